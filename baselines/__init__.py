@@ -1,0 +1,1 @@
+"""Adapters that stand beside ViLaMP; they import neither `vilamp` nor each other."""

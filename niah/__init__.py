@@ -1,0 +1,1 @@
+"""VideoNIAH: hide needles in long video, ask, and map the answers. Knows no model."""
