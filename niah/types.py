@@ -120,6 +120,30 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Needle:
+    """A clip of one video file, and the question only that clip answers.
+
+    `start` and `stop` are seconds from the video's first frame; None means the whole
+    video. `identity` names the source as in `Source`; None means the file's hash.
+    """
+
+    name: str
+    path: str
+    question: str
+    options: Tuple[str, ...]
+    answer: str  # a letter
+    type: str = "unspecified"
+    start: Optional[float] = None
+    stop: Optional[float] = None
+    identity: Optional[str] = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", tuple(self.options))
+        if self.answer not in LETTERS[: len(self.options)]:
+            raise ValueError(f"needle {self.name}: answer {self.answer!r} is not one of {len(self.options)} options")
+
+
+@dataclass(frozen=True)
 class Placement:
     """Where in a case's video one needle lies: frames `start` up to `stop`."""
 

@@ -1,0 +1,178 @@
+"""One YAML file into one frozen dataclass; an unknown key is an error that lists the known ones.
+
+A suite file opens with the command that runs it. Paths in it are relative to the
+file, so that a suite travels with its folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from niah.types import CONDITIONS, Sampling, UserError
+
+T = typing.TypeVar("T")
+
+SUITE_VERSION = 1  # of the rules that turn a suite file into cases: bump when a case can change
+SUITES = Path(__file__).resolve().parent.parent / "configs" / "suites"
+TEMPLATE = "One short clip was inserted into this video. {question}"
+
+
+@dataclass(frozen=True)
+class Footage:
+    """Built-in footage: `haystacks` files of the longest length and `needles` clips, drawn from `world`."""
+
+    world: str
+    haystacks: int = 4
+    needles: int = 32
+    types: tuple[str, ...] = ("motion", "digit")
+    calibration: bool = False
+
+
+@dataclass(frozen=True)
+class Haystacks:
+    """The user's own videos to hide needles in: a folder, a list of files, or both.
+
+    The videos are laid end to end in an order drawn from the suite's name and cut into
+    `count` haystacks as long as the longest length; 0 means as many as the footage fills.
+    """
+
+    folder: str | None = None
+    files: tuple[str, ...] = ()
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Needles:
+    """The user's own needles: JSON lines, or a `datasets` table (a local folder, parquet, or a hub name).
+
+    `media_root` is where the videos they name lie (the file's own folder if not given).
+    """
+
+    file: str | None = None
+    dataset: str | None = None
+    split: str = "test"
+    media_root: str | None = None
+    seconds: tuple[float, float] | None = None  # clips of other durations are dropped and counted; paper: 30, 120
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Everything that decides which cases there are. `name` seeds every choice."""
+
+    name: str
+    version: int = SUITE_VERSION
+    design: str = "grid"  # or "paper"
+    lengths: tuple[int, ...] = (2000, 4000, 6000, 8000, 10000)
+    depths: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
+    cases: int = 3000  # of the paper design: how many `full` cases
+    conditions: tuple[str, ...] = CONDITIONS
+    sampling: Sampling = Sampling()
+    question_template: str = TEMPLATE
+    allow_repeat: bool = False
+    footage: Footage | None = None
+    haystacks: Haystacks | None = None
+    needles: Needles | None = None
+
+    def __post_init__(self) -> None:
+        if self.version != SUITE_VERSION:
+            raise UserError(
+                f"suite {self.name!r} was written for version {self.version} of the rules, this is version "
+                f"{SUITE_VERSION}: its cases would differ. Read CHANGELOG.md under Scores, then set version: "
+                f"{SUITE_VERSION}"
+            )
+        if self.design not in ("grid", "paper"):
+            raise UserError(f"suite {self.name!r}: design must be 'grid' or 'paper', got {self.design!r}")
+        if not self.lengths or min(self.lengths) < 1:
+            raise UserError(f"suite {self.name!r}: lengths must be positive frame counts, got {self.lengths}")
+        if not self.depths or not all(0 <= depth <= 1 for depth in self.depths):
+            raise UserError(f"suite {self.name!r}: depths lie between 0 and 1, got {self.depths}")
+        for condition in self.conditions:
+            if condition not in CONDITIONS:
+                raise UserError(f"suite {self.name!r}: {unknown('condition', condition, CONDITIONS)}")
+        if "{question}" not in self.question_template:
+            raise UserError(f"suite {self.name!r}: question_template must contain {{question}}")
+        if (self.footage is None) == (self.haystacks is None or self.needles is None):
+            raise UserError(
+                f"suite {self.name!r} needs either footage: (built in) or both haystacks: and needles: (your own)"
+            )
+
+
+def load_suite(name: str) -> tuple[Suite, Path]:
+    """Return the suite called `name` (a file of configs/suites, or a path to YAML) and the folder it lies in.
+
+    Raises UserError naming the suites there are.
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = SUITES / f"{name}.yaml"
+        known = sorted(found.stem for found in SUITES.glob("*.yaml"))
+        if not path.is_file():
+            raise UserError(unknown("suite", name, known) + " A suite of your own is named by its .yaml file.")
+    return read_yaml(Suite, path), path.parent.resolve()
+
+
+def unknown(what: str, name: str, known: typing.Sequence[str]) -> str:
+    """Say that there is no such thing, and which one may have been meant."""
+    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
+    meant = f" Did you mean {close[0]!r}?" if close else ""
+    return f"no {what} is called {name!r}.{meant} Known: {', '.join(str(k) for k in known)}."
+
+
+def read_yaml(cls: type[T], path: Path) -> T:
+    """Read one YAML file into one dataclass. Raises UserError naming the file and the key."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; name a YAML file that does") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {error}") from error
+    return from_mapping(cls, values, str(path))
+
+
+def from_mapping(cls: type[T], values: Any, where: str) -> T:
+    """Build dataclass `cls` from a mapping, nested dataclasses and tuples included."""
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: wanted keys and values for {cls.__name__.lower()}, got {values!r}")
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            raise UserError(f"{where}: {unknown('key', key, sorted(fields))}")
+    required = (f for f in fields.values() if f.default is f.default_factory is dataclasses.MISSING)
+    missing = [field.name for field in required if field.name not in values]
+    if missing:
+        raise UserError(f"{where}: {', '.join(missing)} must be given")
+    converted = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in values.items()}
+    try:
+        return cls(**converted)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """Turn a YAML value into what the field's type hint asks for, or say what was wanted."""
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        hint = next(option for option in typing.get_args(hint) if option is not type(None))
+    if dataclasses.is_dataclass(hint):
+        return from_mapping(typing.cast(type, hint), value, where)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise UserError(f"{where} must be a list, got {value!r}")
+        return tuple(_convert(typing.get_args(hint)[0], item, where) for item in value)
+    if hint is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)  # rate: 1 is as good as rate: "1"
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise UserError(f"{where} must be of type {hint.__name__}, got {value!r}")
+    return value
