@@ -100,7 +100,7 @@ class FrameKey(NamedTuple):
     time: str  # presentation time, as the exact fraction of a second from the first frame
     preprocessing: str
     decoder: str  # with its FFmpeg version
-    index: int  # frame number in its source at the suite's rate: aligns encoder chunks
+    number: int  # of the frame in its source at the suite's rate: aligns encoder chunks
 
 
 @dataclass(frozen=True)
