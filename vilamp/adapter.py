@@ -1,0 +1,122 @@
+"""ViLaMP as an adapter of the harness.
+
+Frames are encoded in chunks aligned to their source, each frame always in the
+same slot of a batch of the same shape, so that its features are the same bits
+whether they were made for this case or found in the store.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import groupby
+
+import numpy as np
+import torch
+from niah.store import FeatureStore
+
+from niah.types import FrameKey, Question, Reply, Video
+from vilamp import weights
+from vilamp.model import Vilamp
+from vilamp.prompt import cloze
+
+CHUNK = 64  # frames a batch
+
+
+class VilampAdapter:
+    """Scores the options' words after the video and the question; keeps nothing but keyed features."""
+
+    def __init__(self, model: Vilamp, weights_id: str, store: FeatureStore) -> None:
+        self.model, self.weights_id, self.store = model, weights_id, store
+
+    @torch.inference_mode()
+    def answer(self, video: Video, question: Question) -> Reply:
+        """Return the likeliest option, its rivals' scores, and what it cost."""
+        on_gpu = self.model.device.type == "cuda"
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats()
+        waited, began = video.decode_seconds, time.perf_counter()
+        query = self.model.encode_query(question.text)
+        keys, encoded = video.keys(0, len(video)), 0
+        frames = []
+        for embeddings, fresh in self._features(video, keys, "embedding"):
+            frames.append(torch.from_numpy(embeddings).to(query))
+            encoded += fresh
+        encode_end = time.perf_counter()
+        frames = torch.nn.functional.normalize(torch.cat(frames), dim=-1) if frames else query.new_zeros(0, len(query))
+        kept = self.model.select(frames, query)
+        select_end = time.perf_counter()
+        patches = (torch.from_numpy(found).to(query) for found, _ in self._features(video, keys, "patches"))
+        visual = self.model.compress(kept, query, patches)
+        merge_end = time.perf_counter()
+        prompt = self.model.vocabulary.encode(cloze(question))
+        cache, first = self.model.prefill(visual.embeddings, prompt)
+        first = first.cpu()
+        first_token, waited = time.perf_counter(), video.decode_seconds - waited
+        scores = [self.model.score(cache, first, self.model.vocabulary.encode(text)) for text in question.options]
+        return Reply(
+            text=question.options[int(np.argmax(scores))],
+            option_scores=tuple(scores),
+            mode="likelihood",
+            frames_used=tuple(range(len(video))),
+            frames_kept=tuple(kept),
+            seconds={
+                "decode": waited,
+                "encode": encode_end - began - waited,
+                "select": select_end - encode_end,
+                "merge": merge_end - select_end,
+                "prefill": first_token - merge_end,
+                "options": time.perf_counter() - first_token,
+            },
+            seconds_to_first_token=first_token - began - waited,
+            peak_allocated_bytes=torch.cuda.max_memory_allocated() if on_gpu else None,
+            peak_reserved_bytes=torch.cuda.max_memory_reserved() if on_gpu else None,
+            language_tokens=len(visual.embeddings) + len(prompt),
+            reused_frames=len(video) - encoded,
+        )
+
+    def score(self, video: Video, question: Question) -> tuple[float, ...]:
+        """Return the mean log-probability of each option's tokens."""
+        scores = self.answer(video, question).option_scores
+        assert scores is not None  # answer() always gives them
+        return scores
+
+    def _features(self, video: Video, keys: list[FrameKey], kind: str) -> Iterator[tuple[np.ndarray, int]]:
+        """Yield one kind of feature of all frames, a chunk at a time, and how many had to be encoded."""
+        for _, group in groupby(range(len(keys)), key=lambda n: (keys[n].source, keys[n].number // CHUNK)):
+            indices = list(group)
+            found = [self.store.get((keys[n], kind + self.weights_id)) for n in indices]
+            missing = [n for n, features in zip(indices, found, strict=True) if features is None]
+            if missing:
+                fresh = self._encode(video, keys, missing, kind)
+                found = [fresh.get(n, old) for n, old in zip(indices, found, strict=True)]
+            yield np.stack(found), len(missing)  # type: ignore[arg-type]
+
+    def _encode(self, video: Video, keys: list[FrameKey], indices: list[int], kind: str) -> dict[int, np.ndarray]:
+        """Encode frames of one chunk in their fixed slots, store both kinds, return the one asked for."""
+        pictures = video.frames(indices)
+        batch = np.zeros((CHUNK, *pictures.shape[1:]), np.uint8)
+        batch[[keys[n].number % CHUNK for n in indices]] = pictures
+        kinds = ("embedding", "patches")
+        made = [f.cpu().numpy().astype(np.float16) for f in self.model.encode_frames(torch.from_numpy(batch))]
+        for n in indices:
+            for name, features in zip(kinds, made, strict=True):
+                self.store.put((keys[n], name + self.weights_id), features[keys[n].number % CHUNK])
+        return {n: made[kinds.index(kind)][keys[n].number % CHUNK] for n in indices}
+
+
+def load(
+    pretrained: str = "micro",
+    device: str = "cpu",
+    store_gib: float = 1.0,
+    store_disk_gib: float = 8.0,
+    keyframes: int | None = None,
+    seed: int = 0,
+) -> VilampAdapter:
+    """Load a checkpoint: a shipped name or a folder. `keyframes` overrides its K; `seed` changes nothing here."""
+    del seed  # greedy from end to end; taken because the runner hands it to every adapter
+    folder = weights.locate(pretrained)
+    model, weights_id = weights.load(folder, keyframes)
+    store = FeatureStore(int(store_gib * 2**30), int(store_disk_gib * 2**30), tempfile.gettempdir())
+    return VilampAdapter(model.to(device), weights_id, store)

@@ -1,0 +1,100 @@
+"""What a ViLaMP is made of: one frozen dataclass, read from the `config.yaml` of a checkpoint folder.
+
+`Extras` are what the paper does not have. They are off unless named, off for the
+published 7B model, and disclosed in the README.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The frame and query encoder of keyframe selection, built by `open_clip`."""
+
+    embed_dim: int = 96
+    image_size: int = 64
+    patch_size: int = 8
+    vision_layers: int = 3
+    vision_width: int = 96
+    text_layers: int = 2
+    text_width: int = 96
+    head_width: int = 24
+    context_length: int = 64
+
+
+@dataclass(frozen=True)
+class Vision:
+    """The SigLIP tower that turns a frame into patches, built by `transformers`."""
+
+    hidden_size: int = 96
+    intermediate_size: int = 384
+    layers: int = 4
+    heads: int = 4
+    image_size: int = 64
+    patch_size: int = 8
+
+    @property
+    def side(self) -> int:
+        """Patches along one edge of the frame."""
+        return self.image_size // self.patch_size
+
+
+@dataclass(frozen=True)
+class Language:
+    """The Qwen2 language model, built by `transformers`."""
+
+    hidden_size: int = 128
+    intermediate_size: int = 384
+    layers: int = 3
+    heads: int = 4
+    key_value_heads: int = 2
+    rope_theta: float = 100000.0
+    max_positions: int = 32768
+
+
+@dataclass(frozen=True)
+class Extras:
+    """Not in the paper, each ablated where it is on.
+
+    `patch_positions` appends (x, y) in [-1, 1] of a patch to its features before the
+    connectors, `query_scores` its cosine with the query.
+    """
+
+    patch_positions: bool = False
+    query_scores: bool = False
+
+    @property
+    def channels(self) -> int:
+        """How many numbers the extras add to a patch."""
+        return 2 * self.patch_positions + self.query_scores
+
+
+@dataclass(frozen=True)
+class VilampConfig:
+    """Sizes and the paper's constants (section 5.1): K, tau, lambda and alpha.
+
+    The query and the patches meet in a cosine (Eq. 6), so `clip.embed_dim` must
+    equal `vision.hidden_size`.
+    """
+
+    keyframes: int = 32  # K, at most
+    threshold: float = 0.85  # tau of Algorithm 1
+    redundancy_weight: float = 1.0  # lambda of Eq. 5
+    temperature: float = 0.01  # alpha of Eq. 10
+    clip: Clip = Clip()
+    vision: Vision = Vision()
+    language: Language = Language()
+    extras: Extras = Extras()
+
+    def __post_init__(self) -> None:
+        if self.clip.embed_dim != self.vision.hidden_size:
+            raise ValueError(
+                f"Eq. 6 compares the query with patches, so clip.embed_dim ({self.clip.embed_dim}) must equal "
+                f"vision.hidden_size ({self.vision.hidden_size})"
+            )
+        if self.keyframes < 1:
+            raise ValueError(f"at least one keyframe is kept, got keyframes={self.keyframes}")
+        if self.temperature <= 0:
+            raise ValueError(f"the pooling temperature must be positive, got {self.temperature}")

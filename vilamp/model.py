@@ -1,0 +1,187 @@
+"""ViLaMP: keyframes at full resolution, every other frame as one token, then the language model.
+
+The paper's ideas are pure functions in `keyframes` and `merge`; this file only
+puts them in order. Frames stream through: besides one chunk of patches it holds
+the frame embeddings (frames x dim), the anchor keyframe's patches, and the
+visual embeddings that go to the language model, (patches - 1) x keyframes + frames of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
+
+from vilamp import config
+from vilamp.connector import Connector
+from vilamp.keyframes import select_keyframes
+from vilamp.merge import merge_features, patch_saliency
+from vilamp.prompt import Vocabulary
+from vilamp.vision import SiglipTower, build_clip, clip_pixels, siglip_pixels
+
+IGNORED = -100  # a label that carries no loss
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What the language model sees of a video."""
+
+    embeddings: Float[Tensor, "tokens hidden"]
+    frames: Int[Tensor, " tokens"]  # the frame each token comes from
+
+
+class Vilamp(nn.Module):
+    """The whole model; every size comes from its config."""
+
+    def __init__(self, settings: config.VilampConfig, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.config, self.vocabulary = settings, vocabulary
+        language = settings.language
+        self.clip = build_clip(settings.clip, len(vocabulary))
+        self.vision = SiglipTower(settings.vision)
+        channels = settings.vision.hidden_size + settings.extras.channels
+        self.keyframe_connector = Connector(channels, language.hidden_size)
+        self.merged_connector = Connector(channels, language.hidden_size)
+        self.language = Qwen2ForCausalLM(
+            Qwen2Config(
+                vocab_size=len(vocabulary),
+                hidden_size=language.hidden_size,
+                intermediate_size=language.intermediate_size,
+                num_hidden_layers=language.layers,
+                num_attention_heads=language.heads,
+                num_key_value_heads=language.key_value_heads,
+                max_position_embeddings=language.max_positions,
+                rope_parameters={"rope_type": "default", "rope_theta": language.rope_theta},
+                tie_word_embeddings=True,
+                bos_token_id=None,
+                eos_token_id=None,
+            )
+        )
+        side = settings.vision.side
+        line = torch.linspace(-1, 1, side)
+        grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).reshape(side * side, 2)
+        self.register_buffer("grid", grid, persistent=False)  # (patches, 2) as x, y in reading order
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def encode_frames(
+        self, frames: UInt8[Tensor, "frames height width 3"]
+    ) -> tuple[Float[Tensor, "frames dim"], Float[Tensor, "frames patches dim"]]:
+        """Return unit-length CLIP embeddings and SigLIP patches of one chunk."""
+        frames = frames.to(self.device)
+        embeddings = self.clip.encode_image(clip_pixels(frames, self.config.clip.image_size), normalize=True)
+        return embeddings, self.vision(siglip_pixels(frames, self.config.vision.image_size))
+
+    def encode_query(self, text: str) -> Float[Tensor, " dim"]:
+        """Return the unit-length CLIP embedding of a bare question."""
+        ids = self.vocabulary.encode_query(text, self.config.clip.context_length)
+        return normalize(self.clip.encode_text(torch.tensor([ids], device=self.device))[0], dim=-1)
+
+    def features(
+        self, patches: Float[Tensor, "frames patches dim"], query: Float[Tensor, " dim"]
+    ) -> Float[Tensor, "frames patches channels"]:
+        """Append the config's extras to patches; without extras these are the patches."""
+        parts = [patches]
+        if self.config.extras.patch_positions:
+            parts.append(self.grid.expand(len(patches), -1, -1))
+        if self.config.extras.query_scores:
+            parts.append(patch_saliency(patches, None, query, 0.0)[..., None])
+        return torch.cat(parts, dim=-1)
+
+    def compress(
+        self,
+        kept: list[int],
+        query: Float[Tensor, " dim"],
+        chunks: Iterable[Float[Tensor, "frames patches dim"]],
+    ) -> Stream:
+        """Merge all frames but the `kept` ones and return both in temporal order (Eq. 5-11).
+
+        `chunks` yields the patches of all frames in playing order; one chunk is held at a time.
+        """
+        anchor: Tensor | None = None  # (patches, dim) of the last keyframe so far
+        embeddings, sources, start = [], [], 0
+        for patches in chunks:
+            cuts = [number - start for number in kept if start <= number < start + len(patches)]
+            position = 0
+            for cut in [*cuts, len(patches)]:  # a run of frames that share their anchor, then a keyframe
+                if position < cut:
+                    embeddings.append(self.merge(patches[position:cut], anchor, query))
+                    sources.extend(range(start + position, start + cut))
+                if cut < len(patches):
+                    anchor = patches[cut]
+                    embeddings.append(self.keyframe_connector(self.features(anchor[None], query)[0]))
+                    sources.extend([start + cut] * len(anchor))
+                position = cut + 1
+            start += len(patches)
+        if not embeddings:
+            embeddings = [torch.zeros(0, self.config.language.hidden_size, device=self.device)]
+        return Stream(torch.cat(embeddings), torch.tensor(sources, dtype=torch.long))
+
+    def merge(
+        self,
+        patches: Float[Tensor, "frames patches dim"],
+        anchor: Float[Tensor, "patches dim"] | None,
+        query: Float[Tensor, " dim"],
+    ) -> Float[Tensor, "frames hidden"]:
+        """Return one token for each frame of a run that follows one keyframe, or none."""
+        saliency = patch_saliency(patches, anchor, query, self.config.redundancy_weight)
+        merged = merge_features(self.features(patches, query), saliency, self.config.temperature)
+        return self.merged_connector(merged)
+
+    def select(self, frames: Float[Tensor, "frames dim"], query: Float[Tensor, " dim"]) -> list[int]:
+        """Return the keyframes of a video from its unit-length frame embeddings."""
+        return select_keyframes(frames, query, self.config.keyframes, self.config.threshold)
+
+    def embed(self, ids: list[int]) -> Float[Tensor, "tokens hidden"]:
+        """Return the language model's embeddings of token ids."""
+        return self.language.get_input_embeddings()(torch.tensor(ids, dtype=torch.long, device=self.device))
+
+    def prefill(
+        self, visual: Float[Tensor, "tokens hidden"], prompt: list[int]
+    ) -> tuple[DynamicCache, Float[Tensor, " vocabulary"]]:
+        """Run visual tokens, then the prompt; return the cache and the log-probabilities of the next token."""
+        cache = DynamicCache(config=self.language.config)
+        inputs = torch.cat([visual, self.embed(prompt)])[None]  # (1, tokens, hidden)
+        output = self.language(inputs_embeds=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return cache, output.logits[0, -1].log_softmax(-1)
+
+    def score(
+        self, cache: DynamicCache, first: Float[Tensor, " vocabulary"], option: list[int]
+    ) -> float:
+        """Return the mean log-probability of an option's tokens after a prefilled prompt.
+
+        The cache is left as it was found.
+        """
+        if not option:
+            raise ValueError("an option without any token cannot be scored; give every option some text")
+        total = float(first[option[0]])
+        if len(option) > 1:
+            inputs = self.embed(option[:-1])[None]
+            logits = self.language(inputs_embeds=inputs, past_key_values=cache, use_cache=True).logits[0]
+            cache.crop(1 - len(option))  # negative: how many tokens to take back
+            picked = torch.tensor(option[1:], device=self.device)[:, None]
+            total += float(logits.log_softmax(-1).gather(1, picked).sum())
+        return total / len(option)
+
+    def loss(
+        self, inputs: list[Float[Tensor, "_tokens hidden"]], labels: list[Int[Tensor, " _tokens"]]
+    ) -> Float[Tensor, ""]:
+        """Return the mean cross-entropy of the labelled tokens of a batch (Eq. 12).
+
+        Sequences may differ in length; labels of visual and prompt tokens are `IGNORED`.
+        """
+        padded = nn.utils.rnn.pad_sequence(inputs, batch_first=True)  # (batch, tokens, hidden)
+        targets = nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORED)
+        # Padding is on the right and attention is causal, so no labelled token ever sees it: no mask is needed.
+        states = self.language.model(inputs_embeds=padded, use_cache=False).last_hidden_state
+        wanted = targets[:, 1:] != IGNORED  # (batch, tokens - 1)
+        logits = self.language.lm_head(states[:, :-1][wanted])  # (labelled, vocabulary)
+        return cross_entropy(logits, targets[:, 1:][wanted])

@@ -1,0 +1,79 @@
+"""Read and write a checkpoint folder: config.yaml, words.txt, model.safetensors.
+
+Names, shapes and dtypes are checked before anything is loaded, and every misfit is reported at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import yaml
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from niah.config import read_yaml, unknown
+from niah.types import UserError
+from vilamp.config import VilampConfig
+from vilamp.model import Vilamp
+from vilamp.prompt import Vocabulary
+
+CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
+
+
+def locate(name: str) -> Path:
+    """Return the checkpoint folder called `name`, shipped with the project or given as a path."""
+    for folder in (CHECKPOINTS / name, Path(name)):
+        if (folder / "model.safetensors").is_file():
+            return folder
+    shipped = sorted(path.parent.name for path in CHECKPOINTS.glob("*/model.safetensors"))
+    raise UserError(
+        unknown("checkpoint", name, shipped) + " A folder of your own needs config.yaml, words.txt and "
+        "model.safetensors."
+    )
+
+
+def load(folder: Path, keyframes: int | None = None) -> tuple[Vilamp, str]:
+    """Return the model in evaluation mode and an id of its weights (12 hex digits of their hash).
+
+    `keyframes` overrides the checkpoint's K, which no weight depends on. Raises UserError
+    naming every missing, extra or misshapen tensor.
+    """
+    settings = read_yaml(VilampConfig, folder / "config.yaml")
+    if keyframes is not None:
+        settings = dataclasses.replace(settings, keyframes=keyframes)
+    model = Vilamp(settings, Vocabulary.read(folder / "words.txt"))
+    file = folder / "model.safetensors"
+    expected = model.state_dict()
+    with safe_open(file, framework="pt") as tensors:
+        names = set(tensors.keys())
+        misfits = [f"missing {name}" for name in sorted(_stored(model) - names)]
+        misfits += [f"unexpected {name}" for name in sorted(names - set(expected))]
+        for name in sorted(names & set(expected)):
+            shape, wanted = tuple(tensors.get_slice(name).get_shape()), tuple(expected[name].shape)
+            if shape != wanted:
+                misfits.append(f"{name} has shape {shape}, the config wants {wanted}")
+        if misfits:
+            raise UserError(f"{file} does not fit its config.yaml:\n  " + "\n  ".join(misfits))
+        state = {name: tensors.get_tensor(name).float() for name in names}
+    model.load_state_dict(state, strict=False)  # the check above was strict; tied tensors are stored once
+    broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+    if broken:
+        raise UserError(f"{file} holds values that are not finite in: {', '.join(sorted(broken))}")
+    return model.eval(), hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+
+
+def save(model: Vilamp, folder: Path) -> None:
+    """Write the checkpoint folder of a model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state, stored = model.state_dict(), _stored(model)
+    save_file({name: state[name].contiguous() for name in sorted(stored)}, folder / "model.safetensors")
+    (folder / "words.txt").write_text("\n".join(model.vocabulary.words) + "\n", encoding="utf-8")
+    settings = yaml.safe_dump(dataclasses.asdict(model.config), sort_keys=False)
+    (folder / "config.yaml").write_text(settings, encoding="utf-8")
+
+
+def _stored(model: Vilamp) -> set[str]:
+    """Return the tensor names a checkpoint holds: each storage once, and no tied copy."""
+    return set(model.state_dict()) - {"language.lm_head.weight"}
