@@ -1,0 +1,24 @@
+"""Built-in footage: haystacks and needles drawn from names, the same pixels on every machine."""
+
+from niah.footage.clips import TYPES, Clip, clip
+from niah.footage.draw import COLOURS, DIGITS, SHAPES, SIZE, Look
+from niah.footage.scenes import FOOTAGE_VERSION, Scene, SpriteLabel, common, haystack, reserved, scene, scenes
+
+__all__ = [
+    "COLOURS",
+    "DIGITS",
+    "FOOTAGE_VERSION",
+    "SHAPES",
+    "SIZE",
+    "TYPES",
+    "Clip",
+    "Look",
+    "Scene",
+    "SpriteLabel",
+    "clip",
+    "common",
+    "haystack",
+    "reserved",
+    "scene",
+    "scenes",
+]

@@ -1,0 +1,230 @@
+"""Needle clips: 10 to 40 frames in which a named target does something, and a question about it.
+
+The options and the place of the right one are drawn before anything else and the clip is
+then made to match, so that no wording can hint at the answer. Bystanders move, turn
+and carry digits just like the target: whoever does not find the target can only guess.
+Paths are equally likely forwards and backwards, so no frame alone shows where a sprite is going.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from niah.footage import draw
+from niah.footage.draw import COLOURS, DIGITS, Look
+from niah.footage.scenes import (
+    Scene,
+    SpriteLabel,
+    Track,
+    any_digit,
+    arrange,
+    common,
+    drifting,
+    generator,
+    reserved,
+    room,
+)
+from niah.types import LETTERS
+
+CLIP_FRAMES = (10, 40)  # shortest and longest clip
+CROSSING = (24, 42)  # pixels a moving sprite covers
+DIRECTIONS = ("left", "right", "up", "down")
+NUMBERS = ("one", "two", "three", "four")
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A needle before it is a file: its frames, and what is asked about them."""
+
+    scene: Scene
+    type: str
+    target: Look  # the sprite the question names; str(target) is "red circle"
+    question: str
+    options: tuple[str, ...]
+    answer: str  # a letter
+
+    @property
+    def count(self) -> int:
+        """Return how many frames the clip has."""
+        return self.scene.count
+
+    def frames(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Return frames `start` up to `stop` (all by default), (stop - start, 64, 64, 3) uint8 RGB."""
+        return self.scene.frames(start, stop)
+
+    def sprites(self, number: int) -> list[SpriteLabel]:
+        """Return a label for every sprite that frame `number` shows."""
+        return self.scene.sprites(number)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a kind of clip is made from."""
+
+    rng: random.Random
+    world: str
+    target: Look
+    count: int
+
+
+class _Made(NamedTuple):
+    """What a kind of clip is made into; `right` is the place of the right option."""
+
+    question: str
+    options: Sequence[str]
+    right: int
+    tracks: list[Track]
+
+
+def clip(world: str, name: str, type: str | None = None, target: Look | None = None) -> Clip:
+    """Draw the clip called `name`; type and target (one of `reserved(world)`) are drawn too unless given."""
+    type = generator(world, name, "type").choice(TYPES) if type is None else type
+    if type not in _MAKERS:
+        raise ValueError(f"no type of clip is called {type!r}; known: {', '.join(TYPES)}")
+    rng = generator(world, name, type)
+    drawn = rng.choice(reserved(world))  # drawn even if given, so that the numbers after it do not depend on that
+    plan = _Plan(rng, world, drawn if target is None else target, rng.randint(*CLIP_FRAMES))
+    made = _MAKERS[type](plan)
+    scene = Scene(plan.count, draw.backdrop(rng), tuple(made.tracks))
+    return Clip(scene, type, plan.target, made.question, tuple(made.options), LETTERS[made.right])
+
+
+def _motion(plan: _Plan) -> _Made:
+    """Let the target cross the picture, and bystanders in other directions."""
+    rng = plan.rng
+    options = rng.sample(DIRECTIONS, 4)
+    right = rng.randrange(4)
+    bystanders = _bystanders(plan)
+    ways = [options[right], *rng.sample([way for way in DIRECTIONS if way != options[right]], len(bystanders))]
+    digits = [any_digit(rng) for _ in ways]
+    makers = [
+        lambda look=look, digit=digit, way=way: _crossing(rng, look, digit, plan.count, way)
+        for look, digit, way in zip((plan.target, *bystanders), digits, ways, strict=True)
+    ]
+    return _Made(f"Which way does the {plan.target} move?", options, right, arrange(makers))
+
+
+def _digit(plan: _Plan) -> _Made:
+    """Let the target cross the picture with a digit beside it, and bystanders carry the digits of wrong options."""
+    rng = plan.rng
+    digits = rng.sample(DIGITS, 4)
+    right = rng.randrange(4)
+    wrong = [digit for digit in digits if digit != digits[right]]
+    way = rng.choice(DIRECTIONS)
+    makers: list[Callable[[], Track]] = [lambda: _crossing(rng, plan.target, digits[right], plan.count, way)]
+    makers += [
+        lambda look=look, digit=digit: drifting(rng, look, digit, plan.count, 12)
+        for look, digit in zip(_bystanders(plan), rng.sample(wrong, 3), strict=False)
+    ]
+    options = [str(digit) for digit in digits]
+    return _Made(f"Which digit is beside the {plan.target}?", options, right, arrange(makers))
+
+
+def _colour(plan: _Plan) -> _Made:
+    """Let the target turn into another colour, and a bystander of another shape into that of a wrong option."""
+    rng, target, usual = plan.rng, plan.target, common(plan.world)
+    # Turning into a reserved look would put another needle's target into this clip.
+    options = rng.sample([colour for colour in COLOURS if Look(target.shape, colour) in usual], 4)
+    right = rng.randrange(4)
+    wrong = [colour for colour in options if colour != options[right]]
+    pairs = [
+        (look, Look(look.shape, colour))
+        for look in usual
+        for colour in wrong
+        if look.shape != target.shape and look.colour != colour and Look(look.shape, colour) in usual
+    ]
+    turns = [(target, Look(target.shape, options[right])), rng.choice(pairs)]
+    digits = [any_digit(rng) for _ in turns]
+    makers = [
+        lambda look=look, digit=digit: drifting(rng, look, digit, plan.count)
+        for (look, _), digit in zip(turns, digits, strict=True)
+    ]
+    tracks = []
+    for track, (_, later) in zip(arrange(makers), turns, strict=True):
+        moment = plan.count * rng.randint(30, 70) // 100
+        tracks.append(replace(track, stop=moment))
+        tracks.append(replace(track, look=later, start=moment))
+    return _Made(f"Which colour does the {target} turn into?", options, right, tracks)
+
+
+def _order(plan: _Plan) -> _Made:
+    """Show five sprites one after another: the target, and before and after it those of the four options."""
+    rng = plan.rng
+    looks = rng.sample(common(plan.world), 4)
+    right = rng.randrange(4)
+    side = rng.choice(("before", "after"))
+    others = [look for look in looks if look != looks[right]]
+    rng.shuffle(others)
+    pair = [looks[right], plan.target] if side == "before" else [plan.target, looks[right]]
+    first = rng.randint(0, 3)  # how many of the others come before the pair
+    shown = [*others[:first], *pair, *others[first:]]
+    tracks = [
+        replace(
+            drifting(rng, look, any_digit(rng), plan.count),
+            start=part * plan.count // 5,
+            stop=(part + 1) * plan.count // 5,
+        )
+        for part, look in enumerate(shown)
+    ]
+    options = [str(look) for look in looks]
+    return _Made(f"Which sprite appears right {side} the {plan.target}?", options, right, tracks)
+
+
+def _count(plan: _Plan) -> _Made:
+    """Show one to four targets, and one or two bystanders."""
+    rng = plan.rng
+    options = rng.sample(NUMBERS, 4)
+    right = rng.randrange(4)
+    looks = [plan.target] * (1 + NUMBERS.index(options[right])) + _bystanders(plan)
+    cells = rng.sample([(column, row) for column in range(3) for row in range(3)], len(looks))
+    tracks = []
+    for look, cell in zip(looks, cells, strict=True):
+        xs, ys = (_sway(rng, 21 * number + 10, plan.count) for number in cell)
+        tracks.append(Track(look, None, xs, ys, 0, plan.count))
+    return _Made(f"How many {plan.target}{_plural(plan.target)} are there?", options, right, tracks)
+
+
+_MAKERS = {"motion": _motion, "colour": _colour, "order": _order, "digit": _digit, "count": _count}
+TYPES = tuple(_MAKERS)
+
+
+def _bystanders(plan: _Plan) -> list[Look]:
+    """Draw one or two looks that are not reserved; each shares colour or shape with the target half of the time."""
+    usual = common(plan.world)
+    alike = [look for look in usual if look.colour == plan.target.colour or look.shape == plan.target.shape]
+    looks: list[Look] = []
+    for _ in range(plan.rng.randint(1, 2)):
+        pool = alike if plan.rng.randrange(2) else usual
+        looks.append(plan.rng.choice([look for look in pool if look not in looks]))
+    return looks
+
+
+def _crossing(rng: random.Random, look: Look, digit: int | None, count: int, way: str) -> Track:
+    """Draw a straight path of 24 to 42 pixels in the direction `way`."""
+    last_x, last_y = room(digit)
+    across = way in ("left", "right")
+    along, beside = (last_x, last_y) if across else (last_y, last_x)
+    length = rng.randint(*CROSSING)
+    first = rng.randint(draw.REACH, along - length)
+    moving = first + length * np.arange(count) // (count - 1)
+    if way in ("left", "up"):
+        moving = moving[::-1]
+    still = np.full(count, rng.randint(draw.REACH, beside))
+    xs, ys = (moving, still) if across else (still, moving)
+    return Track(look, digit, xs, ys, 0, count)
+
+
+def _sway(rng: random.Random, middle: int, count: int) -> np.ndarray:
+    """Return one coordinate that goes to and fro by 3 pixels around `middle`."""
+    way = (rng.randrange(12 * 16) + rng.randint(4, 16) * np.arange(count)) // 16 % 12
+    return middle + 3 - abs(way - 6)
+
+
+def _plural(look: Look) -> str:
+    """Return the ending that makes a shape's name plural."""
+    return "es" if look.shape == "cross" else "s"
