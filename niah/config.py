@@ -11,6 +11,7 @@ import difflib
 import types
 import typing
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ T = typing.TypeVar("T")
 
 SUITE_VERSION = 1  # of the rules that turn a suite file into cases: bump when a case can change
 SUITES = Path(__file__).resolve().parent.parent / "configs" / "suites"
+PAPER_SECONDS = (30.0, 120.0)
 TEMPLATE = "One short clip was inserted into this video. {question}"
 
 
@@ -60,7 +62,11 @@ class Needles:
     dataset: str | None = None
     split: str = "test"
     media_root: str | None = None
-    seconds: tuple[float, float] | None = None  # clips of other durations are dropped and counted; paper: 30, 120
+    seconds: tuple[float, float] | None = None  # clips of other durations are left out; the paper design: 30, 120
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and (len(self.seconds) != 2 or self.seconds[0] > self.seconds[1]):
+            raise UserError(f"needles: seconds must be [shortest, longest], got {list(self.seconds)}")
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ class Suite:
             )
         if self.design not in ("grid", "paper"):
             raise UserError(f"suite {self.name!r}: design must be 'grid' or 'paper', got {self.design!r}")
+        _check_rate(self.name, self.sampling.rate)
         if not self.lengths or min(self.lengths) < 1:
             raise UserError(f"suite {self.name!r}: lengths must be positive frame counts, got {self.lengths}")
         if not self.depths or not all(0 <= depth <= 1 for depth in self.depths):
@@ -103,6 +110,27 @@ class Suite:
             raise UserError(
                 f"suite {self.name!r} needs either footage: (built in) or both haystacks: and needles: (your own)"
             )
+
+    @property
+    def needle_seconds(self) -> tuple[float, float] | None:
+        """How long a clip of the user's may last; the paper design takes 30 to 120 seconds unless told otherwise."""
+        if self.needles is not None and self.needles.seconds is not None:
+            return self.needles.seconds
+        return PAPER_SECONDS if self.design == "paper" else None
+
+
+def _check_rate(suite: str, rate: str) -> None:
+    """Refuse a sampling rate that is neither a positive number of frames per second nor "native"."""
+    if rate == "native":
+        return
+    try:
+        fits = Fraction(rate) > 0
+    except (ValueError, ZeroDivisionError):  # Fraction's two ways of saying that this is no number
+        fits = False
+    if not fits:
+        raise UserError(
+            f"suite {suite!r}: sampling rate must be frames per second (1, 0.5, 30000/1001) or native, got {rate!r}"
+        )
 
 
 def load_suite(name: str) -> tuple[Suite, Path]:

@@ -1,0 +1,94 @@
+"""Which lengths and depths there are, as pure functions of integers.
+
+Length counts all frames offered, needle included. Depth is the needle's start / (length - needle frames), so
+0 puts it first and 1 puts it last whatever its size. Fractions are exact: 0.1 means one tenth.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+GROUPINGS = (2000, 4000, 6000, 8000, 10000)  # the paper's five lengths
+SHORTEST, LONGEST = 2000, 10000  # of the paper design
+LENGTH_BINS, DEPTH_BINS = 16, 5
+BIN_FRAMES = 500
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the paper design: `count` cases, numbered from `first` over the whole design."""
+
+    length_bin: int
+    depth_bin: int
+    first: int
+    count: int
+
+
+def start_at(depth: float, length: int, needle_frames: int) -> int:
+    """Return the frame at which a needle starts: depth x (length - needle frames), halves rounded up."""
+    exact = Fraction(str(depth)) * (length - needle_frames)
+    return math.floor(exact + Fraction(1, 2))
+
+
+def grouping(length: int) -> int:
+    """Return the nearest of the paper's five lengths, ties upwards: 3,000 belongs to 4,000."""
+    return min(GROUPINGS, key=lambda group: (abs(group - length), -group))
+
+
+def length_bin(length: int) -> int:
+    """Return which of 16 bins of 500 frames, from 2,000 to 10,000, holds `length`; the last is closed."""
+    if not SHORTEST <= length <= LONGEST:
+        raise ValueError(f"the paper's lengths run from {SHORTEST} to {LONGEST} frames, got {length}")
+    return min((length - SHORTEST) // BIN_FRAMES, LENGTH_BINS - 1)
+
+
+def depth_bin(start: int, stop: int, length: int) -> int:
+    """Return which of five bins of 20 % holds the depth of a needle at `start` up to `stop`; the last is closed."""
+    room = length - (stop - start)
+    if not 0 <= start <= room or room == 0:
+        raise ValueError(f"a needle at frames {start} up to {stop} has no depth in {length} frames")
+    return min(DEPTH_BINS * start // room, DEPTH_BINS - 1)
+
+
+def lengths_in(bin_number: int) -> range:
+    """Return the lengths of one length bin."""
+    start = SHORTEST + BIN_FRAMES * bin_number
+    return range(start, start + BIN_FRAMES + (bin_number == LENGTH_BINS - 1))
+
+
+def starts_in(bin_number: int, length: int, needle_frames: int) -> range:
+    """Return the needle starts whose depth lies in one depth bin; may be empty where there is little room."""
+    room = length - needle_frames
+    start = -(-bin_number * room // DEPTH_BINS)  # rounded up
+    stop = -(-(bin_number + 1) * room // DEPTH_BINS)
+    return range(start, stop + (bin_number == DEPTH_BINS - 1))
+
+
+def paper_cells(cases: int) -> Iterator[Cell]:
+    """Yield the 80 cells; `cases` of 3,000 puts 37 or 38 in each."""
+    cells = LENGTH_BINS * DEPTH_BINS
+    for cell in range(cells):
+        first, stop = cell * cases // cells, (cell + 1) * cases // cells
+        yield Cell(cell // DEPTH_BINS, cell % DEPTH_BINS, first, stop - first)
+
+
+def deal(names_by_type: dict[str, list[str]], count: int, seed: str) -> list[str]:
+    """Deal `count` needle names so that any run of them is balanced over types, and each type over its needles.
+
+    Types take turns. Within a type every needle is dealt once before any is dealt again, in an order
+    shuffled anew each round: a fixed order would keep a needle in the same depth bin for ever.
+    """
+    types = sorted(names_by_type)
+    hands: dict[str, list[str]] = {kind: [] for kind in types}
+    dealt = []
+    for number in range(count):
+        kind = types[number % len(types)]
+        if not hands[kind]:
+            hands[kind] = sorted(names_by_type[kind])
+            random.Random(f"{seed}/{kind}/{number}").shuffle(hands[kind])
+        dealt.append(hands[kind].pop())
+    return dealt

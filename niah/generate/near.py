@@ -1,0 +1,84 @@
+"""Footage that looks alike though its files differ: a needle's twin in a haystack answers its question too.
+
+A perceptual hash of a few frames of each needle is compared with those of every other
+needle and of frames sampled from the haystacks. It is reported, never acted on: only a
+person can tell a copy from a look-alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from niah.generate.library import Clip, Haystack, Library
+from niah.generate.result import NearDuplicate
+from niah.types import Sampling, Span
+
+NEEDLE_FRAMES = 4  # hashed of each needle, at bin centres
+HAYSTACK_STEP = 50  # hash every 50th frame of a haystack's source ...
+HAYSTACK_FRAMES = 200  # ... but no more than this many
+LIMIT = 6  # of 64 bits may differ
+FLAT = 8.0  # standard deviation of a frame's pixels below which a hash is noise: black frames all look alike
+
+Look = Callable[[Span, Sequence[int]], np.ndarray]  # frame numbers of a span's source -> (frames, h, w, 3)
+
+
+def near_duplicates(
+    haystacks: Sequence[Haystack], clips: Sequence[Clip], library: Library, look: Look | None = None
+) -> tuple[NearDuplicate, ...]:
+    """Return each pair of a needle and another piece of footage whose closest frames look alike."""
+    look = look or _decoder(library)
+    pieces = {span.source: span for haystack in haystacks for span in haystack.timeline}
+    footage = [(name, Span(name, 0, library.sources[name].frames), HAYSTACK_FRAMES) for name in sorted(pieces)]
+    footage += [(clip.needle.name, clip.span, NEEDLE_FRAMES) for clip in clips]
+    hashed = []
+    for name, span, limit in tqdm(footage, desc="looking for near-duplicates", leave=False, disable=None):
+        numbers = sample(span, limit, HAYSTACK_STEP if limit == HAYSTACK_FRAMES else 1)
+        hashed.append((name, span.source, *_hash(look(span, numbers), numbers)))
+    return tuple(_pairs(hashed, first=len(hashed) - len(clips)))
+
+
+def sample(span: Span, limit: int, step: int) -> list[int]:
+    """Return at most `limit` frame numbers of a span, at bin centres, about one for every `step` frames."""
+    count = max(min(limit, len(span) // step), 1)
+    return [span.start + (2 * number + 1) * len(span) // (2 * count) for number in range(count)]
+
+
+def _hash(frames: np.ndarray, numbers: Sequence[int]) -> tuple[np.ndarray, list[int]]:
+    """Return the hashes (frames, 64) of frames that show something, and their numbers."""
+    import imagehash  # here: it loads SciPy's signal half, which nothing else in generation needs
+    from PIL import Image
+
+    shown = [(frame, number) for frame, number in zip(frames, numbers, strict=True) if frame.std() >= FLAT]
+    bits = [imagehash.phash(Image.fromarray(frame)).hash.reshape(-1) for frame, _ in shown]
+    return np.array(bits, dtype=bool).reshape(-1, 64), [number for _, number in shown]
+
+
+def _pairs(hashed: Sequence[tuple], first: int) -> Iterator[NearDuplicate]:
+    """Yield the pairs that look alike; pieces from `first` on are needles."""
+    for one in range(first, len(hashed)):
+        name, source, bits, numbers = hashed[one]
+        for other_name, other_source, other_bits, other_numbers in hashed[:one]:
+            if source == other_source or not numbers or not other_numbers:
+                continue
+            distances = (bits[:, None] != other_bits[None]).sum(axis=2)  # (frames, other frames)
+            i, j = np.unravel_index(distances.argmin(), distances.shape)
+            if distances[i, j] <= LIMIT:
+                yield NearDuplicate(name, numbers[i], other_name, other_numbers[j], int(distances[i, j]))
+
+
+def _decoder(library: Library) -> Look:
+    """Return a function that decodes frames of a source, small."""
+    from niah.media import SplicedVideo, decoder_named
+
+    sampling = Sampling(rate=library.rate, width=64, height=64)
+    decoder = decoder_named("pyav")
+
+    def look(span: Span, numbers: Sequence[int]) -> np.ndarray:
+        whole = (Span(span.source, 0, library.sources[span.source].frames),)
+        video = SplicedVideo(whole, library.sources, sampling, decoder, 1.0, None)
+        return video.frames(numbers)
+
+    return look

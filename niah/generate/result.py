@@ -1,0 +1,107 @@
+"""What generation hands on: cases, the sources they name, and what was left out and why.
+
+cases.jsonl alone decides what is asked and is the same on every machine; where the
+files lie is in sources.jsonl beside it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from niah.config import Suite, read_yaml
+from niah.types import Case, Source, UserError
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A file or needle that was left out, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class NearDuplicate:
+    """Two pieces of footage that look alike: two frames whose hashes differ in `distance` of 64 bits."""
+
+    first: str
+    first_frame: int
+    second: str
+    second_frame: int
+    distance: int
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The cases of a suite, in order, and all that is needed to run them."""
+
+    suite: Suite
+    cases: tuple[Case, ...]
+    sources: dict[str, Source]
+    skipped: tuple[Skip, ...] = ()
+    near_duplicates: tuple[NearDuplicate, ...] = ()
+
+
+def write(generated: Generated, folder: Path) -> None:
+    """Write cases.jsonl, sources.jsonl, skipped.jsonl, near_duplicates.jsonl and suite.yaml into `folder`."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_lines(folder / "cases.jsonl", (case.to_json() for case in generated.cases))
+    for name, rows in [
+        ("sources", generated.sources.values()),
+        ("skipped", generated.skipped),
+        ("near_duplicates", generated.near_duplicates),
+    ]:
+        _write_lines(folder / f"{name}.jsonl", (dataclasses.asdict(row) for row in rows))
+    text = yaml.safe_dump(_plain(dataclasses.asdict(generated.suite)), sort_keys=False, allow_unicode=True)
+    (folder / "suite.yaml").write_text(text, encoding="utf-8")
+
+
+def read(folder: Path) -> Generated:
+    """Read what `write` wrote. Raises UserError where `folder` holds no generated suite."""
+    folder = Path(folder)
+    if not (folder / "cases.jsonl").is_file():
+        raise UserError(f"{folder} holds no cases.jsonl; write one with: python -m niah.generate SUITE -o {folder}")
+    return Generated(
+        suite=read_yaml(Suite, folder / "suite.yaml"),
+        cases=tuple(Case.from_json(row) for row in _read_lines(folder / "cases.jsonl")),
+        sources={row["name"]: Source(**row) for row in _read_lines(folder / "sources.jsonl")},
+        skipped=tuple(Skip(**row) for row in _read_lines(folder / "skipped.jsonl")),
+        near_duplicates=tuple(NearDuplicate(**row) for row in _read_lines(folder / "near_duplicates.jsonl")),
+    )
+
+
+def _write_lines(path: Path, rows: Iterable[dict]) -> None:
+    """Write JSON lines without spaces."""
+    lines = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows]
+    path.write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def _read_lines(path: Path) -> list[dict]:
+    """Read JSON lines, naming the line that is not one."""
+    rows = []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; generate the suite into {path.parent} again") from None
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line:
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path}, line {number} is not JSON ({error}); generate the suite again") from error
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    """Turn tuples into lists and drop what is None, so that the YAML reads like one a person wrote."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
