@@ -1,5 +1,7 @@
 """Built-in footage: haystacks and needles drawn from names, the same pixels on every machine."""
 
+from niah.footage.build import Built, HaystackFile, build
+from niah.footage.calibration import Barcode, read_barcode
 from niah.footage.clips import TYPES, Clip, clip
 from niah.footage.draw import COLOURS, DIGITS, SHAPES, SIZE, Look
 from niah.footage.scenes import FOOTAGE_VERSION, Scene, SpriteLabel, common, haystack, reserved, scene, scenes
@@ -11,13 +13,18 @@ __all__ = [
     "SHAPES",
     "SIZE",
     "TYPES",
+    "Barcode",
+    "Built",
     "Clip",
+    "HaystackFile",
     "Look",
     "Scene",
     "SpriteLabel",
+    "build",
     "clip",
     "common",
     "haystack",
+    "read_barcode",
     "reserved",
     "scene",
     "scenes",
