@@ -1,0 +1,56 @@
+"""Keep the K frames least like the rest, never asking what for, and guess.
+
+python -m niah.run --model novelty        accuracy near .25; what matters is whether a needle is among the kept
+
+If it keeps needle frames more often than chance would, needles look unlike their haystack,
+and a model can find them without reading the question.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from baselines.guess import guess, positive
+from niah.types import Question, Reply, Video
+
+CHUNK = 64  # frames decoded at a time
+GRID = 4  # parts a side that a frame is summed up by
+
+
+class Novelty:
+    """An adapter that looks for outliers: one pass, 48 numbers held per frame."""
+
+    def __init__(self, frames: int) -> None:
+        self.limit = frames
+
+    def answer(self, video: Video, question: Question) -> Reply:
+        """Keep the outlying frames; the letter is a guess."""
+        began, waited = time.perf_counter(), video.decode_seconds
+        chunks = [describe(frames) for _, frames in video.iterate(CHUNK)]
+        kept = outliers(np.concatenate(chunks), self.limit) if chunks else []
+        seconds = time.perf_counter() - began - (video.decode_seconds - waited)
+        used = tuple(range(len(video)))
+        return Reply(guess(video, question), frames_used=used, frames_kept=tuple(kept), seconds={"select": seconds})
+
+
+def describe(frames: np.ndarray) -> np.ndarray:
+    """Return the mean colours of a 4 x 4 grid, (frames, 48), of (frames, height, width, 3) from 4 x 4 pixels up."""
+    height, width = frames.shape[1:3]
+    rows, columns = (np.arange(GRID) * length // GRID for length in (height, width))
+    sums = np.add.reduceat(np.add.reduceat(frames, rows, axis=1, dtype=np.int64), columns, axis=2)
+    areas = np.diff([*rows, height])[:, None] * np.diff([*columns, width])  # (4, 4)
+    return (sums / areas[..., None]).reshape(len(frames), -1)
+
+
+def outliers(descriptors: np.ndarray, limit: int) -> list[int]:
+    """Return, in playing order, the `limit` rows farthest from the median, in units of the median deviation."""
+    deviations = abs(descriptors - np.median(descriptors, axis=0))
+    distances = (deviations / (np.median(deviations, axis=0) + 1)).sum(axis=1)  # + 1: flat parts have no spread
+    return sorted(np.argsort(-distances, kind="stable")[:limit].tolist())
+
+
+def load(frames: int = 32) -> Novelty:
+    """Return an adapter that keeps `frames` frames."""
+    return Novelty(positive("frames", frames))
