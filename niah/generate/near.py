@@ -7,7 +7,11 @@ person can tell a copy from a look-alike.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -20,15 +24,19 @@ NEEDLE_FRAMES = 4  # hashed of each needle, at bin centres
 HAYSTACK_STEP = 50  # hash every 50th frame of a haystack's source ...
 HAYSTACK_FRAMES = 200  # ... but no more than this many
 LIMIT = 6  # of 64 bits may differ
+HASH_VERSION = 1  # of the kept hashes
 FLAT = 8.0  # standard deviation of a frame's pixels below which a hash is noise: black frames all look alike
 
 Look = Callable[[Span, Sequence[int]], np.ndarray]  # frame numbers of a span's source -> (frames, h, w, 3)
 
 
 def near_duplicates(
-    haystacks: Sequence[Haystack], clips: Sequence[Clip], library: Library, look: Look | None = None
+    haystacks: Sequence[Haystack], clips: Sequence[Clip], library: Library, folder: Path, look: Look | None = None
 ) -> tuple[NearDuplicate, ...]:
-    """Return each pair of a needle and another piece of footage whose closest frames look alike."""
+    """Return each pair of a needle and another piece of footage whose closest frames look alike.
+
+    Hashes are kept in `folder`, so that a suite's footage is decoded for this only once.
+    """
     look = look or _decoder(library)
     pieces = {span.source: span for haystack in haystacks for span in haystack.timeline}
     footage = [(name, Span(name, 0, library.sources[name].frames), HAYSTACK_FRAMES) for name in sorted(pieces)]
@@ -36,7 +44,7 @@ def near_duplicates(
     hashed = []
     for name, span, limit in tqdm(footage, desc="looking for near-duplicates", leave=False, disable=None):
         numbers = sample(span, limit, HAYSTACK_STEP if limit == HAYSTACK_FRAMES else 1)
-        hashed.append((name, span.source, *_hash(look(span, numbers), numbers)))
+        hashed.append((name, span.source, *_remembered(folder, library, span, numbers, look)))
     return tuple(_pairs(hashed, first=len(hashed) - len(clips)))
 
 
@@ -44,6 +52,22 @@ def sample(span: Span, limit: int, step: int) -> list[int]:
     """Return at most `limit` frame numbers of a span, at bin centres, about one for every `step` frames."""
     count = max(min(limit, len(span) // step), 1)
     return [span.start + (2 * number + 1) * len(span) // (2 * count) for number in range(count)]
+
+
+def _remembered(
+    folder: Path, library: Library, span: Span, numbers: Sequence[int], look: Look
+) -> tuple[np.ndarray, list[int]]:
+    """Return the hashes of a span's frames, from `folder` where they were made before."""
+    what = json.dumps([HASH_VERSION, library.sources[span.source].sha256, library.rate, list(numbers)])
+    path = folder / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.npz"
+    if not path.is_file():
+        bits, shown = _hash(look(span, numbers), numbers)
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{os.getpid()}.{path.name}")  # .npz, or NumPy adds it
+        np.savez(partial, bits=bits, numbers=np.array(shown, dtype=np.int64))
+        os.replace(partial, path)
+    with np.load(path) as stored:
+        return stored["bits"], stored["numbers"].tolist()
 
 
 def _hash(frames: np.ndarray, numbers: Sequence[int]) -> tuple[np.ndarray, list[int]]:
@@ -78,7 +102,7 @@ def _decoder(library: Library) -> Look:
 
     def look(span: Span, numbers: Sequence[int]) -> np.ndarray:
         whole = (Span(span.source, 0, library.sources[span.source].frames),)
-        video = SplicedVideo(whole, library.sources, sampling, decoder, 1.0, None)
+        video = SplicedVideo(whole, library.sources, sampling, decoder, 1.0, Path("."))
         return video.frames(numbers)
 
     return look

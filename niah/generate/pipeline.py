@@ -35,7 +35,7 @@ def generate(suite: Suite, folder: Path) -> Generated:
         haystacks, clips, skips = _built_in(suite, suite.footage, library)
     else:
         haystacks, clips, skips = own.load(suite, library)
-        near = near_duplicates(haystacks, clips, library)
+        near = near_duplicates(haystacks, clips, library, cache_folder() / "hashes")
     return assemble(suite, haystacks, clips, library, skips, near)
 
 

@@ -1,0 +1,68 @@
+"""The commands: `python -m niah.generate SUITE -o FOLDER` and `python -m niah.generate render CASE`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from niah.config import load_suite
+from niah.generate.pipeline import generate
+from niah.generate.result import Generated, read, write
+from niah.types import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return 0, or 2 where the user has to mend something."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _render(words[1:]) if words[:1] == ["render"] else _generate(words)
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+
+
+def _generate(words: list[str]) -> int:
+    """Write the cases of a suite into a folder."""
+    parser = argparse.ArgumentParser(
+        prog="python -m niah.generate",
+        description="Turn a suite into cases.jsonl. To watch a case: python -m niah.generate render CASE",
+    )
+    parser.add_argument("suite", help="a name in configs/suites, or a .yaml file of your own")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where cases.jsonl goes")
+    options = parser.parse_args(words)
+    generated = generate(*load_suite(options.suite))
+    write(generated, options.output)
+    counts = Counter(case.condition for case in generated.cases)
+    haystacks = len({case.haystack for case in generated.cases if case.haystack})
+    sys.stdout.write(
+        f"{len(generated.cases):,} cases ({', '.join(f'{count:,} {name}' for name, count in counts.items())}) in "
+        f"{haystacks} haystack(s); {len(generated.skipped)} skipped; written to {options.output / 'cases.jsonl'}\n"
+    )
+    return 0
+
+
+def _render(words: list[str]) -> int:
+    """Write one case's video."""
+    parser = argparse.ArgumentParser("python -m niah.generate render", description="Write a case's video to an mp4.")
+    parser.add_argument("case", help="its id in cases.jsonl")
+    parser.add_argument("--suite", default="default", help="a suite, or a folder that holds its cases.jsonl")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE.mp4", help="default: the case's name, here")
+    options = parser.parse_args(words)
+    from niah.render import find_case, render  # here: generating needs no decoder until it measures
+
+    generated = _cases_of(options.suite)
+    case = find_case(generated, options.case)
+    path = options.output or Path(f"{case.id.replace('/', '-')}.mp4")
+    sys.stdout.write(render(case, generated, path) + "\n")
+    return 0
+
+
+def _cases_of(suite: str) -> Generated:
+    """Read a folder's cases, or generate a suite's."""
+    return read(Path(suite)) if Path(suite).is_dir() else generate(*load_suite(suite))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
