@@ -1,0 +1,48 @@
+"""Decoders by name. All take the same calls and, by test, give the same frames."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections import Counter
+from typing import Iterator, Protocol, Sequence
+
+import numpy as np
+
+from niah.media.index import Index
+from niah.types import Sampling, UserError
+
+DEFAULT = "pyav"
+# torchcodec comes with torch and FFmpeg of its own choosing, so it is an extra.
+INSTALL = {
+    "pyav": "pip install av",
+    "decord": "pip install decord (it has wheels for Linux and Windows on x86-64 only; elsewhere use pyav)",
+    "torchcodec": "pip install torchcodec (it needs torch and a system FFmpeg)",
+}
+
+
+class Decoder(Protocol):
+    """Reads frames by ordinal; keeps a few files open between calls."""
+
+    name: str  # with its version and FFmpeg's: part of every frame key
+    decoded: "Counter[str]"  # frames decoded so far, by the file's sha256
+
+    def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Iterator[np.ndarray]:
+        """Yield the frames with these rising ordinals, each (height, width, 3) uint8 RGB."""
+        ...
+
+    def close(self) -> None:
+        """Close every open file; a later read opens them again."""
+        ...
+
+
+def decoder_named(name: str = DEFAULT) -> Decoder:
+    """Return a new decoder. Raises UserError where there is none of that name, or it is not installed."""
+    if name not in INSTALL:
+        close = difflib.get_close_matches(name, list(INSTALL), n=1)
+        meant = f" Did you mean {close[0]!r}?" if close else ""
+        raise UserError(f"no decoder is called {name!r}.{meant} Known: {', '.join(INSTALL)}.")
+    try:
+        return importlib.import_module(f"niah.media.{name}").load()
+    except ImportError as error:
+        raise UserError(f"decoder {name!r} is not installed ({error}): {INSTALL[name]}") from error

@@ -1,0 +1,155 @@
+"""A video that is spliced when it is read.
+
+Nothing is decoded before it is asked for, and nothing is kept: reading a 10,000-frame
+case costs one chunk of frames, not the case. What it costs to wait for the decoder is
+counted, because no model's time may include it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from bisect import bisect_right
+from fractions import Fraction
+from pathlib import Path
+from typing import Dict, Iterator, List, Mapping, Sequence, Set, Tuple
+
+import numpy as np
+
+from niah.media.decoder import Decoder
+from niah.media.errors import MediaError
+from niah.media.index import Index
+from niah.media.measure import measure
+from niah.media.write import write_mp4
+from niah.types import FrameKey, Sampling, Source, Span
+
+
+class SplicedVideo:
+    """The frames of a timeline, one span after another; fulfils `niah.types.Video`."""
+
+    def __init__(
+        self,
+        timeline: Sequence[Span],
+        sources: Mapping[str, Source],
+        sampling: Sampling,
+        decoder: Decoder,
+        fps: float,
+        render_folder: Path,
+    ) -> None:
+        self.fps = fps
+        self.handed_out: Set[int] = set()
+        self.decode_seconds = 0.0
+        self._timeline = tuple(timeline)
+        self._sources = sources
+        self._sampling = sampling
+        self._decoder = decoder
+        self._render_folder = Path(render_folder)
+        self._starts = [0]  # frame at which each span begins, and the length
+        for span in self._timeline:
+            self._starts.append(self._starts[-1] + len(span))
+        self._indices: Dict[str, Index] = {}
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def frames(self, indices: Sequence[int]) -> np.ndarray:
+        """Return the named frames in the order named, (count, height, width, 3) uint8; holds just these.
+
+        Raises IndexError outside the video, MediaError where a source cannot be read.
+        """
+        wanted = [int(index) for index in indices]
+        frames = self._read(wanted)
+        self.handed_out.update(wanted)
+        return frames
+
+    def iterate(self, chunk: int) -> Iterator[Tuple[Tuple[int, ...], np.ndarray]]:
+        """Yield (indices, frames) of at most `chunk` frames in one sequential pass."""
+        if chunk < 1:
+            raise ValueError(f"a chunk holds at least one frame, got {chunk}")
+        for start in range(0, len(self), chunk):
+            indices = tuple(range(start, min(start + chunk, len(self))))
+            yield indices, self.frames(indices)
+
+    def keys(self, start: int, stop: int) -> List[FrameKey]:
+        """Name frames `start` up to `stop`; decodes nothing. Raises IndexError outside the video."""
+        if not 0 <= start <= stop <= len(self):
+            raise IndexError(f"frames {start} to {stop} of a video with frames 0 to {len(self)}")
+        began = time.perf_counter()
+        keys: List[FrameKey] = []
+        for span, begin in zip(self._timeline, self._starts):
+            low, high = max(start, begin), min(stop, begin + len(span))
+            if low < high:
+                keys += self._keys_of(span.source, low - begin + span.start, high - begin + span.start)
+        self.decode_seconds += time.perf_counter() - began  # the first call opens and measures the sources
+        return keys
+
+    def path(self) -> str:
+        """Render the video to an mp4 (encoded anew), once, and return where it lies.
+
+        Counts as handing out every frame. Raises MediaError for the empty video of a blind case.
+        """
+        if not len(self):
+            raise MediaError("a blind case", "its video holds no frames to render", "ask it without the video")
+        target = self._render_folder / f"{self._digest()}.mp4"
+        if not target.is_file():
+            self._render_folder.mkdir(parents=True, exist_ok=True)
+            pictures = (self._read([number])[0] for number in range(len(self)))
+            write_mp4(target, pictures, Fraction(self.fps).limit_denominator(100_100))
+        self.handed_out.update(range(len(self)))
+        return str(target)
+
+    def _read(self, wanted: Sequence[int]) -> np.ndarray:
+        """Decode each source's frames in rising order, whatever order they were asked in."""
+        began = time.perf_counter()
+        places: Dict[str, Dict[int, List[int]]] = {}  # source -> ordinal -> rows of the result
+        for row, index in enumerate(wanted):
+            source, number = self._locate(index)
+            ordinal = self._index(source).frame_at(number, self._sampling.rate)
+            places.setdefault(source, {}).setdefault(ordinal, []).append(row)
+        height, width = self._sampling.height, self._sampling.width
+        frames = np.empty((len(wanted), height, width, 3), dtype=np.uint8)  # (frames, height, width, 3)
+        for source, rows in places.items():
+            ordinals = sorted(rows)
+            pictures = self._decoder.read(self._index(source), ordinals, self._sampling)
+            for ordinal, picture in zip(ordinals, pictures):
+                frames[rows[ordinal]] = picture
+        self.decode_seconds += time.perf_counter() - began
+        return frames
+
+    def _locate(self, index: int) -> Tuple[str, int]:
+        """Return the source that frame `index` of the video comes from, and its number there."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"frame {index} of a video with frames 0 to {len(self)}")
+        place = bisect_right(self._starts, index) - 1
+        span = self._timeline[place]
+        return span.source, span.start + index - self._starts[place]
+
+    def _index(self, name: str) -> Index:
+        """Measure a source on first use, and make sure that it is the file the cases were made from."""
+        if name not in self._indices:
+            source = self._sources[name]
+            index = measure(source.path)
+            if source.sha256 and index.sha256 != source.sha256:
+                raise MediaError(
+                    source.path,
+                    f"the file changed since the cases were made (sha256 {index.sha256[:12]}, not "
+                    f"{source.sha256[:12]})",
+                    "put the old file back, or generate the cases again",
+                )
+            self._indices[name] = index
+        return self._indices[name]
+
+    def _keys_of(self, name: str, start: int, stop: int) -> List[FrameKey]:
+        source, index, rate = self._sources[name], self._index(name), self._sampling.rate
+        identity = f"{source.identity}@{index.sha256[:16]}"
+        return [
+            FrameKey(identity, str(index.time_of(ordinal)), self._sampling.key, self._decoder.name, start + offset)
+            for offset, ordinal in enumerate(index.ordinals(start, stop, rate))
+        ]
+
+    def _digest(self) -> str:
+        """Name the rendered file after everything that decides its pixels."""
+        spans = [(self._index(span.source).sha256, span.start, span.stop) for span in self._timeline]
+        parts = [spans, self._sampling.rate, self._sampling.key, self.fps, self._decoder.name]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
