@@ -1,0 +1,131 @@
+"""One run from its settings to its figures, and what its exit code says."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from niah.media.measure import cache_folder
+from niah.models import find
+from niah.run.arguments import parse
+from niah.run.ask import Asker, ask_all
+from niah.run.client import Client, InProcess, Limits, Worker
+from niah.run.config import RunConfig
+from niah.run.describe import describe
+from niah.run.estimate import estimate
+from niah.run.folder import append_run, locked, prepare, put_in_order, write_run
+from niah.run.plan import Plan, make_plan
+from niah.run.records import FINAL, CannotWrite, Records, read_records
+from niah.run.report import Progress, summary
+from niah.types import Record, UserError
+from niah.worker import Loading
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DONE, USAGE, INCOMPLETE, INTERRUPTED = 0, 2, 3, 130
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; what went wrong is said on stderr."""
+    try:
+        return run(parse(arguments), arguments)
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return USAGE
+    except CannotWrite as error:
+        sys.stderr.write(f"error: {error}\n")
+        return INCOMPLETE
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        sys.stderr.write(f"error: {error.strerror}: {error.filename}. Free some space and run the same command again\n")
+        return INCOMPLETE
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped before the first case\n")
+        return INTERRUPTED
+
+
+def run(config: RunConfig, arguments: Sequence[str] = ()) -> int:
+    """Ask everything `config` names; return 0 if every record is ok or oom, 3 otherwise, 130 after Ctrl-C.
+
+    Raises UserError for what the user can mend, CannotWrite where the disk is full.
+    """
+    target = find(config.model)
+    plan = make_plan(config)
+    folder = config.folder()
+    if config.dry_run:
+        records = read_records(folder / "records.jsonl")
+        sys.stdout.write(estimate(config, plan, records, _renders()) + "\n")
+        return DONE
+    with locked(folder):
+        done = prepare(folder, config, plan)
+        write_run(folder, {"suite": plan.generated.suite.name, "target": target, **describe(arguments)})
+        asker = Asker(_starter(config, plan, target, folder), config.model)
+        begun, stopped = time.time(), False
+        try:
+            _ask(plan, done, asker, folder)
+        except KeyboardInterrupt:
+            stopped = True
+        records = read_records(folder / "records.jsonl")
+        append_run(folder, begun, done, records, asker)
+        put_in_order(folder, plan)
+        return _conclude(config, plan, records, folder, stopped)
+
+
+def _ask(plan: Plan, done: list[Record], asker: Asker, folder: Path) -> None:
+    """Ask the cases that are left; a batch system's SIGTERM is like Ctrl-C."""
+    earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    records = Records(folder / "records.jsonl")
+    try:
+        with Progress(plan, done) as progress:
+            ask_all(plan, done, asker, records, progress.tell)
+    finally:
+        records.close()
+        signal.signal(signal.SIGTERM, earlier)
+
+
+def _starter(config: RunConfig, plan: Plan, target: str, folder: Path) -> Callable[[], Client]:
+    """Return the function that starts one loaded worker."""
+    generated = plan.generated
+    loading = Loading(
+        target, config.settings(), generated.sources, generated.suite.sampling, config.decoder, str(_renders())
+    )
+    gib = config.memory_limit_gib
+    limits = Limits(config.timeout, None if gib is None else int(gib * 2**30))
+    log = folder / "worker.log"
+    if config.in_process:
+        return lambda: InProcess(loading)
+    return lambda: Worker(loading, config.python, limits, log)
+
+
+def _conclude(config: RunConfig, plan: Plan, records: list[Record], folder: Path, stopped: bool) -> int:
+    """Draw and sum up what there is, and return the exit code."""
+    if records:
+        _draw(config, folder)
+    sys.stderr.write(summary(plan, records, folder) + "\n")
+    if stopped:
+        sys.stderr.write("stopped; the same command goes on from here\n")
+        return INTERRUPTED
+    failed = sum(record.status not in FINAL for record in records)
+    if failed:
+        sys.stderr.write(f"{failed} cases failed; the same command asks them again\n")
+    return INCOMPLETE if failed or len(records) < len(plan.ordered) else DONE
+
+
+def _draw(config: RunConfig, folder: Path) -> None:
+    """Write table.csv and the figures."""
+    from niah.table import write_table  # here, because pandas and seaborn take seconds that a refused command need not
+
+    write_table(folder)
+    if config.figures:
+        from niah.figures import draw
+
+        draw([folder], folder, "default")
+
+
+def _renders() -> Path:
+    """Return the folder of rendered videos, which runs share: their names say what they show."""
+    return cache_folder() / "rendered"

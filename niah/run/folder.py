@@ -1,0 +1,178 @@
+"""The output folder: what was run beside what came of it.
+
+One run at a time holds the folder's lock. Records of other cases or settings are
+never added to: that a folder holds one experiment is what makes its table mean something.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from niah.run.ask import Asker
+from niah.run.config import RunConfig, without_machine
+from niah.run.plan import Plan
+from niah.run.records import FINAL, read_records, rewrite, set_aside
+from niah.types import Record, UserError
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder; raises UserError where another run holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another run is writing into {folder}; wait for it, or give this one its own --output_path"
+            ) from None
+        yield
+
+
+def prepare(folder: Path, config: RunConfig, plan: Plan) -> list[Record]:
+    """Write what is to be run into the folder, and return the records it already holds that are final.
+
+    Raises UserError where it holds records of other cases or settings.
+    """
+    path = folder / "records.jsonl"
+    if config.fresh and path.exists():
+        set_aside(path)
+    old = read_records(path)
+    decides = _decides(config, plan)
+    if old:
+        _refuse_others(folder, decides)
+    _write(folder, config, plan, decides)
+    final = [record for record in old if record.status in FINAL]
+    if path.exists():
+        rewrite(path, final)  # drops half a line, and the records of cases that are asked again
+    return final
+
+
+def put_in_order(folder: Path, plan: Plan) -> None:
+    """Sort a complete records.jsonl as planned: after a resumption it is in the order of asking."""
+    records = {record.case: record for record in read_records(folder / "records.jsonl")}
+    planned = [case.id for case in plan.ordered]
+    if list(records) != planned and set(records) == set(planned):
+        rewrite(folder / "records.jsonl", [records[name] for name in planned])
+
+
+def append_run(folder: Path, begun: float, before: list[Record], after: list[Record], asker: Asker) -> None:
+    """Note in run.json when this run began and ended, what it added, and what its worker said of itself."""
+    entry = {
+        "began": _time(begun),
+        "ended": _time(time.time()),
+        "records_before": len(before),
+        "records_after": len(after),
+        "workers": asker.started,
+    }
+    facts: dict[str, Any] = {"runs": [*read_run(folder).get("runs", []), entry]}
+    if asker.about:
+        facts["worker"] = {key: asker.about[key] for key in ("python", "versions", "decoder", "concurrency")}
+    write_run(folder, facts)
+
+
+def write_run(folder: Path, facts: dict[str, Any]) -> None:
+    """Merge facts into run.json."""
+    path = folder / "run.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    _replace(path, json.dumps({**known, **facts}, ensure_ascii=False, indent=1) + "\n")
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Return run.json. Raises UserError where there is none."""
+    try:
+        return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError) as error:
+        raise UserError(f"{folder} holds records but no readable run.json; use --fresh or another folder") from error
+
+
+def _decides(config: RunConfig, plan: Plan) -> dict[str, Any]:
+    """Return everything a record depends on, as run.json keeps it."""
+    sources = sorted((source.name, source.sha256) for source in plan.generated.sources.values())
+    return {
+        **config.decides(),
+        "sampling": dataclasses.asdict(plan.generated.suite.sampling),
+        "cases_sha256": sha256(_cases(plan).encode()).hexdigest(),
+        "sources_sha256": sha256(json.dumps(sources).encode()).hexdigest(),
+    }
+
+
+def _refuse_others(folder: Path, decides: dict[str, Any]) -> None:
+    """Raise UserError naming what differs from the run the folder holds."""
+    held = read_run(folder).get("decides", {})
+    names = {"cases_sha256": "the cases", "sources_sha256": "the video files"}
+    differ = [
+        names.get(key, f"{key} ({held.get(key)!r} there, {value!r} now)")
+        for key, value in decides.items()
+        if held.get(key) != value
+    ]
+    if differ:
+        raise UserError(
+            f"{folder} holds records of another run; these differ: {', '.join(differ)}. "
+            "Set them aside with --fresh, or give this run its own --output_path"
+        )
+
+
+def _write(folder: Path, config: RunConfig, plan: Plan, decides: dict[str, Any]) -> None:
+    """Write config, suite, cases, sources and what was left out."""
+    generated = plan.generated
+    write_run(folder, {"decides": decides})
+    _replace(folder / "config.yaml", _yaml(config.to_yaml()))
+    _replace(folder / "suite.yaml", _yaml(_without_none(without_machine(dataclasses.asdict(generated.suite)))))
+    _replace(folder / "cases.jsonl", _cases(plan))
+    rows = [dataclasses.asdict(source) for source in generated.sources.values()]
+    for row in rows:
+        del row["path"]  # of this machine
+    _replace(folder / "sources.jsonl", _lines(rows))
+    if generated.skipped:
+        skipped = (without_machine(dataclasses.asdict(skip)) for skip in generated.skipped)
+        _replace(folder / "skipped.jsonl", _lines(skipped))
+
+
+def _cases(plan: Plan) -> str:
+    """Return cases.jsonl: the same bytes as `niah.generate` writes for these cases."""
+    return _lines(case.to_json() for case in plan.generated.cases)
+
+
+def _time(seconds: float) -> str:
+    """Return a moment as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _lines(rows: Iterable[Any]) -> str:
+    """Return rows as JSON lines."""
+    return "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
+
+
+def _yaml(values: Any) -> str:
+    """Return values as YAML in the order given."""
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def _without_none(value: Any) -> Any:
+    """Drop keys that are None, as a person would not write them."""
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a whole file, or leave the old one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

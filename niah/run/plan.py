@@ -1,0 +1,145 @@
+"""Which cases a run asks, and in which order.
+
+Cases go by haystack, then by where the needle starts, so that an adapter that reuses
+features meets a source once. First, though, one `full` case of each length runs in a
+worker of its own, whose store is empty: timing and memory figures use only these.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from niah.config import SUITES, Suite, load_suite
+from niah.generate import Generated, generate, read
+from niah.generate.design import DEPTH_BINS, depth_bin, grouping, start_at
+from niah.run.config import RunConfig
+from niah.types import Case, UserError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cases of one run. `ordered` names them as they are asked, those of `cold` in a worker of their own."""
+
+    generated: Generated  # its cases as they were generated, less those not asked
+    ordered: tuple[Case, ...]
+    cold: frozenset[str]
+
+
+def make_plan(config: RunConfig) -> Plan:
+    """Return the cases that `config` names. Raises UserError where there is none."""
+    generated = _generated(config)
+    cases = _limited(generated.cases, config.limit)
+    ordered = in_order(generated.suite, _shard(in_groups(cases), *config.part()))
+    if not ordered:
+        raise UserError(f"shard {config.shard} of {len(cases)} cases is empty; use fewer shards")
+    names = {case.id for case in ordered}
+    kept = tuple(case for case in generated.cases if case.id in names)
+    used = {span.source for case in kept for span in case.timeline}
+    sources = {name: source for name, source in generated.sources.items() if name in used}
+    narrowed = dataclasses.replace(generated, cases=kept, sources=sources)
+    return Plan(narrowed, ordered, frozenset(case.id for case in cold_cases(generated.suite, ordered)))
+
+
+def in_groups(cases: tuple[Case, ...]) -> list[Case]:
+    """Sort by haystack, then needle start, then name."""
+    return sorted(cases, key=lambda case: (case.haystack, case.needles[0].start if case.needles else -1, case.id))
+
+
+def cold_cases(suite: Suite, cases: list[Case] | tuple[Case, ...]) -> list[Case]:
+    """Return for each length the `full` case that runs with nothing stored, shortest first.
+
+    The first of its length; in the paper design, where lengths vary freely, the nearest to its grouping.
+    """
+    chosen: dict[int, Case] = {}
+    for case in sorted(cases, key=lambda case: case.id):
+        if case.condition != "full":
+            continue
+        length = _length(suite, case)
+        rival = chosen.get(length)
+        if rival is None or abs(case.length - length) < abs(rival.length - length):
+            chosen[length] = case
+    return [chosen[length] for length in sorted(chosen)]
+
+
+def in_order(suite: Suite, grouped: list[Case]) -> tuple[Case, ...]:
+    """Put the cold cases first and leave the rest in its groups."""
+    first = cold_cases(suite, grouped)
+    names = {case.id for case in first}
+    return (*first, *(case for case in grouped if case.id not in names))
+
+
+def _generated(config: RunConfig) -> Generated:
+    """Return the cases of the suite that `config` names, less those its filters leave out."""
+    path = Path(config.suite)
+    if path.is_dir() and not (SUITES / f"{config.suite}.yaml").is_file():
+        if (path / "records.jsonl").exists():
+            raise UserError(f"{path} is the folder of a run, not of a suite; name the suite it asked")
+        return _filtered(read(path), config)
+    suite, folder = load_suite(config.suite)
+    return _filtered(generate(_narrowed(suite, config), folder), config)
+
+
+def _narrowed(suite: Suite, config: RunConfig) -> Suite:
+    """Return the suite to generate: only what cannot be had by leaving cases out changes it.
+
+    Users' own footage is cut by the longest length, so fewer lengths would make other
+    cases; built-in footage is not, and is then shorter to make.
+    """
+    changes: dict = {}
+    if config.conditions is not None:
+        changes["conditions"] = config.conditions
+    if config.lengths is not None and suite.design == "grid":
+        own = suite.footage is None
+        changes["lengths"] = suite.lengths if own and set(config.lengths) <= set(suite.lengths) else config.lengths
+    if config.depths is not None and not set(config.depths) <= set(suite.depths):
+        changes["depths"] = config.depths
+    return dataclasses.replace(suite, **changes)
+
+
+def _filtered(generated: Generated, config: RunConfig) -> Generated:
+    """Keep the cases of the lengths, depths and conditions asked for; those without a haystack have no length."""
+    suite = generated.suite
+    cases = [
+        case
+        for case in generated.cases
+        if (config.conditions is None or case.condition in config.conditions)
+        and (config.lengths is None or not case.haystack or _length(suite, case) in config.lengths)
+        and (config.depths is None or case.depth is None or _lies_at(suite, case, config.depths))
+    ]
+    if not cases:
+        raise UserError(
+            f"no case is left: suite {suite.name!r} has lengths {list(suite.lengths)}, depths {list(suite.depths)}, "
+            f"conditions {list(suite.conditions)}; mend --lengths, --depths or --conditions"
+        )
+    kept: dict = {"conditions": config.conditions or suite.conditions, "depths": config.depths or suite.depths}
+    if suite.design == "grid":
+        kept["lengths"] = config.lengths or suite.lengths
+    return dataclasses.replace(generated, suite=dataclasses.replace(suite, **kept), cases=tuple(cases))
+
+
+def _length(suite: Suite, case: Case) -> int:
+    """Return the length a case counts for."""
+    return case.length if suite.design == "grid" else grouping(case.length)
+
+
+def _lies_at(suite: Suite, case: Case, depths: tuple[float, ...]) -> bool:
+    """Tell whether a case's needle starts at one of the depths (in the paper design: in its fifth)."""
+    first = case.needles[0]
+    if suite.design == "grid":
+        return any(first.start == start_at(depth, case.length, first.stop - first.start) for depth in depths)
+    return any(depth_bin(first.start, first.stop, case.length) == min(int(depth * DEPTH_BINS), 4) for depth in depths)
+
+
+def _limited(cases: tuple[Case, ...], limit: float | None) -> tuple[Case, ...]:
+    """Return the first cases, as they were generated."""
+    if limit is None:
+        return cases
+    count = int(limit) if limit >= 1 else max(1, int(len(cases) * limit))
+    return cases[:count]
+
+
+def _shard(cases: list[Case], i: int, count: int) -> list[Case]:
+    """Return the i-th of `count` blocks; a block is contiguous, so that haystacks stay together."""
+    return cases[len(cases) * (i - 1) // count : len(cases) * i // count]

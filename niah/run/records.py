@@ -1,0 +1,93 @@
+"""records.jsonl: one line per case, appended when it is known and on disk before the next is asked.
+
+A run killed in the middle of a line leaves half a line; reading drops it, and its
+case is asked again. A full disk cuts the file back to its last whole line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from niah.types import Record, UserError
+
+FINAL = ("ok", "oom")  # statuses that asking again would not change
+
+
+class CannotWrite(Exception):
+    """The disk takes no more; what was written before is whole."""
+
+
+class Records:
+    """An open records.jsonl that is only ever appended to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def append(self, record: Record) -> None:
+        """Write one line and wait until the disk has it. Raises CannotWrite, with no part of the line left."""
+        whole = os.fstat(self._descriptor).st_size
+        data = _line(record)
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+            os.fsync(self._descriptor)
+        except OSError as error:
+            os.ftruncate(self._descriptor, whole)
+            raise CannotWrite(
+                f"{self.path} cannot be written ({error.strerror}); the records before {record.case} are whole. "
+                "Free some space and run the same command again"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
+def read_records(path: Path) -> list[Record]:
+    """Return the records of a file, less a last line that was cut short; none where there is no file.
+
+    Raises UserError naming a line that is no record.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    records = []
+    for number, line in enumerate(data.split(b"\n")[:-1], start=1):  # what follows the last newline is half a line
+        try:
+            records.append(Record.from_json(json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path}, line {number} is no record ({error}); use --fresh or another folder") from error
+    return records
+
+
+def rewrite(path: Path, records: Iterable[Record]) -> None:
+    """Put these records in place of the file, which at every moment is either the old or the new one."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with open(partial, "wb") as file:
+            for record in records:
+                file.write(_line(record))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> None:
+    """Rename a records.jsonl to records.jsonl.1, or the next number that is free."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    path.rename(aside)
+
+
+def _line(record: Record) -> bytes:
+    """Return a record as one line of JSON."""
+    row = json.dumps(record.to_json(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return row.encode("utf-8", "backslashreplace") + b"\n"

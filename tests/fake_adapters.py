@@ -1,0 +1,180 @@
+"""Adapters of a few lines that behave in one way each; named on the command line as `tests.fake_adapters:NAME`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+from niah.types import Reply
+
+
+class Says:
+    """Answers with what `say(video, question)` makes."""
+
+    def __init__(self, say):
+        self.say = say
+
+    def answer(self, video, question):
+        return self.say(video, question)
+
+
+def brightest(video, question):
+    """Answer rightly: in `tests.small_suite` the right option names the needle's grey, brighter than any haystack."""
+    if not len(video):
+        return Reply("A")
+    greys = [int(video.frames([index]).mean()) for index in range(len(video))]
+    top = int(np.argmax(greys))
+    found = min(question.options, key=lambda option: abs(int(option) - greys[top]))
+    kept = (top,) if greys[top] > 120 else ()
+    letter = "ABCD"[question.options.index(found)]
+    return Reply(letter, frames_used=range(len(video)), frames_kept=kept, seconds={"look": 0.5}, language_tokens=7)
+
+
+def right():
+    return Says(brightest)
+
+
+def chatty():
+    """Print to stdout from Python and past it, as C libraries do, and read stdin."""
+
+    def say(video, question):
+        print("progress: 50%")  # noqa: T201
+        os.write(1, b'{"number": 1, "status": "ok"}\nnonsense without an end')
+        assert os.read(0, 10) == b""
+        return brightest(video, question)
+
+    return Says(say)
+
+
+def when(mark, then):
+    """Do `then` on the question of `mark` frames, and answer rightly otherwise."""
+    return Says(lambda video, question: then(video) if len(video) == mark else brightest(video, question))
+
+
+def killed(frames=40, by="SIGSEGV"):
+    return when(frames, lambda video: os.kill(os.getpid(), getattr(signal, by)))
+
+
+def killed_once(flag, frames=40):
+    """Die on the first question of `frames` frames, as long as `flag` is not there."""
+
+    def die(video):
+        if not Path(flag).exists():
+            Path(flag).touch()
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return Reply("A")
+
+    return when(frames, die)
+
+
+def left(frames=40, code=7):
+    return when(frames, lambda video: os._exit(code))
+
+
+def hanging(frames=40):
+    return when(frames, lambda video: time.sleep(600))
+
+
+def hanging_with_child(frames=40, note=""):
+    """Start a child that would outlive its parent, note its number, and hang."""
+
+    def hang(video):
+        child = os.fork()
+        if child == 0:
+            time.sleep(600)
+        Path(note).write_text(str(child))
+        time.sleep(600)
+
+    return when(frames, hang)
+
+
+def breaking_in(frames=40):
+    """Write nonsense to every descriptor, the runner's private one among them."""
+
+    def break_in(video):
+        for descriptor in range(1, 64):
+            try:
+                os.write(descriptor, b"nonsense\n")
+            except OSError:
+                continue
+        time.sleep(600)
+
+    return when(frames, break_in)
+
+
+def hungry(frames=40, mib=300):
+    """Take real memory and sit on it."""
+
+    def eat(video):
+        held = np.ones(mib << 20, dtype=np.uint8)
+        time.sleep(600)
+        return held
+
+    return when(frames, eat)
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch names its own."""
+
+
+ERRORS = {
+    "host": MemoryError("host"),
+    "device": OutOfMemoryError("CUDA"),
+    "words": RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory"),
+    "other": KeyError("layers.0.weight"),
+}
+
+
+def raising(frames=40, error="other"):
+    def fail(video):
+        raise ERRORS[error]
+
+    return when(frames, fail)
+
+
+def replying(frames=40, what="text"):
+    """Break the contract in one way."""
+    replies = {
+        "text": "B",
+        "outside": Reply("B", frames_used=(frames,)),
+        "unused": Reply("B", frames_used=(1,), frames_kept=(2,)),
+        "scores": Reply("B", option_scores=(1.0, 2.0)),
+        "nan": Reply("B", seconds={"look": float("nan")}),
+        "mode": Reply("B", mode="guessed"),
+    }
+    return when(frames, lambda video: replies[what])
+
+
+def slow(seconds=0.2):
+    """Answer rightly, in a while: time enough to be killed between two records."""
+
+    def say(video, question):
+        time.sleep(seconds)
+        return brightest(video, question)
+
+    return Says(say)
+
+
+def settings(**given):
+    """Answer with the settings it was loaded with."""
+    return Says(lambda video, question: Reply(repr(sorted(given.items()))))
+
+
+def peeping():
+    """Answer with every word of the case that an adapter can reach."""
+    return Says(lambda video, question: Reply(" ".join([*vars(question), *(n for n in dir(video) if n[0] != "_")])))
+
+
+def broken():
+    raise ImportError("libfoo.so.3: cannot open shared object file")
+
+
+def nothing():
+    return None
+
+
+not_a_function = 3
