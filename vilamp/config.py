@@ -16,12 +16,12 @@ class Clip:
     embed_dim: int = 96
     image_size: int = 64
     patch_size: int = 8
-    vision_layers: int = 3
+    vision_layers: int = 2
     vision_width: int = 96
     text_layers: int = 2
     text_width: int = 96
     head_width: int = 24
-    context_length: int = 64
+    context_length: int = 48
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Vision:
     """The SigLIP tower that turns a frame into patches, built by `transformers`."""
 
     hidden_size: int = 96
-    intermediate_size: int = 384
-    layers: int = 4
+    intermediate_size: int = 192
+    layers: int = 3
     heads: int = 4
     image_size: int = 64
     patch_size: int = 8

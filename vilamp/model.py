@@ -100,7 +100,7 @@ class Vilamp(nn.Module):
         self,
         kept: list[int],
         query: Float[Tensor, " dim"],
-        chunks: Iterable[Float[Tensor, "frames patches dim"]],
+        chunks: Iterable[Float[Tensor, "_frames patches dim"]],
     ) -> Stream:
         """Merge all frames but the `kept` ones and return both in temporal order (Eq. 5-11).
 
@@ -136,9 +136,11 @@ class Vilamp(nn.Module):
         merged = merge_features(self.features(patches, query), saliency, self.config.temperature)
         return self.merged_connector(merged)
 
-    def select(self, frames: Float[Tensor, "frames dim"], query: Float[Tensor, " dim"]) -> list[int]:
-        """Return the keyframes of a video from its unit-length frame embeddings."""
-        return select_keyframes(frames, query, self.config.keyframes, self.config.threshold)
+    def select(
+        self, frames: Float[Tensor, "frames dim"], query: Float[Tensor, " dim"], limit: int | None = None
+    ) -> list[int]:
+        """Return the keyframes of a video from its unit-length frame embeddings, K of them or `limit` at most."""
+        return select_keyframes(frames, query, limit or self.config.keyframes, self.config.threshold)
 
     def embed(self, ids: list[int]) -> Float[Tensor, "tokens hidden"]:
         """Return the language model's embeddings of token ids."""
@@ -173,8 +175,8 @@ class Vilamp(nn.Module):
 
     def loss(
         self, inputs: list[Float[Tensor, "_tokens hidden"]], labels: list[Int[Tensor, " _tokens"]]
-    ) -> Float[Tensor, ""]:
-        """Return the mean cross-entropy of the labelled tokens of a batch (Eq. 12).
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "labelled vocabulary"]]:
+        """Return the mean cross-entropy of the labelled tokens of a batch (Eq. 12), and their logits.
 
         Sequences may differ in length; labels of visual and prompt tokens are `IGNORED`.
         """
@@ -184,4 +186,4 @@ class Vilamp(nn.Module):
         states = self.language.model(inputs_embeds=padded, use_cache=False).last_hidden_state
         wanted = targets[:, 1:] != IGNORED  # (batch, tokens - 1)
         logits = self.language.lm_head(states[:, :-1][wanted])  # (labelled, vocabulary)
-        return cross_entropy(logits, targets[:, 1:][wanted])
+        return cross_entropy(logits, targets[:, 1:][wanted]), logits

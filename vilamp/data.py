@@ -1,0 +1,113 @@
+"""What ViLaMP is trained on: pools of built-in footage with a label for every patch.
+
+Pools come from worlds named "train/...", which no suite can name, so no needle
+of a suite is ever seen in training. They go through H.264 like every file the
+model will meet.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from niah.config import TEMPLATE
+from niah.footage import COLOURS, DIGITS, SHAPES, SIZE, Clip, Look, SpriteLabel, clip, scenes
+
+PATCH = 8  # pixels a side
+SIDE = SIZE // PATCH
+TEMPLATES = (
+    "Which way does the {look} move?",
+    "Which digit is beside the {look}?",
+    "Which colour does the {look} turn into?",
+    "Which sprite appears right before the {look}?",
+    "Which sprite appears right after the {look}?",
+    "How many {look}s are there?",
+)
+LOOKS = tuple(Look(shape, colour) for shape in SHAPES for colour in COLOURS)
+NO_LABEL = -1
+
+
+def words() -> tuple[str, ...]:
+    """Return the vocabulary of the built-in footage's questions and options."""
+    texts = [template.replace("{look}", "") for template in (*TEMPLATES, TEMPLATE.replace("{question}", ""))]
+    found = [w for text in texts for w in text.lower().replace("?", " ?").replace(".", " .").split()]
+    plurals = [f"{shape}{'es' if shape == 'cross' else 's'}" for shape in SHAPES]
+    options = ["left", "right", "up", "down", "one", "two", "three", "four", *map(str, DIGITS)]
+    found = [w for w in found if w.isalpha() and len(w) > 1 or w in "?."]
+    return tuple(dict.fromkeys([*found, "answer", ":", *COLOURS, *SHAPES, *plurals, *options]))
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Footage of one world, held as pixels: a haystack, then clips end to end.
+
+    `labels` has, per patch, the place of its sprite's shape, colour and digit in
+    SHAPES, COLOURS and DIGITS, or -1. A sprite's digit plate belongs to the sprite.
+    """
+
+    world: str
+    frames: np.ndarray  # (frames, 64, 64, 3) uint8
+    labels: np.ndarray  # (frames, patches, 3) int8
+    haystack: int  # frames 0 up to this are the haystack
+    clips: tuple[Clip, ...]
+    starts: tuple[int, ...]  # the first frame of each clip
+
+
+def build_pool(world: str, haystack: int, clips: int, types: tuple[str, ...]) -> Pool:
+    """Draw `haystack` frames and `clips` needle clips of a world; holds them all, 12 KB a frame."""
+    drawn = [clip(world, f"clip-{number}", types[number % len(types)]) for number in range(clips)]
+    pictures, sprites, starts = [], [], []
+    for part in scenes(world, "haystack"):
+        pictures.append(part.frames())
+        sprites.extend(part.sprites(number) for number in range(part.count))
+        if len(sprites) >= haystack:
+            break
+    pictures, sprites = [np.concatenate(pictures)[:haystack]], sprites[:haystack]
+    for needle in drawn:
+        starts.append(len(sprites))
+        pictures.append(needle.frames())
+        sprites.extend(needle.sprites(number) for number in range(needle.count))
+    frames = np.stack(list(through_h264(np.concatenate(pictures))))
+    labels = np.stack([patch_labels(found) for found in sprites])
+    return Pool(world, frames, labels, haystack, tuple(drawn), tuple(starts))
+
+
+def through_h264(frames: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield frames as they come back from the encoder every suite's files go through."""
+    import av  # a training machine without PyAV can train on pools made elsewhere
+
+    from niah.media.write import write_mp4
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pool.mp4"
+        write_mp4(path, frames, Fraction(1))
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                yield frame.to_ndarray(format="rgb24")
+
+
+def patch_labels(sprites: list[SpriteLabel]) -> np.ndarray:
+    """Return (patches, 3) int8: shape, colour and digit of the sprite that covers most of a patch, a third at least."""
+    edges = np.arange(SIDE) * PATCH
+    best = np.full((SIDE, SIDE), PATCH * PATCH // 3)  # pixels the winner covers so far
+    labels = np.full((SIDE, SIDE, 3), NO_LABEL, np.int8)
+    for sprite in sprites:
+        plate = 9 if sprite.digit is not None else 0  # pixels the plate adds on the right
+        across = _overlap(edges, sprite.x - 6, sprite.x + 7 + plate)
+        down = _overlap(edges, sprite.y - 6, sprite.y + 7)
+        covered = down[:, None] * across[None, :]  # (side, side) pixels
+        won = covered > best
+        best[won] = covered[won]
+        digit = NO_LABEL if sprite.digit is None else sprite.digit
+        labels[won] = (SHAPES.index(sprite.shape), list(COLOURS).index(sprite.colour), digit)
+    return labels.reshape(SIDE * SIDE, 3)
+
+
+def _overlap(edges: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Return how many pixels of each patch lie in start..stop along one axis."""
+    return np.clip(np.minimum(edges + PATCH, stop) - np.maximum(edges, start), 0, PATCH)

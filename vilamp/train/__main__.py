@@ -1,0 +1,170 @@
+"""Train a micro ViLaMP from scratch on the built-in footage.
+
+    python -m vilamp.train --config configs/train/micro.yaml
+
+Interrupt it whenever you like: the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import random
+import sys
+from collections import deque
+from itertools import chain
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from niah.config import read_yaml
+from niah.types import UserError
+from vilamp import data, weights
+from vilamp.model import Vilamp
+from vilamp.prompt import Vocabulary
+from vilamp.train.config import Training
+from vilamp.train.encoder import Heads, encoder_loss
+from vilamp.train.journal import Journal
+from vilamp.train.reader import alignment_loss, encode_pool, example, reader_loss
+
+SAVED = 100  # steps between two states to resume from
+PLOTTED = 20  # steps between two rows of the curve
+
+
+def main() -> int:
+    """Read the config, train both stages, write the checkpoint folder."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vilamp.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, required=True, help="a YAML file; see configs/train/")
+    arguments = parser.parse_args()
+    try:
+        train(read_yaml(Training, arguments.config))
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; the same command goes on from the last saved step\n")
+        return 130
+    return 0
+
+
+def train(run: Training) -> None:
+    """Train `run` to its end, or from where an earlier attempt stopped."""
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if run.device == "auto" else run.device
+    folder = Path(run.output)
+    journal = Journal(folder, json.dumps(dataclasses.asdict(run), sort_keys=True))
+    torch.manual_seed(run.seed)  # the initial weights, drawn in one place; every later draw is named
+    model = Vilamp(run.model, Vocabulary(data.words())).to(device)
+    if journal.state["stage"] == "encoder":
+        train_encoder(run, model, journal)
+        journal.save("reader", 0, model=model.state_dict())
+    model.load_state_dict(journal.state["model"])
+    train_reader(run, model, journal)
+    weights.save(model, folder)
+    summary = {"seed": run.seed, "seconds": round(journal.seconds), "device": device, "torch": torch.__version__}
+    (folder / "train.json").write_text(json.dumps(summary | {"config": dataclasses.asdict(run)}, indent=1) + "\n")
+    journal.done()
+
+
+def train_encoder(run: Training, model: Vilamp, journal: Journal) -> None:
+    """Train CLIP and the SigLIP tower on single frames of all worlds."""
+    settings = run.encoder
+    heads = Heads(run.model.vision.hidden_size).to(model.device)
+    trained = [*model.clip.parameters(), *model.vision.parameters(), *heads.parameters()]
+    optimizer = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=0.05)
+    start = journal.state["step"]
+    if start:
+        model.load_state_dict(journal.state["model"])
+        heads.load_state_dict(journal.state["heads"])
+        optimizer.load_state_dict(journal.state["optimizer"])
+    pools = _pools(run, settings.haystack, settings.clips)
+    progress = tqdm(range(start, settings.steps), initial=start, total=settings.steps, desc="encoder", unit="step")
+    for step in progress:
+        rng = random.Random(f"{run.seed}/encoder/{step}")
+        pool = pools[rng.randrange(len(pools))]
+        # as many frames of clips as of the haystack: only clips show the reserved looks
+        half = settings.batch // 2
+        rows = [rng.randrange(pool.haystack) for _ in range(half)]
+        rows += [rng.randrange(pool.haystack, len(pool.frames)) for _ in range(settings.batch - half)]
+        frames = torch.from_numpy(pool.frames[rows]).to(model.device)
+        labels = torch.from_numpy(pool.labels[rows]).to(model.device)
+        loss, plotted = encoder_loss(model, heads, frames, labels, rng)
+        _step(optimizer, loss, trained, settings.rate, step, settings.steps)
+        if step % PLOTTED == 0:
+            journal.plot("encoder", step, {"loss": loss.item(), **plotted})
+            progress.set_postfix(loss=f"{loss.item():.2f}", digit=f"{plotted['digit']:.2f}")
+        if step % SAVED == SAVED - 1:
+            states = {"model": model.state_dict(), "heads": heads.state_dict(), "optimizer": optimizer.state_dict()}
+            journal.save("encoder", step + 1, **states)
+
+
+def train_reader(run: Training, model: Vilamp, journal: Journal) -> None:
+    """Train connectors and language model on spliced cases; the haystack grows with success."""
+    settings = run.reader
+    model.eval().requires_grad_(False)
+    trained = list(chain.from_iterable(part.parameters() for part in _reading(model)))
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    optimizer = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=0.01)
+    state = journal.state
+    start, rung = state["step"], state.get("rung", 0)
+    if start:
+        optimizer.load_state_dict(state["optimizer"])
+    recent: deque[bool] = deque(state.get("recent", []), maxlen=settings.window)
+    pools = [encode_pool(model, pool) for pool in _pools(run, settings.haystack, settings.clips)]
+    progress = tqdm(range(start, settings.steps), initial=start, total=settings.steps, desc="reader", unit="step")
+    for step in progress:
+        rng = random.Random(f"{run.seed}/reader/{step}")
+        features = pools[rng.randrange(len(pools))]
+        # two cases in three at the rung itself, the others anywhere below it
+        at = rung if rng.random() < 0.67 else rng.randint(0, rung)
+        length = settings.lengths[at]
+        length = rng.randint(length // 2, length)
+        keyframes = min(settings.keyframes, rng.choice((2, 4, 8)) if length < 256 else settings.keyframes)
+        count = max(1, settings.tokens // (length + 32 + 64 * keyframes))
+        batch = [example(model, features, length, keyframes, rng) for _ in range(count)]
+        loss, right = reader_loss(model, batch)
+        total = loss + settings.alignment * alignment_loss(model, features, rng) if settings.alignment else loss
+        _step(optimizer, total, trained, settings.rate, step, settings.steps)
+        if at == rung:
+            recent.extend(right)
+        accuracy = sum(recent) / max(1, len(recent))
+        if len(recent) == settings.window and accuracy > settings.promote and rung + 1 < len(settings.lengths):
+            rung += 1
+            recent.clear()
+        if step % PLOTTED == 0:
+            journal.plot("reader", step, {"loss": loss.item(), "accuracy": accuracy, "length": settings.lengths[rung]})
+            progress.set_postfix(loss=f"{loss.item():.2f}", accuracy=f"{accuracy:.2f}", length=settings.lengths[rung])
+        if step % SAVED == SAVED - 1:
+            states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+            journal.save("reader", step + 1, rung=rung, recent=list(recent), **states)
+
+
+def _reading(model: Vilamp) -> tuple[torch.nn.Module, ...]:
+    """Return the parts the second stage trains."""
+    return model.keyframe_connector, model.merged_connector, model.language
+
+
+def _pools(run: Training, haystack: int, clips: int) -> list[data.Pool]:
+    """Draw one pool a world."""
+    worlds = [f"train/{run.name}/{number}" for number in range(run.worlds)]
+    return [data.build_pool(world, haystack, clips, run.types) for world in tqdm(worlds, desc="footage", unit="world")]
+
+
+def _step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, trained: list, rate: float, step: int, steps: int):
+    """Take one step of AdamW with warm-up and cosine decay, gradients clipped at 1."""
+    warm = min(1.0, (step + 1) / 100)
+    for group in optimizer.param_groups:
+        group["lr"] = rate * warm * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(trained, 1.0)
+    optimizer.step()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Everything a training run depends on; a resumed run refuses another one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vilamp.config import VilampConfig
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The first stage: CLIP and the SigLIP tower, on single frames."""
+
+    steps: int = 1600
+    batch: int = 64  # frames
+    rate: float = 1e-3
+    haystack: int = 1500  # frames of each world
+    clips: int = 200  # of each world
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The second stage: connectors and language model, on cases spliced from frozen features.
+
+    `lengths` is the ladder: the next rung is taken when accuracy over the last
+    `window` examples exceeds `promote`; earlier rungs stay in the mixture.
+    """
+
+    steps: int = 3500
+    tokens: int = 3000  # a batch, padding included
+    rate: float = 1.5e-3
+    haystack: int = 2200  # frames of each world
+    clips: int = 250
+    lengths: tuple[int, ...] = (0, 64, 128, 256, 512, 1024, 2048)
+    keyframes: int = 8  # K in training, fewer in short cases
+    promote: float = 0.85
+    window: int = 200
+    alignment: float = 0.5  # weight of the alignment loss; 0 switches it off
+
+
+@dataclass(frozen=True)
+class Training:
+    """A whole run, from random weights to a checkpoint folder."""
+
+    name: str
+    seed: int
+    output: str  # the checkpoint folder
+    worlds: int = 10
+    types: tuple[str, ...] = ("motion", "digit")
+    device: str = "auto"
+    model: VilampConfig = VilampConfig()
+    encoder: Encoder = Encoder()
+    reader: Reader = Reader()

@@ -1,0 +1,60 @@
+"""What a training run leaves behind: a curve anybody can open, and a state it can resume from."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from niah.types import UserError
+
+COLUMNS = ("stage", "step", "seconds", "loss", "accuracy", "length", "shape", "colour", "digit", "frame_auc")
+
+
+class Journal:
+    """Writes `curve.csv` and `resume.pt` in a folder; `seconds` counts the time of all attempts."""
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self.folder, self.fingerprint = folder, fingerprint
+        self.state: dict[str, Any] = {"fingerprint": fingerprint, "seconds": 0.0, "stage": "encoder", "step": 0}
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._file.is_file():
+            self.state = torch.load(self._file, weights_only=True)
+            if self.state["fingerprint"] != fingerprint:
+                raise UserError(f"{self._file} belongs to another config; remove it, or give this run another output")
+        self._began = time.monotonic() - self.state["seconds"]
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "resume.pt"
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds so far."""
+        return time.monotonic() - self._began
+
+    def plot(self, stage: str, step: int, values: dict[str, float]) -> None:
+        """Append a row to the curve."""
+        path = self.folder / "curve.csv"
+        new = not path.is_file()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+            if new:
+                writer.writeheader()
+            rounded = {name: round(value, 4) for name, value in values.items()}
+            writer.writerow({"stage": stage, "step": step, "seconds": round(self.seconds, 1), **rounded})
+
+    def save(self, stage: str, step: int, **parts: Any) -> None:
+        """Write the state to resume from: whole, or not at all."""
+        self.state = {"fingerprint": self.fingerprint, "seconds": self.seconds, "stage": stage, "step": step, **parts}
+        partial = self._file.with_suffix(".partial")
+        torch.save(self.state, partial)
+        os.replace(partial, self._file)
+
+    def done(self) -> None:
+        """Remove the state: the checkpoint stands for it."""
+        self._file.unlink(missing_ok=True)

@@ -1,0 +1,125 @@
+"""Teach the connectors and the language model to read what the frozen encoders deliver.
+
+Cases are spliced from features: a clip in a haystack of its world, at a uniform
+depth. The haystack grows when the model has earned it, not by the clock. The
+alignment loss (not in the paper) asks the embedding of a patch to point at the
+words for what it shows.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from niah.config import TEMPLATE
+from niah.footage import COLOURS, DIGITS, SHAPES
+from niah.types import LETTERS, Question
+from vilamp.data import NO_LABEL, Pool
+from vilamp.model import IGNORED, Vilamp
+from vilamp.prompt import cloze
+
+ENCODED = 64  # frames encoded at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """A pool after the encoders; 12 KB a frame, labels kept, pixels gone."""
+
+    pool: Pool
+    embeddings: Float[Tensor, "frames dim"]
+    patches: Float[Tensor, "frames patches dim"]  # half precision, as in the adapter's store
+    queries: dict[str, Float[Tensor, " dim"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One case ready for the language model."""
+
+    inputs: Float[Tensor, "tokens hidden"]
+    labels: Int[Tensor, " tokens"]
+    options: tuple[int, ...]  # first token of each option
+    right: int
+    type: str
+
+
+@torch.inference_mode()
+def encode_pool(model: Vilamp, pool: Pool) -> Features:
+    """Run the frozen encoders over a pool."""
+    embeddings, patches = [], []
+    for start in range(0, len(pool.frames), ENCODED):
+        made = model.encode_frames(torch.from_numpy(pool.frames[start : start + ENCODED]))
+        embeddings.append(made[0].half().float())
+        patches.append(made[1].half())
+    asked = {clip.question for clip in pool.clips}
+    queries = {text: model.encode_query(text) for text in sorted(asked)}
+    kept = Pool(pool.world, np.zeros((0,)), pool.labels, pool.haystack, pool.clips, pool.starts)
+    return Features(kept, torch.cat(embeddings), torch.cat(patches), queries)
+
+
+def example(model: Vilamp, features: Features, length: int, keyframes: int, rng: random.Random) -> Example:
+    """Splice one case of about `length` frames and compress it; the clip alone if `length` is 0."""
+    pool = features.pool
+    number = rng.randrange(len(pool.clips))
+    needle, first = pool.clips[number], pool.starts[number]
+    around = max(0, min(length - needle.count, pool.haystack))
+    before = rng.randint(0, around)  # the depth is uniform
+    offset = rng.randint(0, pool.haystack - around)
+    order = torch.cat(
+        [
+            torch.arange(offset, offset + before),
+            torch.arange(first, first + needle.count),
+            torch.arange(offset + before, offset + around),
+        ]
+    )
+    query = features.queries[needle.question].to(model.device)
+    frames = torch.nn.functional.normalize(features.embeddings[order], dim=-1)
+    kept = model.select(frames, query, keyframes)
+    chunks = (features.patches[part].to(query) for part in order.split(1024))
+    visual = model.compress(kept, query, chunks).embeddings
+    question = Question(needle.question, needle.options, TEMPLATE if rng.random() < 0.7 else "{question}")
+    vocabulary = model.vocabulary
+    right = LETTERS.index(needle.answer)
+    options = [vocabulary.encode(option) for option in needle.options]
+    prompt, answer = vocabulary.encode(cloze(question)), options[right]
+    labels = [IGNORED] * (len(visual) + len(prompt)) + answer
+    inputs = torch.cat([visual, model.embed(prompt + answer)])
+    return Example(
+        inputs, torch.tensor(labels, device=model.device), tuple(o[0] for o in options), right, needle.type
+    )
+
+
+def reader_loss(model: Vilamp, batch: list[Example]) -> tuple[Float[Tensor, ""], list[bool]]:
+    """Return the loss of Eq. 12 over a batch, and which examples' right option was the likeliest."""
+    loss, logits = model.loss([one.inputs for one in batch], [one.labels for one in batch])
+    right, row = [], 0
+    for one in batch:
+        scores = logits[row, list(one.options)]
+        right.append(int(scores.argmax()) == one.right)
+        row += int((one.labels != IGNORED).sum())
+    return loss, right
+
+
+def alignment_loss(model: Vilamp, features: Features, rng: random.Random, count: int = 48) -> Float[Tensor, ""]:
+    """Return how badly the embeddings of sprite patches point at the words for shape, colour and digit."""
+    rows = torch.tensor([rng.randrange(len(features.patches)) for _ in range(count)])
+    labels = torch.from_numpy(features.pool.labels[rows.numpy()]).long().to(model.device)
+    patches = features.patches[rows].to(next(model.keyframe_connector.parameters()))
+    query = rng.choice(list(features.queries.values())).to(patches)
+    shown = labels[..., 0] != NO_LABEL  # (frames, patches)
+    channels, labels = model.features(patches, query)[shown], labels[shown]
+    words = model.language.get_input_embeddings().weight
+    loss = words.new_zeros(())
+    for connector in (model.keyframe_connector, model.merged_connector):
+        embeddings = connector(channels)  # (patches, hidden)
+        for number, names in enumerate((SHAPES, tuple(COLOURS), tuple(map(str, DIGITS)))):
+            ids = [model.vocabulary.encode(name)[0] for name in names]
+            known = labels[:, number] != NO_LABEL
+            if known.any():
+                loss = loss + cross_entropy(embeddings[known] @ words[ids].T, labels[known, number])
+    return loss / 6
