@@ -73,6 +73,7 @@ class Library:
     measure: Callable[[Path], Index]
     sources: dict[str, Source] = field(default_factory=dict)
     indexes: dict[str, Index] = field(default_factory=dict)  # by source name
+    twice: dict[str, int] = field(default_factory=dict)  # frames of a whole source that repeat, as far as asked
 
     def add(self, path: Path, name: str, identity: str | None = None) -> Source:
         """Measure a file, or return the source it already is. Raises UserError where it is not readable video."""
@@ -98,8 +99,15 @@ class Library:
         fresh = 0
         for name in {span.source for span in timeline}:
             for start, stop in _union((span.start, span.stop) for span in timeline if span.source == name):
-                fresh += stop - start - self.indexes[name].repeats(start, stop, self.rate)
+                fresh += stop - start - self._shown_twice(name, start, stop)
         return sum(len(span) for span in timeline) - fresh
+
+    def _shown_twice(self, name: str, start: int, stop: int) -> int:
+        """Return how many frames of a range repeat; asks about a whole source once, as most repeat none."""
+        index = self.indexes[name]
+        if name not in self.twice:
+            self.twice[name] = index.repeats(0, index.count(self.rate), self.rate)
+        return index.repeats(start, stop, self.rate) if self.twice[name] else 0
 
     def fps(self, timeline: Sequence[Span]) -> float:
         """Return the frames per second of a timeline at the native rate, rounded to 3 decimals."""
