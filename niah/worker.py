@@ -23,6 +23,7 @@ import threading
 import time
 import traceback
 from dataclasses import asdict, dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, TextIO
 
@@ -215,6 +216,8 @@ def _private_stdout() -> TextIO:
     """Keep stdout for replies alone; whatever writes to descriptor 1 from now on reaches stderr."""
     private = os.dup(1)
     os.dup2(2, 1)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # so that the log holds what was printed before a crash
     return os.fdopen(private, "w", encoding="utf-8")
 
 

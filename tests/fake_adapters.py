@@ -149,7 +149,7 @@ def replying(frames=40, what="text"):
     return when(frames, lambda video: replies[what])
 
 
-def slow(seconds=0.2):
+def slow(seconds=0.1):
     """Answer rightly, in a while: time enough to be killed between two records."""
 
     def say(video, question):

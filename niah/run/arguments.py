@@ -57,17 +57,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _model(group: Any) -> None:
-    group.add_argument("--model", help="name of an adapter, or module:function (vilamp)")
+    group.add_argument("--model", help="name of an adapter, or module:function (default: vilamp)")
     group.add_argument("--model_args", type=_settings, metavar="k=v,k=v", help="settings for the adapter's load()")
     group.add_argument("--device", help="passed to load() as device= if given")
     group.add_argument("--seed", type=int, help="passed to load() as seed= if given")
-    group.add_argument("--decoder", help="pyav, decord or torchcodec (pyav)")
+    group.add_argument("--decoder", help="pyav, decord or torchcodec (default: pyav)")
     group.add_argument("--python", metavar="PATH", help="interpreter of the worker, for a model with its own venv")
     group.add_argument("--in_process", action="store_true", help="no worker: for a debugger; limits do not hold")
 
 
 def _cases(group: Any) -> None:
-    group.add_argument("--suite", help="a name, a .yaml file, or a folder that niah.generate wrote (default)")
+    group.add_argument("--suite", help="a name, a .yaml file, or a folder that niah.generate wrote (default: default)")
     group.add_argument("--lengths", type=_list(int), metavar="N,N", help="only these lengths, in frames")
     group.add_argument("--depths", type=_list(float), metavar="D,D", help="only these depths, 0 to 1")
     group.add_argument("--conditions", type=_list(str), metavar="C,C", help="only these, for instance full,blind")
@@ -77,15 +77,15 @@ def _cases(group: Any) -> None:
 
 
 def _limits(group: Any) -> None:
-    group.add_argument("--timeout", type=float, metavar="SECONDS", help="for one case (1800)")
+    group.add_argument("--timeout", type=float, metavar="SECONDS", help="for one case (default: 1800)")
     group.add_argument("--memory_limit_gib", type=float, metavar="GIB", help="host memory of the worker; past it: oom")
 
 
 def _output(group: Any) -> None:
-    group.add_argument("--output_path", metavar="FOLDER", help="output folder (runs/SUITE-MODEL)")
+    group.add_argument("--output_path", metavar="FOLDER", help="default: runs/SUITE-MODEL")
     group.add_argument("--config", metavar="FILE", help="YAML with any of these settings")
     ways = group.add_mutually_exclusive_group()
-    ways.add_argument("--resume", dest="fresh", action="store_false", help="go on with the folder's records (default)")
+    ways.add_argument("--resume", dest="fresh", action="store_false", help="go on with the folder's records; the default")
     ways.add_argument("--fresh", action="store_true", help="keep earlier records as records.jsonl.1 and begin anew")
     group.add_argument("--no_figures", dest="figures", action="store_false", help="draw no figures at the end")
 

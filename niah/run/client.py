@@ -28,7 +28,7 @@ from niah.types import Case, UserError
 from niah.worker import Loading, Served, asked
 
 REPLY_BYTES = 1 << 26  # a reply naming a million frames is smaller
-LOG_BYTES = 1 << 20  # of worker.log, per worker
+LOG_BYTES = 1 << 20  # of worker.log, and of worker.log.1
 POLL_SECONDS = 0.1
 CLOSE_SECONDS = 10.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -251,18 +251,17 @@ def _start(python: str) -> subprocess.Popen[bytes]:
 
 
 def _copy(stream: BinaryIO, log: Path) -> None:
-    """Append what a worker writes to its log, up to a bound, and go on reading so that it never blocks."""
-    left = LOG_BYTES
+    """Append what a worker writes to its log, and go on reading so that it never blocks.
+
+    A full log becomes worker.log.1: a worker's last words are kept, its chatter is bounded.
+    """
     with stream:
         while data := stream.read(1 << 13):
-            if left <= 0:
-                continue
-            try:
+            with contextlib.suppress(OSError):  # a full disk costs the log, not the run: records have their own check
+                if log.exists() and log.stat().st_size > LOG_BYTES:
+                    os.replace(log, log.with_name(f"{log.name}.1"))
                 with open(log, "ab") as file:
-                    file.write(data[:left])
-            except OSError:  # a full disk costs the log, not the run: records have their own check
-                left = 0
-            left -= len(data)
+                    file.write(data)
 
 
 def _resident_bytes(pid: int) -> int:

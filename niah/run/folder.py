@@ -30,8 +30,12 @@ from niah.types import Record, UserError
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder; raises UserError where another run holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "w")  # noqa: SIM115 - closed below
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"{folder} cannot be written into ({error.strerror}); name another --output_path") from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -53,6 +57,8 @@ def prepare(folder: Path, config: RunConfig, plan: Plan) -> list[Record]:
     decides = _decides(config, plan)
     if old:
         _refuse_others(folder, decides)
+    else:
+        (folder / "run.json").unlink(missing_ok=True)  # it tells of records that are no longer here
     _write(folder, config, plan, decides)
     final = [record for record in old if record.status in FINAL]
     if path.exists():

@@ -101,6 +101,7 @@ def _narrowed(suite: Suite, config: RunConfig) -> Suite:
 def _filtered(generated: Generated, config: RunConfig) -> Generated:
     """Keep the cases of the lengths, depths and conditions asked for; those without a haystack have no length."""
     suite = generated.suite
+    _refuse_unknown(generated, config)
     cases = [
         case
         for case in generated.cases
@@ -110,13 +111,29 @@ def _filtered(generated: Generated, config: RunConfig) -> Generated:
     ]
     if not cases:
         raise UserError(
-            f"no case is left: suite {suite.name!r} has lengths {list(suite.lengths)}, depths {list(suite.depths)}, "
-            f"conditions {list(suite.conditions)}; mend --lengths, --depths or --conditions"
+            f"no case of suite {suite.name!r} has all that --lengths, --depths and --conditions ask for; ask for less"
         )
     kept: dict = {"conditions": config.conditions or suite.conditions, "depths": config.depths or suite.depths}
     if suite.design == "grid":
         kept["lengths"] = config.lengths or suite.lengths
     return dataclasses.replace(generated, suite=dataclasses.replace(suite, **kept), cases=tuple(cases))
+
+
+def _refuse_unknown(generated: Generated, config: RunConfig) -> None:
+    """Refuse a length, depth or condition that no case has; cases without a haystack must not hide the slip."""
+    suite = generated.suite
+    lengths = {_length(suite, case) for case in generated.cases if case.haystack}
+    hidden = [case for case in generated.cases if case.depth is not None]
+    wrong = [
+        *(f"length {length}" for length in config.lengths or () if lengths and length not in lengths),
+        *(f"depth {d:g}" for d in config.depths or () if hidden and not any(_lies_at(suite, c, (d,)) for c in hidden)),
+        *(f"condition {name!r}" for name in config.conditions or () if name not in suite.conditions),
+    ]
+    if wrong:
+        raise UserError(
+            f"no case has {', '.join(wrong)}: suite {suite.name!r} has lengths {list(suite.lengths)}, "
+            f"depths {list(suite.depths)}, conditions {list(suite.conditions)}"
+        )
 
 
 def _length(suite: Suite, case: Case) -> int:
