@@ -65,7 +65,7 @@ BAD_TARGETS = [
     ("tests.fake_adapters:not_a_function", {}, "has no function 'not_a_function'"),
     ("tests.fake_adapters:", {}, "'module:function'"),
     ("tests.fake_adapters:nothing", {}, "must return an adapter.* got NoneType"),
-    ("tests.fake_adapters:slow", {"second": 1}, r"takes \(seconds=0.2\), got {'second': 1}.*--model_args"),
+    ("tests.fake_adapters:slow", {"second": 1}, r"takes \(seconds=0.1\), got {'second': 1}.*--model_args"),
 ]
 
 

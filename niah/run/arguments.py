@@ -85,7 +85,7 @@ def _output(group: Any) -> None:
     group.add_argument("--output_path", metavar="FOLDER", help="default: runs/SUITE-MODEL")
     group.add_argument("--config", metavar="FILE", help="YAML with any of these settings")
     ways = group.add_mutually_exclusive_group()
-    ways.add_argument("--resume", dest="fresh", action="store_false", help="go on with the folder's records; the default")
+    ways.add_argument("--resume", dest="fresh", action="store_false", help="go on with the records there (default)")
     ways.add_argument("--fresh", action="store_true", help="keep earlier records as records.jsonl.1 and begin anew")
     group.add_argument("--no_figures", dest="figures", action="store_false", help="draw no figures at the end")
 

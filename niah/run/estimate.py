@@ -35,7 +35,7 @@ def estimate(config: RunConfig, plan: Plan, records: Sequence[Record], renders: 
         + ", ".join(f"{counts[condition]} {condition}" for condition in CONDITIONS if counts[condition]),
         f"frames asked   {asked:,}",
         f"source frames  {distinct:,} distinct, and {cold:,} again for the {len(plan.cold)} cases with nothing stored",
-        f"disk           {_render_bytes(plan) / 2**30:.1f} GiB if every video were rendered; few adapters need that",
+        f"disk           {_size(_render_bytes(plan))} if every video were rendered; few adapters need that",
     ]
     if rate:
         lines.append(
@@ -96,6 +96,11 @@ def _model_time(plan: Plan, records: Sequence[Record]) -> str:
     guess = sum(seconds.values()) / frames * sum(lengths[name] for name in left) if frames else 0.0
     middle = statistics.median(seconds.values())
     return f"{_clock(max(guess, 0.0))} for {len(left)} cases left (median {middle:.1f} s over {len(known)} asked)"
+
+
+def _size(count: float) -> str:
+    """Return bytes as a person says them."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
 
 
 def _clock(seconds: float) -> str:

@@ -41,8 +41,8 @@ class Progress:
         self._count(case, record)
         if record.status not in ("ok", "oom"):
             self._bar.write(f"{record.case}: {record.status}: {record.detail}", file=sys.stderr)
-        self._bar.update()
         self._show()
+        self._bar.update()
 
     def _count(self, case: Case, record: Record) -> None:
         self._statuses[record.status] += 1
@@ -53,7 +53,7 @@ class Progress:
     def _show(self) -> None:
         accuracy = f"accuracy {self._right / self._asked:.1%}" if self._asked else "accuracy -"
         failed = [f"{count} {status}" for status, count in sorted(self._statuses.items()) if status != "ok"]
-        self._bar.set_postfix_str(", ".join([accuracy, *failed]))
+        self._bar.set_postfix_str(", ".join([accuracy, *failed]), refresh=False)
 
 
 def summary(plan: Plan, records: Sequence[Record], folder: Path) -> str:
