@@ -1,9 +1,6 @@
 """The run command from its arguments to its exit code, in this process."""
 
 import json
-import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +11,6 @@ from niah.run.folder import locked
 from niah.score import is_right
 from niah.types import Case, Record
 from tests.small_suite import make_suite
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -294,25 +289,3 @@ def test_output_folder_is_named_after_suite_model_and_shard(suite, tmp_path, mon
     flags = ["--suite", str(suite), "--model", "tests.fake_adapters:right", "--in_process", "--no_figures"]
     assert main([*flags, "--limit", "4", "--shard", "2/4"]) == 0
     assert [path.name for path in Path("runs").iterdir()] == ["suite-tests.fake_adapters-right-shard-2-of-4"]
-
-
-def limit_files():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
-
-def test_full_disk_leaves_whole_records_and_exit_code_3(suite, tmp_path):
-    # 20,000 bytes hold every other file and the first records, but not 18 records of more than 1,500 bytes.
-    out = tmp_path / "out"
-    flags = ["--model_args", "text=" + 1000 * "x", "--limit", "18", "--in_process", "--no_figures"]
-    model = ["--model", "tests.fake_adapters:settings", "--output_path", str(out)]
-    command = [sys.executable, "-m", "niah.run", "--suite", str(suite), *model, *flags]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=limit_files)
-    assert done.returncode == 3
-    assert "records.jsonl cannot be written (File too large)" in done.stderr and "Traceback" not in done.stderr
-    written = (out / "records.jsonl").read_bytes()
-    assert written.endswith(b"\n")
-    assert 5 < len(records_in(out)) < 18
-    resumed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert resumed.returncode == 0
-    assert (out / "records.jsonl").read_bytes().startswith(written)
-    assert len(records_in(out)) == 18

@@ -1,7 +1,11 @@
-"""The runner is really killed, at a record's end and within a line; the resumed records equal an undisturbed run's."""
+"""What ends a run early: kills at a record's end and within a line, Ctrl-C, a second run, a full disk.
+
+The runner is really killed; the resumed records equal an undisturbed run's.
+"""
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -102,3 +106,23 @@ def test_second_run_is_refused_while_the_first_writes(flags, tmp_path):
     assert main([*flags, "--output_path", str(tmp_path)]) == 2
     runner.kill()
     runner.communicate()
+
+
+def limit_files():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+
+def test_full_disk_leaves_whole_records_and_exit_code_3(flags, tmp_path):
+    # 20,000 bytes hold every other file and the first records, but not 18 records of more than 1,500 bytes.
+    long = ["--model", "tests.fake_adapters:settings", "--model_args", "text=" + 1000 * "x", "--limit", "18"]
+    out = ["--in_process", "--output_path", str(tmp_path)]
+    command = [sys.executable, "-m", "niah.run", *flags, *long, *out]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=limit_files)
+    assert done.returncode == 3
+    assert "records.jsonl cannot be written (File too large)" in done.stderr and "Traceback" not in done.stderr
+    written = (tmp_path / "records.jsonl").read_bytes()
+    assert written.endswith(b"\n")
+    assert 5 < written.count(b"\n") < 18
+    assert main([*flags, *long, *out]) == 0
+    whole = (tmp_path / "records.jsonl").read_bytes()
+    assert whole.startswith(written) and whole.count(b"\n") == 18
