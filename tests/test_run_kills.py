@@ -5,7 +5,6 @@ The runner is really killed; the resumed records equal an undisturbed run's.
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -108,16 +107,19 @@ def test_second_run_is_refused_while_the_first_writes(flags, tmp_path):
     runner.communicate()
 
 
-def limit_files():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+# Runs the command that follows with files of at most 20,000 bytes, as a disk that fills up would have it.
+ON_A_SMALL_DISK = (
+    "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); "
+    "runpy.run_module('niah.run', run_name='__main__', alter_sys=True)"
+)
 
 
 def test_full_disk_leaves_whole_records_and_exit_code_3(flags, tmp_path):
     # 20,000 bytes hold every other file and the first records, but not 18 records of more than 1,500 bytes.
     long = ["--model", "tests.fake_adapters:settings", "--model_args", "text=" + 1000 * "x", "--limit", "18"]
     out = ["--in_process", "--output_path", str(tmp_path)]
-    command = [sys.executable, "-m", "niah.run", *flags, *long, *out]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=limit_files)
+    command = [sys.executable, "-c", ON_A_SMALL_DISK, *flags, *long, *out]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 3
     assert "records.jsonl cannot be written (File too large)" in done.stderr and "Traceback" not in done.stderr
     written = (tmp_path / "records.jsonl").read_bytes()
