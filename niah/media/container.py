@@ -59,7 +59,9 @@ def open_video(path: Union[str, Path]) -> Tuple[Any, Any]:
         )
     except FFmpegError as error:
         raise MediaError(
-            path, f"it is not a video FFmpeg can open ({error.strerror})", "check that it is whole and really a video"
+            path,
+            f"it is not a video, or lost its end: FFmpeg cannot open it ({error.strerror})",
+            "check that it is whole and really a video",
         ) from error
     try:
         return container, _video_stream(path, container)

@@ -21,9 +21,9 @@ from av.error import FFmpegError
 from niah.media.container import open_video, sha256_of
 from niah.media.errors import MediaError, reencode
 from niah.media.index import Index, absolute
+from niah.media.promise import Found, refuse_truncated
 
 FORMAT = 1  # of the stored JSON
-SLACK_SECONDS = Fraction(1, 2)  # a header may promise this much more than the file holds, or three frames
 
 
 def measure(path: Union[str, Path]) -> Index:
@@ -60,7 +60,8 @@ class _Pass:
     keys: List[int] = field(default_factory=list)
     first: Any = None  # the first decoded frame: size and rotation
     last_duration: int = 0
-    video_end: Optional[int] = None  # ticks, of packets whether or not they decode
+    packets: int = 0  # of the video stream, whether or not they decode
+    video_end: Optional[int] = None  # ticks
     ends: Dict[int, Fraction] = field(default_factory=dict)  # seconds, per stream
     error: str = ""
 
@@ -69,7 +70,7 @@ def _decode(path: Path, digest: str) -> Index:
     container, stream = open_video(path)
     with container:
         seen = _read_packets(path, container, stream)
-        _refuse_truncated(path, container, stream, seen)
+        refuse_truncated(path, container, stream, Found(seen.packets, seen.video_end, seen.ends, _mean_step(seen)))
         if seen.error:
             raise MediaError(path, f"it is damaged: {seen.error}", reencode(path))
         if not seen.stamps:
@@ -89,6 +90,7 @@ def _read_packets(path: Path, container: Any, stream: Any) -> _Pass:
                 raise MediaError(path, "it holds more packets than bytes, so it would never end", reencode(path))
             _note_end(seen, packet, stream)
             if packet.stream.index == stream.index:
+                seen.packets += packet.size > 0
                 _decode_packet(seen, packet)
     except FFmpegError as error:
         seen.error = seen.error or f"reading stops after {len(seen.stamps)} frames ({error.strerror})"
@@ -133,40 +135,11 @@ def _note_frame(seen: _Pass, frame: Any) -> None:
     seen.last_duration = frame.duration or 0
 
 
-def _refuse_truncated(path: Path, container: Any, stream: Any, seen: _Pass) -> None:
-    """Compare what was read with what the header promises.
-
-    The stream's own promise counts first: a container's duration includes its audio.
-    """
-    if seen.video_end is None:
-        return
-    start = stream.start_time or 0
-    tag = _tag_seconds(stream.metadata.get("DURATION"))
-    if stream.duration:
-        promised, found = stream.duration * stream.time_base, (seen.video_end - start) * stream.time_base
-    elif tag:
-        promised, found = tag, seen.video_end * stream.time_base
-    elif container.duration:
-        promised = Fraction(container.duration, av.time_base)
-        found = max(seen.ends.values()) - Fraction(container.start_time or 0, av.time_base)
-    else:
-        return
-    step = found / len(seen.stamps) if seen.stamps else Fraction(0)
-    if promised - found > max(SLACK_SECONDS, 3 * step):
-        raise MediaError(
-            path,
-            f"it is truncated: its header promises {float(promised):.2f} s, the data end after {float(found):.2f} s",
-            f"copy or download it again, or keep what is left of it: {reencode(path)}",
-        )
-
-
-def _tag_seconds(text: Optional[str]) -> Optional[Fraction]:
-    """Read Matroska's DURATION tag, "00:00:13.077000000"."""
-    parts = (text or "").split(":")
-    if len(parts) != 3 or not all(part.replace(".", "", 1).isdigit() for part in parts):
-        return None
-    hours, minutes, seconds = (Fraction(part) for part in parts)
-    return hours * 3600 + minutes * 60 + seconds
+def _mean_step(seen: _Pass) -> Fraction:
+    """Return the mean ticks from one frame to the next; 0 where there are not two."""
+    if len(seen.stamps) < 2:
+        return Fraction(0)
+    return Fraction(max(seen.stamps) - min(seen.stamps), len(seen.stamps) - 1)
 
 
 def _index(path: Path, digest: str, stream: Any, seen: _Pass) -> Index:

@@ -1,0 +1,89 @@
+"""Tell a truncated file from a whole one: hold what was read against what the header promises.
+
+A reader that stops where the data stop makes a shorter video without a word. No header
+can be trusted for a frame count, yet one that promises seconds more than there are means
+a file that lost its end. (MPEG-TS and live WebM promise nothing; cut short, they are just shorter.)
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
+
+import av
+
+from niah.media.errors import MediaError, reencode
+
+SLACK_SECONDS = Fraction(1, 2)  # a header may promise this much more than there is, or three frames
+ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # the object that holds the file's size
+
+
+@dataclass(frozen=True)
+class Found:
+    """What reading a file to its end came upon."""
+
+    packets: int  # of the video
+    video_end: Optional[int]  # ticks
+    ends: Dict[int, Fraction]  # seconds, by stream
+    step: Fraction  # ticks from frame to frame, mean
+
+
+def refuse_truncated(path: Path, container: Any, stream: Any, found: Found) -> None:
+    """Raise MediaError where the data end well before the header says they do."""
+    if found.video_end is None:
+        return
+    if container.format.name == "asf":
+        _refuse_short_asf(path)
+    promised, read = _seconds(container, stream, found)
+    missing = max(promised - read, _missing_frames(container, stream, found) * found.step * stream.time_base)
+    if missing > max(SLACK_SECONDS, 3 * found.step * stream.time_base):
+        whole = float(read + missing)
+        raise _truncated(path, f"its header promises {whole:.2f} s, the data end after {float(read):.2f} s")
+
+
+def _seconds(container: Any, stream: Any, found: Found) -> Tuple[Fraction, Fraction]:
+    """Return the promised and the found seconds; the stream's own promise first, for a container counts its audio."""
+    end = Fraction(found.video_end or 0)
+    tag = _tag_seconds(stream.metadata.get("DURATION"))
+    if stream.duration:
+        return stream.duration * stream.time_base, (end - (stream.start_time or 0)) * stream.time_base
+    if tag:
+        return tag, end * stream.time_base
+    if container.duration:
+        start = Fraction(container.start_time or 0, av.time_base)
+        return Fraction(container.duration, av.time_base), max(found.ends.values()) - start
+    return Fraction(0), end * stream.time_base
+
+
+def _missing_frames(container: Any, stream: Any, found: Found) -> int:
+    """Count the packets an AVI lacks. FFmpeg corrects its duration by its size; an mp4's edit list may drop frames."""
+    return stream.frames - found.packets if container.format.name == "avi" else 0
+
+
+def _tag_seconds(text: Optional[str]) -> Optional[Fraction]:
+    """Read Matroska's DURATION tag, "00:00:13.077000000"."""
+    parts = (text or "").split(":")
+    if len(parts) != 3 or not all(part.replace(".", "", 1).isdigit() for part in parts):
+        return None
+    hours, minutes, seconds = (Fraction(part) for part in parts)
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _refuse_short_asf(path: Path) -> None:
+    """Compare an ASF file's size with the one in its header: FFmpeg corrects its duration by the size."""
+    with open(path, "rb") as file:
+        head = file.read(1 << 16)
+    place = head.find(ASF_PROPERTIES)
+    if place < 0:
+        return
+    promised, size = int.from_bytes(head[place + 40 : place + 48], "little"), os.stat(path).st_size
+    if promised > size:
+        raise _truncated(path, f"its header promises {promised:,} bytes, it has {size:,}")
+
+
+def _truncated(path: Path, what: str) -> MediaError:
+    remedy = f"copy or download it again, or keep what is left of it: {reencode(path)}"
+    return MediaError(path, f"it is truncated: {what}", remedy)
