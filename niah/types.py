@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
+from typing import Any, Iterator, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple, runtime_checkable
 
 import numpy as np
 
@@ -250,6 +250,7 @@ class Reply:
             object.__setattr__(self, "option_scores", tuple(float(s) for s in self.option_scores))
 
 
+@runtime_checkable
 class Video(Protocol):
     """A video that is spliced when read; nothing is decoded before it is asked for.
 
@@ -279,6 +280,7 @@ class Video(Protocol):
         ...
 
 
+@runtime_checkable
 class Adapter(Protocol):
     """A model that can be asked about a video."""
 

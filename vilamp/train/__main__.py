@@ -26,6 +26,7 @@ from vilamp import data, weights
 from vilamp.model import Vilamp
 from vilamp.prompt import Vocabulary
 from vilamp.train.config import Training
+from vilamp.train.curve import draw_curve
 from vilamp.train.encoder import Heads, encoder_loss
 from vilamp.train.journal import Journal
 from vilamp.train.reader import alignment_loss, encode_pool, example, reader_loss
@@ -67,6 +68,7 @@ def train(run: Training) -> None:
     weights.save(model, folder)
     summary = {"seed": run.seed, "seconds": round(journal.seconds), "device": device, "torch": torch.__version__}
     (folder / "train.json").write_text(json.dumps(summary | {"config": dataclasses.asdict(run)}, indent=1) + "\n")
+    draw_curve(folder)
     journal.done()
 
 

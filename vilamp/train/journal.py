@@ -27,6 +27,7 @@ class Journal:
             if self.state["fingerprint"] != fingerprint:
                 raise UserError(f"{self._file} belongs to another config; remove it, or give this run another output")
         self._began = time.monotonic() - self.state["seconds"]
+        self._cut_curve()
 
     @property
     def _file(self) -> Path:
@@ -47,6 +48,18 @@ class Journal:
                 writer.writeheader()
             rounded = {name: round(value, 4) for name, value in values.items()}
             writer.writerow({"stage": stage, "step": step, "seconds": round(self.seconds, 1), **rounded})
+
+    def _cut_curve(self) -> None:
+        """Drop the rows of steps that will be taken again."""
+        path = self.folder / "curve.csv"
+        if not path.is_file():
+            return
+        with path.open(newline="") as file:
+            header, *rows = csv.reader(file)
+        order = {"encoder": 0, "reader": 1}
+        here = (order[self.state["stage"]], self.state["step"])
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([header, *(row for row in rows if (order[row[0]], int(row[1])) < here)])
 
     def save(self, stage: str, step: int, **parts: Any) -> None:
         """Write the state to resume from: whole, or not at all."""

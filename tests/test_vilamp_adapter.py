@@ -1,0 +1,148 @@
+"""The adapter keeps nothing but keyed features, and they never change an answer."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from niah.store import FeatureStore
+from niah.types import FrameKey, Question, UserError
+from vilamp import config, weights
+from vilamp.adapter import VilampAdapter
+from vilamp.model import Vilamp
+from vilamp.prompt import Vocabulary
+
+QUESTION = Question("Which way does the red circle move?", ("left", "right", "straight on", "back"))
+SIZES = config.VilampConfig(
+    keyframes=3,
+    threshold=1.01,
+    clip=config.Clip(embed_dim=24, vision_layers=1, vision_width=24, text_layers=1, text_width=24, head_width=12),
+    vision=config.Vision(hidden_size=24, intermediate_size=24, layers=1, heads=2),
+    language=config.Language(hidden_size=16, intermediate_size=16, layers=2, heads=2, key_value_heads=1),
+)
+
+
+class FakeVideo:
+    """Frames of two sources, each a picture of its own; counts what it decodes."""
+
+    fps, decode_seconds = 1.0, 0.0
+
+    def __init__(self, *spans):
+        self.places = [(source, number) for source, start, stop in spans for number in range(start, stop)]
+        self.handed_out, self.decoded = set(), 0
+
+    def __len__(self):
+        return len(self.places)
+
+    def keys(self, start, stop):
+        return [FrameKey(s, str(n), "64x64", "fake 1", n) for s, n in self.places[start:stop]]
+
+    def iterate(self, chunk):
+        raise NotImplementedError("ViLaMP asks for frames by index")
+
+    def path(self):
+        raise NotImplementedError("ViLaMP needs no file")
+
+    def frames(self, indices):
+        self.decoded += len(indices)
+        draw = [np.random.default_rng([ord(s), n]) for s, n in (self.places[i] for i in indices)]
+        return np.stack([g.integers(0, 256, (64, 64, 3), dtype=np.uint8) for g in draw])
+
+
+def adapter(memory=1 << 30, disk=0, tmp_path="."):
+    torch.manual_seed(0)
+    model = Vilamp(SIZES, Vocabulary(("left", "right", "red"))).eval()
+    return VilampAdapter(model, "weights-0", FeatureStore(memory, disk, tmp_path))
+
+
+def same(one, other):
+    """Everything a record holds but what is measured."""
+    fields = ("text", "option_scores", "frames_used", "frames_kept", "language_tokens")
+    return all(getattr(one, f) == getattr(other, f) for f in fields)
+
+
+def test_reused_and_fresh_features_give_bit_equal_replies():
+    warm = adapter()
+    warm.answer(FakeVideo(("h", 0, 150)), QUESTION)
+    video = FakeVideo(("h", 0, 40), ("n", 5, 20), ("h", 40, 130))
+    reused = warm.answer(video, QUESTION)
+    assert video.decoded == 15  # the needle's frames alone
+    assert reused.reused_frames == 130
+    fresh = adapter().answer(FakeVideo(("h", 0, 40), ("n", 5, 20), ("h", 40, 130)), QUESTION)
+    assert fresh.reused_frames == 0
+    assert same(reused, fresh)
+
+
+def test_a_store_that_forgets_everything_changes_no_reply():
+    video = FakeVideo(("h", 0, 100), ("n", 0, 9))
+    forgetful = adapter(memory=0).answer(video, QUESTION)
+    assert video.decoded == 2 * 109  # once for selection, once for merging
+    assert same(forgetful, adapter().answer(FakeVideo(("h", 0, 100), ("n", 0, 9)), QUESTION))
+
+
+def test_a_store_on_disk_changes_no_reply(tmp_path):
+    stored = adapter(memory=20_000, disk=1 << 27, tmp_path=tmp_path)
+    stored.answer(FakeVideo(("h", 0, 100)), QUESTION)
+    video = FakeVideo(("h", 0, 100))
+    assert same(stored.answer(video, QUESTION), adapter().answer(FakeVideo(("h", 0, 100)), QUESTION))
+    assert video.decoded == 0
+
+
+def test_other_weights_find_nothing_in_the_store():
+    first = adapter()
+    first.answer(FakeVideo(("h", 0, 30)), QUESTION)
+    other = VilampAdapter(first.model, "weights-1", first.store)
+    assert other.answer(FakeVideo(("h", 0, 30)), QUESTION).reused_frames == 0
+
+
+def test_the_reply_says_truly_what_it_used():
+    reply = adapter().answer(FakeVideo(("h", 0, 70)), QUESTION)
+    prompt = len(Vocabulary(("left", "right", "red")).encode(QUESTION.text + " answer:"))
+    assert reply.frames_used == tuple(range(70))
+    assert len(reply.frames_kept) == 3
+    assert reply.language_tokens == 3 * 64 + 67 + prompt
+    assert reply.text == QUESTION.options[max(range(4), key=lambda n: reply.option_scores[n])]
+    assert reply.mode == "likelihood"
+
+
+def test_a_blind_case_is_answered_from_the_question_alone():
+    reply = adapter().answer(FakeVideo(), QUESTION)
+    assert reply.frames_used == () and reply.frames_kept == ()
+    assert reply.text in QUESTION.options
+
+
+def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path):
+    model = adapter().model
+    weights.save(model, tmp_path)
+    loaded, name = weights.load(tmp_path)
+    assert loaded.config == model.config and len(name) == 12
+    for key, tensor in model.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[key], tensor, rtol=0, atol=0)
+
+
+def test_a_checkpoint_that_does_not_fit_names_every_misfit(tmp_path):
+    weights.save(adapter().model, tmp_path)
+    wider = dataclasses.replace(SIZES, language=dataclasses.replace(SIZES.language, intermediate_size=20, layers=3))
+    weights.save(Vilamp(wider, Vocabulary(("left", "right", "red"))), tmp_path / "wider")
+    (tmp_path / "config.yaml").write_bytes((tmp_path / "wider" / "config.yaml").read_bytes())
+    with pytest.raises(UserError) as caught:
+        weights.load(tmp_path)
+    assert "missing language.model.layers.2.mlp.up_proj.weight" in str(caught.value)
+    assert "language.model.layers.0.mlp.up_proj.weight has shape (16, 16), the config wants (20, 16)" in str(
+        caught.value
+    )
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path):
+    model = adapter().model
+    with torch.no_grad():
+        model.keyframe_connector.layers[0].bias[0] = float("nan")
+    weights.save(model, tmp_path)
+    with pytest.raises(UserError, match=r"not finite in: keyframe_connector\.layers\.0\.bias"):
+        weights.load(tmp_path)
+
+
+def test_an_unknown_checkpoint_is_named_with_what_a_folder_needs():
+    with pytest.raises(UserError, match="needs config.yaml, words.txt and model.safetensors"):
+        weights.locate("no-such-checkpoint")

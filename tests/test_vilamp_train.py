@@ -1,0 +1,91 @@
+"""Training: labels that mean what they say, and an interrupted run that ends as an undisturbed one."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from niah.footage import COLOURS, SHAPES, SpriteLabel
+from niah.types import UserError
+from vilamp import config, data
+from vilamp.prompt import BYTES, Vocabulary
+from vilamp.train import __main__ as trainer
+from vilamp.train.config import Encoder, Reader, Training
+
+
+def tiny(folder):
+    """Return a run of seconds, with every part of a real one."""
+    model = config.VilampConfig(
+        keyframes=2,
+        clip=config.Clip(embed_dim=24, vision_layers=1, vision_width=24, text_layers=1, text_width=24, head_width=12),
+        vision=config.Vision(hidden_size=24, intermediate_size=24, layers=1, heads=2),
+        language=config.Language(hidden_size=16, intermediate_size=16, layers=1, heads=2, key_value_heads=1),
+        extras=config.Extras(patch_positions=True, query_scores=True),
+    )
+    encoder = Encoder(steps=6, batch=8, haystack=60, clips=4)
+    reader = Reader(steps=6, tokens=400, haystack=60, clips=4, lengths=(0, 64), window=4, promote=0.0)
+    return Training("tiny", 0, str(folder), worlds=1, device="cpu", model=model, encoder=encoder, reader=reader)
+
+
+def test_a_patch_is_labelled_with_the_sprite_that_covers_it():
+    # a red circle centred on pixel (12, 12) covers 6..18: all of patch 1, and 2 or 3 pixels beyond it
+    labels = data.patch_labels([SpriteLabel("circle", "red", None, 12, 12)]).reshape(8, 8, 3)
+    expected = np.full((8, 8, 3), -1)
+    expected[1, 1] = (SHAPES.index("circle"), list(COLOURS).index("red"), -1)
+    expected[1, 2] = expected[2, 1] = expected[1, 1]  # 8 x 3 = 24 of 64 pixels, more than a third
+    assert labels.tolist() == expected.tolist()
+
+
+def test_a_plate_belongs_to_its_sprite():
+    labels = data.patch_labels([SpriteLabel("ring", "blue", 7, 12, 12)]).reshape(8, 8, 3)
+    assert labels[1, 3].tolist() == [-1, -1, -1]  # the plate ends at pixel 27: 4 of 8 columns, 13 rows
+    assert labels[1, 2].tolist() == [SHAPES.index("ring"), list(COLOURS).index("blue"), 7]
+
+
+def test_every_word_of_the_built_in_questions_is_one_token():
+    vocabulary = Vocabulary(data.words())
+    pool = data.build_pool("train/words", 24, 10, ("motion", "colour", "order", "digit", "count"))
+    for clip in pool.clips:
+        for text in (clip.question, *clip.options):
+            assert all(token >= BYTES for token in vocabulary.encode(text)), text
+
+
+def test_a_pool_holds_its_haystack_then_its_clips():
+    pool = data.build_pool("train/pool", 30, 3, ("motion",))
+    lengths = [clip.count for clip in pool.clips]
+    assert pool.haystack == 30
+    assert pool.starts == (30, 30 + lengths[0], 30 + lengths[0] + lengths[1])
+    assert len(pool.frames) == len(pool.labels) == 30 + sum(lengths)
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "SAVED", 2)
+    monkeypatch.setattr(trainer, "PLOTTED", 1)
+    trainer.train(tiny(tmp_path / "whole"))
+    step, taken = trainer._step, []
+
+    def interrupted(*arguments):
+        taken.append(1)
+        if len(taken) in (4, 9):
+            raise KeyboardInterrupt
+        step(*arguments)
+
+    monkeypatch.setattr(trainer, "_step", interrupted)
+    run = tiny(tmp_path / "parts")
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train(run)
+    trainer.train(run)
+    whole, parts = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    curves = [(tmp_path / name / "curve.csv").read_text().split() for name in ("whole", "parts")]
+    steps = [[row.split(",")[:2] for row in curve] for curve in curves]
+    assert steps[0] == steps[1]
+
+
+def test_a_run_is_not_resumed_with_another_config(tmp_path):
+    trainer.Journal(tmp_path, "one").save("encoder", 1)
+    with pytest.raises(UserError, match="belongs to another config"):
+        trainer.Journal(tmp_path, "other")
