@@ -101,6 +101,9 @@ class Suite:
             raise UserError(f"suite {self.name!r}: lengths must be positive frame counts, got {self.lengths}")
         if not self.depths or not all(0 <= depth <= 1 for depth in self.depths):
             raise UserError(f"suite {self.name!r}: depths lie between 0 and 1, got {self.depths}")
+        for what, values in [("lengths", self.lengths), ("depths", self.depths), ("conditions", self.conditions)]:
+            if len(set(values)) < len(values):
+                raise UserError(f"suite {self.name!r}: {what} hold something twice: {list(values)}; remove one")
         for condition in self.conditions:
             if condition not in CONDITIONS:
                 raise UserError(f"suite {self.name!r}: {unknown('condition', condition, CONDITIONS)}")

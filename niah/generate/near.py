@@ -20,9 +20,10 @@ from niah.generate.library import Clip, Haystack, Library
 from niah.generate.result import NearDuplicate
 from niah.types import Sampling, Span
 
-NEEDLE_FRAMES = 4  # hashed of each needle, at bin centres
-HAYSTACK_STEP = 50  # hash every 50th frame of a haystack's source ...
-HAYSTACK_FRAMES = 200  # ... but no more than this many
+# Hashed: one frame in `step`, but at least and at most so many. Needles more densely, so that
+# of every copy some pair of frames lies close in time.
+NEEDLES = (8, 4, 64)
+HAYSTACKS = (50, 16, 200)
 LIMIT = 6  # of 64 bits may differ
 HASH_VERSION = 1  # of the kept hashes
 FLAT = 8.0  # standard deviation of a frame's pixels below which a hash is noise: black frames all look alike
@@ -39,18 +40,18 @@ def near_duplicates(
     """
     look = look or _decoder(library)
     pieces = {span.source: span for haystack in haystacks for span in haystack.timeline}
-    footage = [(name, Span(name, 0, library.sources[name].frames), HAYSTACK_FRAMES) for name in sorted(pieces)]
-    footage += [(clip.needle.name, clip.span, NEEDLE_FRAMES) for clip in clips]
+    footage = [(name, Span(name, 0, library.sources[name].frames), HAYSTACKS) for name in sorted(pieces)]
+    footage += [(clip.needle.name, clip.span, NEEDLES) for clip in clips]
     hashed = []
-    for name, span, limit in tqdm(footage, desc="looking for near-duplicates", leave=False, disable=None):
-        numbers = sample(span, limit, HAYSTACK_STEP if limit == HAYSTACK_FRAMES else 1)
+    for name, span, density in tqdm(footage, desc="looking for near-duplicates", leave=False, disable=None):
+        numbers = sample(span, *density)
         hashed.append((name, span.source, *_remembered(folder, library, span, numbers, look)))
     return tuple(_pairs(hashed, first=len(hashed) - len(clips)))
 
 
-def sample(span: Span, limit: int, step: int) -> list[int]:
-    """Return at most `limit` frame numbers of a span, at bin centres, about one for every `step` frames."""
-    count = max(min(limit, len(span) // step), 1)
+def sample(span: Span, step: int, least: int, most: int) -> list[int]:
+    """Return frame numbers of a span at bin centres: one for every `step` frames, from `least` up to `most`."""
+    count = min(max(len(span) // step, least), most, len(span))
     return [span.start + (2 * number + 1) * len(span) // (2 * count) for number in range(count)]
 
 
