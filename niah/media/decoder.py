@@ -44,5 +44,6 @@ def decoder_named(name: str = DEFAULT) -> Decoder:
         raise UserError(f"no decoder is called {name!r}.{meant} Known: {', '.join(INSTALL)}.")
     try:
         return importlib.import_module(f"niah.media.{name}").load()
-    except ImportError as error:
-        raise UserError(f"decoder {name!r} is not installed ({error}): {INSTALL[name]}") from error
+    except (ImportError, OSError, RuntimeError) as error:  # torchcodec without an FFmpeg is a RuntimeError of pages
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(f"decoder {name!r} is not installed, or not usable ({reason}): {INSTALL[name]}") from error
