@@ -3,7 +3,7 @@
 The options and the place of the right one are drawn before anything else and the clip is
 then made to match, so that no wording can hint at the answer. Bystanders move, turn
 and carry digits just like the target: whoever does not find the target can only guess.
-Paths are equally likely forwards and backwards, so no frame alone shows where a sprite is going.
+Paths are as likely backwards as forwards, and across as down, so no frame alone shows where a sprite is going.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from niah.footage import draw
 from niah.footage.draw import COLOURS, DIGITS, Look
+from niah.footage.paths import DIRECTIONS, crossing, swaying
 from niah.footage.scenes import (
     Scene,
     SpriteLabel,
@@ -27,13 +28,10 @@ from niah.footage.scenes import (
     drifting,
     generator,
     reserved,
-    room,
 )
 from niah.types import LETTERS
 
 CLIP_FRAMES = (10, 40)  # shortest and longest clip
-CROSSING = (24, 42)  # pixels a moving sprite covers
-DIRECTIONS = ("left", "right", "up", "down")
 NUMBERS = ("one", "two", "three", "four")
 
 
@@ -95,18 +93,18 @@ def clip(world: str, name: str, type: str | None = None, target: Look | None = N
 
 
 def _motion(plan: _Plan) -> _Made:
-    """Let the target cross the picture, and bystanders in other directions."""
+    """Let the target cross the picture, and bystanders in other directions, if need be behind it."""
     rng = plan.rng
     options = rng.sample(DIRECTIONS, 4)
     right = rng.randrange(4)
     bystanders = _bystanders(plan)
-    ways = [options[right], *rng.sample([way for way in DIRECTIONS if way != options[right]], len(bystanders))]
-    digits = [any_digit(rng) for _ in ways]
-    makers = [
-        lambda look=look, digit=digit, way=way: _crossing(rng, look, digit, plan.count, way)
-        for look, digit, way in zip((plan.target, *bystanders), digits, ways, strict=True)
+    ways = [*rng.sample([way for way in DIRECTIONS if way != options[right]], len(bystanders)), options[right]]
+    pause = rng.randrange(plan.count)
+    tracks = [
+        crossing(rng, look, any_digit(rng), way, plan.count, pause)
+        for look, way in zip((*bystanders, plan.target), ways, strict=True)
     ]
-    return _Made(f"Which way does the {plan.target} move?", options, right, arrange(makers))
+    return _Made(f"Which way does the {plan.target} move?", options, right, tracks)
 
 
 def _digit(plan: _Plan) -> _Made:
@@ -115,10 +113,12 @@ def _digit(plan: _Plan) -> _Made:
     digits = rng.sample(DIGITS, 4)
     right = rng.randrange(4)
     wrong = [digit for digit in digits if digit != digits[right]]
-    way = rng.choice(DIRECTIONS)
-    makers: list[Callable[[], Track]] = [lambda: _crossing(rng, plan.target, digits[right], plan.count, way)]
+    way, count = rng.choice(DIRECTIONS), plan.count
+    makers: list[Callable[[], Track]] = [
+        lambda: crossing(rng, plan.target, digits[right], way, count, rng.randrange(count))
+    ]
     makers += [
-        lambda look=look, digit=digit: drifting(rng, look, digit, plan.count, 12)
+        lambda look=look, digit=digit: drifting(rng, look, digit, count, 8)
         for look, digit in zip(_bystanders(plan), rng.sample(wrong, 3), strict=False)
     ]
     options = [str(digit) for digit in digits]
@@ -184,7 +184,7 @@ def _count(plan: _Plan) -> _Made:
     cells = rng.sample([(column, row) for column in range(3) for row in range(3)], len(looks))
     tracks = []
     for look, cell in zip(looks, cells, strict=True):
-        xs, ys = (_sway(rng, 21 * number + 10, plan.count) for number in cell)
+        xs, ys = (swaying(rng, 21 * number + 10, plan.count) for number in cell)
         tracks.append(Track(look, None, xs, ys, 0, plan.count))
     return _Made(f"How many {plan.target}{_plural(plan.target)} are there?", options, right, tracks)
 
@@ -202,27 +202,6 @@ def _bystanders(plan: _Plan) -> list[Look]:
         pool = alike if plan.rng.randrange(2) else usual
         looks.append(plan.rng.choice([look for look in pool if look not in looks]))
     return looks
-
-
-def _crossing(rng: random.Random, look: Look, digit: int | None, count: int, way: str) -> Track:
-    """Draw a straight path of 24 to 42 pixels in the direction `way`."""
-    last_x, last_y = room(digit)
-    across = way in ("left", "right")
-    along, beside = (last_x, last_y) if across else (last_y, last_x)
-    length = rng.randint(*CROSSING)
-    first = rng.randint(draw.REACH, along - length)
-    moving = first + length * np.arange(count) // (count - 1)
-    if way in ("left", "up"):
-        moving = moving[::-1]
-    still = np.full(count, rng.randint(draw.REACH, beside))
-    xs, ys = (moving, still) if across else (still, moving)
-    return Track(look, digit, xs, ys, 0, count)
-
-
-def _sway(rng: random.Random, middle: int, count: int) -> np.ndarray:
-    """Return one coordinate that goes to and fro by 3 pixels around `middle`."""
-    way = (rng.randrange(12 * 16) + rng.randint(4, 16) * np.arange(count)) // 16 % 12
-    return middle + 3 - abs(way - 6)
 
 
 def _plural(look: Look) -> str:

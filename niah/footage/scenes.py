@@ -22,12 +22,13 @@ from niah.footage.draw import COLOURS, DIGITS, SHAPES, SIZE, Backdrop, Look
 FOOTAGE_VERSION = 1  # of every rule that decides a pixel: part of each source's identity
 ALL_LOOKS = tuple(Look(shape, colour) for shape in SHAPES for colour in COLOURS)
 SCENE_FRAMES = (24, 120)  # shortest and longest scene
-GAP = 2  # pixels that always lie between two sprites: labels hold only while nothing is covered
+GAP = 2  # pixels between two sprites that are kept apart
+PLATE_CENTRE = 11  # pixels from a sprite's centre to that of its digit plate
 ATTEMPTS = 8  # at finding room for a sprite before all sprites of the scene are drawn anew
 
 
 class SpriteLabel(NamedTuple):
-    """What one sprite of one frame is, and where its centre lies in pixels; its plate is centred at x + 11."""
+    """What one sprite of one frame is, and where its centre lies in pixels; its plate is centred 11 to the right."""
 
     shape: str
     colour: str
@@ -46,11 +47,6 @@ class Track:
     ys: np.ndarray
     start: int
     stop: int
-
-    @property
-    def right(self) -> int:
-        """Return how many pixels the sprite and its plate reach to the right of its centre."""
-        return draw.REACH if self.digit is None else draw.PLATE_REACH
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +76,21 @@ class Scene:
         return pictures
 
     def sprites(self, number: int) -> list[SpriteLabel]:
-        """Return a label for every sprite that frame `number` shows; all lie wholly in the picture, none covered."""
-        return [
-            SpriteLabel(*track.look, track.digit, int(track.xs[number]), int(track.ys[number]))
-            for track in self.tracks
-            if track.start <= number < track.stop
-        ]
+        """Return a label for every sprite that frame `number` shows; all lie wholly in the picture.
+
+        Only sprites of a `motion` clip pass behind one another: there a sprite has no label
+        while its centre is covered, and no digit while the centre of its plate is.
+        """
+        labels: list[SpriteLabel] = []
+        above: list[tuple[int, int, int]] = []  # x, y and reach of the sprites drawn later
+        for track in reversed(self.tracks):
+            if track.start <= number < track.stop:
+                x, y = int(track.xs[number]), int(track.ys[number])
+                digit = None if _covered(x + PLATE_CENTRE, y, above) else track.digit
+                if not _covered(x, y, above):
+                    labels.append(SpriteLabel(*track.look, digit, x, y))
+                above.append((x, y, reach(track.digit)))
+        return labels[::-1]
 
 
 def generator(world: str, *names: str) -> random.Random:
@@ -169,9 +174,19 @@ def arrange(makers: Sequence[Callable[[], Track]]) -> list[Track]:
 def touches(one: Track, other: Track) -> bool:
     """Say whether two sprites come closer than the gap in any frame that shows both."""
     seen = slice(max(one.start, other.start), min(one.stop, other.stop))
-    across = other.xs[seen] - one.xs[seen]
-    near = (across <= one.right + draw.REACH + GAP) & (-across <= other.right + draw.REACH + GAP)
-    return bool((near & (abs(other.ys[seen] - one.ys[seen]) <= 2 * draw.REACH + GAP)).any())
+    across, down = other.xs[seen] - one.xs[seen], other.ys[seen] - one.ys[seen]
+    beside = (across <= reach(one.digit) + draw.REACH + GAP) & (-across <= reach(other.digit) + draw.REACH + GAP)
+    return bool((beside & (abs(down) <= 2 * draw.REACH + GAP)).any())
+
+
+def _covered(x: int, y: int, above: Sequence[tuple[int, int, int]]) -> bool:
+    """Say whether a pixel lies under one of the sprites given by x, y and reach."""
+    return any(-draw.REACH <= x - left <= right and abs(y - top) <= draw.REACH for left, top, right in above)
+
+
+def reach(digit: int | None) -> int:
+    """Return how many pixels a sprite reaches to the right of its centre, the plate with its digit included."""
+    return draw.REACH if digit is None else draw.PLATE_REACH
 
 
 def _draw_clear(others: list[Track], draw_one: Callable[[], Track]) -> Track | None:
@@ -185,8 +200,7 @@ def _draw_clear(others: list[Track], draw_one: Callable[[], Track]) -> Track | N
 
 def room(digit: int | None) -> tuple[int, int]:
     """Return the largest x and y a centre may have; the smallest is 6 for both."""
-    right = draw.REACH if digit is None else draw.PLATE_REACH
-    return SIZE - 1 - right, SIZE - 1 - draw.REACH
+    return SIZE - 1 - reach(digit), SIZE - 1 - draw.REACH
 
 
 def _roam(rng: random.Random, last: int, count: int, widest: int) -> np.ndarray:
