@@ -1,0 +1,7 @@
+"""Run folders into rows: accuracy with intervals, per condition, question type, length and depth."""
+
+from niah.table.reading import Run, join, read_run
+from niah.table.rows import Row, rows, table, write_table
+from niah.table.summary import summary, warnings
+
+__all__ = ["Row", "Run", "join", "read_run", "rows", "summary", "table", "warnings", "write_table"]

@@ -1,0 +1,33 @@
+"""The command: `python -m niah.table RUN...` prints each run's page and writes table.csv into its folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from niah.table.reading import join, read_run
+from niah.table.rows import rows, write_table
+from niah.table.summary import summary
+from niah.types import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print and write; return 0, or 2 where the user has to mend something."""
+    parser = argparse.ArgumentParser(
+        prog="python -m niah.table", description="Sum up runs; shards of one run are put together in print."
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
+    options = parser.parse_args(arguments)
+    try:
+        runs = [read_run(folder) for folder in options.runs]
+        paths = [write_table(folder) for folder in options.runs]
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write(summary(rows(join(runs))) + "\n\nwritten: " + ", ".join(map(str, paths)) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Read run folders; nothing is scored here.
+
+A folder belongs to one run of `niah.run`. Shards of one run are folders whose cases
+are disjoint: `join` puts them together again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from niah.config import Suite, read_yaml
+from niah.table.groups import Layout, layout_of
+from niah.types import Case, Record, UserError
+
+T = TypeVar("T", Case, Record)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The cases of a run, and the records of those that were asked.
+
+    `model` names the model with its arguments; `cases_sha256` is the hash of the cases
+    that were asked. A case without a record is missing.
+    """
+
+    folder: Path
+    model: str
+    suite: str
+    cases: tuple[Case, ...]
+    records: Mapping[str, Record]  # by case
+    layout: Layout
+
+
+def read_run(folder: Path) -> Run:
+    """Read one run folder.
+
+    Raises UserError where a file is missing or of another version, where two records name one
+    case, or where a record or run.json speaks of other cases than the folder holds.
+    """
+    folder = Path(folder)
+    about = _about(folder)
+    decides = about["decides"]
+    cases = tuple(_read(folder / "cases.jsonl", Case.from_json))
+    if hashlib.sha256((folder / "cases.jsonl").read_bytes()).hexdigest() != decides["cases_sha256"]:
+        raise UserError(
+            f"{folder / 'cases.jsonl'} is not what run.json says was asked: restore the file, or run again with --fresh"
+        )
+    known = {case.id for case in cases}
+    records: dict[str, Record] = {}
+    for record in _read(folder / "records.jsonl", Record.from_json):
+        if record.case not in known:
+            raise UserError(f"{folder}: a record names case {record.case!r}, which cases.jsonl does not hold")
+        if record.case in records:
+            raise UserError(f"{folder}: two records name case {record.case!r}; run again with --fresh")
+        records[record.case] = record
+    suite = read_yaml(Suite, folder / "suite.yaml") if (folder / "suite.yaml").is_file() else None
+    return Run(folder, _label(decides), about["suite"], cases, records, layout_of(cases, suite))
+
+
+def join(runs: Sequence[Run]) -> list[Run]:
+    """Put shards together, and tell apart by folder what would otherwise have one name.
+
+    Runs of one model on one suite are shards if they share no case.
+    """
+    joined: list[Run] = []
+    for run in runs:
+        same = [other for other in joined if (other.model, other.suite) == (run.model, run.suite)]
+        shards = [other for other in same if not {case.id for case in other.cases} & {case.id for case in run.cases}]
+        if shards:
+            joined[joined.index(shards[0])] = _together(shards[0], run)
+        elif same:
+            joined.append(dataclasses.replace(run, model=f"{run.model} [{run.folder.name}]"))
+        else:
+            joined.append(run)
+    return joined
+
+
+def _together(first: Run, second: Run) -> Run:
+    """Return two shards as one run."""
+    cases = first.cases + second.cases
+    layout = first.layout if first.layout == second.layout else layout_of(cases, None)
+    return dataclasses.replace(first, cases=cases, records={**first.records, **second.records}, layout=layout)
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """Return run.json."""
+    try:
+        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder / 'run.json'} is missing: name a folder that python -m niah.run wrote (its --output_path)"
+        ) from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{folder / 'run.json'} is not JSON ({error}); run again with --fresh") from error
+    held = {*about, *about.get("decides", {})}
+    lacking = [key for key in ("decides", "suite", "model", "model_args", "cases_sha256") if key not in held]
+    if lacking:
+        raise UserError(f"{folder / 'run.json'} lacks {', '.join(lacking)}: another version wrote it; run again")
+    return about
+
+
+def _label(decides: Mapping[str, Any]) -> str:
+    """Return the model's name with the arguments it was given."""
+    arguments = ", ".join(f"{key}={value}" for key, value in sorted(decides["model_args"].items()))
+    return f"{decides['model']} ({arguments})" if arguments else decides["model"]
+
+
+def _read(path: Path, make: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
+    """Yield the lines of a JSON-lines file; half a last line is what a kill leaves, and is no line."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: name a folder that python -m niah.run wrote") from None
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield make(json.loads(line))
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{path}, line {number} cannot be read ({error!r}); run again with --fresh") from error
+        except UserError as error:
+            raise UserError(f"{path}, line {number}: {error}") from None

@@ -1,0 +1,127 @@
+"""The table for people: a page per model, and what a reader must be warned of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from scipy.stats import binomtest
+
+from niah.table.groups import ALL, shown
+from niah.table.rows import Row
+
+UNANSWERED = 0.05  # share above which the reading of replies deserves a look
+ONE_SIDED = 0.025  # as of a 95 % interval
+FAILURES = ("oom", "error", "timeout", "missing")
+LEAKS = {
+    "blind": "the question alone gives answers away",
+    "no_needle": "haystack and question alone give answers away",
+    "swapped": "answers come from something other than the needle asked about",
+}
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """Return accuracy per condition, the lengths x depths of `full`, retention and warnings of each model."""
+    pages = list(dict.fromkeys((row.model, row.suite) for row in rows))
+    return "\n\n".join(_page([row for row in rows if (row.model, row.suite) == page]) for page in pages) or "no cases"
+
+
+def warnings(rows: Sequence[Row]) -> list[str]:
+    """Return what casts doubt on a table, one sentence each."""
+    found = []
+    for row in rows:
+        if row.type == ALL and row.depth == ALL and row.length == ALL:
+            found += [f"{row.model}, {row.condition}: {doubt}" for doubt in _doubts(row)]
+        if row.type == ALL and row.depth == ALL and row.length_by in ("exact", "nearest") and row.oom:
+            asked = row.n + row.failed - row.missing
+            where = f"at length {shown(row.length)}"
+            found.append(f"{row.model}, {row.condition}: out of memory in {row.oom} of {asked} cases {where}")
+    return found
+
+
+def _doubts(row: Row) -> Iterator[str]:
+    """Yield the doubts about one condition of one model."""
+    if row.condition in LEAKS and row.low is not None and row.chance is not None and row.low > row.chance:
+        accuracy = f"{_accuracy(row)} {_between(row.low, row.high)}"
+        yield f"{accuracy} is above chance, {row.chance:.1%}: {LEAKS[row.condition]}"
+    if row.unanswered > UNANSWERED * row.n:
+        yield f"{row.unanswered} of {row.n} replies name no option, or more than one; counted as wrong"
+    unasked = [f"{getattr(row, name)} {name}" for name in FAILURES[1:] if getattr(row, name)]
+    if unasked:
+        yield f"{', '.join(unasked)}: these cases are in no accuracy, and those left may be the easier ones"
+    if row.repeats:
+        yield f"{row.repeats} cases show some haystack frame twice"
+    if row.hit_chance is not None and "novelty" in row.model:
+        test = binomtest(row.hits, row.kept, min(row.hit_chance, 1.0), alternative="greater")
+        if test.pvalue < ONE_SIDED:
+            yield f"kept the needle more often than random frames would: unasked, it stands out; {_hit_rate(row)}"
+
+
+def _page(rows: Sequence[Row]) -> str:
+    """Return one model's page."""
+    lines = [
+        f"{rows[0].model} on suite {rows[0].suite}",
+        "",
+        f"{'condition':<13}{'type':<14}{'accuracy':>9}  {'95 % interval':<16}{'by source':<16}{'n':>5}  failed",
+    ]
+    for row in rows:
+        if row.length == ALL and row.depth == ALL:
+            failed = ", ".join(f"{getattr(row, name)} {name}" for name in FAILURES if getattr(row, name))
+            lines.append(
+                f"{row.condition:<13}{row.type:<14}{_accuracy(row):>9}  {_between(row.low, row.high):<16}"
+                f"{_between(row.cluster_low, row.cluster_high):<16}{row.n:>5}  {failed or '-'}"
+            )
+    full = [row for row in rows if row.condition == "full" and row.type == ALL and row.length_by != "bin"]
+    lines += ["", *_grid([row for row in full if row.length != ALL]), "", *_retained(full), *_hits(full)]
+    lines += [f"warning: {doubt}" for doubt in warnings(rows)]
+    return "\n".join(lines)
+
+
+def _grid(rows: Sequence[Row]) -> list[str]:
+    """Return accuracy of `full` as depths x lengths, a mark where cases failed."""
+    if not rows:
+        return ["no full cases"]
+    cells = {(row.depth, row.length): row for row in rows}
+    lengths = list(dict.fromkeys(row.length for row in rows))
+    lines = ["full: depth  " + "".join(f"{shown(length):>13}" for length in lengths)]
+    for depth in dict.fromkeys(row.depth for row in rows):
+        lines.append(f"{depth:<13}" + "".join(f"{_cell(cells[depth, length]):>13}" for length in lengths))
+    return [*lines, "(n)  * some cases failed or are missing"]
+
+
+def _cell(row: Row) -> str:
+    """Return one cell: accuracy and n, or why there is none."""
+    if not row.n:
+        return "OOM " if row.oom else "failed " if row.error + row.timeout else "- "
+    return f"{_accuracy(row)} ({row.n}){'*' if row.failed else ' '}"
+
+
+def _retained(full: Sequence[Row]) -> list[str]:
+    """Return retention per length, or why there is none."""
+    lines = [
+        f"{shown(row.length):<13}{row.retention:>9.1%}  {_between(row.retention_low, row.retention_high)}  n {row.n}"
+        for row in full
+        if row.retention is not None and row.depth == ALL
+    ]
+    if lines:
+        return ["retention = (full - blind) / (needle_only - blind), by length", *lines]
+    return ["no retention: needle_only is not surely above blind, or one of the two was not asked"]
+
+
+def _hits(full: Sequence[Row]) -> list[str]:
+    """Return how often kept frames show the needle."""
+    whole = (row for row in full if row.length == ALL and row.depth == ALL and row.kept)
+    return [f"needle among the kept frames: {_hit_rate(row)}" for row in whole]
+
+
+def _hit_rate(row: Row) -> str:
+    """Return how often kept frames show the needle, beside what chance gives."""
+    return f"{row.hit_share:.1%} of {row.kept} cases, {row.hit_chance:.1%} for as many random frames"
+
+
+def _accuracy(row: Row) -> str:
+    return "-" if row.accuracy is None else f"{row.accuracy:.1%}"
+
+
+def _between(low: float | None, high: float | None) -> str:
+    """Return an interval in per cent; a dash where there is none."""
+    return "-" if low is None or high is None else f"[{low:.1%}, {high:.1%}]"

@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+
+import pytest
+
+from niah.table import join, read_run, rows, summary, table, warnings, write_table
+from niah.table.__main__ import main
+from niah.table.groups import shown
+from niah.table.intervals import clustered, retention, wilson
+from niah.types import UserError
+from tests.fake_runs import make_case, make_record, write_run
+
+GRID = "name: fake\nlengths: [2000, 4000]\ndepths: [0.1, 0.5]\nfootage: {world: fake}\n"
+PAPER = "name: fake\ndesign: paper\nfootage: {world: fake}\n"
+
+
+def row(found, condition="full", kind="all", length="all", depth="all", by=None):
+    """Return the one row of a place."""
+    by = by or ("all" if length == "all" else "exact")
+    place = (condition, kind, by, length, depth)
+    (one,) = [r for r in found if (r.condition, r.type, r.length_by, r.length, r.depth) == place]
+    return one
+
+
+def run_of(tmp_path, cases, records, **more):
+    return read_run(write_run(tmp_path / more.get("model", "run"), cases, records, **more))
+
+
+def test_a_cell_counts_right_answers_of_its_length_and_depth(tmp_path):
+    places = [(length, depth) for length in (2000, 4000) for depth in (0.1, 0.5)]
+    cases = [make_case(name, "full", length, depth) for name in ("n0", "n1") for length, depth in places]
+    records = [make_record(case, "B" if case.length == 2000 else "A") for case in cases]
+    found = rows([run_of(tmp_path, cases, records, suite=GRID)])
+    assert (row(found, length="2000", depth="0.1").n, row(found, length="2000", depth="0.1").accuracy) == (2, 1.0)
+    assert (row(found, length="4000", depth="0.5").n, row(found, length="4000", depth="0.5").accuracy) == (2, 0.0)
+    assert (row(found, length="2000").n, row(found, depth="0.5").n, row(found).n) == (4, 4, 8)
+    assert row(found, depth="0.5").accuracy == 0.5
+
+
+def test_wilson_interval_of_8_in_10_is_49_to_94_per_cent():
+    assert wilson(8, 10) == pytest.approx((0.490, 0.943), abs=5e-4)  # Wilson 1927, as in any table
+
+
+def test_an_interval_of_nothing_is_none():
+    assert wilson(0, 0) == (None, None)
+
+
+@pytest.mark.parametrize("status", ["oom", "error", "timeout"])
+def test_a_failed_case_is_not_a_wrong_answer(tmp_path, status):
+    cases = [make_case("n0"), make_case("n1")]
+    records = [make_record(cases[0]), make_record(cases[1], status=status)]
+    whole = row(rows([run_of(tmp_path, cases, records)]))
+    assert (whole.n, whole.accuracy, getattr(whole, status)) == (1, 1.0, 1)
+
+
+def test_a_case_without_a_record_is_missing_and_not_wrong(tmp_path):
+    cases = [make_case("n0"), make_case("n1")]
+    whole = row(rows([run_of(tmp_path, cases, [make_record(cases[0])])]))
+    assert (whole.n, whole.accuracy, whole.missing) == (1, 1.0, 1)
+
+
+def test_a_length_of_the_suite_without_a_case_has_a_row(tmp_path):
+    case = make_case("n0", length=2000, depth=0.1)
+    empty = row(rows([run_of(tmp_path, [case], [make_record(case)], suite=GRID)]), length="4000", depth="0.5")
+    assert (empty.n, empty.accuracy, empty.low, empty.missing) == (0, None, None, 0)
+
+
+def test_an_unanswered_reply_is_wrong_and_counted_apart(tmp_path):
+    cases = [make_case(f"n{i}") for i in range(4)]
+    records = [make_record(case, reply) for case, reply in zip(cases, ("B", "B", "A or B", "A"), strict=True)]
+    whole = row(rows([run_of(tmp_path, cases, records)]))
+    assert (whole.n, whole.correct, whole.unanswered, whole.unanswered_share) == (4, 2, 1, 0.25)
+
+
+def test_types_have_rows_of_their_own(tmp_path):
+    cases = [make_case("n0", type="motion"), make_case("n1", type="digit")]
+    found = rows([run_of(tmp_path, cases, [make_record(cases[0], "B"), make_record(cases[1], "A")])])
+    assert [row(found, kind=kind).accuracy for kind in ("all", "digit", "motion")] == [0.5, 0.0, 1.0]
+
+
+def test_chance_is_the_mean_of_one_over_options(tmp_path):
+    cases = [make_case("n0"), make_case("n1", options=("Left", "Right"))]
+    whole = row(rows([run_of(tmp_path, cases, [make_record(case) for case in cases])]))
+    assert whole.chance == 0.375
+
+
+def test_a_case_without_haystack_has_no_length(tmp_path):
+    cases = [make_case("n0"), make_case("n0", "blind"), make_case("n0", "needle_only")]
+    found = rows([run_of(tmp_path, cases, [make_record(case) for case in cases])])
+    assert {(r.length, r.depth) for r in found if r.condition in ("blind", "needle_only")} == {("all", "all")}
+
+
+def test_paper_lengths_go_to_the_nearest_of_five_ties_upwards_and_to_bins(tmp_path):
+    cases = [make_case(f"n{length}", length=length, depth=0.1) for length in (2999, 3000, 10000)]
+    found = rows([run_of(tmp_path, cases, [make_record(case) for case in cases], suite=PAPER)])
+    assert [row(found, length=length, by="nearest").n for length in ("2000", "4000", "10000")] == [1, 1, 1]
+    bins = [row(found, length=length, by="bin").n for length in ("2500-2999", "3000-3499", "9500-10000")]
+    assert bins == [1, 1, 1]
+
+
+@pytest.mark.parametrize("depth, label", [(0.0, "0-0.2"), (0.19, "0-0.2"), (0.2, "0.2-0.4"), (1.0, "0.8-1")])
+def test_paper_depths_are_fifths_the_last_closed(tmp_path, depth, label):
+    case = make_case("n0", length=2010, depth=depth)  # 2,000 frames of room
+    assert row(rows([run_of(tmp_path, [case], [make_record(case)], suite=PAPER)]), depth=label).n == 1
+
+
+def test_few_lengths_are_a_grid_even_without_a_suite(tmp_path):
+    cases = [make_case(f"n{i}", length=400, depth=depth) for i in range(2) for depth in (0.1, 0.9)]
+    found = rows([run_of(tmp_path, cases, [make_record(case) for case in cases])])
+    assert [row(found, length="400", depth=depth).n for depth in ("0.1", "0.9")] == [2, 2]
+
+
+def test_many_lengths_are_the_paper_design_even_without_a_suite(tmp_path):
+    cases = [make_case(f"n{i}", length=2000 + i) for i in range(20)]
+    found = rows([run_of(tmp_path, cases, [make_record(case) for case in cases])])
+    assert row(found, length="2000", by="nearest").n == 20
+
+
+def test_cluster_interval_of_agreeing_sources_has_no_width_and_is_repeatable():
+    assert clustered({"a": (5, 5), "b": (5, 5)}, "x") == (1.0, 1.0)
+    split = {"a": (5, 5), "b": (0, 5)}
+    # two sources drawn with replacement: 0, 1/2 or 1 with 1/4, 1/2, 1/4
+    assert clustered(split, "x") == clustered(split, "x") == (0.0, 1.0)
+
+
+def test_cluster_interval_of_one_source_is_none():
+    assert clustered({"a": (3, 5)}, "x") == (None, None)
+
+
+def test_cluster_interval_is_wider_than_wilson_where_a_needle_repeats(tmp_path):
+    cases = [make_case(f"n{i}", length=2000, depth=d / 100) for i in range(4) for d in range(10)]
+    found = rows([run_of(tmp_path, cases, [make_record(c, "B" if c.needle in ("n0", "n1") else "A") for c in cases])])
+    whole = row(found)
+    assert whole.cluster_high - whole.cluster_low > whole.high - whole.low
+
+
+def test_retention_is_what_is_left_of_the_gap_between_clip_and_question():
+    sources = [f"s{i}" for i in range(8)]
+    half, none, full = ({source: counts for source in sources} for counts in ((1, 2), (0, 1), (1, 1)))
+    assert retention(half, none, full, "x") == (0.5, 0.5, 0.5)  # (1/2 - 0) / (1 - 0), for every source
+
+
+def test_retention_is_not_told_where_the_clip_alone_is_no_better_than_blind():
+    counts = {f"s{i}": (i % 2, 1) for i in range(8)}
+    assert retention(counts, counts, counts, "x") == (None, None, None)
+
+
+def test_retention_uses_only_sources_that_have_all_three():
+    full, blind, alone = ({f"s{i}": (right, 1) for i in range(4)} for right in (1, 0, 1))
+    assert retention({**full, "lost": (0, 9)}, blind, alone, "x")[0] == 1.0
+
+
+def test_retention_stands_in_the_full_rows_of_each_length(tmp_path):
+    cases = [make_case(f"n{i}", c) for i in range(8) for c in ("full", "needle_only", "blind")]
+    records = [make_record(case, "A" if case.condition == "blind" else "B") for case in cases]
+    found = rows([run_of(tmp_path, cases, records)])
+    assert (row(found).retention, row(found, length="2000").retention) == (1.0, 1.0)
+    assert row(found, "blind").retention is None
+
+
+def test_hits_are_compared_with_as_many_random_frames(tmp_path):
+    case = make_case("n0", length=100)  # 10 of 100 frames show the needle
+    record = make_record(case, frames_kept=(50, 51), needle_frames_kept=2)
+    whole = row(rows([run_of(tmp_path, [case], [record])]))
+    assert (whole.kept, whole.hits, whole.hit_share) == (1, 1, 1.0)
+    assert whole.hit_chance == pytest.approx(1 - (90 * 89) / (100 * 99))
+
+
+def test_answers_that_tell_no_kept_frames_have_no_hit_rate(tmp_path):
+    case = make_case("n0")
+    whole = row(rows([run_of(tmp_path, [case], [make_record(case)])]))
+    assert (whole.kept, whole.hit_share) == (0, None)
+
+
+def leak_warnings(tmp_path, condition, right):
+    cases = [make_case(f"n{i}", condition) for i in range(20)]
+    records = [make_record(case, "B" if i < right else "A") for i, case in enumerate(cases)]
+    return [doubt for doubt in warnings(rows([run_of(tmp_path, cases, records)])) if "above chance" in doubt]
+
+
+@pytest.mark.parametrize("condition", ["blind", "no_needle", "swapped"])
+def test_a_control_above_chance_is_warned_of(tmp_path, condition):
+    assert leak_warnings(tmp_path, condition, right=15)  # 75 % of 20 where chance is 25 %
+
+
+@pytest.mark.parametrize("condition, right", [("blind", 5), ("full", 15), ("needle_only", 15)])
+def test_chance_in_controls_and_skill_elsewhere_are_no_warning(tmp_path, condition, right):
+    assert not leak_warnings(tmp_path, condition, right)
+
+
+def test_warnings_name_unanswered_failed_repeated_and_out_of_memory(tmp_path):
+    cases = [make_case(f"n{i}", repeats=1 if i == 0 else 0) for i in range(5)]
+    statuses = ("ok", "ok", "oom", "timeout")
+    records = [
+        make_record(case, "A or B" if case.needle == "n0" else "B", status)
+        for case, status in zip(cases, statuses, strict=False)
+    ]
+    told = "\n".join(warnings(rows([run_of(tmp_path, cases, records)])))
+    assert "1 of 2 replies name no option" in told
+    assert "1 timeout, 1 missing: these cases are in no accuracy" in told
+    assert "1 cases show some haystack frame twice" in told
+    assert "out of memory in 1 of 4 cases at length 2K" in told
+
+
+@pytest.mark.parametrize("model, warned", [("novelty", True), ("vilamp", False)])
+def test_only_a_model_that_reads_no_question_is_warned_of_for_finding_needles(tmp_path, model, warned):
+    cases = [make_case(f"n{i}", length=100) for i in range(10)]
+    records = [make_record(case, frames_kept=(50,), needle_frames_kept=1) for case in cases]
+    told = warnings(rows([run_of(tmp_path, cases, records, model=model)]))
+    assert any("it stands out" in doubt for doubt in told) == warned
+
+
+def test_table_csv_is_the_table_and_the_same_bytes_each_time(tmp_path):
+    cases = [make_case(f"n{i}", c) for i in range(3) for c in ("full", "blind")]
+    folder = write_run(tmp_path / "run", cases, [make_record(case) for case in cases])
+    first = write_table(folder).read_bytes()
+    assert write_table(folder).read_bytes() == first
+    with open(folder / "table.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["condition"] for line in lines][:2] == ["full", "full"]
+    assert (lines[0]["n"], lines[0]["accuracy"], lines[0]["retention"]) == ("3", "1", "")
+
+
+def test_an_empty_run_is_all_missing(tmp_path):
+    cases = [make_case("n0"), make_case("n0", "blind")]
+    run = run_of(tmp_path, cases, [])
+    whole = row(rows([run]))
+    assert (whole.n, whole.accuracy, whole.missing) == (0, None, 1)
+    assert math.isnan(table([run])["accuracy"].astype(float).iloc[0])
+    assert "1 missing" in summary(rows([run]))
+
+
+def test_a_run_whose_cases_all_ran_out_of_memory_has_no_accuracy(tmp_path):
+    case = make_case("n0")
+    run = run_of(tmp_path, [case], [make_record(case, status="oom")])
+    assert row(rows([run])).accuracy is None
+    assert "OOM" in summary(rows([run]))
+
+
+@pytest.mark.parametrize("name", ["cases.jsonl", "records.jsonl", "run.json"])
+def test_a_missing_file_is_named(tmp_path, name):
+    folder = write_run(tmp_path / "run", [make_case("n0")], [])
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=name):
+        read_run(folder)
+
+
+def test_a_record_of_an_unknown_case_is_refused_by_name(tmp_path):
+    folder = write_run(tmp_path / "run", [make_case("n0")], [make_record(make_case("n9"))])
+    with pytest.raises(UserError, match="n9"):
+        read_run(folder)
+
+
+def test_two_records_of_one_case_are_refused(tmp_path):
+    case = make_case("n0")
+    folder = write_run(tmp_path / "run", [case], [make_record(case), make_record(case)])
+    with pytest.raises(UserError, match="two records name case 'n0"):
+        read_run(folder)
+
+
+def test_a_record_of_an_older_version_is_refused_with_its_line(tmp_path):
+    case = make_case("n0")
+    folder = write_run(tmp_path / "run", [case], [])
+    old = make_record(case).to_json()
+    del old["decoder"]
+    (folder / "records.jsonl").write_text(json.dumps(old) + "\n")
+    with pytest.raises(UserError, match="line 1: .*another version"):
+        read_run(folder)
+
+
+def test_half_a_last_line_is_no_record(tmp_path):
+    case = make_case("n0")
+    folder = write_run(tmp_path / "run", [case], [])
+    (folder / "records.jsonl").write_text(json.dumps(make_record(case).to_json())[:40])
+    assert read_run(folder).records == {}
+
+
+def test_a_broken_line_is_named(tmp_path):
+    folder = write_run(tmp_path / "run", [make_case("n0")], [])
+    (folder / "records.jsonl").write_text("{}{\n")
+    with pytest.raises(UserError, match="line 1 cannot be read"):
+        read_run(folder)
+
+
+def test_cases_other_than_those_asked_are_refused(tmp_path):
+    folder = write_run(tmp_path / "run", [make_case("n0")], [])
+    (folder / "cases.jsonl").write_text(json.dumps(make_case("n1").to_json()) + "\n")
+    with pytest.raises(UserError, match="not what run.json says was asked"):
+        read_run(folder)
+
+
+def test_run_json_of_another_version_says_what_it_lacks(tmp_path):
+    folder = write_run(tmp_path / "run", [make_case("n0")], [])
+    (folder / "run.json").write_text('{"suite": "fake"}')
+    with pytest.raises(UserError, match="lacks decides, model, model_args, cases_sha256"):
+        read_run(folder)
+
+
+def test_shards_are_one_run_and_reruns_are_told_apart(tmp_path):
+    one, two = make_case("n0"), make_case("n1")
+    shards = [read_run(write_run(tmp_path / f"shard{i}", [c], [make_record(c)])) for i, c in enumerate((one, two))]
+    again = read_run(write_run(tmp_path / "again", [one], [make_record(one, "A")]))
+    joined = join([*shards, again])
+    assert [(run.model, len(run.cases), len(run.records)) for run in joined] == [("fake", 2, 2), ("fake [again]", 1, 1)]
+
+
+def test_a_model_is_named_with_its_arguments(tmp_path):
+    case = make_case("n0")
+    assert run_of(tmp_path, [case], [], model="seeker", k=32).model == "seeker (k=32)"
+
+
+SHOWN = [(200, "200"), (2000, "2K"), (2500, "2.5K"), (10000, "10K"), (40588, "40588"), ("2000-2499", "2K-2.5K")]
+
+
+@pytest.mark.parametrize("frames, words", SHOWN)
+def test_lengths_are_shown_in_thousands(frames, words):
+    assert shown(frames) == words
+
+
+def test_the_command_prints_a_page_and_writes_the_table(tmp_path, capsys):
+    case = make_case("n0")
+    folder = write_run(tmp_path / "run", [case], [make_record(case)])
+    assert main([str(folder)]) == 0
+    assert "100.0% [20.7%, 100.0%]" in " ".join(capsys.readouterr().out.split())  # Wilson for 1 of 1
+    assert (folder / "table.csv").is_file()
+
+
+def test_the_command_refuses_a_folder_without_a_run_with_exit_code_2(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert "run.json is missing" in capsys.readouterr().err
