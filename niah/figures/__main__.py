@@ -1,0 +1,39 @@
+"""The command: `python -m niah.figures RUN... [-o FOLDER] [--style paper] [--with-published]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from niah.figures.draw import CONDITIONS, STYLES, draw
+from niah.types import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Draw; return 0, or 2 where the user has to mend something."""
+    parser = argparse.ArgumentParser(
+        prog="python -m niah.figures", description="Draw accuracy over length and depth, and memory over frames."
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="where figures go; default: the first RUN")
+    parser.add_argument("--style", choices=STYLES, default=STYLES[0], help="paper: 16 x 5 bins, scale 0.2 to 0.7")
+    parser.add_argument("--with-published", action="store_true", help="add the published numbers, marked as such")
+    parser.add_argument("--condition", choices=CONDITIONS, default=CONDITIONS[0], help="of the heatmap")
+    options = parser.parse_args(arguments)
+    folder = options.output or options.runs[0]
+    try:
+        paths = draw(
+            options.runs, folder, options.style, condition=options.condition, published=options.with_published
+        )
+        if not paths:
+            raise UserError(f"nothing to draw: no run holds a case of condition {options.condition!r} on these axes")
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write("".join(f"{path}\n" for path in paths))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""What a heatmap draws: one panel per model, every cell with its n and its status."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from niah.figures.published import heatmaps
+from niah.generate.design import GROUPINGS
+from niah.table import Row, Run, rows
+from niah.table.groups import ALL, BINS, FIFTHS, Layout
+
+PAPER = "paper"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell. `status` is ok, partial (some cases have no answer), oom, failed, or missing (nothing was asked)."""
+
+    model: str
+    suite: str
+    condition: str
+    length: str
+    depth: str
+    status: str
+    accuracy: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    correct: int | None = None
+    oom: int = 0
+    error: int = 0
+    timeout: int = 0
+    missing: int = 0
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One model's heatmap; `chance` is None for published numbers, which do not say."""
+
+    model: str
+    suite: str
+    lengths: tuple[str, ...]
+    depths: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    chance: float | None
+
+
+def panels(runs: Sequence[Run], style: str, condition: str) -> list[Panel]:
+    """Return a panel for each run that has cases of the condition between the axes' ends."""
+    if style == PAPER:
+        runs = [dataclasses.replace(run, layout=Layout("paper", GROUPINGS)) for run in runs]
+    made = (_panel(run, "bin" if style == PAPER else next(iter(run.layout.columns())), condition) for run in runs)
+    return [panel for panel in made if panel is not None]
+
+
+def published_panels() -> list[Panel]:
+    """Return Figure 2 of the paper."""
+    found = []
+    for model, depths in heatmaps().items():
+        cells = [
+            Cell(model, "ViLaMP's Figure 2", "full", length, depth, "ok", accuracy)
+            for depth, line in zip(FIFTHS, depths, strict=True)
+            for length, accuracy in zip(BINS, line, strict=True)
+        ]
+        found.append(Panel(model, "ViLaMP's Figure 2", BINS, FIFTHS, tuple(cells), None))
+    return found
+
+
+def _panel(run: Run, by: str, condition: str) -> Panel | None:
+    """Return one run's panel; None where it has nothing to show."""
+    own = [row for row in rows([run]) if row.condition == condition and row.type == ALL and row.length_by == by]
+    cells = tuple(_cell(row) for row in own if row.depth != ALL)
+    if not any(row.n + row.failed for row in own):
+        return None
+    asked = [case for case in run.cases if case.condition == condition]
+    chance = sum(1 / len(case.options) for case in asked) / len(asked)
+    return Panel(run.model, run.suite, run.layout.columns()[by], run.layout.rows(), cells, chance)
+
+
+def _cell(row: Row) -> Cell:
+    """Return a row of the table as a cell."""
+    if row.n:
+        status = "partial" if row.failed else "ok"
+    else:
+        status = "oom" if row.oom else "failed" if row.error + row.timeout else "missing"
+    return Cell(
+        row.model, row.suite, row.condition, row.length, row.depth, status,
+        row.accuracy, row.low, row.high, row.n, row.correct, row.oom, row.error, row.timeout, row.missing,
+    )  # fmt: skip

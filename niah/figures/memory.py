@@ -1,0 +1,165 @@
+"""Draw peak memory, and time to the first token, over frames.
+
+Only `full` cases whose features were all computed anew count: a reused frame costs neither
+memory nor time. Peaks are the largest of a length, times the median.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from niah.figures.published import Efficiency, efficiency
+from niah.table import Run
+from niah.table.groups import shown
+from niah.types import Case, Record
+
+GIB = 2**30
+KINDS = {"peak_reserved_bytes": "peak device memory", "peak_host_bytes": "peak host memory"}
+NOTE = (
+    "Dashed: ViLaMP's Table 5, one A100, published MB taken for MiB. 91-92 GB cannot come from an 80 GB A100; "
+    "other caveats are in results/published/README.md"
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one model took at one number of frames; `status` is ok, partial (some ran out of memory) or oom."""
+
+    model: str
+    published: bool
+    frames: int
+    status: str
+    memory: str  # which: a key of KINDS
+    n: int
+    peak_bytes: float | None
+    seconds_to_first_token: float | None
+
+
+def points(runs: Sequence[Run], published: bool) -> list[Point]:
+    """Return what to draw; device memory if every run that measured anything has it, else host memory."""
+    fresh = [(run, case, record) for run in runs for case, record in _fresh(run)]
+    measured = [record for _, _, record in fresh if record.status == "ok"]
+    device = measured and all(record.measured.get("peak_reserved_bytes") is not None for record in measured)
+    memory = "peak_reserved_bytes" if device else "peak_host_bytes"
+    groups: dict[tuple[str, int], list[Record]] = {}
+    for run, case, record in fresh:
+        frames = int(run.layout.column(case, next(iter(run.layout.columns()))) or case.length)
+        groups.setdefault((run.model, frames), []).append(record)
+    models = [run.model for run in runs]
+    in_order = sorted(groups.items(), key=lambda group: (models.index(group[0][0]), group[0][1]))
+    made = [_point(model, frames, records, memory) for (model, frames), records in in_order]
+    return made + ([_told(row) for row in efficiency()] if published and made else [])
+
+
+def draw_memory(found: Sequence[Point]) -> Figure:
+    """Draw memory over frames, and beside it time to the first token where it was measured."""
+    published = any(point.published for point in found)
+    timed = any(point.seconds_to_first_token is not None for point in found)
+    figure = Figure(figsize=(10.5 if timed else 6.8, 4.2 + 0.4 * published), layout="constrained")
+    plots = figure.subplots(1, 2, width_ratios=(3, 2), squeeze=False)[0] if timed else [figure.subplots()]
+    own = next(point.memory for point in found if not point.published)
+    models = list(dict.fromkeys(point.model for point in found))
+    colours = dict(zip(models, seaborn.color_palette("colorblind", len(models)), strict=True))
+    for axes, name in zip(plots, ("peak_bytes", "seconds_to_first_token"), strict=False):
+        for model in models:
+            _line(axes, [point for point in found if point.model == model], name, colours[model])
+        _axes(axes, found, log=published)
+    plots[0].set_ylabel(f"{KINDS[own]} (GiB)" + (", published: device" if published and "host" in own else ""))
+    _mark_oom(plots[0], found, models, colours)
+    if timed:
+        plots[1].set_ylabel("time to first token (s)")
+    plots[0].set_title("memory and time of full cases without reused frames", fontsize=10, loc="left")
+    figure.legend(*plots[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
+    if published:
+        figure.supxlabel(NOTE, fontsize=7, color="#444444")
+    return figure
+
+
+def _fresh(run: Run) -> list[tuple[Case, Record]]:
+    """Return the `full` cases that ran with nothing reused, and those that ran out of memory."""
+    asked = [(case, run.records[case.id]) for case in run.cases if case.condition == "full" and case.id in run.records]
+    return [
+        (case, record)
+        for case, record in asked
+        if record.status == "oom" or (record.status == "ok" and record.measured.get("reused_frames") == 0)
+    ]
+
+
+def _point(model: str, frames: int, records: Sequence[Record], memory: str) -> Point:
+    """Sum up the records of one length."""
+    answered = [record.measured for record in records if record.status == "ok"]
+    # A peak since the worker's start may be another case's, unless the worker had answered nothing before.
+    own = [
+        measured
+        for measured in answered
+        if memory != "peak_host_bytes" or measured.get("cold") or measured.get("peak_host_since", "case") == "case"
+    ]
+    peaks = [measured[memory] for measured in own if measured.get(memory) is not None]
+    times = [measured["seconds_to_first_token"] for measured in answered]
+    times = [seconds for seconds in times if seconds is not None]
+    status = "oom" if not answered else "ok" if len(answered) == len(records) else "partial"
+    seconds = statistics.median(times) if times else None
+    return Point(model, False, frames, status, memory, len(answered), max(peaks, default=None), seconds)
+
+
+def _told(row: Efficiency) -> Point:
+    """Return a published cell as a point."""
+    status = "oom" if row.peak_bytes is None else "ok"
+    return Point(row.model, True, row.frames, status, "published", 1, row.peak_bytes, row.seconds_to_first_token)
+
+
+def _line(axes: Axes, found: Sequence[Point], name: str, colour: tuple[float, float, float]) -> None:
+    """Draw one model."""
+    values = {"peak_bytes": lambda p: p.peak_bytes and p.peak_bytes / GIB}.get(name, lambda p: p.seconds_to_first_token)
+    drawn = [(point.frames, values(point)) for point in found if values(point) is not None]
+    style, fill = ("--", "white") if found[0].published else ("-", colour)
+    axes.plot(
+        [frames for frames, _ in drawn], [value for _, value in drawn], style, marker="o", markersize=5,
+        markerfacecolor=fill, color=colour, linewidth=1.4, label=found[0].model,
+    )  # fmt: skip
+
+
+def _axes(axes: Axes, found: Sequence[Point], log: bool) -> None:
+    """Label the axes of one plot; published points span orders of magnitude, one's own do not."""
+    frames = sorted({point.frames for point in found})
+    if log:
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_xlim(0, frames[-1] * 1.06)
+    ticks = [2**power for power in range(6, 15) if frames[0] <= 2**power <= frames[-1]] if log else frames
+    axes.set_xticks(ticks, [shown(count) for count in ticks], rotation=45 if len(ticks) > 9 else 0, fontsize=8)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("frames")
+    axes.grid(alpha=0.3, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    if not log:
+        axes.set_ylim(bottom=0)
+
+
+def _mark_oom(axes: Axes, found: Sequence[Point], models: Sequence[str], colours: dict) -> None:
+    """Mark at the top where a model ran out of memory, a line for each model."""
+    short = [model for model in models if any(p.model == model and p.status != "ok" for p in found)]
+    if not short:
+        return
+    step = 0.055
+    room = 1 + step * (len(short) + 0.5)
+    low, high = axes.get_ylim()
+    log = axes.get_yscale() == "log"
+    axes.set_ylim(low, low * (high / low) ** room if log else low + (high - low) * room * 1.02)
+    for number, model in enumerate(short):
+        places = [point.frames for point in found if point.model == model and point.status != "ok"]
+        height = 1 - step * (number + 0.5) / room
+        look = {"color": colours[model], "transform": axes.get_xaxis_transform()}
+        axes.plot(places, [height] * len(places), "x", markersize=7, markeredgewidth=2, **look)
+        axes.text(places[0], height, "OOM   ", ha="right", va="center", fontsize=7.5, **look)
