@@ -23,7 +23,7 @@ from niah.media.pyav import OPEN_FILES, THREADS
 from niah.types import Sampling
 
 FFMPEG = "4.1"  # inside every wheel of decord 0.6.0 (libavcodec 58.35.100)
-BATCH_BYTES = 16 << 20  # decord hands over frames at the file's own size; so many of them at a time
+BATCH_BYTES = 2 << 20  # decord hands over frames at the file's own size; so many of them at a time
 NEAR_SECONDS = 0.002  # decord keeps times as floats of the container's milliseconds
 
 

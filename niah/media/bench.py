@@ -1,0 +1,202 @@
+"""Time the decoders on what users do, and count which files each reads rightly.
+
+    python -m niah.media.bench ../shared/videos
+
+prints the tables of docs/decoders.md (about eight minutes on two cores; without a folder's
+`haystacks/bbb.mp4` and `haystacks/mouse_arena.mp4` the longest two videos in it are timed).
+Every run is a fresh process, decoders take turns, and what is printed is the median.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Tuple
+
+import av
+import numpy as np
+
+from niah.media.decoder import INSTALL, decoder_named
+from niah.media.errors import MediaError
+from niah.media.index import Index
+from niah.media.measure import measure
+from niah.types import Sampling, UserError
+
+SIZE = 384
+TASKS = ("1 frame/s", "dense", "seek")
+DENSE_FRAMES = 3000
+SEEKS = 40
+SAME = 1.0  # of 256 levels, mean: ten-bit colour comes out this far apart, a wrong frame much farther
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description="Compare the video decoders on the videos of a folder.")
+    parser.add_argument("folder", type=Path, help="a folder of videos, searched to any depth")
+    parser.add_argument("--repeats", type=int, default=3, help="runs per number (default 3); the median is printed")
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # one timed run, as JSON, in a process of its own
+    options = parser.parse_args()
+    if options.one:
+        decoder, task = options.one.split("/", 1)
+        sys.stdout.write(json.dumps(timed(decoder, task, options.folder)))
+        return
+    for line in report(options.folder, options.repeats):
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+def report(folder: Path, repeats: int) -> Iterator[str]:
+    """Yield the lines of the two tables."""
+    names = [name for name in INSTALL if _usable(name)]
+    indices, refused = measured(folder)
+    if not indices:
+        raise UserError(f"{folder} holds no video that can be read; name a folder of videos")
+    yield f"{', '.join(decoder_named(name).name for name in names)}; medians of {repeats}, {os.cpu_count()} cores"
+    yield from _rows(("file and task", *(f"{n}: wall s, CPU s, peak MiB" for n in names)))
+    with tempfile.TemporaryDirectory() as scratch:
+        for index in chosen(indices, Path(scratch)):
+            for task in TASKS:
+                runs = interleaved(names, task, index, repeats)
+                title = f"{Path(index.path).name} ({len(index.times):,} frames), {task}"
+                yield from _rows((title, *(_medians(runs[name]) for name in names)), head=False)
+    yield ""
+    total = len(indices) + len(refused)
+    yield f"{total} files; {len(refused)} are refused before any decoder: {', '.join(sorted(refused))}"
+    yield from _rows(("decoder", "reads", "same pixels as pyav", "cannot read"))
+    for name in names:
+        yield from _rows((name, *_readable(name, indices, folder)), head=False)
+
+
+def measured(folder: Path) -> Tuple[List[Index], List[str]]:
+    """Measure every file that looks like a video; return the indices and the names of those refused."""
+    indices: List[Index] = []
+    refused: List[str] = []
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES):
+        try:
+            indices.append(measure(path))
+        except MediaError:
+            refused.append(path.name)
+    return indices, refused
+
+
+VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".ts", ".m4v", ".ogv", ".flv", ".mpg"))
+
+
+def chosen(indices: List[Index], scratch: Path) -> List[Index]:
+    """Return the two longest videos and one of 20,000 frames made from the second, packet by packet."""
+    longest = sorted(indices, key=lambda index: len(index.times))[-2:][::-1]
+    twice = scratch / f"{Path(longest[-1].path).stem}_20k.mp4"
+    repeat_packets(longest[-1], twice, -(-20_000 // len(longest[-1].times)))
+    return [*longest, measure(twice)]
+
+
+def repeat_packets(index: Index, target: Path, times: int) -> None:
+    """Write a video several times over into one file without encoding it anew."""
+    with av.open(str(target), "w") as after:
+        new: Any = None
+        for turn in range(times):
+            with av.open(index.path) as before:
+                old = before.streams.video[0]
+                new = new or after.add_stream_from_template(old)
+                for packet in before.demux(old):
+                    if packet.dts is not None and packet.pts is not None:
+                        packet.pts += turn * (index.end - index.times[0])
+                        packet.dts += turn * (index.end - index.times[0])
+                        packet.stream = new
+                        after.mux(packet)
+
+
+def interleaved(names: List[str], task: str, index: Index, repeats: int) -> Dict[str, List[Dict[str, float]]]:
+    """Run each decoder `repeats` times, taking turns, so that a busy minute hits all of them."""
+    runs: Dict[str, List[Dict[str, float]]] = {name: [] for name in names}
+    for _ in range(repeats):
+        for name in names:
+            command = [sys.executable, "-m", "niah.media.bench", index.path, "--one", f"{name}/{task}"]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=900)
+            runs[name].append(json.loads(done.stdout))
+    return runs
+
+
+def timed(name: str, task: str, path: Path) -> Dict[str, float]:
+    """Do one task in this process: wall and CPU seconds, and MiB of peak memory over the idle process."""
+    import resource  # not on Windows, where the rest of this file works
+
+    index, decoder = measure(path), decoder_named(name)
+    sampling = Sampling("native", SIZE, SIZE)
+    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    wall, processor = time.perf_counter(), time.process_time()
+    for ordinals in _reads(task, index):
+        for _ in decoder.read(index, ordinals, sampling):
+            pass
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle
+    return {
+        "wall": time.perf_counter() - wall,
+        "cpu": time.process_time() - processor,
+        "mib": peak / (1024 if sys.platform == "linux" else 1 << 20),
+    }
+
+
+def _reads(task: str, index: Index) -> Iterator[List[int]]:
+    """Yield the ordinals of each call."""
+    if task == "seek":
+        chance = random.Random(f"{index.sha256}/seek")
+        yield from ([chance.randrange(len(index.times))] for _ in range(SEEKS))
+        return
+    count = index.count("1") if task == "1 frame/s" else min(DENSE_FRAMES, len(index.times))
+    wanted = index.ordinals(0, count, "1") if task == "1 frame/s" else list(range(count))
+    yield from (wanted[start : start + 64] for start in range(0, count, 64))
+
+
+def _readable(name: str, indices: List[Index], folder: Path) -> Tuple[str, str, str]:
+    """Compare three frames of every file with PyAV's."""
+    same, reads, cannot = 0, 0, []
+    for index in indices:
+        last = len(index.times) - 1
+        ordinals = sorted({0, last // 2, last})
+        try:
+            theirs = _frames(name, index, ordinals)
+        except MediaError:
+            cannot.append(str(Path(index.path).relative_to(folder.absolute())))
+            continue
+        reads += 1
+        ours = _frames("pyav", index, ordinals)
+        same += max(float(np.abs(a.astype(int) - b).mean()) for a, b in zip(ours, theirs)) <= SAME
+    return f"{reads} of {len(indices)}", str(same), ", ".join(cannot) or "-"
+
+
+def _frames(name: str, index: Index, ordinals: List[int]) -> List[np.ndarray]:
+    decoder = decoder_named(name)
+    frames = list(decoder.read(index, ordinals, Sampling("native", 64, 64)))
+    decoder.close()
+    return frames
+
+
+def _medians(runs: List[Dict[str, float]]) -> str:
+    middle = {key: statistics.median(run[key] for run in runs) for key in ("wall", "cpu", "mib")}
+    return f"{middle['wall']:.1f}, {middle['cpu']:.1f}, {middle['mib']:.0f}"
+
+
+def _usable(name: str) -> bool:
+    try:
+        decoder_named(name)
+    except UserError:
+        return False
+    return True
+
+
+def _rows(cells: Tuple[str, ...], head: bool = True) -> Iterator[str]:
+    yield f"| {' | '.join(cells)} |"
+    if head:
+        yield "|" + "---|" * len(cells)
+
+
+if __name__ == "__main__":
+    main()
