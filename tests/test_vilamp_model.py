@@ -97,8 +97,10 @@ def test_the_loss_counts_labelled_tokens_alone_and_ignores_padding(model):
     long, short = torch.randn(6, 16, generator=draw), torch.randn(4, 16, generator=draw)
     labels = [torch.tensor([IGNORED] * 5 + [5]), torch.tensor([IGNORED] * 3 + [7])]
     with torch.no_grad():
-        together, logits = model.loss([long, short], labels)
-        apart = [model.loss([one], [label])[0] for one, label in zip((long, short), labels, strict=True)]
+        together, logits = model.loss(model.states([long, short]), labels)
+        apart = [
+            model.loss(model.states([one]), [label])[0] for one, label in zip((long, short), labels, strict=True)
+        ]
     assert logits.shape == (2, len(VOCABULARY))
     assert float(together) == pytest.approx(float(sum(apart)) / 2, abs=1e-5)
 

@@ -22,7 +22,7 @@ def tiny(folder):
         language=config.Language(hidden_size=16, intermediate_size=16, layers=1, heads=2, key_value_heads=1),
         extras=config.Extras(patch_positions=True, query_scores=True),
     )
-    encoder = Encoder(steps=6, batch=8, haystack=60, clips=4)
+    encoder = Encoder(steps=6, batch=8, haystack=60, clips=4, crowds=10)
     reader = Reader(steps=6, tokens=400, haystack=60, clips=4, lengths=(0, 64), window=4, promote=0.0)
     return Training("tiny", 0, str(folder), worlds=1, device="cpu", model=model, encoder=encoder, reader=reader)
 
@@ -51,11 +51,11 @@ def test_every_word_of_the_built_in_questions_is_one_token():
 
 
 def test_a_pool_holds_its_haystack_then_its_clips():
-    pool = data.build_pool("train/pool", 30, 3, ("motion",))
+    pool = data.build_pool("train/pool", 30, 3, ("motion",), crowds=2)
     lengths = [clip.count for clip in pool.clips]
     assert pool.haystack == 30
-    assert pool.starts == (30, 30 + lengths[0], 30 + lengths[0] + lengths[1])
-    assert len(pool.frames) == len(pool.labels) == 30 + sum(lengths)
+    assert pool.starts == (30, 30 + lengths[0], 30 + lengths[0] + lengths[1], 30 + sum(lengths))
+    assert len(pool.frames) == len(pool.labels) == 30 + sum(lengths) + 2
 
 
 @pytest.mark.slow

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from niah.config import TEMPLATE
-from niah.footage import COLOURS, DIGITS, SHAPES, SIZE, Clip, Look, SpriteLabel, clip, scenes
+from niah.footage import COLOURS, DIGITS, SHAPES, SIZE, Clip, Look, SpriteLabel, clip, draw, scenes
+from niah.footage.scenes import generator
 
 PATCH = 8  # pixels a side
 SIDE = SIZE // PATCH
@@ -44,7 +45,7 @@ def words() -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Footage of one world, held as pixels: a haystack, then clips end to end.
+    """Footage of one world, held as pixels: a haystack, then clips end to end, then crowded frames.
 
     `labels` has, per patch, the place of its sprite's shape, colour and digit in
     SHAPES, COLOURS and DIGITS, or -1. A sprite's digit plate belongs to the sprite.
@@ -55,11 +56,12 @@ class Pool:
     labels: np.ndarray  # (frames, patches, 3) int8
     haystack: int  # frames 0 up to this are the haystack
     clips: tuple[Clip, ...]
-    starts: tuple[int, ...]  # the first frame of each clip
+    starts: tuple[int, ...]  # the first frame of each clip, and the end of the last
+    # Crowded frames follow the last clip: eight sprites each, for the encoders alone.
 
 
-def build_pool(world: str, haystack: int, clips: int, types: tuple[str, ...]) -> Pool:
-    """Draw `haystack` frames and `clips` needle clips of a world; holds them all, 12 KB a frame."""
+def build_pool(world: str, haystack: int, clips: int, types: tuple[str, ...], crowds: int = 0) -> Pool:
+    """Draw `haystack` frames, `clips` needle clips and `crowds` crowded frames; holds them all, 12 KB a frame."""
     drawn = [clip(world, f"clip-{number}", types[number % len(types)]) for number in range(clips)]
     pictures, sprites, starts = [], [], []
     for part in scenes(world, "haystack"):
@@ -72,9 +74,26 @@ def build_pool(world: str, haystack: int, clips: int, types: tuple[str, ...]) ->
         starts.append(len(sprites))
         pictures.append(needle.frames())
         sprites.extend(needle.sprites(number) for number in range(needle.count))
+    starts.append(len(sprites))
+    for number in range(crowds):
+        picture, found = crowd(world, number)
+        pictures.append(picture[None])
+        sprites.append(found)
     frames = np.stack(list(through_h264(np.concatenate(pictures))))
     labels = np.stack([patch_labels(found) for found in sprites])
     return Pool(world, frames, labels, haystack, tuple(drawn), tuple(starts))
+
+
+def crowd(world: str, number: int) -> tuple[np.ndarray, list[SpriteLabel]]:
+    """Draw a frame of eight sprites with digits in two columns: eight times as much to learn from as in a scene."""
+    rng = generator(world, f"crowd-{number}")
+    picture, sprites = draw.backdrop(rng).at(rng.randrange(1000)), []
+    for place in range(8):
+        x, y = 32 * (place % 2) + rng.randint(6, 16), 16 * (place // 2) + rng.randint(6, 9)
+        look, digit = rng.choice(LOOKS), rng.choice(DIGITS)
+        draw.paste(picture, look, digit, x, y)
+        sprites.append(SpriteLabel(*look, digit, x, y))
+    return picture, sprites
 
 
 def through_h264(frames: np.ndarray) -> Iterator[np.ndarray]:

@@ -173,17 +173,22 @@ class Vilamp(nn.Module):
             total += float(logits.log_softmax(-1).gather(1, picked).sum())
         return total / len(option)
 
+    def states(self, inputs: list[Float[Tensor, "_tokens hidden"]]) -> Float[Tensor, "batch tokens hidden"]:
+        """Return the language model's last states of sequences that may differ in length, padded on the right.
+
+        Attention is causal, so no token ever sees the padding behind it: no mask is needed.
+        """
+        padded = nn.utils.rnn.pad_sequence(inputs, batch_first=True)
+        return self.language.model(inputs_embeds=padded, use_cache=False).last_hidden_state
+
     def loss(
-        self, inputs: list[Float[Tensor, "_tokens hidden"]], labels: list[Int[Tensor, " _tokens"]]
+        self, states: Float[Tensor, "batch tokens hidden"], labels: list[Int[Tensor, " _tokens"]]
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "labelled vocabulary"]]:
         """Return the mean cross-entropy of the labelled tokens of a batch (Eq. 12), and their logits.
 
-        Sequences may differ in length; labels of visual and prompt tokens are `IGNORED`.
+        Labels of visual and prompt tokens are `IGNORED`.
         """
-        padded = nn.utils.rnn.pad_sequence(inputs, batch_first=True)  # (batch, tokens, hidden)
         targets = nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORED)
-        # Padding is on the right and attention is causal, so no labelled token ever sees it: no mask is needed.
-        states = self.language.model(inputs_embeds=padded, use_cache=False).last_hidden_state
         wanted = targets[:, 1:] != IGNORED  # (batch, tokens - 1)
         logits = self.language.lm_head(states[:, :-1][wanted])  # (labelled, vocabulary)
         return cross_entropy(logits, targets[:, 1:][wanted]), logits

@@ -33,6 +33,7 @@ from vilamp.train.reader import alignment_loss, encode_pool, example, reader_los
 
 SAVED = 100  # steps between two states to resume from
 PLOTTED = 20  # steps between two rows of the curve
+_FEW = ((1, 2), (2, 4), (4, 8))  # K on the first rungs: a short sequence buys more examples
 
 
 def main() -> int:
@@ -83,15 +84,14 @@ def train_encoder(run: Training, model: Vilamp, journal: Journal) -> None:
         model.load_state_dict(journal.state["model"])
         heads.load_state_dict(journal.state["heads"])
         optimizer.load_state_dict(journal.state["optimizer"])
-    pools = _pools(run, settings.haystack, settings.clips)
+    pools = _pools(run, settings.haystack, settings.clips, settings.crowds)
     progress = tqdm(range(start, settings.steps), initial=start, total=settings.steps, desc="encoder", unit="step")
     for step in progress:
         rng = random.Random(f"{run.seed}/encoder/{step}")
         pool = pools[rng.randrange(len(pools))]
-        # as many frames of clips as of the haystack: only clips show the reserved looks
-        half = settings.batch // 2
-        rows = [rng.randrange(pool.haystack) for _ in range(half)]
-        rows += [rng.randrange(pool.haystack, len(pool.frames)) for _ in range(settings.batch - half)]
+        kinds = ((0, pool.haystack), (pool.starts[0], pool.starts[-1]), (pool.starts[-1], len(pool.frames)))
+        counts = (settings.batch // 8, settings.batch * 3 // 8, settings.batch // 2)
+        rows = [rng.randrange(*kind) for kind, count in zip(kinds, counts, strict=True) for _ in range(count)]
         frames = torch.from_numpy(pool.frames[rows]).to(model.device)
         labels = torch.from_numpy(pool.labels[rows]).to(model.device)
         loss, plotted = encoder_loss(model, heads, frames, labels, rng)
@@ -126,12 +126,12 @@ def train_reader(run: Training, model: Vilamp, journal: Journal) -> None:
         at = rung if rng.random() < 0.67 else rng.randint(0, rung)
         length = settings.lengths[at]
         length = rng.randint(length // 2, length)
-        keyframes = min(settings.keyframes, rng.choice((2, 4, 8)) if length < 256 else settings.keyframes)
-        count = max(1, settings.tokens // (length + 32 + 64 * keyframes))
+        keyframes = min(settings.keyframes, rng.choice(_FEW[min(at, 2)]) if length < 256 else settings.keyframes)
+        count = max(1, settings.tokens // (length + 48 + 64 * keyframes))
         batch = [example(model, features, length, keyframes, rng) for _ in range(count)]
-        loss, right = reader_loss(model, batch)
-        total = loss + settings.alignment * alignment_loss(model, features, rng) if settings.alignment else loss
-        _step(optimizer, total, trained, settings.rate, step, settings.steps)
+        loss, traced, right = reader_loss(model, batch)
+        extra = settings.tracing * traced + settings.alignment * alignment_loss(model, features, rng)
+        _step(optimizer, loss + extra, trained, settings.rate, step, settings.steps)
         if at == rung:
             recent.extend(right)
         accuracy = sum(recent) / max(1, len(recent))
@@ -151,10 +151,11 @@ def _reading(model: Vilamp) -> tuple[torch.nn.Module, ...]:
     return model.keyframe_connector, model.merged_connector, model.language
 
 
-def _pools(run: Training, haystack: int, clips: int) -> list[data.Pool]:
+def _pools(run: Training, haystack: int, clips: int, crowds: int = 0) -> list[data.Pool]:
     """Draw one pool a world."""
     worlds = [f"train/{run.name}/{number}" for number in range(run.worlds)]
-    return [data.build_pool(world, haystack, clips, run.types) for world in tqdm(worlds, desc="footage", unit="world")]
+    progress = tqdm(worlds, desc="footage", unit="world")
+    return [data.build_pool(world, haystack, clips, run.types, crowds) for world in progress]
 
 
 def _step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, trained: list, rate: float, step: int, steps: int):

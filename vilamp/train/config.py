@@ -11,11 +11,12 @@ from vilamp.config import VilampConfig
 class Encoder:
     """The first stage: CLIP and the SigLIP tower, on single frames."""
 
-    steps: int = 1600
-    batch: int = 64  # frames
-    rate: float = 1e-3
-    haystack: int = 1500  # frames of each world
-    clips: int = 200  # of each world
+    steps: int = 4000
+    batch: int = 64  # frames: half crowded, an eighth of the haystack, the rest of clips
+    rate: float = 1.5e-3
+    haystack: int = 500  # frames of each world
+    clips: int = 100  # of each world
+    crowds: int = 2000  # of each world
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,9 @@ class Reader:
     `window` examples exceeds `promote`; earlier rungs stay in the mixture.
     """
 
-    steps: int = 3500
-    tokens: int = 3000  # a batch, padding included
-    rate: float = 1.5e-3
+    steps: int = 4000
+    tokens: int = 3200  # a batch, padding included
+    rate: float = 1e-3
     haystack: int = 2200  # frames of each world
     clips: int = 250
     lengths: tuple[int, ...] = (0, 64, 128, 256, 512, 1024, 2048)
@@ -36,6 +37,7 @@ class Reader:
     promote: float = 0.85
     window: int = 200
     alignment: float = 0.5  # weight of the alignment loss; 0 switches it off
+    tracing: float = 0.5  # weight of the tracing loss; 0 switches it off
 
 
 @dataclass(frozen=True)
