@@ -127,21 +127,27 @@ def interleaved(names: List[str], task: str, index: Index, repeats: int) -> Dict
 
 def timed(name: str, task: str, path: Path) -> Dict[str, float]:
     """Do one task in this process: wall and CPU seconds, and MiB of peak memory over the idle process."""
-    import resource  # not on Windows, where the rest of this file works
-
     index, decoder = measure(path), decoder_named(name)
     sampling = Sampling("native", SIZE, SIZE)
-    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    idle = peak_mib()
     wall, processor = time.perf_counter(), time.process_time()
     for ordinals in _reads(task, index):
         for _ in decoder.read(index, ordinals, sampling):
             pass
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle
-    return {
-        "wall": time.perf_counter() - wall,
-        "cpu": time.process_time() - processor,
-        "mib": peak / (1024 if sys.platform == "linux" else 1 << 20),
-    }
+    spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - processor}
+    return {**spent, "mib": peak_mib() - idle}
+
+
+def peak_mib() -> float:
+    """Return this process's peak resident memory, from Linux's own account; elsewhere not a number.
+
+    `resource.getrusage` will not do: a child's ru_maxrss begins at its parent's size.
+    """
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return float("nan")
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
 
 
 def _reads(task: str, index: Index) -> Iterator[List[int]]:
