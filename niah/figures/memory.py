@@ -144,7 +144,7 @@ def _axes(axes: Axes, found: Sequence[Point], log: bool) -> None:
     axes.grid(alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     if not log:
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, axes.dataLim.y1 * 1.08)  # from zero, and the highest mark not cut in half
 
 
 def _mark_oom(axes: Axes, found: Sequence[Point], models: Sequence[str], colours: dict) -> None:
