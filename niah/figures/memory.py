@@ -6,6 +6,7 @@ memory nor time. Peaks are the largest of a length, times the median.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -144,7 +145,8 @@ def _axes(axes: Axes, found: Sequence[Point], log: bool) -> None:
     axes.grid(alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     if not log:
-        axes.set_ylim(0, axes.dataLim.y1 * 1.08)  # from zero, and the highest mark not cut in half
+        top = axes.dataLim.y1 * 1.08  # the highest mark is not cut in half
+        axes.set_ylim(0, top if math.isfinite(top) and top > 0 else 1)
 
 
 def _mark_oom(axes: Axes, found: Sequence[Point], models: Sequence[str], colours: dict) -> None:
