@@ -121,7 +121,10 @@ def test_a_frame_limit_that_is_not_a_count_is_refused(model, value):
         models.load(f"baselines.{model}:load", {"frames": value})
 
 
-@pytest.mark.parametrize("model, takes", [("chance", r"\(\)"), ("seeker", "frames: 'int'"), ("novelty", "frames: 'int'")])
+TAKES = [("chance", r"\(\)"), ("seeker", "frames: 'int'"), ("novelty", "frames: 'int'")]
+
+
+@pytest.mark.parametrize("model, takes", TAKES)
 def test_an_unknown_setting_is_refused_with_the_known_ones(model, takes):
     with pytest.raises(UserError, match=f"baselines.{model}:load takes .*{takes}.*keyframes"):
         models.load(f"baselines.{model}:load", {"keyframes": 8})
