@@ -58,7 +58,7 @@ class Language:
 class Extras:
     """Not in the paper, each ablated where it is on.
 
-    `patch_positions` appends (x, y) in [-1, 1] of a patch to its features before the
+    `patch_positions` appends (x, y) in [-4, 4] of a patch to its features before the
     connectors, `query_scores` its cosine with the query.
     """
 

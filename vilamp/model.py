@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -25,6 +26,7 @@ from vilamp.prompt import Vocabulary
 from vilamp.vision import SiglipTower, build_clip, clip_pixels, siglip_pixels
 
 IGNORED = -100  # a label that carries no loss
+POSITION_SCALE = 4  # two numbers among a hundred of unit variance would hardly be noticed
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Stream:
 
 class Vilamp(nn.Module):
     """The whole model; every size comes from its config."""
+
+    grid: Float[Tensor, "patches 2"]  # x, y of each patch in reading order
 
     def __init__(self, settings: config.VilampConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -65,7 +69,7 @@ class Vilamp(nn.Module):
         side = settings.vision.side
         line = torch.linspace(-1, 1, side)
         grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).reshape(side * side, 2)
-        self.register_buffer("grid", grid, persistent=False)  # (patches, 2) as x, y in reading order
+        self.register_buffer("grid", grid, persistent=False)
 
     @property
     def device(self) -> torch.device:
@@ -91,7 +95,7 @@ class Vilamp(nn.Module):
         """Append the config's extras to patches; without extras these are the patches."""
         parts = [patches]
         if self.config.extras.patch_positions:
-            parts.append(self.grid.expand(len(patches), -1, -1))
+            parts.append(POSITION_SCALE * self.grid.expand(len(patches), -1, -1))
         if self.config.extras.query_scores:
             parts.append(patch_saliency(patches, None, query, 0.0)[..., None])
         return torch.cat(parts, dim=-1)
@@ -144,7 +148,7 @@ class Vilamp(nn.Module):
 
     def embed(self, ids: list[int]) -> Float[Tensor, "tokens hidden"]:
         """Return the language model's embeddings of token ids."""
-        return self.language.get_input_embeddings()(torch.tensor(ids, dtype=torch.long, device=self.device))
+        return self.language.model.embed_tokens(torch.tensor(ids, dtype=torch.long, device=self.device))
 
     def prefill(
         self, visual: Float[Tensor, "tokens hidden"], prompt: list[int]
@@ -181,6 +185,10 @@ class Vilamp(nn.Module):
         padded = nn.utils.rnn.pad_sequence(inputs, batch_first=True)
         return self.language.model(inputs_embeds=padded, use_cache=False).last_hidden_state
 
+    def name(self, states: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens vocabulary"]:
+        """Return the logits of the next token."""
+        return cast(nn.Linear, self.language.lm_head)(states)
+
     def loss(
         self, states: Float[Tensor, "batch tokens hidden"], labels: list[Int[Tensor, " _tokens"]]
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "labelled vocabulary"]]:
@@ -190,5 +198,5 @@ class Vilamp(nn.Module):
         """
         targets = nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORED)
         wanted = targets[:, 1:] != IGNORED  # (batch, tokens - 1)
-        logits = self.language.lm_head(states[:, :-1][wanted])  # (labelled, vocabulary)
+        logits = self.name(states[:, :-1][wanted])  # (labelled, vocabulary)
         return cross_entropy(logits, targets[:, 1:][wanted]), logits

@@ -1,7 +1,7 @@
 """Write frames to an H.264 file: the one encoder path of built-in footage and rendered cases.
 
-One thread and fixed settings, so that one build of the encoder gives the same
-bytes every time. The file appears under its name only when it is whole.
+One thread, fixed settings and no macroblock tree, so that one build of the encoder on
+one kind of processor gives the same bytes every time. The file appears under its name only when it is whole.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def _add_stream(container, picture: np.ndarray, rate: Fraction, crf: int, keyfra
     """Add a video stream of the picture's size; odd sizes need full-resolution colour."""
     height, width = picture.shape[:2]
     options = {"crf": str(crf), "preset": "veryfast", "g": str(keyframe_interval), "threads": "1"}
+    options["x264-params"] = "mbtree=0"  # its lookahead is not the same from run to run
     stream = container.add_stream("libx264", rate=Fraction(rate), options=options)
     stream.width, stream.height = width, height
     stream.pix_fmt = "yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p"

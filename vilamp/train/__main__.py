@@ -116,34 +116,42 @@ def train_reader(run: Training, model: Vilamp, journal: Journal) -> None:
     start, rung = state["step"], state.get("rung", 0)
     if start:
         optimizer.load_state_dict(state["optimizer"])
-    recent: deque[bool] = deque(state.get("recent", []), maxlen=settings.window)
+    recent = {kind: deque(state.get("recent", {}).get(kind, []), settings.window) for kind in run.types}
     pools = [encode_pool(model, pool) for pool in _pools(run, settings.haystack, settings.clips)]
     progress = tqdm(range(start, settings.steps), initial=start, total=settings.steps, desc="reader", unit="step")
     for step in progress:
         rng = random.Random(f"{run.seed}/reader/{step}")
         features = pools[rng.randrange(len(pools))]
-        # two cases in three at the rung itself, the others anywhere below it
+        # two batches in three at the rung itself, the others anywhere below it
         at = rung if rng.random() < 0.67 else rng.randint(0, rung)
         length = settings.lengths[at]
         length = rng.randint(length // 2, length)
         keyframes = min(settings.keyframes, rng.choice(_FEW[min(at, 2)]) if length < 256 else settings.keyframes)
         count = max(1, settings.tokens // (length + 48 + 64 * keyframes))
-        batch = [example(model, features, length, keyframes, rng) for _ in range(count)]
+        accuracy = {kind: sum(right) / max(1, len(right)) for kind, right in recent.items()}
+        practised = [1.1 - accuracy[kind] for kind in run.types]  # what is not yet known is asked more often
+        kinds = rng.choices(run.types, practised, k=count)
+        batch = [example(model, features, kind, length, keyframes, rng) for kind in kinds]
         loss, traced, right = reader_loss(model, batch)
         extra = settings.tracing * traced + settings.alignment * alignment_loss(model, features, rng)
         _step(optimizer, loss + extra, trained, settings.rate, step, settings.steps)
         if at == rung:
-            recent.extend(right)
-        accuracy = sum(recent) / max(1, len(recent))
-        if len(recent) == settings.window and accuracy > settings.promote and rung + 1 < len(settings.lengths):
+            for kind, hit in zip(kinds, right, strict=True):
+                recent[kind].append(hit)
+        worst = min(accuracy.values())
+        full = all(len(hits) == settings.window for hits in recent.values())
+        if full and worst > settings.promote and rung + 1 < len(settings.lengths):
             rung += 1
-            recent.clear()
+            for hits in recent.values():
+                hits.clear()
         if step % PLOTTED == 0:
-            journal.plot("reader", step, {"loss": loss.item(), "accuracy": accuracy, "length": settings.lengths[rung]})
-            progress.set_postfix(loss=f"{loss.item():.2f}", accuracy=f"{accuracy:.2f}", length=settings.lengths[rung])
+            plotted = {"accuracy": sum(accuracy.values()) / len(accuracy), "worst": worst}
+            journal.plot("reader", step, {"loss": loss.item(), "length": settings.lengths[rung], **plotted})
+            progress.set_postfix(worst=f"{worst:.2f}", length=settings.lengths[rung])
         if step % SAVED == SAVED - 1:
             states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            journal.save("reader", step + 1, rung=rung, recent=list(recent), **states)
+            lists = {kind: list(hits) for kind, hits in recent.items()}
+            journal.save("reader", step + 1, rung=rung, recent=lists, **states)
 
 
 def _reading(model: Vilamp) -> tuple[torch.nn.Module, ...]:

@@ -11,7 +11,7 @@ from vilamp.config import VilampConfig
 class Encoder:
     """The first stage: CLIP and the SigLIP tower, on single frames."""
 
-    steps: int = 4000
+    steps: int = 1600
     batch: int = 64  # frames: half crowded, an eighth of the haystack, the rest of clips
     rate: float = 1.5e-3
     haystack: int = 500  # frames of each world
@@ -23,11 +23,11 @@ class Encoder:
 class Reader:
     """The second stage: connectors and language model, on cases spliced from frozen features.
 
-    `lengths` is the ladder: the next rung is taken when accuracy over the last
-    `window` examples exceeds `promote`; earlier rungs stay in the mixture.
+    `lengths` is the ladder: the next rung is taken when accuracy over the last `window`
+    examples of every type exceeds `promote`; earlier rungs stay in the mixture.
     """
 
-    steps: int = 4000
+    steps: int = 3500
     tokens: int = 3200  # a batch, padding included
     rate: float = 1e-3
     haystack: int = 2200  # frames of each world
@@ -35,7 +35,7 @@ class Reader:
     lengths: tuple[int, ...] = (0, 64, 128, 256, 512, 1024, 2048)
     keyframes: int = 8  # K in training, fewer in short cases
     promote: float = 0.85
-    window: int = 200
+    window: int = 120
     alignment: float = 0.5  # weight of the alignment loss; 0 switches it off
     tracing: float = 0.5  # weight of the tracing loss; 0 switches it off
 

@@ -16,10 +16,11 @@ def draw_curve(folder: Path) -> Path:
     left, right = figure.subplots(1, 2)
     encoder, reader = rows[rows.stage == "encoder"], rows[rows.stage == "reader"]
     for name in ("shape", "colour", "digit", "frame_auc"):
-        left.plot(encoder.step, encoder[name].rolling(3, min_periods=1).mean(), label=name.replace("_", " "))
+        left.plot(encoder.step, encoder[name], label=name.replace("_", " "))
     left.set(title="encoders", xlabel="step", ylabel="accuracy of patch labels, AUC of frames", ylim=(0, 1.02))
     left.legend(frameon=False)
     right.plot(reader.step, reader.accuracy, color="C0", label="accuracy on the rung")
+    right.plot(reader.step, reader.worst, color="C1", label="of the worst type of question")
     right.set(title="connectors and language model", xlabel="step", ylabel="accuracy", ylim=(0, 1.02))
     ladder = right.twinx()
     ladder.step(reader.step, reader.length, where="post", color="C7", label="longest haystack")

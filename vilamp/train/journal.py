@@ -12,7 +12,7 @@ import torch
 
 from niah.types import UserError
 
-COLUMNS = ("stage", "step", "seconds", "loss", "accuracy", "length", "shape", "colour", "digit", "frame_auc")
+COLUMNS = ("stage", "step", "seconds", "loss", "accuracy", "worst", "length", "shape", "colour", "digit", "frame_auc")
 
 
 class Journal:
@@ -43,11 +43,12 @@ class Journal:
         path = self.folder / "curve.csv"
         new = not path.is_file()
         with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+            writer = csv.writer(file)
             if new:
-                writer.writeheader()
+                writer.writerow(COLUMNS)
             rounded = {name: round(value, 4) for name, value in values.items()}
-            writer.writerow({"stage": stage, "step": step, "seconds": round(self.seconds, 1), **rounded})
+            row = {"stage": stage, "step": step, "seconds": round(self.seconds, 1), **rounded}
+            writer.writerow([row.get(name, "") for name in COLUMNS])
 
     def _cut_curve(self) -> None:
         """Drop the rows of steps that will be taken again."""

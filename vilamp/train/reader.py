@@ -66,10 +66,12 @@ def encode_pool(model: Vilamp, pool: Pool) -> Features:
     return Features(kept, torch.cat(embeddings), torch.cat(patches), queries)
 
 
-def example(model: Vilamp, features: Features, length: int, keyframes: int, rng: random.Random) -> Example:
+def example(
+    model: Vilamp, features: Features, type: str, length: int, keyframes: int, rng: random.Random
+) -> Example:
     """Splice one case of about `length` frames and compress it; the clip alone if `length` is 0."""
     pool = features.pool
-    number = rng.randrange(len(pool.clips))
+    number = rng.choice([n for n, clip in enumerate(pool.clips) if clip.type == type])
     needle, first = pool.clips[number], pool.starts[number]
     around = max(0, min(length - needle.count, pool.haystack))
     before = rng.randint(0, around)  # the depth is uniform
@@ -115,7 +117,7 @@ def reader_loss(
         answers += [one.options[one.right]] * len(one.traced)
     if not answers:
         return loss, loss * 0, right
-    named = model.language.lm_head(torch.cat(traced))
+    named = model.name(torch.cat(traced))
     return loss, cross_entropy(named, torch.tensor(answers, device=named.device)), right
 
 
@@ -127,13 +129,12 @@ def alignment_loss(model: Vilamp, features: Features, rng: random.Random, count:
     query = rng.choice(list(features.queries.values())).to(patches)
     shown = labels[..., 0] != NO_LABEL  # (frames, patches)
     channels, labels = model.features(patches, query)[shown], labels[shown]
-    words = model.language.get_input_embeddings().weight
-    loss = words.new_zeros(())
+    loss = channels.new_zeros(())
     for connector in (model.keyframe_connector, model.merged_connector):
         embeddings = connector(channels)  # (patches, hidden)
         for number, names in enumerate((SHAPES, tuple(COLOURS), tuple(map(str, DIGITS)))):
             ids = [model.vocabulary.encode(name)[0] for name in names]
             known = labels[:, number] != NO_LABEL
             if known.any():
-                loss = loss + cross_entropy(embeddings[known] @ words[ids].T, labels[known, number])
+                loss = loss + cross_entropy(embeddings[known] @ model.embed(ids).T, labels[known, number])
     return loss / 6
