@@ -73,9 +73,9 @@ def test_extras_append_position_and_query_score(patches):
     model = Vilamp(dataclasses.replace(SIZES, extras=extras), VOCABULARY)
     features = model.features(patches, patches[0, 0])
     assert features.shape == (7, 64, 27)
-    assert features[0, 0, 24:].tolist() == pytest.approx([-1, -1, 1])  # top left corner, and the query itself
-    assert features[0, 7, 24:26].tolist() == [1, -1]  # top right corner
-    assert features[0, 56, 24:26].tolist() == [-1, 1]  # bottom left corner
+    assert features[0, 0, 24:].tolist() == pytest.approx([-4, -4, 1])  # top left corner, and the query itself
+    assert features[0, 7, 24:26].tolist() == [4, -4]  # top right corner
+    assert features[0, 56, 24:26].tolist() == [-4, 4]  # bottom left corner
 
 
 def test_an_option_of_several_tokens_scores_the_mean_of_its_steps(model):

@@ -38,8 +38,10 @@ def test_a_patch_is_labelled_with_the_sprite_that_covers_it():
 
 def test_a_plate_belongs_to_its_sprite():
     labels = data.patch_labels([SpriteLabel("ring", "blue", 7, 12, 12)]).reshape(8, 8, 3)
-    assert labels[1, 3].tolist() == [-1, -1, -1]  # the plate ends at pixel 27: 4 of 8 columns, 13 rows
-    assert labels[1, 2].tolist() == [SHAPES.index("ring"), list(COLOURS).index("blue"), 7]
+    ring = [SHAPES.index("ring"), list(COLOURS).index("blue"), 7]
+    # sprite and plate reach from pixel 6 to 27 across and 6 to 18 down: of patch (1, 3) 4 x 8 pixels, of (2, 3) 4 x 3
+    assert labels[1, 1].tolist() == labels[1, 2].tolist() == labels[1, 3].tolist() == ring
+    assert labels[2, 3].tolist() == [-1, -1, -1]
 
 
 def test_every_word_of_the_built_in_questions_is_one_token():
