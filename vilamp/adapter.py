@@ -14,8 +14,8 @@ from itertools import groupby
 
 import numpy as np
 import torch
-from niah.store import FeatureStore
 
+from niah.store import FeatureStore
 from niah.types import FrameKey, Question, Reply, Video
 from vilamp import weights
 from vilamp.model import Vilamp
@@ -33,27 +33,28 @@ class VilampAdapter:
     @torch.inference_mode()
     def answer(self, video: Video, question: Question) -> Reply:
         """Return the likeliest option, its rivals' scores, and what it cost."""
-        on_gpu = self.model.device.type == "cuda"
+        device = self.model.device
+        on_gpu = device.type == "cuda"
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
-        waited, began = video.decode_seconds, time.perf_counter()
-        query = self.model.encode_query(question.text)
+        waited, began = video.decode_seconds, self._clock()
         keys, encoded = video.keys(0, len(video)), 0
         frames = []
         for embeddings, fresh in self._features(video, keys, "embedding"):
-            frames.append(torch.from_numpy(embeddings).to(query))
+            frames.append(torch.from_numpy(embeddings).to(device, torch.float32))
             encoded += fresh
-        encode_end = time.perf_counter()
+        encode_end, decoding = self._clock(), video.decode_seconds - waited
+        query = self.model.encode_query(question.text)
         frames = torch.nn.functional.normalize(torch.cat(frames), dim=-1) if frames else query.new_zeros(0, len(query))
         kept = self.model.select(frames, query)
-        select_end = time.perf_counter()
+        select_end = self._clock()
         patches = (torch.from_numpy(found).to(query) for found, _ in self._features(video, keys, "patches"))
         visual = self.model.compress(kept, query, patches)
-        merge_end = time.perf_counter()
+        merge_end, waited = self._clock(), video.decode_seconds - waited
         prompt = self.model.vocabulary.encode(cloze(question))
         cache, first = self.model.prefill(visual.embeddings, prompt)
         first = first.cpu()
-        first_token, waited = time.perf_counter(), video.decode_seconds - waited
+        first_token = self._clock()
         scores = [self.model.score(cache, first, self.model.vocabulary.encode(text)) for text in question.options]
         return Reply(
             text=question.options[int(np.argmax(scores))],
@@ -63,11 +64,11 @@ class VilampAdapter:
             frames_kept=tuple(kept),
             seconds={
                 "decode": waited,
-                "encode": encode_end - began - waited,
+                "encode": encode_end - began - decoding,
                 "select": select_end - encode_end,
-                "merge": merge_end - select_end,
+                "merge": merge_end - select_end - (waited - decoding),  # the store may have forgotten patches
                 "prefill": first_token - merge_end,
-                "options": time.perf_counter() - first_token,
+                "options": self._clock() - first_token,
             },
             seconds_to_first_token=first_token - began - waited,
             peak_allocated_bytes=torch.cuda.max_memory_allocated() if on_gpu else None,
@@ -81,6 +82,12 @@ class VilampAdapter:
         scores = self.answer(video, question).option_scores
         assert scores is not None  # answer() always gives them
         return scores
+
+    def _clock(self) -> float:
+        """Return the time once the device has done what it was given, in seconds."""
+        if self.model.device.type == "cuda":
+            torch.cuda.synchronize(self.model.device)
+        return time.perf_counter()
 
     def _features(self, video: Video, keys: list[FrameKey], kind: str) -> Iterator[tuple[np.ndarray, int]]:
         """Yield one kind of feature of all frames, a chunk at a time, and how many had to be encoded."""
