@@ -2,13 +2,16 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from vilamp import config
 from vilamp.merge import merge_features, patch_saliency
 from vilamp.model import IGNORED, Vilamp
 from vilamp.prompt import Vocabulary
+from vilamp.vision import resize
 
 VOCABULARY = Vocabulary(("left", "right", "red", "circle"))
 SIZES = config.VilampConfig(
@@ -108,3 +111,11 @@ def test_the_loss_counts_labelled_tokens_alone_and_ignores_padding(model):
 def test_query_and_patches_must_share_their_width():
     with pytest.raises(ValueError, match="clip.embed_dim"):
         config.VilampConfig(clip=config.Clip(embed_dim=32), vision=config.Vision(hidden_size=96))
+
+
+def test_resizing_agrees_with_pillow_within_one_level_whatever_else_is_in_the_batch():
+    frames = torch.randint(0, 256, (3, 90, 50, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(4))
+    small = resize(frames, 64)
+    pillow = np.asarray(Image.fromarray(frames[1].numpy()).resize((64, 64), Image.Resampling.BICUBIC))
+    assert np.abs(small[1].numpy().astype(int) - pillow).max() <= 1
+    assert torch.equal(resize(frames[1:2], 64)[0], small[1])

@@ -102,11 +102,11 @@ class VilampAdapter:
 
     def _encode(self, video: Video, keys: list[FrameKey], indices: list[int], kind: str) -> dict[int, np.ndarray]:
         """Encode frames of one chunk in their fixed slots, store both kinds, return the one asked for."""
-        pictures = video.frames(indices)
-        batch = np.zeros((CHUNK, *pictures.shape[1:]), np.uint8)
-        batch[[keys[n].number % CHUNK for n in indices]] = pictures
+        slots = torch.tensor([keys[n].number % CHUNK for n in indices])
+        prepared = self.model.prepare(torch.from_numpy(video.frames(indices)))
+        batches = [part.new_zeros((CHUNK, *part.shape[1:])).index_copy(0, slots, part) for part in prepared]
         kinds = ("embedding", "patches")
-        made = [f.cpu().numpy().astype(np.float16) for f in self.model.encode_frames(torch.from_numpy(batch))]
+        made = [features.cpu().numpy().astype(np.float16) for features in self.model.encode(*batches)]
         for n in indices:
             for name, features in zip(kinds, made, strict=True):
                 self.store.put((keys[n], name + self.weights_id), features[keys[n].number % CHUNK])

@@ -23,7 +23,7 @@ from vilamp.connector import Connector
 from vilamp.keyframes import select_keyframes
 from vilamp.merge import merge_features, patch_saliency
 from vilamp.prompt import Vocabulary
-from vilamp.vision import SiglipTower, build_clip, clip_pixels, siglip_pixels
+from vilamp.vision import SiglipTower, build_clip, clip_pixels, resize, siglip_pixels
 
 IGNORED = -100  # a label that carries no loss
 POSITION_SCALE = 4  # two numbers among a hundred of unit variance would hardly be noticed
@@ -76,13 +76,26 @@ class Vilamp(nn.Module):
         """Where the weights are."""
         return next(self.parameters()).device
 
+    def prepare(
+        self, frames: UInt8[Tensor, "frames height width 3"]
+    ) -> tuple[UInt8[Tensor, "frames _a _a 3"], UInt8[Tensor, "frames _b _b 3"]]:
+        """Resize frames for CLIP and for the SigLIP tower; once, if both take the same size."""
+        sides = self.config.clip.image_size, self.config.vision.image_size
+        first = resize(frames, sides[0])
+        return first, first if sides[0] == sides[1] else resize(frames, sides[1])
+
+    def encode(
+        self, for_clip: UInt8[Tensor, "frames _a _a 3"], for_vision: UInt8[Tensor, "frames _b _b 3"]
+    ) -> tuple[Float[Tensor, "frames dim"], Float[Tensor, "frames patches dim"]]:
+        """Return unit-length CLIP embeddings and SigLIP patches of one chunk of prepared frames."""
+        embeddings = self.clip.encode_image(clip_pixels(for_clip.to(self.device)), normalize=True)
+        return embeddings, self.vision(siglip_pixels(for_vision.to(self.device)))
+
     def encode_frames(
         self, frames: UInt8[Tensor, "frames height width 3"]
     ) -> tuple[Float[Tensor, "frames dim"], Float[Tensor, "frames patches dim"]]:
-        """Return unit-length CLIP embeddings and SigLIP patches of one chunk."""
-        frames = frames.to(self.device)
-        embeddings = self.clip.encode_image(clip_pixels(frames, self.config.clip.image_size), normalize=True)
-        return embeddings, self.vision(siglip_pixels(frames, self.config.vision.image_size))
+        """Prepare and encode one chunk of frames of any size."""
+        return self.encode(*self.prepare(frames))
 
     def encode_query(self, text: str) -> Float[Tensor, " dim"]:
         """Return the unit-length CLIP embedding of a bare question."""

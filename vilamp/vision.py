@@ -1,7 +1,7 @@
 """The two frame encoders: a CLIP built by `open_clip` for selection, a SigLIP tower by `transformers` for patches.
 
 Frames arrive as (frames, height, width, 3) uint8 RGB of any size and are resized
-straight to the tower's square, aspect ratio not kept, as SigLIP's own preprocessing does.
+straight to each tower's square, aspect ratio not kept, as SigLIP's own preprocessing does.
 """
 
 from __future__ import annotations
@@ -60,25 +60,21 @@ class SiglipTower(nn.Module):
         return self.tower(pixel_values=pixels).last_hidden_state
 
 
-def _resize(frames: UInt8[Tensor, "frames height width 3"], side: int) -> Float[Tensor, "frames 3 side side"]:
-    """Resize to a square and scale to 0..1."""
-    pixels = frames.permute(0, 3, 1, 2).float()  # (frames, 3, height, width)
-    if pixels.shape[-2:] != (side, side):
-        pixels = interpolate(pixels, (side, side), mode="bicubic", antialias=True).round().clamp(0, 255)
-    return pixels / 255
+def resize(frames: UInt8[Tensor, "frames height width 3"], side: int) -> UInt8[Tensor, "frames {side} {side} 3"]:
+    """Resize frames straight to a square, bicubic with antialiasing; frames of that size stay as they are."""
+    if frames.shape[1:3] == (side, side):
+        return frames
+    square = interpolate(frames.permute(0, 3, 1, 2), (side, side), mode="bicubic", antialias=True)
+    return square.permute(0, 2, 3, 1)
 
 
-def siglip_pixels(
-    frames: UInt8[Tensor, "frames height width 3"], side: int
-) -> Float[Tensor, "frames 3 side side"]:
+def siglip_pixels(frames: UInt8[Tensor, "frames side side 3"]) -> Float[Tensor, "frames 3 side side"]:
     """Return pixels in -1..1, as SigLIP wants them."""
-    return (_resize(frames, side) - 0.5) / 0.5
+    return (frames.permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
 
 
-def clip_pixels(
-    frames: UInt8[Tensor, "frames height width 3"], side: int
-) -> Float[Tensor, "frames 3 side side"]:
+def clip_pixels(frames: UInt8[Tensor, "frames side side 3"]) -> Float[Tensor, "frames 3 side side"]:
     """Return pixels by CLIP's mean and standard deviation."""
     mean = torch.tensor(CLIP_MEAN, device=frames.device).view(3, 1, 1)
     std = torch.tensor(CLIP_STD, device=frames.device).view(3, 1, 1)
-    return (_resize(frames, side) - mean) / std
+    return (frames.permute(0, 3, 1, 2) / 255 - mean) / std
