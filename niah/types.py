@@ -310,6 +310,8 @@ class Record:
     needle_frames_used: int
     language_tokens: Optional[int]
     decoder: str
+    sources: Tuple[str, ...]  # "name@hash" of the files the video came from; an encoder's bytes differ between builds
+    repeats: int  # frames that show a source frame a second time
     detail: str  # why a status is not ok: the error's words, a signal, a limit
     measured: Mapping[str, Any]
 
@@ -330,6 +332,7 @@ class Record:
             )
         values = dict(row)
         values["frames_kept"] = tuple(row["frames_kept"])
+        values["sources"] = tuple(row["sources"])
         if row["option_scores"] is not None:
             values["option_scores"] = tuple(row["option_scores"])
         return cls(**values)

@@ -50,8 +50,8 @@ def make_record(case: Case, reply: str | None = "B", status: str = "ok", **chang
         "cold": True,
     }
     record = Record(
-        case.id, status, "fake", reply if status == "ok" else None, None, "generated", 0, (), 0, 0, None, "fake 1", "",
-        measured,
+        case.id, status, "fake", reply if status == "ok" else None, None, "generated", 0, (), 0, 0, None, "fake 1",
+        (), 0, "", measured,
     )  # fmt: skip
     return dataclasses.replace(record, **{**changes, "measured": {**measured, **changes.get("measured", {})}})
 

@@ -61,6 +61,17 @@ def test_record_counts_what_the_adapter_kept_of_the_needle(run, tmp_path):
     assert (swapped.needle_frames_used, swapped.needle_frames_kept) == (0, 0)
 
 
+def test_record_names_the_files_its_video_came_from_by_their_hash(run, tmp_path):
+    run("right", "--in_process")
+    by_name = {record.case: record for record in records_in(tmp_path / "out")}
+    rows = [json.loads(line) for line in (tmp_path / "out" / "sources.jsonl").read_text().splitlines()]
+    hashes = {row["name"]: row["sha256"][:16] for row in rows}
+    case = cases_in(tmp_path / "out")["n1.full.20.4"]
+    expected = [f"{name}@{hashes[name]}" for name in dict.fromkeys(span.source for span in case.timeline)]
+    assert list(by_name[case.id].sources) == expected and len(expected) == 2
+    assert by_name["n1.blind"].sources == ()
+
+
 def test_cases_go_by_haystack_then_needle_start_after_one_cold_case_of_each_length(run, tmp_path):
     assert run("right") == 0
     records, cases = records_in(tmp_path / "out"), cases_in(tmp_path / "out")

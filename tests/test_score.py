@@ -271,7 +271,7 @@ def case_and_record(reply: str | None, status: str = "ok") -> tuple[Case, Record
     case = Case(
         "c1", "s", 1, "full", "n", "src", "h", 2, (), (Span("h", 0, 2),), 1.0, "Which way?", WAYS, "B", "motion"
     )  # fmt: skip
-    record = Record("c1", status, "m", reply, None, "generated", 0, (), 0, 0, None, "fake 1", "", {})
+    record = Record("c1", status, "m", reply, None, "generated", 0, (), 0, 0, None, "fake 1", (), 0, "", {})
     return case, record
 
 

@@ -22,10 +22,12 @@ class Asker:
     """Puts cases to workers, starting them as needed.
 
     `start` makes a loaded worker. `about` is what the latest one said of itself.
+    `hashes` has the file hash of every source.
     """
 
-    def __init__(self, start: Callable[[], Client], model: str) -> None:
+    def __init__(self, start: Callable[[], Client], model: str, hashes: Mapping[str, str]) -> None:
         self._start = start
+        self._hashes = hashes
         self._model = model
         self._worker: Client | None = None
         self.started = 0
@@ -44,7 +46,8 @@ class Asker:
                 self._worker = None
             if not outcome.died or attempt == ATTEMPTS:
                 about = {"worker": self.started, "attempts": attempt, "cold": cold}
-                return make_record(case, outcome, self._model, str(self.about["decoder"]), about)
+                files = tuple(f"{name}@{self._hashes[name][:16]}" for name in _sources(case))
+                return make_record(case, outcome, self._model, str(self.about["decoder"]), files, about)
 
     def close(self) -> None:
         """End the worker, if there is one."""
@@ -76,7 +79,9 @@ def ask_all(
         asker.close()
 
 
-def make_record(case: Case, outcome: Outcome, model: str, decoder: str, about: Mapping[str, Any]) -> Record:
+def make_record(
+    case: Case, outcome: Outcome, model: str, decoder: str, files: tuple[str, ...], about: Mapping[str, Any]
+) -> Record:
     """Return the record of one case. What may differ between two runs goes into `measured` and nowhere else."""
     reply: Mapping[str, Any] = outcome.reply or {}
     used, kept = reply.get("frames_used", ()), tuple(reply.get("frames_kept", ()))
@@ -95,9 +100,16 @@ def make_record(case: Case, outcome: Outcome, model: str, decoder: str, about: M
         needle_frames_used=_in_needle(case, used),
         language_tokens=reply.get("language_tokens"),
         decoder=decoder,
+        sources=files,
+        repeats=case.repeats,
         detail=outcome.detail,
         measured={**{name: reply.get(name) for name in cost}, **outcome.measured, **about},
     )
+
+
+def _sources(case: Case) -> list[str]:
+    """Return the names of the sources of a case's video, each once, in playing order."""
+    return list(dict.fromkeys(span.source for span in case.timeline))
 
 
 def _in_needle(case: Case, frames: Iterable[int]) -> int:

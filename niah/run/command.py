@@ -63,7 +63,8 @@ def run(config: RunConfig, arguments: Sequence[str] = ()) -> int:
     with locked(folder):
         done = prepare(folder, config, plan)
         write_run(folder, {"suite": plan.generated.suite.name, "target": target, **describe(arguments)})
-        asker = Asker(_starter(config, plan, target, folder), config.model)
+        hashes = {name: source.sha256 for name, source in plan.generated.sources.items()}
+        asker = Asker(_starter(config, plan, target, folder), config.model, hashes)
         begun, stopped = time.time(), False
         try:
             _ask(plan, done, asker, folder)
