@@ -57,7 +57,8 @@ def is_right(case: Case, record: Record) -> bool:
 
 _MASK = "\ue000"  # stands for the characters of an option's text, so that no letter is read out of one
 _HIDDEN = r"(?:think(?:ing)?|thought|reasoning|reflection|scratchpad)"
-_BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}|<answer>(.*?)</answer>", re.I | re.S)
+_BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}", re.I)
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.I | re.S)
 _CJK = "\u2e80-\u9fff\uac00-\ud7af"
 _SIGNS = str.maketrans({
     "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u3002": ".", "\u3001": ",", "\u3010": "[",
@@ -79,7 +80,7 @@ def _plain(text: str) -> str:
     text = re.sub(r"</?(?:b|i|u|p|em|strong|code|span)>|<br ?/?>", " ", text)
     text = re.sub(r"\\(?:text|textbf|mathrm|mathbf|mathit|mathsf|boldsymbol|rm)\s*\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\\[()\[\]]|\$", " ", text)
-    text = re.sub(r"(?<!\w)[*_`#]+|[*_`#]+(?!\w)", "", text)
+    text = re.sub(r"(?<!\w)[*_`#]+|(?:[*_`]|(?<!\b[A-Ga-g])#)+(?!\w)", "", text)  # headings go, the note C# stays
     text = re.sub(rf"(?<=[{_CJK}])(?=[A-Za-z])|(?<=[A-Za-z])(?=[{_CJK}])", " ", text)
     # One blank at most between any two words: the patterns below need no \s*, whose repeats could take for ever.
     return re.sub(r"\s*\n\s*", "\n", re.sub(r"[^\S\n]+", " ", text))
@@ -163,7 +164,9 @@ class _Mention(NamedTuple):
 def _read(reply: str, count: int, options: Sequence[str]) -> Optional[str]:
     """Read the one option a reply means; with no option texts, by letters alone."""
     text = _plain(reply)
-    marked = [first or second for first, second in _BOXED.findall(text)]
+    # Up to the last closing tag: past it each opening one would be searched to the end of a long reply.
+    closed = max((found.end() for found in re.finditer(r"(?i)</answer>", text)), default=0)
+    marked = _BOXED.findall(text) + _TAGGED.findall(text[:closed])
     if marked:
         readings = {_index(part, count, options) for part in marked}
     else:
@@ -182,7 +185,10 @@ def _index(text: str, count: int, options: Sequence[str]) -> Optional[int]:
     letters = _named(hidden, _DECLARED) or _named(hidden, _NEUTRAL)
     if letters:
         named = {index for mention in letters for index in mention.named}
-        if len(named) > 1 or any(_contradicts(text, mention, texts, options) for mention in letters):
+        if len(named) > 1:
+            return None
+        ends = [found.start() for found in _EXPLAINS.finditer(text)]  # once, or a model caught in a loop costs minutes
+        if any(_contradicts(text, mention, texts, ends, options) for mention in letters):
             return None
         return named.pop()
     if _REFUSAL.search(text):
@@ -274,13 +280,15 @@ def _negated(text: str, mention: _Mention) -> bool:
     return bool(_NEGATED_BEFORE.search(clause) or _NEGATED_AFTER.match(text, mention.stop))
 
 
-def _contradicts(text: str, letter: _Mention, texts: Sequence[_Mention], options: Sequence[str]) -> bool:
-    """Say whether the words beside a letter are another option's text."""
+def _contradicts(
+    text: str, letter: _Mention, texts: Sequence[_Mention], ends: Sequence[int], options: Sequence[str]
+) -> bool:
+    """Say whether the words beside a letter, up to the next of `ends`, are another option's text."""
     after = re.compile(r"[\s\"')\]}>.:,-]*").match(text, letter.stop)
     start = after.end() if after else letter.stop
-    end = _EXPLAINS.search(text, start)
+    end = bisect.bisect_left(ends, start)
     first = bisect.bisect_left(texts, (start,))
-    last = bisect.bisect_left(texts, (end.start() if end else len(text),))
+    last = bisect.bisect_left(texts, (ends[end] if end < len(ends) else len(text),))
     beside = list(texts[first:last])
     before = bisect.bisect_left(texts, (letter.start,)) - 1
     if before >= 0 and _JOINS.fullmatch(text, texts[before].stop, letter.start):

@@ -242,6 +242,9 @@ TEXT_REPLIES = [
     ("I'm sorry, I cannot see it. (B)", YES_NO, "B"),
     ("C", YES_NO, None),
     ("same", ("same", "Same"), None),
+    ("C#", ("D", "E", "F#", "C#"), "D"),  # a note, not the letter C under a heading
+    ("The answer is C#.", ("D", "E", "F#", "C#"), "D"),
+    ("## C", ("D", "E", "F#", "C#"), "C"),
     ("<think>left? no</think>Right", WAYS, "B"),
     ("\\boxed{Right}", WAYS, "B"),
     ("<answer>Right</answer>", WAYS, "B"),
@@ -254,6 +257,11 @@ TEXT_REPLIES = [
 @pytest.mark.parametrize("reply, options, letter", TEXT_REPLIES)
 def test_reply_is_read_with_its_options_as(reply, options, letter):
     assert read_answer(reply, options) == letter
+
+
+@pytest.mark.parametrize("loop, letter", [("is B ", "B"), ("A, ", "A"), ("<answer>", None)])
+def test_a_model_caught_in_a_loop_is_read_without_searching_to_the_end_from_every_place(loop, letter):
+    assert read_answer(loop * 30_000, WAYS) == letter  # minutes, if each place were
 
 
 def test_the_prompt_is_the_template_then_lettered_options_then_the_instruction():
