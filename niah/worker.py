@@ -33,6 +33,7 @@ from niah.types import Case, Question, Reply, Sampling, Source, Span, UserError
 
 PACKAGES = ("numpy", "av", "decord", "torchcodec", "torch", "transformers", "open_clip_torch")
 TRACEBACK_LINES = 4
+LONGEST = 1_000_000  # characters of a reply: more than any model says, and less than a loop without an end
 WORDS = 2000  # characters of an error's message: some print their tensors
 GRACE_SECONDS = 5.0  # for an answer under way when the runner has gone
 _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|cannot allocate memory", re.IGNORECASE)
@@ -141,6 +142,8 @@ def checked(reply: Any, frames: int, options: int) -> Dict[str, Any]:
     """Return a reply as JSON can carry it. Raises TypeError or ValueError where it breaks the contract."""
     if not isinstance(reply, Reply):
         raise TypeError(f"answer(video, question) must return a niah.types.Reply, got {type(reply).__name__}")
+    if len(reply.text) > LONGEST:
+        raise ValueError(f"a reply's text has at most {LONGEST:,} characters, got {len(reply.text):,}")
     for name in ("frames_used", "frames_kept"):
         outside = [index for index in getattr(reply, name) if not 0 <= index < frames]
         if outside:

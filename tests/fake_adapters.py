@@ -56,7 +56,7 @@ def when(mark, then):
 
 
 def killed(frames=40, by="SIGSEGV"):
-    return when(frames, lambda video: os.kill(os.getpid(), getattr(signal, by)))
+    return when(frames, lambda video: os.kill(os.getpid(), getattr(signal, by) if isinstance(by, str) else by))
 
 
 def killed_once(flag, frames=40):
@@ -136,6 +136,19 @@ def raising(frames=40, error="other"):
     return when(frames, fail)
 
 
+def leaking(answers=2):
+    """Have no memory left after so many answers."""
+    given = []
+
+    def say(video, question):
+        if len(given) == answers:
+            raise MemoryError("leaked")
+        given.append(question)
+        return Reply("A")
+
+    return Says(say)
+
+
 def replying(frames=40, what="text"):
     """Break the contract in one way."""
     replies = {
@@ -145,6 +158,7 @@ def replying(frames=40, what="text"):
         "scores": Reply("B", option_scores=(1.0, 2.0)),
         "nan": Reply("B", seconds={"look": float("nan")}),
         "mode": Reply("B", mode="guessed"),
+        "endless": Reply("B" * 1_000_001),
     }
     return when(frames, lambda video: replies[what])
 

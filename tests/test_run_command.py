@@ -152,6 +152,11 @@ def test_config_file_gives_way_to_the_command_line(suite, tmp_path):
     assert len(records_in(tmp_path / "out")) == 4
 
 
+def test_memory_filled_by_earlier_answers_is_no_fault_of_the_case(run, tmp_path):
+    assert run("leaking", "--in_process", "--limit", "6") == 0
+    assert [record.status for record in records_in(tmp_path / "out")] == ["ok"] * 6
+
+
 FAILURES = [
     (["killed", "--limit", "3"], 3, {"error": 1, "ok": 2}),
     (["raising", "--in_process"], 3, {"error": 6, "ok": 18}),  # 3 needles x 2 depths have 40 frames

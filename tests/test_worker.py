@@ -91,6 +91,7 @@ def test_adapter_learns_neither_answer_nor_name(start, suite):
 
 DEATHS = [
     ("killed", {}, "the worker died of SIGSEGV"),
+    ("killed", {"by": 40}, "the worker died of signal 40"),  # a real-time signal, which has no name
     ("killed", {"by": "SIGKILL"}, "the worker died of SIGKILL"),
     ("left", {"code": 7}, "the worker ended with exit code 7"),
     ("left", {"code": 0}, "the worker ended with exit code 0"),
@@ -164,6 +165,7 @@ BROKEN_CONTRACTS = [
     ("scores", "ValueError: option_scores must be 4 finite numbers, got (1.0, 2.0)"),
     ("nan", "ValueError: Out of range float values are not JSON compliant"),
     ("mode", "ValueError: mode must be 'generated' or 'likelihood', got 'guessed'"),
+    ("endless", "ValueError: a reply's text has at most 1,000,000 characters, got 1,000,001"),
 ]
 
 

@@ -3,6 +3,7 @@
 One question at a time: an adapter may declare `concurrency`, and `ask_all` is where a
 pool of workers would go, but no adapter yet needs it. A worker that dies gets one
 successor per case; a timeout and an error of the adapter's own do not, as they would recur.
+Nor does a case that fills the memory, unless earlier answers may have helped to fill it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Asker:
         self._hashes = hashes
         self._model = model
         self._worker: Client | None = None
+        self._answered = False  # whether the worker may hold memory of earlier answers
         self.started = 0
         self.about: Mapping[str, Any] = {}
 
@@ -44,7 +46,11 @@ class Asker:
             outcome = worker.ask(case)
             if outcome.gone:
                 self._worker = None
-            if not outcome.died or attempt == ATTEMPTS:
+            held, self._answered = self._answered, self._answered or outcome.status == "ok"
+            filled = outcome.status == "oom" and held
+            if filled:
+                self.close()
+            if attempt == ATTEMPTS or not (outcome.died or filled):
                 about = {"worker": self.started, "attempts": attempt, "cold": cold}
                 files = tuple(f"{name}@{self._hashes[name][:16]}" for name in _sources(case))
                 return make_record(case, outcome, self._model, str(self.about["decoder"]), files, about)
@@ -59,6 +65,7 @@ class Asker:
         """Return the worker, started if there is none."""
         if self._worker is None:
             self._worker = self._start()
+            self._answered = False
             self.started += 1
             self.about = self._worker.about
         return self._worker
