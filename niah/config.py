@@ -50,6 +50,10 @@ class Haystacks:
     files: tuple[str, ...] = ()
     count: int = 0
 
+    def __post_init__(self) -> None:
+        if self.count < 0:
+            raise UserError(f"haystacks: count must be 0 (as many as the footage fills) or more, got {self.count}")
+
 
 @dataclass(frozen=True)
 class Needles:
@@ -101,6 +105,10 @@ class Suite:
             raise UserError(f"suite {self.name!r}: lengths must be positive frame counts, got {self.lengths}")
         if not self.depths or not all(0 <= depth <= 1 for depth in self.depths):
             raise UserError(f"suite {self.name!r}: depths lie between 0 and 1, got {self.depths}")
+        if not self.conditions:
+            raise UserError(f"suite {self.name!r}: conditions must name at least one of {', '.join(CONDITIONS)}")
+        if self.cases < 1:
+            raise UserError(f"suite {self.name!r}: cases must be at least 1, got {self.cases}")
         for what, values in [("lengths", self.lengths), ("depths", self.depths), ("conditions", self.conditions)]:
             if len(set(values)) < len(values):
                 raise UserError(f"suite {self.name!r}: {what} hold something twice: {list(values)}; remove one")
@@ -163,6 +171,10 @@ def read_yaml(cls: type[T], path: Path) -> T:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; name a YAML file that does") from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder; name a YAML file") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {error}") from error
     return from_mapping(cls, values, str(path))

@@ -43,7 +43,8 @@ def load(target: str, settings: Mapping[str, Any]) -> Adapter:
         inspect.signature(function).bind(**settings)
     except TypeError as error:
         takes = inspect.signature(function)
-        raise UserError(f"{target} takes {takes}, got {dict(settings)!r}: {error}; mend --model_args") from None
+        mend = "mend --model_args, --device or --seed"
+        raise UserError(f"{target} takes {takes}, got {dict(settings)!r}: {error}; {mend}") from None
     adapter = function(**settings)
     if not callable(getattr(adapter, "answer", None)):
         raise UserError(

@@ -69,8 +69,11 @@ def _json_lines(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
             where = f"{path}, line {number}"
             try:
                 row = json.loads(line)
+                json.dumps(row, ensure_ascii=False).encode()
             except json.JSONDecodeError as error:
                 raise UserError(f"{where}: not JSON ({error}); each line is one needle in braces") from error
+            except UnicodeEncodeError as error:
+                raise UserError(f"{where}: half a character, {error.object[error.start]!r}; remove it") from error
             if not isinstance(row, dict):
                 raise UserError(f'{where}: wanted {{"video": ..., "question": ..., ...}}, got {line.strip()[:60]}')
             yield where, row

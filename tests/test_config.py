@@ -1,6 +1,7 @@
 """Suite files: strict, and every refusal names the file, the key and the way out."""
 
 import dataclasses
+import re
 
 import pytest
 from generate_fakes import suite, write_text
@@ -104,3 +105,23 @@ def test_durations_given_in_the_suite_come_first():
 
 def test_a_grid_takes_clips_of_any_duration():
     assert own().needle_seconds is None
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("conditions: []", "conditions must name at least one of full, needle_only"),
+        ("cases: 0", "cases must be at least 1, got 0"),
+        ("haystacks: {folder: h, count: -1}", "count must be 0 .* or more, got -1"),
+    ],
+)
+def test_a_suite_that_could_have_no_case_is_refused(tmp_path, line, words):
+    assert re.search(words, refused(tmp_path, "name: mine", line))
+
+
+def test_a_suite_that_is_a_folder_or_another_encoding_is_refused_with_its_name(tmp_path):
+    with pytest.raises(UserError, match="is a folder; name a YAML file"):
+        read_yaml(Suite, tmp_path)
+    (tmp_path / "old.yaml").write_bytes(b"name: caf\xe9\n")
+    with pytest.raises(UserError, match=r"old\.yaml is not UTF-8 text"):
+        read_yaml(Suite, tmp_path / "old.yaml")

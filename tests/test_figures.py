@@ -242,3 +242,15 @@ def test_records_of_an_older_version_are_refused_by_the_command(tmp_path, capsys
     (folder / "records.jsonl").write_text('{"case": "n0.full.2000.199", "score": 1}\n')
     assert main([str(folder)]) == 2
     assert "another version" in capsys.readouterr().err
+
+
+def test_dollar_signs_in_a_model_s_arguments_are_no_formula(tmp_path):
+    run = run_where(tmp_path / "run", lambda case: "B", prompt="$x_{$")
+    assert [path.suffix for path in draw([run], tmp_path / "out")][:3] == [".png", ".svg", ".csv"]
+
+
+def test_a_place_that_is_no_folder_is_refused_in_words(tmp_path, capsys):
+    run = run_where(tmp_path / "run", lambda case: "B")
+    (tmp_path / "file").touch()
+    assert main([str(run), "-o", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'file'}: File exists; a file lies where a folder")

@@ -1,6 +1,7 @@
 """From a suite file to cases.jsonl and back, on files that are really encoded and read."""
 
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -190,7 +191,7 @@ def test_a_damaged_line_of_cases_is_named(built_in, tmp_path):
     write(made(built_in), tmp_path / "out")
     with open(tmp_path / "out" / "cases.jsonl", "a") as file:
         file.write('{"id":')
-    with pytest.raises(UserError, match=r"cases.jsonl, line 31 is not JSON"):
+    with pytest.raises(UserError, match=r"cases.jsonl, line 31 cannot be read"):
         read(tmp_path / "out")
 
 
@@ -204,3 +205,25 @@ def test_the_command_writes_the_files_and_says_how_many(built_in, tmp_path, caps
 def test_the_command_ends_with_a_sentence_and_2_where_the_user_has_to_mend_something(tmp_path, capsys):
     assert main(["smok", "-o", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("error: no suite is called 'smok'. Did you mean 'smoke'?")
+
+
+@pytest.mark.parametrize("name", ["file", "file/inside"])
+def test_cases_that_cannot_be_written_are_told_in_words(built_in, tmp_path, capsys, name):
+    (tmp_path / "file").touch()
+    assert main([str(built_in), "-o", str(tmp_path / name)]) == 2
+    assert "a file lies where a folder is wanted" in capsys.readouterr().err
+
+
+def test_a_video_whose_name_is_not_utf8_is_left_out(own):
+    odd = os.fsencode(own.parent / "hay") + b"/caf\xe9.mp4"
+    os.link(next((own.parent / "hay").glob("*.mp4")), odd)
+    generated = made(own)
+    assert r"'caf\udce9.mp4'" in [skip.what for skip in generated.skipped]
+
+
+@pytest.mark.parametrize("line", ['{"id": "x"}', '{"id": "x", "needles": [{"at": 3}]}', "[]"])
+def test_a_line_that_is_no_case_is_refused_with_its_number(built_in, tmp_path, line):
+    write(made(built_in), tmp_path / "out")
+    (tmp_path / "out" / "cases.jsonl").write_text(line + "\n")
+    with pytest.raises(UserError, match=r"cases.jsonl, line 1 cannot be read"):
+        read(tmp_path / "out")

@@ -79,6 +79,14 @@ def test_no_usable_video_is_refused_even_where_frames_may_repeat():
         lay([], allow_repeat=True)
 
 
+def test_too_little_footage_says_which_videos_were_left_out_and_why():
+    library = library_of({})
+    with pytest.raises(UserError) as error:
+        lay_end_to_end(own(), [], library, [Skip("cut.mp4", "it is truncated")])
+    assert str(error.value).endswith("\n  left out: cut.mp4: it is truncated")
+    assert "native gives" not in str(error.value)  # nor would a higher rate help
+
+
 def test_with_allow_repeat_the_footage_starts_over_and_repeats_are_counted():
     haystacks, library = lay([400], allow_repeat=True)
     timeline = haystacks[0].timeline

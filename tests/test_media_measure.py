@@ -7,7 +7,9 @@ from fractions import Fraction
 import pytest
 from media_samples import SHARED, make, number_in, remux
 
+from niah.generate import pipeline
 from niah.media import MediaError, decoder_named, measure
+from niah.media.measure import cache_folder
 from niah.types import Sampling
 
 NATIVE = Sampling("native", 64, 48)
@@ -201,3 +203,9 @@ def test_damaged_memory_of_a_file_is_measured_again(sixty, tmp_path):
         (stored,) = (tmp_path / "cache" / "index").iterdir()
         stored.write_text("{")
     assert copies[0] == copies[1]
+
+
+def test_a_relative_cache_stays_where_it_is_when_the_directory_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDEONIAH_CACHE", "cache")
+    monkeypatch.chdir(tmp_path)
+    assert cache_folder() == pipeline.cache_folder() == tmp_path / "cache"

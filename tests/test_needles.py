@@ -249,3 +249,9 @@ def test_a_faulty_table_row_is_refused_with_its_number(folder, tables):
 def test_a_table_that_is_not_there_is_refused(folder):
     with pytest.raises(UserError, match="gone.parquet does not exist"):
         read_needles(Needles(dataset="gone.parquet"), folder)
+
+
+def test_half_a_character_is_refused_with_its_line(folder):
+    (folder / "half.jsonl").write_text('{"video": "dog.mp4", "question": "\\ud83d?"}\n')
+    with pytest.raises(UserError, match=r"half.jsonl, line 1: half a character, '.ud83d'"):
+        read_needles(Needles(file="half.jsonl"), folder)

@@ -331,3 +331,17 @@ def test_the_command_prints_a_page_and_writes_the_table(tmp_path, capsys):
 def test_the_command_refuses_a_folder_without_a_run_with_exit_code_2(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     assert "run.json is missing" in capsys.readouterr().err
+
+
+def test_a_line_cut_within_a_letter_is_no_line(tmp_path):
+    case = make_case("n1")
+    folder = write_run(tmp_path / "run", [case], [make_record(case)])
+    with open(folder / "records.jsonl", "ab") as file:
+        file.write('{"case": "n2", "reply": "\u732b'.encode()[:-1])  # a character of three bytes, killed after two
+    assert list(read_run(folder).records) == [case.id]
+
+
+def test_a_run_that_is_a_file_is_refused_in_words(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main([str(tmp_path / "file")]) == 2
+    assert "Not a directory; a file lies where a folder is wanted" in capsys.readouterr().err

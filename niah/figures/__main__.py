@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from niah.disk import in_words
 from niah.figures.draw import CONDITIONS, STYLES, draw
 from niah.types import UserError
 
@@ -30,6 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
             raise UserError(f"nothing to draw: no run holds a case of condition {options.condition!r} on these axes")
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"error: {in_words(error, folder)}\n")
         return 2
     sys.stdout.write("".join(f"{path}\n" for path in paths))
     return 0

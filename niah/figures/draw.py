@@ -24,6 +24,7 @@ from niah.types import UserError
 STYLES = ("default", PAPER)
 CONDITIONS = ("full", "swapped")  # those in which something lies at a depth
 LOOKS: Any = {"font.family": "DejaVu Sans", "svg.hashsalt": "niah", "axes.titleweight": "normal"}
+LOOKS["text.parse_math"] = False  # a model's arguments may hold dollar signs
 
 
 def draw(

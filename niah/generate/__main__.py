@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from niah.config import load_suite
+from niah.disk import in_words
 from niah.generate.pipeline import generate
 from niah.generate.result import Generated, read, write
 from niah.types import UserError
@@ -20,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _render(words[1:]) if words[:1] == ["render"] else _generate(words)
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
 
 

@@ -49,7 +49,7 @@ def load(suite: Suite, library: Library) -> tuple[list[Haystack], list[Clip], li
     videos = find_videos(suite.haystacks)
     skips: list[Skip] = []
     sources = _measure_haystacks(videos, suite, library, skips)
-    haystacks = lay_end_to_end(suite, sources, library)
+    haystacks = lay_end_to_end(suite, sources, library, skips)
     clips = _measure_needles(rows, suite, library, skips)
     return haystacks, clips, skips
 
@@ -87,11 +87,13 @@ def refuse_folder(error: OSError) -> None:
     ) from error
 
 
-def lay_end_to_end(suite: Suite, sources: Sequence[Source], library: Library) -> list[Haystack]:
+def lay_end_to_end(
+    suite: Suite, sources: Sequence[Source], library: Library, skips: Sequence[Skip] = ()
+) -> list[Haystack]:
     """Cut the sources, in an order drawn by name, into haystacks of the longest length.
 
     With `allow_repeat` the footage starts over where it ends. Raises UserError
-    saying how much there is and how much is wanted.
+    saying how much there is, how much is wanted, and which videos were left out.
     """
     assert suite.haystacks is not None
     frames = longest(suite)
@@ -99,7 +101,7 @@ def lay_end_to_end(suite: Suite, sources: Sequence[Source], library: Library) ->
     total = sum(source.frames for source in ordered)
     count = suite.haystacks.count or max(total // frames, 1)
     if total < count * frames and not (suite.allow_repeat and total):
-        _refuse_little(suite, ordered, total, count, frames, library)
+        _refuse_little(suite, ordered, (total, count * frames), library, skips)
     footage = [Span(source.name, 0, source.frames) for source in ordered]
     endless = footage * -(-count * frames // total)
     haystacks = []
@@ -112,14 +114,17 @@ def lay_end_to_end(suite: Suite, sources: Sequence[Source], library: Library) ->
 
 
 def _refuse_little(
-    suite: Suite, sources: Sequence[Source], total: int, count: int, frames: int, library: Library
+    suite: Suite, sources: Sequence[Source], frames: tuple[int, int], library: Library, skips: Sequence[Skip]
 ) -> None:
-    """Say how many frames there are, how many are wanted, and every way out."""
+    """Say how many frames there are, how many are wanted, what was left out and why, and every way out."""
+    total, wanted = frames
     native = sum(library.indexes[source.name].count("native") for source in sources)
+    higher = f"raise the sampling rate (native gives {native:,} frames), " if native > total else ""
+    out = "".join(f"\n  left out: {skip.what}: {skip.why}" for skip in skips)
     raise UserError(
-        f"haystacks: {len(sources)} usable videos hold {total:,} frames at rate {suite.sampling.rate}, and {count} "
-        f"haystack(s) of the longest length want {count * frames:,}: add footage, raise the sampling rate "
-        f"(native gives {native:,} frames), use shorter lengths or a smaller count, or set allow_repeat: true"
+        f"haystacks: {len(sources)} usable videos hold {total:,} frames at rate {suite.sampling.rate}, and "
+        f"{wanted // longest(suite)} haystack(s) of the longest length want {wanted:,}: add footage, {higher}"
+        f"use shorter lengths or a smaller count, or set allow_repeat: true{out}"
     )
 
 
@@ -129,6 +134,9 @@ def _measure_haystacks(
     """Return the usable sources, each once."""
     sources: dict[str, Source] = {}
     for name, path in tqdm(videos, desc="measuring haystacks", leave=False, disable=None):
+        if name != name.encode(errors="replace").decode():
+            skips.append(Skip(ascii(name), "its name is not UTF-8, and cases name their files: rename it"))
+            continue
         try:
             source = library.add(path, name)
         except UserError as error:  # not readable video; the reader says what is wrong with it

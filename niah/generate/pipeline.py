@@ -70,7 +70,8 @@ def assemble(
 
 def cache_folder() -> Path:
     """Return where built-in footage is kept between runs."""
-    return Path(os.environ.get("VIDEONIAH_CACHE") or Path.home() / ".cache" / "videoniah")
+    chosen = os.environ.get("VIDEONIAH_CACHE")  # made absolute, as an adapter may change directory
+    return Path(chosen).absolute() if chosen else Path.home() / ".cache" / "videoniah"
 
 
 def _built_in(suite: Suite, footage: Footage, library: Library) -> tuple[list[Haystack], list[Clip], list[Skip]]:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from niah.config import Suite, read_yaml
 from niah.types import Case, Source, UserError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,10 @@ def read(folder: Path) -> Generated:
         raise UserError(f"{folder} holds no cases.jsonl; write one with: python -m niah.generate SUITE -o {folder}")
     return Generated(
         suite=read_yaml(Suite, folder / "suite.yaml"),
-        cases=tuple(Case.from_json(row) for row in _read_lines(folder / "cases.jsonl")),
-        sources={row["name"]: Source(**row) for row in _read_lines(folder / "sources.jsonl")},
-        skipped=tuple(Skip(**row) for row in _read_lines(folder / "skipped.jsonl")),
-        near_duplicates=tuple(NearDuplicate(**row) for row in _read_lines(folder / "near_duplicates.jsonl")),
+        cases=tuple(_read_lines(folder / "cases.jsonl", Case.from_json)),
+        sources={source.name: source for source in _read_lines(folder / "sources.jsonl", lambda row: Source(**row))},
+        skipped=tuple(_read_lines(folder / "skipped.jsonl", lambda row: Skip(**row))),
+        near_duplicates=tuple(_read_lines(folder / "near_duplicates.jsonl", lambda row: NearDuplicate(**row))),
     )
 
 
@@ -84,8 +86,8 @@ def _write_lines(path: Path, rows: Iterable[dict]) -> None:
     path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
-def _read_lines(path: Path) -> list[dict]:
-    """Read JSON lines, naming the line that is not one."""
+def _read_lines(path: Path, make: Callable[[Any], T]) -> list[T]:
+    """Make something of each JSON line, naming the line of which that cannot be done."""
     rows = []
     try:
         text = path.read_text(encoding="utf-8")
@@ -94,9 +96,10 @@ def _read_lines(path: Path) -> list[dict]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line:
             try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise UserError(f"{path}, line {number} is not JSON ({error}); generate the suite again") from error
+                rows.append(make(json.loads(line)))
+            except (ValueError, TypeError, KeyError) as error:
+                wrong = f"{path}, line {number} cannot be read ({error!r})"
+                raise UserError(f"{wrong}; generate the suite again") from error
     return rows
 
 

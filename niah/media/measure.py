@@ -189,7 +189,7 @@ def _last_step(times: Tuple[int, ...], stream: Any, duration: int) -> int:
 def cache_folder() -> Path:
     """Return where measured files are remembered: $VIDEONIAH_CACHE, else ~/.cache/videoniah."""
     chosen = os.environ.get("VIDEONIAH_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "videoniah"
+    return Path(chosen).absolute() if chosen else Path.home() / ".cache" / "videoniah"
 
 
 def _stored_under(digest: str) -> Path:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from niah.disk import FULL, in_words
 from niah.media.measure import cache_folder
 from niah.models import find
 from niah.run.arguments import parse
@@ -24,7 +24,6 @@ from niah.run.report import Progress, summary
 from niah.types import Record, UserError
 from niah.worker import Loading
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DONE, USAGE, INCOMPLETE, INTERRUPTED = 0, 2, 3, 130
 
 
@@ -39,12 +38,10 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"error: {error}\n")
         return INCOMPLETE
     except OSError as error:
-        if error.errno not in FULL:
-            raise
-        sys.stderr.write(f"error: {error.strerror}: {error.filename}. Free some space and run the same command again\n")
-        return INCOMPLETE
+        sys.stderr.write(f"error: {in_words(error)}\n")
+        return INCOMPLETE if error.errno in FULL else USAGE
     except KeyboardInterrupt:
-        sys.stderr.write("stopped before the first case\n")
+        sys.stderr.write("stopped; nothing written is lost, and the same command goes on from here\n")
         return INTERRUPTED
 
 

@@ -6,6 +6,7 @@ The command line wins, so that a file can hold what is always the same. Both use
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -46,12 +47,12 @@ class RunConfig:
     figures: bool = True
 
     def __post_init__(self) -> None:
-        if self.limit is not None and not (0 < self.limit < 1 or self.limit == int(self.limit) >= 1):
+        if self.limit is not None and not (0 < self.limit < 1 or self.limit >= 1 and self.limit.is_integer()):
             raise UserError(f"--limit is a number of cases or a share between 0 and 1, got {self.limit:g}")
-        if self.timeout <= 0:
+        if not self.timeout > 0:  # so that "nan" is refused too
             raise UserError(f"--timeout is in seconds and above 0, got {self.timeout:g}")
-        if self.memory_limit_gib is not None and self.memory_limit_gib <= 0:
-            raise UserError(f"--memory_limit_gib must be above 0, got {self.memory_limit_gib:g}")
+        if self.memory_limit_gib is not None and not 0 < self.memory_limit_gib < math.inf:
+            raise UserError(f"--memory_limit_gib must be above 0 and finite, got {self.memory_limit_gib:g}")
         self.part()
 
     def part(self) -> tuple[int, int]:

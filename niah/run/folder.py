@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from niah.disk import FULL
 from niah.run.ask import Asker
 from niah.run.config import RunConfig, without_machine
 from niah.run.plan import Plan
@@ -33,7 +34,9 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "w")  # noqa: SIM115 - closed below
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+    except OSError as error:
+        if error.errno in FULL:
+            raise
         raise UserError(f"{folder} cannot be written into ({error.strerror}); name another --output_path") from None
     with lock as file:
         try:

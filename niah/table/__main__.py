@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from niah.disk import in_words
 from niah.table.reading import join, read_run
 from niah.table.rows import rows, write_table
 from niah.table.summary import summary
@@ -24,6 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
         paths = [write_table(folder) for folder in options.runs]
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     sys.stdout.write(summary(rows(join(runs))) + "\n\nwritten: " + ", ".join(map(str, paths)) + "\n")
     return 0

@@ -114,7 +114,7 @@ def _label(decides: Mapping[str, Any]) -> str:
 def _read(path: Path, make: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
     """Yield the lines of a JSON-lines file; half a last line is what a kill leaves, and is no line."""
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        lines = path.read_bytes().split(b"\n")[:-1]  # bytes: a kill may have cut a letter in half
     except FileNotFoundError:
         raise UserError(f"{path} is missing: name a folder that python -m niah.run wrote") from None
     for number, line in enumerate(lines, start=1):

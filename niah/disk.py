@@ -1,0 +1,28 @@
+"""Say what the disk refused and what to do about it: a full or read-only disk is no bug to be traced."""
+
+from __future__ import annotations
+
+import errno
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CLASH = "a file lies where a folder is wanted, or a folder where a file is; name another place"
+_ACCESS = "give yourself access, or name another place"
+_REMEDIES = {
+    **dict.fromkeys(FULL, "free some space and run the same command again"),
+    errno.EROFS: "name a place that can be written to",
+    errno.EACCES: _ACCESS,
+    errno.EPERM: _ACCESS,
+    errno.EEXIST: _CLASH,
+    errno.ENOTDIR: _CLASH,
+    errno.EISDIR: _CLASH,
+    errno.ENAMETOOLONG: "use a shorter name",
+}
+
+
+def in_words(error: OSError, place: object = None) -> str:
+    """Return file, cause and remedy; `place` stands in where the error names no file. Raises any other error again."""
+    if error.errno not in _REMEDIES:
+        raise error
+    path = error.filename2 or error.filename or place
+    where = f"{path}: " if path is not None else ""
+    return f"{where}{error.strerror}; {_REMEDIES[error.errno]}"
