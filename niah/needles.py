@@ -82,6 +82,7 @@ def _json_lines(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
 def _table(name: str, split: str, folder: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
     """Yield (where, row) of a table: a local file, a local folder, or a data set's name on the hub."""
     import datasets  # here: it takes seconds, and most suites have no table
+    from datasets.exceptions import DatasetsError
 
     path = folder / name
     if path.suffix in TABLES and not path.is_file():
@@ -95,8 +96,10 @@ def _table(name: str, split: str, folder: Path) -> Iterable[tuple[str, Mapping[s
             table = datasets.load_from_disk(str(path))
         else:
             table = datasets.load_dataset(str(path) if path.is_dir() else name, split=split)
-    except (OSError, ValueError) as error:  # not found, not reachable, no such split: the library's own words say which
-        raise UserError(f"needles: cannot load dataset {name!r}, split {split!r}: {error}") from error
+    # Not found, not reachable, no such split, not a table: the library's own words say which.
+    except (OSError, ValueError, DatasetsError) as error:
+        why = error.__cause__ or error
+        raise UserError(f"needles: cannot load dataset {name!r}, split {split!r}: {why}") from error
     for number, row in enumerate(table, start=1):
         assert isinstance(row, dict)
         yield f"{name}, row {number}", row
@@ -193,7 +196,7 @@ def _find(video: str, root: Path, where: str) -> Path:
     if path.is_file():
         return path
     for suffix in SUFFIXES:
-        guess = path.with_name(path.name + suffix)
+        guess = Path(f"{path}{suffix}")
         if guess.is_file():
             return guess
     folder = path.parent

@@ -255,3 +255,15 @@ def test_half_a_character_is_refused_with_its_line(folder):
     (folder / "half.jsonl").write_text('{"video": "dog.mp4", "question": "\\ud83d?"}\n')
     with pytest.raises(UserError, match=r"half.jsonl, line 1: half a character, '.ud83d'"):
         read_needles(Needles(file="half.jsonl"), folder)
+
+
+def test_a_table_that_is_none_is_refused_with_the_library_s_words(folder, tables):
+    (folder / "odd.csv").write_text('video,question\na,b,c,d\n"unclosed\n')
+    with pytest.raises(UserError, match="cannot load dataset 'odd.csv', split 'test': Error tokenizing data"):
+        read_needles(Needles(dataset="odd.csv"), folder)
+
+
+def test_a_video_that_is_the_root_folder_is_refused(folder):
+    (folder / "root.jsonl").write_text('{"video": "/", "question": "?", "options": ["a", "b"], "answer": "A"}\n')
+    with pytest.raises(UserError, match="line 1: video '/' is not in"):
+        read_needles(Needles(file="root.jsonl"), folder)
