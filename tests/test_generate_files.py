@@ -182,6 +182,13 @@ def test_broken_real_files_are_recorded_skips_with_a_reason(own, tmp_path):
     assert all(len(why) > 20 for why in skipped.values())
 
 
+def test_reading_the_folder_of_a_run_says_to_name_its_suite(tmp_path):
+    (tmp_path / "cases.jsonl").write_text("")
+    (tmp_path / "records.jsonl").write_text("")
+    with pytest.raises(UserError, match="folder of a run.*name the suite it was made from"):
+        read(tmp_path)
+
+
 def test_reading_a_folder_without_cases_says_how_to_write_them(tmp_path):
     with pytest.raises(UserError, match="python -m niah.generate SUITE -o"):
         read(tmp_path)

@@ -304,8 +304,10 @@ def test_dry_run_learns_the_models_time_from_earlier_records(run, capsys):
     assert "for 22 cases left (median" in capsys.readouterr().out
 
 
-def test_output_folder_is_named_after_suite_model_and_shard(suite, tmp_path, monkeypatch):
+def test_output_folder_is_named_after_suite_model_part_and_shard(suite, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     flags = ["--suite", str(suite), "--model", "tests.fake_adapters:right", "--in_process", "--no_figures"]
     assert main([*flags, "--limit", "4", "--shard", "2/4"]) == 0
-    assert [path.name for path in Path("runs").iterdir()] == ["suite-tests.fake_adapters-right-shard-2-of-4"]
+    assert [path.name for path in Path("runs").iterdir()] == [
+        "suite-tests.fake_adapters-right-limit-4-shard-2-of-4"
+    ]

@@ -68,8 +68,8 @@ def _model(group: Any) -> None:
 
 def _cases(group: Any) -> None:
     group.add_argument("--suite", help="a name, a .yaml file, or a folder that niah.generate wrote (default: default)")
-    group.add_argument("--lengths", type=_list(int), metavar="N,N", help="only these lengths, in frames")
-    group.add_argument("--depths", type=_list(float), metavar="D,D", help="only these depths, 0 to 1")
+    group.add_argument("--lengths", type=_list(int), metavar="N,N", help="these lengths instead, in frames")
+    group.add_argument("--depths", type=_list(float), metavar="D,D", help="these depths instead, 0 to 1")
     group.add_argument("--conditions", type=_list(str), metavar="C,C", help="only these, for instance full,blind")
     group.add_argument("--limit", type=float, metavar="N", help="the first N cases, or a share of them if below 1")
     group.add_argument("--shard", metavar="i/N", help="the i-th of N blocks of the cases")

@@ -69,6 +69,11 @@ class RunConfig:
             return Path(self.output_path)
         i, count = self.part()
         name = f"{Path(self.suite).stem}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', self.model)}"
+        for what in ("lengths", "depths", "conditions", "limit"):  # a part of a suite gets a folder of its own
+            chosen = getattr(self, what)
+            if chosen is not None:
+                values = chosen if isinstance(chosen, tuple) else (chosen,)
+                name += "-".join(("-" + what, *(f"{v:g}" if isinstance(v, float) else str(v) for v in values)))
         return Path("runs") / (name if count == 1 else f"{name}-shard-{i}-of-{count}")
 
     def settings(self) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def _model_time(plan: Plan, records: Sequence[Record]) -> str:
     lengths = {case.id: case.length for case in plan.ordered}
     known = {record.case: record.measured for record in records if record.case in lengths}
     if not known:
-        return "unknown until it has run: with --limit 10 and then --dry_run --limit 10 you would know"
+        return "unknown until it has run; the bar of a run, which can be stopped and resumed, tells after some cases"
     seconds = {name: float(measured["file_to_answer_seconds"]) for name, measured in known.items()}
     left = [name for name in lengths if name not in known]
     frames = sum(lengths[name] for name in known)

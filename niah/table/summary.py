@@ -40,7 +40,9 @@ def warnings(rows: Sequence[Row]) -> list[str]:
 
 def _doubts(row: Row) -> Iterator[str]:
     """Yield the doubts about one condition of one model."""
-    if row.condition in LEAKS and row.low is not None and row.chance is not None and row.low > row.chance:
+    # One needle is asked many times, so both intervals must agree: the one over cases, and the one over sources.
+    lows = [low for low in (row.low, row.cluster_low) if low is not None]
+    if row.condition in LEAKS and row.chance is not None and lows and min(lows) > row.chance:
         accuracy = f"{_accuracy(row)} {_between(row.low, row.high)}"
         yield f"{accuracy} is above chance, {row.chance:.1%}: {LEAKS[row.condition]}"
     if row.unanswered > UNANSWERED * row.n:
