@@ -186,6 +186,14 @@ def test_a_control_above_chance_is_warned_of(tmp_path, condition):
     assert leak_warnings(tmp_path, condition, right=15)  # 75 % of 20 where chance is 25 %
 
 
+def test_two_lucky_needles_of_four_are_no_leak_however_often_they_are_asked(tmp_path):
+    cases = [make_case(f"n{i}", "no_needle", length=2000 + 2000 * j) for i in range(4) for j in range(5)]
+    records = [make_record(case, "B" if case.needle in ("n0", "n1") else "A") for case in cases]
+    found = rows([run_of(tmp_path, cases, records)])
+    assert row(found, "no_needle").low > 0.25  # 10 of 20 cases, as if they were 20 needles
+    assert not [doubt for doubt in warnings(found) if "above chance" in doubt]
+
+
 @pytest.mark.parametrize("condition, right", [("blind", 5), ("full", 15), ("needle_only", 15)])
 def test_chance_in_controls_and_skill_elsewhere_are_no_warning(tmp_path, condition, right):
     assert not leak_warnings(tmp_path, condition, right)
