@@ -163,6 +163,18 @@ def replying(frames=40, what="text"):
     return when(frames, lambda video: replies[what])
 
 
+def stopping():
+    """Answer rightly until the records at $STOPPING_RECORDS are $STOPPING_AT lines; then wait to be killed."""
+
+    def say(video, question):
+        path, count = os.environ.get("STOPPING_RECORDS"), int(os.environ.get("STOPPING_AT", "0"))
+        if path and Path(path).exists() and Path(path).read_bytes().count(b"\n") >= count:
+            time.sleep(60)
+        return brightest(video, question)
+
+    return Says(say)
+
+
 def slow(seconds=0.1):
     """Answer rightly, in a while: time enough to be killed between two records."""
 

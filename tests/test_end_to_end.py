@@ -48,11 +48,11 @@ def test_the_smoke_suite_answers_every_case_and_draws(smoke):
 
 def test_records_with_and_without_reuse_agree(smoke, tmp_path):
     _, reused, _ = smoke
-    flags = ("--lengths", "200", "--conditions", "full,swapped")
+    flags = ("--conditions", "full,swapped")  # other lengths would be other footage files
     fresh, _ = run(tmp_path, "--suite", "smoke", *flags, "--model_args", "store_gib=0,store_disk_gib=0")
     assert all(record["measured"]["reused_frames"] == 0 for record in fresh.values())
     shared = fresh.keys() & reused.keys()
-    assert len(shared) == 16  # 4 needles x (3 depths + 1 swapped)
+    assert len(shared) == 32  # 4 needles x 2 lengths x (3 depths + 1 swapped)
     assert sum(reused[name]["measured"]["reused_frames"] for name in shared) > 0
     assert answers({name: fresh[name] for name in shared}) == answers({name: reused[name] for name in shared})
 

@@ -28,7 +28,7 @@ def flags(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDEONIAH_CACHE", str(folder / "cache"))
         suite = make_suite(folder)
-        yield ["--suite", str(suite), "--model", "tests.fake_adapters:slow", "--limit", str(CASES), "--no_figures"]
+        yield ["--suite", str(suite), "--model", "tests.fake_adapters:stopping", "--limit", str(CASES), "--no_figures"]
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +44,17 @@ def without_measured(out):
     return [{key: value for key, value in row.items() if key != "measured"} for row in rows]
 
 
-def start(flags, out):
+def start(flags, out, count):
+    """Start a run whose adapter stands still once there are `count` records, and wait for these."""
     command = [sys.executable, "-m", "niah.run", *flags, "--output_path", str(out)]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-
-
-def await_records(runner, out, count):
-    """Wait until `count` records are written; the slow adapter leaves time to act before the next."""
+    stop = {"STOPPING_RECORDS": str(out / "records.jsonl"), "STOPPING_AT": str(count)}
+    runner = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **stop}, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     path = out / "records.jsonl"
     while not path.exists() or path.read_bytes().count(b"\n") < count:
         assert runner.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
+    return runner
 
 
 slow = pytest.mark.slow
@@ -63,8 +62,7 @@ slow = pytest.mark.slow
 
 @pytest.mark.parametrize("count", [pytest.param(1, marks=slow), 4, pytest.param(CASES - 1, marks=slow)])
 def test_run_killed_after_a_record_resumes_to_the_same_records(flags, undisturbed, tmp_path, count):
-    runner = start(flags, tmp_path)
-    await_records(runner, tmp_path, count)
+    runner = start(flags, tmp_path, count)
     workers = psutil.Process(runner.pid).children(recursive=True)
     runner.kill()
     runner.communicate()
@@ -76,8 +74,7 @@ def test_run_killed_after_a_record_resumes_to_the_same_records(flags, undisturbe
 
 @pytest.mark.parametrize("kept_bytes", [pytest.param(1, marks=slow), 200, pytest.param(-1, marks=slow)])
 def test_run_killed_in_the_middle_of_a_line_resumes_to_the_same_records(flags, undisturbed, tmp_path, kept_bytes):
-    runner = start([*flags, "--in_process"], tmp_path)
-    await_records(runner, tmp_path, 3)
+    runner = start([*flags, "--in_process"], tmp_path, 3)
     runner.kill()
     runner.communicate()
     path = tmp_path / "records.jsonl"
@@ -89,8 +86,7 @@ def test_run_killed_in_the_middle_of_a_line_resumes_to_the_same_records(flags, u
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=slow)])
 def test_interrupted_run_sums_up_and_resumes(flags, undisturbed, tmp_path, number):
-    runner = start(flags, tmp_path)
-    await_records(runner, tmp_path, 3)
+    runner = start(flags, tmp_path, 3)
     os.kill(runner.pid, number)
     _, said = runner.communicate(timeout=60)
     assert runner.returncode == 130
@@ -100,8 +96,7 @@ def test_interrupted_run_sums_up_and_resumes(flags, undisturbed, tmp_path, numbe
 
 
 def test_second_run_is_refused_while_the_first_writes(flags, tmp_path):
-    runner = start(flags, tmp_path)
-    await_records(runner, tmp_path, 1)
+    runner = start(flags, tmp_path, 1)
     assert main([*flags, "--output_path", str(tmp_path)]) == 2
     runner.kill()
     runner.communicate()
