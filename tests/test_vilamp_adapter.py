@@ -92,7 +92,7 @@ def test_a_store_on_disk_changes_no_reply(tmp_path):
 def test_other_weights_find_nothing_in_the_store():
     first = adapter()
     first.answer(FakeVideo(("h", 0, 30)), QUESTION)
-    other = VilampAdapter(first.model, "weights-1", first.store)
+    other = VilampAdapter(first.model, "weights-1", first.features.store)
     assert other.answer(FakeVideo(("h", 0, 30)), QUESTION).reused_frames == 0
 
 

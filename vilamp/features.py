@@ -1,0 +1,50 @@
+"""Features of frames, out of the store where it has them, made and stored where it has not.
+
+Frames are encoded in chunks aligned to their source, each frame always in the
+same slot of a batch of the same shape, so that its features are the same bits
+whether they were made for this case or found in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+import numpy as np
+import torch
+
+from niah.store import FeatureStore
+from niah.types import FrameKey, Video
+from vilamp.model import Vilamp
+
+CHUNK = 64  # frames a batch
+
+
+class FrameFeatures:
+    """CLIP embeddings ("embedding") and SigLIP patches ("patches") of frames, half precision, by key."""
+
+    def __init__(self, model: Vilamp, weights_id: str, store: FeatureStore) -> None:
+        self.model, self.weights_id, self.store = model, weights_id, store
+
+    def of(self, video: Video, keys: list[FrameKey], kind: str) -> Iterator[tuple[np.ndarray, int]]:
+        """Yield one kind of feature of all frames, a chunk at a time, and how many had to be encoded."""
+        for _, group in groupby(range(len(keys)), key=lambda n: (keys[n].source, keys[n].number // CHUNK)):
+            indices = list(group)
+            found = [self.store.get((keys[n], kind + self.weights_id)) for n in indices]
+            missing = [n for n, features in zip(indices, found, strict=True) if features is None]
+            if missing:
+                fresh = self._encode(video, keys, missing, kind)
+                found = [fresh.get(n, old) for n, old in zip(indices, found, strict=True)]
+            yield np.stack(found), len(missing)  # type: ignore[arg-type]
+
+    def _encode(self, video: Video, keys: list[FrameKey], indices: list[int], kind: str) -> dict[int, np.ndarray]:
+        """Encode frames of one chunk in their fixed slots, store both kinds, return the one asked for."""
+        slots = torch.tensor([keys[n].number % CHUNK for n in indices])
+        prepared = self.model.prepare(torch.from_numpy(video.frames(indices)))
+        batches = [part.new_zeros((CHUNK, *part.shape[1:])).index_copy(0, slots, part) for part in prepared]
+        kinds = ("embedding", "patches")
+        made = [features.cpu().numpy().astype(np.float16) for features in self.model.encode(*batches)]
+        for n in indices:
+            for name, features in zip(kinds, made, strict=True):
+                self.store.put((keys[n], name + self.weights_id), features[keys[n].number % CHUNK])
+        return {n: made[kinds.index(kind)][keys[n].number % CHUNK] for n in indices}
