@@ -19,6 +19,11 @@ from tests.small_suite import make_suite
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = 8
+# Runs the command that follows so that Ctrl-C reaches it: a job in a shell's background begins with it ignored.
+WITH_CTRL_C = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('niah.run', run_name='__main__', alter_sys=True)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +51,7 @@ def without_measured(out):
 
 def start(flags, out, count):
     """Start a run whose adapter stands still once there are `count` records, and wait for these."""
-    command = [sys.executable, "-m", "niah.run", *flags, "--output_path", str(out)]
+    command = [sys.executable, "-c", WITH_CTRL_C, *flags, "--output_path", str(out)]
     stop = {"STOPPING_RECORDS": str(out / "records.jsonl"), "STOPPING_AT": str(count)}
     runner = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **stop}, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
