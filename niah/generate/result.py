@@ -73,8 +73,8 @@ def read(folder: Path) -> Generated:
         raise UserError(f"{folder} holds no cases.jsonl; write one with: python -m niah.generate SUITE -o {folder}")
     if (folder / "records.jsonl").is_file():
         raise UserError(
-            f"{folder} is the folder of a run, which names no path of this machine; name the suite it was made from: "
-            f"its .yaml, its name, or a folder that python -m niah.generate wrote"
+            f"{folder} is the folder of a run, not of a suite, and names no path of this machine; name the suite it "
+            "was made from: its .yaml, its name, or a folder that python -m niah.generate wrote"
         )
     return Generated(
         suite=read_yaml(Suite, folder / "suite.yaml"),

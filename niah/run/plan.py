@@ -74,8 +74,6 @@ def _generated(config: RunConfig) -> Generated:
     """Return the cases of the suite that `config` names, less those its filters leave out."""
     path = Path(config.suite)
     if path.is_dir() and not (SUITES / f"{config.suite}.yaml").is_file():
-        if (path / "records.jsonl").exists():
-            raise UserError(f"{path} is the folder of a run, not of a suite; name the suite it asked")
         return _filtered(read(path), config)
     suite, folder = load_suite(config.suite)
     return _filtered(generate(_narrowed(suite, config), folder), config)
