@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections import Counter
-from typing import Iterator, Protocol, Sequence
+from collections import Counter, OrderedDict
+from typing import Callable, Generic, Iterator, Protocol, Sequence, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,36 @@ INSTALL = {
     "decord": "pip install decord (it has wheels for Linux and Windows on x86-64 only; elsewhere use pyav)",
     "torchcodec": "pip install torchcodec (it needs torch and a system FFmpeg)",
 }
+
+
+OPEN_FILES = 4  # a haystack of several videos and a needle; each holds a few frames
+File = TypeVar("File")
+
+
+class OpenFiles(Generic[File]):
+    """The files a decoder keeps open between calls, by sha256: the last few used."""
+
+    def __init__(self, start: Callable[[Index], File], end: Callable[[File], None]) -> None:
+        self._start = start
+        self._end = end
+        self._files: "OrderedDict[str, File]" = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def of(self, index: Index) -> File:
+        """Return the file of an index, opened if it is not; the longest unused makes way for it."""
+        if index.sha256 not in self._files:
+            while len(self._files) >= OPEN_FILES:
+                self._end(self._files.popitem(last=False)[1])
+            self._files[index.sha256] = self._start(index)
+        self._files.move_to_end(index.sha256)
+        return self._files[index.sha256]
+
+    def close(self) -> None:
+        """Close every file."""
+        while self._files:
+            self._end(self._files.popitem()[1])
 
 
 class Decoder(Protocol):

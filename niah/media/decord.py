@@ -8,7 +8,7 @@ in sequence are right: such files are only read from the start.
 from __future__ import annotations
 
 import re
-from collections import Counter, OrderedDict
+from collections import Counter
 from typing import Any, Iterator, List, Sequence
 
 import av
@@ -16,10 +16,11 @@ import decord
 import numpy as np
 from decord import DECORDError
 
+from niah.media.decoder import OpenFiles
 from niah.media.errors import MediaError
 from niah.media.index import Index
 from niah.media.picture import Shaper
-from niah.media.pyav import OPEN_FILES, THREADS
+from niah.media.pyav import THREADS
 from niah.types import Sampling
 
 FFMPEG = "4.1"  # inside every wheel of decord 0.6.0 (libavcodec 58.35.100)
@@ -35,14 +36,14 @@ class DecordDecoder:
         self.name = f"decord {decord.__version__}, FFmpeg {FFMPEG}, libswscale {scaler}"
         decord.logging.set_level(decord.logging.QUIET)  # its FFmpeg talks through every cut and hidden frame
         self.decoded: "Counter[str]" = Counter()  # decord does not tell; these are the frames it was asked to pass
-        self._open: "OrderedDict[str, _OpenFile]" = OrderedDict()
+        self._open = OpenFiles(lambda index: _OpenFile(index, self.decoded), lambda file: None)
 
     def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Iterator[np.ndarray]:
         """Yield the frames with these rising ordinals, each (height, width, 3) uint8 RGB.
 
         Raises MediaError where decord cannot read the file as it was measured.
         """
-        file = self._file(index)
+        file = self._open.of(index)
         size = max(1, BATCH_BYTES // (index.width * index.height * 3))
         for start in range(0, len(ordinals), size):
             for picture in file.pictures(list(ordinals[start : start + size])):
@@ -50,15 +51,7 @@ class DecordDecoder:
 
     def close(self) -> None:
         """Close every open file; a later read opens them again."""
-        self._open.clear()
-
-    def _file(self, index: Index) -> "_OpenFile":
-        if index.sha256 not in self._open:
-            while len(self._open) >= OPEN_FILES:
-                self._open.popitem(last=False)
-            self._open[index.sha256] = _OpenFile(index, self.decoded)
-        self._open.move_to_end(index.sha256)
-        return self._open[index.sha256]
+        self._open.close()
 
 
 class _OpenFile:

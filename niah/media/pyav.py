@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections import Counter, OrderedDict
+from collections import Counter
 from typing import Any, Iterator, Sequence
 
 import av
@@ -17,12 +17,12 @@ import numpy as np
 from av.error import FFmpegError
 
 from niah.media.container import open_video
+from niah.media.decoder import OpenFiles
 from niah.media.errors import MediaError, reencode
 from niah.media.index import Index
 from niah.media.picture import Shaper
 from niah.types import Sampling
 
-OPEN_FILES = 4  # a haystack of several videos and a needle; each holds a few frames
 THREADS = min(4, os.cpu_count() or 1)  # each thread of FFmpeg's holds a frame of its own
 NEAR = 16  # frames: up to here decoding on is no dearer than a seek, which empties the decoder
 
@@ -33,29 +33,20 @@ class PyavDecoder:
     def __init__(self) -> None:
         self.name = f"pyav {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
         self.decoded: "Counter[str]" = Counter()  # frames that came out of FFmpeg, by the file's sha256
-        self._open: "OrderedDict[str, _OpenFile]" = OrderedDict()
+        self._open = OpenFiles(lambda index: _OpenFile(index, self.decoded), _OpenFile.close)
 
     def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Iterator[np.ndarray]:
         """Yield the frames with these rising ordinals, each (height, width, 3) uint8 RGB.
 
         Raises MediaError where the file does not deliver what its index says.
         """
-        file = self._file(index)
+        file = self._open.of(index)
         for ordinal in ordinals:
             yield file.shaper.from_frame(file.frame(ordinal), sampling)
 
     def close(self) -> None:
         """Close every open file; a later read opens them again."""
-        while self._open:
-            self._open.popitem()[1].close()
-
-    def _file(self, index: Index) -> "_OpenFile":
-        if index.sha256 not in self._open:
-            while len(self._open) >= OPEN_FILES:
-                self._open.popitem(last=False)[1].close()
-            self._open[index.sha256] = _OpenFile(index, self.decoded)
-        self._open.move_to_end(index.sha256)
-        return self._open[index.sha256]
+        self._open.close()
 
 
 class _OpenFile:

@@ -7,7 +7,7 @@ carry, wrong as it is.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from importlib.metadata import version
 from typing import Any, Iterator, List, Sequence
 
@@ -16,10 +16,11 @@ import numpy as np
 import torchcodec  # pyright: ignore[reportMissingImports] (an extra)
 from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportMissingImports]
 
+from niah.media.decoder import OpenFiles
 from niah.media.errors import MediaError
 from niah.media.index import Index
 from niah.media.picture import Shaper
-from niah.media.pyav import OPEN_FILES, THREADS
+from niah.media.pyav import THREADS
 from niah.types import Sampling
 
 BATCH_BYTES = 16 << 20  # frames come at the file's own size; so many of them at a time
@@ -33,19 +34,14 @@ class TorchcodecDecoder:
         ffmpeg = torchcodec.ffmpeg_major_version  # pyright: ignore[reportAttributeAccessIssue] (an extra)
         self.name = f"torchcodec {version('torchcodec')}, FFmpeg {ffmpeg}, libswscale {scaler}"
         self.decoded: "Counter[str]" = Counter()  # torchcodec does not tell; these are the frames it handed over
-        self._open: "OrderedDict[str, _OpenFile]" = OrderedDict()
+        self._open = OpenFiles(_OpenFile, lambda file: None)
 
     def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Iterator[np.ndarray]:
         """Yield the frames with these rising ordinals, each (height, width, 3) uint8 RGB.
 
         Raises MediaError where torchcodec cannot read the file as it was measured.
         """
-        if index.sha256 not in self._open:
-            while len(self._open) >= OPEN_FILES:
-                self._open.popitem(last=False)
-            self._open[index.sha256] = _OpenFile(index)
-        self._open.move_to_end(index.sha256)
-        file = self._open[index.sha256]
+        file = self._open.of(index)
         size = max(1, BATCH_BYTES // (index.width * index.height * 3))
         for start in range(0, len(ordinals), size):
             wanted = list(ordinals[start : start + size])
@@ -55,7 +51,7 @@ class TorchcodecDecoder:
 
     def close(self) -> None:
         """Close every open file; a later read opens them again."""
-        self._open.clear()
+        self._open.close()
 
 
 class _OpenFile:
