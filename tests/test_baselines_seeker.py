@@ -5,7 +5,7 @@ import pytest
 
 from baselines import chance, seeker
 from niah.config import Footage
-from niah.footage import build
+from niah.footage.build import build
 from niah.media import SplicedVideo, decoder_named, measure
 from niah.score import read_answer
 from niah.types import Question, Sampling, Source, Span

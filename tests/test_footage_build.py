@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from niah.config import Footage
-from niah.footage import build, clip, haystack, reserved
-from niah.types import UserError
+from niah.footage import clip, haystack, reserved
+from niah.footage.balance import choose_clips
+from niah.footage.build import build
+from niah.types import LETTERS, UserError
 
 SMALL = Footage("w", haystacks=2, needles=6, types=("motion", "digit", "count"))
 
@@ -44,17 +46,37 @@ def test_haystacks_are_whole_files_of_the_frames_that_were_drawn(built):
     assert abs(pictures - np.stack(list(haystack("w", "haystack-1", 150)))).mean() < 6
 
 
-def test_needles_are_the_clips_of_their_names_and_targets(built):
+def test_needles_are_the_clips_of_their_identities_and_targets(built):
     for number, needle in enumerate(built.needles):
-        made = clip("w", needle.name, needle.type, reserved("w")[number])
+        name = needle.identity.removeprefix("footage-1:w/").removesuffix(f"-{needle.type}")
+        assert name.split(".")[0] == needle.name
+        made = clip("w", name, needle.type, reserved("w")[number])
         assert (needle.question, needle.options, needle.answer) == (made.question, made.options, made.answer)
         assert built.targets[needle.name] == str(made.target)
-        assert needle.identity == f"footage-1:w/{needle.name}-{needle.type}"
         assert abs(decoded(needle.path)[1] - made.frames()).mean() < 6
 
 
 def test_types_are_balanced(built):
     assert Counter(needle.type for needle in built.needles) == {"motion": 2, "digit": 2, "count": 2}
+
+
+def test_letters_and_answers_take_turns_within_a_type():
+    made = [one.clip for one in choose_clips("w", ("motion",) * 16)]
+    right = [clip.options[LETTERS.index(clip.answer)] for clip in made]
+    assert Counter(zip((clip.answer for clip in made), right, strict=True)) == Counter(
+        (letter, way) for letter in "ABCD" for way in ("left", "right", "up", "down")
+    )
+
+
+def test_answers_of_sixteen_digit_needles_differ_in_number_by_one_at_most():
+    made = [one.clip for one in choose_clips("w", ("digit",) * 16)]
+    assert sorted(Counter(c.options[LETTERS.index(c.answer)] for c in made).values()) == [1] * 4 + [2] * 6
+    assert sorted(Counter(clip.answer for clip in made).values()) == [4] * 4
+
+
+def test_letters_take_turns_where_the_answer_depends_on_the_target():
+    made = [one.clip for kind in ("colour", "order") for one in choose_clips("w", (kind,) * 8)]
+    assert sorted(Counter(clip.answer for clip in made).values()) == [4] * 4
 
 
 def test_seventeen_needles_share_one_target_at_most(tmp_path):
@@ -98,7 +120,7 @@ def test_native_rate_plays_at_one_frame_a_second(tmp_path):
 
 def test_two_processes_building_at_once_leave_whole_files(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from niah.config import Footage; from niah.footage import build;"
+        "import sys; from pathlib import Path; from niah.config import Footage; from niah.footage.build import build;"
         "build(Footage('w', 1, 4, ('motion',)), 400, '1', Path(sys.argv[1]))"
     )
     root = Path(__file__).resolve().parents[1]
@@ -106,7 +128,8 @@ def test_two_processes_building_at_once_leave_whole_files(tmp_path):
     assert [process.wait(timeout=60) for process in both] == [0, 0]
     expected = np.stack(list(islice(haystack("w", "haystack-0", 400), 400)))
     files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
-    assert [path.name for path in files] == ["haystack-0-400.mp4", *(f"needle-00{n}-motion.mp4" for n in range(4))]
+    assert files[0].name == "haystack-0-400.mp4"
+    assert [path.name.split(".")[0] for path in files[1:]] == [f"needle-00{n}" for n in range(4)]
     assert abs(decoded(files[0])[1] - expected).mean() < 6
 
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from niah.config import Footage
-from niah.footage import build, clip, scene
+from niah.footage import clip, scene
+from niah.footage.build import build
 from niah.footage.calibration import Barcode, draw_barcode, read_barcode
 from niah.media.write import write_mp4
 

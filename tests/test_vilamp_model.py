@@ -100,12 +100,30 @@ def test_the_loss_counts_labelled_tokens_alone_and_ignores_padding(model):
     long, short = torch.randn(6, 16, generator=draw), torch.randn(4, 16, generator=draw)
     labels = [torch.tensor([IGNORED] * 5 + [5]), torch.tensor([IGNORED] * 3 + [7])]
     with torch.no_grad():
-        together, logits = model.loss(model.states([long, short]), labels)
+        together, logits = model.loss(model.states([long, short], [torch.arange(6), torch.arange(4)]), labels)
         apart = [
-            model.loss(model.states([one]), [label])[0] for one, label in zip((long, short), labels, strict=True)
+            model.loss(model.states([one], [torch.arange(len(one))]), [label])[0]
+            for one, label in zip((long, short), labels, strict=True)
         ]
     assert logits.shape == (2, len(VOCABULARY))
     assert float(together) == pytest.approx(float(sum(apart)) / 2, abs=1e-5)
+
+
+def test_a_token_behind_a_gap_in_the_positions_still_sees_what_lies_before_it(model):
+    one = torch.randn(6, 16, generator=torch.Generator().manual_seed(3))
+    other = one.clone()
+    other[0] += 1
+    places = torch.tensor([0, 1, 2, 900, 901, 902])
+    with torch.no_grad():
+        last = [model.states([inputs], [places])[0, -1] for inputs in (one, other)]
+    assert float((last[0] - last[1]).abs().max()) > 1e-4
+
+
+def test_a_query_means_the_same_alone_and_beside_a_longer_one(model):
+    with torch.no_grad():
+        together = model.encode_queries(["red", "which red circle is left of the red circle"])
+        torch.testing.assert_close(together[0], model.encode_query("red"))
+    assert float(together.norm(dim=-1).sub(1).abs().max()) < 1e-6
 
 
 def test_query_and_patches_must_share_their_width():

@@ -3,7 +3,7 @@
 import pytest
 
 from niah.types import Question
-from vilamp.prompt import BYTES, FIRST_WORD, PAD, START, Vocabulary, cloze
+from vilamp.prompt import BYTES, FIRST_WORD, START, Vocabulary, cloze
 
 VOCABULARY = Vocabulary(("red", "circle", "3"))
 RED, CIRCLE, THREE = FIRST_WORD, FIRST_WORD + 1, FIRST_WORD + 2
@@ -32,8 +32,8 @@ def test_the_end_of_a_query_is_its_largest_id_even_when_it_is_cut():
     assert max(ids) == VOCABULARY.end
 
 
-def test_a_short_query_is_padded_below_its_end():
-    assert VOCABULARY.encode_query("red", 5) == [START, RED, VOCABULARY.end, PAD, PAD]
+def test_a_short_query_is_no_longer_than_it_must_be():
+    assert VOCABULARY.encode_query("red", 5) == [START, RED, VOCABULARY.end]
 
 
 def test_bytes_pad_start_words_and_end_fill_the_vocabulary():

@@ -1,5 +1,8 @@
 """Training: labels that mean what they say, and an interrupted run that ends as an undisturbed one."""
 
+import random
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +14,7 @@ from vilamp import config, data
 from vilamp.prompt import BYTES, Vocabulary
 from vilamp.train import __main__ as trainer
 from vilamp.train.config import Encoder, Reader, Training
+from vilamp.train.reader import gapped
 
 
 def tiny(folder):
@@ -23,7 +27,7 @@ def tiny(folder):
         extras=config.Extras(patch_positions=True, query_scores=True),
     )
     encoder = Encoder(steps=6, batch=8, haystack=60, clips=4, crowds=10)
-    reader = Reader(steps=6, tokens=400, haystack=60, clips=4, lengths=(0, 64), window=4, promote=0.0)
+    reader = Reader(steps=6, tokens=400, haystack=60, clips=4, lengths=(0, 64), window=4, promote=0.0, positions=600)
     return Training("tiny", 0, str(folder), worlds=1, device="cpu", model=model, encoder=encoder, reader=reader)
 
 
@@ -58,6 +62,17 @@ def test_a_pool_holds_its_haystack_then_its_clips():
     assert pool.haystack == 30
     assert pool.starts == (30, 30 + lengths[0], 30 + lengths[0] + lengths[1], 30 + sum(lengths))
     assert len(pool.frames) == len(pool.labels) == 30 + sum(lengths) + 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_positions_rise_with_gaps_among_the_visual_tokens_alone(seed):
+    places = gapped(30, 40, 1000, random.Random(seed)).tolist()
+    assert places == sorted(set(places)) and places[0] >= 0 and places[-1] < 1000
+    assert [later - earlier for earlier, later in pairwise(places[30:])] == [1] * 9
+
+
+def test_positions_have_no_gaps_where_none_are_asked_for():
+    assert gapped(30, 40, 0, random.Random(0)).tolist() == list(range(40))
 
 
 @pytest.mark.slow

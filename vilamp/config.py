@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Clip:
-    """The frame and query encoder of keyframe selection, built by `open_clip`."""
+    """The frame and query encoder of keyframe selection."""
 
     embed_dim: int = 96
     image_size: int = 64
     patch_size: int = 8
-    vision_layers: int = 2
+    vision_layers: int = 3
     vision_width: int = 96
     text_layers: int = 2
     text_width: int = 96

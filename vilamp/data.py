@@ -1,8 +1,8 @@
 """What ViLaMP is trained on: pools of built-in footage with a label for every patch.
 
 Pools come from worlds named "train/...", which no suite can name, so no needle
-of a suite is ever seen in training. They go through H.264 like every file the
-model will meet.
+of a suite is ever seen in training. They go through H.264, like every file the
+model will meet, where PyAV is installed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ class Pool:
     haystack: int  # frames 0 up to this are the haystack
     clips: tuple[Clip, ...]
     starts: tuple[int, ...]  # the first frame of each clip, and the end of the last
-    # Crowded frames follow the last clip: eight sprites each, for the encoders alone.
+    # Crowded frames follow the last clip: one to eight sprites each, for the encoders alone.
 
 
 def build_pool(world: str, haystack: int, clips: int, types: tuple[str, ...], crowds: int = 0) -> Pool:
@@ -79,16 +80,16 @@ def build_pool(world: str, haystack: int, clips: int, types: tuple[str, ...], cr
         picture, found = crowd(world, number)
         pictures.append(picture[None])
         sprites.append(found)
-    frames = np.stack(list(through_h264(np.concatenate(pictures))))
+    frames = np.stack(list(through_codec(np.concatenate(pictures))))
     labels = np.stack([patch_labels(found) for found in sprites])
     return Pool(world, frames, labels, haystack, tuple(drawn), tuple(starts))
 
 
 def crowd(world: str, number: int) -> tuple[np.ndarray, list[SpriteLabel]]:
-    """Draw a frame of eight sprites with digits in two columns: eight times as much to learn from as in a scene."""
+    """Draw a frame of one to eight sprites with digits in two columns: new looks and a new texture every time."""
     rng = generator(world, f"crowd-{number}")
     picture, sprites = draw.backdrop(rng).at(rng.randrange(1000)), []
-    for place in range(8):
+    for place in rng.sample(range(8), rng.randint(1, 8)):
         x, y = 32 * (place % 2) + rng.randint(6, 16), 16 * (place // 2) + rng.randint(6, 9)
         look, digit = rng.choice(LOOKS), rng.choice(DIGITS)
         draw.paste(picture, look, digit, x, y)
@@ -96,9 +97,17 @@ def crowd(world: str, number: int) -> tuple[np.ndarray, list[SpriteLabel]]:
     return picture, sprites
 
 
-def through_h264(frames: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield frames as they come back from the encoder every suite's files go through."""
-    import av  # a training machine without PyAV can train on pools made elsewhere
+def codec() -> str:
+    """Say what training frames go through here: "h264", or "none" on a machine without PyAV."""
+    return "h264" if find_spec("av") else "none"
+
+
+def through_codec(frames: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield frames as they come back from the encoder every suite's files go through; as drawn, without PyAV."""
+    if codec() == "none":
+        yield from frames
+        return
+    import av
 
     from niah.media.write import write_mp4
 

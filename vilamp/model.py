@@ -15,15 +15,15 @@ from typing import cast
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy
 from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
 
 from vilamp import config
 from vilamp.connector import Connector
 from vilamp.keyframes import select_keyframes
 from vilamp.merge import merge_features, patch_saliency
-from vilamp.prompt import Vocabulary
-from vilamp.vision import SiglipTower, build_clip, clip_pixels, resize, siglip_pixels
+from vilamp.prompt import PAD, Vocabulary
+from vilamp.vision import ClipSelector, SiglipTower, clip_pixels, resize, siglip_pixels
 
 IGNORED = -100  # a label that carries no loss
 POSITION_SCALE = 4  # two numbers among a hundred of unit variance would hardly be noticed
@@ -46,7 +46,7 @@ class Vilamp(nn.Module):
         super().__init__()
         self.config, self.vocabulary = settings, vocabulary
         language = settings.language
-        self.clip = build_clip(settings.clip, len(vocabulary))
+        self.clip = ClipSelector(settings.clip, len(vocabulary), vocabulary.end)
         self.vision = SiglipTower(settings.vision)
         channels = settings.vision.hidden_size + settings.extras.channels
         self.keyframe_connector = Connector(channels, language.hidden_size)
@@ -88,7 +88,7 @@ class Vilamp(nn.Module):
         self, for_clip: UInt8[Tensor, "frames _a _a 3"], for_vision: UInt8[Tensor, "frames _b _b 3"]
     ) -> tuple[Float[Tensor, "frames dim"], Float[Tensor, "frames patches dim"]]:
         """Return unit-length CLIP embeddings and SigLIP patches of one chunk of prepared frames."""
-        embeddings = self.clip.encode_image(clip_pixels(for_clip.to(self.device)), normalize=True)
+        embeddings = self.clip.encode_frames(clip_pixels(for_clip.to(self.device)))
         return embeddings, self.vision(siglip_pixels(for_vision.to(self.device)))
 
     def encode_frames(
@@ -97,10 +97,16 @@ class Vilamp(nn.Module):
         """Prepare and encode one chunk of frames of any size."""
         return self.encode(*self.prepare(frames))
 
+    def encode_queries(self, texts: list[str]) -> Float[Tensor, "texts dim"]:
+        """Return the unit-length CLIP embeddings of bare questions, each cut to CLIP's context."""
+        ids = [self.vocabulary.encode_query(text, self.config.clip.context_length) for text in texts]
+        longest = max(map(len, ids))
+        padded = [one + [PAD] * (longest - len(one)) for one in ids]
+        return self.clip.encode_texts(torch.tensor(padded, device=self.device))
+
     def encode_query(self, text: str) -> Float[Tensor, " dim"]:
         """Return the unit-length CLIP embedding of a bare question."""
-        ids = self.vocabulary.encode_query(text, self.config.clip.context_length)
-        return normalize(self.clip.encode_text(torch.tensor([ids], device=self.device))[0], dim=-1)
+        return self.encode_queries([text])[0]
 
     def features(
         self, patches: Float[Tensor, "frames patches dim"], query: Float[Tensor, " dim"]
@@ -190,13 +196,19 @@ class Vilamp(nn.Module):
             total += float(logits.log_softmax(-1).gather(1, picked).sum())
         return total / len(option)
 
-    def states(self, inputs: list[Float[Tensor, "_tokens hidden"]]) -> Float[Tensor, "batch tokens hidden"]:
+    def states(
+        self, inputs: list[Float[Tensor, "_tokens hidden"]], positions: list[Int[Tensor, " _tokens"]]
+    ) -> Float[Tensor, "batch tokens hidden"]:
         """Return the language model's last states of sequences that may differ in length, padded on the right.
 
-        Attention is causal, so no token ever sees the padding behind it: no mask is needed.
+        Attention is causal, so no token ever sees the padding behind it. The mask is all ones: without
+        one, a gap in the positions would be taken for the end of a text.
         """
         padded = nn.utils.rnn.pad_sequence(inputs, batch_first=True)
-        return self.language.model(inputs_embeds=padded, use_cache=False).last_hidden_state
+        places = nn.utils.rnn.pad_sequence(positions, batch_first=True)
+        seen = torch.ones_like(places)
+        output = self.language.model(inputs_embeds=padded, attention_mask=seen, position_ids=places, use_cache=False)
+        return output.last_hidden_state
 
     def name(self, states: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens vocabulary"]:
         """Return the logits of the next token."""

@@ -59,13 +59,8 @@ class Vocabulary:
         return ids
 
     def encode_query(self, text: str, length: int) -> list[int]:
-        """Return exactly `length` ids for CLIP: start, text cut to fit, end-of-text, padding.
-
-        Padding is `PAD`, below end-of-text, so that the largest id marks the end as in CLIP.
-        """
-        body = self.encode(text)[: length - 2]
-        ids = [START, *body, self.end]
-        return ids + [PAD] * (length - len(ids))
+        """Return at most `length` ids for CLIP: start, text cut to fit, end-of-text."""
+        return [START, *self.encode(text)[: length - 2], self.end]
 
 
 def cloze(question: Question) -> str:

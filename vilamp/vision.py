@@ -1,4 +1,4 @@
-"""The two frame encoders: a CLIP built by `open_clip` for selection, a SigLIP tower by `transformers` for patches.
+"""The two frame encoders, built by `transformers`: a CLIP for selection, a SigLIP tower for patches.
 
 Frames arrive as (frames, height, width, 3) uint8 RGB of any size and are resized
 straight to each tower's square, aspect ratio not kept, as SigLIP's own preprocessing does.
@@ -6,36 +6,72 @@ straight to each tower's square, aspect ratio not kept, as SigLIP's own preproce
 
 from __future__ import annotations
 
-import open_clip.model
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
-from transformers import SiglipVisionConfig, SiglipVisionModel
+from torch.nn.functional import interpolate, normalize
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModelWithProjection,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
 
 from vilamp import config
+from vilamp.prompt import PAD, START
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-def build_clip(settings: config.Clip, vocabulary: int) -> open_clip.model.CLIP:
-    """Build the CLIP of keyframe selection with random weights; end-of-text is the largest token id."""
-    vision = open_clip.model.CLIPVisionCfg(
-        layers=settings.vision_layers,
-        width=settings.vision_width,
-        head_width=settings.head_width,
-        patch_size=settings.patch_size,
-        image_size=settings.image_size,
-    )
-    text = open_clip.model.CLIPTextCfg(
-        context_length=settings.context_length,
-        vocab_size=vocabulary,
-        width=settings.text_width,
-        heads=settings.text_width // settings.head_width,
-        layers=settings.text_layers,
-    )
-    return open_clip.model.CLIP(settings.embed_dim, vision, text, quick_gelu=True)
+class ClipSelector(nn.Module):
+    """CLIP's two towers, with random weights; a text is pooled at its end-of-text token."""
+
+    def __init__(self, settings: config.Clip, vocabulary: int, end: int) -> None:
+        super().__init__()
+        self.vision = CLIPVisionModelWithProjection(
+            CLIPVisionConfig(
+                hidden_size=settings.vision_width,
+                intermediate_size=4 * settings.vision_width,
+                num_hidden_layers=settings.vision_layers,
+                num_attention_heads=settings.vision_width // settings.head_width,
+                image_size=settings.image_size,
+                patch_size=settings.patch_size,
+                projection_dim=settings.embed_dim,
+            )
+        )
+        self.text = CLIPTextModelWithProjection(
+            CLIPTextConfig(
+                vocab_size=vocabulary,
+                hidden_size=settings.text_width,
+                intermediate_size=4 * settings.text_width,
+                num_hidden_layers=settings.text_layers,
+                num_attention_heads=settings.text_width // settings.head_width,
+                max_position_embeddings=settings.context_length,
+                projection_dim=settings.embed_dim,
+                bos_token_id=START,
+                pad_token_id=PAD,
+                eos_token_id=end,
+            )
+        )
+
+    def encode_frames(self, pixels: Float[Tensor, "frames 3 side side"]) -> Float[Tensor, "frames dim"]:
+        """Return unit-length embeddings of frames whose pixels were scaled by `clip_pixels`."""
+        return normalize(self.vision(pixel_values=pixels).image_embeds, dim=-1)
+
+    def encode_frames_and_patches(
+        self, pixels: Float[Tensor, "frames 3 side side"]
+    ) -> tuple[Float[Tensor, "frames dim"], Float[Tensor, "frames patches width"]]:
+        """Return the same embeddings, and the normed last states of the patches, which only training looks at."""
+        output = self.vision(pixel_values=pixels)
+        patches = self.vision.vision_model.post_layernorm(output.last_hidden_state[:, 1:])
+        return normalize(output.image_embeds, dim=-1), patches
+
+    def encode_texts(self, ids: Int[Tensor, "texts length"]) -> Float[Tensor, "texts dim"]:
+        """Return unit-length embeddings of texts that each hold one end-of-text token; what follows it is not seen."""
+        return normalize(self.text(input_ids=ids).text_embeds, dim=-1)
 
 
 class SiglipTower(nn.Module):

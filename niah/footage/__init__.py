@@ -1,6 +1,8 @@
-"""Built-in footage: haystacks and needles drawn from names, the same pixels on every machine."""
+"""Built-in footage: haystacks and needles drawn from names, the same pixels on every machine.
 
-from niah.footage.build import Built, HaystackFile, build
+Only `niah.footage.build`, which writes the files, needs PyAV.
+"""
+
 from niah.footage.calibration import Barcode, read_barcode
 from niah.footage.clips import TYPES, Clip, clip
 from niah.footage.draw import COLOURS, DIGITS, SHAPES, SIZE, Look
@@ -14,13 +16,10 @@ __all__ = [
     "SIZE",
     "TYPES",
     "Barcode",
-    "Built",
     "Clip",
-    "HaystackFile",
     "Look",
     "Scene",
     "SpriteLabel",
-    "build",
     "clip",
     "common",
     "haystack",

@@ -20,9 +20,10 @@ from tqdm import tqdm
 
 from niah.config import Footage, unknown
 from niah.footage import calibration
+from niah.footage.balance import choose_clips
 from niah.footage.calibration import CodedClip, coded_clip, coded_haystack
-from niah.footage.clips import TYPES, Clip, clip
-from niah.footage.scenes import FOOTAGE_VERSION, generator, haystack, reserved
+from niah.footage.clips import TYPES, Clip
+from niah.footage.scenes import FOOTAGE_VERSION, generator, haystack
 from niah.media.write import write_mp4
 from niah.types import Needle, UserError
 
@@ -67,7 +68,7 @@ def build(footage: Footage, frames: int, rate: str, folder: Path) -> Built:
         for stack in missing:
             pictures = _haystack_pictures(footage, stack)
             write_mp4(stack.path, _ticking(pictures, bar), speed)
-    pairs = [_needle(footage, number, kind, place, speed) for number, kind in enumerate(_kinds(footage))]
+    pairs = [_needle(footage, number, made, place, speed) for number, made in enumerate(_clips(footage))]
     return Built(haystacks, tuple(n for n, _ in pairs), {n.name: target for n, target in pairs})
 
 
@@ -86,35 +87,35 @@ def _haystack_pictures(footage: Footage, stack: HaystackFile) -> Iterator[np.nda
     return haystack(footage.world, stack.name, stack.frames)
 
 
-def _kinds(footage: Footage) -> list[str]:
-    """Return the type of each needle: all types equally often, in an order drawn from the world's name."""
+def _clips(footage: Footage) -> list[tuple[str, Clip | CodedClip]]:
+    """Return name and clip of each needle: all types and answers equally often, in an order drawn from the world."""
     if footage.calibration:
-        return ["calibration"] * footage.needles
+        return [_coded(footage.world, number) for number in range(footage.needles)]
     kinds = [footage.types[number % len(footage.types)] for number in range(footage.needles)]
     generator(footage.world, "types").shuffle(kinds)
-    return kinds
+    return [*choose_clips(footage.world, kinds)]
 
 
-def _needle(footage: Footage, number: int, kind: str, place: Path, speed: Fraction) -> tuple[Needle, str]:
-    """Write one needle's file unless it is there; return the needle and its target."""
+def _coded(world: str, number: int) -> tuple[str, CodedClip]:
+    """Return name and clip of needle `number` of calibration footage; the coded values take turns."""
     name = f"needle-{number:03d}"
-    made = _draw_clip(footage, name, number, kind)
-    path = place / f"{name}-{kind}.mp4"
+    values = list(range(calibration.VALUES))
+    generator(world, "values").shuffle(values)
+    return name, coded_clip(world, name, number, values[number % len(values)])
+
+
+def _needle(
+    footage: Footage, number: int, chosen: tuple[str, Clip | CodedClip], place: Path, speed: Fraction
+) -> tuple[Needle, str]:
+    """Write one needle's file unless it is there; return the needle and its target."""
+    drawn, made = chosen
+    path = place / f"{drawn}-{made.type}.mp4"
     if not _holds(path, made.count):
         write_mp4(path, iter(made.frames()), speed)
-    identity = f"footage-{FOOTAGE_VERSION}:{footage.world}/{name}-{kind}"
-    needle = Needle(name, str(path), made.question, made.options, made.answer, kind, identity=identity)
+    identity = f"footage-{FOOTAGE_VERSION}:{footage.world}/{drawn}-{made.type}"
+    name = f"needle-{number:03d}"
+    needle = Needle(name, str(path), made.question, made.options, made.answer, made.type, identity=identity)
     return needle, str(made.target)
-
-
-def _draw_clip(footage: Footage, name: str, number: int, kind: str) -> Clip | CodedClip:
-    """Draw needle `number`; targets take turns, so that they coincide as rarely as they can."""
-    if not footage.calibration:
-        looks = reserved(footage.world)
-        return clip(footage.world, name, kind, looks[number % len(looks)])
-    values = list(range(calibration.VALUES))
-    generator(footage.world, "values").shuffle(values)
-    return coded_clip(footage.world, name, number, values[number % len(values)])
 
 
 def _holds(path: str | Path, frames: int) -> bool:

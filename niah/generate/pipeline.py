@@ -76,7 +76,7 @@ def cache_folder() -> Path:
 
 def _built_in(suite: Suite, footage: Footage, library: Library) -> tuple[list[Haystack], list[Clip], list[Skip]]:
     """Build the footage that comes with the benchmark, and measure it like anybody's."""
-    from niah.footage import build
+    from niah.footage.build import build
 
     frames = longest(suite)
     built = build(footage, frames, suite.sampling.rate, cache_folder())

@@ -27,7 +27,7 @@ from vilamp.model import Vilamp
 from vilamp.prompt import Vocabulary
 from vilamp.train.config import Training
 from vilamp.train.curve import draw_curve
-from vilamp.train.encoder import Heads, encoder_loss
+from vilamp.train.encoder import EncoderHeads, encoder_loss
 from vilamp.train.journal import Journal
 from vilamp.train.reader import alignment_loss, encode_pool, example, reader_loss
 
@@ -68,6 +68,7 @@ def train(run: Training) -> None:
     train_reader(run, model, journal)
     weights.save(model, folder)
     summary = {"seed": run.seed, "seconds": round(journal.seconds), "device": device, "torch": torch.__version__}
+    summary["codec"] = data.codec()
     (folder / "train.json").write_text(json.dumps(summary | {"config": dataclasses.asdict(run)}, indent=1) + "\n")
     draw_curve(folder)
     journal.done()
@@ -76,7 +77,7 @@ def train(run: Training) -> None:
 def train_encoder(run: Training, model: Vilamp, journal: Journal) -> None:
     """Train CLIP and the SigLIP tower on single frames of all worlds."""
     settings = run.encoder
-    heads = Heads(run.model.vision.hidden_size).to(model.device)
+    heads = EncoderHeads(model).to(model.device)
     trained = [*model.clip.parameters(), *model.vision.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=0.05)
     start = journal.state["step"]
@@ -131,7 +132,8 @@ def train_reader(run: Training, model: Vilamp, journal: Journal) -> None:
         accuracy = {kind: sum(right) / max(1, len(right)) for kind, right in recent.items()}
         practised = [1.1 - accuracy[kind] for kind in run.types]  # what is not yet known is asked more often
         kinds = rng.choices(run.types, practised, k=count)
-        batch = [example(model, features, kind, length, keyframes, rng) for kind in kinds]
+        positions = settings.positions if rng.random() < settings.position_gaps else 0
+        batch = [example(model, features, kind, length, keyframes, positions, rng) for kind in kinds]
         loss, traced, right = reader_loss(model, batch)
         extra = settings.tracing * traced + settings.alignment * alignment_loss(model, features, rng)
         _step(optimizer, loss + extra, trained, settings.rate, step, settings.steps)

@@ -11,7 +11,7 @@ from vilamp.config import VilampConfig
 class Encoder:
     """The first stage: CLIP and the SigLIP tower, on single frames."""
 
-    steps: int = 1600
+    steps: int = 2000
     batch: int = 64  # frames: half crowded, an eighth of the haystack, the rest of clips
     rate: float = 1.5e-3
     haystack: int = 500  # frames of each world
@@ -27,17 +27,19 @@ class Reader:
     examples of every type exceeds `promote`; earlier rungs stay in the mixture.
     """
 
-    steps: int = 3500
+    steps: int = 4000
     tokens: int = 3200  # a batch, padding included
     rate: float = 1e-3
-    haystack: int = 2200  # frames of each world
+    haystack: int = 4200  # frames of each world
     clips: int = 250
-    lengths: tuple[int, ...] = (0, 64, 128, 256, 512, 1024, 2048)
+    lengths: tuple[int, ...] = (0, 64, 128, 256, 512, 1024, 2048, 4096)
     keyframes: int = 8  # K in training, fewer in short cases
     promote: float = 0.85
     window: int = 120
     alignment: float = 0.5  # weight of the alignment loss; 0 switches it off
     tracing: float = 0.5  # weight of the tracing loss; 0 switches it off
+    position_gaps: float = 0.5  # share of batches whose positions leave gaps, up to `positions`; 0 switches it off
+    positions: int = 11000  # tokens of the longest video the model should be ready for
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Teach the connectors and the language model to read what the frozen encoders deliver.
 
 Cases are spliced from features: a clip in a haystack of its world, at a uniform
-depth. The haystack grows when the model has earned it, not by the clock. Two
-losses are not in the paper: alignment asks the embedding of a patch to point at
+depth. The haystack grows when the model has earned it, not by the clock. Positions
+of some batches leave gaps, so that distances of long videos are met in short ones
+(as PoSE does, arXiv 2309.10400). Two losses are not in the paper: alignment asks the embedding of a patch to point at
 the words for what it shows, tracing asks the language model to name the answer
 at each merged token of the needle already, so that one example teaches at
 twenty places instead of one.
@@ -45,6 +46,7 @@ class Example:
     """One case ready for the language model."""
 
     inputs: Float[Tensor, "tokens hidden"]
+    positions: Int[Tensor, " tokens"]
     labels: Int[Tensor, " tokens"]
     traced: Int[Tensor, " traced"]  # places of the merged tokens of the needle, but for its first frames
     options: tuple[int, ...]  # first token of each option
@@ -67,9 +69,12 @@ def encode_pool(model: Vilamp, pool: Pool) -> Features:
 
 
 def example(
-    model: Vilamp, features: Features, type: str, length: int, keyframes: int, rng: random.Random
+    model: Vilamp, features: Features, type: str, length: int, keyframes: int, positions: int, rng: random.Random
 ) -> Example:
-    """Splice one case of about `length` frames and compress it; the clip alone if `length` is 0."""
+    """Splice one case of about `length` frames and compress it; the clip alone if `length` is 0.
+
+    Positions leave gaps where `positions` exceeds the number of tokens.
+    """
     pool = features.pool
     number = rng.choice([n for n, clip in enumerate(pool.clips) if clip.type == type])
     needle, first = pool.clips[number], pool.starts[number]
@@ -99,14 +104,24 @@ def example(
     labels = [IGNORED] * (len(visual) + len(prompt)) + answer
     inputs = torch.cat([visual, model.embed(prompt + answer)])
     targets = torch.tensor(labels, device=model.device)
-    return Example(inputs, targets, merged.nonzero()[:, 0], tuple(o[0] for o in options), right, needle.type)
+    places = gapped(len(visual), len(inputs), positions, rng).to(model.device)
+    return Example(inputs, places, targets, merged.nonzero()[:, 0], tuple(o[0] for o in options), right, needle.type)
+
+
+def gapped(visual: int, tokens: int, positions: int, rng: random.Random) -> Int[Tensor, " tokens"]:
+    """Return rising positions of `tokens` tokens below `positions`, with two gaps among the first `visual`."""
+    places = torch.arange(tokens)
+    spare = max(0, positions - tokens)
+    for gap in (rng.randint(0, spare // 2), rng.randint(0, spare // 2)):
+        places[rng.randint(0, visual) :] += gap
+    return places
 
 
 def reader_loss(
     model: Vilamp, batch: list[Example]
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], list[bool]]:
     """Return the loss of Eq. 12 over a batch, the tracing loss, and whose right option was the likeliest."""
-    states = model.states([one.inputs for one in batch])
+    states = model.states([one.inputs for one in batch], [one.positions for one in batch])
     loss, logits = model.loss(states, [one.labels for one in batch])
     right, row, traced, answers = [], 0, [], []
     for number, one in enumerate(batch):
