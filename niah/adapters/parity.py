@@ -75,16 +75,16 @@ class Parity:
 
     def report(self, out: TextIO | None = None) -> int:
         """Print tensor -> largest relative error and the files used; return 0, or 1 where anything differs."""
-        out = sys.stdout if out is None else out
+        stream: TextIO = sys.stdout if out is None else out
         width = max([len(name) for name, _, _ in self._rows], default=0)
         for name, words, agrees in self._rows:
-            out.write(f"{name:<{width}}  {words}{'' if agrees else '   DIFFERS'}\n")
+            stream.write(f"{name:<{width}}  {words}{'' if agrees else '   DIFFERS'}\n")
         for name in self._unread():
-            out.write(f"{name}\n")
-        out.write(f"files used: {', '.join(self._files)}\n")
+            stream.write(f"{name}\n")
+        stream.write(f"files used: {', '.join(self._files)}\n")
         failed = self.failed if self._rows else ["nothing was compared"]
         verdict = f"{len(failed)} DIFFER" if failed else "all agree"
-        out.write(f"{len(self._rows)} comparisons, tolerance {self.tolerance:g}: {verdict}\n")
+        stream.write(f"{len(self._rows)} comparisons, tolerance {self.tolerance:g}: {verdict}\n")
         return 1 if failed else 0
 
     def _unread(self) -> list[str]:
