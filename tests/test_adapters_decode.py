@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from niah.adapters.attention import causal_tail, register
 from niah.adapters.decode import greedy, prefill
 from niah.adapters.parity import Parity
 
@@ -94,3 +95,26 @@ def test_parity_prints_a_table_and_exits_by_it(tmp_path):
 
 def test_parity_that_compared_nothing_fails():
     assert Parity(1e-5).report(io.StringIO()) == 1
+
+
+@pytest.mark.parametrize("queries, keys", [(5, 5), (1, 9), (70, 100), (130, 131)])
+def test_the_last_queries_see_the_keys_up_to_their_own(queries, keys):
+    rng = torch.Generator().manual_seed(queries)
+    query = torch.randn(1, 4, queries, 8, generator=rng)
+    key, value = torch.randn(1, 2, keys, 8, generator=rng), torch.randn(1, 2, keys, 8, generator=rng)
+    got = causal_tail(query, key, value)
+    for head in range(4):
+        for row in {0, queries // 2, queries - 1}:
+            seen = keys - queries + row + 1
+            weights = (key[0, head // 2, :seen] @ query[0, head, row] / 8**0.5).softmax(0)
+            torch.testing.assert_close(got[0, head, row], weights @ value[0, head // 2, :seen])
+
+
+def test_attention_without_masks_gives_the_same_logits(embeds, language):
+    with torch.inference_mode():
+        whole = language(inputs_embeds=embeds[None]).logits[0, -1]
+    usual = language.config._attn_implementation
+    language.config._attn_implementation = register()
+    _, logits = prefill(language, embeds, chunk=9)
+    language.config._attn_implementation = usual
+    torch.testing.assert_close(logits, whole, rtol=0, atol=1e-4)
