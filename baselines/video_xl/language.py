@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention.bias import causal_lower_right
-from torch.nn.functional import linear, scaled_dot_product_attention, silu
+from torch.nn.functional import linear, silu
 
 from baselines.video_xl.cache import KeyValues
 from baselines.video_xl.config import LanguageConfig
 from baselines.video_xl.windows import Window
+from niah.adapters.attention import causal_tail
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,6 @@ class Step:
     """What every layer needs to know of one step; `None` fields: a step of text, all of which is kept."""
 
     rotate: Rotation
-    mask: Tensor | None
-    causal: bool
     raw: Tensor | None = None  # positions of visual tokens in the step
     summaries: Tensor | None = None  # and of summary tokens
     order: Tensor | None = None  # puts [raw, summaries] into the step's order
@@ -90,14 +88,9 @@ class Attention(nn.Module):
         """Attend (tokens, hidden), and keep what stays of the step in the cache."""
         queries, keys, values = self._project(states, step)  # (heads, tokens, dim) each
         rotated = step.rotate(keys)
-        old_and_new = cache.look(layer, rotated.to(values.dtype), values)
-        attended = scaled_dot_product_attention(
-            step.rotate(queries).to(values.dtype)[None],
-            *(part[None] for part in old_and_new),
-            attn_mask=step.mask,
-            is_causal=step.causal,
-            enable_gqa=True,
-        )[0]  # (heads, tokens, dim)
+        all_keys, all_values = cache.look(layer, rotated.to(values.dtype), values)
+        queries = step.rotate(queries).to(values.dtype)
+        attended = causal_tail(queries[None], all_keys[None], all_values[None])[0]  # (heads, tokens, dim)
         if step.summaries is not None and step.turn is not None:
             rotated, values = step.turn(rotated[:, step.summaries]), values[:, step.summaries]
         cache.keep(layer, rotated.to(values.dtype), values)
@@ -184,20 +177,12 @@ class SummaryQwen2(nn.Module):
         device, dim, theta = self.norm.weight.device, self.config.head, self.config.rope_theta
         here = torch.arange(count, device=device)
         rotate = rotation(held + here, dim, theta)
-        mask = None if held == 0 or count == 1 else _lower_right(count, held + count, device)
-        causal = held == 0 and count > 1
         if window is None:
-            return Step(rotate, mask, causal)
+            return Step(rotate)
         places = torch.arange(window.places.start, window.places.stop, window.places.step, device=device)
         is_raw = torch.ones(count, dtype=torch.bool, device=device).index_fill(0, places, False)
         raw = here[is_raw]
         order = torch.cat([raw, places]).argsort()
         turn = rotation(here[: len(places)] - places, dim, theta)
-        return Step(rotate, mask, causal, raw, places, order, turn)
+        return Step(rotate, raw, places, order, turn)
 
-
-def _lower_right(queries: int, keys: int, device: torch.device) -> Tensor:
-    """Let the last query see every key: as a kernel's flag where there is one, else as a mask."""
-    if device.type == "cuda" and not torch.is_grad_enabled():
-        return causal_lower_right(queries, keys)
-    return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)

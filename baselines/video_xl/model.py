@@ -129,9 +129,10 @@ def rename(name: str) -> str:
 
 
 def unused(settings: VideoXLConfig) -> list[str]:
-    """Return the release's tensors that no answer depends on: the tower behind the selected layer."""
+    """Return the tensors no answer depends on: the tower behind the selected layer, a head tied to the embedding."""
+    tied = ["lm_head.weight"] if settings.language.tied else []
     beyond = range(settings.vision.layers, settings.vision.all_layers)
-    return [TOWER + "post_layernorm.*", *(f"{TOWER}encoder.layers.{number}.*" for number in beyond)]
+    return [*tied, TOWER + "post_layernorm.*", *(f"{TOWER}encoder.layers.{number}.*" for number in beyond)]
 
 
 def build(settings: VideoXLConfig) -> VideoXL:

@@ -8,9 +8,7 @@ more beforehand and holds a class token of each.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,37 +16,21 @@ from torch import Tensor
 
 from baselines.video_xl import dynamic, reuse
 from baselines.video_xl.cache import Cache
-from baselines.video_xl.model import Taken, VideoXL
+from baselines.video_xl.model import VideoXL
 from baselines.video_xl.prompt import Prompt
-from baselines.video_xl.ratios import SEED, RatioRule
+from baselines.video_xl.ratios import SEED
+from baselines.video_xl.settings import Compression
 from baselines.video_xl.windows import Window, cut, plan
+from niah.adapters.device import clock
 from niah.store import FeatureStore
 from niah.types import UserError, Video
-
-
-@dataclass(frozen=True)
-class Compression:
-    """How a video is summarised."""
-
-    rule: RatioRule
-    dynamic: bool = False
-    frames: int | None = None  # at most so many, spread evenly as the release does
-    seed: int = 0
 
 
 class Watcher:
     """One video and one prompt on their way into a cache."""
 
-    def __init__(
-        self,
-        model: VideoXL,
-        how: Compression,
-        video: Video,
-        prompt: Prompt,
-        new_tokens: int,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        self.model, self.how, self.video, self.prompt, self._clock = model, how, video, prompt, clock
+    def __init__(self, model: VideoXL, how: Compression, video: Video, prompt: Prompt, new_tokens: int) -> None:
+        self.model, self.how, self.video, self.prompt = model, how, video, prompt
         self.encode_seconds = 0.0  # spent in the tower and the projector, without decoding
         self.shown = spread(len(video), how.frames)  # numbers of the frames in the video
         self.tokens = model.settings.vision.tokens  # of a frame
@@ -81,23 +63,35 @@ class Watcher:
         """
         first, places = self._places(window)
         frames = self.video.frames(places)
-        began = self._clock()
+        began = clock(self.model.device)
         tokens = self.model.encode(frames)
-        self.encode_seconds += self._clock() - began
+        self.encode_seconds += clock(self.model.device) - began
         return tokens[window.start - first * self.tokens :][: len(window)]
 
-    def read(self, store: FeatureStore | None) -> Iterator[Taken]:
-        """Read prefix, windows and suffix, those windows excepted that the store has; yield each step taken."""
-        device = self.model.device
-        prefix, suffix = (torch.tensor(ids, device=device) for ids in (self.prompt.prefix, self.prompt.suffix))
-        yield from self.model.read(prefix, (), self.visual, prefix[:0], self.cache)
-        found = self._names() if store is not None else []
-        if store is not None:
-            self.restored = reuse.restore(store, self.cache, self.windows, found)
-        yield from self.model.read(prefix[:0], self.windows[self.restored :], self.visual, prefix[:0], self.cache)
-        if store is not None:
-            reuse.remember(store, self.cache, len(prefix), self.windows, found, self.restored)
-        yield from self.model.read(prefix[:0], (), self.visual, suffix, self.cache)
+    def read(self, store: FeatureStore | None = None) -> Tensor:
+        """Read prefix, windows and suffix, those windows excepted that the store has.
+
+        Returns the (vocabulary,) logits of the last token; the head is run for no other.
+        """
+        self._take(prefix=self.prompt.prefix)
+        if store is None:
+            self._take(windows=self.windows)
+        else:
+            names = self._names()
+            self.restored = reuse.restore(store, self.cache, self.windows, names)
+            self._take(windows=self.windows[self.restored :])
+            reuse.remember(store, self.cache, len(self.prompt.prefix), self.windows, names, self.restored)
+        return self.model.language.logits(self._take(suffix=self.prompt.suffix))[0]
+
+    def _take(
+        self, prefix: Sequence[int] = (), windows: Sequence[Window] = (), suffix: Sequence[int] = ()
+    ) -> Tensor:
+        """Read one part into the cache and return the (1, hidden) state of its last token."""
+        before, after = (torch.tensor(ids, dtype=torch.long, device=self.model.device) for ids in (prefix, suffix))
+        last = torch.empty(0, self.model.settings.language.hidden)
+        for taken in self.model.read(before, windows, self.visual, after, self.cache):
+            last = taken.states[-1:]
+        return last
 
     def _plan(self) -> list[Window]:
         """Cut the video into windows and pick their ratios. Raises UserError where nothing would be left of it."""
@@ -126,9 +120,9 @@ class Watcher:
         classes = []
         for part in parts:
             frames = self.video.frames(part)
-            began = self._clock()
+            began = clock(self.model.device)
             classes.append(self.model.patches(frames)[0].float())
-            self.encode_seconds += self._clock() - began
+            self.encode_seconds += clock(self.model.device) - began
         return torch.cat(classes)
 
     def _places(self, window: Window) -> tuple[int, list[int]]:
@@ -149,12 +143,3 @@ def spread(count: int, limit: int | None) -> list[int]:
         return list(range(count))
     return [int(number) for number in np.linspace(0, count - 1, limit)]
 
-
-def ratios_of(value: int | str | None, settings: Sequence[int]) -> tuple[int, ...]:
-    """Read a ratio or several ("2/4/8"); None gives the checkpoint's. Raises UserError for anything else."""
-    if value is None:
-        return tuple(settings)
-    try:
-        return tuple(int(part) for part in str(value).split("/"))
-    except ValueError:
-        raise UserError(f"ratio is a number or several as 2/4/8, got {value!r}") from None
