@@ -58,8 +58,8 @@ class TowerConfig:
 
     @property
     def clip_tokens(self) -> int:
-        """Tokens a clip is merged to."""
-        return TOKENS_PER_FRAME * self.clip_frames
+        """Tokens a clip is merged to: 16 a frame, where it has so many."""
+        return min(TOKENS_PER_FRAME, self.grid**2) * self.clip_frames
 
 
 @dataclass(frozen=True)

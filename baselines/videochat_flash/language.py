@@ -14,14 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention.bias import causal_lower_right
-from torch.nn.functional import scaled_dot_product_attention
 from transformers.models.qwen2.configuration_qwen2 import Qwen2Config
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMSNorm
 
 from baselines.videochat_flash import dropout as drop
 from baselines.videochat_flash.config import Dropout, LanguageConfig
 from baselines.videochat_flash.rope import Rope, rotate
+from niah.adapters.attention import causal_tail
 from niah.adapters.decode import PREFILL_CHUNK, SizedLayer
 
 
@@ -121,7 +120,7 @@ class Language(nn.Module):
             turns = rope.rows(start, start + len(hidden), state.longest[number], hidden)
             query, key, value = self._heads(layer, hidden, turns)
             keys, values = cache.update(key[None], value[None])
-            mixed = attend(query[None], keys, values)[0].transpose(0, 1).flatten(1)  # (tokens, width)
+            mixed = causal_tail(query[None], keys, values)[0].transpose(0, 1).flatten(1)  # (tokens, width)
             hidden = hidden + layer.self_attn.o_proj(mixed)
             hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
         return hidden
@@ -145,12 +144,3 @@ class Language(nn.Module):
         query, keys, _ = self._heads(self.layers[dropout.layers[stop]], hidden, turns)
         scores = drop.attention_scores(query[:, -1], keys, visual)
         return drop.attention_kept(scores, keep), scores
-
-
-def attend(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Let the last tokens of a sequence, (1, heads, tokens, width), see all before them and themselves."""
-    new, seen = query.shape[2], keys.shape[2]
-    # On a GPU the lower-right form is a flash kernel of its own; only a CPU builds the (new, seen) mask.
-    mask = causal_lower_right(new, seen) if 1 < new < seen else None
-    return scaled_dot_product_attention(query, keys, values, attn_mask=mask, is_causal=new == seen > 1, enable_gqa=True)
-

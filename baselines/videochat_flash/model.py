@@ -8,19 +8,19 @@ projector. Of a 7B model in half precision a frame leaves 32,768 bytes of merged
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from baselines.videochat_flash.config import Dropout, VideoChatFlashConfig, read
+from baselines.videochat_flash.config import Dropout, VideoChatFlashConfig
 from baselines.videochat_flash.language import Language, State
 from baselines.videochat_flash.merge import merge_clips
 from baselines.videochat_flash.prompt import PLACEHOLDER
 from baselines.videochat_flash.rope import Rope
 from baselines.videochat_flash.tower import Tower
-from niah.adapters.checkpoint import load_into, read_config, weightless
+from niah.adapters.checkpoint import load_into, weightless
 from niah.adapters.decode import PREFILL_CHUNK
 from niah.adapters.tensors import tensors
 from niah.types import UserError
@@ -60,24 +60,24 @@ class VideoChatFlash(nn.Module):
         return merge_clips(features, self.config.tower.clip_tokens, self.config.tower.heads).to(self.dtype)
 
     @torch.inference_mode()
-    def assemble(self, ids: list[int], merged: Tensor) -> tuple[Tensor, range]:
+    def assemble(self, ids: Sequence[int], clips: Iterable[Tensor], count: int) -> tuple[Tensor, range]:
         """Return embeddings (tokens, width) with the projected tokens at the placeholder, and where those lie.
 
-        `merged` is (clips, 16 * frames, tower width). Raises ValueError unless there is one placeholder, or none
-        where there are no clips.
+        Each of the `count` clips is (16 * frames, tower width) and projected when it comes, so that no more than
+        one is alive. Raises ValueError unless a prompt with clips has one placeholder and another none.
         """
-        if ids.count(PLACEHOLDER) != (len(merged) > 0):
-            raise ValueError(f"a prompt with a video has one placeholder, got {ids.count(PLACEHOLDER)}")
-        first = ids.index(PLACEHOLDER) if len(merged) else len(ids)
-        text = torch.tensor(ids[:first] + ids[first + 1 :], dtype=torch.long, device=self.device)
+        if ids.count(PLACEHOLDER) != (count > 0):
+            raise ValueError(f"a prompt with {count} clips has {ids.count(PLACEHOLDER)} placeholders for them")
+        first = ids.index(PLACEHOLDER) if count else len(ids)
+        text = torch.tensor([*ids[:first], *ids[first + 1 :]], dtype=torch.long, device=self.device)
         embedded = self.language.embed_tokens(text)
-        visual = range(first, first + merged.shape[0] * merged.shape[1])
+        size = self.config.tower.clip_tokens
+        visual = range(first, first + count * size)
         whole = embedded.new_empty(len(embedded) + len(visual), embedded.shape[1])
         whole[:first], whole[visual.stop :] = embedded[:first], embedded[first:]
-        place = visual.start
-        for clip in merged:  # one at a time: a copy of all projected tokens would be 1.1 GB at 10,000 frames
-            whole[place : place + len(clip)] = self.projector(clip.to(whole))
-            place += len(clip)
+        for number, clip in zip(range(count), clips, strict=True):
+            start = first + number * size
+            whole[start : start + size] = self.projector(clip.to(self.device, self.dtype))
         return whole, visual
 
     @torch.inference_mode()
@@ -104,27 +104,39 @@ class VideoChatFlash(nn.Module):
         return self.language.prefill(embeds, visual, dropout, rope, chunk, room, rows)
 
     @torch.inference_mode()
-    def generate(self, state: State, rope: Rope, limit: int, stops: Collection[int] = ()) -> tuple[list[int], Tensor]:
-        """Return greedy ids up to but without one of `stops`, and the logits (tokens, vocabulary) each was chosen by.
+    def first_logits(self, state: State) -> Tensor:
+        """Return the logits (vocabulary,) behind a prompt. Raises UserError where they are not numbers."""
+        return _numbers(self.language.logits(state.hidden[-1:])[0])
 
-        Raises UserError where logits are not numbers.
+    @torch.inference_mode()
+    def generate(
+        self, logits: Tensor, state: State, rope: Rope, limit: int, stops: Collection[int] = ()
+    ) -> tuple[list[int], list[Tensor]]:
+        """Return greedy ids up to but without one of `stops`, and the logits (vocabulary,) each was chosen by.
+
+        `logits` are those behind the prompt. Raises UserError where logits are not numbers.
         """
-        ids, chosen_by = [], []
-        logits = self.language.logits(state.hidden[-1:])[0]
+        ids: list[int] = []
+        chosen_by: list[Tensor] = []
         while len(ids) < limit:
-            if not logits.isfinite().all():
-                raise UserError(
-                    "the logits are not numbers: in float16 the release's rotary table is NaN from position 65,520 "
-                    "on, and large activations overflow; use rope=exact or dtype=bfloat16"
-                )
             best = int(logits.argmax())
             if best in stops:
                 break
             ids.append(best)
             chosen_by.append(logits)
             if len(ids) < limit:
-                logits = self.language.step(best, state, rope)
-        return ids, torch.stack(chosen_by) if chosen_by else logits.new_zeros(0, len(logits))
+                logits = _numbers(self.language.step(best, state, rope))
+        return ids, chosen_by
+
+
+def _numbers(logits: Tensor) -> Tensor:
+    """Return logits as they came. Raises UserError where some are not finite: the likeliest would be made up."""
+    if not logits.isfinite().all():
+        raise UserError(
+            "the logits are not numbers: in float16 the release's rotary table is NaN from position 65,520 on, "
+            "and large activations overflow; use rope=exact or dtype=bfloat16"
+        )
+    return logits
 
 
 def rename(name: str) -> str:
@@ -141,8 +153,12 @@ def unloaded(config: VideoChatFlashConfig) -> VideoChatFlash:
         return VideoChatFlash(config).eval()
 
 
-def from_release(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> VideoChatFlash:
-    """Load a released folder. Raises UserError naming every misfit between its config and its tensors."""
-    model = unloaded(read(read_config(folder)))
-    load_into(model, tensors(folder), rename, device=device, dtype=dtype)
+def load(
+    folder: Path, config: VideoChatFlashConfig, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> VideoChatFlash:
+    """Load a released folder. Raises UserError naming every misfit between config and tensors."""
+    model = unloaded(config)
+    # A tied head is the embedding, whether or not it was written out once more.
+    unused = ("lm_head.weight",) if config.language.tied else ()
+    load_into(model, tensors(folder), rename, unused=unused, device=device, dtype=dtype)
     return model

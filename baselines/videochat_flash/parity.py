@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from baselines.videochat_flash import dropout, facts, prompt, sampling
-from baselines.videochat_flash.config import Dropout
+from baselines.videochat_flash.config import Dropout, read
 from baselines.videochat_flash.merge import merge_counts, merge_steps
-from baselines.videochat_flash.model import VideoChatFlash, from_release
+from baselines.videochat_flash.model import VideoChatFlash, load
 from baselines.videochat_flash.pixels import prepare
 from baselines.videochat_flash.rope import faithful_rows
 from baselines.videochat_flash.tower import positions
@@ -47,9 +47,10 @@ def compare(folder: Path) -> Parity:
     golden = parity.golden(folder / "golden.safetensors")
     meta = read_config(folder, "golden_meta.json")
     parity.uses(folder / "golden_meta.json")
-    model = from_release(folder / "tiny_checkpoint")
+    checkpoint = folder / "tiny_checkpoint"
+    model = load(checkpoint, read(read_config(checkpoint)))
     for name in ("config.json", "model.safetensors"):
-        parity.uses(folder / "tiny_checkpoint" / name)
+        parity.uses(checkpoint / name)
     _pixels(parity, golden)
     _positions(parity, golden)
     _merging(parity, golden, meta)
@@ -133,7 +134,7 @@ def _language(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash
     frames = prepare(golden["video.frames_uint8"].numpy(), model.config.tower.image_size)
     merged = model.encode(frames.unflatten(0, (-1, model.config.tower.clip_frames)))
     ids = golden["lm.input_ids"][0].tolist()
-    embeds, visual = model.assemble(ids, merged)
+    embeds, visual = model.assemble(ids, merged, len(merged))
     parity.tensor("lm.inputs_embeds", embeds[None], golden["lm.inputs_embeds"])
     counted = {
         "frames": len(frames), "clips": len(merged), "visual_tokens": len(visual), "prefix_tokens": visual.start,
@@ -180,9 +181,9 @@ def _variant(
     logits = model.language.logits(state.hidden)[None]
     parity.tensor(f"{name}.logits", logits[:, -golden[f"{name}.logits"].shape[1] :], golden[f"{name}.logits"])
     parity.tensor(f"{name}.last_hidden", state.hidden[None, -hidden.shape[1] :], hidden)
-    ids, chosen_by = model.generate(state, rope, len(want))
+    ids, chosen_by = model.generate(model.first_logits(state), state, rope, len(want))
     parity.equal(f"{name}.generated_ids", ids, want)
-    parity.tensor(f"{name}.generated_logits", chosen_by, golden[f"{name}.generated_logits"])
+    parity.tensor(f"{name}.generated_logits", torch.stack(chosen_by), golden[f"{name}.generated_logits"])
 
 
 def _rotary(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from baselines.videochat_flash.sampling import time_message
@@ -16,19 +15,18 @@ PROMPT = (
 STOP = "<|im_end|>"
 
 
-def write_prompt(question: str, seconds: float, frames: int) -> str:
-    """Return the prompt for `frames` frames shown of a video of `seconds`; without a video it names none."""
+def write_prompt(question: str, frames: int, fps: float, shown: int) -> str:
+    """Return the prompt for `shown` of a video's `frames` frames; without a video it names none."""
     if not frames:
         return PROMPT.replace("<image>\nTIME_MESSAGE QUESTION", question)
-    told = f"{time_message(seconds, frames)} {question}"
-    return PROMPT.replace("TIME_MESSAGE QUESTION", told)
+    return PROMPT.replace("TIME_MESSAGE QUESTION", f"{time_message(frames / fps, shown)} {question}")
 
 
-def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
-    """Return the prompt's ids, with PLACEHOLDER where the release's own "<image>" line stands and nowhere else."""
-    parts = re.split(r"(?<=user\n)<image>(?=\n)", prompt, maxsplit=1)
+def encode_prompt(tokenizer: Any, prompt: str, shown: int) -> list[int]:
+    """Return the prompt's ids; of `shown` frames, with PLACEHOLDER for the prompt's own "<image>", no question's."""
+    parts = prompt.split("<image>", maxsplit=1) if shown else [prompt]
     ids = [tokenizer.encode(part, add_special_tokens=False) for part in parts]
-    return [*ids[0], PLACEHOLDER, *ids[1]] if len(parts) == 2 else ids[0]
+    return [*ids[0], PLACEHOLDER, *ids[1]] if shown else ids[0]
 
 
 def stop_ids(tokenizer: Any, configured: tuple[int, ...]) -> tuple[int, ...]:
