@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple, runtime_checkable
+from typing import Any, Iterator, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple, Union, runtime_checkable
 
 import numpy as np
 
@@ -227,6 +227,7 @@ class Reply:
     logits on the host, minus the time spent waiting for the decoder, device
     synchronised; None where there are no logits. `frames_used` are the frames
     the answer could depend on, `frames_kept` those kept at full resolution.
+    `usage` is what an API counted and charged: tokens, requests, usd, the model it says it is.
     """
 
     text: str
@@ -240,6 +241,7 @@ class Reply:
     peak_reserved_bytes: Optional[int] = None
     language_tokens: Optional[int] = None
     reused_frames: int = 0
+    usage: Mapping[str, Union[float, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
