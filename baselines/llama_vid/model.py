@@ -122,6 +122,6 @@ def _language(sizes: Language) -> LlamaForCausalLM:
             tie_word_embeddings=sizes.tied,
             bos_token_id=sizes.start,
             eos_token_id=sizes.end,
-            attn_implementation=attention.register(),
+            attn_implementation=attention.register(),  # type: ignore[call-arg]  (taken by every config)
         )
     )

@@ -26,10 +26,14 @@ from niah.adapters.pixels import centre_square, standardise
 from niah.types import UserError
 
 TOLERANCE = 1e-4
+ONE_STEP = 1e-5  # a single step from recorded numbers: rounding has had no time to grow, a small fault must not hide
 THINNED = 7  # the golden pixels are every 7th
+UNSEEN = {  # tensors of the checkpoint that may change a little without changing any number, and why
+    "*attention.self.key.bias": "adds the same to every score of a query, and a softmax takes that away again",
+    "*embeddings.position_ids": "whole numbers that count up: noise far below 1 rounds away, anything else is refused",
+}
 
 
-@torch.inference_mode()
 def run(folder: Path) -> int:
     """Print the table of a reference folder and return its exit code. Raises UserError where a file is missing."""
     parity = Parity(TOLERANCE)
@@ -39,6 +43,14 @@ def run(folder: Path) -> int:
         raise UserError(f"a LLaMA-VID reference folder holds {wanted}; {folder.name} does not: name another folder")
     golden = parity.golden(file)
     short, long = _load(checkpoint, "config.json", parity), _load(checkpoint, "config_long_video.json", parity)
+    compare(parity, golden, short, long)
+    facts.compare(parity, golden, folder)
+    return parity.report()
+
+
+@torch.inference_mode()
+def compare(parity: Parity, golden: Golden, short: LlamaVid, long: LlamaVid) -> None:
+    """Compare every golden tensor but the tokenised questions; `short` and `long` differ in RoPE scaling alone."""
     try:
         _preprocessing(parity, golden)
         _tower(parity, golden, short)
@@ -50,9 +62,7 @@ def run(folder: Path) -> int:
         _long_language(parity, golden, short, long)
         _rope(parity, golden, long)
     except KeyError as error:
-        raise UserError(f"{file.name} lacks the tensor {error}: copy the reference folder again") from None
-    facts.compare(parity, golden, folder)
-    return parity.report()
+        raise UserError(f"golden.safetensors lacks the tensor {error}: copy the reference folder again") from None
 
 
 def _load(checkpoint: Path, config: str, parity: Parity) -> LlamaVid:
@@ -135,7 +145,7 @@ def _tokens(parity: Parity, golden: Golden, model: LlamaVid) -> None:
         "content_token": compressor.mm_projector(content),
     }
     for name, got in steps.items():
-        parity.tensor(f"short.{name}", got, golden[f"short.{name}"])
+        parity.tensor(f"short.{name}", got, golden[f"short.{name}"], ONE_STEP)
 
 
 def _videos(parity: Parity, golden: Golden, model: LlamaVid) -> None:

@@ -57,11 +57,19 @@ def blind_prompt(question: str) -> Prompt:
     return Prompt(f"{SYSTEM} USER: {question} ASSISTANT:", "")
 
 
-def piece_ids(tokenizer: Any, prompt: Prompt) -> tuple[list[int], list[int]]:
-    """Return the ids before and after the video; a start token only before."""
+def piece_ids(tokenizer: Any, prompt: Prompt, vocabulary: int) -> tuple[list[int], list[int]]:
+    """Return the ids before and after the video; a start token only before.
+
+    Raises UserError for a tokenizer that names words the language model does not know.
+    """
     before, after = (list(tokenizer(piece).input_ids) if piece else [] for piece in prompt)
     if before and after and before[0] == tokenizer.bos_token_id == after[0]:
         after = after[1:]
+    largest = max(before + after)
+    if largest >= vocabulary:
+        raise UserError(
+            f"the tokenizer gives id {largest}, the language model knows {vocabulary}: it belongs to another checkpoint"
+        )
     return before, after
 
 
