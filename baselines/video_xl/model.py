@@ -65,7 +65,7 @@ class VideoXL(nn.Module):
 
     def patches(self, frames: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return class tokens (frames, dim) and patches (frames, patches, dim) of (frames, height, width, 3) uint8."""
-        return self.vision(pixels(frames, self.settings.pixels).to(self.device, self.dtype))
+        return self.vision(pixels(frames, self.settings.pixels, self.device).to(self.dtype))
 
     def encode(self, frames: np.ndarray) -> Tensor:
         """Return the visual tokens of frames in time order: (frames x tokens, hidden)."""
@@ -139,6 +139,15 @@ def build(settings: VideoXLConfig) -> VideoXL:
     """Return the model without weights, on the meta device."""
     with weightless():
         return VideoXL(settings)
+
+
+def build_random(settings: VideoXLConfig, device: str | torch.device, dtype: torch.dtype) -> VideoXL:
+    """Return the model with small random weights, made on the device: for memory and time, which values do not move."""
+    model = build(settings).to(dtype).to_empty(device=device)
+    generator = torch.Generator(device).manual_seed(0)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False).normal_(0, 0.02, generator=generator)
+    return model.eval()
 
 
 def load(folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> VideoXL:

@@ -16,9 +16,9 @@ from baselines.video_xl.config import PixelConfig, VisionConfig
 from niah.adapters.pixels import centre_square, standardise
 
 
-def pixels(frames: np.ndarray, config: PixelConfig) -> Tensor:
+def pixels(frames: np.ndarray, config: PixelConfig, device: str | torch.device = "cpu") -> Tensor:
     """Preprocess (frames, height, width, 3) uint8 as CLIP does -> (frames, 3, side, side) float32."""
-    return standardise(centre_square(frames, config.side), config.mean, config.std)
+    return standardise(centre_square(frames, config.side), config.mean, config.std, device)
 
 
 class ClipAttention(nn.Module):
@@ -32,9 +32,13 @@ class ClipAttention(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         """Attend (frames, patches, dim)."""
+        queries, keys, values = self.project(states)
+        return self.out_proj(scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2))
+
+    def project(self, states: Tensor) -> list[Tensor]:
+        """Return queries, keys and values, (frames, heads, patches, dim) each."""
         made = (project(states) for project in (self.q_proj, self.k_proj, self.v_proj))
-        parts = [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in made]  # (frames, heads, patches, dim)
-        return self.out_proj(scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2))
+        return [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in made]
 
 
 class ClipMlp(nn.Module):
@@ -81,12 +85,16 @@ class ClipTower(nn.Module):
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Return class tokens (frames, dim) and patches (frames, patches, dim) of (frames, 3, side, side) pixels."""
-        patches = self.patch_embedding(frames).flatten(2).transpose(1, 2)
-        states = torch.cat([self.class_embedding.expand(len(frames), 1, -1), patches], dim=1)
-        states = self.pre_layrnorm(states + self.position_embedding.weight)
+        states = self.embed(frames)
         for layer in self.layers:
             states = layer(states)
         return states[:, 0], states[:, 1:]
+
+    def embed(self, frames: Tensor) -> Tensor:
+        """Return what the first layer reads, hidden state 0: (frames, 1 + patches, dim)."""
+        patches = self.patch_embedding(frames).flatten(2).transpose(1, 2)
+        states = torch.cat([self.class_embedding.expand(len(frames), 1, -1), patches], dim=1)
+        return self.pre_layrnorm(states + self.position_embedding.weight)
 
 
 class Projector(nn.Sequential):

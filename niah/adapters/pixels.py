@@ -35,8 +35,14 @@ def centre_square(frames: np.ndarray, side: int) -> np.ndarray:
 
 
 def standardise(
-    frames: np.ndarray, mean: tuple[float, ...] = CLIP_MEAN, std: tuple[float, ...] = CLIP_STD
+    frames: np.ndarray,
+    mean: tuple[float, ...] = CLIP_MEAN,
+    std: tuple[float, ...] = CLIP_STD,
+    device: str | torch.device = "cpu",
 ) -> Tensor:
-    """Return (frames, 3, height, width) float32 of (frames, height, width, 3) uint8: /255, less mean, over std."""
-    scaled = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2) / 255  # (frames, 3, height, width)
-    return (scaled - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    """Return (frames, 3, height, width) float32 of (frames, height, width, 3) uint8: /255, less mean, over std.
+
+    Bytes travel to the device, which does the rest.
+    """
+    scaled = torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(0, 3, 1, 2) / 255
+    return (scaled - torch.tensor(mean, device=device).view(3, 1, 1)) / torch.tensor(std, device=device).view(3, 1, 1)
