@@ -124,6 +124,7 @@ def make_record(
         repeats=case.repeats,
         detail=outcome.detail,
         measured={**{name: reply.get(name) for name in cost}, **outcome.measured, **about},
+        settings=reply.get("settings", {}),
     )
 
 
