@@ -32,6 +32,7 @@ def draw(folder: Path) -> list[Path]:
     if not measured:
         raise UserError(f"{str(folder)!r} holds no results: run python -m baselines.bench NAME --out {folder} first")
     figure = draw_memory([*points(measured), *_published()])
+    figure.axes[0].set_title("peak memory, and time to the first token, of one video", fontsize=10, loc="left")
     files = [folder / f"figure1.{kind}" for kind in ("svg", "png", "txt")]
     for file in files[:2]:
         figure.savefig(file, dpi=150)
