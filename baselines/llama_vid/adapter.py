@@ -10,9 +10,11 @@ the whole prompt; decoding is greedy, where the release's scripts draw at temper
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from baselines.llama_vid import prompt, weights
 from baselines.llama_vid.features import FrameFeatures
@@ -43,17 +45,13 @@ class LlamaVidAdapter:
         reset_peak(device)
         began, waited = clock(device), video.decode_seconds
         shown = prompt.one_per_second(len(video), video.fps)
-        query, chunks, fresh = self.words([question.text], device), [], 0
-        for features, encoded in self.features.of(video, shown, shown[1] if len(shown) > 1 else 1):
-            seen = features if self.path == "short" else features[:, 1:]
-            chunks.append(model.compressor(seen, query)[0])
-            fresh += encoded
+        fresh: list[int] = []
+        tokens = model.video_tokens(self._chunks(video, shown, fresh), self.words([question.text], device))[0]
         watched, waited = clock(device), video.decode_seconds - waited
         text = PROMPTS[self.path](put(question)) if shown else prompt.blind_prompt(put(question))
         ids = prompt.piece_ids(self.tokenizer, text, model.config.language.vocabulary)
         before, after = (model.embed(torch.tensor(piece, dtype=torch.long)) for piece in ids)
-        embeds = torch.cat((before, *chunks, after))
-        chunks.clear()
+        embeds = torch.cat((before, tokens, after))
         cache, logits = model.prefill(embeds, room=self.limit)
         first = clock(device)
         said = continue_greedily(model.language, cache, logits, self.limit, {model.config.language.end})
@@ -71,8 +69,14 @@ class LlamaVidAdapter:
             peak_allocated_bytes=allocated,
             peak_reserved_bytes=reserved,
             language_tokens=len(embeds),
-            reused_frames=len(shown) - fresh,
+            reused_frames=len(shown) - sum(fresh),
         )
+
+    def _chunks(self, video: Video, shown: list[int], fresh: list[int]) -> Iterator[Tensor]:
+        """Yield features of a batch of frames as the path has them, and note how many had to be encoded."""
+        for features, encoded in self.features.of(video, shown, shown[1] if len(shown) > 1 else 1):
+            fresh.append(encoded)
+            yield features if self.path == "short" else features[:, 1:]
 
 
 def load(

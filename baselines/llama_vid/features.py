@@ -78,7 +78,7 @@ class FrameFeatures:
         frames = centre_square(video.frames([slot.frame for slot in slots]), self.model.config.vision.image_size)
         batch = np.zeros((CHUNK, *frames.shape[1:]), np.uint8)
         batch[[slot.place for slot in slots]] = frames
-        return self.model.encode(standardise(batch), class_row=True)
+        return self.model.encode(standardise(batch, device=self.model.device), class_row=True)
 
     def _find(self, key: FrameKey) -> Float[Tensor, "rows width"] | None:
         bits = None if self.store is None else self.store.get(key)

@@ -23,7 +23,7 @@ class EvaTower(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, sizes.patches + 1, sizes.width))
         convolution = nn.Conv2d(3, sizes.width, sizes.patch_size, stride=sizes.patch_size)
         self.patch_embed = nn.ModuleDict({"proj": convolution})
-        self.blocks = nn.ModuleList(_Block(sizes) for _ in range(sizes.blocks))
+        self.blocks = nn.ModuleList(Block(sizes) for _ in range(sizes.blocks))
 
     def embed(self, pixels: Float[Tensor, "frames 3 side side"]) -> Float[Tensor, "frames rows width"]:
         """Return the class row and the patches, positions added, before the first block."""
@@ -39,23 +39,28 @@ class EvaTower(nn.Module):
         return rows
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """x + Attn(LN(x)), then x + MLP(LN(x))."""
 
     def __init__(self, sizes: Vision) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(sizes.width, eps=sizes.layer_norm_eps)
-        self.attn = _Attention(sizes)
+        self.attn = Attention(sizes)
         self.norm2 = nn.LayerNorm(sizes.width, eps=sizes.layer_norm_eps)
         inner, outer = nn.Linear(sizes.width, sizes.mlp_width), nn.Linear(sizes.mlp_width, sizes.width)
         self.mlp = nn.ModuleDict({"fc1": inner, "fc2": outer})
 
     def forward(self, rows: Float[Tensor, "frames rows width"]) -> Float[Tensor, "frames rows width"]:
+        """Run attention, then the feed-forward."""
         rows = rows + self.attn(self.norm1(rows))
-        return rows + self.mlp["fc2"](gelu(self.mlp["fc1"](self.norm2(rows))))
+        return rows + self.feed(self.norm2(rows))
+
+    def feed(self, rows: Float[Tensor, "frames rows width"]) -> Float[Tensor, "frames rows width"]:
+        """Run the feed-forward alone."""
+        return self.mlp["fc2"](gelu(self.mlp["fc1"](rows)))
 
 
-class _Attention(nn.Module):
+class Attention(nn.Module):
     """Self-attention whose queries and values have biases; keys have none."""
 
     def __init__(self, sizes: Vision) -> None:
@@ -66,8 +71,17 @@ class _Attention(nn.Module):
         self.qkv = nn.Linear(sizes.width, 3 * sizes.width, bias=False)
         self.proj = nn.Linear(sizes.width, sizes.width)
 
-    def forward(self, rows: Float[Tensor, "frames rows width"]) -> Float[Tensor, "frames rows width"]:
+    def project(self, rows: Float[Tensor, "frames rows width"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, each (frames, heads, rows, head width)."""
         bias = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
         parts = linear(rows, self.qkv.weight, bias).unflatten(-1, (3, self.heads, -1))
-        query, key, value = parts.permute(2, 0, 3, 1, 4)  # each (frames, heads, rows, head width)
-        return self.proj(scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        return query, key, value
+
+    def merge(self, mixed: Float[Tensor, "frames heads rows head"]) -> Float[Tensor, "frames rows width"]:
+        """Join the heads again."""
+        return self.proj(mixed.transpose(1, 2).flatten(2))
+
+    def forward(self, rows: Float[Tensor, "frames rows width"]) -> Float[Tensor, "frames rows width"]:
+        """Attend with a kernel that holds no whole matrix."""
+        return self.merge(scaled_dot_product_attention(*self.project(rows)))
