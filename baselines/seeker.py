@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 
 from baselines.guess import guess, positive
+from niah.adapters.sampling import bin_centres
 from niah.footage.calibration import QUESTION, Barcode, read_barcode
 from niah.types import LETTERS, Question, Reply, Video
 
@@ -35,11 +36,6 @@ class Seeker:
         seconds = time.perf_counter() - began - (video.decode_seconds - waited)
         text = _text([code for code in codes if code is not None], video, question)
         return Reply(text, frames_used=tuple(sampled), frames_kept=tuple(sampled), seconds={"read": seconds})
-
-
-def bin_centres(count: int, limit: int) -> list[int]:
-    """Return the middle frame of each of `limit` equal parts, or every frame of a shorter video."""
-    return sorted({(2 * part + 1) * count // (2 * limit) for part in range(limit)}) if count else []
 
 
 def load(frames: int = 64) -> Seeker:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple, runtime_checkable
+from typing import Any, Iterator, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple, Union, runtime_checkable
 
 import numpy as np
 
@@ -227,6 +227,8 @@ class Reply:
     logits on the host, minus the time spent waiting for the decoder, device
     synchronised; None where there are no logits. `frames_used` are the frames
     the answer could depend on, `frames_kept` those kept at full resolution.
+    `usage` is what an API counted and charged: tokens, requests, usd, the model it says it is.
+    `settings` says what was computed where a model can be run in several ways.
     """
 
     text: str
@@ -240,6 +242,8 @@ class Reply:
     peak_reserved_bytes: Optional[int] = None
     language_tokens: Optional[int] = None
     reused_frames: int = 0
+    usage: Mapping[str, Union[float, str]] = field(default_factory=dict)
+    settings: Mapping[str, Union[float, str, None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
@@ -314,6 +318,7 @@ class Record:
     repeats: int  # frames that show a source frame a second time
     detail: str  # why a status is not ok: the error's words, a signal, a limit
     measured: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the model, as its reply told them
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -325,7 +330,7 @@ class Record:
     def from_json(cls, row: Mapping[str, Any]) -> "Record":
         """Read a line of records.jsonl."""
         known = {f.name for f in dataclasses.fields(cls)}
-        if set(row) != known:
+        if {*row, "settings"} != known:  # older records lack settings: their models had none
             raise UserError(
                 f"a record has fields {sorted(row)}, this version writes {sorted(known)}: "
                 "it comes from another version; run the suite again with --fresh"

@@ -168,6 +168,8 @@ def checked(reply: Any, frames: int, options: int) -> Dict[str, Any]:
         "peak_reserved_bytes": _maybe(int, reply.peak_reserved_bytes),
         "language_tokens": _maybe(int, reply.language_tokens),
         "reused_frames": int(reply.reused_frames),
+        "usage": {str(what): said if isinstance(said, str) else float(said) for what, said in reply.usage.items()},
+        "settings": {str(name): value for name, value in reply.settings.items()},
     }
     json.dumps(plain, allow_nan=False)  # raises ValueError: a time that is not a number is not a time
     return plain

@@ -1,9 +1,17 @@
-"""Differential keyframe selection: relevant to the query, unlike one another (Algorithm 1)."""
+"""Differential keyframe selection: relevant to the query, unlike one another (Algorithm 1).
+
+And what the released code does besides: a floor of relevance, ties, and filling gaps up to exactly K.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from jaxtyping import Float
 from torch import Tensor
+
+BLOCK = 256  # frames looked at together
 
 
 def select_keyframes(
@@ -11,22 +19,79 @@ def select_keyframes(
     query: Float[Tensor, " dim"],
     limit: int,
     threshold: float,
+    floor: float = float("-inf"),
+    keep_ties: bool = False,
 ) -> list[int]:
     """Take frames by falling relevance, skipping any too like one already taken.
 
     Algorithm 1 of arXiv 2504.02438. Rows of `frames` and `query` have unit length; frames of
     equal relevance are visited in playing order. Returns at most `limit` indices in playing
-    order. Costs one row of similarities per kept frame; holds a sorted copy of `frames`.
+    order. The release also stops below `floor` of relevance, and with `keep_ties` takes a frame
+    whose likeness equals the threshold.
+
+    A frame is compared with the kept ones when its turn comes: at most frames x limit products,
+    of which (block, limit) are held at a time, besides one relevance per frame.
     """
-    if len(frames) == 0:
-        return []
-    order = (frames @ query).argsort(descending=True, stable=True)
-    ranked = frames[order]  # (frames, dim)
-    allowed = ranked.new_ones(len(frames)).bool()  # not yet visited, and unlike every kept frame
+    relevance = frames @ query  # (frames,)
+    order = relevance.argsort(descending=True, stable=True)
+    order = order[relevance[order] >= floor]
     kept: list[int] = []
-    while len(kept) < limit and allowed.any():
-        first = int(allowed.int().argmax())
-        kept.append(int(order[first]))
-        allowed &= ranked @ ranked[first] < threshold
-        allowed[first] = False  # also where the threshold lies above 1
+    for start in range(0, len(order), BLOCK):
+        turn = order[start : start + BLOCK]
+        block = frames[turn]  # (block, dim)
+        allowed = torch.ones_like(turn, dtype=torch.bool)
+        if kept:
+            allowed &= _unlike(block @ frames[kept].T, threshold, keep_ties).all(dim=1)
+        while len(kept) < limit and allowed.any():
+            first = int(allowed.int().argmax())
+            kept.append(int(turn[first]))
+            allowed &= _unlike(block @ block[first], threshold, keep_ties)
+            allowed[: first + 1] = False  # also where the threshold lies above 1
+        if len(kept) >= limit:
+            break
     return sorted(kept)
+
+
+def fill_gaps(kept: Sequence[int], count: int, limit: int) -> list[int]:
+    """Add frames evenly between the `kept` of `count` frames until there are min(limit, count).
+
+    The release's rule. With D the smallest spacing whose points, ceil(length / D) - 1 in each run of
+    frames not kept, fit into the budget, a run gets its points at equal steps; what is left of the budget
+    goes to the last run's frames from its end, then to the run before it. Returns indices in playing order.
+    """
+    budget = min(limit, count) - len(kept)
+    if budget <= 0:
+        return sorted(kept)
+    runs = _runs(kept, count)
+    longest = max(stop - start for start, stop in runs)
+    spacing = next(d for d in range(1, longest + 1) if _points(runs, d) <= budget)
+    filled = set(kept)
+    for start, stop in runs:
+        points = _ceil(stop - start, spacing) - 1
+        step = _ceil(stop - start, points + 1)
+        filled.update(min(start + j * step, stop - 1) for j in range(1, points + 1))
+    for start, stop in reversed(runs):
+        for frame in range(stop - 1, start - 1, -1):
+            if len(filled) >= min(limit, count):
+                return sorted(filled)
+            filled.add(frame)
+    return sorted(filled)
+
+
+def _unlike(similarity: Float[Tensor, ...], threshold: float, keep_ties: bool) -> Tensor:
+    """Say which frames are not too like a kept one."""
+    return similarity <= threshold if keep_ties else similarity < threshold
+
+
+def _runs(kept: Sequence[int], count: int) -> list[tuple[int, int]]:
+    """Return the longest stretches (start, stop) of frames that are not kept."""
+    edges = [-1, *sorted(kept), count]
+    return [(a + 1, b) for a, b in zip(edges, edges[1:], strict=False) if b - a > 1]
+
+
+def _points(runs: list[tuple[int, int]], spacing: int) -> int:
+    return sum(_ceil(stop - start, spacing) - 1 for start, stop in runs)
+
+
+def _ceil(numerator: int, denominator: int) -> int:
+    return -(-numerator // denominator)

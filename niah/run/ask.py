@@ -1,42 +1,54 @@
-"""Ask every case of a plan and append what became of it.
+"""Put a case to a worker, and make a record of what became of it.
 
-One question at a time: an adapter may declare `concurrency`, and `ask_all` is where a
-pool of workers would go, but no adapter yet needs it. A worker that dies gets one
-successor per case; a timeout and an error of the adapter's own do not, as they would recur.
+A worker that dies gets one successor per case; a timeout and an error of the adapter's own do not, as they would recur.
 Nor does a case that fills the memory, unless earlier answers may have helped to fill it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from niah.run.client import Client, Outcome
-from niah.run.plan import Plan
-from niah.run.records import Records
 from niah.types import Case, Record
 
 ATTEMPTS = 2
 
 
+class Interrupted(Exception):
+    """Somebody interrupted the question; it has no outcome."""
+
+
 class Asker:
-    """Puts cases to workers, starting them as needed.
+    """Puts cases to workers, starting them as needed; one thread asks one asker.
 
     `start` makes a loaded worker. `about` is what the latest one said of itself.
-    `hashes` has the file hash of every source.
+    `hashes` has the file hash of every source. `numbers` counts workers across siblings.
     """
 
-    def __init__(self, start: Callable[[], Client], model: str, hashes: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        start: Callable[[], Client],
+        model: str,
+        hashes: Mapping[str, str],
+        numbers: Iterator[int] | None = None,
+    ) -> None:
         self._start = start
         self._hashes = hashes
         self._model = model
+        self._numbers = itertools.count(1) if numbers is None else numbers
         self._worker: Client | None = None
         self._answered = False  # whether the worker may hold memory of earlier answers
-        self.started = 0
+        self._interrupted = False
+        self.started = 0  # the number of its latest worker, siblings' counted
         self.about: Mapping[str, Any] = {}
 
     def ask(self, case: Case, cold: bool) -> Record:
-        """Return what becomes of one case; a cold one gets a worker that has answered nothing."""
+        """Return what becomes of one case; a cold one gets a worker that has answered nothing.
+
+        Raises Interrupted where `interrupt` was called meanwhile.
+        """
         if cold:
             self.close()
         attempt = 0
@@ -46,6 +58,8 @@ class Asker:
             outcome = worker.ask(case)
             if outcome.gone:
                 self._worker = None
+            if self._interrupted:
+                raise Interrupted
             held, self._answered = self._answered, self._answered or outcome.status == "ok"
             filled = outcome.status == "oom" and held
             if filled:
@@ -54,6 +68,17 @@ class Asker:
                 about = {"worker": self.started, "attempts": attempt, "cold": cold}
                 files = tuple(f"{name}@{self._hashes[name][:16]}" for name in _sources(case))
                 return make_record(case, outcome, self._model, str(self.about["decoder"]), files, about)
+
+    def sibling(self) -> Asker:
+        """Return another asker of the same model, with workers of its own."""
+        return Asker(self._start, self._model, self._hashes, self._numbers)
+
+    def interrupt(self) -> None:
+        """Break off the question under way, from another thread, and answer no more."""
+        self._interrupted = True
+        worker = self._worker
+        if worker is not None:
+            worker.interrupt()
 
     def close(self) -> None:
         """End the worker, if there is one."""
@@ -66,24 +91,11 @@ class Asker:
         if self._worker is None:
             self._worker = self._start()
             self._answered = False
-            self.started += 1
+            self.started = next(self._numbers)
             self.about = self._worker.about
+        if self._interrupted:
+            raise Interrupted
         return self._worker
-
-
-def ask_all(
-    plan: Plan, done: Iterable[Record], asker: Asker, records: Records, tell: Callable[[Case, Record], None]
-) -> None:
-    """Ask the cases that are not done, in the planned order. Raises CannotWrite where the disk is full."""
-    known = {record.case for record in done}
-    try:
-        for case in plan.ordered:
-            if case.id not in known:
-                record = asker.ask(case, case.id in plan.cold)
-                records.append(record)
-                tell(case, record)
-    finally:
-        asker.close()
 
 
 def make_record(
@@ -92,7 +104,8 @@ def make_record(
     """Return the record of one case. What may differ between two runs goes into `measured` and nowhere else."""
     reply: Mapping[str, Any] = outcome.reply or {}
     used, kept = reply.get("frames_used", ()), tuple(reply.get("frames_kept", ()))
-    cost = ("seconds", "seconds_to_first_token", "peak_allocated_bytes", "peak_reserved_bytes", "reused_frames")
+    memory = ("peak_allocated_bytes", "peak_reserved_bytes")
+    cost = ("seconds", "seconds_to_first_token", *memory, "reused_frames", "usage")
     scores = reply.get("option_scores")
     return Record(
         case=case.id,
@@ -111,6 +124,7 @@ def make_record(
         repeats=case.repeats,
         detail=outcome.detail,
         measured={**{name: reply.get(name) for name in cost}, **outcome.measured, **about},
+        settings=reply.get("settings", {}),
     )
 
 

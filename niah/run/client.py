@@ -62,13 +62,17 @@ class Client(Protocol):
         """End the adapter and free what it held."""
         ...
 
+    def interrupt(self) -> None:
+        """Break off the question under way, from another thread."""
+        ...
+
 
 class InProcess:
     """The adapter in the runner's own process; time and memory limits do not hold here."""
 
     def __init__(self, loading: Loading) -> None:
         self._served = Served(loading)
-        self.about = self._served.about()
+        self.about = {**self._served.about(), "concurrency": 1}  # a debugger wants one thread
 
     def ask(self, case: Case) -> Outcome:
         """Put one case to the adapter."""
@@ -78,6 +82,9 @@ class InProcess:
     def close(self) -> None:
         """Forget the adapter."""
         del self._served
+
+    def interrupt(self) -> None:
+        """Do nothing: this adapter is only ever asked from the thread that would interrupt it."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,12 @@ class Worker:
         with contextlib.suppress(subprocess.TimeoutExpired):  # killed next
             self._child.wait(CLOSE_SECONDS)
         self._kill()
+
+    def interrupt(self) -> None:
+        """Kill the worker under a question that another thread waits for; that thread clears up."""
+        if not self._ended:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.killpg(self._child.pid, signal.SIGKILL)
 
     def _call(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Send a request and return its reply; raises _Gone, with the worker killed, where none comes."""

@@ -12,13 +12,14 @@ from niah.disk import FULL, in_words
 from niah.media.measure import cache_folder
 from niah.models import find
 from niah.run.arguments import parse
-from niah.run.ask import Asker, ask_all
+from niah.run.ask import Asker
 from niah.run.client import Client, InProcess, Limits, Worker
 from niah.run.config import RunConfig
 from niah.run.describe import describe
 from niah.run.estimate import estimate
 from niah.run.folder import append_run, locked, prepare, put_in_order, write_run
 from niah.run.plan import Plan, make_plan
+from niah.run.pool import ask_all
 from niah.run.records import FINAL, CannotWrite, Records, read_records
 from niah.run.report import Progress, summary
 from niah.types import Record, UserError

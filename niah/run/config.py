@@ -20,6 +20,7 @@ from niah.media.decoder import DEFAULT
 from niah.types import UserError
 
 SHARD = re.compile(r"(\d+)/(\d+)")
+SECRET = re.compile(r"(.*[_-])?(key|token|secret|password)", re.IGNORECASE)  # names of settings that hold one
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,12 @@ class RunConfig:
             raise UserError(f"--timeout is in seconds and above 0, got {self.timeout:g}")
         if self.memory_limit_gib is not None and not 0 < self.memory_limit_gib < math.inf:
             raise UserError(f"--memory_limit_gib must be above 0 and finite, got {self.memory_limit_gib:g}")
+        for name, value in self.model_args.items():
+            if SECRET.fullmatch(name) or (isinstance(value, str) and re.match(r"\w+://[^/]*@", value)):
+                raise UserError(
+                    f"the setting {name} would put a secret into run.json and config.yaml, which keep every setting: "
+                    "leave it out and give it to the model through an environment variable"
+                )
         self.part()
 
     def part(self) -> tuple[int, int]:

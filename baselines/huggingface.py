@@ -1,0 +1,135 @@
+"""Ask any image-text-to-text model that transformers reads: Qwen2-VL, LLaVA-OneVision, LLaVA-NeXT-Video and others.
+
+python -m niah.run --model huggingface --model_args pretrained=FOLDER_OR_NAME,max_frames=32 --device cuda
+
+Frames are sampled here, at bin centres, and the processor's own sampling is switched off: its rules
+differ from model to model and would hide which frames an answer depended on. A model that knows time
+(Qwen2.5-VL) is told when each frame was shown. A model whose processor takes no video gets the frames as images.
+
+`generate` takes a video whole, so an answer holds all `max_frames` frames: 3 bytes a pixel as decoded, 4 bytes
+a value as the processor resizes them, and the model's own features and cache. Nothing is kept between answers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import LogitsProcessor, LogitsProcessorList
+
+from baselines.pretrained import load_pretrained
+from niah.adapters.sampling import bin_centres
+from niah.score import put
+from niah.types import Question, Reply, UserError, Video
+
+
+class HuggingFace:
+    """Generates greedily after a chat of one turn: the frames, then the question."""
+
+    def __init__(self, model: Any, processor: Any, max_frames: int, as_images: bool = False) -> None:
+        self.model, self.processor, self.max_frames = model, processor, max_frames
+        self.as_video = vars(processor).get("video_processor") is not None and not as_images
+
+    @torch.inference_mode()
+    def answer(self, video: Video, question: Question) -> Reply:
+        """Return what the model generates. Raises UserError where the question does not fit the model's positions."""
+        on_gpu = self.model.device.type == "cuda"
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats(self.model.device)
+        began, waited = self._clock(), video.decode_seconds
+        used = bin_centres(len(video), self.max_frames)
+        frames = video.frames(used)
+        waited = video.decode_seconds - waited
+        inputs = self._inputs(frames, used, len(video), video.fps, put(question))
+        prepared, tokens = self._clock(), inputs["input_ids"].shape[1]
+        self._refuse_beyond(tokens)
+        first = _FirstLogits(self._clock)
+        said = self.model.generate(**inputs, logits_processor=LogitsProcessorList([first]))[0]  # (prompt + new,)
+        ended = self._clock()
+        return Reply(
+            text=self.processor.tokenizer.decode(said[tokens:], skip_special_tokens=True).strip(),
+            frames_used=tuple(used),
+            frames_kept=tuple(used),
+            seconds={"decode": waited, "prepare": prepared - began - waited, "generate": ended - prepared},
+            seconds_to_first_token=first.seconds - began - waited,
+            peak_allocated_bytes=torch.cuda.max_memory_allocated(self.model.device) if on_gpu else None,
+            peak_reserved_bytes=torch.cuda.max_memory_reserved(self.model.device) if on_gpu else None,
+            language_tokens=tokens,
+        )
+
+    def _inputs(self, frames: np.ndarray, used: list[int], count: int, fps: float, text: str) -> Any:
+        """Return what `generate` takes, on the model's device; `frames` is (frames, height, width, 3) uint8."""
+        content: list[dict[str, str]] = [{"type": "text", "text": text}]
+        given: dict[str, Any] = {}
+        if len(frames) and self.as_video:
+            content.insert(0, {"type": "video"})
+            shown = {"total_num_frames": count, "fps": fps, "frames_indices": used, "duration": count / fps}
+            given = {"videos": [frames], "video_metadata": [shown], "do_sample_frames": False}
+        elif len(frames):
+            content[:0] = [{"type": "image"}] * len(frames)
+            given = {"images": list(frames)}
+        chat = [{"role": "user", "content": content}]
+        prompt = self.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+        inputs = self.processor(text=[prompt], return_tensors="pt", **given)
+        return inputs.to(self.model.device, self.model.dtype)  # casts only what is floating
+
+    def _refuse_beyond(self, tokens: int) -> None:
+        """Raise UserError for more positions than the model was made for: it would answer, but not as itself."""
+        limit = self.model.config.get_text_config().to_dict().get("max_position_embeddings")
+        wanted = tokens + self.model.generation_config.max_new_tokens
+        if limit is not None and wanted > limit:
+            raise UserError(
+                f"{tokens} tokens and up to {wanted - tokens} of an answer are more than the model's {limit} "
+                f"positions; lower max_frames={self.max_frames}"
+            )
+
+    def _clock(self) -> float:
+        """Return the time once the device has done what it was given, in seconds."""
+        if self.model.device.type == "cuda":
+            torch.cuda.synchronize(self.model.device)
+        return time.perf_counter()
+
+
+class _FirstLogits(LogitsProcessor):
+    """Notes when the first logits were there, and changes none."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.seconds = 0.0
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self.seconds = self.seconds or self._clock()
+        return scores
+
+
+def load(
+    pretrained: str,
+    max_frames: int = 32,
+    max_new_tokens: int = 32,
+    as_images: bool = False,
+    device: str = "cpu",
+    dtype: str = "auto",
+    attn_implementation: str | None = None,
+    trust_remote_code: bool = False,
+    seed: int = 0,
+) -> HuggingFace:
+    """Load a folder or a hub name; `dtype` "auto" is the checkpoint's own. Raises UserError saying what is missing.
+
+    `as_images` shows frames as images to a model that takes video too. `trust_remote_code` runs Python that
+    comes with the checkpoint: never unless you pass it. `seed` changes nothing, as decoding is greedy.
+    """
+    del seed
+    if max_frames < 1 or max_new_tokens < 1:
+        raise UserError(f"max_frames and max_new_tokens are at least 1, got {max_frames} and {max_new_tokens}")
+    model, processor = load_pretrained(pretrained, dtype, attn_implementation, trust_remote_code)
+    model.generation_config = _greedy(model.generation_config, max_new_tokens)
+    return HuggingFace(model.to(device).eval(), processor, max_frames, as_images)
+
+
+def _greedy(shipped: Any, max_new_tokens: int) -> Any:
+    """Return greedy decoding with the checkpoint's special tokens and none of its temperatures or penalties."""
+    tokens = {name: vars(shipped)[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    return type(shipped)(do_sample=False, num_beams=1, max_new_tokens=max_new_tokens, **tokens)

@@ -1,0 +1,104 @@
+"""LLaMA-VID with random weights, for `python -m baselines.bench llama_vid`: two tokens a frame, 80 of text.
+
+10,000 frames at 7B are 20,080 tokens, 9.8 GiB of cache beside 14.8 GiB of weights. Run as the
+release runs, all frames pass the tower as one batch with whole attention matrices (92 GB at
+10,000), and the language model's attention is not fused either: 103 GB in one layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from baselines.llama_vid.compressor import Query
+from baselines.llama_vid.config import Language, LlamaVidConfig, QFormer, Vision
+from baselines.llama_vid.features import FrameFeatures
+from baselines.llama_vid.model import LlamaVid
+from baselines.llama_vid.prompt import one_per_second
+from baselines.llama_vid.tower import Block, EvaTower
+from niah.adapters.bench import Noise, Stages
+from niah.adapters.checkpoint import weightless
+from niah.adapters.device import clock
+from niah.adapters.pixels import standardise
+
+BEFORE, AFTER, QUERY = 40, 40, 24  # tokens of text around the video, and of the Q-Former's question
+SIZES = {
+    "7b": LlamaVidConfig(),
+    "tiny": LlamaVidConfig(
+        vision=Vision(image_size=56, width=48, blocks=2, heads=4),
+        qformer=QFormer(vocabulary=64, width=24, layers=2, heads=4, mlp_width=40, positions=64),
+        language=Language(vocabulary=128, width=32, layers=2, heads=4, key_value_heads=4, mlp_width=64, positions=512),
+        queries=4,
+    ),
+}
+
+
+class LlamaVidBench:
+    """The model and both ways to run it, on the path from pixels."""
+
+    def __init__(self, model: LlamaVid) -> None:
+        self.model, self.device, self.side = model, model.device, model.config.vision.image_size
+        ids = torch.ones(1, QUERY, dtype=torch.long, device=self.device)
+        self.query = Query(ids, torch.ones_like(ids))
+        self.before, self.after = (torch.ones(count, dtype=torch.long) for count in (BEFORE, AFTER))
+
+    def run(self, video: Noise, execution: str) -> Stages:
+        """Read a video and a question up to the first logits on the host."""
+        return self._streamed(video) if execution == "streamed" else self._as_released(video)
+
+    def _streamed(self, video: Noise) -> Stages:
+        began = clock(self.device)
+        shown = one_per_second(len(video), video.fps)
+        chunks = (features for features, _ in FrameFeatures(self.model, None).of(video, shown, 1))
+        embeds = self._around(self.model.video_tokens(chunks, self.query)[0])
+        encoded = clock(self.device)
+        self.model.prefill(embeds)[1].cpu()
+        return Stages({"encode": encoded - began, "prefill": clock(self.device) - encoded}, len(embeds))
+
+    def _as_released(self, video: Noise) -> Stages:
+        """Hold all frames at once, attend with whole matrices, and run the head for every token."""
+        began, model = clock(self.device), self.model
+        for part in (model.language, model.compressor.vlm_att_encoder):
+            part.config._attn_implementation = "eager"
+        shown = one_per_second(len(video), video.fps)
+        pixels = standardise(video.frames(shown), device=self.device).to(model.dtype)
+        embeds = self._around(model.compressor(unfused(model.vision_tower, pixels), self.query)[0])
+        encoded = clock(self.device)
+        model.rotary.expect(len(embeds))
+        logits = model.language(inputs_embeds=embeds[None], use_cache=True).logits.float()
+        logits[0, -1].cpu()
+        return Stages({"encode": encoded - began, "prefill": clock(self.device) - encoded}, len(embeds))
+
+    def _around(self, tokens: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "total hidden"]:
+        """Put the prompt around a video's tokens."""
+        return torch.cat((self.model.embed(self.before), tokens, self.model.embed(self.after)))
+
+
+def unfused(tower: EvaTower, pixels: Float[Tensor, "frames 3 side side"]) -> Float[Tensor, "frames rows width"]:
+    """Run the tower with whole attention matrices: 2 * heads * rows * rows values a frame at a time."""
+    rows = tower.embed(pixels)
+    for block in cast("Iterable[Block]", tower.blocks):
+        query, key, value = block.attn.project(block.norm1(rows))
+        weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # (frames, heads, rows, rows)
+        rows = rows + block.attn.merge(weights.softmax(dim=-1) @ value)
+        rows = rows + block.feed(block.norm2(rows))
+    return rows
+
+
+def build(size: str, device: str) -> LlamaVidBench:
+    """Return the model of a size, its weights random, in 16 bits on a GPU."""
+    dtype = torch.float16 if device.startswith("cuda") else torch.float32
+    with weightless():
+        model = LlamaVid(SIZES[size])
+    generator = torch.Generator(device).manual_seed(0)
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            drawn = torch.empty(parameter.shape, device=device, dtype=dtype).normal_(0, 0.02, generator=generator)
+            setattr(module, name, nn.Parameter(drawn, requires_grad=False))
+        for name, constant in module.named_buffers(recurse=False):
+            setattr(module, name, constant.to(device))
+    return LlamaVidBench(model.eval())

@@ -1,0 +1,235 @@
+"""Compare this port with the recorded numbers of the release, every tensor of them.
+
+python -m baselines.parity llama_vid FOLDER        all agree: 89 comparisons, largest error near 1e-5
+
+FOLDER holds `tiny_checkpoint/` and `golden.safetensors`; `golden_meta.json`, the layout of
+the 7B checkpoint and the memory analysis are compared where they are there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baselines.llama_vid import facts, weights
+from baselines.llama_vid.compressor import Query
+from baselines.llama_vid.model import LlamaVid
+from baselines.llama_vid.rope import inverse_frequencies, rotary_table
+from niah.adapters.parity import Golden, Parity
+from niah.adapters.pixels import centre_square, standardise
+from niah.types import UserError
+
+TOLERANCE = 1e-4
+ONE_STEP = 1e-5  # a single step from recorded numbers: rounding has had no time to grow, a small fault must not hide
+THINNED = 7  # the golden pixels are every 7th
+UNSEEN = {  # tensors of the checkpoint that may change a little without changing any number, and why
+    "*attention.self.key.bias": "adds the same to every score of a query, and a softmax takes that away again",
+    "*embeddings.position_ids": "whole numbers that count up: noise far below 1 rounds away, anything else is refused",
+}
+
+
+def run(folder: Path) -> int:
+    """Print the table of a reference folder and return its exit code. Raises UserError where a file is missing."""
+    parity = Parity(TOLERANCE)
+    checkpoint, file = folder / "tiny_checkpoint", folder / "golden.safetensors"
+    if not checkpoint.is_dir() or not file.is_file():
+        wanted = "tiny_checkpoint/ and golden.safetensors"
+        raise UserError(f"a LLaMA-VID reference folder holds {wanted}; {folder.name} does not: name another folder")
+    golden = parity.golden(file)
+    short, long = _load(checkpoint, "config.json", parity), _load(checkpoint, "config_long_video.json", parity)
+    compare(parity, golden, short, long)
+    facts.compare(parity, golden, folder)
+    return parity.report()
+
+
+@torch.inference_mode()
+def compare(parity: Parity, golden: Golden, short: LlamaVid, long: LlamaVid) -> None:
+    """Compare every golden tensor but the tokenised questions; `short` and `long` differ in RoPE scaling alone."""
+    try:
+        _preprocessing(parity, golden)
+        _tower(parity, golden, short)
+        _qformer(parity, golden, short)
+        _tokens(parity, golden, short)
+        _videos(parity, golden, short)
+        _compress_types(parity, golden, short)
+        _short_language(parity, golden, short)
+        _long_language(parity, golden, short, long)
+        _rope(parity, golden, long)
+    except KeyError as error:
+        raise UserError(f"golden.safetensors lacks the tensor {error}: copy the reference folder again") from None
+
+
+def _load(checkpoint: Path, config: str, parity: Parity) -> LlamaVid:
+    for path in sorted(path for path in checkpoint.rglob("*") if path.is_file() and "config" not in path.name):
+        parity.uses(path)
+    parity.uses(checkpoint / config)
+    return weights.load(checkpoint, weights.read(checkpoint, config))
+
+
+@contextmanager
+def _outputs(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+    """Record what modules return while the context lasts."""
+    found: dict[str, Tensor] = {}
+
+    def recorder(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def record(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            found[name] = output
+
+        return record
+
+    hooks = [module.register_forward_hook(recorder(name)) for name, module in modules.items()]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _query(golden: Golden, name: str) -> Query:
+    return Query(golden[f"{name}.input_ids"], golden[f"{name}.attention_mask"])
+
+
+def _row(query: Query, row: int) -> Query:
+    return Query(query.ids[row : row + 1], query.mask[row : row + 1])
+
+
+def _preprocessing(parity: Parity, golden: Golden) -> None:
+    wanted = golden["preproc.pixel_values_strided7"]
+    frames = golden["preproc.frames_uint8"].numpy()
+    pixels = standardise(centre_square(frames, THINNED * wanted.shape[-1]))
+    parity.tensor("preproc.pixel_values_strided7", pixels[..., ::THINNED, ::THINNED], wanted)
+    parity.tensor("preproc.pixel_values_mean", pixels.mean(dim=(2, 3)), golden["preproc.pixel_values_mean"])
+
+
+def _tower(parity: Parity, golden: Golden, model: LlamaVid) -> None:
+    pixels = golden["short.pixel_values"]
+    parity.tensor("vision.embeddings", model.vision_tower.embed(pixels), golden["vision.embeddings"])
+    blocks = {f"vision.block_{number}": block for number, block in enumerate(model.vision_tower.blocks)}
+    with _outputs(blocks) as found:
+        features = model.encode(pixels, class_row=True)
+    for name, rows in found.items():
+        parity.tensor(name, rows, golden[name])
+    parity.tensor("vision.features", features, golden["vision.features"])
+
+
+def _qformer(parity: Parity, golden: Golden, model: LlamaVid) -> None:
+    encoder = model.compressor.vlm_att_encoder
+    parts: dict[str, nn.Module] = {"ln_vision": model.compressor.vlm_att_ln, "embeddings": encoder.embeddings}
+    parts.update({f"layer_{number}": layer for number, layer in enumerate(encoder.encoder.layer)})
+    with _outputs(parts) as found:
+        asked = model.compressor.ask(golden["vision.features"], _query(golden, "query"))
+    for name, rows in [*found.items(), ("query_output", asked)]:
+        parity.tensor(f"short.qformer.{name}", rows, golden[f"short.qformer.{name}"])
+
+
+def _tokens(parity: Parity, golden: Golden, model: LlamaVid) -> None:
+    """Compare every step from the Q-Former's output to the tokens."""
+    compressor, features = model.compressor, golden["vision.features"]
+    answered = compressor.attend(features, golden["short.qformer.query_output"])
+    content = compressor.contents(features)
+    steps = {
+        "text_q": answered.asked,
+        "vis": features[:, 1:],
+        "keys": answered.keys,
+        "attn_scores": answered.scores,
+        "attn_probs": answered.weights,
+        "context_pre_proj": answered.pooled,
+        "context_token": compressor.vlm_att_val_projector(answered.pooled),
+        "content_pre_proj": content,
+        "content_token": compressor.mm_projector(content),
+    }
+    for name, got in steps.items():
+        parity.tensor(f"short.{name}", got, golden[f"short.{name}"], ONE_STEP)
+
+
+def _videos(parity: Parity, golden: Golden, model: LlamaVid) -> None:
+    """Compare tokens of the short path, of the long one, of two questions, two videos and images."""
+    query, both = _query(golden, "query"), _query(golden, "query2")
+    pixels = golden["short.pixel_values"]
+    chunks = [model.encode(part, class_row=True) for part in pixels.split(2)]  # streamed, not at once
+    tokens = model.video_tokens(chunks, query)
+    parity.tensor("short.video_tokens", tokens, golden["short.video_tokens"])
+    parity.tensor("two_prompts.video_tokens", model.video_tokens(chunks, both), golden["two_prompts.video_tokens"])
+    without = model.video_tokens([model.encode(pixels, class_row=False)], query)
+    name = "short_frames_via_long_path.video_tokens"
+    parity.tensor(name, without, golden[name])
+    name = "delta_cls_seen_by_qformer"
+    parity.tensor(name, (without - tokens).abs().max()[None], golden[name])
+    features, start = golden["two_videos.features"], 0
+    for number in (0, 1):
+        want = golden[f"two_videos.video_tokens_{number}"]
+        stop = start + want.shape[1] // model.tokens_per_frame
+        got = model.video_tokens([features[start:stop]], _row(both, number))
+        parity.tensor(f"two_videos.video_tokens_{number}", got, want)
+        start = stop
+    swapped = Query(both.ids.flip(0), both.mask.flip(0))
+    for number, asked in enumerate((query, swapped)):
+        got = model.video_tokens([features[number : number + 1]], asked)
+        parity.tensor(f"images.tokens_{number}", got, golden[f"images.tokens_{number}"])
+
+
+def _compress_types(parity: Parity, golden: Golden, model: LlamaVid) -> None:
+    features, query, compressor = golden["vision.features"], _query(golden, "query"), model.compressor
+    config = compressor.config
+    for name, compress in (("compress_grid2", "grid:2"), ("compress_nocompress", None)):
+        compressor.config = dataclasses.replace(config, compress=compress)
+        parity.tensor(f"{name}.video_tokens", compressor(features, query), golden[f"{name}.video_tokens"])
+    compressor.config = config
+
+
+def _language(parity: Parity, golden: Golden, model: LlamaVid, path: str, tokens: Tensor) -> Tensor:
+    """Compare a prompt's embeddings, states and logits, and the greedy continuation; return the embeddings."""
+    embeds = model.assemble(golden[f"{path}.input_ids"][0], tokens)
+    parity.tensor(f"{path}.inputs_embeds", embeds[None], golden[f"{path}.inputs_embeds"])
+    parity.equal(f"{path}.attention_mask", [[1] * len(embeds)], golden[f"{path}.attention_mask"].tolist())
+    model.rotary.expect(len(embeds))
+    made = model.language(inputs_embeds=embeds[None], output_hidden_states=True)
+    for number, states in enumerate(made.hidden_states):
+        want = golden[f"{path}.lm_hidden_{number}"]
+        parity.tensor(f"{path}.lm_hidden_{number}", states[:, -want.shape[1] :], want)
+    want = golden[f"{path}.logits"]
+    parity.tensor(f"{path}.logits", made.logits[:, -want.shape[1] :], want)
+    ids, want = golden[f"{path}.generated_ids"], golden[f"{path}.generated_logits"]
+    cache, first = model.prefill(embeds, room=len(ids), chunk=max(1, len(embeds) // 3))  # in pieces, not at once
+    logits = [first]
+    for token in ids[:-1]:
+        states = model.language.model(inputs_embeds=model.embed(token[None])[None], past_key_values=cache)[0]
+        logits.append(model.language.lm_head(states)[0, 0])
+    parity.tensor(f"{path}.generated_logits", torch.stack(logits), want)
+    parity.equal(f"{path}.generated_ids", [int(row.argmax()) for row in logits], ids.tolist())
+    return embeds
+
+
+def _short_language(parity: Parity, golden: Golden, model: LlamaVid) -> None:
+    _language(parity, golden, model, "short", golden["short.video_tokens"][0])
+
+
+def _long_language(parity: Parity, golden: Golden, short: LlamaVid, long: LlamaVid) -> None:
+    """Compare the long path: features in, text between frames, with and without RoPE scaling."""
+    query = _query(golden, "query")
+    tokens = long.video_tokens(golden["long.features"].split(32), query)
+    parity.tensor("long.video_tokens", tokens, golden["long.video_tokens"])
+    embeds = _language(parity, golden, long, "long", tokens[0])
+    want = golden["long_without_rope_scaling.logits"]
+    short.rotary.expect(len(embeds))
+    logits = short.language(inputs_embeds=embeds[None]).logits[:, -want.shape[1] :]
+    parity.tensor("long_without_rope_scaling.logits", logits, want)
+
+
+def _rope(parity: Parity, golden: Golden, model: LlamaVid) -> None:
+    """Compare the table at its true size: exact frequencies, and those a bf16 run rounded."""
+    positions = golden["rope_long.positions"]
+    want = golden["rope_long.inv_freq_bf16_rounded"]
+    exact = inverse_frequencies(2 * len(want), model.config.language.rope_theta)
+    rounded = exact.bfloat16().float()
+    parity.tensor("rope_long.inv_freq_bf16_rounded", rounded, want)
+    for kind, frequencies in (("exact", exact), ("bf16_inv_freq", rounded)):
+        table = rotary_table(positions, frequencies, model.config.language.rope_factor)
+        for name, got in zip(("cos", "sin"), table, strict=True):
+            parity.tensor(f"rope_long.{name}_{kind}", got, golden[f"rope_long.{name}_{kind}"])

@@ -1,0 +1,180 @@
+"""Ask any OpenAI-compatible chat endpoint that sees images: GPT-4o, Gemini, a vLLM of your own.
+
+pip install -e ".[api]"; export OPENAI_API_KEY=...
+python -m niah.run --model openai --model_args model=gpt-4o,max_frames=32,concurrency=4
+python -m niah.run --model openai --model_args model=NAME,base_url=http://127.0.0.1:8000/v1,key_env=none
+
+The key comes from the environment and is in no setting, so that run.json and config.yaml, which keep
+every setting, hold none; words of the endpoint that repeat it are masked. Prices change, so cost is
+recorded only where you name them: usd_per_million_in and usd_per_million_out.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
+
+from niah.adapters.sampling import bin_centres
+from niah.score import put
+from niah.types import Question, Reply, UserError, Video
+
+CHUNK = 16  # frames decoded at a time; their JPEGs stay until the request is sent
+PNG_QUALITY = 100  # `quality` at which nothing is lost
+
+
+class EndpointError(Exception):
+    """The endpoint gave no answer. Not a RuntimeError: its words about memory are not about this machine's."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What every request says besides the question; a value of None is left out of the request."""
+
+    model: str
+    max_frames: int = 32
+    detail: str | None = None  # of images: low, high, auto
+    quality: int = 90  # of JPEG; 100 sends PNG
+    max_tokens: int | None = 64
+    max_completion_tokens: int | None = None  # what models that think want in place of max_tokens
+    temperature: float | None = 0.0
+    seed: int | None = None
+    usd_per_million_in: float | None = None
+    usd_per_million_out: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_frames < 1 or not 1 <= self.quality <= PNG_QUALITY:
+            raise UserError(
+                f"max_frames is at least 1 and quality 1 to 100, got {self.max_frames} and {self.quality}; "
+                "mend --model_args"
+            )
+        if (self.usd_per_million_in is None) != (self.usd_per_million_out is None):
+            raise UserError("cost needs both prices: usd_per_million_in and usd_per_million_out")
+
+
+class OpenAIChat:
+    """An adapter that sends frames as images and keeps nothing between questions."""
+
+    def __init__(self, client: Any, asking: Asking, concurrency: int, key: str | None) -> None:
+        self.client, self.asking, self.concurrency = client, asking, concurrency
+        self._key = key
+
+    def answer(self, video: Video, question: Question) -> Reply:
+        """Return what the endpoint says. Raises EndpointError with its words, the key masked."""
+        began, waited = time.perf_counter(), video.decode_seconds
+        used = bin_centres(len(video), self.asking.max_frames)
+        images: list[dict[str, Any]] = []
+        for start in range(0, len(used), CHUNK):
+            images += [self._image(frame) for frame in video.frames(used[start : start + CHUNK])]
+        waited = video.decode_seconds - waited
+        encoded = time.perf_counter()
+        said, tries = self._ask([*images, {"type": "text", "text": put(question)}])
+        ended = time.perf_counter()
+        return Reply(
+            text=_text(said),
+            frames_used=tuple(used),
+            frames_kept=tuple(used),
+            seconds={"decode": waited, "encode": encoded - began - waited, "request": ended - encoded},
+            language_tokens=None if said.usage is None else said.usage.prompt_tokens,
+            usage={"requests": tries, "model": str(said.model), **self._usage(said.usage)},
+        )
+
+    def _image(self, frame: np.ndarray) -> dict[str, Any]:
+        """Return one frame, (height, width, 3) uint8, as a part of a message."""
+        kind = "png" if self.asking.quality == PNG_QUALITY else "jpeg"
+        file = io.BytesIO()
+        Image.fromarray(frame).save(file, kind, quality=self.asking.quality)
+        link = {"url": f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"}
+        return {"type": "image_url", "image_url": {**link, **_given(detail=self.asking.detail)}}
+
+    def _ask(self, content: list[dict[str, Any]]) -> tuple[Any, int]:
+        """Return the completion and how many requests it took."""
+        import openai
+
+        asking = self.asking
+        names = ("max_tokens", "max_completion_tokens", "temperature", "seed")
+        settings = _given(**{name: vars(asking)[name] for name in names})
+        try:
+            raw = self.client.chat.completions.with_raw_response.create(
+                model=asking.model, messages=[{"role": "user", "content": content}], **settings
+            )
+            said = raw.parse()
+        except openai.OpenAIError as error:
+            kind, words = type(error).__name__, f"{error} ({error.__cause__})" if error.__cause__ else str(error)
+        else:
+            if said.choices:
+                return said, raw.retries_taken + 1
+            kind, words = "no choices", raw.text
+        # Out here, so that the library's own error is not in its chain: that one is not masked, and logs show chains.
+        raise EndpointError(f"{asking.model}: {kind}: {self._masked(words)}")
+
+    def _masked(self, words: str) -> str:
+        """Return an endpoint's words without the key."""
+        return words.replace(self._key, "[key]") if self._key else words
+
+    def _usage(self, counted: Any) -> dict[str, float]:
+        """Return tokens, and their price where prices are known."""
+        if counted is None:
+            return {}
+        tokens = {"prompt_tokens": counted.prompt_tokens, "completion_tokens": counted.completion_tokens}
+        into, out = self.asking.usd_per_million_in, self.asking.usd_per_million_out
+        if into is None or out is None:
+            return tokens
+        return {**tokens, "usd": (counted.prompt_tokens * into + counted.completion_tokens * out) / 1e6}
+
+
+def load(
+    model: str,
+    base_url: str = "https://api.openai.com/v1",
+    key_env: str | None = "OPENAI_API_KEY",
+    concurrency: int = 4,
+    retries: int = 6,
+    timeout: float = 300.0,
+    **settings: Any,
+) -> OpenAIChat:
+    """Return an adapter of `model` at `base_url`; `settings` are those of `Asking`.
+
+    Up to `concurrency` questions are under way at once. A request that fails for the moment (429, 5xx, no
+    connection, `timeout` seconds) is sent up to `retries` times more, after 0.5, 1, 2, 4, 8, 8 seconds less
+    some jitter, or what the endpoint asks for. `key_env` None (none) is for a server that wants no key.
+    """
+    try:
+        import openai
+    except ModuleNotFoundError:
+        raise UserError('the model openai needs the package openai: pip install -e ".[api]"') from None
+    if concurrency < 1 or retries < 0:
+        raise UserError(f"concurrency is at least 1 and retries at least 0, got {concurrency} and {retries}")
+    if urlsplit(base_url).scheme not in ("http", "https"):
+        raise UserError(f"base_url is the address before /chat/completions, http(s)://.../v1, got {base_url!r}")
+    unknown = sorted(set(settings) - set(Asking.__dataclass_fields__))
+    if unknown:
+        raise UserError(f"no setting is called {', '.join(unknown)}; known: {', '.join(Asking.__dataclass_fields__)}")
+    key = None if key_env is None else os.environ.get(key_env, "").strip()
+    if key == "":
+        raise UserError(
+            f"the key is read from the environment variable {key_env}, which is empty: export it, name another with "
+            "key_env=NAME, or pass key_env=none for a server that wants none"
+        )
+    client = openai.OpenAI(api_key=key or "none", base_url=base_url, max_retries=retries, timeout=timeout)
+    return OpenAIChat(client, Asking(model, **settings), concurrency, key)
+
+
+def _text(said: Any) -> str:
+    """Return the text of a completion; a refusal is a text too, and names no option."""
+    choice = said.choices[0]
+    text = choice.message.content or choice.message.refusal or ""
+    if not text and choice.finish_reason == "length":
+        raise EndpointError("it used up its tokens before it answered: raise max_tokens or max_completion_tokens")
+    return text
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    """Return what is not None."""
+    return {name: value for name, value in values.items() if value is not None}

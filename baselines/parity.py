@@ -1,0 +1,56 @@
+"""Compare a baseline with numbers recorded from its release.
+
+python -m baselines.parity NAME FOLDER     0: everything agrees, 1: something differs, 2: it could not be compared
+
+FOLDER is laid out as the release's reference: a tiny checkpoint and golden files. A baseline
+takes part by having a module `baselines.NAME.parity` with `run(folder) -> int`; none is
+imported before it is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import baselines
+from niah.config import unknown
+from niah.types import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line, compare, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m baselines.parity", description="Compare with a release's numbers.")
+    parser.add_argument("name", help=f"one of {', '.join(names('parity'))}")
+    parser.add_argument("folder", type=Path, help="a folder of golden files and a tiny checkpoint")
+    options = parser.parse_args(arguments)
+    try:
+        if not options.folder.is_dir():
+            raise UserError(f"no folder {str(options.folder)!r}: wanted a reference folder with golden files")
+        return module(options.name, "parity").run(options.folder)
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+def names(part: str) -> list[str]:
+    """Return the baselines that have a module `part`, without importing them."""
+    found = [entry for entry in pkgutil.iter_modules(baselines.__path__) if entry.ispkg]
+    folders = [Path(folder) / entry.name for entry in found for folder in baselines.__path__]
+    return sorted(folder.name for folder in folders if (folder / f"{part}.py").is_file())
+
+
+def module(name: str, part: str) -> ModuleType:
+    """Import `baselines.NAME.PART`. Raises UserError naming the baselines that have it."""
+    known = names(part)
+    if name not in known:
+        raise UserError(unknown("baseline", name, known))
+    return importlib.import_module(f"baselines.{name}.{part}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

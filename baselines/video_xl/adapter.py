@@ -1,0 +1,78 @@
+"""Video-XL as an adapter of the harness.
+
+python -m niah.run --model video_xl --model_args pretrained=FOLDER,ratio=16 --device cuda
+
+It keeps nothing between cases but summary tokens under names made of their frames' keys.
+A record's `language_tokens` is what the cache holds at the first token, which is what an
+answer can attend to; no frame is kept at full resolution. Nothing is ever truncated.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from baselines.video_xl.model import VideoXL
+from baselines.video_xl.model import load as load_model
+from baselines.video_xl.prompt import encode
+from baselines.video_xl.settings import Settings, read_settings
+from baselines.video_xl.watch import Watcher
+from niah.adapters.checkpoint import locate
+from niah.adapters.device import clock, dtype_named, peaks, reset_peak
+from niah.adapters.text import read_tokenizer
+from niah.types import Question, Reply, Video
+
+
+class VideoXLAdapter:
+    """Continues the release's prompt greedily."""
+
+    def __init__(self, model: VideoXL, tokenizer: Any, settings: Settings) -> None:
+        self.model, self.tokenizer, self.settings = model, tokenizer, settings
+        self.store = settings.store()
+
+    @torch.inference_mode()
+    def answer(self, video: Video, question: Question) -> Reply:
+        """Return what the model says after the video and the question, and what it cost."""
+        device, model, limit = self.model.device, self.model, self.settings.max_new_tokens
+        reset_peak(device)
+        began, waited = clock(device), video.decode_seconds
+        vocabulary = model.settings.language.vocabulary
+        prompt = encode(self.tokenizer, question, self.settings.prompt, len(video) > 0, vocabulary)
+        watcher = Watcher(model, self.settings.compression, video, prompt, limit)
+        logits = watcher.read(self.store)
+        first, waited, tokens = clock(device), video.decode_seconds - waited, watcher.cache.length
+        ids: list[int] = []
+        for best, _ in model.greedy(logits, watcher.cache, limit):
+            if best in model.settings.stop_ids:
+                break
+            ids.append(best)
+        allocated, reserved = peaks(device)
+        return Reply(
+            text=self.tokenizer.decode(ids, skip_special_tokens=True).strip(),
+            frames_used=watcher.used,
+            seconds={
+                "decode": waited,
+                "encode": watcher.encode_seconds,
+                "prefill": first - began - waited - watcher.encode_seconds,
+                "generate": clock(device) - first,
+            },
+            seconds_to_first_token=first - began - waited,
+            peak_allocated_bytes=allocated,
+            peak_reserved_bytes=reserved,
+            language_tokens=tokens,
+            reused_frames=watcher.reused,
+        )
+
+
+def load(pretrained: str, device: str = "cpu", dtype: str = "auto", seed: int = 0, **options: Any) -> VideoXLAdapter:
+    """Load a released checkpoint, a folder or a hub name, with the options of `baselines.video_xl.settings`.
+
+    `dtype` auto is float16 on a GPU, as in the release. `seed` moves draws between several ratios; 0 draws
+    like the release. Raises UserError saying what does not fit.
+    """
+    kind = dtype_named(dtype, device, torch.float16)
+    folder = locate(pretrained)
+    model = load_model(folder, device, kind)
+    settings = read_settings(options, model.settings.rule, seed)
+    return VideoXLAdapter(model, read_tokenizer(folder), settings)

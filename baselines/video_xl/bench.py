@@ -1,0 +1,117 @@
+"""Video-XL with random weights, for `python -m baselines.bench video_xl`: ratio 16, a prompt of 14 + 60 tokens.
+
+10,000 frames at 7B leave 90,074 tokens in the cache, 4.8 GiB, beside 15.6 GiB of weights. Run as the
+release runs, memory ends long before: all frames pass the tower in one batch with every
+layer's states kept and whole attention matrices, the cache grows by concatenation and is
+rotated anew at every step, and the head is run for every token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from baselines.video_xl import config
+from baselines.video_xl.cache import GradientCache
+from baselines.video_xl.model import VideoXL, build_random
+from baselines.video_xl.prompt import Prompt
+from baselines.video_xl.ratios import RatioRule
+from baselines.video_xl.settings import Compression
+from baselines.video_xl.vision import ClipLayer, ClipTower, pixels
+from baselines.video_xl.watch import Watcher
+from baselines.video_xl.windows import Window, cut, plan
+from niah.adapters.bench import Noise, Stages
+from niah.adapters.device import clock
+
+RATIO = 16
+PROMPT = Prompt(tuple(range(14)), tuple(range(60)))
+LANGUAGE = {  # Qwen2-7B, as the release's checkpoint_layout_7b.json assumes
+    "7b": {"vocab_size": 152064, "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
+           "num_attention_heads": 28, "num_key_value_heads": 4, "beacon_window": 1440},
+    "tiny": {"vocab_size": 256, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+             "num_attention_heads": 4, "num_key_value_heads": 2, "beacon_window": 64},
+}  # fmt: skip
+TOWERS = {
+    "7b": config.CLIP_L_336,
+    "tiny": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+             "image_size": 56, "patch_size": 14},
+}  # fmt: skip
+REST: Mapping[str, Any] = {
+    "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "rope_theta": 1e6, "mm_vision_select_layer": -1,
+    "mm_spatial_pool_stride": 2, "beacon_ratio": [RATIO],
+}  # fmt: skip
+
+
+class VideoXLBench:
+    """The model and both ways to run it."""
+
+    def __init__(self, model: VideoXL) -> None:
+        self.model, self.device, self.side = model, model.device, model.settings.vision.image
+
+    def run(self, video: Noise, execution: str) -> Stages:
+        """Read a video and a question up to the first logits on the host."""
+        return self._streamed(video) if execution == "streamed" else self._as_released(video)
+
+    def _streamed(self, video: Noise) -> Stages:
+        began = clock(self.device)
+        watcher = Watcher(self.model, Compression(RatioRule((RATIO,))), video, PROMPT, new_tokens=1)
+        watcher.read().cpu()
+        seconds = clock(self.device) - began
+        encode = watcher.encode_seconds
+        return Stages({"encode": encode, "prefill": seconds - encode}, watcher.cache.length)
+
+    def _as_released(self, video: Noise) -> Stages:
+        began = clock(self.device)
+        model = self.model
+        prepared = pixels(video.frames(range(len(video))), model.settings.pixels, self.device)
+        patches = all_states(model.vision, prepared.to(model.dtype))[-1][:, 1:]
+        visual = model.projector.average(model.projector(patches)).flatten(0, 1)
+        encoded = clock(self.device)
+        cache = ReleasedCache(model.settings.language)
+        lengths = cut(len(visual), model.settings.window)
+        windows = plan(lengths, [RATIO] * len(lengths))
+        prefix, suffix = (torch.tensor(ids, device=self.device) for ids in (PROMPT.prefix, PROMPT.suffix))
+        logits = visual[:0]
+        for taken in model.read(prefix, windows, lambda window: _slice(visual, window), suffix, cache):
+            logits = model.language.logits(taken.states).float()  # of all tokens, in single precision
+        logits[-1].cpu()
+        return Stages({"encode": encoded - began, "prefill": clock(self.device) - encoded}, cache.length)
+
+
+class ReleasedCache(GradientCache):
+    """Grows by concatenation, and rotates a copy of all its keys at every step."""
+
+    def look(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return kept and new ones, joined; the copy stands for the keys rotated anew."""
+        joined, all_values = super().look(layer, keys, values)
+        return joined.clone(), all_values
+
+
+def all_states(tower: ClipTower, frames: Tensor) -> list[Tensor]:
+    """Run the tower over all frames at once with plain attention, and keep the states of every layer."""
+    states = tower.embed(frames)
+    kept = [states]
+    for layer in tower.layers:
+        assert isinstance(layer, ClipLayer)
+        attention, inside = layer.self_attn, layer.layer_norm1(states)
+        queries, keys, values = attention.project(inside)
+        weights = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)  # (frames, heads, patches, patches)
+        mixed = weights.softmax(-1) @ values
+        states = states + attention.out_proj(mixed.transpose(1, 2).flatten(2))
+        states = states + layer.mlp(layer.layer_norm2(states))
+        kept.append(states)
+    return kept
+
+
+def build(size: str, device: str) -> VideoXLBench:
+    """Return the model of a size, its weights random, in 16 bits on a GPU."""
+    settings = config.parse({**LANGUAGE[size], **REST, "mm_vision_tower": "as named here"}, TOWERS[size])
+    dtype = torch.float16 if device.startswith("cuda") else torch.float32
+    return VideoXLBench(build_random(settings, device, dtype))
+
+
+def _slice(visual: Tensor, window: Window) -> Tensor:
+    return visual[window.start : window.stop]

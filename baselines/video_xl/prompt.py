@@ -1,0 +1,60 @@
+"""The release's prompts: what stands before a video and after it.
+
+Every part is turned into ids on its own, as the release does, so that the prefix (14 tokens
+with its own tokenizer) is the same whatever is asked, and the cache behind it can be shared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from niah.score import put
+from niah.types import LETTERS, Question, UserError
+
+ASSISTANT = "You are a helpful assistant."
+WATCHER = (
+    "Carefully watch this video and pay attention to every detail. Based on your observations, select the best option "
+    "that accurately addresses the question."
+)
+STYLES = ("chat", "niah", "vnbench")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids around a video."""
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+
+
+def words(question: Question, style: str, video: bool) -> tuple[str, str]:
+    """Return the text before the video and the text after it; without a video the line break after it is left out.
+
+    "chat" is the release's conversation, "niah" its needle test's, which starts the reply with an opening
+    parenthesis, and "vnbench" its VNBench script's. Raises UserError for another style.
+    """
+    if style not in STYLES:
+        raise UserError(f"a prompt is one of {', '.join(STYLES)}, got {style!r}")
+    system = WATCHER if style == "vnbench" else ASSISTANT
+    before = f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n"
+    opening = "\n" if video else ""
+    if style == "niah":
+        asked, reply = f"Question: {put(question)}\nAnswer: ", "Best option:("
+    elif style == "vnbench":
+        options = "".join(f"({letter}) {text}\n" for letter, text in zip(LETTERS, question.options, strict=False))
+        asked, reply = f"{opening}Question: {question.text}\nOptions:\n{options}", ""
+    else:
+        asked, reply = opening + put(question), ""
+    return before, f"{asked}<|im_end|>\n<|im_start|>assistant\n{reply}"
+
+
+def encode(tokenizer: Any, question: Question, style: str, video: bool, vocabulary: int) -> Prompt:
+    """Return the ids of both parts. Raises UserError for a tokenizer that does not belong to the language model."""
+    parts = [tuple(tokenizer.encode(text, add_special_tokens=False)) for text in words(question, style, video)]
+    largest = max(map(max, filter(None, parts)), default=0)
+    if largest >= vocabulary:
+        raise UserError(
+            f"the tokenizer gives id {largest}, the language model knows {vocabulary}: it belongs to another checkpoint"
+        )
+    return Prompt(*parts)

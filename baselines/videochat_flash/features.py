@@ -1,0 +1,66 @@
+"""Merged tokens of clips, out of the store where it has them, made and stored where it has not.
+
+A clip is named by the keys of its four frames, so a haystack's clips before the needle serve every case in
+which the same frames are sampled; behind the needle they do so where the needle moves clips by whole clips.
+Each clip is encoded alone, so that its tokens are the same bits whether made now or found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from baselines.videochat_flash.model import VideoChatFlash
+from baselines.videochat_flash.pixels import prepare
+from niah.store import FeatureStore
+from niah.types import FrameKey, Video
+
+DECODED = 16  # clips whose frames are decoded together and held: 64 frames of 3 bytes a pixel
+
+
+class ClipFeatures:
+    """Clips of frames to merged tokens. `store` holds one model's clips: it must not be shared between models."""
+
+    def __init__(self, model: VideoChatFlash, store: FeatureStore) -> None:
+        self.model, self.store = model, store
+
+    @torch.inference_mode()
+    def of(self, video: Video, indices: Sequence[int]) -> Iterator[tuple[Tensor, bool]]:
+        """Yield (16 * frames, tower width) tokens of one clip after another on the CPU, and whether they were stored.
+
+        Holds the frames of 16 clips, and the pixels and patches of one. Raises ValueError where `indices` make
+        no whole clips.
+        """
+        size = self.model.config.tower.clip_frames
+        if len(indices) % size:
+            raise ValueError(f"clips are of {size} frames, got {len(indices)} frames")
+        keys = video.keys(0, len(video))
+        clips = [tuple(indices[start : start + size]) for start in range(0, len(indices), size)]
+        for start in range(0, len(clips), DECODED):
+            part = clips[start : start + DECODED]
+            found = [self.store.get(tuple(keys[index] for index in clip)) for clip in part]
+            missing = [clip for clip, tokens in zip(part, found, strict=True) if tokens is None]
+            frames = iter(self._frames(video, missing))
+            for clip, tokens in zip(part, found, strict=True):
+                if tokens is None:
+                    yield self._encode(tuple(keys[index] for index in clip), next(frames)), False
+                else:
+                    yield torch.from_numpy(tokens.copy()).view(self.model.dtype), True  # torch wants it writable
+
+    def _frames(self, video: Video, clips: list[tuple[int, ...]]) -> np.ndarray:
+        """Return (clips, frames, height, width, 3) uint8; a frame that a short video repeats is decoded once."""
+        if not clips:
+            return np.empty((0, 0), np.uint8)
+        wanted = sorted({index for clip in clips for index in clip})
+        place = {index: number for number, index in enumerate(wanted)}
+        return video.frames(wanted)[[[place[index] for index in clip] for clip in clips]]
+
+    def _encode(self, key: tuple[FrameKey, ...], frames: np.ndarray) -> Tensor:
+        """Encode and store one clip; its bits, as numpy has no bfloat16."""
+        pixels = prepare(frames, self.model.config.tower.image_size)
+        tokens = self.model.encode(pixels[None])[0].cpu().contiguous()  # (16 * frames, tower width)
+        self.store.put(key, tokens.view(torch.uint8).numpy())
+        return tokens

@@ -1,0 +1,220 @@
+"""Compare this VideoChat-Flash with the numbers a release left in a folder.
+
+python -m baselines.parity videochat_flash FOLDER        every error below 1e-4 of its tensor's largest value
+
+FOLDER holds golden.safetensors, golden_meta.json and tiny_checkpoint/; checkpoint_layout_7b.json and
+memory_analysis.json are used where they are there. Indices and ids must be equal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from baselines.videochat_flash import dropout, facts, prompt, sampling
+from baselines.videochat_flash.config import Dropout, read
+from baselines.videochat_flash.merge import merge_counts, merge_steps
+from baselines.videochat_flash.model import VideoChatFlash, load
+from baselines.videochat_flash.pixels import prepare
+from baselines.videochat_flash.rope import faithful_rows
+from baselines.videochat_flash.tower import positions
+from niah.adapters.checkpoint import read_config
+from niah.adapters.parity import Golden, Parity
+
+TOLERANCE = 1e-4
+MERGE_HEAD_WIDTH = 8  # channels a head in the golden merging cases
+NOT_A_NUMBER = 99.0  # stands for NaN in the golden rotary rows
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+Facts = Mapping[str, Any]
+
+
+def run(folder: Path) -> int:
+    """Compare everything, print the table, and return 0 where all agrees, else 1."""
+    return compare(Path(folder)).report()
+
+
+@torch.inference_mode()
+def compare(folder: Path) -> Parity:
+    """Return the comparisons of one folder. Raises UserError where a file it needs is missing or damaged."""
+    parity = Parity(TOLERANCE)
+    golden = parity.golden(folder / "golden.safetensors")
+    meta = read_config(folder, "golden_meta.json")
+    parity.uses(folder / "golden_meta.json")
+    checkpoint = folder / "tiny_checkpoint"
+    model = load(checkpoint, read(read_config(checkpoint)))
+    for name in ("config.json", "model.safetensors"):
+        parity.uses(checkpoint / name)
+    _pixels(parity, golden)
+    _positions(parity, golden)
+    _merging(parity, golden, meta)
+    _video(parity, golden, meta, model)
+    _language(parity, golden, meta, model)
+    _rotary(parity, golden, meta, model)
+    _rules(parity, meta)
+    for name, check in (("checkpoint_layout_7b.json", facts.check_layout), ("memory_analysis.json", facts.memory)):
+        if (folder / name).is_file():
+            parity.uses(folder / name)
+            check(parity, json.loads((folder / name).read_text(encoding="utf-8")))
+    return parity
+
+
+def _pixels(parity: Parity, golden: Golden) -> None:
+    for name in golden:
+        found = re.fullmatch(r"preproc\.pixel_values_(\d+)_(?:strided(\d+)|mean)", name)
+        if found:
+            values = prepare(golden["preproc.frames_uint8"].numpy(), int(found[1]))
+            step = int(found[2] or 1)
+            values = values[:, :, ::step, ::step] if found[2] else values.mean((2, 3))
+            parity.tensor(name, values, golden[name])
+
+
+def _positions(parity: Parity, golden: Golden) -> None:
+    """Compare rows of the tables of full-size towers: clips of 4 frames, patches of 16 pixels."""
+    width = next((golden[name].shape[1] for name in golden if re.fullmatch(r"pos\d+\.values", name)), 1024)
+    for name in golden:
+        found = re.fullmatch(r"pos(\d+)\.(?:values|mean_abs_by_row_stride(\d+))", name)
+        if found:
+            table = positions(4, int(found[1]) // 16, width)
+            rows = table[:: int(found[2])].abs().mean(1) if found[2] else table[golden[f"pos{found[1]}.rows"].long()]
+            parity.tensor(name, rows, golden[name])
+
+
+def _merging(parity: Parity, golden: Golden, meta: Facts) -> None:
+    """Compare merging alone, in the fp64 it was recorded in."""
+    for case in (name.removesuffix(".input") for name in golden if name.endswith(".input")):
+        tokens, want = golden[f"{case}.input"].double(), golden[f"{case}.merged"]
+        _merge(parity, golden, meta, case, tokens, want, tokens.shape[-1] // MERGE_HEAD_WIDTH)
+
+
+def _merge(parity: Parity, golden: Golden, meta: Facts, case: str, tokens: Tensor, want: Tensor, heads: int) -> None:
+    parity.equal(f"{case}.r_list", merge_counts(tokens.shape[1], want.shape[1]), meta[f"{case}.r_list"])
+    steps = merge_steps(tokens, want.shape[1], heads)
+    first = {"best_dst": steps[0].destination, "order": steps[0].order}
+    for name, got in first.items():
+        parity.equal(f"{case}.step0_{name}", got.tolist(), golden[f"{case}.step0_{name}"].tolist())
+    for number, step in enumerate(steps):
+        name = f"{case}.size_after_step{number}"
+        parity.equal(name, step.sizes.int().tolist(), golden[name].tolist())
+    parity.tensor(f"{case}.merged", steps[-1].tokens, want)
+
+
+def _video(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash) -> None:
+    """Compare the tower step by step, the merging of its output, and the projector."""
+    tower, sizes = model.tower, model.config.tower
+    frames = prepare(golden["video.frames_uint8"].numpy(), sizes.image_size)
+    sums = torch.stack([frames.mean((1, 2, 3)), frames.flatten(1).std(1)])
+    parity.tensor("video.pixel_values_checksum", sums, golden["video.pixel_values_checksum"])
+    clips = frames.unflatten(0, (-1, sizes.clip_frames))
+    table, single = (positions(count, sizes.grid, sizes.width)[None] for count in (sizes.clip_frames, 1))
+    patches = tower.patches(clips[:1])
+    tokens = patches + table
+    steps = {"patch_embed_clip0": patches, "pos_embed": table, "img_pos_embed": single, "embeddings_clip0": tokens}
+    for number, block in enumerate(tower.blocks):
+        tokens = block(tokens)
+        steps[f"block_{number}_clip0"] = tokens
+    steps |= {"features": tower(clips), "single_image_features": tower(clips[:1, :1])}
+    for name, got in steps.items():
+        parity.tensor(f"vision.{name}", got, golden[f"vision.{name}"])
+    parity.equal("vision_blocks_run", len(tower.blocks), meta["vision_blocks_run"])
+    _merge(parity, golden, meta, "video", steps["features"], golden["video.merged"], sizes.heads)
+    merged = model.encode(clips)
+    parity.equal("encode_video_image_output_shape", list(merged.shape), meta["encode_video_image_output_shape"])
+    parity.tensor("video.projected", model.projector(merged), golden["video.projected"])
+
+
+def _language(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash) -> None:
+    """Compare the sequence, every dropout variant, and the cut one."""
+    frames = prepare(golden["video.frames_uint8"].numpy(), model.config.tower.image_size)
+    merged = model.encode(frames.unflatten(0, (-1, model.config.tower.clip_frames)))
+    ids = golden["lm.input_ids"][0].tolist()
+    embeds, visual = model.assemble(ids, merged, len(merged))
+    parity.tensor("lm.inputs_embeds", embeds[None], golden["lm.inputs_embeds"])
+    counted = {
+        "frames": len(frames), "clips": len(merged), "visual_tokens": len(visual), "prefix_tokens": visual.start,
+        "suffix_tokens": len(embeds) - visual.stop, "image_token_index": prompt.PLACEHOLDER,
+    }  # fmt: skip
+    for name, got in counted.items():
+        parity.equal(name, got, meta[name])
+    for name in (name.removesuffix(".generated_ids") for name in golden if name.endswith(".generated_ids")):
+        stored = meta.get(f"{name}.config")
+        variant = stored and Dropout(*(stored[key] for key in _DROPOUT_KEYS))
+        _variant(parity, golden, meta, model, name, variant, embeds, visual)
+    rope, cut = model.rope("faithful"), int(meta["truncated.length"])
+    state = model.read(embeds.clone(), visual, rope, truncate=cut)
+    parity.tensor("truncated.logits_last", model.language.logits(state.hidden), golden["truncated.logits_last"])
+
+
+_DROPOUT_KEYS = ("llm_compress_type", "llm_compress_layer_list", "llm_image_token_ratio_list")
+
+
+def _variant(
+    parity: Parity,
+    golden: Golden,
+    meta: Facts,
+    model: VideoChatFlash,
+    name: str,
+    variant: Dropout | None,
+    embeds: Tensor,
+    visual: range,
+) -> None:
+    """Compare one way of dropping tokens: what is kept, why, the prefill's end and greedy decoding."""
+    rope, want = model.rope("faithful"), golden[f"{name}.generated_ids"].tolist()
+    rows, hidden = golden[f"{name}.logits"].shape[1], golden[f"{name}.last_hidden"]
+    rows = max(rows, hidden.shape[1])
+    # An odd chunk, so that what chunks do is compared too.
+    state = model.read(embeds.clone(), visual, rope, variant, room=len(want), rows=rows, chunk=61)
+    lengths = [layer.get_seq_length() for layer in state.cache]
+    parity.equal(f"{name}.kv_lengths", lengths, meta[f"{name}.kv_lengths"])
+    parity.equal(f"{name}.seq_len_final", lengths[-1], meta[f"{name}.seq_len_final"])
+    for stop, (kept, scores) in enumerate(zip(state.kept, state.scores, strict=True)):
+        label = f"{name}.stage{stop}"
+        parity.equal(f"{label}_kept_visual", kept.tolist(), golden[f"{label}_kept_visual"].tolist())
+        if scores is not None:
+            parity.tensor(f"{label}_scores", scores, golden[f"{label}_scores"])
+    logits = model.language.logits(state.hidden)[None]
+    parity.tensor(f"{name}.logits", logits[:, -golden[f"{name}.logits"].shape[1] :], golden[f"{name}.logits"])
+    parity.tensor(f"{name}.last_hidden", state.hidden[None, -hidden.shape[1] :], hidden)
+    ids, chosen_by = model.generate(model.first_logits(state), state, rope, len(want))
+    parity.equal(f"{name}.generated_ids", ids, want)
+    parity.tensor(f"{name}.generated_logits", torch.stack(chosen_by), golden[f"{name}.generated_logits"])
+
+
+def _rotary(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash) -> None:
+    """Compare rows of the release's rotary tables: fresh for the trained positions, rebuilt for longer sequences."""
+    theta, trained = model.config.language.rope_theta, 32768
+    names = [name for name in golden if re.fullmatch(r"rope\.\w+_seq\d+\.cos", name)]
+    width = golden[names[0]].shape[1] if names else 128
+    for name in names:
+        kind, length = name.split(".")[1].split("_seq")
+        where = golden["rope.positions"].long()
+        where = where[where < int(length)]
+        rows, _ = faithful_rows(where, width, theta, DTYPES[kind], int(length) > trained)
+        parity.tensor(name, rows.float().nan_to_num(NOT_A_NUMBER), golden[name])
+    for name in (name for name in meta if name.endswith(".nonfinite_rows")):
+        _, kind, length, _ = name.split(".")
+        where = torch.arange(int(length.removeprefix("seq")))
+        rows, _ = faithful_rows(where, width, theta, DTYPES[kind], len(where) > trained)
+        parity.equal(name, int((~rows.isfinite()).any(1).sum()), meta[name])
+
+
+def _rules(parity: Parity, meta: Facts) -> None:
+    """Compare what needs no weights: kept places of long sequences, frames shown, the prompt."""
+    for name, want in meta["uniform_indices"].items():
+        visual, keep = (int(number) for number in name.split("->"))
+        parity.equal(f"uniform_indices {name}", facts.fingerprint(dropout.uniform_kept(visual, keep).tolist()), want)
+    for row in meta["frame_sampling"]:
+        indices = sampling.frame_indices(row["num_frames"], row["fps"], row["max_num_frames"])
+        got = {"count": len(indices), "first": indices[:8], "last": indices[-4:], "sum": sum(indices)}
+        got["time_message"] = sampling.time_message(row["num_frames"] / row["fps"], len(indices))
+        got["indices"] = indices
+        label = f"frame_sampling {row['num_frames']} at {row['fps']}, at most {row['max_num_frames']}"
+        parity.equal(label, {key: got[key] for key in row if key in got}, {key: row[key] for key in row if key in got})
+    parity.equal("prompt", prompt.PROMPT, meta["prompt"])
+    parity.equal("stop_string", prompt.STOP, meta["stop_string"])

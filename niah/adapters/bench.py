@@ -1,0 +1,249 @@
+"""Measure peak memory and time to the first token over lengths, each in a fresh process.
+
+Memory and time do not depend on values, so models are built with random weights. A line of
+JSON is appended after every length, so a machine that is taken away leaves what was measured.
+"streamed" is how this project runs a method, "as_released" how its release does; the second
+may run out of memory, which is a result: what is the method, and what its implementation?
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from niah.adapters.device import clock, peaks, reset_peak
+from niah.types import FrameKey, UserError
+
+LENGTHS = (64, 256, 1024, 2048, 4096, 8192, 10000)
+EXECUTIONS = ("streamed", "as_released")
+SIZES = ("7b", "tiny")
+A100_GIB = 79.0  # what an 80 GB A100 leaves a process
+WARM_UP = 16  # frames run first, so that loading kernels is not counted
+SECONDS = 3600  # a length that takes longer is given up
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What one run reports: seconds of each stage up to the first token, and tokens the answer can attend to."""
+
+    seconds: Mapping[str, float]
+    tokens: int
+
+
+class Subject(Protocol):
+    """A model with random weights."""
+
+    device: torch.device
+    side: int  # pixels along the edge of the frames it is given, so that none is resized
+
+    def run(self, video: Noise, execution: str) -> Stages:
+        """Read a video and a question up to the first logits, which reach the host."""
+        ...
+
+
+Build = Callable[[str, str], Subject]  # size, device -> model
+
+
+@dataclass(frozen=True)
+class Job:
+    """One length to measure."""
+
+    model: str
+    size: str
+    execution: str
+    frames: int
+    device: str
+    cap_gib: float | None = None  # device memory the process may take
+
+    @property
+    def title(self) -> str:
+        """Name model, execution and memory, as a figure's legend does; a cap is never left unsaid."""
+        capped = "" if self.cap_gib is None else f", {self.cap_gib:g} GiB"
+        return f"{self.model} {self.execution}{capped}" + ", simulated A100" * (self.cap_gib == A100_GIB)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A line of results; status is ok, oom or error."""
+
+    job: Job
+    status: str
+    detail: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    seconds_to_first_token: float | None = None
+    tokens: int | None = None
+    peak_allocated_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    peak_host_bytes: int | None = None
+    machine: str = ""
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Measured:
+        """Read a line. Raises UserError for one of another version."""
+        try:
+            return cls(**{**row, "job": Job(**row["job"])})
+        except (KeyError, TypeError) as error:
+            raise UserError(f"a measurement of another version ({error}): measure again") from None
+
+
+class Noise:
+    """A video of `count` frames that takes no memory to speak of: sixteen frames of noise, over and over."""
+
+    fps, decode_seconds = 1.0, 0.0
+
+    def __init__(self, count: int, side: int) -> None:
+        self.count = count
+        self.handed_out: set[int] = set()
+        self._frames = np.random.default_rng(0).integers(0, 256, (16, side, side, 3), dtype=np.uint8)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def frames(self, indices: Sequence[int]) -> np.ndarray:
+        """Return the named frames, (frames, side, side, 3)."""
+        return self._frames[np.asarray(indices, dtype=int) % 16]
+
+    def iterate(self, chunk: int) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+        """Yield (indices, frames) of at most `chunk` frames."""
+        for start in range(0, self.count, chunk):
+            indices = tuple(range(start, min(start + chunk, self.count)))
+            yield indices, self.frames(indices)
+
+    def keys(self, start: int, stop: int) -> list[FrameKey]:
+        """Name the frames."""
+        return [FrameKey("noise", str(number), "", "", number) for number in range(start, stop)]
+
+    def path(self) -> str:
+        """Raise NotImplementedError: noise lies in no file."""
+        raise NotImplementedError("a video of noise lies in no file")
+
+
+def measure(job: Job, build: Build) -> Measured:
+    """Build the model and run one length in this process; running out of memory is a result."""
+    if job.cap_gib is not None:
+        if not job.device.startswith("cuda"):
+            raise UserError(f"a cap of device memory needs a GPU, got device {job.device!r}")
+        total = torch.cuda.get_device_properties(job.device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, job.cap_gib * 2**30 / total), job.device)
+    machine = described(job.device)
+    try:
+        subject = build(job.size, job.device)
+        with torch.inference_mode():
+            subject.run(Noise(min(WARM_UP, job.frames), subject.side), job.execution)
+            reset_peak(subject.device)
+            began = clock(subject.device)
+            stages = subject.run(Noise(job.frames, subject.side), job.execution)
+            elapsed = clock(subject.device) - began
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        return Measured(job, "oom", str(error).split("\n")[0][:300], peak_host_bytes=_host(), machine=machine)
+    allocated, reserved = peaks(subject.device)
+    return Measured(
+        job, "ok", "", dict(stages.seconds), elapsed, stages.tokens, allocated, reserved, _host(), machine
+    )
+
+
+def measure_all(jobs: Sequence[Job], command: Sequence[str], file: Path, tell: Callable[[Measured], None]) -> None:
+    """Measure every job in a process of its own and append a line to `file` after each.
+
+    `command`, with the job as JSON behind it, must print a `Measured` as its last line (`measure` does the
+    work). A job that `file` has already is not run again.
+    """
+    known = {measured.job for measured in read(file)} if file.is_file() else set()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for job in jobs:
+        if job not in known:
+            measured = _in_process(job, command)
+            with open(file, "a", encoding="utf-8") as out:
+                out.write(json.dumps(dataclasses.asdict(measured)) + "\n")
+                out.flush()
+                os.fsync(out.fileno())
+            tell(measured)
+
+
+def read(file: Path) -> list[Measured]:
+    """Return the lines of a file of results. Raises UserError for a line that is none."""
+    try:
+        return [Measured.from_json(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise UserError(f"{file.name} holds a line that is no measurement ({error}): remove it") from None
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every bench takes."""
+    parser.add_argument("--size", choices=SIZES, default="7b", help="tiny runs on a CPU in seconds")
+    parser.add_argument("--execution", choices=EXECUTIONS, action="append", help="default: both")
+    parser.add_argument("--lengths", type=int, nargs="+", metavar="FRAMES", help=f"default {LENGTHS}; tiny: 16 48")
+    parser.add_argument("--device", help="default: cuda for 7b, cpu for tiny")
+    parser.add_argument("--cap-gib", type=float, help=f"limit of device memory; {A100_GIB:g} simulates an A100")
+    parser.add_argument("--out", type=Path, default=Path("results/bench"), help="folder of the results")
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # one job as JSON, in a process of its own
+
+
+def jobs_of(options: argparse.Namespace, model: str) -> list[Job]:
+    """Return the jobs that the options ask for, shortest first. Raises UserError for a length below 1."""
+    lengths = options.lengths or ((16, 48) if options.size == "tiny" else LENGTHS)
+    if min(lengths) < 1:
+        raise UserError(f"lengths are frames from 1 on, got {list(lengths)}")
+    device = options.device or ("cpu" if options.size == "tiny" else "cuda")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("no GPU is at hand: use --size tiny, or name another device")
+    executions = options.execution or EXECUTIONS
+    return [
+        Job(model, options.size, execution, frames, device, options.cap_gib)
+        for execution in executions
+        for frames in sorted(lengths)
+    ]
+
+
+def line_of(measured: Measured) -> str:
+    """Return one result as a line to print."""
+    job = measured.job
+    head = f"{job.title} {job.size}, {job.frames:,} frames: "
+    if measured.status != "ok" or measured.seconds_to_first_token is None:
+        return head + f"{measured.status}: {measured.detail}"
+    kinds = {"allocated": measured.peak_allocated_bytes, "reserved": measured.peak_reserved_bytes}
+    held = ", ".join(f"{size / 2**30:.2f} GiB {kind}" for kind, size in kinds.items() if size is not None)
+    return head + f"{held or f'{(measured.peak_host_bytes or 0) / 2**30:.2f} GiB of the host'}, first token after " + (
+        f"{measured.seconds_to_first_token:.2f} s, {measured.tokens:,} tokens"
+    )
+
+
+def described(device: str) -> str:
+    """Return the machine in words."""
+    where = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or "CPU"
+    return f"{where}, torch {torch.__version__}"
+
+
+def _in_process(job: Job, command: Sequence[str]) -> Measured:
+    """Run one job; a process that the system ended for its memory counts as out of memory."""
+    try:
+        done = subprocess.run(
+            [*command, json.dumps(dataclasses.asdict(job))], capture_output=True, text=True, timeout=SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return Measured(job, "error", f"took longer than {SECONDS} s")
+    if done.returncode == 0:
+        return Measured.from_json(json.loads(done.stdout.splitlines()[-1]))
+    words = done.stderr.strip().splitlines()
+    killed = done.returncode == -9
+    detail = "ended by the system, most likely for its memory" if killed else (words[-1] if words else "no output")
+    return Measured(job, "oom" if killed else "error", f"exit code {done.returncode}: {detail[:300]}")
+
+
+def _host() -> int:
+    """Return the peak of resident host memory of this process."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

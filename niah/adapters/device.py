@@ -1,0 +1,40 @@
+"""What adapters do with a device alike: read a dtype's name, tell the time once it is done, read its peak of memory."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from niah.types import UserError
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def dtype_named(name: str, device: str, on_gpu: torch.dtype) -> torch.dtype:
+    """Return a dtype; "auto" is `on_gpu` there and float32 elsewhere. Raises UserError for an unknown name."""
+    if name == "auto":
+        return on_gpu if device.startswith("cuda") else torch.float32
+    if name not in DTYPES:
+        raise UserError(f"dtype is auto, {', '.join(DTYPES)}; got {name!r}")
+    return DTYPES[name]
+
+
+def clock(device: torch.device) -> float:
+    """Return the time once the device has done what it was given, in seconds."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def reset_peak(device: torch.device) -> None:
+    """Measure peaks from here on."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peaks(device: torch.device) -> tuple[int | None, int | None]:
+    """Return the bytes allocated and reserved at most since `reset_peak`, as a `Reply` has them: None on a CPU."""
+    if device.type != "cuda":
+        return None, None
+    return torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)

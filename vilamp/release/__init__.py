@@ -1,0 +1,1 @@
+"""ViLaMP as released: the authors' checkpoints and their arithmetic, streamed."""

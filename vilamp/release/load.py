@@ -1,0 +1,155 @@
+"""Load a released checkpoint: official names in, `ReleasedVilamp` out, misfits refused all at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from niah.adapters.checkpoint import check_layout, load_into, locate, weightless
+from niah.adapters.tensors import TensorSource, tensors
+from niah.config import unknown
+from niah.types import UserError
+from vilamp.release.behaviour import BEHAVIOURS
+from vilamp.release.config import ReleaseConfig, read_release
+from vilamp.release.model import ReleasedVilamp
+
+PREFIXES = {  # official -> ours
+    "model.frame_selector.model.": "clip.",
+    "model.vision_tower.vision_tower.vision_model.": "vision.",
+    "model.mm_projector.": "projector.",
+    "model.composer_projector.": "composer.",
+    "model.image_newline": "image_newline",
+    "model.": "language.model.",
+    "lm_head.": "language.lm_head.",
+}
+TOWER = "model.vision_tower.vision_tower.vision_model."
+UNUSED = (TOWER + "head.*", "*.position_ids", "*.rotary_emb.inv_freq")
+
+
+def rename(name: str) -> str:
+    """Return our name of an official tensor."""
+    for official, ours in PREFIXES.items():
+        if name.startswith(official):
+            return ours + name[len(official) :]
+    return name
+
+
+def composer_of(names: Iterable[str]) -> str | None:
+    """Return the composer that tensor names give away, None where there are no composer tensors."""
+    names = set(names)
+    if "model.composer_projector.linear_iq.weight" in names:
+        return "sig_pooling"
+    return "single_token" if "model.composer_projector.0.weight" in names else None
+
+
+def from_release(
+    name: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    *,
+    behaviour: str = "release",
+    overrides: Mapping[str, Any] | None = None,
+    replaced: Mapping[str, TensorSource] | None = None,
+    **settings: Any,
+) -> ReleasedVilamp:
+    """Return the model of a checkpoint folder or hub name, in evaluation mode.
+
+    `behaviour` is "release" or "paper"; `settings` change single fields of it (`anchor="keyframe"`,
+    `legacy_mask=True`, `composer=...`). `overrides` replace keys of config.json. Tensors of `replaced` take the
+    place of those of the folder that share their first three names.
+
+    Raises UserError naming everything that does not fit: config, tensors, shapes, dtypes, values.
+    """
+    folder = locate(str(name))
+    found = tensors(folder)
+    if replaced:
+        heads = {_head(tensor) for tensor in replaced}
+        found = {**{key: source for key, source in found.items() if _head(key) not in heads}, **replaced}
+    config = configured(read_release(folder, overrides), found, behaviour, overrides or {}, settings)
+    rows = found.get("model.embed_tokens.weight")
+    if rows is not None and len(rows.shape) == 2 and rows.shape[0] > config.language.vocabulary:
+        # more rows than the config says: padding of the embeddings, cut to the tokenizer's length later
+        config = dataclasses.replace(config, language=dataclasses.replace(config.language, vocabulary=rows.shape[0]))
+    model = build(config)
+    load_into(model, found, rename, unused=unused(config, found), device=device, dtype=dtype)
+    return model
+
+
+def build(config: ReleaseConfig) -> ReleasedVilamp:
+    """Return the model without weights: names and shapes alone."""
+    with weightless():
+        return ReleasedVilamp(config)
+
+
+def check_release_layout(config: ReleaseConfig, layout: Mapping[str, tuple[int, ...]]) -> None:
+    """Compare a checkpoint's names and shapes with a config. Raises UserError with all misfits."""
+    check_layout(build(config), layout, rename, unused(config, layout))
+
+
+def configured(
+    config: ReleaseConfig,
+    found: Iterable[str],
+    behaviour: str,
+    overrides: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> ReleaseConfig:
+    """Return the config with its behaviour decided: an explicit composer, else tensor names, else config.json."""
+    if behaviour not in BEHAVIOURS:
+        raise UserError(unknown("behaviour", behaviour, list(BEHAVIOURS)))
+    composer = overrides.get("composer_type") or composer_of(found) or config.behaviour.composer
+    if composer_of(found) is None and composer == "sig_pooling":
+        composer = config.behaviour.composer  # load_into then names the tensors that are missing
+    values: dict[str, Any] = {"composer": composer}
+    if behaviour == "release":
+        chosen = config.behaviour.with_settings(**values)
+    else:
+        chosen = BEHAVIOURS[behaviour].with_settings(**values)
+    return dataclasses.replace(config, behaviour=chosen.with_settings(**settings))
+
+
+def unused(config: ReleaseConfig, found: Iterable[str]) -> list[str]:
+    """Return patterns of tensors that may be there and are never read."""
+    patterns = [*UNUSED, f"{TOWER}encoder.layers.{config.siglip.layers}.*"]  # the block the release deletes
+    if config.behaviour.composer == "average_pooling" and composer_of(found):
+        patterns.append("model.composer_projector.*")  # averaging by choice leaves a composer idle
+    return patterns
+
+
+def weights_id(folder: Path) -> str:
+    """Return 12 hex digits that name a checkpoint's weights: a hash of its headers and of samples of its values."""
+    digest = hashlib.sha256()
+    for file in sorted({source.file for source in tensors(folder).values()}):
+        size = file.stat().st_size
+        with file.open("rb") as opened:
+            for part in range(64):
+                opened.seek(size * part // 64)
+                digest.update(opened.read(65536))
+        digest.update(str(size).encode())
+    return digest.hexdigest()[:12]
+
+
+def cut_vocabulary(model: ReleasedVilamp, rows: int) -> None:
+    """Cut embeddings and head to the tokenizer's length, as the release does.
+
+    Raises UserError where they are shorter: the tokenizer then belongs to another checkpoint.
+    """
+    there = model.config.language.vocabulary
+    if there < rows:
+        raise UserError(
+            f"the tokenizer has ids up to {rows - 1}, the checkpoint's embeddings have {there} rows: "
+            "one of them belongs to another checkpoint"
+        )
+    for part in (model.table, cast(nn.Linear, model.language.lm_head)):
+        part.weight = nn.Parameter(part.weight[:rows], requires_grad=False)  # a view: no copy
+
+
+def _head(name: str) -> str:
+    return ".".join(name.split(".")[:2])
+
+

@@ -1,0 +1,68 @@
+"""From a question to ids: the language model's tokenizer out of the folder, CLIP's out of `open_clip`.
+
+A CLIP of another vocabulary than `open_clip`'s tokenizer has (tiny checkpoints of tests) reads the
+language model's ids modulo its own, with its largest id at the end.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from niah.adapters.text import read_tokenizer
+from niah.types import UserError
+from vilamp.release.config import ClipSizes
+from vilamp.release.model import VIDEO
+from vilamp.release.prompts import PLACE, chat
+
+OPEN_CLIP_VOCABULARY = 49408
+
+
+class ReleaseText:
+    """Both tokenizers of one checkpoint."""
+
+    def __init__(self, folder: Path, clip: ClipSizes) -> None:
+        self.tokenizer: Any = read_tokenizer(folder)
+        self.clip = clip
+
+    @property
+    def rows(self) -> int:
+        """How many rows of embeddings the ids need."""
+        return max(self.tokenizer.get_vocab().values()) + 1
+
+    @property
+    def stop_ids(self) -> set[int]:
+        """The ids that end a reply."""
+        ends = {self.tokenizer.eos_token_id, self.tokenizer.convert_tokens_to_ids("<|im_end|>")}
+        return {token for token in ends if token is not None}
+
+    def prompt(self, user_text: str, video: bool) -> list[int]:
+        """Return the ids of a chat prompt, -200 where the video goes; each side of it is tokenised by itself."""
+        before, place, after = chat(user_text, video).partition(PLACE)
+        return self._ids(before) + [VIDEO] * bool(place) + (self._ids(after) if place else [])
+
+    def query(self, question: str) -> Int[Tensor, "1 tokens"]:
+        """Return CLIP's ids of the bare question, cut to its positions, end-of-text included.
+
+        Raises UserError for a question without a word: there is nothing to select frames by.
+        """
+        if not question.strip():
+            raise UserError("the question is empty, so CLIP has nothing to select frames by; write the case's question")
+        if self.clip.vocabulary == OPEN_CLIP_VOCABULARY:
+            import open_clip  # here: neither parity nor the bench needs it
+
+            return open_clip.SimpleTokenizer(context_length=self.clip.positions)([question])
+        end = self.clip.vocabulary - 1
+        ids = [token % end for token in self._ids(question)][: self.clip.positions - 1]
+        return torch.tensor([[*ids, end]])
+
+    def decode(self, ids: list[int]) -> str:
+        """Return the text of a reply."""
+        return self.tokenizer.decode(ids, skip_special_tokens=True)
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False).input_ids
