@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from niah.disk import FULL, in_words
@@ -30,8 +31,13 @@ DONE, USAGE, INCOMPLETE, INTERRUPTED = 0, 2, 3, 130
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; what went wrong is said on stderr."""
+    return guarded(lambda: run(parse(arguments), arguments))
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Return the exit code of a command; what ended it is said on stderr."""
     try:
-        return run(parse(arguments), arguments)
+        return command()
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return USAGE
@@ -46,12 +52,16 @@ def main(arguments: Sequence[str]) -> int:
         return INTERRUPTED
 
 
-def run(config: RunConfig, arguments: Sequence[str] = ()) -> int:
+def run(
+    config: RunConfig, arguments: Sequence[str] = (), answerer: Callable[..., Client] | None = None
+) -> int:
     """Ask everything `config` names; return 0 if every record is ok or oom, 3 otherwise, 130 after Ctrl-C.
 
+    An `answerer`, made from the generated cases and `config.model_args`, is asked instead of a worker with the
+    adapter `config.model` names: it sees whole cases, needles included, as no model may.
     Raises UserError for what the user can mend, CannotWrite where the disk is full.
     """
-    target = find(config.model)
+    target = find(config.model) if answerer is None else f"{answerer.__module__}:{answerer.__qualname__}"
     plan = make_plan(config)
     folder = config.folder()
     if config.dry_run:
@@ -62,7 +72,10 @@ def run(config: RunConfig, arguments: Sequence[str] = ()) -> int:
         done = prepare(folder, config, plan)
         write_run(folder, {"suite": plan.generated.suite.name, "target": target, **describe(arguments)})
         hashes = {name: source.sha256 for name, source in plan.generated.sources.items()}
-        asker = Asker(_starter(config, plan, target, folder), config.model, hashes)
+        start = _starter(config, plan, target, folder)
+        if answerer is not None:
+            start = partial(answerer, plan.generated, **config.settings())
+        asker = Asker(start, config.model, hashes)
         begun, stopped = time.time(), False
         try:
             _ask(plan, done, asker, folder)

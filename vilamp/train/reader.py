@@ -21,10 +21,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from niah.config import TEMPLATE
-from niah.footage import COLOURS, DIGITS, SHAPES
+from niah.footage import COLOURS, DIGITS, SHAPES, Clip
 from niah.types import LETTERS, Question
 from vilamp.data import NO_LABEL, Pool
-from vilamp.model import IGNORED, Vilamp
+from vilamp.model import IGNORED, Stream, Vilamp
 from vilamp.prompt import cloze
 
 ENCODED = 64  # frames encoded at a time
@@ -39,6 +39,17 @@ class Features:
     embeddings: Float[Tensor, "frames dim"]
     patches: Float[Tensor, "frames patches dim"]  # half precision, as in the adapter's store
     queries: dict[str, Float[Tensor, " dim"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Spliced:
+    """A clip in a haystack, compressed."""
+
+    clip: Clip
+    start: int  # the clip's first frame
+    kept: list[int]  # keyframes
+    query: Float[Tensor, " dim"]
+    stream: Stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +79,10 @@ def encode_pool(model: Vilamp, pool: Pool) -> Features:
     return Features(kept, torch.cat(embeddings), torch.cat(patches), queries)
 
 
-def example(
-    model: Vilamp, features: Features, type: str, length: int, keyframes: int, positions: int, rng: random.Random
-) -> Example:
-    """Splice one case of about `length` frames and compress it; the clip alone if `length` is 0.
-
-    Positions leave gaps where `positions` exceeds the number of tokens.
-    """
+def splice(
+    model: Vilamp, features: Features, type: str, length: int, keyframes: int, rng: random.Random
+) -> Spliced:
+    """Splice a clip into about `length` frames of its world and compress them; the clip alone if `length` is 0."""
     pool = features.pool
     number = rng.choice([n for n, clip in enumerate(pool.clips) if clip.type == type])
     needle, first = pool.clips[number], pool.starts[number]
@@ -92,10 +100,21 @@ def example(
     frames = torch.nn.functional.normalize(features.embeddings[order], dim=-1)
     kept = model.select(frames, query, keyframes)
     chunks = (features.patches[part].to(query) for part in order.split(1024))
-    stream = model.compress(kept, query, chunks)
+    return Spliced(needle, before, kept, query, model.compress(kept, query, chunks))
+
+
+def example(
+    model: Vilamp, features: Features, type: str, length: int, keyframes: int, positions: int, rng: random.Random
+) -> Example:
+    """Make a case of about `length` frames ready for the language model.
+
+    Positions leave gaps where `positions` exceeds the number of tokens.
+    """
+    case = splice(model, features, type, length, keyframes, rng)
+    needle, stream = case.clip, case.stream
     visual = stream.embeddings
-    late = (stream.frames >= before + TRACED_FROM) & (stream.frames < before + needle.count)
-    merged = late & ~torch.isin(stream.frames, torch.tensor(kept))
+    late = (stream.frames >= case.start + TRACED_FROM) & (stream.frames < case.start + needle.count)
+    merged = late & ~torch.isin(stream.frames, torch.tensor(case.kept))
     question = Question(needle.question, needle.options, TEMPLATE if rng.random() < 0.7 else "{question}")
     vocabulary = model.vocabulary
     right = LETTERS.index(needle.answer)

@@ -1,0 +1,98 @@
+"""Ask the probe of a checkpoint, as if it were a model, about cases whose needle it is shown.
+
+    python -m vilamp.probe --suite default
+    python -m niah.table runs/default-vilamp runs/default-vilamp-probe
+
+All flags of python -m niah.run that name cases and outputs work here; so does --model_args pretrained=, keyframes=.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.nn.functional import normalize
+
+from niah.generate.result import Generated
+from niah.media.decoder import DEFAULT, decoder_named
+from niah.media.measure import cache_folder
+from niah.media.video import SplicedVideo
+from niah.run.arguments import parse
+from niah.run.client import Outcome
+from niah.run.command import guarded, run
+from niah.run.config import RunConfig
+from niah.store import FeatureStore
+from niah.types import Case
+from vilamp import weights
+from vilamp.features import FrameFeatures
+from vilamp.probe import model as probes
+
+CONDITIONS = ("full", "needle_only")  # the others hold no needle that could be read
+
+
+class ProbeClient:
+    """Puts cases to the probe, in this process."""
+
+    def __init__(self, generated: Generated, pretrained: str = "micro", keyframes: int | None = None) -> None:
+        folder = weights.locate(pretrained)
+        self._model, weights_id = weights.load(folder, keyframes)
+        self._probe = probes.load(folder, weights_id)
+        self._features = FrameFeatures(self._model, weights_id, FeatureStore(2**30, 2**33, tempfile.gettempdir()))
+        self._generated, self._decoder = generated, decoder_named(DEFAULT)
+        versions = {"torch": torch.__version__}
+        python = "{}.{}.{}".format(*sys.version_info)
+        about = {"decoder": self._decoder.name, "python": python, "versions": versions, "concurrency": 1}
+        self.about: Mapping[str, Any] = about
+
+    @torch.inference_mode()
+    def ask(self, case: Case) -> Outcome:
+        """Compress the case's video for its question, and let the probe read what is left of the needle."""
+        began, generated, needle = time.monotonic(), self._generated, case.needles[0]
+        renders = cache_folder() / "rendered"
+        sampling = generated.suite.sampling
+        video = SplicedVideo(case.timeline, generated.sources, sampling, self._decoder, case.fps, renders)
+        keys = video.keys(0, len(video))
+        query = self._model.encode_query(case.question)
+        made = [torch.from_numpy(found).float() for found, _ in self._features.of(video, keys, "embedding")]
+        kept = self._model.select(normalize(torch.cat(made), dim=-1), query)
+        patches = (torch.from_numpy(found).float() for found, _ in self._features.of(video, keys, "patches"))
+        stream = self._model.compress(kept, query, patches)
+        remains = probes.remains_of(stream, needle.start, needle.stop, query)
+        scores = self._probe.score(remains, case.options)
+        reply = {
+            "text": case.options[scores.index(max(scores))],
+            "option_scores": scores,
+            "mode": "likelihood",
+            "frames_used": tuple(range(len(video))),
+            "frames_kept": tuple(kept),
+            "language_tokens": len(remains.tokens),
+        }
+        return Outcome("ok", reply=reply, measured={"file_to_answer_seconds": time.monotonic() - began})
+
+    def close(self) -> None:
+        """Forget model and features."""
+        del self._model, self._probe, self._features
+
+    def interrupt(self) -> None:
+        """Do nothing: the probe is only asked from the thread that would interrupt it."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; what went wrong is said on stderr."""
+    return guarded(lambda: run(_settings(parse(arguments)), arguments, ProbeClient))
+
+
+def _settings(config: RunConfig) -> RunConfig:
+    """Return the run's settings: the conditions that hold a needle, and a folder of its own."""
+    named = dataclasses.replace(config, model=f"{config.model}-probe", conditions=config.conditions or CONDITIONS)
+    output = config.output_path or str(dataclasses.replace(config, model=named.model).folder())
+    return dataclasses.replace(named, output_path=output)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

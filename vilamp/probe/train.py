@@ -1,0 +1,83 @@
+"""Train the probe of a checkpoint on streams of the training worlds; the model stays as it is.
+
+python -m vilamp.probe.train --pretrained micro
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import sys
+
+import torch
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+
+from niah.footage import DIGITS
+from niah.footage.paths import DIRECTIONS
+from niah.types import LETTERS, UserError
+from vilamp import data, weights
+from vilamp.model import Vilamp
+from vilamp.probe.model import Probe, Remains, remains_of, save
+from vilamp.train.reader import Features, encode_pool, splice
+
+ANSWERS = (*DIRECTIONS, *map(str, DIGITS))
+TYPES = ("motion", "digit")
+WORLDS, HAYSTACK, CLIPS = 10, 1000, 250  # haystack frames and clips of each world
+BATCH, RATE = 16, 1e-3
+
+
+def main() -> int:
+    """Train and save; return 0, or 2 where there is no such checkpoint."""
+    parser = argparse.ArgumentParser(prog="python -m vilamp.probe.train", description=__doc__)
+    parser.add_argument("--pretrained", default="micro", help="a shipped checkpoint or a folder (default: micro)")
+    parser.add_argument("--steps", type=int, default=2000, help="of 16 cases each (default: 2000)")
+    given = parser.parse_args()
+    try:
+        folder = weights.locate(given.pretrained)
+        model, weights_id = weights.load(folder)
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    model.requires_grad_(False)
+    worlds = tqdm([f"train/probe/{number}" for number in range(WORLDS)], desc="footage", unit="world")
+    pools = [encode_pool(model, data.build_pool(world, HAYSTACK, CLIPS, TYPES)) for world in worlds]
+    save(train(model, pools, given.steps), folder, weights_id)
+    return 0
+
+
+def train(model: Vilamp, pools: list[Features], steps: int) -> Probe:
+    """Return a probe trained on cases of up to the pools' haystacks, K from 1 up to the model's."""
+    torch.manual_seed(0)  # the initial weights; every later draw is named
+    probe = Probe(model.config.language.hidden_size, model.config.clip.embed_dim, ANSWERS)
+    optimizer = torch.optim.AdamW(probe.parameters(), lr=RATE, weight_decay=0.01)
+    recent: list[bool] = []
+    progress = tqdm(range(steps), desc="probe", unit="step")
+    for step in progress:
+        rng = random.Random(f"probe/{step}")
+        batch, rights = zip(*(example(model, rng.choice(pools), rng) for _ in range(BATCH)), strict=True)
+        logits = probe(list(batch))
+        loss = cross_entropy(logits, torch.tensor(rights))
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * min(1.0, (step + 1) / 100) * (1.02 + 0.98 * math.cos(math.pi * step / steps)) / 2
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(probe.parameters(), 1.0)
+        optimizer.step()
+        recent = [*recent, *(logits.argmax(-1) == torch.tensor(rights)).tolist()][-400:]
+        progress.set_postfix(right=f"{sum(recent) / len(recent):.2f}")
+    return probe.eval()
+
+
+@torch.no_grad()
+def example(model: Vilamp, features: Features, rng: random.Random) -> tuple[Remains, int]:
+    """Return what is left of the needle of one spliced case, and the place of its answer in ANSWERS."""
+    keyframes = rng.randint(1, model.config.keyframes)
+    case = splice(model, features, rng.choice(TYPES), rng.randint(0, HAYSTACK), keyframes, rng)
+    answer = case.clip.options[LETTERS.index(case.clip.answer)]
+    return remains_of(case.stream, case.start, case.start + case.clip.count, case.query), ANSWERS.index(answer)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
