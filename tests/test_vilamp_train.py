@@ -1,20 +1,28 @@
 """Training: labels that mean what they say, and an interrupted run that ends as an undisturbed one."""
 
+import dataclasses
 import random
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from niah.config import read_yaml
 from niah.footage import COLOURS, SHAPES, SpriteLabel
 from niah.types import UserError
 from vilamp import config, data
 from vilamp.prompt import BYTES, Vocabulary
 from vilamp.train import __main__ as trainer
+from vilamp.train.ablation import variants
 from vilamp.train.config import Encoder, Reader, Training
 from vilamp.train.reader import gapped
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def tiny(folder):
@@ -73,6 +81,37 @@ def test_positions_rise_with_gaps_among_the_visual_tokens_alone(seed):
 
 def test_positions_have_no_gaps_where_none_are_asked_for():
     assert gapped(30, 40, 0, random.Random(0)).tolist() == list(range(40))
+
+
+def test_training_needs_neither_pyav_nor_open_clip_and_says_what_its_frames_went_through():
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['av', 'decord', 'open_clip', 'torchcodec', 'datasets']))\n"
+        "import vilamp.train.__main__; from vilamp import data\n"
+        "pool = data.build_pool('train/bare', 5, 1, ('motion',)); "
+        "print(data.codec(), len(pool.frames) - pool.starts[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.stdout.split() == ["none", "0"], done.stderr
+
+
+def test_training_on_encoders_of_a_checkpoint_leaves_them_as_they_are(tmp_path):
+    trainer.train(tiny(tmp_path / "first"))
+    run = dataclasses.replace(tiny(tmp_path / "second"), seed=1, encoder_from=str(tmp_path / "first"))
+    trainer.train(run)
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("first", "second"))
+    frozen = [name for name in first if name.startswith(("clip.", "vision."))]
+    assert frozen and all(torch.equal(first[name], second[name]) for name in frozen)
+    assert not torch.equal(first["merged_connector.layers.0.weight"], second["merged_connector.layers.0.weight"])
+
+
+def test_each_variant_of_the_ablation_lacks_one_thing():
+    base = read_yaml(Training, ROOT / "configs" / "train" / "ablation.yaml")
+    made = variants(base)
+    lacking = ("patch_positions", "query_scores", "alignment", "tracing", "position_gaps")
+    assert list(made) == ["all", *(f"no {name}" for name in lacking)]
+    assert made["no query_scores"].model.extras == config.Extras(patch_positions=True, query_scores=False)
+    assert (made["no tracing"].reader.tracing, made["no tracing"].reader.alignment) == (0, 0.5)
+    assert len({one.output for one in made.values()}) == 6
 
 
 @pytest.mark.slow

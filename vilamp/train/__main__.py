@@ -62,7 +62,10 @@ def train(run: Training) -> None:
     torch.manual_seed(run.seed)  # the initial weights, drawn in one place; every later draw is named
     model = Vilamp(run.model, Vocabulary(data.words())).to(device)
     if journal.state["stage"] == "encoder":
-        train_encoder(run, model, journal)
+        if run.encoder_from is None:
+            train_encoder(run, model, journal)
+        else:
+            take_encoders(model, run.encoder_from)
         journal.save("reader", 0, model=model.state_dict())
     model.load_state_dict(journal.state["model"])
     train_reader(run, model, journal)
@@ -72,6 +75,15 @@ def train(run: Training) -> None:
     (folder / "train.json").write_text(json.dumps(summary | {"config": dataclasses.asdict(run)}, indent=1) + "\n")
     draw_curve(folder)
     journal.done()
+
+
+def take_encoders(model: Vilamp, name: str) -> None:
+    """Copy CLIP and the SigLIP tower of the checkpoint called `name`, which must have the same vocabulary."""
+    trained, _ = weights.load(weights.locate(name))
+    if trained.vocabulary != model.vocabulary:
+        raise UserError(f"encoder_from: {name} was trained with other words; train the encoders again")
+    model.clip.load_state_dict(trained.clip.state_dict())
+    model.vision.load_state_dict(trained.vision.state_dict())
 
 
 def train_encoder(run: Training, model: Vilamp, journal: Journal) -> None:

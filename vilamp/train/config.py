@@ -52,6 +52,7 @@ class Training:
     worlds: int = 10
     types: tuple[str, ...] = ("motion", "digit")
     device: str = "auto"
+    encoder_from: str | None = None  # a checkpoint whose encoders are taken as they are; None trains them
     model: VilampConfig = VilampConfig()
     encoder: Encoder = Encoder()
     reader: Reader = Reader()
