@@ -12,8 +12,6 @@ a value as the processor resizes them, and the model's own features and cache. N
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from baselines.pretrained import load_pretrained
+from niah.adapters.device import clock, peaks, reset_peak
 from niah.adapters.sampling import bin_centres
 from niah.score import put
 from niah.types import Question, Reply, UserError, Video
@@ -36,27 +35,26 @@ class HuggingFace:
     @torch.inference_mode()
     def answer(self, video: Video, question: Question) -> Reply:
         """Return what the model generates. Raises UserError where the question does not fit the model's positions."""
-        on_gpu = self.model.device.type == "cuda"
-        if on_gpu:
-            torch.cuda.reset_peak_memory_stats(self.model.device)
-        began, waited = self._clock(), video.decode_seconds
+        device = self.model.device
+        reset_peak(device)
+        began, waited = clock(device), video.decode_seconds
         used = bin_centres(len(video), self.max_frames)
         frames = video.frames(used)
         waited = video.decode_seconds - waited
         inputs = self._inputs(frames, used, len(video), video.fps, put(question))
-        prepared, tokens = self._clock(), inputs["input_ids"].shape[1]
+        prepared, tokens = clock(device), inputs["input_ids"].shape[1]
         self._refuse_beyond(tokens)
-        first = _FirstLogits(self._clock)
+        first = _FirstLogits(device)
         said = self.model.generate(**inputs, logits_processor=LogitsProcessorList([first]))[0]  # (prompt + new,)
-        ended = self._clock()
+        ended, (allocated, reserved) = clock(device), peaks(device)
         return Reply(
             text=self.processor.tokenizer.decode(said[tokens:], skip_special_tokens=True).strip(),
             frames_used=tuple(used),
             frames_kept=tuple(used),
             seconds={"decode": waited, "prepare": prepared - began - waited, "generate": ended - prepared},
             seconds_to_first_token=first.seconds - began - waited,
-            peak_allocated_bytes=torch.cuda.max_memory_allocated(self.model.device) if on_gpu else None,
-            peak_reserved_bytes=torch.cuda.max_memory_reserved(self.model.device) if on_gpu else None,
+            peak_allocated_bytes=allocated,
+            peak_reserved_bytes=reserved,
             language_tokens=tokens,
         )
 
@@ -86,22 +84,16 @@ class HuggingFace:
                 f"positions; lower max_frames={self.max_frames}"
             )
 
-    def _clock(self) -> float:
-        """Return the time once the device has done what it was given, in seconds."""
-        if self.model.device.type == "cuda":
-            torch.cuda.synchronize(self.model.device)
-        return time.perf_counter()
-
 
 class _FirstLogits(LogitsProcessor):
     """Notes when the first logits were there, and changes none."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self.seconds = 0.0
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        self.seconds = self.seconds or self._clock()
+        self.seconds = self.seconds or clock(self._device)
         return scores
 
 

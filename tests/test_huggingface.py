@@ -13,7 +13,7 @@ from transformers import Qwen2VLForConditionalGeneration
 from baselines.huggingface import load
 from niah.run.command import main
 from niah.types import Question, UserError
-from tests import tiny_huggingface
+from tests import few_real, tiny_huggingface
 from tests.small_suite import make_suite
 
 MODELS = ("qwen2_vl", "llava_onevision")
@@ -257,3 +257,14 @@ def test_suite_runs_in_workers_and_draws(folders, suite, tmp_path, name):
     assert (code, len(records), {record["status"] for record in records}) == (0, 8, {"ok"})
     assert (tmp_path / "heatmap.png").stat().st_size > 0
     assert json.loads((tmp_path / "run.json").read_text())["worker"]["versions"]["transformers"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not few_real.VIDEOS.is_dir(), reason="../shared/videos is not beside the project")
+@pytest.mark.parametrize("name", MODELS)
+def test_real_footage_is_answered_about(folders, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "cache"))
+    suite = few_real.write(tmp_path)
+    code, records = run(folders[name], suite, tmp_path / "out", "--in_process", "--no_figures")
+    assert (code, {record["status"] for record in records}) == (0, {"ok"})
+    assert sorted(record["frames_used"] for record in records) == [0, 0, 0, 4, 4, 4]

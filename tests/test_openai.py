@@ -16,6 +16,7 @@ import pytest
 from baselines.openai import EndpointError, load
 from niah.run.command import main
 from niah.types import Question, UserError
+from tests import few_real
 from tests.chat_endpoint import AT_ONCE, completion, failure, serving
 from tests.small_suite import make_suite
 from tests.test_run_kills import WITH_CTRL_C
@@ -286,3 +287,17 @@ def test_interrupt_leaves_no_worker_and_whole_records(suite, tmp_path):
     assert runner.returncode == 130
     assert psutil.wait_procs(workers, timeout=15)[1] == []
     assert [record["status"] for record in records_in(tmp_path)] == ["ok"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not few_real.VIDEOS.is_dir(), reason="../shared/videos is not beside the project")
+def test_real_footage_is_shown_and_answered_about(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "cache"))
+    with serving(ok) as endpoint:
+        given = f"model=some-model,base_url={endpoint.url},max_frames=4"
+        command = ["--model", "openai", "--model_args", given, "--suite", str(few_real.write(tmp_path)), "--no_figures"]
+        assert main([*command, "--in_process", "--output_path", str(tmp_path / "out")]) == 0
+    shown = [endpoint.images(number) for number in range(6)]
+    assert sorted(len(images) for images in shown) == [0, 0, 0, 4, 4, 4]
+    assert {image.shape for images in shown for image in images} == {(64, 64, 3)}
+    assert {record["status"] for record in records_in(tmp_path / "out")} == {"ok"}

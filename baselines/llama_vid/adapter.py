@@ -70,6 +70,7 @@ class LlamaVidAdapter:
             peak_reserved_bytes=reserved,
             language_tokens=len(embeds),
             reused_frames=len(shown) - sum(fresh),
+            settings={"path": self.path, "rope": model.rotary.mode},
         )
 
     def _chunks(self, video: Video, shown: list[int], fresh: list[int]) -> Iterator[Tensor]:

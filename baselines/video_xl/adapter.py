@@ -62,6 +62,7 @@ class VideoXLAdapter:
             peak_reserved_bytes=reserved,
             language_tokens=tokens,
             reused_frames=watcher.reused,
+            settings={**self.settings.told(), "dtype": str(model.dtype).removeprefix("torch.")},
         )
 
 

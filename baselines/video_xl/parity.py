@@ -18,6 +18,7 @@ from torch import Tensor
 
 from baselines.video_xl import config
 from baselines.video_xl.cache import Cache
+from baselines.video_xl.config import VideoXLConfig
 from baselines.video_xl.language import rotation
 from baselines.video_xl.model import Taken, VideoXL, build, load, rename, unused
 from baselines.video_xl.ratios import RatioRule
@@ -170,11 +171,19 @@ def _layout(parity: Parity, folder: Path) -> None:
     """Check names and shapes of the published 7B model, on the meta device."""
     layout = read_config(folder, LAYOUT)
     parity.uses(folder / LAYOUT)
-    # The layout does not say which hidden state of the tower is selected; the names do not depend on it.
-    settings = config.parse({"mm_vision_select_layer": -2, **layout["config_assumed"]}, layout["vision_config_assumed"])
+    settings = seven_billion(layout)
     names = expand(layout)
     check_layout(build(settings), names, rename, unused(settings))
     parity.equal(f"{LAYOUT}: names and shapes", len(names), layout["num_tensors"])
+
+
+def seven_billion(layout: Mapping[str, Any]) -> VideoXLConfig:
+    """Return the configuration that a checkpoint_layout file assumes.
+
+    It does not say which of the tower's states is selected, and no name or shape depends on it.
+    """
+    assumed = {"mm_vision_select_layer": -2, **layout["config_assumed"]}
+    return config.parse(assumed, layout["vision_config_assumed"])
 
 
 def expand(layout: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -49,6 +49,17 @@ class Settings:
     store_bytes: int
     store_disk_bytes: int
 
+    def told(self) -> dict[str, float | str | None]:
+        """Return what a record says of how its video was compressed."""
+        how = self.compression
+        return {
+            "ratio": "/".join(map(str, how.rule.ratios)),
+            "mix": how.rule.mix if len(how.rule.ratios) > 1 else "",
+            "dynamic": str(how.dynamic),
+            "frames": how.frames,
+            "prompt": self.prompt,
+        }
+
     def store(self) -> FeatureStore | None:
         """Return a store of the asked size, None where that is nothing."""
         if not self.store_bytes and not self.store_disk_bytes:

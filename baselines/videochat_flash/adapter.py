@@ -73,6 +73,7 @@ class VideoChatFlashAdapter:
             reused_frames=len(reused),
             peak_allocated_bytes=allocated,
             peak_reserved_bytes=reserved,
+            settings=self._settings(),
         )
 
     def _clips(self, video: Video, shown: list[int], reused: set[int]) -> Iterator[Tensor]:
@@ -81,6 +82,13 @@ class VideoChatFlashAdapter:
         for number, (tokens, found) in enumerate(self.features.of(video, shown)):
             reused.update(shown[number * size : (number + 1) * size] if found else ())
             yield tokens
+
+    def _settings(self) -> dict[str, float | str]:
+        """Return which of the ways to run the model these answers come from."""
+        config, dropped = self.model.config, self.model.config.dropout
+        where = f"{dropped.kind} {list(dropped.layers)} {list(dropped.ratios)}" if dropped else "off"
+        scaling = config.language.rope_scaling if self.rope.mode == "exact" else None
+        return {"rope": self.rope.mode, "scaling": str(scaling), "dropout": where, "limit": str(config.limit)}
 
     def _refuse_beyond(self, tokens: int, shown: int) -> None:
         """Raise UserError for a sequence whose end, the question, the release would cut off."""

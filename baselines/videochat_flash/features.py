@@ -22,14 +22,14 @@ DECODED = 16  # clips whose frames are decoded together and held: 64 frames of 3
 
 
 class ClipFeatures:
-    """Clips of frames to merged tokens. `store` holds one model's clips: it must not be shared between models."""
+    """Clips of frames to merged tokens. `store`, if any, holds one model's clips: models must not share it."""
 
-    def __init__(self, model: VideoChatFlash, store: FeatureStore) -> None:
+    def __init__(self, model: VideoChatFlash, store: FeatureStore | None) -> None:
         self.model, self.store = model, store
 
     @torch.inference_mode()
     def of(self, video: Video, indices: Sequence[int]) -> Iterator[tuple[Tensor, bool]]:
-        """Yield (16 * frames, tower width) tokens of one clip after another on the CPU, and whether they were stored.
+        """Yield (16 * frames, tower width) tokens of one clip after another, and whether they came from the store.
 
         Holds the frames of 16 clips, and the pixels and patches of one. Raises ValueError where `indices` make
         no whole clips.
@@ -41,14 +41,19 @@ class ClipFeatures:
         clips = [tuple(indices[start : start + size]) for start in range(0, len(indices), size)]
         for start in range(0, len(clips), DECODED):
             part = clips[start : start + DECODED]
-            found = [self.store.get(tuple(keys[index] for index in clip)) for clip in part]
+            found = [self._stored(tuple(keys[index] for index in clip)) for clip in part]
             missing = [clip for clip, tokens in zip(part, found, strict=True) if tokens is None]
             frames = iter(self._frames(video, missing))
             for clip, tokens in zip(part, found, strict=True):
                 if tokens is None:
                     yield self._encode(tuple(keys[index] for index in clip), next(frames)), False
                 else:
-                    yield torch.from_numpy(tokens.copy()).view(self.model.dtype), True  # torch wants it writable
+                    yield tokens, True
+
+    def _stored(self, key: tuple[FrameKey, ...]) -> Tensor | None:
+        """Return a clip's tokens, on the CPU, where the store has them."""
+        found = None if self.store is None else self.store.get(key)
+        return None if found is None else torch.from_numpy(found.copy()).view(self.model.dtype)  # a writable copy
 
     def _frames(self, video: Video, clips: list[tuple[int, ...]]) -> np.ndarray:
         """Return (clips, frames, height, width, 3) uint8; a frame that a short video repeats is decoded once."""
@@ -59,8 +64,9 @@ class ClipFeatures:
         return video.frames(wanted)[[[place[index] for index in clip] for clip in clips]]
 
     def _encode(self, key: tuple[FrameKey, ...], frames: np.ndarray) -> Tensor:
-        """Encode and store one clip; its bits, as numpy has no bfloat16."""
-        pixels = prepare(frames, self.model.config.tower.image_size)
-        tokens = self.model.encode(pixels[None])[0].cpu().contiguous()  # (16 * frames, tower width)
-        self.store.put(key, tokens.view(torch.uint8).numpy())
+        """Encode one clip, and store its bits, as numpy has no bfloat16."""
+        pixels = prepare(frames, self.model.config.tower.image_size, self.model.device)
+        tokens = self.model.encode(pixels[None])[0].contiguous()  # (16 * frames, tower width)
+        if self.store is not None:
+            self.store.put(key, tokens.cpu().view(torch.uint8).numpy())
         return tokens

@@ -73,6 +73,11 @@ class Parity:
         self._golden.append((path.name, found))
         return found
 
+    def skip(self, name: str, reason: str, golden: Golden, prefix: str) -> None:
+        """Note that a part cannot be compared, and why; golden tensors under `prefix` then need not be looked up."""
+        self._rows.append((name, f"skipped: {reason}", True))
+        golden.seen.update(key for key in golden if key.startswith(prefix))
+
     def report(self, out: TextIO | None = None) -> int:
         """Print tensor -> largest relative error and the files used; return 0, or 1 where anything differs."""
         stream: TextIO = sys.stdout if out is None else out

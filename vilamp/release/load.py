@@ -55,23 +55,30 @@ def from_release(
     *,
     behaviour: str = "release",
     overrides: Mapping[str, Any] | None = None,
-    replaced: Mapping[str, TensorSource] | None = None,
     **settings: Any,
 ) -> ReleasedVilamp:
     """Return the model of a checkpoint folder or hub name, in evaluation mode.
 
     `behaviour` is "release" or "paper"; `settings` change single fields of it (`anchor="keyframe"`,
-    `legacy_mask=True`, `composer=...`). `overrides` replace keys of config.json. Tensors of `replaced` take the
-    place of those of the folder that share their first three names.
-
-    Raises UserError naming everything that does not fit: config, tensors, shapes, dtypes, values.
+    `legacy_mask=True`, `composer=...`). `overrides` replace keys of config.json. Raises UserError naming
+    everything that does not fit: config, tensors, shapes, dtypes, values.
     """
     folder = locate(str(name))
-    found = tensors(folder)
-    if replaced:
-        heads = {_head(tensor) for tensor in replaced}
-        found = {**{key: source for key, source in found.items() if _head(key) not in heads}, **replaced}
-    config = configured(read_release(folder, overrides), found, behaviour, overrides or {}, settings)
+    config = read_release(folder, overrides)
+    return from_tensors(config, tensors(folder), device, dtype, behaviour, overrides or {}, **settings)
+
+
+def from_tensors(
+    config: ReleaseConfig,
+    found: Mapping[str, TensorSource],
+    device: str | torch.device,
+    dtype: torch.dtype,
+    behaviour: str,
+    overrides: Mapping[str, Any],
+    **settings: Any,
+) -> ReleasedVilamp:
+    """Return the model of a config and the tensors of its checkpoint, wherever they lie."""
+    config = configured(config, found, behaviour, overrides, settings)
     rows = found.get("model.embed_tokens.weight")
     if rows is not None and len(rows.shape) == 2 and rows.shape[0] > config.language.vocabulary:
         # more rows than the config says: padding of the embeddings, cut to the tokenizer's length later
@@ -147,9 +154,3 @@ def cut_vocabulary(model: ReleasedVilamp, rows: int) -> None:
         )
     for part in (model.table, cast(nn.Linear, model.language.lm_head)):
         part.weight = nn.Parameter(part.weight[:rows], requires_grad=False)  # a view: no copy
-
-
-def _head(name: str) -> str:
-    return ".".join(name.split(".")[:2])
-
-

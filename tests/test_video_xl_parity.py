@@ -1,0 +1,145 @@
+"""Video-XL against numbers recorded from its release, and that the comparison notices every weight."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from baselines import parity as command
+from baselines.video_xl import model, parity
+from baselines.video_xl.ratios import RatioRule
+from niah.adapters.checkpoint import check_layout
+from niah.types import UserError
+
+FOLDER = Path(__file__).resolve().parent / "reference" / "video_xl"
+TOWER = model.TOWER
+CASES = ("r4", "carry_r5")  # both with the states of every token
+NAMES = sorted(load_file(FOLDER / "checkpoint" / "model.safetensors"))
+# Tensors in which noise may go unnoticed, each with its reason.
+UNSEEN = {
+    TOWER + "post_layernorm.": "the release takes a hidden state from before it",
+    TOWER + "encoder.layers.2.": "the release selects hidden state -2 of 4, which layer 2 comes after",
+    TOWER + "encoder.layers.0.self_attn.k_proj.bias": "adds the same to all scores of a query; softmax cancels it",
+    TOWER + "encoder.layers.1.self_attn.k_proj.bias": "adds the same to all scores of a query; softmax cancels it",
+}
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """The reference folder with two of its eleven language-model cases."""
+    folder = tmp_path_factory.mktemp("few")
+    tensors = load_file(FOLDER / parity.LM)
+    kept = {name: tensor for name, tensor in tensors.items() if name.split(".")[0] in (*CASES, "inputs")}
+    save_file(kept, folder / parity.LM)
+    for name in (parity.TRAIN, parity.VISION):
+        shutil.copy(FOLDER / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return model.load(FOLDER / "checkpoint")
+
+
+def noticed(folder, tiny, name):
+    """Add seeded noise to one tensor, and say what the comparison makes of it."""
+    place = model.rename(name)
+    weights = dict(tiny.named_parameters())
+    if place not in weights:
+        return []
+    original = weights[place].data
+    noise = torch.randn(original.shape, generator=torch.Generator().manual_seed(7)) * 1e-3
+    weights[place].data = original + noise
+    try:
+        return parity.compare(folder, tiny).failed
+    finally:
+        weights[place].data = original
+
+
+def test_every_recorded_number_agrees_and_every_file_is_used(capsys):
+    assert command.main(["video_xl", str(FOLDER)]) == 0
+    printed = capsys.readouterr().out
+    used = printed.split("files used: ")[1].splitlines()[0].split(", ")
+    assert sorted(used) == sorted(
+        path.name for path in FOLDER.iterdir() if path.is_file() and path.name != "facts.json"
+    )
+    for case in ("r2", "r4", "r8", "r16", "mix_step", "mix_seq", "mix_inst", "adapt", "carry_r5", "short_r4"):
+        assert f"{case}.decode_logits" in printed and f"{case}.kv.2.key" in printed
+
+
+def test_a_folder_without_layout_and_manifest_is_compared(few, tiny):
+    assert parity.compare(few, tiny).failed == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.beacon_embed_tokens.weight",
+        "model.layers.2.self_attn.beacon_q_proj.bias",  # moves no logit: the states after the last norm show it
+        TOWER + "embeddings.class_embedding",
+    ],
+)
+def test_noise_in_a_tensor_is_noticed(few, tiny, name):
+    assert noticed(few, tiny, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_noise_in_any_tensor_is_noticed_but_for_the_named_ones(few, tiny, name):
+    assert bool(noticed(few, tiny, name)) != any(name.startswith(unseen) for unseen in UNSEEN)
+
+
+def test_a_golden_file_that_nothing_reads_is_a_failure(few, tiny, tmp_path):
+    folder = shutil.copytree(few, tmp_path / "more")
+    save_file({"x": torch.zeros(1)}, folder / "golden_more.safetensors")
+    assert parity.compare(folder, tiny).failed == ["golden files that nothing reads"]
+
+
+def test_a_changed_number_ends_the_command_with_1(few, tmp_path, capsys):
+    folder = shutil.copytree(few, tmp_path / "changed")
+    shutil.copytree(FOLDER / "checkpoint", folder / "checkpoint")
+    tensors = load_file(folder / parity.LM)
+    tensors["r4.logits"][3, 5] += 3e-4
+    save_file(tensors, folder / parity.LM)
+    assert command.main(["video_xl", str(folder)]) == 1
+    assert [line for line in capsys.readouterr().out.splitlines() if "DIFFERS" in line][0].startswith("r4.logits")
+
+
+def test_a_folder_without_golden_files_is_named(tmp_path, capsys):
+    shutil.copytree(FOLDER / "checkpoint", tmp_path / "checkpoint")
+    assert command.main(["video_xl", str(tmp_path)]) == 2
+    assert "golden_lm.safetensors, golden_train.safetensors" in capsys.readouterr().err
+
+
+def test_an_unknown_baseline_is_answered_with_the_known_ones(capsys):
+    assert command.main(["videoxl", str(FOLDER)]) == 2
+    assert "video_xl" in capsys.readouterr().err
+
+
+def test_the_published_checkpoint_fits_on_the_meta_device():
+    layout = json.loads((FOLDER / parity.LAYOUT).read_text())
+    settings = parity.seven_billion(layout)
+    names = parity.expand(layout)
+    assert len(names) == 903
+    check_layout(model.build(settings), names, model.rename, model.unused(settings))
+
+
+def test_a_summary_projection_missing_from_a_checkpoint_is_no_copy_of_the_ordinary_one(tmp_path):
+    folder = shutil.copytree(FOLDER / "checkpoint", tmp_path / "checkpoint")
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["model.layers.1.self_attn.beacon_v_proj.weight"]
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(UserError, match=r"missing model\.layers\.1\.self_attn\.beacon_v_proj\.weight \[32, 64\]"):
+        model.load(folder)
+
+
+def test_draws_are_those_of_the_release():
+    facts = json.loads((FOLDER / "facts.json").read_text())["beacon"]
+    import numpy as np
+
+    lengths = [1440] * 20
+    picked = RatioRule((2, 4, 8)).pick(lengths, 1440, 28_800, 32_768, np.random.default_rng(42))
+    assert picked == facts["first_draws_for_2_4_8"]

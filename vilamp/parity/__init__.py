@@ -1,0 +1,1 @@
+"""Compare this project's ViLaMP with numbers recorded from the released code."""

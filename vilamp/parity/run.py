@@ -1,0 +1,166 @@
+"""One recorded run, recomputed: every tensor that was recorded, by its name.
+
+Nothing here has a size of its own: frames, keyframes, widths and lengths are the folder's. The
+sequence comes out of the streaming path, in chunks that need not divide the frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from niah.adapters.decode import greedy
+from vilamp.merge import anchors
+from vilamp.release.model import ReleasedVilamp
+from vilamp.release.stream import Merger
+
+CHUNK = 7  # frames; prefill goes in chunks of as many tokens times eight
+
+
+@dataclass
+class Run:
+    """One video and prompt through one model; everything is computed when first asked for."""
+
+    model: ReleasedVilamp
+    inputs: Mapping[str, Tensor]
+    selector: bool  # False: no query, every frame is a keyframe
+
+    @property
+    def count(self) -> int:
+        """Frames."""
+        return len(self.inputs["siglip_pixel_values"])
+
+    @cached_property
+    def clip(self) -> Tensor:
+        """CLIP embeddings, (frames, dim)."""
+        chunks = self.inputs["clip_pixel_values"].split(CHUNK)
+        return torch.cat([self.model.encode_clip(chunk) for chunk in chunks])
+
+    @cached_property
+    def query(self) -> Tensor:
+        """CLIP's embedding of the question, (dim)."""
+        return self.model.encode_query(self.inputs["clip_input_ids"], self.inputs.get("clip_attention_mask"))
+
+    @cached_property
+    def selected(self) -> tuple[list[int], list[int]]:
+        """Keyframes before and after gap filling."""
+        everything = list(range(self.count))
+        return self.model.select(self.clip, self.query) if self.selector else (everything, everything)
+
+    @cached_property
+    def vision(self) -> Tensor:
+        """SigLIP patches, (frames, patches, dim)."""
+        chunks = self.inputs["siglip_pixel_values"].split(CHUNK)
+        return torch.cat([self.model.encode_patches(chunk) for chunk in chunks])
+
+    @cached_property
+    def patches(self) -> Tensor:
+        """What is merged: SigLIP patches, of a grey picture where the old mask hides a frame."""
+        if not self.model.behaviour.legacy_mask:
+            return self.vision
+        pixels = self.inputs["siglip_pixel_values"].clone()
+        pixels[[n for n in range(self.count) if n not in self.selected[1]]] = 0
+        return torch.cat([self.model.encode_patches(chunk) for chunk in pixels.split(CHUNK)])
+
+    @cached_property
+    def hidden(self) -> Tensor:
+        """Patches between the projector's maps."""
+        return self.model.compose.hidden(self.patches)
+
+    @cached_property
+    def merger(self) -> Merger:
+        """A merger that has met every frame and keeps every anchor."""
+        merger = Merger(self.model, self.selected[1], self.count, self.query)
+        merger.last_use = dict.fromkeys(merger.anchors, self.count)
+        if not merger.averages:
+            merger.query = self.model.compose.map_query(self.query)
+            merger.meet(0, self.patches, self.hidden)
+        return merger
+
+    @cached_property
+    def saliency(self) -> tuple[Tensor, Tensor]:
+        """R and T of every frame, keyframes too, (frames, patches)."""
+        return self.merger.saliency(range(self.count), self.patches, self.hidden)
+
+    @cached_property
+    def embeds(self) -> Tensor:
+        """The whole sequence out of the streaming path, cut where the checkpoint says, (tokens, width)."""
+        ids, kept = self.inputs["input_ids"].flatten().tolist(), self.selected[1]
+        whole, room = self.model.sequence(ids, self.model.visual_tokens(self.count, len(kept)), cut=True)
+        wanted = self.vision[self.model.wanted(kept, self.count)]
+        query = self.query if self.selector else None
+        self.model.stream(kept, self.clip, query, wanted.split(CHUNK), room)
+        return self.model.truncate(whole)
+
+    @cached_property
+    def language(self) -> Any:
+        """The language model's whole output."""
+        return self.model.language(inputs_embeds=self.embeds[None], output_hidden_states=True)
+
+    def merged(self) -> Tensor:
+        """One token a frame, keyframes too, (frames, width)."""
+        if self.model.behaviour.composer == "single_token":
+            assert self.model.composer is not None  # built with it
+            return self.model.composer(self.clip)
+        return self.merger.merge(range(self.count), self.patches, self.hidden)
+
+    def weights(self) -> Tensor:
+        """The weights of Eq. 9, (frames, patches)."""
+        relevance, redundancy = self.saliency
+        return ((relevance - redundancy) / self.model.compose.temperature).softmax(-1)
+
+    def tower(self) -> Tensor:
+        """SigLIP's states of frame 0: embeddings, then after each block."""
+        states = [self.model.vision.embeddings(self.inputs["siglip_pixel_values"][:1].to(self.model.device))]
+        for layer in self.model.vision.encoder.layers:
+            states.append(layer(states[-1]))
+        return torch.cat(states)
+
+    def anchor_index(self) -> Tensor:
+        """Which frame is each frame's anchor; before the first keyframe, itself."""
+        found = anchors(self.selected[1], self.count, self.model.behaviour.anchor == "frame_number")
+        return torch.tensor([n if anchor < 0 else anchor for n, anchor in enumerate(found)])
+
+    def mask(self, frames: list[int]) -> Tensor:
+        """Return 1 for the frames named, else 0."""
+        return torch.tensor([int(n in frames) for n in range(self.count)])
+
+    def generated(self, count: int) -> list[int]:
+        """Return as many greedy ids, by chunked prefill and cached steps."""
+        return greedy(self.model.language, self.embeds, count, chunk=8 * CHUNK)
+
+    def layers(self, count: int) -> Tensor:
+        """Return the language model's states: input, after block 1, ..., the last after the final norm."""
+        states = self.language.hidden_states
+        chosen = states if len(states) == count else [states[0], states[1], states[-1]]
+        return torch.cat(list(chosen))
+
+
+VALUES: dict[str, Callable[[Run, Tensor], Tensor]] = {
+    "clip_image_embeds": lambda run, _: run.clip,
+    "clip_text_embeds": lambda run, _: run.query[None],
+    "frame_query_similarity": lambda run, _: normalize(run.clip, dim=-1) @ normalize(run.query, dim=-1),
+    "frame_frame_similarity": lambda run, _: normalize(run.clip, dim=-1) @ normalize(run.clip, dim=-1).T,
+    "keyframe_mask_greedy": lambda run, _: run.mask(run.selected[0]),
+    "keyframe_mask": lambda run, _: run.mask(run.selected[1]),
+    "vision_hidden_frame0": lambda run, _: run.tower(),
+    "vision_features": lambda run, _: run.vision,
+    "projected_patches": lambda run, _: run.model.projector(run.patches),
+    "anchor_frame_index": lambda run, _: run.anchor_index(),
+    "patch_query_cosine": lambda run, _: run.saliency[0],
+    "patch_anchor_cosine": lambda run, _: run.saliency[1],
+    "patch_weights": lambda run, _: run.weights(),
+    "merged_tokens": lambda run, _: run.merged(),
+    "keyframe_tokens": lambda run, _: run.model.compose.keyframe_tokens(run.hidden[run.selected[1]]),
+    "inputs_embeds": lambda run, _: run.embeds,
+    "lm_hidden_states": lambda run, want: run.layers(len(want)),
+    "logits": lambda run, _: run.language.logits[0],
+    "last_logits": lambda run, _: run.language.logits[0, -1],
+    "generated_ids": lambda run, want: torch.tensor(run.generated(want.numel())),
+}

@@ -1,0 +1,150 @@
+"""A reference checkpoint through every recorded run: encoders, selection, merging, sequence, language model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from niah.adapters.checkpoint import read_config
+from niah.adapters.parity import Golden, Parity
+from niah.adapters.tensors import TensorSource, tensors, tensors_of
+from niah.types import UserError
+from vilamp.parity.run import VALUES, Run
+from vilamp.release.config import read_release
+from vilamp.release.load import composer_of, from_tensors
+from vilamp.release.model import ReleasedVilamp
+from vilamp.release.pixels import clip_pixels, siglip_pixels
+
+COMPOSER = "model.composer_projector."
+OURS = ("first_n_frames", "selector", "legacy_hard_mask")  # overrides that are no keys of config.json
+INPUTS = ("frames", "siglip_pixel_values", "clip_pixel_values", "clip_input_ids", "clip_attention_mask", "input_ids")
+
+
+def compare_runs(
+    parity: Parity, folder: Path, device: str = "cpu", replaced: Mapping[str, TensorSource] | None = None
+) -> None:
+    """Compare the run `main` and every run of runs.json. Raises UserError where the folder lacks what all need.
+
+    `replaced` tensors take the place of the checkpoint's.
+    """
+    inputs = _inputs(parity, folder)
+    runs = _runs(parity, folder)
+    main = parity.golden(_needed(folder, "golden_main.safetensors"))
+    variants = folder / "golden_variants.safetensors"
+    others = parity.golden(variants) if variants.is_file() else Golden({})
+    with torch.inference_mode():
+        for name in ("main", *(name for name in runs if name != "main")):
+            about = runs.get(name, {})
+            overrides = about.get("overrides", {})
+            weights = _weights(parity, folder, overrides.get("composer_type"))
+            if weights is None:
+                parity.skip(name, "its composer's tensors are not in the folder", others, f"{name}.")
+                continue
+            model = _model(folder, device, overrides, _with(weights, replaced or {}))
+            run = Run(model, _first(inputs, overrides.get("first_n_frames")), overrides.get("selector", True))
+            if name == "main":
+                _compare_pixels(parity, model, inputs)
+                _compare(parity, "main.", run, main, main.keys())
+            else:
+                prefix = f"{name}."
+                _compare(parity, prefix, run, others, [key for key in others if key.startswith(prefix)])
+            _compare_plain(parity, name, run, about)
+
+
+def _compare(parity: Parity, prefix: str, run: Run, golden: Golden, keys: Any) -> None:
+    """Compare the tensors of one run in the order they are computed in; plain numbers must be equal."""
+    there = {key.removeprefix(prefix): key for key in keys}
+    for name, value in VALUES.items():
+        if name in there:
+            want = golden[there[name]]
+            got = value(run, want).cpu()
+            if want.is_floating_point():
+                parity.tensor(prefix + name, got, want)
+            else:
+                parity.equal(prefix + name, got.tolist(), want.tolist())
+
+
+def _compare_plain(parity: Parity, name: str, run: Run, about: Mapping[str, Any]) -> None:
+    """Compare what runs.json says of a run."""
+    if "greedy_keyframes" in about:
+        parity.equal(f"{name}: greedy keyframes", run.selected[0], about["greedy_keyframes"])
+    if "keyframes" in about:
+        parity.equal(f"{name}: keyframes", run.selected[1], about["keyframes"])
+    if "sequence_length" in about:
+        parity.equal(f"{name}: sequence length", len(run.embeds), about["sequence_length"])
+    if "generated" in about:
+        parity.equal(f"{name}: greedy ids", run.generated(len(about["generated"])), about["generated"])
+
+
+def _compare_pixels(parity: Parity, model: ReleasedVilamp, inputs: Mapping[str, Tensor]) -> None:
+    """Compare both preprocessors with the pixels the run began from, where the frames are there."""
+    if "frames" in inputs:
+        frames = inputs["frames"].numpy()
+        siglip = siglip_pixels(frames, model.config.siglip_picture)
+        parity.tensor("preprocessing.siglip", siglip, inputs["siglip_pixel_values"])
+        clip = clip_pixels(frames, model.config.clip.picture)
+        parity.tensor("preprocessing.clip", clip, inputs["clip_pixel_values"])
+
+
+def _inputs(parity: Parity, folder: Path) -> dict[str, Tensor]:
+    """Read the runs' inputs. Raises UserError naming what is missing."""
+    file = _needed(folder, "inputs.safetensors")
+    parity.uses(file)
+    inputs = load_file(file)
+    missing = [name for name in INPUTS if name not in inputs and name not in ("frames", "clip_attention_mask")]
+    if missing:
+        raise UserError(f"inputs.safetensors lacks {', '.join(missing)}: copy the reference folder again")
+    return inputs
+
+
+def _first(inputs: Mapping[str, Tensor], count: int | None) -> dict[str, Tensor]:
+    """Return the inputs with the first `count` frames."""
+    per_frame = ("frames", "siglip_pixel_values", "clip_pixel_values")
+    return {name: tensor[:count] if name in per_frame else tensor for name, tensor in inputs.items()}
+
+
+def _runs(parity: Parity, folder: Path) -> dict[str, Any]:
+    """Read runs.json, without which only `main` is known."""
+    file = folder / "runs.json"
+    if not file.is_file():
+        return {}
+    parity.uses(file)
+    return read_config(folder, "runs.json")
+
+
+def _weights(parity: Parity, folder: Path, composer: str | None) -> dict[str, TensorSource] | None:
+    """Return a run's tensors, with another composer's in place of the checkpoint's; None where those are missing."""
+    found = tensors(folder)
+    if composer in (None, "average_pooling", composer_of(found)):
+        return found
+    file = folder / f"composer_{composer}.safetensors"
+    if not file.is_file():
+        return None
+    parity.uses(file)
+    return {name: source for name, source in found.items() if not name.startswith(COMPOSER)} | tensors_of(file)
+
+
+def _with(weights: Mapping[str, TensorSource], replaced: Mapping[str, TensorSource]) -> dict[str, TensorSource]:
+    """Return tensors with some of them replaced by others of their name."""
+    return {name: replaced.get(name, source) for name, source in weights.items()}
+
+
+def _model(
+    folder: Path, device: str, overrides: Mapping[str, Any], weights: Mapping[str, TensorSource]
+) -> ReleasedVilamp:
+    """Load the model of one run."""
+    keys = {key: value for key, value in overrides.items() if key not in OURS}
+    legacy = bool(overrides.get("legacy_hard_mask", False))
+    config = read_release(folder, keys)
+    return from_tensors(config, weights, device, torch.float32, "release", keys, legacy_mask=legacy)
+
+
+def _needed(folder: Path, name: str) -> Path:
+    if not (folder / name).is_file():
+        raise UserError(f"{folder} holds no {name}; wanted a folder laid out like the reference's `tiny`")
+    return folder / name
