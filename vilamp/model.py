@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -23,6 +24,8 @@ from vilamp.connector import Connector
 from vilamp.keyframes import select_keyframes
 from vilamp.merge import merge_features, patch_saliency
 from vilamp.prompt import Vocabulary
+from vilamp.release.load import from_release
+from vilamp.release.model import ReleasedVilamp
 from vilamp.vision import SiglipTower, build_clip, clip_pixels, resize, siglip_pixels
 
 IGNORED = -100  # a label that carries no loss
@@ -70,6 +73,17 @@ class Vilamp(nn.Module):
         line = torch.linspace(-1, 1, side)
         grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).reshape(side * side, 2)
         self.register_buffer("grid", grid, persistent=False)
+
+    @staticmethod
+    def from_release(
+        name: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, **settings: Any
+    ) -> ReleasedVilamp:
+        """Return the model of a checkpoint as the authors released it: a folder or a hub name.
+
+        It is a class of its own: towers, names, tokenizers and arithmetic differ from the small model's, and
+        the two share the paper's functions (`keyframes`, `merge`). See `vilamp.release.load.from_release`.
+        """
+        return from_release(name, device, dtype, **settings)
 
     @property
     def device(self) -> torch.device:
