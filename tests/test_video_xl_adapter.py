@@ -123,6 +123,20 @@ def test_a_store_that_forgets_changes_no_reply(folder):
         assert same(adapter.answer(needle_at(place), QUESTION), load(str(folder)).answer(needle_at(place), QUESTION))
 
 
+def test_a_full_store_forgets_the_end_of_a_haystack_first(folder):
+    # at ratio 4 a window of 16 frames leaves 16 summary tokens, 12,288 bytes: there is room for four of ten windows
+    adapter = load(str(folder), ratio=4, store_gib=50_000 / 2**30, store_disk_gib=0)
+    reused = [adapter.answer(FakeVideo(("h", 0, 160)), QUESTION).reused_frames for _ in range(3)]
+    assert reused == [0, 64, 64]
+
+
+def test_logits_that_are_no_numbers_are_no_answer(folder):
+    adapter = load(str(folder))
+    adapter.model.language.norm.weight.data[3] = float("inf")
+    with pytest.raises(UserError, match="not finite numbers in torch.float32"):
+        adapter.answer(FakeVideo(("h", 0, 16)), QUESTION)
+
+
 def test_other_frames_or_another_order_find_nothing(folder):
     adapter = load(str(folder))
     adapter.answer(FakeVideo(("h", 0, 32)), QUESTION)
