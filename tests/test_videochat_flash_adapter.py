@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from baselines.videochat_flash import bench
 from baselines.videochat_flash.adapter import load
 from baselines.videochat_flash.features import ClipFeatures
 from baselines.videochat_flash.prompt import PLACEHOLDER, encode_prompt, write_prompt
 from niah.adapters import attention
+from niah.adapters.bench import Noise
 from niah.adapters.text import read_tokenizer
 from niah.run.command import main
 from niah.score import put
@@ -242,6 +245,25 @@ def test_a_release_with_a_tensor_too_few_is_refused_by_name(folder, tmp_path):
     (copy / "config.json").write_text(json.dumps({**row, "num_hidden_layers": 9}))
     with pytest.raises(UserError, match=r"missing model\.layers\.8\.input_layernorm\.weight \[32\]"):
         load(str(copy))
+
+
+def test_a_tied_head_is_the_embedding(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    row = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**row, "tie_word_embeddings": True}))
+    tensors = load_file(copy / "model.safetensors")
+    del tensors["lm_head.weight"]
+    save_file(tensors, copy / "model.safetensors")
+    language = load(str(copy)).model.language
+    assert torch.equal(language.lm_head.weight, tensors["model.embed_tokens.weight"])
+
+
+@pytest.mark.parametrize("execution", ["streamed", "as_released"])
+def test_both_ways_to_measure_read_the_same_prompt(execution):
+    subject = bench.build("tiny", "cpu")
+    stages = subject.run(Noise(16, subject.side), execution)
+    assert stages.tokens == 16 * 16 + 60
+    assert set(stages.seconds) == {"encode", "prefill"}
 
 
 def peak(adapter, frames):
