@@ -47,14 +47,30 @@ def load_pretrained(
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # they are refused below, by name
     )
-    absent = sorted(found["missing_keys"])
-    misfits = sorted(str(key[0] if isinstance(key, tuple) else key) for key in found["mismatched_keys"])
-    if absent or misfits:
+    absent = _untied(model, set(found["missing_keys"]))
+    misfits = {str(key[0] if isinstance(key, tuple) else key) for key in found["mismatched_keys"]}
+    wrong = [f"{what} {_some(sorted(names))}" for what, names in (("lacks", absent), ("misshapes", misfits)) if names]
+    if wrong:
         raise UserError(
-            f"{pretrained} lacks {_some(absent)} and has the wrong shape for {_some(misfits)}: "
-            "its weights are of another model than its config.json; download it again"
+            f"{pretrained} {' and '.join(wrong)}: its weights are of another model than its config.json; "
+            "download it again"
         )
     return model, processor
+
+
+def _untied(model: Any, absent: set[str]) -> set[str]:
+    """Return the missing weights less the output embedding, which is tied here if the checkpoint says so.
+
+    transformers 5.0 overlooks it where only the language model's part of config.json says so.
+    """
+    head, tied = model.get_output_embeddings(), model.config.get_text_config().to_dict().get("tie_word_embeddings")
+    if head is None or not tied:
+        return absent
+    names = {name for name, weight in model.named_parameters() if weight is head.weight}
+    if not names & absent:
+        return absent
+    head.weight = model.get_input_embeddings().weight
+    return absent - names
 
 
 def _reader(pretrained: str, config: dict[str, Any], trust_remote_code: bool) -> Any:
@@ -96,4 +112,4 @@ def _processor(pretrained: str, folder: Path, trust_remote_code: bool) -> Any:
 
 def _some(names: list[str]) -> str:
     """Return a few names and how many more there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "nothing"
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -198,8 +198,18 @@ def test_weights_of_another_shape_are_named(copy):
     odd = next(name for name in weights if "layers.0.mlp.up_proj.weight" in name)
     weights[odd] = weights[odd][:-1].clone()
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(UserError, match=r"layers\.0\.mlp\.up_proj\.weight"):
+    with pytest.raises(UserError, match=r"misshapes .*layers\.0\.mlp\.up_proj\.weight"):
         load(str(copy))
+
+
+def test_output_embedding_is_tied_where_only_the_language_config_says_so(copy):
+    config = json.loads((copy / "config.json").read_text())
+    config["text_config"]["tie_word_embeddings"] = True
+    (copy / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "tie_word_embeddings"}))
+    weights = {name: weight for name, weight in load_file(copy / "model.safetensors").items() if "lm_head" not in name}
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    model = load(str(copy)).model
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
 
 
 def test_missing_processor_files_are_named(copy):

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from baselines.openai import EndpointError, load
+from niah.run.arguments import parse
 from niah.run.command import main
 from niah.types import Question, UserError
 from tests import few_real
@@ -255,7 +256,7 @@ def test_failed_requests_are_records_and_no_file_holds_the_key(suite, tmp_path, 
     assert KEY not in "".join(capfd.readouterr())
 
 
-@pytest.mark.parametrize("setting", [f"api_key={KEY}", "base_url=https://me:word@api.example/v1"])
+@pytest.mark.parametrize("setting", [f"api_key={KEY}", f"hf_token={KEY}", "base_url=https://me:word@api.example/v1"])
 def test_secret_among_the_settings_is_refused_before_anything_is_written(tmp_path, capsys, setting):
     out = tmp_path / "out"
     assert main(["--model", "openai", "--model_args", f"model=m,{setting}", "--output_path", str(out)]) == 2
@@ -287,6 +288,11 @@ def test_interrupt_leaves_no_worker_and_whole_records(suite, tmp_path):
     assert runner.returncode == 130
     assert psutil.wait_procs(workers, timeout=15)[1] == []
     assert [record["status"] for record in records_in(tmp_path)] == ["ok"]
+
+
+@pytest.mark.parametrize("setting", ["key_env=NONE", "max_tokens=5", "image_token=<image>", "base_url=http://a.b/v1@c"])
+def test_setting_that_holds_no_secret_is_none(setting):
+    assert parse(["--model_args", setting]).model_args.keys() == {setting.partition("=")[0]}
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def test_tokens_left_over_move_the_next_summary_token_forward():
 
 
 def test_only_tokens_before_a_summary_token_of_their_window_are_seen():
-    assert [window.seen for window in plan([7, 7], [3, 3])] == [6, 5]  # of the first v of "v", of the second "vvSvvvSvv"
+    assert [window.seen for window in plan([7, 7], [3, 3])] == [6, 5]  # vvvSvvvSv, then vvSvvvSvv
     assert Window(0, 3, 4).seen == 0
 
 
@@ -137,7 +137,7 @@ def test_intervals_are_no_longer_than_a_window():
 
 @pytest.mark.parametrize("frames, ratio", [(10, 16), (5, 8), (2, 2), (1, 2)])
 def test_a_short_interval_is_compressed_less(frames, ratio):
-    # a full window leaves 1440 / 16 = 90 summary tokens: 5 frames are 720 / 8, two are 288 / 2 (288 / 4 = 72 is too few)
+    # a full window leaves 1440 / 16 = 90 summary tokens: 5 frames are 720 / 8, two 288 / 2 (288 / 4 = 72 is too few)
     assert dynamic.ratio_of(frames * 144, 1440, (2, 4, 8, 16)) == ratio
 
 

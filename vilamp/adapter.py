@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import tempfile
 import time
+from typing import Any
 
 import numpy as np
 import torch
 
+from niah.adapters.checkpoint import locate
+from niah.adapters.device import dtype_named
 from niah.store import FeatureStore
-from niah.types import Question, Reply, Video
+from niah.types import Question, Reply, UserError, Video
 from vilamp import weights
 from vilamp.features import FrameFeatures
 from vilamp.model import Vilamp
 from vilamp.prompt import cloze
+from vilamp.release.adapter import ReleaseAdapter
+from vilamp.release.config import read_release
+from vilamp.release.features import ReleaseFeatures
+from vilamp.release.load import cut_vocabulary, from_release, weights_id
+from vilamp.release.text import ReleaseText
 
 
 class VilampAdapter:
@@ -89,10 +97,48 @@ def load(
     store_disk_gib: float = 8.0,
     keyframes: int | None = None,
     seed: int = 0,
-) -> VilampAdapter:
-    """Load a checkpoint: a shipped name or a folder. `keyframes` overrides its K; `seed` changes nothing here."""
+    **release: Any,
+) -> VilampAdapter | ReleaseAdapter:
+    """Load a checkpoint: a shipped name, a folder of ours, or a released one (folder or hub name).
+
+    What lies in the folder decides: config.yaml is ours, config.json the release's. `keyframes` overrides its
+    K; `seed` changes nothing here. `release` are settings of a released checkpoint: `dtype`, `behaviour`
+    ("release" or "paper"), `max_new_tokens`, and single fields of the behaviour such as `legacy_mask=True`.
+    """
     del seed  # greedy from end to end; taken because the runner hands it to every adapter
-    folder = weights.locate(pretrained)
-    model, weights_id = weights.load(folder, keyframes)
-    store = FeatureStore(int(store_gib * 2**30), int(store_disk_gib * 2**30), tempfile.gettempdir())
+    memory, disk = int(store_gib * 2**30), int(store_disk_gib * 2**30)
+    store = FeatureStore(memory, disk, tempfile.gettempdir())
+    if weights.is_released(pretrained):
+        return load_released(pretrained, device, store, memory + disk, keyframes, **release)
+    if release:
+        raise UserError(
+            f"{pretrained!r} is a checkpoint of this project, which has no settings {', '.join(sorted(release))}: "
+            "they belong to released checkpoints (pretrained=FOLDER with a config.json)"
+        )
+    model, weights_id = weights.load(weights.locate(pretrained), keyframes)
     return VilampAdapter(model.to(device), weights_id, store)
+
+
+def load_released(
+    name: str,
+    device: str,
+    store: FeatureStore,
+    capacity: int,
+    keyframes: int | None = None,
+    dtype: str = "auto",
+    behaviour: str = "release",
+    max_new_tokens: int = 16,
+    **settings: Any,
+) -> ReleaseAdapter:
+    """Load a released checkpoint with its tokenizer. Raises UserError for what does not fit, tokenizer included."""
+    if not isinstance(max_new_tokens, int) or max_new_tokens < 1:
+        raise UserError(f"max_new_tokens is a whole number from 1 up, got {max_new_tokens!r}")
+    if settings.get("too_long", "refuse") != "refuse":
+        raise UserError("too_long=cut would cut the question away: the adapter refuses such cases instead")
+    folder = locate(name)
+    overrides = {} if keyframes is None else {"max_frame_num": keyframes}
+    text = ReleaseText(folder, read_release(folder, overrides).clip)
+    precision = dtype_named(dtype, device, torch.bfloat16)
+    model = from_release(folder, device, precision, behaviour=behaviour, overrides=overrides, **settings)
+    cut_vocabulary(model, text.rows)
+    return ReleaseAdapter(ReleaseFeatures(model, weights_id(folder), store, capacity), text, max_new_tokens)

@@ -10,22 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
+from transformers import Cache, Qwen2Config, Qwen2ForCausalLM
 
 from vilamp import config
 from vilamp.connector import Connector
 from vilamp.keyframes import select_keyframes
 from vilamp.merge import merge_features, patch_saliency
+from vilamp.prefill import prefill
 from vilamp.prompt import PAD, Vocabulary
+from vilamp.release.load import from_release
+from vilamp.release.model import ReleasedVilamp
 from vilamp.vision import ClipSelector, SiglipTower, clip_pixels, resize, siglip_pixels
 
 IGNORED = -100  # a label that carries no loss
+OPTION_TOKENS = 256  # of the longest option; words are tokens
 POSITION_SCALE = 4  # two numbers among a hundred of unit variance would hardly be noticed
 
 
@@ -70,6 +75,17 @@ class Vilamp(nn.Module):
         line = torch.linspace(-1, 1, side)
         grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).reshape(side * side, 2)
         self.register_buffer("grid", grid, persistent=False)
+
+    @staticmethod
+    def from_release(
+        name: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, **settings: Any
+    ) -> ReleasedVilamp:
+        """Return the model of a checkpoint as the authors released it: a folder or a hub name.
+
+        It is a class of its own: towers, names, tokenizers and arithmetic differ from the small model's, and
+        the two share the paper's functions (`keyframes`, `merge`). See `vilamp.release.load.from_release`.
+        """
+        return from_release(name, device, dtype, **settings)
 
     @property
     def device(self) -> torch.device:
@@ -170,16 +186,17 @@ class Vilamp(nn.Module):
         return self.language.model.embed_tokens(torch.tensor(ids, dtype=torch.long, device=self.device))
 
     def prefill(
-        self, visual: Float[Tensor, "tokens hidden"], prompt: list[int]
-    ) -> tuple[DynamicCache, Float[Tensor, " vocabulary"]]:
-        """Run visual tokens, then the prompt; return the cache and the log-probabilities of the next token."""
-        cache = DynamicCache(config=self.language.config)
-        inputs = torch.cat([visual, self.embed(prompt)])[None]  # (1, tokens, hidden)
-        output = self.language(inputs_embeds=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return cache, output.logits[0, -1].log_softmax(-1)
+        self, visual: Float[Tensor, "tokens hidden"], prompt: list[int], room: int = OPTION_TOKENS
+    ) -> tuple[Cache, Float[Tensor, " vocabulary"]]:
+        """Run visual tokens, then the prompt; return the cache and the log-probabilities of the next token.
+
+        The cache has `room` for an option behind the prompt, its last token not counted.
+        """
+        cache, logits = prefill(self.language, visual, self.embed(prompt), room)
+        return cache, logits.log_softmax(-1)
 
     def score(
-        self, cache: DynamicCache, first: Float[Tensor, " vocabulary"], option: list[int]
+        self, cache: Cache, first: Float[Tensor, " vocabulary"], option: list[int]
     ) -> float:
         """Return the mean log-probability of an option's tokens after a prefilled prompt.
 

@@ -30,8 +30,15 @@ def locate(name: str) -> Path:
     shipped = sorted(path.parent.name for path in CHECKPOINTS.glob("*/model.safetensors"))
     raise UserError(
         unknown("checkpoint", name, shipped) + " A folder of your own needs config.yaml, words.txt and "
-        "model.safetensors."
+        "model.safetensors; a released checkpoint config.json, its weights and its tokenizer."
     )
+
+
+def is_released(name: str) -> bool:
+    """Say whether a checkpoint is the authors': a folder with config.json, or a hub name. Ours has config.yaml."""
+    if any((folder / "config.yaml").is_file() for folder in (CHECKPOINTS / name, Path(name))):
+        return False
+    return (Path(name) / "config.json").is_file() or (name.count("/") == 1 and not Path(name).is_dir())
 
 
 def load(folder: Path, keyframes: int | None = None) -> tuple[Vilamp, str]:

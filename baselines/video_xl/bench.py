@@ -22,7 +22,7 @@ from baselines.video_xl.ratios import RatioRule
 from baselines.video_xl.settings import Compression
 from baselines.video_xl.vision import ClipLayer, ClipTower, pixels
 from baselines.video_xl.watch import Watcher
-from baselines.video_xl.windows import Window, cut, plan
+from baselines.video_xl.windows import cut, plan
 from niah.adapters.bench import Noise, Stages
 from niah.adapters.device import clock
 
@@ -53,32 +53,35 @@ class VideoXLBench:
 
     def run(self, video: Noise, execution: str) -> Stages:
         """Read a video and a question up to the first logits on the host."""
-        return self._streamed(video) if execution == "streamed" else self._as_released(video)
+        read = streamed if execution == "streamed" else as_released
+        return read(self.model, video)[0]
 
-    def _streamed(self, video: Noise) -> Stages:
-        began = clock(self.device)
-        watcher = Watcher(self.model, Compression(RatioRule((RATIO,))), video, PROMPT, new_tokens=1)
-        watcher.read().cpu()
-        seconds = clock(self.device) - began
-        encode = watcher.encode_seconds
-        return Stages({"encode": encode, "prefill": seconds - encode}, watcher.cache.length)
 
-    def _as_released(self, video: Noise) -> Stages:
-        began = clock(self.device)
-        model = self.model
-        prepared = pixels(video.frames(range(len(video))), model.settings.pixels, self.device)
-        patches = all_states(model.vision, prepared.to(model.dtype))[-1][:, 1:]
-        visual = model.projector.average(model.projector(patches)).flatten(0, 1)
-        encoded = clock(self.device)
-        cache = ReleasedCache(model.settings.language)
-        lengths = cut(len(visual), model.settings.window)
-        windows = plan(lengths, [RATIO] * len(lengths))
-        prefix, suffix = (torch.tensor(ids, device=self.device) for ids in (PROMPT.prefix, PROMPT.suffix))
-        logits = visual[:0]
-        for taken in model.read(prefix, windows, lambda window: _slice(visual, window), suffix, cache):
-            logits = model.language.logits(taken.states).float()  # of all tokens, in single precision
-        logits[-1].cpu()
-        return Stages({"encode": encoded - began, "prefill": clock(self.device) - encoded}, cache.length)
+def streamed(model: VideoXL, video: Noise) -> tuple[Stages, Tensor]:
+    """Read a video as the adapter does; return what it cost and the last token's (vocabulary,) logits."""
+    began = clock(model.device)
+    watcher = Watcher(model, Compression(RatioRule((RATIO,))), video, PROMPT, new_tokens=1)
+    logits = watcher.read().cpu()
+    seconds, encode = clock(model.device) - began, watcher.encode_seconds
+    return Stages({"encode": encode, "prefill": seconds - encode}, watcher.cache.length), logits
+
+
+def as_released(model: VideoXL, video: Noise) -> tuple[Stages, Tensor]:
+    """The same with the release's batches, copies and logits."""
+    began = clock(model.device)
+    prepared = pixels(video.frames(range(len(video))), model.settings.pixels, model.device)
+    patches = all_states(model.vision, prepared.to(model.dtype))[-1][:, 1:]
+    visual = model.projector.average(model.projector(patches)).flatten(0, 1)
+    encoded = clock(model.device)
+    cache = ReleasedCache(model.settings.language)
+    lengths = cut(len(visual), model.settings.window)
+    windows = plan(lengths, [RATIO] * len(lengths))
+    prefix, suffix = (torch.tensor(ids, device=model.device) for ids in (PROMPT.prefix, PROMPT.suffix))
+    logits = visual[:0]
+    for taken in model.read(prefix, windows, lambda window: visual[window.start : window.stop], suffix, cache):
+        logits = model.language.logits(taken.states).float()  # of all tokens, in single precision
+    last = logits[-1].cpu()
+    return Stages({"encode": encoded - began, "prefill": clock(model.device) - encoded}, cache.length), last
 
 
 class ReleasedCache(GradientCache):
@@ -112,6 +115,3 @@ def build(size: str, device: str) -> VideoXLBench:
     dtype = torch.float16 if device.startswith("cuda") else torch.float32
     return VideoXLBench(build_random(settings, device, dtype))
 
-
-def _slice(visual: Tensor, window: Window) -> Tensor:
-    return visual[window.start : window.stop]

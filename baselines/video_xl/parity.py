@@ -202,7 +202,8 @@ def _inputs(golden: Golden, steps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     prefix = golden["inputs.prefix_ids"][: int(steps[0, 1])]
     text = int(steps[-1, 1]) - len(prefix)
     visual = sum(int(stop - start) for start, stop, ratio in steps[:, :3] if ratio)
-    return prefix, golden["inputs.visual_features"][:visual], golden["inputs.suffix_ids"][: text - visual]
+    features = golden["inputs.visual_features"][:visual].float()
+    return prefix, features, golden["inputs.suffix_ids"][: text - visual]
 
 
 def _windows(steps: Tensor, window: int) -> list[Window]:

@@ -48,12 +48,14 @@ def restore(store: FeatureStore, cache: Cache, windows: Sequence[Window], found:
 def remember(
     store: FeatureStore, cache: Cache, start: int, windows: Sequence[Window], found: Sequence[str], fresh: int
 ) -> None:
-    """Store what the windows from number `fresh` on left in the cache, whose visual part starts at token `start`.
+    """Store what the windows left in the cache, whose visual part starts at token `start`.
 
-    Last windows first: the store forgets the longest unused, and a window is of no use without those before it.
+    Those before number `fresh` came from the store. Last windows first: the store forgets the longest unused, and
+    a window is of no use without those before it, so the first have to be the latest used.
     """
     stops = (start + np.cumsum([window.summaries for window in windows])).tolist()
-    for number in reversed(range(fresh, len(windows))):
-        if windows[number].summaries:
+    for number in reversed(range(len(windows))):
+        held = number < fresh and store.get(found[number]) is not None  # asking for it counts as using it
+        if windows[number].summaries and not held:
             kept = cache.read(stops[number] - windows[number].summaries, stops[number]).cpu().contiguous()
             store.put(found[number], kept.view(_BITS[kept.element_size()]).numpy())

@@ -54,7 +54,7 @@ class Settings:
         how = self.compression
         return {
             "ratio": "/".join(map(str, how.rule.ratios)),
-            "mix": how.rule.mix if len(how.rule.ratios) > 1 else "",
+            "mix": how.rule.mix if len(how.rule.ratios) > 1 and not how.dynamic else "",
             "dynamic": str(how.dynamic),
             "frames": how.frames,
             "prompt": self.prompt,

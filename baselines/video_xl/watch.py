@@ -71,7 +71,8 @@ class Watcher:
     def read(self, store: FeatureStore | None = None) -> Tensor:
         """Read prefix, windows and suffix, those windows excepted that the store has.
 
-        Returns the (vocabulary,) logits of the last token; the head is run for no other.
+        Returns the (vocabulary,) logits of the last token; the head is run for no other. Raises UserError where
+        they are no numbers, which in float16 happens to weights that were trained in bfloat16.
         """
         self._take(prefix=self.prompt.prefix)
         if store is None:
@@ -81,7 +82,11 @@ class Watcher:
             self.restored = reuse.restore(store, self.cache, self.windows, names)
             self._take(windows=self.windows[self.restored :])
             reuse.remember(store, self.cache, len(self.prompt.prefix), self.windows, names, self.restored)
-        return self.model.language.logits(self._take(suffix=self.prompt.suffix))[0]
+        logits = self.model.language.logits(self._take(suffix=self.prompt.suffix))[0]
+        if not logits.isfinite().all():
+            kind = self.model.dtype
+            raise UserError(f"the logits are not finite numbers in {kind}: load with dtype=bfloat16 or float32")
+        return logits
 
     def _take(
         self, prefix: Sequence[int] = (), windows: Sequence[Window] = (), suffix: Sequence[int] = ()

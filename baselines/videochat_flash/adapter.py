@@ -21,13 +21,13 @@ from baselines.videochat_flash.model import load as load_model
 from baselines.videochat_flash.prompt import STOP, encode_prompt, stop_ids, write_prompt
 from baselines.videochat_flash.rope import Rope
 from baselines.videochat_flash.sampling import frame_indices
-from baselines.videochat_flash.settings import configure, frames_limit, whole
+from baselines.videochat_flash.settings import configure, frames_limit, refuse_beyond, told, whole
 from niah.adapters.checkpoint import locate, read_config
 from niah.adapters.device import clock, dtype_named, peaks, reset_peak
 from niah.adapters.text import read_tokenizer
 from niah.score import put
 from niah.store import FeatureStore
-from niah.types import Question, Reply, UserError, Video
+from niah.types import Question, Reply, Video
 
 
 class VideoChatFlashAdapter:
@@ -50,7 +50,7 @@ class VideoChatFlashAdapter:
         prompt = write_prompt(put(question), len(video), video.fps, len(shown))
         ids, count = encode_prompt(self.tokenizer, prompt, len(shown)), len(shown) // model.config.tower.clip_frames
         tokens = len(ids) - bool(shown) + count * model.config.tower.clip_tokens
-        self._refuse_beyond(tokens, len(shown))
+        refuse_beyond(model.config.limit, tokens, len(shown), self.max_frames)
         reused: set[int] = set()
         embeds, visual = model.assemble(ids, self._clips(video, shown, reused), count)
         encoded, waited = clock(device), video.decode_seconds - waited
@@ -73,7 +73,7 @@ class VideoChatFlashAdapter:
             reused_frames=len(reused),
             peak_allocated_bytes=allocated,
             peak_reserved_bytes=reserved,
-            settings=self._settings(),
+            settings=told(model.config, self.rope.mode),
         )
 
     def _clips(self, video: Video, shown: list[int], reused: set[int]) -> Iterator[Tensor]:
@@ -82,23 +82,6 @@ class VideoChatFlashAdapter:
         for number, (tokens, found) in enumerate(self.features.of(video, shown)):
             reused.update(shown[number * size : (number + 1) * size] if found else ())
             yield tokens
-
-    def _settings(self) -> dict[str, float | str]:
-        """Return which of the ways to run the model these answers come from."""
-        config, dropped = self.model.config, self.model.config.dropout
-        where = f"{dropped.kind} {list(dropped.layers)} {list(dropped.ratios)}" if dropped else "off"
-        scaling = config.language.rope_scaling if self.rope.mode == "exact" else None
-        return {"rope": self.rope.mode, "scaling": str(scaling), "dropout": where, "limit": str(config.limit)}
-
-    def _refuse_beyond(self, tokens: int, shown: int) -> None:
-        """Raise UserError for a sequence whose end, the question, the release would cut off."""
-        limit = self.model.config.limit
-        if limit is not None and tokens > limit:
-            raise UserError(
-                f"{shown} frames and the question are {tokens} tokens; the release cuts the sequence after {limit} and "
-                f"would answer without the question. Show fewer frames (max_frames is {self.max_frames}) or lift the "
-                f"cut with max_length={tokens} (then rope=exact keeps positions apart)"
-            )
 
 
 def load(

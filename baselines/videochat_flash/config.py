@@ -44,6 +44,7 @@ class TowerConfig:
     clip_frames: int
     block_eps: float
     final_eps: float
+    merge_heads: int  # slices of the width that merging averages over; no config says, the 7B model has the tower's 16
 
     def __post_init__(self) -> None:
         if self.image_size % self.patch_size or self.width % self.heads or self.blocks < 1 or self.clip_frames < 1:
@@ -182,6 +183,7 @@ def _tower(row: Mapping[str, Any]) -> TowerConfig:
         clip_frames=sizes["num_frames"],
         block_eps=sizes["block_layer_norm_eps"],
         final_eps=sizes["final_layer_norm_eps"],
+        merge_heads=sizes["num_heads"],
     )
 
 

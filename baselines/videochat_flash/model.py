@@ -57,7 +57,7 @@ class VideoChatFlash(nn.Module):
     def encode(self, pixels: Tensor) -> Tensor:
         """Return merged tokens (clips, 16 * frames, tower width) of pixels (clips, frames, 3, size, size)."""
         features = self.tower(pixels.to(self.device, self.dtype))
-        return merge_clips(features, self.config.tower.clip_tokens, self.config.tower.heads).to(self.dtype)
+        return merge_clips(features, self.config.tower.clip_tokens, self.config.tower.merge_heads).to(self.dtype)
 
     @torch.inference_mode()
     def assemble(self, ids: Sequence[int], clips: Iterable[Tensor], count: int) -> tuple[Tensor, range]:

@@ -46,6 +46,27 @@ def frames_limit(max_frames: int) -> int:
     return max_frames
 
 
+def refuse_beyond(limit: int | None, tokens: int, shown: int, max_frames: int) -> None:
+    """Raise UserError for a sequence whose end, the question, the release would cut off."""
+    if limit is not None and tokens > limit:
+        raise UserError(
+            f"{shown} frames and the question are {tokens} tokens; the release cuts the sequence after {limit} and "
+            f"would answer without the question. Show fewer frames (max_frames is {max_frames}) or lift the cut with "
+            f"max_length={tokens} (then rope=exact keeps positions apart)"
+        )
+
+
+def told(config: VideoChatFlashConfig, rope: str) -> dict[str, float | str]:
+    """Return which of the ways to run the model an answer came from, for its record."""
+    dropped = config.dropout
+    return {
+        "rope": rope,
+        "scaling": str(config.language.rope_scaling if rope == "exact" else None),
+        "dropout": f"{dropped.kind} {list(dropped.layers)} {list(dropped.ratios)}" if dropped else "off",
+        "limit": str(config.limit),
+    }
+
+
 def whole(name: str, value: Any) -> int:
     """Return a whole number from 1 on. Raises UserError with the setting's name."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:

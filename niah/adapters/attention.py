@@ -2,7 +2,8 @@
 
 `transformers` makes a (queries, keys) mask for every prefill chunk after the first and repeats
 grouped keys for every head; both grow with the video. On a GPU a flash kernel needs neither. On a
-CPU the queries go in small blocks, so that a block's mask is all there is.
+CPU the tokens before and the chunk itself are attended to apart, which takes no mask, and put together by
+the weight of each; where gradients are wanted, the queries go in small blocks, a mask each.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ def causal_tail(query: Tensor, key: Tensor, value: Tensor, scale: float | None =
     if query.is_cuda:
         mask: Any = causal_lower_right(queries, keys)  # a promise to the kernel, not a tensor
         return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale, enable_gqa=grouped)
+    if not torch.is_grad_enabled():
+        return _in_two_parts(query, key, value, scale)
     parts = []
     for start in range(0, queries, CPU_ROWS):
         rows = query[:, :, start : start + CPU_ROWS]
@@ -50,6 +53,25 @@ def causal_tail(query: Tensor, key: Tensor, value: Tensor, scale: float | None =
             )
         )
     return torch.cat(parts, dim=2)
+
+
+def _in_two_parts(query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+    """Attend to the keys before the queries and to the queries' own, and mix both as one softmax would.
+
+    The CPU kernel behind `scaled_dot_product_attention` also tells the logarithm of each softmax's sum, which
+    that function drops. Query heads that share keys go one after another: the kernel would want the keys repeated.
+    """
+    attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    before, sharing = key.shape[2] - query.shape[2], query.shape[1] // key.shape[1]
+    mixed = torch.empty_like(query)  # (1, heads, queries, dim)
+    for number in range(sharing):
+        heads = slice(number, None, sharing)  # one of each group
+        rows = query[:, heads]
+        far, far_sum = attend(rows, key[:, :, :before], value[:, :, :before], scale=scale)
+        near, near_sum = attend(rows, key[:, :, before:], value[:, :, before:], is_causal=True, scale=scale)
+        share = torch.sigmoid(far_sum - near_sum)[..., None]  # (1, key heads, queries, 1)
+        mixed[:, heads] = (share * far + (1 - share) * near).to(query.dtype)
+    return mixed
 
 
 def _for_transformers(

@@ -20,7 +20,7 @@ from niah.media.decoder import DEFAULT
 from niah.types import UserError
 
 SHARD = re.compile(r"(\d+)/(\d+)")
-SECRET = re.compile(r"(.*[_-])?(key|token|secret|password)", re.IGNORECASE)  # names of settings that hold one
+SECRET = re.compile(r"(.*(api|auth|access|hf)[_-]?)?(key|token)|.*(secret|password)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

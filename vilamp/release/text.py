@@ -42,8 +42,10 @@ class ReleaseText:
 
     def prompt(self, user_text: str, video: bool) -> list[int]:
         """Return the ids of a chat prompt, -200 where the video goes; each side of it is tokenised by itself."""
-        before, place, after = chat(user_text, video).partition(PLACE)
-        return self._ids(before) + [VIDEO] * bool(place) + (self._ids(after) if place else [])
+        if not video:
+            return self._ids(chat(user_text, video=False))
+        before, _, after = chat(user_text).partition(PLACE)  # the first: the user's text may hold the word itself
+        return [*self._ids(before), VIDEO, *self._ids(after)]
 
     def query(self, question: str) -> Int[Tensor, "1 tokens"]:
         """Return CLIP's ids of the bare question, cut to its positions, end-of-text included.
