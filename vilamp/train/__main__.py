@@ -14,6 +14,7 @@ import math
 import random
 import sys
 from collections import deque
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from vilamp.train.config import Training
 from vilamp.train.curve import draw_curve
 from vilamp.train.encoder import EncoderHeads, encoder_loss
 from vilamp.train.journal import Journal
-from vilamp.train.reader import alignment_loss, encode_pool, example, reader_loss
+from vilamp.train.reader import Features, alignment_loss, encode_pool, example, reader_loss
 
 SAVED = 100  # steps between two states to resume from
 PLOTTED = 20  # steps between two rows of the curve
@@ -54,8 +55,11 @@ def main() -> int:
     return 0
 
 
-def train(run: Training) -> None:
-    """Train `run` to its end, or from where an earlier attempt stopped."""
+def train(run: Training, pools: list[Features] | None = None) -> None:
+    """Train `run` to its end, or from where an earlier attempt stopped.
+
+    `pools` are the reader's, if somebody has encoded them already with the encoders `run` takes.
+    """
     device = ("cuda" if torch.cuda.is_available() else "cpu") if run.device == "auto" else run.device
     folder = Path(run.output)
     journal = Journal(folder, json.dumps(dataclasses.asdict(run), sort_keys=True))
@@ -68,7 +72,7 @@ def train(run: Training) -> None:
             take_encoders(model, run.encoder_from)
         journal.save("reader", 0, model=model.state_dict())
     model.load_state_dict(journal.state["model"])
-    train_reader(run, model, journal)
+    train_reader(run, model, journal, pools or encode_pools(run, model))
     weights.save(model, folder)
     summary = {"seed": run.seed, "seconds": round(journal.seconds), "device": device, "torch": torch.__version__}
     summary["codec"] = data.codec()
@@ -97,7 +101,7 @@ def train_encoder(run: Training, model: Vilamp, journal: Journal) -> None:
         model.load_state_dict(journal.state["model"])
         heads.load_state_dict(journal.state["heads"])
         optimizer.load_state_dict(journal.state["optimizer"])
-    pools = _pools(run, settings.haystack, settings.clips, settings.crowds)
+    pools = list(_pools(run, settings.haystack, settings.clips, settings.crowds))
     progress = tqdm(range(start, settings.steps), initial=start, total=settings.steps, desc="encoder", unit="step")
     for step in progress:
         rng = random.Random(f"{run.seed}/encoder/{step}")
@@ -117,7 +121,13 @@ def train_encoder(run: Training, model: Vilamp, journal: Journal) -> None:
             journal.save("encoder", step + 1, **states)
 
 
-def train_reader(run: Training, model: Vilamp, journal: Journal) -> None:
+def encode_pools(run: Training, model: Vilamp) -> list[Features]:
+    """Draw the reader's footage and run the trained encoders over it; 13 KB a frame stay in memory."""
+    model.eval().requires_grad_(False)
+    return [encode_pool(model, pool) for pool in _pools(run, run.reader.haystack, run.reader.clips)]
+
+
+def train_reader(run: Training, model: Vilamp, journal: Journal, pools: list[Features]) -> None:
     """Train connectors and language model on spliced cases; the haystack grows with success."""
     settings = run.reader
     model.eval().requires_grad_(False)
@@ -130,7 +140,6 @@ def train_reader(run: Training, model: Vilamp, journal: Journal) -> None:
     if start:
         optimizer.load_state_dict(state["optimizer"])
     recent = {kind: deque(state.get("recent", {}).get(kind, []), settings.window) for kind in run.types}
-    pools = [encode_pool(model, pool) for pool in _pools(run, settings.haystack, settings.clips)]
     progress = tqdm(range(start, settings.steps), initial=start, total=settings.steps, desc="reader", unit="step")
     for step in progress:
         rng = random.Random(f"{run.seed}/reader/{step}")
@@ -173,11 +182,11 @@ def _reading(model: Vilamp) -> tuple[torch.nn.Module, ...]:
     return model.keyframe_connector, model.merged_connector, model.language
 
 
-def _pools(run: Training, haystack: int, clips: int, crowds: int = 0) -> list[data.Pool]:
-    """Draw one pool a world."""
+def _pools(run: Training, haystack: int, clips: int, crowds: int = 0) -> Iterator[data.Pool]:
+    """Draw one pool a world, each when it is asked for."""
     worlds = [f"train/{run.name}/{number}" for number in range(run.worlds)]
-    progress = tqdm(worlds, desc="footage", unit="world")
-    return [data.build_pool(world, haystack, clips, run.types, crowds) for world in progress]
+    for world in tqdm(worlds, desc="footage", unit="world"):
+        yield data.build_pool(world, haystack, clips, run.types, crowds)
 
 
 def _step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, trained: list, rate: float, step: int, steps: int):

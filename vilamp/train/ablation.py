@@ -17,11 +17,14 @@ import pandas as pd
 from niah.config import read_yaml
 from niah.run.command import guarded, run
 from niah.run.config import RunConfig
+from niah.types import UserError
+from vilamp import weights
 from vilamp.config import VilampConfig
-from vilamp.train.__main__ import train
+from vilamp.train.__main__ import encode_pools, train
 from vilamp.train.config import Training
+from vilamp.train.reader import Features
 
-LENGTHS = (500, 10000)  # as long as trained, and twenty times as long
+LENGTHS = (500, 5000)  # twice and twenty times as long as trained
 DEPTHS = (0.1, 0.5, 0.9)
 CONDITIONS = ("full", "needle_only")
 COLUMNS = ["variant", "condition", "type", "length", "n", "correct", "accuracy", "cluster_low", "cluster_high"]
@@ -52,11 +55,12 @@ def _without(base: Training, extra: str) -> VilampConfig:
 
 def ablate(base: Training) -> pd.DataFrame:
     """Train every variant, ask each the default needles, and return the rows of all their tables that matter."""
-    tables = []
+    tables, pools = [], None
     for name, one in variants(base).items():
         if not (Path(one.output) / "train.json").is_file():
             sys.stderr.write(f"variant {name}\n")
-            train(one)
+            pools = pools or _encoded(base)
+            train(one, pools)
         folder = Path(base.output) / name.replace(" ", "-")
         asked = {"lengths": LENGTHS, "depths": DEPTHS, "conditions": CONDITIONS}
         run(RunConfig(model_args={"pretrained": one.output}, output_path=str(folder), **asked))
@@ -65,7 +69,15 @@ def ablate(base: Training) -> pd.DataFrame:
     rows = pd.concat(tables)
     wanted = (rows.depth == "all") & (rows.type != "all") & rows.length_by.isin(["exact", "all"])
     of_length = (rows.condition == "full") == (rows.length != "all")  # needle_only has no length worth telling
-    return rows[wanted & of_length][COLUMNS]
+    return rows.loc[wanted & of_length, COLUMNS]
+
+
+def _encoded(base: Training) -> list[Features]:
+    """Return the reader's footage as all variants see it: they share their encoders."""
+    if base.encoder_from is None:
+        raise UserError("an ablation compares readers on the same encoders: name a checkpoint as encoder_from")
+    model, _ = weights.load(weights.locate(base.encoder_from))
+    return encode_pools(base, model)
 
 
 def main() -> int:
