@@ -123,8 +123,8 @@ class ReleasedVilamp(nn.Module):
     def stream(
         self,
         kept: Sequence[int],
-        embeddings: Float[Tensor, "frames dim"],
-        query: Float[Tensor, " dim"] | None,
+        embeddings: Float[Tensor, "frames clip"],
+        query: Float[Tensor, " clip"] | None,
         chunks: Iterable[Float[Tensor, "_frames patches dim"]],
         room: Float[Tensor, "tokens width"] | None = None,
     ) -> Float[Tensor, "tokens width"]:
