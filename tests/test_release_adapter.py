@@ -98,7 +98,7 @@ def test_reused_and_fresh_features_give_equal_replies(folder):
     assert video.decoded == 15  # the needle's frames alone, once
     assert reused.reused_frames == 90
     fresh_video = Video(("h", 0, 40), ("n", 5, 20), ("h", 40, 90))
-    fresh = load(str(folder), store_gib=0, store_disk_gib=0).answer(fresh_video, QUESTION)
+    fresh = load(str(folder), store_gib=0.0, store_disk_gib=0.0).answer(fresh_video, QUESTION)
     assert fresh_video.decoded == 2 * 105  # selection, then vision
     assert answered(fresh) == answered(reused)
 
@@ -112,7 +112,7 @@ def test_features_in_bfloat16_come_back_as_they_were(folder):
 
 def test_the_old_mask_and_one_token_look_at_keyframes_alone(folder):
     video = Video(("h", 0, 60))
-    reply = load(str(folder), store_gib=0, store_disk_gib=0, legacy_mask=True).answer(video, QUESTION)
+    reply = load(str(folder), store_gib=0.0, store_disk_gib=0.0, legacy_mask=True).answer(video, QUESTION)
     assert video.decoded == 60 + 8
     assert reply.settings["behaviour.legacy_mask"] is True
 
