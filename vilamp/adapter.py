@@ -15,6 +15,8 @@ from niah.store import FeatureStore
 from niah.types import Question, Reply, UserError, Video
 from vilamp import weights
 from vilamp.features import FrameFeatures
+from vilamp.forgetful import Forgetful
+from vilamp.memory import give_back
 from vilamp.model import Vilamp
 from vilamp.prompt import cloze
 from vilamp.release.adapter import ReleaseAdapter
@@ -25,7 +27,10 @@ from vilamp.release.text import ReleaseText
 
 
 class VilampAdapter:
-    """Scores the options' words after the video and the question; keeps nothing but keyed features."""
+    """Scores the options' words after the video and the question; keeps nothing but keyed features.
+
+    `vilamp.memory` says what an answer holds of each frame.
+    """
 
     def __init__(self, model: Vilamp, weights_id: str, store: FeatureStore) -> None:
         self.model, self.features = model, FrameFeatures(model, weights_id, store)
@@ -39,20 +44,22 @@ class VilampAdapter:
             torch.cuda.reset_peak_memory_stats()
         waited, began = video.decode_seconds, self._clock()
         keys, encoded = video.keys(0, len(video)), 0
-        frames = []
+        frames, read = torch.empty(len(keys), self.model.config.clip.embed_dim, device=device), 0
         for embeddings, fresh in self.features.of(video, keys, "embedding"):
-            frames.append(torch.from_numpy(embeddings).to(device, torch.float32))
-            encoded += fresh
+            rows = torch.from_numpy(embeddings).to(device, torch.float32)
+            frames[read : read + len(rows)] = torch.nn.functional.normalize(rows, dim=-1)
+            read, encoded = read + len(rows), encoded + fresh
         encode_end, decoding = self._clock(), video.decode_seconds - waited
         query = self.model.encode_query(question.text)
-        frames = torch.nn.functional.normalize(torch.cat(frames), dim=-1) if frames else query.new_zeros(0, len(query))
         kept = self.model.select(frames, query)
+        del frames  # the language model takes their place
         select_end = self._clock()
         patches = (torch.from_numpy(found).to(query) for found, _ in self.features.of(video, keys, "patches"))
-        visual = self.model.compress(kept, query, patches)
+        visual = self.model.compress_all(len(keys), kept, query, patches)
+        give_back()
         merge_end, waited = self._clock(), video.decode_seconds - waited
         prompt = self.model.vocabulary.encode(cloze(question))
-        cache, first = self.model.prefill(visual.embeddings, prompt)
+        cache, first = self.model.prefill(visual, prompt)
         first = first.cpu()
         first_token = self._clock()
         scores = [self.model.score(cache, first, self.model.vocabulary.encode(text)) for text in question.options]
@@ -73,7 +80,7 @@ class VilampAdapter:
             seconds_to_first_token=first_token - began - waited,
             peak_allocated_bytes=torch.cuda.max_memory_allocated() if on_gpu else None,
             peak_reserved_bytes=torch.cuda.max_memory_reserved() if on_gpu else None,
-            language_tokens=len(visual.embeddings) + len(prompt),
+            language_tokens=len(visual) + len(prompt),
             reused_frames=len(video) - encoded,
         )
 
@@ -96,27 +103,31 @@ def load(
     store_gib: float = 1.0,
     store_disk_gib: float = 8.0,
     keyframes: int | None = None,
+    reuse: bool = True,
     seed: int = 0,
     **release: Any,
-) -> VilampAdapter | ReleaseAdapter:
+) -> VilampAdapter | ReleaseAdapter | Forgetful:
     """Load a checkpoint: a shipped name, a folder of ours, or a released one (folder or hub name).
 
     What lies in the folder decides: config.yaml is ours, config.json the release's. `keyframes` overrides its
-    K; `seed` changes nothing here. `release` are settings of a released checkpoint: `dtype`, `behaviour`
-    ("release" or "paper"), `max_new_tokens`, and single fields of the behaviour such as `legacy_mask=True`.
+    K; without `reuse` features are forgotten before every case; `seed` changes nothing here. `release` are
+    settings of a released checkpoint: `dtype`, `behaviour` ("release" or "paper"), `max_new_tokens`, and single
+    fields of the behaviour such as `legacy_mask=True`.
     """
     del seed  # greedy from end to end; taken because the runner hands it to every adapter
     memory, disk = int(store_gib * 2**30), int(store_disk_gib * 2**30)
     store = FeatureStore(memory, disk, tempfile.gettempdir())
     if weights.is_released(pretrained):
-        return load_released(pretrained, device, store, memory + disk, keyframes, **release)
+        released = load_released(pretrained, device, store, memory + disk, keyframes, **release)
+        return released if reuse else Forgetful(released, store)
     if release:
         raise UserError(
             f"{pretrained!r} is a checkpoint of this project, which has no settings {', '.join(sorted(release))}: "
             "they belong to released checkpoints (pretrained=FOLDER with a config.json)"
         )
     model, weights_id = weights.load(weights.locate(pretrained), keyframes)
-    return VilampAdapter(model.to(device), weights_id, store)
+    adapter = VilampAdapter(model.to(device), weights_id, store)
+    return adapter if reuse else Forgetful(adapter, store)
 
 
 def load_released(

@@ -8,7 +8,7 @@ visual embeddings that go to the language model, (patches - 1) x keyframes + fra
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -139,24 +139,51 @@ class Vilamp(nn.Module):
 
         `chunks` yields the patches of all frames in playing order; one chunk is held at a time.
         """
+        parts = list(self._parts(kept, query, chunks))
+        nothing = torch.zeros(0, self.config.language.hidden_size, device=self.device)
+        embeddings = [part for part, _ in parts] or [nothing]
+        sources = [number for _, numbers in parts for number in numbers]
+        return Stream(torch.cat(embeddings), torch.tensor(sources, dtype=torch.long))
+
+    def compress_all(
+        self,
+        count: int,
+        kept: list[int],
+        query: Float[Tensor, " dim"],
+        chunks: Iterable[Float[Tensor, "_frames patches dim"]],
+    ) -> Float[Tensor, "tokens hidden"]:
+        """Return the embeddings of `compress` for `count` frames, whose room is taken whole beforehand.
+
+        Thousands of small results that stay, between big ones that pass, would leave the heap in pieces.
+        """
+        tokens = count + (self.config.vision.side**2 - 1) * len(kept)  # M K + (N - K)
+        visual, written = torch.empty(tokens, self.config.language.hidden_size, device=self.device), 0
+        for part, _ in self._parts(kept, query, chunks):
+            visual[written : written + len(part)] = part
+            written += len(part)
+        return visual
+
+    def _parts(
+        self,
+        kept: list[int],
+        query: Float[Tensor, " dim"],
+        chunks: Iterable[Float[Tensor, "_frames patches dim"]],
+    ) -> Iterator[tuple[Float[Tensor, "_tokens hidden"], Sequence[int]]]:
+        """Yield embeddings in temporal order, a run of merged frames or a keyframe at a time, and each one's frame."""
         anchor: Tensor | None = None  # (patches, dim) of the last keyframe so far
-        embeddings, sources, start = [], [], 0
+        start = 0
         for patches in chunks:
             cuts = [number - start for number in kept if start <= number < start + len(patches)]
             position = 0
             for cut in [*cuts, len(patches)]:  # a run of frames that share their anchor, then a keyframe
                 if position < cut:
-                    embeddings.append(self.merge(patches[position:cut], anchor, query))
-                    sources.extend(range(start + position, start + cut))
+                    yield self.merge(patches[position:cut], anchor, query), range(start + position, start + cut)
                 if cut < len(patches):
-                    anchor = patches[cut]
-                    embeddings.append(self.keyframe_connector(self.features(anchor[None], query)[0]))
-                    sources.extend([start + cut] * len(anchor))
+                    anchor = patches[cut].clone()  # a view would keep its whole chunk
+                    keyframe = self.keyframe_connector(self.features(anchor[None], query)[0])
+                    yield keyframe, [start + cut] * len(keyframe)
                 position = cut + 1
             start += len(patches)
-        if not embeddings:
-            embeddings = [torch.zeros(0, self.config.language.hidden_size, device=self.device)]
-        return Stream(torch.cat(embeddings), torch.tensor(sources, dtype=torch.long))
 
     def merge(
         self,
