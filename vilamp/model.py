@@ -1,15 +1,16 @@
 """ViLaMP: keyframes at full resolution, every other frame as one token, then the language model.
 
-The paper's ideas are pure functions in `keyframes` and `merge`; this file only
-puts them in order. Frames stream through: besides one chunk of patches it holds
+The paper's ideas are pure functions in `keyframes` and `merge`, which `compressor` puts in order; another
+compressor can take its place. Frames stream through: besides one chunk of patches it holds
 the frame embeddings (frames x dim), the anchor keyframe's patches, and the
 visual embeddings that go to the language model, (patches - 1) x keyframes + frames of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,10 +20,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 from transformers import Cache, Qwen2Config, Qwen2ForCausalLM
 
+from niah.adapters.compressor import Choice, Compressor, Connectors, Run, numbered
 from vilamp import config
+from vilamp.compressor import Differential
 from vilamp.connector import Connector
-from vilamp.keyframes import select_keyframes
-from vilamp.merge import merge_features, patch_saliency
+from vilamp.merge import patch_saliency
 from vilamp.prefill import prefill
 from vilamp.prompt import Vocabulary
 from vilamp.release.load import from_release
@@ -129,6 +131,11 @@ class Vilamp(nn.Module):
             parts.append(patch_saliency(patches, None, query, 0.0)[..., None])
         return torch.cat(parts, dim=-1)
 
+    @property
+    def compressor(self) -> Differential:
+        """ViLaMP's own compressor, of this model's config."""
+        return Differential.of(self.config)
+
     def compress(
         self,
         kept: list[int],
@@ -139,68 +146,54 @@ class Vilamp(nn.Module):
 
         `chunks` yields the patches of all frames in playing order; one chunk is held at a time.
         """
-        parts = list(self._parts(kept, query, chunks))
+        choice = Choice(range(sys.maxsize), kept)  # every frame, however many come
+        runs = list(self._runs(self.compressor, choice, query, chunks))
         nothing = torch.zeros(0, self.config.language.hidden_size, device=self.device)
-        embeddings = [part for part, _ in parts] or [nothing]
-        sources = [number for _, numbers in parts for number in numbers]
-        return Stream(torch.cat(embeddings), torch.tensor(sources, dtype=torch.long))
+        sources = [number for run in runs for number in run.frames]
+        return Stream(torch.cat([run.embeddings for run in runs] or [nothing]), torch.tensor(sources, dtype=torch.long))
 
-    def compress_all(
+    def compress_with(
         self,
-        count: int,
-        kept: list[int],
+        compressor: Compressor,
+        choice: Choice,
         query: Float[Tensor, " dim"],
         chunks: Iterable[Float[Tensor, "_frames patches dim"]],
     ) -> Float[Tensor, "tokens hidden"]:
-        """Return the embeddings of `compress` for `count` frames, whose room is taken whole beforehand.
+        """Return the embeddings of what a compressor chose, whose room is taken whole beforehand.
 
-        Thousands of small results that stay, between big ones that pass, would leave the heap in pieces.
+        `chunks` yields the patches of the frames seen, in playing order. Thousands of small results that stay,
+        between big ones that pass, would leave the heap in pieces.
         """
-        tokens = count + (self.config.vision.side**2 - 1) * len(kept)  # M K + (N - K)
+        tokens = compressor.tokens(choice, self.config.vision.side**2)
         visual, written = torch.empty(tokens, self.config.language.hidden_size, device=self.device), 0
-        for part, _ in self._parts(kept, query, chunks):
-            visual[written : written + len(part)] = part
-            written += len(part)
+        for run in self._runs(compressor, choice, query, chunks):
+            visual[written : written + len(run.embeddings)] = run.embeddings
+            written += len(run.embeddings)
+        if written != tokens:
+            raise ValueError(f"{compressor.settings()} announced {tokens} tokens and yielded {written}")
         return visual
 
-    def _parts(
+    def _runs(
         self,
-        kept: list[int],
+        compressor: Compressor,
+        choice: Choice,
         query: Float[Tensor, " dim"],
         chunks: Iterable[Float[Tensor, "_frames patches dim"]],
-    ) -> Iterator[tuple[Float[Tensor, "_tokens hidden"], Sequence[int]]]:
-        """Yield embeddings in temporal order, a run of merged frames or a keyframe at a time, and each one's frame."""
-        anchor: Tensor | None = None  # (patches, dim) of the last keyframe so far
-        start = 0
-        for patches in chunks:
-            cuts = [number - start for number in kept if start <= number < start + len(patches)]
-            position = 0
-            for cut in [*cuts, len(patches)]:  # a run of frames that share their anchor, then a keyframe
-                if position < cut:
-                    yield self.merge(patches[position:cut], anchor, query), range(start + position, start + cut)
-                if cut < len(patches):
-                    anchor = patches[cut].clone()  # a view would keep its whole chunk
-                    keyframe = self.keyframe_connector(self.features(anchor[None], query)[0])
-                    yield keyframe, [start + cut] * len(keyframe)
-                position = cut + 1
-            start += len(patches)
-
-    def merge(
-        self,
-        patches: Float[Tensor, "frames patches dim"],
-        anchor: Float[Tensor, "patches dim"] | None,
-        query: Float[Tensor, " dim"],
-    ) -> Float[Tensor, "frames hidden"]:
-        """Return one token for each frame of a run that follows one keyframe, or none."""
-        saliency = patch_saliency(patches, anchor, query, self.config.redundancy_weight)
-        merged = merge_features(self.features(patches, query), saliency, self.config.temperature)
-        return self.merged_connector(merged)
+    ) -> Iterator[Run]:
+        """Return a compressor's tokens, with the model's connectors for this query."""
+        connect = Connectors(
+            features=lambda patches: self.features(patches, query),
+            keyframe=self.keyframe_connector,
+            merged=self.merged_connector,
+        )
+        return compressor.compress(choice, query, numbered(choice.seen, chunks), connect)
 
     def select(
         self, frames: Float[Tensor, "frames dim"], query: Float[Tensor, " dim"], limit: int | None = None
     ) -> list[int]:
         """Return the keyframes of a video from its unit-length frame embeddings, K of them or `limit` at most."""
-        return select_keyframes(frames, query, limit or self.config.keyframes, self.config.threshold)
+        own = self.compressor
+        return list(replace(own, keyframes=limit or own.keyframes).choose(frames, query).kept)
 
     def embed(self, ids: list[int]) -> Float[Tensor, "tokens hidden"]:
         """Return the language model's embeddings of token ids."""
