@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,9 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def names(part: str) -> list[str]:
     """Return the baselines that have a module `part`, without importing them."""
-    found = [entry for entry in pkgutil.iter_modules(baselines.__path__) if entry.ispkg]
-    folders = [Path(folder) / entry.name for entry in found for folder in baselines.__path__]
-    return sorted(folder.name for folder in folders if (folder / f"{part}.py").is_file())
+    files = [file for folder in baselines.__path__ for file in Path(folder).glob(f"*/{part}.py")]
+    return sorted(file.parent.name for file in files)
 
 
 def module(name: str, part: str) -> ModuleType:

@@ -69,8 +69,8 @@ def test_suite_runs_from_the_command_line(folder, suite, tmp_path):
 @pytest.mark.slow
 def test_suite_runs_in_a_worker_and_draws_with_the_long_video_config(folder, suite, tmp_path):
     settings = ",config=config_long_video.json,rope=exact"
-    code, records = run(folder, suite, tmp_path, settings=settings)
-    assert (code, len(records), {record["status"] for record in records}) == (0, 24, {"ok"})
+    code, records = run(folder, suite, tmp_path, "--conditions", "full", "--limit", "2", settings=settings)
+    assert (code, len(records), {record["status"] for record in records}) == (0, 2, {"ok"})
     assert {(record["settings"]["path"], record["settings"]["rope"]) for record in records} == {("long", "exact")}
     assert (tmp_path / "heatmap.png").stat().st_size > 0
 
@@ -171,7 +171,7 @@ def test_reused_and_fresh_features_give_equal_replies(folder, dtype):
     video = FakeVideo(*spliced)
     reused = warm.answer(video, QUESTION)
     assert (video.decoded, reused.reused_frames) == (15, 90)  # the needle's frames alone are decoded
-    cold = adapter(folder, dtype=dtype, store_gib=0, store_disk_gib=0)
+    cold = adapter(folder, dtype=dtype, store_gib=0.0, store_disk_gib=0.0)
     cold.tokenizer = warm.tokenizer  # ids modulo 120 stand for several bytes each, and every copy decodes another
     fresh = cold.answer(FakeVideo(*spliced), QUESTION)
     assert fresh.reused_frames == 0 and same(reused, fresh)
@@ -235,7 +235,7 @@ def peak(made, frames):
 
 
 def test_frame_leaves_nothing_but_its_two_tokens(folder):
-    made = adapter(folder, store_gib=0, store_disk_gib=0)
+    made = adapter(folder, store_gib=0.0, store_disk_gib=0.0)
     short, long = peak(made, 64), peak(made, 320)
     a_frame = 2 * 32 * 4  # two tokens of 32 channels
     assert (long - short) / (320 - 64) <= 2 * a_frame + 64  # twice, while chunks are joined, and bookkeeping

@@ -2,6 +2,7 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from niah.models import find, load, parse_settings
 from niah.types import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
-SLICE = "niah.types, niah.media, niah.score, niah.models, niah.worker"
+SLICE = "niah.types, niah.media, niah.score, niah.models, niah.worker, niah.adapters.sampling"
 
 
 def test_entry_point_is_found_by_name():
@@ -88,20 +89,51 @@ def test_module_that_a_model_needs_is_named(tmp_path, monkeypatch):
 
 
 def imports_of(path: Path) -> set[str]:
+    """Return every dotted name a file imports: for `from a import b` both a and a.b."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    return names | {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def imported_in(files: Iterable[Path], packages: set[str]) -> set[tuple[str, str]]:
+    """Return which file imports which name of some packages."""
+    return {
+        (str(path.relative_to(ROOT)), name)
+        for path in files
+        for name in imports_of(path)
+        if any((name + ".").startswith(package + ".") for package in packages)
+    }
+
+
+ADAPTERS = set((ROOT / "niah" / "adapters").rglob("*.py"))  # what torch adapters share, so the one folder with torch
+HARNESS = set((ROOT / "niah").rglob("*.py")) - ADAPTERS
 
 
 def test_harness_imports_no_model_and_no_framework():
-    forbidden = {"vilamp", "baselines", "torch", "transformers"}
-    found = {
-        (path.name, name)
-        for path in (ROOT / "niah").rglob("*.py")
-        for name in imports_of(path)
-        if name.split(".")[0] in forbidden
-    }
-    assert found == set()
+    assert imported_in(HARNESS, {"vilamp", "baselines", "torch", "transformers"}) == set()
+
+
+def test_what_adapters_share_knows_none_of_them():
+    assert imported_in(ADAPTERS, {"vilamp", "baselines"}) == set()
+
+
+def test_nothing_else_in_niah_imports_what_adapters_share_but_the_sampling_which_needs_no_torch():
+    found = imported_in(HARNESS, {"niah.adapters"})
+    assert {(file, name) for file, name in found if not name.startswith("niah.adapters.sampling")} == set()
+
+
+def test_baselines_import_no_vilamp():
+    assert imported_in((ROOT / "baselines").rglob("*.py"), {"vilamp"}) == set()
+
+
+def test_a_worker_loads_no_torch():
+    code = "import sys\nimport niah.worker\nprint(*sorted({n.split('.')[0] for n in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "niah" in done.stdout.split()
+    assert not {"torch", "transformers", "safetensors", "jaxtyping"} & set(done.stdout.split())
 
 
 def test_worker_loads_nothing_heavy():

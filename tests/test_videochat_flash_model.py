@@ -203,6 +203,11 @@ def test_a_prompt_needs_a_place_for_its_video(tiny):
         tiny.assemble([1, 2], clips, 1)
 
 
+def test_ids_of_another_models_tokenizer_are_refused(tiny):
+    with pytest.raises(UserError, match="gives id 130, the model knows 130"):
+        tiny.assemble([1, 130], torch.zeros(0, 64, 32), 0)
+
+
 @pytest.mark.parametrize("frames, fps, shown", [(9, 1.0, 8), (63, 1.0, 56), (2001, 1.0, 2000), (1, 1.0, 8)])
 def test_about_one_frame_a_second_in_eights(frames, fps, shown):
     indices = frame_indices(frames, fps, 10000)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from niah.adapters.checkpoint import locate
+from niah.adapters.compressor import Compressor
 from niah.adapters.device import dtype_named
 from niah.store import FeatureStore
-from niah.types import Question, Reply, UserError, Video
+from niah.types import FrameKey, Question, Reply, UserError, Video
 from vilamp import weights
 from vilamp.features import FrameFeatures
+from vilamp.forgetful import Forgetful
+from vilamp.memory import give_back
 from vilamp.model import Vilamp
 from vilamp.prompt import cloze
 from vilamp.release.adapter import ReleaseAdapter
@@ -25,10 +31,16 @@ from vilamp.release.text import ReleaseText
 
 
 class VilampAdapter:
-    """Scores the options' words after the video and the question; keeps nothing but keyed features."""
+    """Scores the options' words after the video and the question; keeps nothing but keyed features.
 
-    def __init__(self, model: Vilamp, weights_id: str, store: FeatureStore) -> None:
+    `vilamp.memory` says what an answer holds of each frame.
+    """
+
+    def __init__(
+        self, model: Vilamp, weights_id: str, store: FeatureStore, compressor: Compressor | None = None
+    ) -> None:
         self.model, self.features = model, FrameFeatures(model, weights_id, store)
+        self.compressor: Compressor = compressor or model.compressor
 
     @torch.inference_mode()
     def answer(self, video: Video, question: Question) -> Reply:
@@ -38,21 +50,19 @@ class VilampAdapter:
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
         waited, began = video.decode_seconds, self._clock()
-        keys, encoded = video.keys(0, len(video)), 0
-        frames = []
-        for embeddings, fresh in self.features.of(video, keys, "embedding"):
-            frames.append(torch.from_numpy(embeddings).to(device, torch.float32))
-            encoded += fresh
+        keys, encoded = video.keys(0, len(video)), Counter[str]()
+        frames = self._embeddings(video, keys, encoded)
         encode_end, decoding = self._clock(), video.decode_seconds - waited
         query = self.model.encode_query(question.text)
-        frames = torch.nn.functional.normalize(torch.cat(frames), dim=-1) if frames else query.new_zeros(0, len(query))
-        kept = self.model.select(frames, query)
+        choice = self.compressor.choose(frames, query)
+        del frames  # the language model takes their place
         select_end = self._clock()
-        patches = (torch.from_numpy(found).to(query) for found, _ in self.features.of(video, keys, "patches"))
-        visual = self.model.compress(kept, query, patches)
+        patches = self._features(video, keys, "patches", choice.seen, encoded)
+        visual = self.model.compress_with(self.compressor, choice, query, patches)
+        give_back()
         merge_end, waited = self._clock(), video.decode_seconds - waited
         prompt = self.model.vocabulary.encode(cloze(question))
-        cache, first = self.model.prefill(visual.embeddings, prompt)
+        cache, first = self.model.prefill(visual, prompt)
         first = first.cpu()
         first_token = self._clock()
         scores = [self.model.score(cache, first, self.model.vocabulary.encode(text)) for text in question.options]
@@ -60,21 +70,22 @@ class VilampAdapter:
             text=question.options[int(np.argmax(scores))],
             option_scores=tuple(scores),
             mode="likelihood",
-            frames_used=tuple(range(len(video))),
-            frames_kept=tuple(kept),
+            frames_used=tuple(choice.seen),
+            frames_kept=tuple(choice.kept),
             seconds={
                 "decode": waited,
                 "encode": encode_end - began - decoding,
                 "select": select_end - encode_end,
-                "merge": merge_end - select_end - (waited - decoding),  # the store may have forgotten patches
+                "merge": merge_end - select_end - (waited - decoding),  # and encode what is not there
                 "prefill": first_token - merge_end,
                 "options": self._clock() - first_token,
             },
             seconds_to_first_token=first_token - began - waited,
             peak_allocated_bytes=torch.cuda.max_memory_allocated() if on_gpu else None,
             peak_reserved_bytes=torch.cuda.max_memory_reserved() if on_gpu else None,
-            language_tokens=len(visual.embeddings) + len(prompt),
-            reused_frames=len(video) - encoded,
+            language_tokens=len(visual) + len(prompt),
+            reused_frames=self._reused(len(video), len(choice.seen), encoded),
+            settings={**self.compressor.settings(), "weights": self.features.weights_id},
         )
 
     def score(self, video: Video, question: Question) -> tuple[float, ...]:
@@ -82,6 +93,28 @@ class VilampAdapter:
         scores = self.answer(video, question).option_scores
         assert scores is not None  # answer() always gives them
         return scores
+
+    def _embeddings(self, video: Video, keys: list[FrameKey], encoded: Counter[str]) -> Tensor:
+        """Return the unit-length embeddings of all frames, (frames, dim), dim 0 where nobody looks at them."""
+        columns = self.model.config.clip.embed_dim if self.compressor.guided else 0
+        frames, read = torch.empty(len(keys), columns, device=self.model.device), 0
+        if self.compressor.guided:
+            for rows in self._features(video, keys, "embedding", range(len(keys)), encoded):
+                frames[read : read + len(rows)] = torch.nn.functional.normalize(rows, dim=-1)
+                read += len(rows)
+        return frames
+
+    def _features(
+        self, video: Video, keys: list[FrameKey], kind: str, wanted: Sequence[int], encoded: Counter[str]
+    ) -> Iterator[Tensor]:
+        """Yield one kind of feature of the wanted frames a chunk at a time; count those that had to be encoded."""
+        for found, fresh in self.features.of(video, keys, kind, wanted):
+            encoded[kind] += fresh
+            yield torch.from_numpy(found).to(self.model.device, torch.float32)
+
+    def _reused(self, frames: int, seen: int, encoded: Counter[str]) -> int:
+        """Return how many of the frames looked at, to choose among or only to be seen, had not to be encoded."""
+        return frames - encoded["embedding"] if self.compressor.guided else seen - encoded["patches"]
 
     def _clock(self) -> float:
         """Return the time once the device has done what it was given, in seconds."""
@@ -96,27 +129,51 @@ def load(
     store_gib: float = 1.0,
     store_disk_gib: float = 8.0,
     keyframes: int | None = None,
+    reuse: bool = True,
+    compressor: Any = None,
     seed: int = 0,
     **release: Any,
-) -> VilampAdapter | ReleaseAdapter:
+) -> VilampAdapter | ReleaseAdapter | Forgetful:
     """Load a checkpoint: a shipped name, a folder of ours, or a released one (folder or hub name).
 
     What lies in the folder decides: config.yaml is ours, config.json the release's. `keyframes` overrides its
-    K; `seed` changes nothing here. `release` are settings of a released checkpoint: `dtype`, `behaviour`
-    ("release" or "paper"), `max_new_tokens`, and single fields of the behaviour such as `legacy_mask=True`.
+    K; without `reuse` features are forgotten before every case; `seed` changes nothing here. A `compressor`, an
+    object as `niah.adapters.compressor` describes it, takes the place of ViLaMP's own in a checkpoint of ours.
+    `release` are settings of a released checkpoint: `dtype`, `behaviour` ("release" or "paper"), `max_new_tokens`,
+    and single fields of the behaviour such as `legacy_mask=True`.
     """
     del seed  # greedy from end to end; taken because the runner hands it to every adapter
+    if compressor is not None:
+        _check_compressor(compressor, pretrained, keyframes)
     memory, disk = int(store_gib * 2**30), int(store_disk_gib * 2**30)
     store = FeatureStore(memory, disk, tempfile.gettempdir())
     if weights.is_released(pretrained):
-        return load_released(pretrained, device, store, memory + disk, keyframes, **release)
+        released = load_released(pretrained, device, store, memory + disk, keyframes, **release)
+        return released if reuse else Forgetful(released, store)
     if release:
         raise UserError(
             f"{pretrained!r} is a checkpoint of this project, which has no settings {', '.join(sorted(release))}: "
             "they belong to released checkpoints (pretrained=FOLDER with a config.json)"
         )
     model, weights_id = weights.load(weights.locate(pretrained), keyframes)
-    return VilampAdapter(model.to(device), weights_id, store)
+    adapter = VilampAdapter(model.to(device), weights_id, store, compressor)
+    return adapter if reuse else Forgetful(adapter, store)
+
+
+def _check_compressor(compressor: Any, pretrained: str, keyframes: int | None) -> None:
+    """Raise UserError for what is no compressor, and for what would have no effect beside one."""
+    if not isinstance(compressor, Compressor):
+        raise UserError(
+            "compressor is an object as niah.adapters.compressor describes it, which --model_args cannot name, "
+            f"got {compressor!r}; name a model that brings one, such as uniform, topk or mean"
+        )
+    if keyframes is not None:
+        raise UserError(f"keyframes is of ViLaMP's own compressor; here it is {dict(compressor.settings())}")
+    if weights.is_released(pretrained):
+        raise UserError(
+            f"{pretrained!r} is a released checkpoint, which has a composer of its own (its setting `composer`); "
+            "another compressor goes with a checkpoint of this project, such as pretrained=micro"
+        )
 
 
 def load_released(

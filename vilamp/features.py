@@ -7,7 +7,7 @@ whether they were made for this case or found in the store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -26,9 +26,15 @@ class FrameFeatures:
     def __init__(self, model: Vilamp, weights_id: str, store: FeatureStore) -> None:
         self.model, self.weights_id, self.store = model, weights_id, store
 
-    def of(self, video: Video, keys: list[FrameKey], kind: str) -> Iterator[tuple[np.ndarray, int]]:
-        """Yield one kind of feature of all frames, a chunk at a time, and how many had to be encoded."""
-        for _, group in groupby(range(len(keys)), key=lambda n: (keys[n].source, keys[n].number // CHUNK)):
+    def of(
+        self, video: Video, keys: list[FrameKey], kind: str, wanted: Sequence[int] | None = None
+    ) -> Iterator[tuple[np.ndarray, int]]:
+        """Yield one kind of feature of all frames, or the `wanted` ones, and how many had to be encoded.
+
+        A chunk at a time; a chunk costs its whole batch, however few of its frames are wanted.
+        """
+        frames = range(len(keys)) if wanted is None else wanted
+        for _, group in groupby(frames, key=lambda n: (keys[n].source, keys[n].number // CHUNK)):
             indices = list(group)
             found = [self.store.get((keys[n], kind + self.weights_id)) for n in indices]
             missing = [n for n, features in zip(indices, found, strict=True) if features is None]

@@ -1,15 +1,16 @@
 """ViLaMP: keyframes at full resolution, every other frame as one token, then the language model.
 
-The paper's ideas are pure functions in `keyframes` and `merge`; this file only
-puts them in order. Frames stream through: besides one chunk of patches it holds
+The paper's ideas are pure functions in `keyframes` and `merge`, which `compressor` puts in order; another
+compressor can take its place. Frames stream through: besides one chunk of patches it holds
 the frame embeddings (frames x dim), the anchor keyframe's patches, and the
 visual embeddings that go to the language model, (patches - 1) x keyframes + frames of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,10 +20,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import Cache, Qwen2Config, Qwen2ForCausalLM
 
+from niah.adapters.compressor import Choice, Compressor, Connectors, Run, numbered
 from vilamp import config
+from vilamp.compressor import Differential
 from vilamp.connector import Connector
-from vilamp.keyframes import select_keyframes
-from vilamp.merge import merge_features, patch_saliency
+from vilamp.merge import patch_saliency
 from vilamp.prefill import prefill
 from vilamp.prompt import PAD, Vocabulary
 from vilamp.release.load import from_release
@@ -135,6 +137,11 @@ class Vilamp(nn.Module):
             parts.append(patch_saliency(patches, None, query, 0.0)[..., None])
         return torch.cat(parts, dim=-1)
 
+    @property
+    def compressor(self) -> Differential:
+        """ViLaMP's own compressor, of this model's config."""
+        return Differential.of(self.config)
+
     def compress(
         self,
         kept: list[int],
@@ -145,41 +152,54 @@ class Vilamp(nn.Module):
 
         `chunks` yields the patches of all frames in playing order; one chunk is held at a time.
         """
-        anchor: Tensor | None = None  # (patches, dim) of the last keyframe so far
-        embeddings, sources, start = [], [], 0
-        for patches in chunks:
-            cuts = [number - start for number in kept if start <= number < start + len(patches)]
-            position = 0
-            for cut in [*cuts, len(patches)]:  # a run of frames that share their anchor, then a keyframe
-                if position < cut:
-                    embeddings.append(self.merge(patches[position:cut], anchor, query))
-                    sources.extend(range(start + position, start + cut))
-                if cut < len(patches):
-                    anchor = patches[cut]
-                    embeddings.append(self.keyframe_connector(self.features(anchor[None], query)[0]))
-                    sources.extend([start + cut] * len(anchor))
-                position = cut + 1
-            start += len(patches)
-        if not embeddings:
-            embeddings = [torch.zeros(0, self.config.language.hidden_size, device=self.device)]
-        return Stream(torch.cat(embeddings), torch.tensor(sources, dtype=torch.long))
+        choice = Choice(range(sys.maxsize), kept)  # every frame, however many come
+        runs = list(self._runs(self.compressor, choice, query, chunks))
+        nothing = torch.zeros(0, self.config.language.hidden_size, device=self.device)
+        sources = [number for run in runs for number in run.frames]
+        return Stream(torch.cat([run.embeddings for run in runs] or [nothing]), torch.tensor(sources, dtype=torch.long))
 
-    def merge(
+    def compress_with(
         self,
-        patches: Float[Tensor, "frames patches dim"],
-        anchor: Float[Tensor, "patches dim"] | None,
+        compressor: Compressor,
+        choice: Choice,
         query: Float[Tensor, " dim"],
-    ) -> Float[Tensor, "frames hidden"]:
-        """Return one token for each frame of a run that follows one keyframe, or none."""
-        saliency = patch_saliency(patches, anchor, query, self.config.redundancy_weight)
-        merged = merge_features(self.features(patches, query), saliency, self.config.temperature)
-        return self.merged_connector(merged)
+        chunks: Iterable[Float[Tensor, "_frames patches dim"]],
+    ) -> Float[Tensor, "tokens hidden"]:
+        """Return the embeddings of what a compressor chose, whose room is taken whole beforehand.
+
+        `chunks` yields the patches of the frames seen, in playing order. Thousands of small results that stay,
+        between big ones that pass, would leave the heap in pieces.
+        """
+        tokens = compressor.tokens(choice, self.config.vision.side**2)
+        visual, written = torch.empty(tokens, self.config.language.hidden_size, device=self.device), 0
+        for run in self._runs(compressor, choice, query, chunks):
+            visual[written : written + len(run.embeddings)] = run.embeddings
+            written += len(run.embeddings)
+        if written != tokens:
+            raise ValueError(f"{compressor.settings()} announced {tokens} tokens and yielded {written}")
+        return visual
+
+    def _runs(
+        self,
+        compressor: Compressor,
+        choice: Choice,
+        query: Float[Tensor, " dim"],
+        chunks: Iterable[Float[Tensor, "_frames patches dim"]],
+    ) -> Iterator[Run]:
+        """Return a compressor's tokens, with the model's connectors for this query."""
+        connect = Connectors(
+            features=lambda patches: self.features(patches, query),
+            keyframe=self.keyframe_connector,
+            merged=self.merged_connector,
+        )
+        return compressor.compress(choice, query, numbered(choice.seen, chunks), connect)
 
     def select(
         self, frames: Float[Tensor, "frames dim"], query: Float[Tensor, " dim"], limit: int | None = None
     ) -> list[int]:
         """Return the keyframes of a video from its unit-length frame embeddings, K of them or `limit` at most."""
-        return select_keyframes(frames, query, limit or self.config.keyframes, self.config.threshold)
+        own = self.compressor
+        return list(replace(own, keyframes=limit or own.keyframes).choose(frames, query).kept)
 
     def embed(self, ids: list[int]) -> Float[Tensor, "tokens hidden"]:
         """Return the language model's embeddings of token ids."""

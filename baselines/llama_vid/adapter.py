@@ -3,8 +3,10 @@
 python -m niah.run --model llama_vid --model_args pretrained=FOLDER --device cuda
 
 It keeps nothing between cases but the tower's features under their frames' keys. One frame a
-second is shown, as many as there are. The Q-Former reads the bare question, the language model
-the whole prompt; decoding is greedy, where the release's scripts draw at temperature 0.2.
+second is shown, as many as there are. The Q-Former reads the bare question, of more than 256 word
+pieces the end, as in the release; the language model reads the whole prompt, of any length. Nothing
+stops the short-video model at its 4,096 positions (2,000 frames), as nothing does in the release.
+Decoding is greedy, where the release's scripts draw at temperature 0.2.
 """
 
 from __future__ import annotations

@@ -56,8 +56,11 @@ class LlamaVid(nn.Module):
     @property
     def tokens_per_frame(self) -> int:
         """The context token and the content tokens."""
-        grid, patches = self.config.grid, self.config.vision.patches
-        return 1 + (grid**2 if grid else 1 if self.config.compress else patches)
+        grid, vision = self.config.grid, self.config.vision
+        if grid is None:
+            return 1 + (1 if self.config.compress else vision.patches)
+        side = vision.image_size // vision.patch_size
+        return 1 + (side // (side // grid)) ** 2  # windows of side // grid rows: more than grid, if that leaves a rest
 
     def encode(
         self, pixels: Float[Tensor, "frames 3 side side"], class_row: bool

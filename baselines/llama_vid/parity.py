@@ -21,13 +21,14 @@ from baselines.llama_vid import facts, weights
 from baselines.llama_vid.compressor import Query
 from baselines.llama_vid.model import LlamaVid
 from baselines.llama_vid.rope import inverse_frequencies, rotary_table
+from baselines.llama_vid.tokens import patches_of
 from niah.adapters.parity import Golden, Parity
 from niah.adapters.pixels import centre_square, standardise
 from niah.types import UserError
 
 TOLERANCE = 1e-4
 ONE_STEP = 1e-5  # a single step from recorded numbers: rounding has had no time to grow, a small fault must not hide
-LONG_VIDEO_FACTOR = 16  # positions are divided by it in the long-video 7B
+LONG_VIDEO_FACTOR = 16.0  # positions are divided by it in the long-video 7B
 THINNED = 7  # the golden pixels are every 7th
 UNSEEN = {  # tensors of the checkpoint that may change a little without changing any number, and why
     "*attention.self.key.bias": "adds the same to every score of a query, and a softmax takes that away again",
@@ -53,15 +54,8 @@ def run(folder: Path) -> int:
 def compare(parity: Parity, golden: Golden, short: LlamaVid, long: LlamaVid) -> None:
     """Compare every golden tensor but the tokenised questions; `short` and `long` differ in RoPE scaling alone."""
     try:
-        _preprocessing(parity, golden)
-        _tower(parity, golden, short)
-        _qformer(parity, golden, short)
-        _tokens(parity, golden, short)
-        _videos(parity, golden, short)
-        _compress_types(parity, golden, short)
-        _short_language(parity, golden, short)
-        _long_language(parity, golden, short, long)
-        _rope(parity, golden)
+        for part in PARTS:
+            part(parity, golden, short, long)
     except KeyError as error:
         raise UserError(f"golden.safetensors lacks the tensor {error}: copy the reference folder again") from None
 
@@ -100,7 +94,7 @@ def _row(query: Query, row: int) -> Query:
     return Query(query.ids[row : row + 1], query.mask[row : row + 1])
 
 
-def _preprocessing(parity: Parity, golden: Golden) -> None:
+def _preprocessing(parity: Parity, golden: Golden, _short: LlamaVid, _long: LlamaVid) -> None:
     wanted = golden["preproc.pixel_values_strided7"]
     frames = golden["preproc.frames_uint8"].numpy()
     pixels = standardise(centre_square(frames, THINNED * wanted.shape[-1]))
@@ -108,7 +102,7 @@ def _preprocessing(parity: Parity, golden: Golden) -> None:
     parity.tensor("preproc.pixel_values_mean", pixels.mean(dim=(2, 3)), golden["preproc.pixel_values_mean"])
 
 
-def _tower(parity: Parity, golden: Golden, model: LlamaVid) -> None:
+def _tower(parity: Parity, golden: Golden, model: LlamaVid, _long: LlamaVid) -> None:
     pixels = golden["short.pixel_values"]
     parity.tensor("vision.embeddings", model.vision_tower.embed(pixels), golden["vision.embeddings"])
     blocks = {f"vision.block_{number}": block for number, block in enumerate(model.vision_tower.blocks)}
@@ -119,7 +113,7 @@ def _tower(parity: Parity, golden: Golden, model: LlamaVid) -> None:
     parity.tensor("vision.features", features, golden["vision.features"])
 
 
-def _qformer(parity: Parity, golden: Golden, model: LlamaVid) -> None:
+def _qformer(parity: Parity, golden: Golden, model: LlamaVid, _long: LlamaVid) -> None:
     encoder = model.compressor.vlm_att_encoder
     parts: dict[str, nn.Module] = {"ln_vision": model.compressor.vlm_att_ln, "embeddings": encoder.embeddings}
     parts.update({f"layer_{number}": layer for number, layer in enumerate(encoder.encoder.layer)})
@@ -129,14 +123,14 @@ def _qformer(parity: Parity, golden: Golden, model: LlamaVid) -> None:
         parity.tensor(f"short.qformer.{name}", rows, golden[f"short.qformer.{name}"])
 
 
-def _tokens(parity: Parity, golden: Golden, model: LlamaVid) -> None:
+def _tokens(parity: Parity, golden: Golden, model: LlamaVid, _long: LlamaVid) -> None:
     """Compare every step from the Q-Former's output to the tokens."""
     compressor, features = model.compressor, golden["vision.features"]
     answered = compressor.attend(features, golden["short.qformer.query_output"])
     content = compressor.contents(features)
     steps = {
         "text_q": answered.asked,
-        "vis": features[:, 1:],
+        "vis": patches_of(features),
         "keys": answered.keys,
         "attn_scores": answered.scores,
         "attn_probs": answered.weights,
@@ -149,7 +143,7 @@ def _tokens(parity: Parity, golden: Golden, model: LlamaVid) -> None:
         parity.tensor(f"short.{name}", got, golden[f"short.{name}"], ONE_STEP)
 
 
-def _videos(parity: Parity, golden: Golden, model: LlamaVid) -> None:
+def _videos(parity: Parity, golden: Golden, model: LlamaVid, _long: LlamaVid) -> None:
     """Compare tokens of the short path, of the long one, of two questions, two videos and images."""
     query, both = _query(golden, "query"), _query(golden, "query2")
     pixels = golden["short.pixel_values"]
@@ -175,7 +169,7 @@ def _videos(parity: Parity, golden: Golden, model: LlamaVid) -> None:
         parity.tensor(f"images.tokens_{number}", got, golden[f"images.tokens_{number}"])
 
 
-def _compress_types(parity: Parity, golden: Golden, model: LlamaVid) -> None:
+def _compress_types(parity: Parity, golden: Golden, model: LlamaVid, _long: LlamaVid) -> None:
     features, query, compressor = golden["vision.features"], _query(golden, "query"), model.compressor
     config = compressor.config
     for name, compress in (("compress_grid2", "grid:2"), ("compress_nocompress", None)):
@@ -207,7 +201,7 @@ def _language(parity: Parity, golden: Golden, model: LlamaVid, path: str, tokens
     return embeds
 
 
-def _short_language(parity: Parity, golden: Golden, model: LlamaVid) -> None:
+def _short_language(parity: Parity, golden: Golden, model: LlamaVid, _long: LlamaVid) -> None:
     _language(parity, golden, model, "short", golden["short.video_tokens"][0])
 
 
@@ -223,7 +217,7 @@ def _long_language(parity: Parity, golden: Golden, short: LlamaVid, long: LlamaV
     parity.tensor("long_without_rope_scaling.logits", logits, want)
 
 
-def _rope(parity: Parity, golden: Golden) -> None:
+def _rope(parity: Parity, golden: Golden, _short: LlamaVid, _long: LlamaVid) -> None:
     """Compare the 7B table, whatever the tiny sizes: exact frequencies, and those a bf16 run rounded."""
     positions = golden["rope_long.positions"]
     want = golden["rope_long.inv_freq_bf16_rounded"]
@@ -234,3 +228,16 @@ def _rope(parity: Parity, golden: Golden) -> None:
         table = rotary_table(positions, frequencies, LONG_VIDEO_FACTOR)
         for name, got in zip(("cos", "sin"), table, strict=True):
             parity.tensor(f"rope_long.{name}_{kind}", got, golden[f"rope_long.{name}_{kind}"])
+
+
+PARTS: tuple[Callable[[Parity, Golden, LlamaVid, LlamaVid], None], ...] = (
+    _preprocessing,
+    _tower,
+    _qformer,
+    _tokens,
+    _videos,
+    _compress_types,
+    _short_language,
+    _long_language,
+    _rope,
+)

@@ -15,7 +15,7 @@ import torch
 
 from baselines.video_xl.model import VideoXL
 from baselines.video_xl.model import load as load_model
-from baselines.video_xl.prompt import encode
+from baselines.video_xl.prompt import encode, stop_ids
 from baselines.video_xl.settings import Settings, read_settings
 from baselines.video_xl.watch import Watcher
 from niah.adapters.checkpoint import locate
@@ -29,7 +29,7 @@ class VideoXLAdapter:
 
     def __init__(self, model: VideoXL, tokenizer: Any, settings: Settings) -> None:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
-        self.store = settings.store()
+        self.store, self.stops = settings.store(), stop_ids(tokenizer, model.settings.stop_ids)
 
     @torch.inference_mode()
     def answer(self, video: Video, question: Question) -> Reply:
@@ -44,7 +44,7 @@ class VideoXLAdapter:
         first, waited, tokens = clock(device), video.decode_seconds - waited, watcher.cache.length
         ids: list[int] = []
         for best, _ in model.greedy(logits, watcher.cache, limit):
-            if best in model.settings.stop_ids:
+            if best in self.stops:
                 break
             ids.append(best)
         allocated, reserved = peaks(device)

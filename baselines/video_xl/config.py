@@ -24,7 +24,7 @@ CLIP_L_336 = {
 # Options of the release that have one supported value; an absent one has it.
 SUPPORTED = {
     "beacon_pos": "interleave", "beacon_attn": "full-coverage", "beacon_attend_prev": True, "beacon_sink_size": 0,
-    "beacon_parallel_window": 1, "beacon_param": ["q", "k", "v"], "enable_beacon": True,
+    "beacon_parallel_window": 1, "beacon_param": ["q", "k", "v"],
     "mm_projector_type": "mlp2x_gelu", "mm_resampler_type": "spatial_pool", "mm_spatial_pool_mode": "average",
     "mm_vision_select_feature": "patch", "hidden_act": "silu", "use_sliding_window": False,
 }  # fmt: skip

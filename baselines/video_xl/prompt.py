@@ -17,6 +17,7 @@ WATCHER = (
     "Carefully watch this video and pay attention to every detail. Based on your observations, select the best option "
     "that accurately addresses the question."
 )
+TURN = "<|im_end|>"
 STYLES = ("chat", "niah", "vnbench")
 
 
@@ -47,6 +48,12 @@ def words(question: Question, style: str, video: bool) -> tuple[str, str]:
     else:
         asked, reply = opening + put(question), ""
     return before, f"{asked}<|im_end|>\n<|im_start|>assistant\n{reply}"
+
+
+def stop_ids(tokenizer: Any, of_config: frozenset[int]) -> frozenset[int]:
+    """Return the ids that end a reply: the checkpoint's, and the end of a turn, should its config name another."""
+    turn = tokenizer.get_vocab().get(TURN)
+    return of_config if turn is None else of_config | {turn}
 
 
 def encode(tokenizer: Any, question: Question, style: str, video: bool, vocabulary: int) -> Prompt:

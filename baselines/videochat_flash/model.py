@@ -64,12 +64,18 @@ class VideoChatFlash(nn.Module):
         """Return embeddings (tokens, width) with the projected tokens at the placeholder, and where those lie.
 
         Each of the `count` clips is (16 * frames, tower width) and projected when it comes, so that no more than
-        one is alive. Raises ValueError unless a prompt with clips has one placeholder and another none.
+        one is alive. Raises ValueError unless a prompt with clips has one placeholder and another none, and
+        UserError for an id that the model does not know.
         """
         if ids.count(PLACEHOLDER) != (count > 0):
             raise ValueError(f"a prompt with {count} clips has {ids.count(PLACEHOLDER)} placeholders for them")
         first = ids.index(PLACEHOLDER) if count else len(ids)
         text = torch.tensor([*ids[:first], *ids[first + 1 :]], dtype=torch.long, device=self.device)
+        if len(text) and int(text.max()) >= self.config.language.vocabulary:
+            raise UserError(
+                f"the tokenizer gives id {int(text.max())}, the model knows {self.config.language.vocabulary}: "
+                "the folder's tokenizer is another model's"
+            )
         embedded = self.language.embed_tokens(text)
         size = self.config.tower.clip_tokens
         visual = range(first, first + count * size)

@@ -22,8 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-import psutil
-
+from niah.run.memory import oom_kills, resident_bytes
 from niah.types import Case, UserError
 from niah.worker import Loading, Served, asked
 
@@ -115,7 +114,7 @@ class Worker:
         self._numbers = itertools.count()
         self._buffer = bytearray()
         self._ended = False
-        self._kills = _oom_kills()
+        self._kills = oom_kills()
         self._child = _start(python or sys.executable)
         self._log = threading.Thread(target=_copy, args=(self._child.stderr, log), name="worker.log", daemon=True)
         self._log.start()
@@ -216,7 +215,7 @@ class Worker:
         if time.monotonic() > deadline:
             raise TimeoutError
         limit = self._limits.host_bytes
-        if limit is not None and _resident_bytes(self._child.pid) > limit:
+        if limit is not None and resident_bytes(self._child.pid) > limit:
             detail = f"host memory passed the limit of {limit / 2**30:g} GiB"
             raise _Gone(Outcome("oom", detail, gone=True))
 
@@ -226,7 +225,7 @@ class Worker:
             code = self._child.wait(CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
             return Outcome("error", "the worker closed its descriptor", died=True, gone=True)
-        if code == -signal.SIGKILL and _oom_kills() > self._kills:
+        if code == -signal.SIGKILL and oom_kills() > self._kills:
             return Outcome("oom", "the kernel killed the worker: the machine's memory did not suffice", gone=True)
         if code < 0:
             return Outcome("error", f"the worker died of {_name(-code)}", died=True, gone=True)
@@ -284,28 +283,3 @@ def _copy(stream: BinaryIO, log: Path) -> None:
                     os.replace(log, log.with_name(f"{log.name}.1"))
                 with open(log, "ab") as file:
                     file.write(data)
-
-
-def _resident_bytes(pid: int) -> int:
-    """Return the resident memory of a process and its children, 0 once it has gone."""
-    total = 0
-    try:
-        parent = psutil.Process(pid)
-        family = [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return 0
-    for process in family:
-        try:
-            total += process.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue  # it ended between the two calls
-    return total
-
-
-def _oom_kills() -> int:
-    """Return how many processes the kernel has killed for memory since boot; 0 where it does not say."""
-    try:
-        text = Path("/proc/vmstat").read_text()
-    except OSError:  # not Linux
-        return 0
-    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("oom_kill ")), 0)

@@ -6,7 +6,8 @@ Live besides the weights, for N frames, K keyframes, L tokens, b bytes a number:
 - maps of the anchors, at most K * patches * D * b (167 MB at full size);
 - the sequence, D * b bytes a token, and the language model's cache, 2 * layers * key heads * head width * b a
   token. A frame that is no keyframe is one token, so a further frame costs (`bytes_per_frame`) 65.5 kB at full
-  size in 16 bit: 57.3 kB of cache, 7.2 kB of sequence, 1 kB of CLIP.
+  size in 16 bit: 57.3 kB of cache, 7.2 kB of sequence, 1 kB of CLIP. The cache comes when the chunks have gone:
+  while a chunk's activations are larger than it, the peak grows by the other 8.2 kB alone.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class ReleasedVilamp(nn.Module):
         return cast(nn.Embedding, self.language.get_input_embeddings())
 
     def bytes_per_frame(self) -> int:
-        """Return what one further frame that is no keyframe adds to the memory alive at the peak."""
+        """Return what one further frame that is no keyframe adds to the memory alive at the end of the prefill."""
         language, stack = self.config.language, self.config.language.stack
         cache = 2 * stack.layers * language.key_value_heads * (stack.hidden_size // stack.heads)
         return (cache + stack.hidden_size + self.config.clip.width) * self.dtype.itemsize
@@ -123,8 +124,8 @@ class ReleasedVilamp(nn.Module):
     def stream(
         self,
         kept: Sequence[int],
-        embeddings: Float[Tensor, "frames dim"],
-        query: Float[Tensor, " dim"] | None,
+        embeddings: Float[Tensor, "frames clip"],
+        query: Float[Tensor, " clip"] | None,
         chunks: Iterable[Float[Tensor, "_frames patches dim"]],
         room: Float[Tensor, "tokens width"] | None = None,
     ) -> Float[Tensor, "tokens width"]:

@@ -1,0 +1,188 @@
+"""A released checkpoint answers suites, says truly what it did, and refuses what it cannot do."""
+
+import json
+import shutil
+from pathlib import Path
+
+import byte_tokenizer
+import numpy as np
+import pytest
+import torch
+from small_suite import make_suite
+
+from niah.adapters.decode import greedy
+from niah.run.__main__ import main
+from niah.score import put
+from niah.types import FrameKey, Question, UserError
+from vilamp.adapter import load
+from vilamp.release.load import from_release
+from vilamp.release.pixels import clip_pixels, siglip_pixels
+
+TINY = Path(__file__).parent / "reference" / "vilamp" / "tiny"
+QUESTION = Question("Which way does the red circle move?", ("left", "right", "straight on", "back"))
+
+
+class Video:
+    """Frames of named sources, each a picture of its own; counts what it decodes."""
+
+    fps, decode_seconds = 1.0, 0.0
+
+    def __init__(self, *spans, size=(45, 60)):
+        self.places = [(source, number) for source, start, stop in spans for number in range(start, stop)]
+        self.size, self.handed_out, self.decoded = size, set(), 0
+
+    def __len__(self):
+        return len(self.places)
+
+    def keys(self, start, stop):
+        return [FrameKey(s, str(n), "60x45", "fake 1", n) for s, n in self.places[start:stop]]
+
+    def iterate(self, chunk):
+        raise NotImplementedError("ViLaMP asks for frames by index")
+
+    def path(self):
+        raise NotImplementedError("ViLaMP needs no file")
+
+    def frames(self, indices):
+        self.decoded += len(indices)
+        draw = [np.random.default_rng([ord(s), n]) for s, n in (self.places[i] for i in indices)]
+        return np.stack([g.integers(0, 256, (*self.size, 3), dtype=np.uint8) for g in draw])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    copy = Path(shutil.copytree(TINY, tmp_path_factory.mktemp("release") / "tiny"))
+    byte_tokenizer.write(copy, 320)
+    return copy
+
+
+def answered(reply):
+    return reply.text, reply.frames_kept, reply.language_tokens
+
+
+def test_the_adapter_says_what_the_model_computes_of_all_frames_at_once(folder):
+    video = Video(("h", 0, 50))
+    reply = load(str(folder), max_new_tokens=8).answer(video, QUESTION)
+    model = from_release(TINY)
+    frames = video.frames(range(50))
+    prompt = f"<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<image>\n{put(QUESTION)}"
+    before, after = f"{prompt}<|im_end|>\n<|im_start|>assistant\n".split("<image>")
+
+    def ids(text):
+        for number, special in enumerate(byte_tokenizer.SPECIALS):
+            text = text.replace(special, chr(256 + number))
+        return [ord(character) for character in text]
+
+    query = [byte % 98 for byte in QUESTION.text.encode()][:23] + [98]
+    with torch.inference_mode():
+        embeddings = model.encode_clip(clip_pixels(frames, model.config.clip.picture))
+        encoded = model.encode_query(torch.tensor([query]))
+        kept = model.select(embeddings, encoded)[1]
+        patches = model.encode_patches(siglip_pixels(frames, model.config.siglip_picture))
+        whole, room = model.sequence([*ids(before), -200, *ids(after)], model.visual_tokens(50, len(kept)))
+        model.stream(kept, embeddings, encoded, [patches], room)
+        model.language.lm_head.weight.data = model.language.lm_head.weight.data[:259]
+        words = greedy(model.language, whole, 8, {257})
+    assert reply.frames_kept == tuple(kept)
+    assert reply.language_tokens == len(whole) == len(ids(before)) + len(ids(after)) + 8 * 16 + 42 + 1
+    raw = bytes(token for token in words if token < 256)
+    assert reply.text == raw.decode("utf-8", errors="replace")
+    assert reply.mode == "generated" and reply.frames_used == tuple(range(50))
+
+
+def test_reused_and_fresh_features_give_equal_replies(folder):
+    warm = load(str(folder))
+    warm.answer(Video(("h", 0, 100)), QUESTION)
+    video = Video(("h", 0, 40), ("n", 5, 20), ("h", 40, 90))
+    reused = warm.answer(video, QUESTION)
+    assert video.decoded == 15  # the needle's frames alone, once
+    assert reused.reused_frames == 90
+    fresh_video = Video(("h", 0, 40), ("n", 5, 20), ("h", 40, 90))
+    fresh = load(str(folder), store_gib=0.0, store_disk_gib=0.0).answer(fresh_video, QUESTION)
+    assert fresh_video.decoded == 2 * 105  # selection, then vision
+    assert answered(fresh) == answered(reused)
+
+
+def test_features_in_bfloat16_come_back_as_they_were(folder):
+    warm, video = load(str(folder), dtype="bfloat16"), Video(("h", 0, 40))
+    first = warm.answer(video, QUESTION)
+    assert answered(warm.answer(video, QUESTION)) == answered(first)
+    assert video.decoded == 40
+
+
+def test_the_old_mask_and_one_token_look_at_keyframes_alone(folder):
+    video = Video(("h", 0, 60))
+    reply = load(str(folder), store_gib=0.0, store_disk_gib=0.0, legacy_mask=True).answer(video, QUESTION)
+    assert video.decoded == 60 + 8
+    assert reply.settings["behaviour.legacy_mask"] is True
+
+
+def test_the_paper_keeps_every_patch_of_at_most_k_keyframes_and_no_newline(folder):
+    reply = load(str(folder), behaviour="paper", keyframes=3).answer(Video(("h", 0, 30)), QUESTION)
+    release = load(str(folder), keyframes=3).answer(Video(("h", 0, 30)), QUESTION)
+    kept = len(reply.frames_kept)
+    assert 1 <= kept <= 3
+    assert reply.language_tokens - 49 * kept - (30 - kept) == release.language_tokens - 16 * 3 - 27 - 1
+    assert (reply.settings["behaviour.name"], release.settings["behaviour.name"]) == ("paper", "release")
+    assert reply.settings["behaviour.temperature"] == 0.01 and reply.settings["behaviour.fill_gaps"] is False
+
+
+def test_a_single_frame_is_a_keyframe(folder):
+    assert load(str(folder)).answer(Video(("h", 0, 1)), QUESTION).frames_kept == (0,)
+
+
+def test_a_blind_case_is_put_without_the_videos_place(folder):
+    reply = load(str(folder)).answer(Video(), QUESTION)
+    text = put(QUESTION)
+    wrapped = "system\nYou are a helpful assistant.", "\n", "user\n", text, "\n", "assistant\n"
+    assert reply.language_tokens == sum(map(len, wrapped)) + 5  # five chat marks
+    assert reply.frames_used == reply.frames_kept == ()
+
+
+def test_a_sequence_that_would_be_cut_is_refused(folder):
+    words = Question("why " * 10_000, ("yes", "no"))
+    with pytest.raises(UserError, match="more than the 32768 this checkpoint reads: the release cuts the end away"):
+        load(str(folder)).answer(Video(("h", 0, 20)), words)
+    with pytest.raises(UserError, match="too_long=cut would cut the question away"):
+        load(str(folder), too_long="cut")
+
+
+def test_an_empty_question_is_refused(folder):
+    with pytest.raises(UserError, match="the question is empty"):
+        load(str(folder)).answer(Video(("h", 0, 20)), Question("  ", ("yes", "no")))
+
+
+def test_a_folder_without_tokenizer_is_refused():
+    with pytest.raises(UserError, match="holds no tokenizer"):
+        load(str(TINY))
+
+
+def test_a_tokenizer_of_another_checkpoint_is_refused(folder, tmp_path):
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    byte_tokenizer.write(other, 1000, tuple(f"<|{n}|>" for n in range(100)))
+    with pytest.raises(UserError, match="ids up to 355, the checkpoint's embeddings have 320 rows"):
+        load(str(other))
+
+
+def test_settings_of_a_released_checkpoint_are_refused_for_ours():
+    with pytest.raises(UserError, match="which has no settings legacy_mask"):
+        load("micro", legacy_mask=True)
+
+
+def test_frames_of_unequal_sizes_are_refused():
+    ragged = np.empty(2, dtype=object)
+    ragged[:] = [np.zeros((4, 4, 3), np.uint8), np.zeros((5, 4, 3), np.uint8)]
+    with pytest.raises(UserError, match="all of one size, got object"):
+        clip_pixels(ragged, from_release(TINY).config.clip.picture)
+
+
+@pytest.mark.slow
+def test_a_suite_is_answered_and_every_record_says_how(folder, tmp_path):
+    suite = make_suite(tmp_path / "suite")
+    arguments = ["--model", "vilamp", "--model_args", f"pretrained={folder}", "--suite", str(suite)]
+    main([*arguments, "--output_path", str(tmp_path / "run")])
+    records = [json.loads(line) for line in next(tmp_path.glob("run/**/records.jsonl")).read_text().splitlines()]
+    assert len(records) == 24
+    assert {record["status"] for record in records} == {"ok"}
+    assert all(record["settings"]["behaviour.name"] == "release" for record in records)
+    assert all(record["mode"] == "generated" for record in records)

@@ -1,0 +1,188 @@
+"""The released numbers, reproduced: the reference folder, folders of other sizes, and what makes parity fail."""
+
+import dataclasses
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from slow_folder import write_folder
+from slow_vilamp import Sizes
+
+from niah.adapters.parity import Parity
+from niah.adapters.tensors import tensors, tensors_of
+from vilamp.parity.__main__ import main
+from vilamp.parity.cases import compare_cases
+from vilamp.parity.runs import compare_runs
+
+REFERENCE = Path(__file__).parent / "reference" / "vilamp"
+TINY = REFERENCE / "tiny"
+# Tensors that noise cannot be seen in, each with its reason.
+UNSEEN = {
+    "model.frame_selector.model.logit_scale": "selection needs cosines, not their scale",
+    "model.vision_tower.vision_tower.vision_model.post_layernorm.weight": "SigLIP's output is taken before it",
+    "model.vision_tower.vision_tower.vision_model.post_layernorm.bias": "SigLIP's output is taken before it",
+    **{
+        f"{tower}.encoder.layers.{layer}.self_attn.k_proj.bias": "adds one number to all scores of a query: softmax "
+        "cancels it (the language model's keys are rotated by position, so theirs count)"
+        for tower in (
+            "model.frame_selector.model.text_model",
+            "model.frame_selector.model.vision_model",
+            "model.vision_tower.vision_tower.vision_model",
+        )
+        for layer in range(2)
+    },
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the reference checkpoint that a test may spoil, without the case files above it."""
+    return Path(shutil.copytree(TINY, tmp_path / "copy"))
+
+
+class Gap(Exception):
+    """The first comparison that does not agree."""
+
+
+class FirstGap(Parity):
+    """Stops at the first comparison that does not agree."""
+
+    def tensor(self, *arguments):
+        super().tensor(*arguments)
+        self._stop()
+
+    def equal(self, *arguments):
+        super().equal(*arguments)
+        self._stop()
+
+    def _stop(self):
+        if self.failed and not self.failed[0].startswith("golden"):
+            raise Gap(self.failed[0])
+
+
+def test_the_reference_folder_agrees(capsys):
+    assert main([str(TINY)]) == 0
+    said = capsys.readouterr().out
+    used = [name for name in said.splitlines() if name.startswith("files used")][0]
+    data = [path.name for path in REFERENCE.rglob("*") if path.suffix in (".safetensors", ".npz", ".json")]
+    models = {"model.safetensors", "config.json", "siglip_tower.json", "clip_selector.json"}
+    models.add("checkpoint_layout_7b.json")
+    assert all(name in used for name in set(data) - models)
+    runs = json.loads((TINY / "runs.json").read_text())
+    assert len(runs) == 12 and all(f"{run}: greedy ids" in said for run in runs)
+
+
+OTHERS = [
+    Sizes(),  # 67 frames
+    Sizes(seed=5, frames=75, keyframes=40, side=31, theta=1e6),  # a grid of 6 x 6
+    Sizes(seed=7, frames=3, keyframes=30),  # every frame is a keyframe
+]
+
+
+@pytest.mark.parametrize("sizes", OTHERS, ids=["67 frames", "40 keyframes", "3 frames"])
+def test_a_folder_of_other_sizes_agrees_with_the_slow_implementation(tmp_path, sizes):
+    write_folder(tmp_path / "other", sizes)
+    assert main([str(tmp_path / "other")]) == 0
+
+
+@pytest.mark.parametrize("absent", ["golden_variants.safetensors", "runs.json", "composer_single_token.safetensors"])
+def test_parity_says_what_it_skips_where_a_file_is_missing(folder, absent, capsys):
+    (folder / absent).unlink()
+    if absent == "runs.json":
+        (folder / "golden_variants.safetensors").unlink()  # nobody says what these runs were
+    assert main([str(folder)]) == 0
+    said = capsys.readouterr().out
+    skipped = [line.split()[0] for line in said.splitlines() if "skipped" in line]
+    assert skipped == (["single_token"] if absent.startswith("composer") else [])
+
+
+def test_a_folder_without_inputs_is_refused_in_words(folder, capsys):
+    (folder / "inputs.safetensors").unlink()
+    assert main([str(folder)]) == 2
+    assert "holds no inputs.safetensors" in capsys.readouterr().err
+
+
+def spoil(folder, file, name, change):
+    found = load_file(folder / file)
+    found[name] = change(found[name].clone())
+    save_file(found, folder / file)
+
+
+def add(value):
+    def change(tensor):
+        tensor.view(-1)[0] += value
+        return tensor
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "file, name, change",
+    [
+        ("golden_main.safetensors", "logits", add(1e-3)),
+        ("golden_main.safetensors", "generated_ids", add(1)),
+        ("golden_main.safetensors", "keyframe_mask", add(1)),
+        ("golden_variants.safetensors", "truncated.last_logits", add(1e-2)),
+        ("golden_main.safetensors", "merged_tokens", lambda tensor: tensor[:-1]),
+        ("model.safetensors", "model.composer_projector.tau", add(1e-4)),
+    ],
+)
+def test_any_other_number_fails(folder, file, name, change, capsys):
+    spoil(folder, file, name, change)
+    assert main([str(folder)]) == 1
+    assert "DIFFER" in capsys.readouterr().out
+
+
+def test_another_keyframe_in_the_plain_file_fails(folder, capsys):
+    runs = json.loads((folder / "runs.json").read_text())
+    runs["k_reached"]["keyframes"] = [1, 4, 16]
+    (folder / "runs.json").write_text(json.dumps(runs))
+    assert main([str(folder)]) == 1
+    assert "k_reached: keyframes" in capsys.readouterr().out
+
+
+def every_tensor():
+    """Name and source of each weight tensor, those of the single_token composer included."""
+    extra = tensors_of(TINY / "composer_single_token.safetensors")
+    return sorted({**tensors(TINY), **extra}.items())
+
+
+def seen(name, source, seed):
+    """Say whether noise N(0, 1e-3) on one tensor makes parity fail."""
+    tensor = source.read()
+    noisy = tensor + 1e-3 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(seed))
+    try:
+        compare_runs(FirstGap(2e-5), TINY, "cpu", {name: dataclasses.replace(source, read=lambda: noisy)})
+    except Gap:
+        return True
+    return False
+
+
+def test_noise_on_some_tensors_is_seen_but_where_it_cannot_be():
+    names = ["lm_head.weight", "model.composer_projector.linear_k.bias", "model.layers.1.self_attn.k_proj.bias"]
+    tried = [(name, source) for name, source in every_tensor() if name in [*names, *sorted(UNSEEN)[:1]]]
+    assert {name for name, source in tried if not seen(name, source, 0)} == set(sorted(UNSEEN)[:1])
+
+
+@pytest.mark.slow
+def test_noise_on_every_tensor_is_seen_but_where_it_cannot_be():
+    found = every_tensor()
+    assert len(found) == 160
+    unseen = {name for number, (name, source) in enumerate(found) if not seen(name, source, number)}
+    assert unseen == set(UNSEEN)
+
+
+def test_wrong_cases_fail(tmp_path):
+    for file in REFERENCE.glob("*.*"):
+        shutil.copy(file, tmp_path)
+    cases = json.loads((tmp_path / "gap_filling_cases.json").read_text())
+    cases[3]["result"] = [16]
+    (tmp_path / "gap_filling_cases.json").write_text(json.dumps(cases))
+    parity = Parity(2e-5)
+    compare_cases(parity, tmp_path)
+    assert parity.failed == ["gap filling, 155 cases"]
+    assert parity.report(io.StringIO()) == 1

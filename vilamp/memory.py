@@ -1,0 +1,64 @@
+"""What an answer holds of each frame of a video: `python -m vilamp.memory [CHECKPOINT]` prints it.
+
+The peak comes at the end of prefill. What earlier stages held is less, and given back by then: an embedding of
+each frame for selection; one chunk of pixels, of patches and of activations, whatever the length. The store of
+features comes on top and is bounded by its setting. Host memory on a CPU, in single precision; 64-bit CPython.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+from functools import cache
+
+from niah.config import read_yaml
+from vilamp import weights
+from vilamp.config import VilampConfig
+
+FLOAT = 4  # bytes
+# The harness names every frame: a named tuple 80, its time as text 64, its number 32, its place in a list 8.
+KEY = 184
+# The video notes what it handed out: a number 32, and room in a set, which doubles now and then, 27 to 107; here 48.
+HANDED_OUT = 80
+
+
+def bytes_per_frame(config: VilampConfig) -> dict[str, int]:
+    """Return the bytes that one more frame, one more token that is, adds to the peak of an answer.
+
+    A frame that is kept takes one token for every patch instead; there are at most K of those, whatever the length.
+    """
+    language = config.language
+    head = language.hidden_size // language.heads
+    return {
+        "visual token": FLOAT * language.hidden_size,
+        "keys and values": FLOAT * 2 * language.layers * language.key_value_heads * head,
+        "frame keys": KEY,
+        "frames handed out": HANDED_OUT,
+    }
+
+
+def give_back() -> None:
+    """Return freed memory to the system where the C library keeps it; glibc does, in the gaps of its heap.
+
+    Else a stage's peak would lie in what the stage before left behind, or on top of it, as it happens to fit.
+    """
+    if _glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+@cache
+def _glibc() -> bool:
+    return platform.libc_ver()[0] == "glibc"
+
+
+def main(arguments: list[str]) -> None:
+    """Print the parts and their sum."""
+    config = read_yaml(VilampConfig, weights.locate(arguments[0] if arguments else "micro") / "config.yaml")
+    parts = bytes_per_frame(config)
+    for name, count in {**parts, "bytes a frame": sum(parts.values())}.items():
+        sys.stdout.write(f"{name:>20}  {count:,}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
