@@ -210,3 +210,11 @@ def test_a_byte_tokenizer_gives_bytes_modulo_the_vocabulary(tmp_path, vocabulary
 def test_a_folder_without_tokenizer_is_an_error(tmp_path):
     with pytest.raises(UserError, match="holds no tokenizer"):
         read_tokenizer(tmp_path)
+
+
+def test_a_missing_tensor_is_called_as_the_checkpoint_would_where_renaming_adds_a_prefix():
+    with weightless():
+        module = nn.ModuleDict({"language": Two()})
+    layout = {"second.weight": (2, 3), "first.bias": (3,)}
+    with pytest.raises(UserError, match=r"missing first\.weight \[3, 2\]"):
+        check_layout(module, layout, lambda name: f"language.{name}")

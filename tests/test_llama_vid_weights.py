@@ -92,7 +92,7 @@ def drop(name):
 
 DAMAGE = [
     ("model.safetensors", drop(QUERY), f"missing {QUERY} "),
-    ("model.safetensors", drop("lm_head.weight"), r"missing \S*lm_head.weight"),
+    ("model.safetensors", drop("lm_head.weight"), r"missing lm_head.weight"),
     ("model.safetensors", lambda state: state.update(extra=torch.zeros(2)), "unexpected extra"),
     ("model.safetensors", lambda state: state.update({QUERY: torch.zeros(1, 4, 24)}), r"shape \[1, 4, 24\], the"),
     ("model.safetensors", lambda state: state[QUERY].fill_(float("nan")), f"NaN or infinity.*\n.*{QUERY}"),

@@ -166,11 +166,13 @@ def _shared(module: nn.Module) -> dict[str, list[str]]:
 
 def _original(place: str, layout: Mapping[str, Any], rename: Rename) -> str:
     """Return what the checkpoint would call a tensor of the module, judged by a neighbour that is there."""
-    head, dot, leaf = place.rpartition(".")
+    head = place.rpartition(".")[0]
     while head:
         for name in layout:
-            if (renamed := rename(name)).startswith(head + "."):
-                return name[: len(name) - len(renamed) + len(head)] + dot + place[len(head) + 1 :]
+            renamed = rename(name)
+            tail = renamed[len(head) + 1 :]
+            if renamed.startswith(head + ".") and name.endswith(tail):
+                return name[: len(name) - len(tail)] + place[len(head) + 1 :]
         head = head.rpartition(".")[0]
     return place
 
