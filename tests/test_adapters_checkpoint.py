@@ -189,7 +189,7 @@ def test_a_name_that_is_neither_folder_nor_hub_name_is_refused():
 
 def test_a_hub_name_without_a_network_says_what_to_download(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match="huggingface-cli download nobody/nothing-of-the-kind --local-dir"):
+    with pytest.raises(UserError, match="hf download nobody/nothing-of-the-kind --local-dir"):
         locate("nobody/nothing-of-the-kind")
 
 

@@ -8,8 +8,9 @@ from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from niah.adapters.attention import causal_tail, register
-from niah.adapters.decode import greedy, prefill
+from niah.adapters.decode import continue_greedily, greedy, prefill
 from niah.adapters.parity import Parity
+from niah.types import UserError
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +119,9 @@ def test_attention_without_masks_gives_the_same_logits(embeds, language):
     _, logits = prefill(language, embeds, chunk=9)
     language.config._attn_implementation = usual
     torch.testing.assert_close(logits, whole, rtol=0, atol=1e-4)
+
+
+def test_an_answer_is_never_made_of_logits_that_are_not_numbers(language, embeds):
+    cache, logits = prefill(language, embeds, room=2)
+    with pytest.raises(UserError, match="not finite numbers"):
+        continue_greedily(language, cache, logits.clone().fill_(float("nan")), 2)

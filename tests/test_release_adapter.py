@@ -147,6 +147,17 @@ def test_a_sequence_that_would_be_cut_is_refused(folder):
         load(str(folder), too_long="cut")
 
 
+def test_a_question_too_long_for_the_model_is_refused_without_a_video_too(folder):
+    with pytest.raises(UserError, match=r"tokens \(0 of the video\) are more than the"):
+        load(str(folder)).answer(Video(), Question("why " * 10_000, QUESTION.options))
+
+
+@pytest.mark.parametrize("setting", [{"legacy_mask": "no"}, {"temperature": "abc"}, {"relevance_floor": float("nan")}])
+def test_a_behaviour_of_the_wrong_type_is_refused_by_name(folder, setting):
+    with pytest.raises(UserError, match=next(iter(setting))):
+        load(str(folder), **setting)
+
+
 def test_an_empty_question_is_refused(folder):
     with pytest.raises(UserError, match="the question is empty"):
         load(str(folder)).answer(Video(("h", 0, 20)), Question("  ", ("yes", "no")))

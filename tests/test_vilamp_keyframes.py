@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from niah.types import UserError
 from vilamp.keyframes import select_keyframes
 
 EAST, NORTH, NORTH_EAST = [1.0, 0.0], [0.0, 1.0], [0.6, 0.8]
@@ -55,3 +56,11 @@ def test_selection_equals_the_slow_reading(seed):
     query = normalize(torch.randn(4, generator=draw), dim=-1)
     threshold = 0.5 + 0.4 * float(torch.rand((), generator=draw))
     assert select_keyframes(frames, query, 12, threshold) == slow_selection(frames, query, 12, threshold)
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_frames_that_cannot_be_ordered_are_refused(broken):
+    frames = torch.eye(3)
+    frames[1, 1] = broken
+    with pytest.raises(UserError, match="1 of 3 frames have no finite likeness"):
+        select_keyframes(frames, torch.full((3,), 0.5), 2, 0.85)

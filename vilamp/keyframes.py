@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from niah.types import UserError
+
 BLOCK = 256  # frames looked at together
 
 
@@ -30,9 +32,16 @@ def select_keyframes(
     whose likeness equals the threshold.
 
     A frame is compared with the kept ones when its turn comes: at most frames x limit products,
-    of which (block, limit) are held at a time, besides one relevance per frame.
+    of which (block, limit) are held at a time, besides one relevance per frame. Raises UserError where a
+    relevance is not finite: no order of frames would mean anything.
     """
     relevance = frames @ query  # (frames,)
+    if not relevance.isfinite().all():
+        broken = int((~relevance.isfinite()).sum())
+        raise UserError(
+            f"{broken} of {len(frames)} frames have no finite likeness to the query: embeddings overflowed "
+            "or hold NaN; load with a wider dtype, and check the checkpoint's weights"
+        )
     order = relevance.argsort(descending=True, stable=True)
     order = order[relevance[order] >= floor]
     kept: list[int] = []

@@ -43,7 +43,7 @@ def locate(name: str) -> Path:
     except (OSError, HFValidationError) as error:  # every failure of the network or the hub is an OSError
         raise UserError(
             f"the checkpoint {name!r} is not on this machine and could not be downloaded ({type(error).__name__}). "
-            f"Where there is a network, run: huggingface-cli download {name} --local-dir {name.partition('/')[2]} "
+            f"Where there is a network, run: hf download {name} --local-dir {name.partition('/')[2]} "
             "and give that folder in place of the name (pretrained=FOLDER)."
         ) from error
 

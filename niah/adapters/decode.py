@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
+from niah.types import UserError
+
 PREFILL_CHUNK = 2048  # tokens
 
 
@@ -75,12 +77,12 @@ def continue_greedily(
 ) -> list[int]:
     """Return the likeliest continuation of what `cache` holds, up to but without a stop id.
 
-    The cache needs room for `max_new_tokens` - 1 tokens.
+    The cache needs room for `max_new_tokens` - 1 tokens. Raises UserError for logits that are not finite.
     """
     ids: list[int] = []
     embed = language_model.get_input_embeddings()
     while len(ids) < max_new_tokens:
-        best = int(logits.argmax())
+        best = int(finite(logits).argmax())
         if best in stop_ids:
             break
         ids.append(best)
@@ -89,6 +91,16 @@ def continue_greedily(
             states = language_model.model(inputs_embeds=token, past_key_values=cache, use_cache=True).last_hidden_state
             logits = language_model.lm_head(states[0, -1:])[0]
     return ids
+
+
+def finite(logits: Tensor) -> Tensor:
+    """Return logits as they came. Raises UserError where one is not finite: the likeliest would be made up."""
+    if not logits.isfinite().all():
+        raise UserError(
+            f"the logits are not finite numbers in {logits.dtype}, so any answer would be made up: load with a wider "
+            "dtype, and look for odd numbers in the checkpoint's config files"
+        )
+    return logits
 
 
 def greedy(

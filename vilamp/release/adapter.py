@@ -93,6 +93,7 @@ class ReleaseAdapter:
         """Return the whole prompt as embeddings, (tokens, width)."""
         ids = self.text.prompt(put(question), video=bool(keys))
         if not keys:
+            self.model.refuse_longer(len(ids), 0)
             return self.model.embed(ids)
         whole, room = self.model.sequence(ids, self.model.visual_tokens(len(keys), len(kept)))
         wanted = self.model.wanted(kept, len(keys))

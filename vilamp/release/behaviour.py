@@ -8,10 +8,11 @@ and patches (SigLIP's width) differ in width, so Eq. 6 goes through the checkpoi
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from niah.config import unknown
+from niah.config import from_mapping, unknown
 from niah.types import UserError
 
 CHOICES = {
@@ -55,18 +56,22 @@ class Behaviour:
         for field, known in CHOICES.items():
             if getattr(self, field) not in known:
                 raise UserError(unknown(field, getattr(self, field), list(known)))
+        for field in ("relevance_floor", "redundancy_weight", "temperature"):
+            value = getattr(self, field)
+            if value is not None and not math.isfinite(value):
+                raise UserError(f"{field} must be a finite number, got {value!r}")
         if self.pool_stride < 1:
             raise UserError(f"pool_stride must be a whole number from 1 up, got {self.pool_stride!r}")
         if self.temperature is not None and not self.temperature > 0:
             raise UserError(f"the pooling temperature must be positive, got {self.temperature!r}")
 
     def with_settings(self, **settings: Any) -> Behaviour:
-        """Return a copy with other fields. Raises UserError for a field there is not."""
+        """Return a copy with other fields. Raises UserError for a field there is not, or of another type."""
         known = [field.name for field in dataclasses.fields(self) if field.name != "name"]
         for name in settings:
             if name not in known:
                 raise UserError(unknown("setting", name, known))
-        return dataclasses.replace(self, **settings)
+        return from_mapping(Behaviour, {**dataclasses.asdict(self), **settings}, "behaviour")
 
 
 RELEASE = Behaviour()

@@ -157,17 +157,22 @@ class ReleasedVilamp(nn.Module):
         if len(places) != 1:
             raise UserError(f"a prompt holds the video's place (id {VIDEO}) once, got it {len(places)} times")
         length = len(ids) - 1 + visual
-        if length > self.config.longest and not cut:
-            raise UserError(
-                f"{length} tokens ({visual} of the video) are more than the {self.config.longest} this checkpoint "
-                "reads: the release cuts the end away, and the question with it. Ask about fewer frames, "
-                "or with a smaller keyframe budget"
-            )
+        if not cut:
+            self.refuse_longer(length, visual)
         whole = self.image_newline.new_empty(length, len(self.image_newline))
         start = places[0]
         whole[:start] = self.embed(ids[:start])
         whole[start + visual :] = self.embed(ids[start + 1 :])
         return whole, whole[start : start + visual]
+
+    def refuse_longer(self, length: int, visual: int) -> None:
+        """Raise UserError where `length` tokens, `visual` of them of the video, exceed the checkpoint's limit."""
+        if length > self.config.longest:
+            raise UserError(
+                f"{length} tokens ({visual} of the video) are more than the {self.config.longest} this checkpoint "
+                "reads: the release cuts the end away, and the question with it. Ask about fewer frames, "
+                "with a smaller keyframe budget, or a shorter question"
+            )
 
     def truncate(self, whole: Float[Tensor, "tokens width"]) -> Float[Tensor, "left width"]:
         """Cut a sequence to the checkpoint's limit from the end, question included, as the release does."""
