@@ -142,9 +142,9 @@ class SplicedVideo:
 
     def _keys_of(self, name: str, start: int, stop: int) -> List[FrameKey]:
         source, index, rate = self._sources[name], self._index(name), self._sampling.rate
-        identity = f"{source.identity}@{index.sha256[:16]}"
+        identity, shape = f"{source.identity}@{index.sha256[:16]}", self._sampling.key  # one string for all keys
         return [
-            FrameKey(identity, str(index.time_of(ordinal)), self._sampling.key, self._decoder.name, start + offset)
+            FrameKey(identity, str(index.time_of(ordinal)), shape, self._decoder.name, start + offset)
             for offset, ordinal in enumerate(index.ordinals(start, stop, rate))
         ]
 
