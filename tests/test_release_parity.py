@@ -95,9 +95,25 @@ def test_parity_says_what_it_skips_where_a_file_is_missing(folder, absent, capsy
     if absent == "runs.json":
         (folder / "golden_variants.safetensors").unlink()  # nobody says what these runs were
     assert main([str(folder)]) == 0
-    said = capsys.readouterr().out
-    skipped = [line.split()[0] for line in said.splitlines() if "skipped" in line]
-    assert skipped == (["single_token"] if absent.startswith("composer") else [])
+    *_, verdict = capsys.readouterr().out.splitlines()
+    first = {"golden_variants.safetensors": "k_reached's tensors", "runs.json": "all runs but main"}
+    assert f"parts were NOT compared: {first.get(absent, 'single_token')}" in verdict
+
+
+def test_a_verdict_names_a_golden_tensor_that_was_never_recorded(folder, capsys):
+    found = load_file(folder / "golden_main.safetensors")
+    del found["inputs_embeds"]
+    save_file(found, folder / "golden_main.safetensors")
+    assert main([str(folder)]) == 0
+    assert "1 parts were NOT compared: main.inputs_embeds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["selector_cases.json", "preprocess_fullsize.npz", "inputs.safetensors"])
+def test_a_damaged_file_is_refused_by_name(folder, name, capsys):
+    whole = next(REFERENCE.rglob(name)).read_bytes()
+    (folder / name).write_bytes(whole[:100])
+    assert main([str(folder)]) == 2
+    assert name in capsys.readouterr().err
 
 
 def test_a_folder_without_inputs_is_refused_in_words(folder, capsys):

@@ -37,6 +37,7 @@ class Parity:
         self.tolerance = tolerance
         self._rows: list[tuple[str, str, bool]] = []  # name, what was found, whether it agrees
         self._files: list[str] = []
+        self._skipped: list[str] = []
         self._golden: list[tuple[str, Golden]] = []
 
     @property
@@ -74,8 +75,12 @@ class Parity:
         return found
 
     def skip(self, name: str, reason: str, golden: Golden, prefix: str) -> None:
-        """Note that a part cannot be compared, and why; golden tensors under `prefix` then need not be looked up."""
+        """Note that a part cannot be compared, and why; golden tensors under `prefix` then need not be looked up.
+
+        The verdict names it: a hole must not look like agreement.
+        """
         self._rows.append((name, f"skipped: {reason}", True))
+        self._skipped.append(name)
         golden.seen.update(key for key in golden if key.startswith(prefix))
 
     def report(self, out: TextIO | None = None) -> int:
@@ -89,6 +94,8 @@ class Parity:
         stream.write(f"files used: {', '.join(self._files)}\n")
         failed = self.failed if self._rows else ["nothing was compared"]
         verdict = f"{len(failed)} DIFFER" if failed else "all agree"
+        if self._skipped:
+            verdict += f"; {len(self._skipped)} parts were NOT compared: {', '.join(self._skipped)}"
         stream.write(f"{len(self._rows)} comparisons, tolerance {self.tolerance:g}: {verdict}\n")
         return 1 if failed else 0
 

@@ -6,14 +6,15 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
 from niah.adapters.parity import Parity
 from niah.adapters.pixels import centre_square, standardise
+from niah.types import UserError
 from vilamp.keyframes import fill_gaps, select_keyframes
 from vilamp.release.composer import pool_grid
 from vilamp.release.pixels import squeeze
@@ -27,15 +28,23 @@ def compare_cases(parity: Parity, folder: Path) -> None:
         for place in (folder, folder.resolve().parent):
             if (place / name).is_file():
                 parity.uses(place / name)
-                compare(parity, place / name)
+                _read(compare, parity, place / name)
                 break
+
+
+def _read(compare: Callable[[Parity, Path], None], parity: Parity, file: Path) -> None:
+    """Compare one case file. Raises UserError where it, or the file of tensors beside it, is damaged."""
+    try:
+        compare(parity, file)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, BadZipFile) as error:
+        raise UserError(f"{file.name} cannot be used ({error!r}): copy the reference folder again") from error
 
 
 def _selection(parity: Parity, file: Path) -> None:
     """Compare keyframes; of cases whose result hangs on a sort, the stated invariants."""
-    parity.uses(file.with_suffix(".safetensors"))
-    embeddings = load_file(file.with_suffix(".safetensors"))
-    for name, case in _json(file).items():
+    cases = _json(file)
+    embeddings = parity.golden(file.with_suffix(".safetensors"))
+    for name, case in cases.items():
         frames = normalize(embeddings[f"{name}.image_embeds"], dim=-1)
         query = normalize(embeddings[f"{name}.text_embed"][0], dim=-1)
         limit = case["max_frame_num"]
@@ -64,7 +73,8 @@ def _pooling(parity: Parity, file: Path) -> None:
 
 def _preprocessing(parity: Parity, file: Path) -> None:
     """Compare a frame at full size: the uint8 pictures exactly, their sums, and a corner of the floats."""
-    golden = np.load(file)
+    with file.open("rb") as opened:
+        golden = dict(np.load(opened).items())
     frame, half = golden["frame"][None], (0.5, 0.5, 0.5)
     siglip, clip = squeeze(frame, 384), centre_square(frame, 224)
     for name, picture, step in (("siglip_uint8_384_every3", siglip, 3), ("clip_uint8_224_every2", clip, 2)):
@@ -104,7 +114,11 @@ def _subtitles(parity: Parity, file: Path) -> None:
 
 
 def _json(file: Path) -> Any:
-    return json.loads(file.read_text(encoding="utf-8"))
+    """Return the cases of a file. Raises ValueError where there are none."""
+    cases = json.loads(file.read_text(encoding="utf-8"))
+    if not cases:
+        raise ValueError("it holds no case")
+    return cases
 
 
 CASES: dict[str, Callable[[Parity, Path], None]] = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -22,6 +23,8 @@ from vilamp.release.pixels import clip_pixels, siglip_pixels
 
 COMPOSER = "model.composer_projector."
 OURS = ("first_n_frames", "selector", "legacy_hard_mask")  # overrides that are no keys of config.json
+PER_FRAME = ("frames", "siglip_pixel_values", "clip_pixel_values")
+ESSENTIAL = ("keyframe_mask", "inputs_embeds", "logits")  # without these a run proves little; `last_logits` serves too
 INPUTS = ("frames", "siglip_pixel_values", "clip_pixel_values", "clip_input_ids", "clip_attention_mask", "input_ids")
 
 
@@ -50,9 +53,14 @@ def compare_runs(
             if name == "main":
                 _compare_pixels(parity, model, inputs)
                 _compare(parity, "main.", run, main, main.keys())
+                for lacking in [one for one in ESSENTIAL if not any(key.endswith(one) for key in main)]:
+                    parity.skip(f"main.{lacking}", "golden_main.safetensors does not hold it", main, lacking)
             else:
                 prefix = f"{name}."
-                _compare(parity, prefix, run, others, [key for key in others if key.startswith(prefix)])
+                recorded = [key for key in others if key.startswith(prefix)]
+                _compare(parity, prefix, run, others, recorded)
+                if not recorded:
+                    parity.skip(f"{name}'s tensors", "golden_variants.safetensors holds none", others, prefix)
             _compare_plain(parity, name, run, about)
 
 
@@ -95,23 +103,29 @@ def _inputs(parity: Parity, folder: Path) -> dict[str, Tensor]:
     """Read the runs' inputs. Raises UserError naming what is missing."""
     file = _needed(folder, "inputs.safetensors")
     parity.uses(file)
-    inputs = load_file(file)
+    try:
+        inputs = load_file(file)
+    except SafetensorError as error:
+        raise UserError(f"{file.name} cannot be read ({error}): copy the reference folder again") from None
     missing = [name for name in INPUTS if name not in inputs and name not in ("frames", "clip_attention_mask")]
     if missing:
         raise UserError(f"inputs.safetensors lacks {', '.join(missing)}: copy the reference folder again")
+    counts = {name: len(inputs[name]) for name in PER_FRAME if name in inputs}
+    if len(set(counts.values())) > 1:
+        raise UserError(f"inputs.safetensors has unequal numbers of frames: {counts}; copy the reference folder again")
     return inputs
 
 
 def _first(inputs: Mapping[str, Tensor], count: int | None) -> dict[str, Tensor]:
     """Return the inputs with the first `count` frames."""
-    per_frame = ("frames", "siglip_pixel_values", "clip_pixel_values")
-    return {name: tensor[:count] if name in per_frame else tensor for name, tensor in inputs.items()}
+    return {name: tensor[:count] if name in PER_FRAME else tensor for name, tensor in inputs.items()}
 
 
 def _runs(parity: Parity, folder: Path) -> dict[str, Any]:
     """Read runs.json, without which only `main` is known."""
     file = folder / "runs.json"
     if not file.is_file():
+        parity.skip("all runs but main", "runs.json is not in the folder", Golden({}), "")
         return {}
     parity.uses(file)
     return read_config(folder, "runs.json")
