@@ -105,15 +105,21 @@ class FrameKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: the bare question, its options, and the sentence the suite puts around it."""
+    """What is asked: the bare question, its options, and the sentence the suite puts around it.
+
+    `prompt` is the whole prompt word for word, where a benchmark prescribes one; only such a question
+    may be open, without options.
+    """
 
     text: str
     options: Tuple[str, ...]
     template: str = "{question}"
+    prompt: Optional[str] = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(self.options))
-        if not 2 <= len(self.options) <= len(LETTERS):
+        is_open = self.prompt is not None and not self.options
+        if not is_open and not 2 <= len(self.options) <= len(LETTERS):
             raise ValueError(
                 f"a question needs 2 to {len(LETTERS)} options, got {len(self.options)}: {self.text!r}"
             )

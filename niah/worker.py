@@ -65,11 +65,10 @@ class Loading:
 
 def asked(case: Case) -> Dict[str, Any]:
     """Return the request for one case: its video and question, without name, needle or answer."""
-    question = case.ask()
     return {
         "timeline": [[span.source, span.start, span.stop] for span in case.timeline],
         "fps": case.fps,
-        "question": {"text": question.text, "options": list(question.options), "template": question.template},
+        "question": asdict(case.ask()),
     }
 
 

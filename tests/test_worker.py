@@ -84,7 +84,7 @@ def test_adapter_learns_neither_answer_nor_name(start, suite):
     case = case_of(suite, 20)
     request = asked(case)
     assert set(request) == {"timeline", "fps", "question"}
-    assert set(request["question"]) == {"text", "options", "template"}
+    assert set(request["question"]) == {"text", "options", "template", "prompt"}
     words = start("peeping").ask(case).reply["text"].split()
     assert set(words) & {"answer", "case", "id", "needles"} == set()
 
