@@ -39,6 +39,7 @@ class Rooms:
         self.made, self.forgotten = [], 0  # forgotten: questions that nobody broke off
         self.asked = itertools.count(1)
         self.under_way, self.most, self.lock = 0, 0, threading.Lock()
+        self.stopping = threading.Event()
 
     def start(self):
         if len(self.made) == self.starts:
@@ -50,7 +51,6 @@ class Rooms:
 class Client:
     def __init__(self, rooms):
         self.rooms, self.about = rooms, rooms.about
-        self.interrupted = threading.Event()
         self.closed = False
 
     def ask(self, case):
@@ -60,15 +60,12 @@ class Client:
             rooms.most = max(rooms.most, rooms.under_way)
         if next(rooms.asked) > rooms.alone:
             if rooms.barrier is None:
-                rooms.forgotten += not self.interrupted.wait(WAIT)
+                rooms.forgotten += not rooms.stopping.wait(WAIT)
                 return Outcome("error", "killed", died=True, gone=True)
             rooms.barrier.wait(WAIT)
         with rooms.lock:
             rooms.under_way -= 1
         return Outcome("ok", reply={"text": "A"})
-
-    def interrupt(self):
-        self.interrupted.set()
 
     def close(self):
         self.closed = True
@@ -86,9 +83,9 @@ class Kept:
         self.rows.append(record)
 
 
-def ask(plan, rooms, kept, done=()):
-    asker = Asker(rooms.start, "m", {})
-    ask_all(plan, done, asker, kept, lambda case, record: None)
+def ask(plan, rooms, kept, done=(), width=None):
+    asker = Asker(rooms.start, "m", {}, stopping=rooms.stopping)
+    ask_all(plan, done, asker, kept, lambda case, record: None, width)
     return asker
 
 

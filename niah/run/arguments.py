@@ -19,8 +19,12 @@ examples:
       your own videos, your own model: a function load(**settings) in mymodule.py
   python -m niah.run --lengths 2000,4000 --conditions full --limit 50 --dry_run
       what that would cost, before it runs
+  python -m niah.run --num_workers 2
+      two worker processes, each with the model loaded once
+  python -m niah.run --engine ray:auto --device cuda
+      one worker for each GPU of the Ray cluster this machine belongs to
   python -m niah.run --shard 2/4
-      the second quarter of the cases, for four machines
+      the second quarter of the cases, for four machines; python -m niah.merge joins them
   python -m niah.run --config configs/models/mine.yaml --fresh
       settings from a file (the same names; the command line wins), earlier records set aside
 
@@ -51,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     _model(parser.add_argument_group("which model"))
     _cases(parser.add_argument_group("which cases"))
-    _limits(parser.add_argument_group("limits for one case"))
+    _limits(parser.add_argument_group("limits for one worker"))
+    _workers(parser.add_argument_group("how many workers, and where"))
     _output(parser.add_argument_group("where it goes"))
     return parser
 
@@ -78,7 +83,14 @@ def _cases(group: Any) -> None:
 
 def _limits(group: Any) -> None:
     group.add_argument("--timeout", type=float, metavar="SECONDS", help="for one case (default: 1800)")
+    group.add_argument("--load_timeout", type=float, metavar="SECONDS", help="to find a place and load (default: 3600)")
     group.add_argument("--memory_limit_gib", type=float, metavar="GIB", help="host memory of the worker; past it: oom")
+
+
+def _workers(group: Any) -> None:
+    group.add_argument("--engine", metavar="NAME", help="local, ray or ray:ADDRESS, as ray.init takes it: ray:auto")
+    group.add_argument("--num_workers", type=int, metavar="N", help="default: the GPUs of a Ray cluster, else 1")
+    group.add_argument("--gpus_per_worker", type=float, metavar="N", help="of a Ray cluster (default: 1 if it has any)")
 
 
 def _output(group: Any) -> None:

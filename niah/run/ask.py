@@ -7,10 +7,11 @@ Nor does a case that fills the memory, unless earlier answers may have helped to
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from niah.run.client import Client, Outcome
+from niah.run.client import Client, Lost, Outcome
 from niah.types import Case, Record
 
 ATTEMPTS = 2
@@ -25,6 +26,7 @@ class Asker:
 
     `start` makes a loaded worker. `about` is what the latest one said of itself.
     `hashes` has the file hash of every source. `numbers` counts workers across siblings.
+    Once `stopping` is set, this asker and its siblings break off what is under way and answer no more.
     """
 
     def __init__(
@@ -33,32 +35,32 @@ class Asker:
         model: str,
         hashes: Mapping[str, str],
         numbers: Iterator[int] | None = None,
+        stopping: threading.Event | None = None,
     ) -> None:
+        self.stopping = stopping if stopping is not None else threading.Event()
         self._start = start
         self._hashes = hashes
         self._model = model
         self._numbers = itertools.count(1) if numbers is None else numbers
         self._worker: Client | None = None
         self._answered = False  # whether the worker may hold memory of earlier answers
-        self._interrupted = False
         self.started = 0  # the number of its latest worker, siblings' counted
         self.about: Mapping[str, Any] = {}
 
     def ask(self, case: Case, cold: bool) -> Record:
         """Return what becomes of one case; a cold one gets a worker that has answered nothing.
 
-        Raises Interrupted where `interrupt` was called meanwhile.
+        Raises Interrupted where `stopping` was set meanwhile, UserError where no worker can be had.
         """
         if cold:
             self.close()
         attempt = 0
         while True:
             attempt += 1
-            worker = self._ready()
-            outcome = worker.ask(case)
+            outcome = self._outcome(case)
             if outcome.gone:
                 self._worker = None
-            if self._interrupted:
+            if self.stopping.is_set():
                 raise Interrupted
             held, self._answered = self._answered, self._answered or outcome.status == "ok"
             filled = outcome.status == "oom" and held
@@ -71,14 +73,7 @@ class Asker:
 
     def sibling(self) -> Asker:
         """Return another asker of the same model, with workers of its own."""
-        return Asker(self._start, self._model, self._hashes, self._numbers)
-
-    def interrupt(self) -> None:
-        """Break off the question under way, from another thread, and answer no more."""
-        self._interrupted = True
-        worker = self._worker
-        if worker is not None:
-            worker.interrupt()
+        return Asker(self._start, self._model, self._hashes, self._numbers, self.stopping)
 
     def close(self) -> None:
         """End the worker, if there is one."""
@@ -86,15 +81,25 @@ class Asker:
             self._worker.close()
             self._worker = None
 
+    def _outcome(self, case: Case) -> Outcome:
+        """Put a case to the worker; one that is lost while it starts counts as one that died of the case."""
+        try:
+            worker = self._ready()
+        except Lost as lost:
+            if not self.about:  # none has ever come up: nothing is known that a record could say
+                raise
+            return Outcome("error", str(lost), died=True, gone=True)
+        return worker.ask(case)
+
     def _ready(self) -> Client:
         """Return the worker, started if there is none."""
+        if self.stopping.is_set():
+            raise Interrupted
         if self._worker is None:
             self._worker = self._start()
             self._answered = False
             self.started = next(self._numbers)
             self.about = self._worker.about
-        if self._interrupted:
-            raise Interrupted
         return self._worker
 
 

@@ -61,9 +61,13 @@ class Client(Protocol):
         """End the adapter and free what it held."""
         ...
 
-    def interrupt(self) -> None:
-        """Break off the question under way, from another thread."""
-        ...
+
+class Lost(UserError):
+    """A worker went away while it was being made, by no fault of the model's."""
+
+
+class NoPlace(UserError):
+    """No machine has room for another worker."""
 
 
 class InProcess:
@@ -81,9 +85,6 @@ class InProcess:
     def close(self) -> None:
         """Forget the adapter."""
         del self._served
-
-    def interrupt(self) -> None:
-        """Do nothing: this adapter is only ever asked from the thread that would interrupt it."""
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,20 @@ class _Gone(Exception):
 class Worker:
     """One `python -m niah.worker`, loaded and ready.
 
-    Raises UserError where the interpreter or the adapter does not come up.
+    It is killed as soon as `stopping` is set, whatever it does. Raises UserError where
+    the interpreter or the adapter does not come up.
     """
 
-    def __init__(self, loading: Loading, python: str | None, limits: Limits, log: Path) -> None:
+    def __init__(
+        self,
+        loading: Loading,
+        python: str | None,
+        limits: Limits,
+        log: Path,
+        stopping: threading.Event | None = None,
+    ) -> None:
         self._limits = limits
+        self._stopping = stopping if stopping is not None else threading.Event()
         self._numbers = itertools.count()
         self._buffer = bytearray()
         self._ended = False
@@ -146,12 +156,6 @@ class Worker:
         with contextlib.suppress(subprocess.TimeoutExpired):  # killed next
             self._child.wait(CLOSE_SECONDS)
         self._kill()
-
-    def interrupt(self) -> None:
-        """Kill the worker under a question that another thread waits for; that thread clears up."""
-        if not self._ended:
-            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
-                os.killpg(self._child.pid, signal.SIGKILL)
 
     def _call(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Send a request and return its reply; raises _Gone, with the worker killed, where none comes."""
@@ -211,7 +215,9 @@ class Worker:
         return line
 
     def _watch(self, deadline: float) -> None:
-        """Raise TimeoutError past the deadline, _Gone past the limit of memory."""
+        """Raise TimeoutError past the deadline, _Gone past the limit of memory or where somebody stops the run."""
+        if self._stopping.is_set():
+            raise _Gone(Outcome("error", "interrupted", gone=True))
         if time.monotonic() > deadline:
             raise TimeoutError
         limit = self._limits.host_bytes

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +16,10 @@ from niah.media.measure import cache_folder
 from niah.models import find
 from niah.run.arguments import parse
 from niah.run.ask import Asker
-from niah.run.client import Client, InProcess, Limits, Worker
+from niah.run.client import Client
 from niah.run.config import RunConfig
 from niah.run.describe import describe
+from niah.run.engine import Engine, opened
 from niah.run.estimate import estimate
 from niah.run.folder import append_run, locked, prepare, put_in_order, write_run
 from niah.run.plan import Plan, make_plan
@@ -72,45 +75,40 @@ def run(
         done = prepare(folder, config, plan)
         write_run(folder, {"suite": plan.generated.suite.name, "target": target, **describe(arguments)})
         hashes = {name: source.sha256 for name, source in plan.generated.sources.items()}
-        start = _starter(config, plan, target, folder)
-        if answerer is not None:
-            start = partial(answerer, plan.generated, **config.settings())
-        asker = Asker(start, config.model, hashes)
-        begun, stopped = time.time(), False
-        try:
-            _ask(plan, done, asker, folder)
-        except KeyboardInterrupt:
-            stopped = True
+        begun, stopped, stopping = time.time(), False, threading.Event()
+        if answerer is None:
+            engine = opened(config, _loading(config, plan, target), folder, stopping)
+        else:
+            engine = nullcontext(Engine(partial(answerer, plan.generated, **config.settings())))
+        with engine as answering:
+            asker = Asker(answering.start, config.model, hashes, stopping=stopping)
+            try:
+                _ask(plan, done, asker, folder, answering.width)
+            except KeyboardInterrupt:
+                stopped = True
         records = read_records(folder / "records.jsonl")
         append_run(folder, begun, done, records, asker)
         put_in_order(folder, plan)
         return _conclude(config, plan, records, folder, stopped)
 
 
-def _ask(plan: Plan, done: list[Record], asker: Asker, folder: Path) -> None:
+def _ask(plan: Plan, done: list[Record], asker: Asker, folder: Path, width: int | None) -> None:
     """Ask the cases that are left; a batch system's SIGTERM is like Ctrl-C."""
     earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
     records = Records(folder / "records.jsonl")
     try:
         with Progress(plan, done) as progress:
-            ask_all(plan, done, asker, records, progress.tell)
+            ask_all(plan, done, asker, records, progress.tell, width)
     finally:
         records.close()
         signal.signal(signal.SIGTERM, earlier)
 
 
-def _starter(config: RunConfig, plan: Plan, target: str, folder: Path) -> Callable[[], Client]:
-    """Return the function that starts one loaded worker."""
+def _loading(config: RunConfig, plan: Plan, target: str) -> Loading:
+    """Return what every worker is told before its first question."""
     generated = plan.generated
-    loading = Loading(
-        target, config.settings(), generated.sources, generated.suite.sampling, config.decoder, str(_renders())
-    )
-    gib = config.memory_limit_gib
-    limits = Limits(config.timeout, None if gib is None else int(gib * 2**30))
-    log = folder / "worker.log"
-    if config.in_process:
-        return lambda: InProcess(loading)
-    return lambda: Worker(loading, config.python, limits, log)
+    sampling = generated.suite.sampling
+    return Loading(target, config.settings(), generated.sources, sampling, config.decoder, str(_renders()))
 
 
 def _conclude(config: RunConfig, plan: Plan, records: list[Record], folder: Path, stopped: bool) -> int:

@@ -19,6 +19,7 @@ from niah.config import from_mapping, read_yaml
 from niah.media.decoder import DEFAULT
 from niah.types import UserError
 
+ENGINE = re.compile(r"local|ray(:.+)?")
 SHARD = re.compile(r"(\d+)/(\d+)")
 SECRET = re.compile(r"(.*(api|auth|access|hf)[_-]?)?(key|token)|.*(secret|password)", re.IGNORECASE)
 
@@ -40,7 +41,11 @@ class RunConfig:
     shard: str | None = None  # "i/N", i from 1
     decoder: str = DEFAULT
     timeout: float = 1800.0  # seconds for one case
+    load_timeout: float = 3600.0  # seconds for a worker to find a place and load: weights come over slow networks
     memory_limit_gib: float | None = None
+    engine: str = "local"  # or "ray", or "ray:ADDRESS"
+    num_workers: int | None = None  # None: one for each GPU of a Ray cluster, else what the adapter's concurrency says
+    gpus_per_worker: float | None = None  # of a Ray cluster; None: 1 where it has any
     output_path: str | None = None
     fresh: bool = False
     in_process: bool = False
@@ -50,8 +55,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.limit is not None and not (0 < self.limit < 1 or self.limit >= 1 and self.limit.is_integer()):
             raise UserError(f"--limit is a number of cases or a share between 0 and 1, got {self.limit:g}")
-        if not self.timeout > 0:  # so that "nan" is refused too
-            raise UserError(f"--timeout is in seconds and above 0, got {self.timeout:g}")
+        for name, seconds in (("timeout", self.timeout), ("load_timeout", self.load_timeout)):
+            if not seconds > 0:  # so that "nan" is refused too
+                raise UserError(f"--{name} is in seconds and above 0, got {seconds:g}")
+        self._check_engine()
         if self.memory_limit_gib is not None and not 0 < self.memory_limit_gib < math.inf:
             raise UserError(f"--memory_limit_gib must be above 0 and finite, got {self.memory_limit_gib:g}")
         for name, value in self.model_args.items():
@@ -61,6 +68,17 @@ class RunConfig:
                     "leave it out and give it to the model through an environment variable"
                 )
         self.part()
+
+    def _check_engine(self) -> None:
+        """Refuse an engine there is not, and what goes with no engine or not with this one."""
+        if not ENGINE.fullmatch(self.engine):
+            raise UserError(f"--engine is local, ray or ray:ADDRESS, got {self.engine!r}")
+        if self.num_workers is not None and self.num_workers < 1:
+            raise UserError(f"--num_workers is at least 1, got {self.num_workers}")
+        if self.gpus_per_worker is not None and (self.engine == "local" or not 0 <= self.gpus_per_worker < math.inf):
+            raise UserError(f"--gpus_per_worker is a number for --engine ray, got {self.gpus_per_worker:g}")
+        if self.in_process and (self.engine != "local" or self.num_workers not in (None, 1)):
+            raise UserError("--in_process has no worker; leave out --engine and --num_workers, or --in_process")
 
     def part(self) -> tuple[int, int]:
         """Return the shard as (i, N), i from 1; (1, 1) is everything."""
@@ -110,12 +128,16 @@ def resolve(given: Mapping[str, Any], file: str | None) -> RunConfig:
 def without_machine(value: Any) -> Any:
     """Shorten absolute paths to their last part and a mark of the whole, so that results can be published.
 
+    So is the address of a Ray cluster.
+
     Two folders stay told apart by the mark, the first digits of the path's SHA-256.
     """
     if isinstance(value, Mapping):
         return {key: without_machine(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [without_machine(item) for item in value]
+    if isinstance(value, str) and value.startswith("ray:"):
+        return "ray"  # the address is somebody's machine
     if isinstance(value, str) and os.path.isabs(value):
         return f"{Path(value).name}#{sha256(value.encode()).hexdigest()[:8]}"
     return value

@@ -78,9 +78,6 @@ class ProbeClient:
         """Forget model and features."""
         del self._model, self._probe, self._features
 
-    def interrupt(self) -> None:
-        """Do nothing: the probe is only asked from the thread that would interrupt it."""
-
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; what went wrong is said on stderr."""
