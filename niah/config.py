@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from dataclasses import dataclass
@@ -39,16 +40,31 @@ class Footage:
 
 
 @dataclass(frozen=True)
+class Downloads:
+    """Leave to download videos that needles name by http(s) address, and the bounds for each of them."""
+
+    limit_gib: float = 4.0
+    seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("limit_gib", self.limit_gib), ("seconds", self.seconds)):
+            if not 0 < value < math.inf:
+                raise UserError(f"downloads: {name} must be above 0 and finite, got {value:g}")
+
+
+@dataclass(frozen=True)
 class Haystacks:
     """The user's own videos to hide needles in: a folder, a list of files, or both.
 
     The videos are laid end to end in an order drawn from the suite's name and cut into
     `count` haystacks as long as the longest length; 0 means as many as the footage fills.
+    A link in the folder that leads out of it is refused unless `allow_outside`.
     """
 
     folder: str | None = None
     files: tuple[str, ...] = ()
     count: int = 0
+    allow_outside: bool = False
 
     def __post_init__(self) -> None:
         if self.count < 0:
@@ -59,7 +75,9 @@ class Haystacks:
 class Needles:
     """The user's own needles: JSON lines, or a `datasets` table (a local folder, parquet, or a hub name).
 
-    `media_root` is where the videos they name lie (the file's own folder if not given).
+    `media_root` is where the videos they name lie (the file's own folder if not given). A needle that names a
+    video elsewhere ("..", an absolute path, a link that leads out) is refused unless `allow_outside`, and one
+    that names an address unless there are `downloads`.
     """
 
     file: str | None = None
@@ -67,6 +85,8 @@ class Needles:
     split: str = "test"
     media_root: str | None = None
     seconds: tuple[float, float] | None = None  # clips of other durations are left out; the paper design: 30, 120
+    allow_outside: bool = False
+    downloads: Downloads | None = None  # "downloads: {}" allows them within the usual bounds
 
     def __post_init__(self) -> None:
         if self.seconds is not None and (len(self.seconds) != 2 or self.seconds[0] > self.seconds[1]):
@@ -90,6 +110,7 @@ class Suite:
     footage: Footage | None = None
     haystacks: Haystacks | None = None
     needles: Needles | None = None
+    kept_by: str | None = None  # written by niah.generate --keep: the model whose answers chose the needles
 
     def __post_init__(self) -> None:
         if self.version != SUITE_VERSION:

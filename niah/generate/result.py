@@ -81,8 +81,14 @@ def read(folder: Path) -> Generated:
         cases=tuple(_read_lines(folder / "cases.jsonl", Case.from_json)),
         sources={source.name: source for source in _read_lines(folder / "sources.jsonl", lambda row: Source(**row))},
         skipped=tuple(_read_lines(folder / "skipped.jsonl", lambda row: Skip(**row))),
-        near_duplicates=tuple(_read_lines(folder / "near_duplicates.jsonl", lambda row: NearDuplicate(**row))),
+        near_duplicates=near_duplicates_in(folder),
     )
+
+
+def near_duplicates_in(folder: Path) -> tuple[NearDuplicate, ...]:
+    """Return the near-duplicates a suite's or a run's folder tells of; none where it has no such file."""
+    path = Path(folder) / "near_duplicates.jsonl"
+    return tuple(_read_lines(path, lambda row: NearDuplicate(**row))) if path.is_file() else ()
 
 
 def _write_lines(path: Path, rows: Iterable[dict]) -> None:

@@ -2,6 +2,6 @@
 
 from niah.table.reading import Run, join, read_run
 from niah.table.rows import Row, rows, table, write_table
-from niah.table.summary import summary, warnings
+from niah.table.summary import summary
 
-__all__ = ["Row", "Run", "join", "read_run", "rows", "summary", "table", "warnings", "write_table"]
+__all__ = ["Row", "Run", "join", "read_run", "rows", "summary", "table", "write_table"]

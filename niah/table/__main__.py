@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from niah.disk import in_words
+from niah.doubts import doubts
+from niah.doubts import in_words as doubts_in_words
 from niah.table.reading import join, read_run
 from niah.table.rows import rows, write_table
 from niah.table.summary import summary
@@ -29,7 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
-    sys.stdout.write(summary(rows(join(runs))) + "\n\nwritten: " + ", ".join(map(str, paths)) + "\n")
+    joined = join(runs)
+    parts = [summary(rows(joined)), doubts_in_words(doubts(joined)), "written: " + ", ".join(map(str, paths))]
+    sys.stdout.write("\n\n".join(part for part in parts if part) + "\n")
     return 0
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from niah.config import Suite, read_yaml
+from niah.generate.result import NearDuplicate, near_duplicates_in
 from niah.table.groups import Layout, layout_of
 from niah.types import Case, Record, UserError
 
@@ -35,6 +36,8 @@ class Run:
     cases: tuple[Case, ...]
     records: Mapping[str, Record]  # by case
     layout: Layout
+    near_duplicates: tuple[NearDuplicate, ...] = ()
+    kept_by: str | None = None  # the model whose answers chose the needles
 
 
 def read_run(folder: Path) -> Run:
@@ -60,7 +63,10 @@ def read_run(folder: Path) -> Run:
             raise UserError(f"{folder}: two records name case {record.case!r}; run again with --fresh")
         records[record.case] = record
     suite = read_yaml(Suite, folder / "suite.yaml") if (folder / "suite.yaml").is_file() else None
-    return Run(folder, _label(decides), about["suite"], cases, records, layout_of(cases, suite))
+    return Run(
+        folder, _label(decides), about["suite"], cases, records, layout_of(cases, suite),
+        near_duplicates_in(folder), None if suite is None else suite.kept_by,
+    )  # fmt: skip
 
 
 def join(runs: Sequence[Run]) -> list[Run]:
@@ -85,7 +91,10 @@ def _together(first: Run, second: Run) -> Run:
     """Return two shards as one run."""
     cases = first.cases + second.cases
     layout = first.layout if first.layout == second.layout else layout_of(cases, None)
-    return dataclasses.replace(first, cases=cases, records={**first.records, **second.records}, layout=layout)
+    return dataclasses.replace(
+        first, cases=cases, records={**first.records, **second.records}, layout=layout,
+        near_duplicates=tuple(dict.fromkeys(first.near_duplicates + second.near_duplicates)),
+    )  # fmt: skip
 
 
 def _about(folder: Path) -> dict[str, Any]:

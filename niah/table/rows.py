@@ -19,8 +19,8 @@ import pandas as pd
 from scipy.stats import hypergeom
 
 from niah.score import read_answer
+from niah.stats import Observation, clustered, retention, wilson
 from niah.table.groups import ALL, Layout
-from niah.table.intervals import clustered, retention, wilson
 from niah.table.reading import Run, read_run
 from niah.types import CONDITIONS, Case, Record
 
@@ -120,6 +120,15 @@ def outcome(case: Case, record: Record | None) -> Outcome:
     return dataclasses.replace(scored, kept=True, hit=record.needle_frames_kept > 0, hit_chance=chance)
 
 
+def observations(outcomes: Sequence[Outcome]) -> list[Observation]:
+    """Return (right, 1) of each outcome that is an answer."""
+    return [
+        Observation(scored.case.needle_source, scored.case.haystack, (float(scored.right), 1.0))
+        for scored in outcomes
+        if scored.status == "ok"
+    ]
+
+
 def _rows(run: Run) -> Iterator[Row]:
     """Yield the rows of one run."""
     cells: dict[tuple[str, ...], list[Outcome]] = defaultdict(list)
@@ -165,7 +174,7 @@ def _row(run: Run, place: tuple[str, ...], cell: Sequence[Outcome]) -> Row:
     low, high = wilson(correct, len(answers))
     condition, kind, by, length, depth = place
     name = "/".join((run.model, run.suite, *place))
-    cluster = clustered(_by_source(answers), name) if ALL in (length, depth) else (None, None)
+    cluster = clustered(observations(answers), name) if ALL in (length, depth) else (None, None)
     statuses = {s: sum(scored.status == s for scored in cell) for s in ("oom", "error", "timeout", MISSING)}
     return Row(
         run.model, run.suite, condition, kind, by, length, depth,
@@ -181,19 +190,12 @@ def _row(run: Run, place: tuple[str, ...], cell: Sequence[Outcome]) -> Row:
 
 def _with_retention(row: Row, *parts: Sequence[Outcome]) -> Row:
     """Add what is left of the understanding of the clip alone, where there is any."""
-    full, blind, alone = (_by_source([s for s in part if s.status == "ok"]) for part in parts)
+    full, blind, alone = (observations(part) for part in parts)
     name = "/".join((row.model, row.suite, row.type, row.length_by, row.length, "retention"))
-    value, low, high = retention(full, blind, alone, name)
-    return dataclasses.replace(row, retention=value, retention_low=low, retention_high=high)
-
-
-def _by_source(answers: Sequence[Outcome]) -> dict[str, tuple[int, int]]:
-    """Return (correct, answered) of each video that needles were cut from."""
-    counts: dict[str, tuple[int, int]] = {}
-    for scored in answers:
-        correct, answered = counts.get(scored.case.needle_source, (0, 0))
-        counts[scored.case.needle_source] = (correct + scored.right, answered + 1)
-    return counts
+    found = retention(full, blind, alone, name)
+    if found is None:
+        return row
+    return dataclasses.replace(row, retention=found.value, retention_low=found.low, retention_high=found.high)
 
 
 def _mean(values: Sequence[float]) -> float | None:

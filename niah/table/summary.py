@@ -1,61 +1,19 @@
-"""The table for people: a page per model, and what a reader must be warned of."""
+"""The table for people: a page per model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
-from scipy.stats import binomtest
+from collections.abc import Sequence
 
 from niah.table.groups import ALL, shown
 from niah.table.rows import Row
 
-UNANSWERED = 0.05  # share above which the reading of replies deserves a look
-ONE_SIDED = 0.025  # as of a 95 % interval
 FAILURES = ("oom", "error", "timeout", "missing")
-LEAKS = {
-    "blind": "the question alone gives answers away",
-    "no_needle": "haystack and question alone give answers away",
-    "swapped": "answers come from something other than the needle asked about",
-}
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Return accuracy per condition, the lengths x depths of `full`, retention and warnings of each model."""
+    """Return accuracy per condition, the lengths x depths of `full`, and retention of each model."""
     pages = list(dict.fromkeys((row.model, row.suite) for row in rows))
     return "\n\n".join(_page([row for row in rows if (row.model, row.suite) == page]) for page in pages) or "no cases"
-
-
-def warnings(rows: Sequence[Row]) -> list[str]:
-    """Return what casts doubt on a table, one sentence each."""
-    found = []
-    for row in rows:
-        if row.type == ALL and row.depth == ALL and row.length == ALL:
-            found += [f"{row.model}, {row.condition}: {doubt}" for doubt in _doubts(row)]
-        if row.type == ALL and row.depth == ALL and row.length_by in ("exact", "nearest") and row.oom:
-            asked = row.n + row.failed - row.missing
-            where = f"at length {shown(row.length)}"
-            found.append(f"{row.model}, {row.condition}: out of memory in {row.oom} of {asked} cases {where}")
-    return found
-
-
-def _doubts(row: Row) -> Iterator[str]:
-    """Yield the doubts about one condition of one model."""
-    # One needle is asked many times, so both intervals must agree: the one over cases, and the one over sources.
-    lows = [low for low in (row.low, row.cluster_low) if low is not None]
-    if row.condition in LEAKS and row.chance is not None and lows and min(lows) > row.chance:
-        accuracy = f"{_accuracy(row)} {_between(row.low, row.high)}"
-        yield f"{accuracy} is above chance, {row.chance:.1%}: {LEAKS[row.condition]}"
-    if row.unanswered > UNANSWERED * row.n:
-        yield f"{row.unanswered} of {row.n} replies name no option, or more than one; counted as wrong"
-    unasked = [f"{getattr(row, name)} {name}" for name in FAILURES[1:] if getattr(row, name)]
-    if unasked:
-        yield f"{', '.join(unasked)}: these cases are in no accuracy, and those left may be the easier ones"
-    if row.repeats:
-        yield f"{row.repeats} cases show some haystack frame twice"
-    if row.hit_chance is not None and "novelty" in row.model:
-        test = binomtest(row.hits, row.kept, min(row.hit_chance, 1.0), alternative="greater")
-        if test.pvalue < ONE_SIDED:
-            yield f"kept the needle more often than random frames would: unasked, it stands out; {_hit_rate(row)}"
 
 
 def _page(rows: Sequence[Row]) -> str:
@@ -74,7 +32,6 @@ def _page(rows: Sequence[Row]) -> str:
             )
     full = [row for row in rows if row.condition == "full" and row.type == ALL and row.length_by != "bin"]
     lines += ["", *_grid([row for row in full if row.length != ALL]), "", *_retained(full), *_hits(full)]
-    lines += [f"warning: {doubt}" for doubt in warnings(rows)]
     return "\n".join(lines)
 
 

@@ -1,0 +1,63 @@
+"""What keeps runs from being compared: other cases, files, decoders, frames seen, ways of answering."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+
+from niah.doubts.doubt import Doubt
+from niah.table.reading import Run
+from niah.types import Record
+
+
+def between(runs: Sequence[Run]) -> Iterator[Doubt]:
+    """Yield in what runs that lie side by side differ besides the model."""
+    if len(runs) < 2:
+        return
+    models = tuple(run.model for run in runs)
+    common = shared(runs)
+    if any(len(common) < len(run.cases) for run in runs):
+        yield Doubt("cases", _cases(runs, len(common)), "serious", models, tuple(common))
+    for kind, what, tell in ASPECTS:
+        told = {run.model: tell([run.records[name] for name in common if name in run.records]) for run in runs}
+        if len({words for words in told.values() if words}) > 1:
+            sides = "; ".join(f"{model}: {words}" for model, words in told.items() if words)
+            yield Doubt(kind, f"the runs differ in {what} ({sides}): that too may make the difference", "caution", models)
+    files = {tuple(run.records[name].sources if name in run.records else () for name in common) for run in runs}
+    if len(files) > 1 and all(run.records.keys() >= set(common) for run in runs):
+        yield Doubt("files", "the runs read other video files under the same names", "caution", models)
+
+
+def shared(runs: Sequence[Run]) -> list[str]:
+    """Return the ids of the cases that all runs were asked and that are equal in all, in the first run's order."""
+    others = [{case.id: case for case in run.cases} for run in runs[1:]]
+    return [case.id for case in runs[0].cases if all(cases.get(case.id) == case for cases in others)]
+
+
+def _cases(runs: Sequence[Run], common: int) -> str:
+    """Return how the cases differ in words."""
+    counts = ", ".join(f"{run.model} {len(run.cases)}" for run in runs)
+    suites = list(dict.fromkeys(run.suite for run in runs))
+    of = f" of suites {', '.join(suites)}" if len(suites) > 1 else ""
+    return f"the runs were asked different cases{of} ({counts}; {common} in common): their averages are not of one thing"
+
+
+def _decoders(records: Sequence[Record]) -> str:
+    return ", ".join(sorted({record.decoder for record in records if record.decoder}))
+
+
+def _modes(records: Sequence[Record]) -> str:
+    return ", ".join(sorted({record.mode for record in records if record.status == "ok"}))
+
+
+def _frames(records: Sequence[Record]) -> str:
+    """Return how many frames answers depended on."""
+    used = [record.frames_used for record in records if record.status == "ok"]
+    return f"{min(used):,} to {max(used):,}, median {statistics.median(used):,.0f}" if used else ""
+
+
+ASPECTS: tuple[tuple[str, str, Callable[[Sequence[Record]], str]], ...] = (
+    ("decoder", "decoder", _decoders),
+    ("frames", "frames seen", _frames),
+    ("mode", "answering mode", _modes),
+)

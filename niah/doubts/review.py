@@ -1,0 +1,36 @@
+"""Everything that is doubtful about some runs: each by itself, then side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from niah.doubts.answers import about_answers
+from niah.doubts.between import between
+from niah.doubts.controls import about_controls
+from niah.doubts.doubt import Doubt, in_order
+from niah.doubts.suite import about_suite
+from niah.table.reading import Run
+
+
+def doubts(runs: Sequence[Run], published: bool = False) -> list[Doubt]:
+    """Return what a reader of these runs must be warned of, the serious first.
+
+    `runs` are as `niah.table.join` returns them, so that each has a name of its own. `published` says that the
+    paper's numbers are shown beside them.
+    """
+    found: list[Doubt] = []
+    for run in runs:
+        found += [*about_controls(run), *about_answers(run), *about_suite(run)]
+    found += between(runs)
+    if published:
+        suites = ", ".join(dict.fromkeys(run.suite for run in runs))
+        found.append(
+            Doubt(
+                "published",
+                f"published numbers lie beside suite {suites}: other needles, haystacks, questions and prompts, "
+                "never released, so a distance between the two says nothing about the models",
+                "caution",
+                tuple(run.model for run in runs),
+            )
+        )
+    return in_order(found)

@@ -1,0 +1,151 @@
+"""The cluster bootstrap: what is drawn with replacement, and the interval of a statistic of sums.
+
+Drawn are the videos that needles were cut from; with 20 haystacks or more, haystacks too. Where every
+source lies in one haystack only, drawing haystacks draws their needles: crossing the two would then count the same luck
+twice. Otherwise both are drawn, independently (Owen 2007, "The pigeonhole bootstrap").
+
+Percentiles of few clusters are too narrow, so they are taken at Hesterberg's widened level (2015, "What
+teachers should know about the bootstrap", section 4.2). Seeds are names: the same command prints the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import DegenerateDataWarning, bootstrap, norm, t
+
+HAYSTACKS = 20  # at least, for them to be drawn: of fewer, the spread is not known
+RESAMPLES = 2000
+Statistic = Callable[[np.ndarray], np.ndarray]  # (values, resamples) sums -> (resamples,)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one case adds to the sums that a statistic is made of; `haystack` is "" where it has none."""
+
+    source: str
+    haystack: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic, its 95 % interval, and what the interval speaks for.
+
+    `draws` are the statistic of each resample. `haystacks` counts those the cases lie in; `generalises` says
+    whether they were drawn: if not, the interval speaks for these haystacks only.
+    """
+
+    value: float
+    low: float
+    high: float
+    draws: np.ndarray  # (resamples,)
+    clusters: int
+    haystacks: int
+    generalises: bool
+
+    @property
+    def error(self) -> float:
+        """Return the standard error, corrected for the number of clusters."""
+        return float(np.std(self.draws) * np.sqrt(self.clusters / (self.clusters - 1)))
+
+
+def resample(
+    observations: Sequence[Observation],
+    statistic: Statistic,
+    name: str,
+    added: Sequence[tuple[float, ...]] = (),
+) -> Estimate | None:
+    """Return a statistic of the sums of `values` with its interval; None with fewer than two clusters.
+
+    `added` are the values of clusters that take part in the drawing only: they keep the interval from vanishing where
+    all clusters agree. Resamples for which the statistic is NaN are left out.
+    """
+    if len({one.source for one in observations}) < 2:
+        return None
+    haystacks = {one.haystack for one in observations}
+    known = "" not in haystacks
+    clusters, draw = _scheme(observations, added, known and len(haystacks) >= HAYSTACKS)
+
+    def drawn(*parts: np.ndarray, axis: int) -> np.ndarray:
+        return statistic(draw(*parts))
+
+    with warnings.catch_warnings():  # of NaN draws, which are left out below
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        found = bootstrap(
+            tuple(np.arange(count + len(added)) for count in clusters),
+            drawn,
+            n_resamples=RESAMPLES,
+            method="percentile",
+            vectorized=True,
+            rng=np.random.default_rng(seed(name)),
+        )
+    draws = found.bootstrap_distribution[~np.isnan(found.bootstrap_distribution)]
+    sums = np.array([one.values for one in observations], float).sum(axis=0)[:, None]  # (values, 1)
+    count = min(clusters)
+    low, high = np.quantile(draws, (_tail(count), 1 - _tail(count)))
+    return Estimate(
+        float(statistic(sums)[0]), float(low), float(high), draws, count,
+        len(haystacks - {""}), known and len(haystacks) >= HAYSTACKS,
+    )  # fmt: skip
+
+
+def seed(name: str) -> int:
+    """Return the seed that a name stands for."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+
+
+def _tail(clusters: int) -> float:
+    """Return the share left out on each side: 2.5 % and, for few clusters, less."""
+    return float(norm.cdf(-np.sqrt(clusters / (clusters - 1)) * t.ppf(0.975, clusters - 1)))
+
+
+def _scheme(
+    observations: Sequence[Observation], added: Sequence[tuple[float, ...]], over_haystacks: bool
+) -> tuple[tuple[int, ...], Callable[..., np.ndarray]]:
+    """Return how many clusters of each kind there are, and what sums a draw of their numbers gives."""
+    homes: dict[str, set[str]] = {}
+    for one in observations:
+        homes.setdefault(one.source, set()).add(one.haystack)
+    nested = all(len(places) == 1 for places in homes.values())
+    if over_haystacks and not nested:
+        return _crossed(observations, added)
+    names = [one.haystack if over_haystacks else one.source for one in observations]
+    rows = {name: row for row, name in enumerate(sorted(set(names)))}
+    sums = np.zeros((len(rows), len(observations[0].values)))
+    np.add.at(sums, [rows[name] for name in names], np.array([one.values for one in observations], float))
+    sums = np.concatenate([sums, np.array(added, float).reshape(-1, sums.shape[1])])  # (clusters, values)
+    return (len(rows),), lambda drawn: sums[drawn].sum(axis=-2).T
+
+
+def _crossed(
+    observations: Sequence[Observation], added: Sequence[tuple[float, ...]]
+) -> tuple[tuple[int, ...], Callable[..., np.ndarray]]:
+    """Weigh each observation by how often its source was drawn times how often its haystack was."""
+    sources, haystacks = (
+        {name: place for place, name in enumerate(sorted({getattr(one, what) for one in observations}))}
+        for what in ("source", "haystack")
+    )
+    shape = (len(sources) + len(added), len(haystacks) + len(added))
+    sums = np.zeros((len(observations[0].values), *shape))
+    for one in observations:
+        sums[:, sources[one.source], haystacks[one.haystack]] += one.values
+    for number, values in enumerate(added):
+        sums[:, len(sources) + number, len(haystacks) + number] = values
+
+    def draw(source: np.ndarray, haystack: np.ndarray) -> np.ndarray:
+        weighted = _counts(source) @ sums  # (values, resamples, haystacks)
+        return (weighted * _counts(haystack)).sum(axis=-1)
+
+    return (len(sources), len(haystacks)), draw
+
+
+def _counts(drawn: np.ndarray) -> np.ndarray:
+    """Return how often each cluster was drawn, (resamples, clusters)."""
+    resamples, count = drawn.shape
+    flat = drawn + count * np.arange(resamples)[:, None]
+    return np.bincount(flat.ravel(), minlength=resamples * count).reshape(resamples, count)

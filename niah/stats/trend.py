@@ -1,0 +1,41 @@
+"""The slope of accuracy over length or depth: a least-squares line through right (1) and wrong (0).
+
+It sums up a heatmap in one number; it does not say that the fall is straight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from niah.stats.resample import Estimate, Observation, resample
+
+
+def slope(observations: Sequence[Observation], name: str) -> Estimate | None:
+    """Return the rise of accuracy per unit of x, of observations that hold (x, right); None where x never varies."""
+    return _fit(observations, name)
+
+
+def slope_difference(pairs: Sequence[Observation], name: str) -> Estimate | None:
+    """Return the first model's slope less the second's, of observations that hold (x, right, other's right)."""
+    return _fit([Observation(p.source, p.haystack, (p.values[0], p.values[1] - p.values[2])) for p in pairs], name)
+
+
+def _fit(points: Sequence[Observation], name: str) -> Estimate | None:
+    if len({point.values[0] for point in points}) < 2:
+        return None
+    centre = float(np.mean([point.values[0] for point in points]))  # against cancellation in the sums of squares
+    moments = []
+    for point in points:
+        x, y = point.values[0] - centre, point.values[1]
+        moments.append(Observation(point.source, point.haystack, (1.0, x, y, x * x, x * y)))
+    return resample(moments, _slope, name)
+
+
+def _slope(sums: np.ndarray) -> np.ndarray:
+    """Return the least-squares slope; NaN for a resample in which x does not vary."""
+    count, x, y, xx, xy = sums
+    spread = count * xx - x * x
+    varies = spread > 1e-9 * count * xx
+    return np.where(varies, (count * xy - x * y) / np.where(varies, spread, 1), np.nan)
