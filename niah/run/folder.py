@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -60,6 +60,7 @@ def prepare(folder: Path, config: RunConfig, plan: Plan) -> list[Record]:
     decides = _decides(config, plan)
     if old:
         _refuse_others(folder, decides)
+        refuse_strays(path, old, {case.id for case in plan.ordered})
     else:
         (folder / "run.json").unlink(missing_ok=True)  # it tells of records that are no longer here
     _write(folder, config, plan, decides)
@@ -67,6 +68,18 @@ def prepare(folder: Path, config: RunConfig, plan: Plan) -> list[Record]:
     if path.exists():
         rewrite(path, final)  # drops half a line, and the records of cases that are asked again
     return final
+
+
+def refuse_strays(path: Path, records: Iterable[Record], cases: set[str]) -> None:
+    """Raise UserError where a record is of no case of this run, or two are of one: no run writes either."""
+    seen: set[str] = set()
+    for record in records:
+        if record.case not in cases or record.case in seen:
+            what = "is there twice" if record.case in seen else "is of no case of this run"
+            raise UserError(
+                f"{path}: the record {record.case!r} {what}; take the line out, or set the records aside with --fresh"
+            )
+        seen.add(record.case)
 
 
 def put_in_order(folder: Path, plan: Plan) -> None:
@@ -95,26 +108,52 @@ def append_run(folder: Path, begun: float, before: list[Record], after: list[Rec
 def write_run(folder: Path, facts: dict[str, Any]) -> None:
     """Merge facts into run.json."""
     path = folder / "run.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    _replace(path, json.dumps({**known, **facts}, ensure_ascii=False, indent=1) + "\n")
+    known = read_run(folder) if path.exists() else {}
+    replace_file(path, json.dumps({**known, **facts}, ensure_ascii=False, indent=1) + "\n")
 
 
 def read_run(folder: Path) -> dict[str, Any]:
     """Return run.json. Raises UserError where there is none."""
     try:
-        return json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError) as error:
+        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if not isinstance(about, dict) or not isinstance(about.get("decides", {}), dict):
+            raise ValueError("it holds no keys and values")
+    except (FileNotFoundError, ValueError) as error:  # ValueError: not JSON, not UTF-8
         raise UserError(f"{folder} holds records but no readable run.json; use --fresh or another folder") from error
+    return about
 
 
 def _decides(config: RunConfig, plan: Plan) -> dict[str, Any]:
     """Return everything a record depends on, as run.json keeps it."""
-    sources = sorted((source.name, source.sha256) for source in plan.generated.sources.values())
+    sources = {source.name: source.sha256 for source in plan.generated.sources.values()}
     return {
         **config.decides(),
         "sampling": dataclasses.asdict(plan.generated.suite.sampling),
         "cases_sha256": sha256(_cases(plan).encode()).hexdigest(),
-        "sources_sha256": sha256(json.dumps(sources).encode()).hexdigest(),
+        "sources_sha256": sources_sha256(sources),
+    }
+
+
+def sources_sha256(hashes: Mapping[str, str]) -> str:
+    """Return one hash for the file hashes of all sources, by name."""
+    return sha256(json.dumps(sorted(hashes.items())).encode()).hexdigest()
+
+
+def _shard(plan: Plan) -> dict[str, Any]:
+    """Return what run.json keeps of a shard, so that niah.merge can tell what its siblings hold and check the whole."""
+    shard = plan.shard
+    if shard is None:
+        return {}
+    places = {case.id: place for place, case in enumerate(shard.whole)}
+    whole = json_lines(case.to_json() for case in shard.whole)
+    return {
+        "shard": {
+            "i": shard.i,
+            "count": shard.count,
+            "cases": len(shard.whole),
+            "cases_sha256": sha256(whole.encode()).hexdigest(),
+            "places": [places[case.id] for case in plan.generated.cases],
+        }
     }
 
 
@@ -137,22 +176,22 @@ def _refuse_others(folder: Path, decides: dict[str, Any]) -> None:
 def _write(folder: Path, config: RunConfig, plan: Plan, decides: dict[str, Any]) -> None:
     """Write config, suite, cases, sources and what was left out."""
     generated = plan.generated
-    write_run(folder, {"decides": decides})
-    _replace(folder / "config.yaml", _yaml(config.to_yaml()))
-    _replace(folder / "suite.yaml", _yaml(_without_none(without_machine(dataclasses.asdict(generated.suite)))))
-    _replace(folder / "cases.jsonl", _cases(plan))
+    write_run(folder, {"decides": decides, **_shard(plan)})
+    replace_file(folder / "config.yaml", _yaml(config.to_yaml()))
+    replace_file(folder / "suite.yaml", _yaml(_without_none(without_machine(dataclasses.asdict(generated.suite)))))
+    replace_file(folder / "cases.jsonl", _cases(plan))
     rows = [dataclasses.asdict(source) for source in generated.sources.values()]
     for row in rows:
         del row["path"]  # of this machine
-    _replace(folder / "sources.jsonl", _lines(rows))
+    replace_file(folder / "sources.jsonl", json_lines(rows))
     if generated.skipped:
         skipped = (without_machine(dataclasses.asdict(skip)) for skip in generated.skipped)
-        _replace(folder / "skipped.jsonl", _lines(skipped))
+        replace_file(folder / "skipped.jsonl", json_lines(skipped))
 
 
 def _cases(plan: Plan) -> str:
     """Return cases.jsonl: the same bytes as `niah.generate` writes for these cases."""
-    return _lines(case.to_json() for case in plan.generated.cases)
+    return json_lines(case.to_json() for case in plan.generated.cases)
 
 
 def _time(seconds: float) -> str:
@@ -160,7 +199,7 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def _lines(rows: Iterable[Any]) -> str:
+def json_lines(rows: Iterable[Any]) -> str:
     """Return rows as JSON lines."""
     return "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
 
@@ -177,7 +216,7 @@ def _without_none(value: Any) -> Any:
     return value
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Write a whole file, or leave the old one."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:

@@ -25,21 +25,32 @@ class Plan:
     generated: Generated  # its cases as they were generated, less those not asked
     ordered: tuple[Case, ...]
     cold: frozenset[str]
+    shard: Shard | None = None
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The `i`-th of `count` parts of a run; `whole` are the cases of all parts as they were generated."""
+
+    i: int
+    count: int
+    whole: tuple[Case, ...]
 
 
 def make_plan(config: RunConfig) -> Plan:
     """Return the cases that `config` names. Raises UserError where there is none."""
     generated = _generated(config)
     cases = _limited(generated.cases, config.limit)
-    ordered = in_order(generated.suite, _shard(in_groups(cases), *config.part()))
+    i, count = config.part()
+    ordered = in_order(generated.suite, _shard(in_groups(cases), i, count))
     if not ordered:
         raise UserError(f"shard {config.shard} of {len(cases)} cases is empty; use fewer shards")
     names = {case.id for case in ordered}
     kept = tuple(case for case in generated.cases if case.id in names)
-    used = {span.source for case in kept for span in case.timeline}
-    sources = {name: source for name, source in generated.sources.items() if name in used}
-    narrowed = dataclasses.replace(generated, cases=kept, sources=sources)
-    return Plan(narrowed, ordered, frozenset(case.id for case in cold_cases(generated.suite, ordered)))
+    used = dict.fromkeys(span.source for case in kept for span in case.timeline)  # by first use, so merged alike
+    narrowed = dataclasses.replace(generated, cases=kept, sources={name: generated.sources[name] for name in used})
+    cold = frozenset(case.id for case in cold_cases(generated.suite, ordered))
+    return Plan(narrowed, ordered, cold, Shard(i, count, cases) if count > 1 else None)
 
 
 def in_groups(cases: tuple[Case, ...]) -> list[Case]:

@@ -1,0 +1,89 @@
+"""Read the folders of shards, and refuse what are not shards of one run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from niah.run.folder import read_run, refuse_strays
+from niah.run.records import read_records
+from niah.types import Case, Record, UserError
+
+OF_A_SHARD = ("cases_sha256", "sources_sha256")  # of what decides a record, all that differs between siblings
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard. `places` are those of its cases among the cases of all shards."""
+
+    folder: Path
+    about: Mapping[str, Any]  # run.json
+    i: int
+    count: int
+    whole: int  # how many cases all shards hold together
+    whole_sha256: str  # of their cases.jsonl
+    places: tuple[int, ...]
+    cases: tuple[Case, ...]
+    records: tuple[Record, ...]
+    sources: tuple[Mapping[str, Any], ...]  # rows of sources.jsonl
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """What its records depend on, less what tells which shard it is."""
+        return {key: value for key, value in self.about["decides"].items() if key not in OF_A_SHARD}
+
+
+def read_part(folder: Path) -> Part:
+    """Read the folder of one shard. Raises UserError where it is none, or was damaged."""
+    folder = Path(folder)
+    if not (folder / "run.json").is_file():
+        raise UserError(f"{folder} is not the folder of a run; name those that niah.run --shard wrote")
+    about = read_run(folder)
+    if "shard" not in about:
+        raise UserError(f"{folder} holds no shard but a whole run; name folders that niah.run --shard wrote")
+    try:
+        shard = about["shard"]
+        cases = tuple(Case.from_json(row) for row in _rows(folder / "cases.jsonl"))
+        sources = tuple(_rows(folder / "sources.jsonl"))
+        part = Part(
+            folder, about, shard["i"], shard["count"], shard["cases"], shard["cases_sha256"], tuple(shard["places"]),
+            cases, tuple(read_records(folder / "records.jsonl")), sources,
+        )  # fmt: skip
+        sound = len(part.places) == len(cases) and all(0 <= place < part.whole for place in part.places)
+        sound = sound and all({"name", "sha256"} <= set(row) for row in sources) and bool(part.decides)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} cannot be merged ({error!r}); run that shard again") from error
+    if not sound:
+        raise UserError(f"{folder}: run.json, cases.jsonl and sources.jsonl do not belong together; run it again")
+    refuse_strays(folder / "records.jsonl", part.records, {case.id for case in cases})
+    return part
+
+
+def refuse_unlike(parts: Sequence[Part]) -> None:
+    """Raise UserError where the parts are not of one run, or some are missing."""
+    first = parts[0]
+    for part in parts[1:]:
+        differ = sorted(key for key in first.decides if first.decides[key] != part.decides.get(key))
+        if part.whole_sha256 != first.whole_sha256:
+            differ = ["the cases of all shards together", *differ]
+        if differ:
+            raise UserError(
+                f"{part.folder} and {first.folder} are not shards of one run; these differ: {', '.join(differ)}. "
+                "Name the shards of one run, made with the same settings"
+            )
+    given = {place for part in parts for place in part.places}
+    if len(given) < first.whole:
+        absent = sorted(set(range(1, first.count + 1)) - {part.i for part in parts if part.count == first.count})
+        which = ", ".join(f"{i}/{first.count}" for i in absent) or "some"
+        raise UserError(
+            f"{first.whole - len(given)} of {first.whole} cases lie in shards that were not named ({which}); "
+            "name those folders too, or run them first"
+        )
+
+
+def _rows(path: Path) -> list[Any]:
+    """Return the rows of a file of JSON lines."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
