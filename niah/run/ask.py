@@ -88,7 +88,7 @@ class Asker:
         except Lost as lost:
             if not self.about:  # none has ever come up: nothing is known that a record could say
                 raise
-            return Outcome("error", str(lost), died=True, gone=True)
+            return Outcome("error", str(lost).partition(";")[0], died=True, gone=True)  # less the log's path
         return worker.ask(case)
 
     def _ready(self) -> Client:

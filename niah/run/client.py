@@ -108,7 +108,7 @@ class Worker:
     """One `python -m niah.worker`, loaded and ready.
 
     It is killed as soon as `stopping` is set, whatever it does. Raises UserError where
-    the interpreter or the adapter does not come up.
+    the interpreter or the adapter does not come up, Lost where it died while loading.
     """
 
     def __init__(
@@ -131,7 +131,8 @@ class Worker:
         try:
             self.about = self._call({"do": "load", "loading": loading.to_json()}, limits.loading_seconds)
         except _Gone as gone:
-            raise UserError(
+            kind = Lost if gone.outcome.died else UserError
+            raise kind(
                 f"the model did not load: {gone.outcome.detail}; what it printed is at the end of {log}"
             ) from None
         except BaseException:
