@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.config import Needles, unknown
+from niah.reach import fetched, is_address, name_of, refuse_outside
 from niah.types import LETTERS, Needle, UserError
 
 COLUMNS = ("video", "start", "stop", "question", "options", "answer", "type", "name")
@@ -49,7 +50,7 @@ def read_needles(settings: Needles, folder: Path) -> tuple[Row, ...]:
         root = folder / settings.media_root
     if not root.is_dir():
         raise UserError(f"needles: media_root {root} is not a folder; name the one that holds the videos")
-    read = tuple(_row(row, where, root) for where, row in rows)
+    read = tuple(_row(row, where, root, settings) for where, row in rows)
     if not read:
         raise UserError(f"needles: {settings.file or settings.dataset} holds no needle; give one JSON line for each")
     _refuse_twins(read)
@@ -105,7 +106,7 @@ def _table(name: str, split: str, folder: Path) -> Iterable[tuple[str, Mapping[s
         yield f"{name}, row {number}", row
 
 
-def _row(row: Mapping[str, Any], where: str, root: Path) -> Row:
+def _row(row: Mapping[str, Any], where: str, root: Path, settings: Needles) -> Row:
     """Check one row and turn it into a needle."""
     for column in row:
         if column not in COLUMNS + VIDEO_MME:
@@ -116,7 +117,7 @@ def _row(row: Mapping[str, Any], where: str, root: Path) -> Row:
     if stop is not None and stop <= (start or 0.0):
         raise UserError(f"{where}: stop ({stop:g} s) must come after start ({start or 0.0:g} s)")
     video = _video(row, where)
-    path = _find(video, root, where)
+    path = _find(video, root, where, settings)
     needle = Needle(
         name=str(row.get("name") or row.get("question_id") or _name(video, start, stop, question)),
         path=str(path),
@@ -185,18 +186,19 @@ def _answer(value: Any, options: tuple[str, ...], where: str) -> str:
 def _video(row: Mapping[str, Any], where: str) -> str:
     """Return what the row calls its video."""
     value = row.get("video") or row.get("videoID")
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or "\0" in value:
         raise UserError(f"{where}: video (or videoID) must name a file, got {value!r}")
     return value
 
 
-def _find(video: str, root: Path, where: str) -> Path:
-    """Return the file of a video, whose suffix may be missing."""
+def _find(video: str, root: Path, where: str, settings: Needles) -> Path:
+    """Return the file of a video, whose suffix may be missing; an address is fetched where that is allowed."""
+    if is_address(video):
+        return fetched(video, settings.downloads, where)
     path = root / video
-    if path.is_file():
-        return path
-    for suffix in SUFFIXES:
-        guess = Path(f"{path}{suffix}")
+    for guess in (path, *(Path(f"{path}{suffix}") for suffix in SUFFIXES)):
+        if not settings.allow_outside:
+            refuse_outside(guess, root, f"{where}: video {video!r}")
         if guess.is_file():
             return guess
     folder = path.parent
@@ -208,7 +210,7 @@ def _find(video: str, root: Path, where: str) -> Path:
 def _name(video: str, start: float | None, stop: float | None, question: str) -> str:
     """Name a needle by what it is, so that its name does not change when lines are added or moved."""
     digest = hashlib.sha256(json.dumps([video, start, stop, question]).encode()).hexdigest()
-    return f"{Path(video).stem}-{digest[:6]}"
+    return f"{Path(name_of(video)).stem}-{digest[:6]}"
 
 
 def _refuse_twins(rows: Iterable[Row]) -> None:

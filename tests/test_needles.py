@@ -265,5 +265,5 @@ def test_a_table_that_is_none_is_refused_with_the_library_s_words(folder, tables
 
 def test_a_video_that_is_the_root_folder_is_refused(folder):
     (folder / "root.jsonl").write_text('{"video": "/", "question": "?", "options": ["a", "b"], "answer": "A"}\n')
-    with pytest.raises(UserError, match="line 1: video '/' is not in"):
+    with pytest.raises(UserError, match="line 1: video '/' leads out of"):
         read_needles(Needles(file="root.jsonl"), folder)

@@ -16,6 +16,7 @@ from niah.generate.cases import longest, refuse_long
 from niah.generate.library import Clip, Haystack, Library, cut
 from niah.generate.result import Skip
 from niah.needles import SUFFIXES, Row, read_needles
+from niah.reach import refuse_outside
 from niah.types import Source, Span, UserError
 
 SLACK_SECONDS = 0.1  # by which a written stop may lie beyond the end: people round
@@ -61,7 +62,10 @@ def find_videos(haystacks: Haystacks) -> list[tuple[str, Path]]:
         if not path.is_file():
             raise UserError(f"haystacks: {path} does not exist; name a file that does ({name} is in files:)")
     if haystacks.folder is not None:
-        found = _walk(Path(haystacks.folder)) + found
+        inside = _walk(Path(haystacks.folder))
+        for name, path in () if haystacks.allow_outside else inside:
+            refuse_outside(path, Path(haystacks.folder), f"haystacks: {name}")
+        found = inside + found
     if not found:
         raise UserError("haystacks: name a folder: or files: to hide the needles in")
     return found

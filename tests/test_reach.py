@@ -1,0 +1,252 @@
+"""How far a manifest may lead: files, links and addresses that are refused, and downloads that end."""
+
+import json
+import os
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from generate_fakes import write_text
+
+from niah.config import Downloads, Haystacks, Needles, from_mapping
+from niah.generate.own import find_videos
+from niah.needles import read_needles
+from niah.reach import fetched, transfer
+from niah.types import UserError
+
+ROW = {"question": "Who?", "options": ["Ann", "Bob"], "answer": "B"}
+BODY = b"twenty bytes of film"
+
+
+@pytest.fixture
+def films(tmp_path, monkeypatch):
+    """A media root with one video in it and one beside it, and a cache of its own."""
+    monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "cat.mp4").touch()
+    (tmp_path / "secret.mp4").touch()
+    return tmp_path / "films"
+
+
+def read(films, video, **settings):
+    """Read a manifest beside its videos that names one video."""
+    write_text(films / "needles.jsonl", json.dumps({"video": video, **ROW}))
+    (row,) = read_needles(Needles("needles.jsonl", **settings), films)
+    return row.needle
+
+
+OUTSIDE = ["../secret.mp4", "../secret", "sub/../../secret.mp4", "{root}/secret.mp4", "link.mp4", "folder/secret.mp4"]
+
+
+@pytest.mark.parametrize("video", OUTSIDE)
+def test_a_manifest_does_not_reach_out_of_its_media_root(films, video):
+    (films / "link.mp4").symlink_to(films.parent / "secret.mp4")
+    (films / "folder").symlink_to(films.parent)
+    with pytest.raises(UserError, match=r"line 1: video .* leads out of .*films: put .* allow_outside: true"):
+        read(films, video.format(root=films.parent))
+
+
+@pytest.mark.parametrize("video", OUTSIDE)
+def test_a_manifest_that_is_trusted_reaches_further(films, video):
+    (films / "link.mp4").symlink_to(films.parent / "secret.mp4")
+    (films / "folder").symlink_to(films.parent)
+    (films / "sub").mkdir()
+    path = read(films, video.format(root=films.parent), allow_outside=True).path
+    assert os.path.realpath(path) == str(films.parent / "secret.mp4")
+
+
+def test_what_lies_outside_is_not_listed_in_the_error(films):
+    with pytest.raises(UserError) as raised:
+        read(films, "../nothing.mp4")
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("video", ["cat.mp4", "cat", "./cat.mp4", "../films/cat.mp4", "inner.mp4", "{root}/cat.mp4"])
+def test_a_way_round_that_ends_inside_is_inside(films, video):
+    (films / "inner.mp4").symlink_to(films / "cat.mp4")
+    assert os.path.realpath(read(films, video.format(root=films)).path) == str(films / "cat.mp4")
+
+
+def test_a_media_root_that_is_a_link_is_its_target(films):
+    (films.parent / "shortcut").symlink_to(films)
+    assert read(films, "cat.mp4", media_root="../shortcut").path.endswith("shortcut/cat.mp4")
+
+
+def test_a_link_that_leads_out_of_the_haystacks_is_refused(films):
+    (films / "link.mp4").symlink_to(films.parent / "secret.mp4")
+    with pytest.raises(UserError, match=r"haystacks: link.mp4 leads out of .*allow_outside"):
+        find_videos(Haystacks(str(films)))
+    assert len(find_videos(Haystacks(str(films), allow_outside=True))) == 2
+
+
+def test_a_name_with_a_zero_byte_is_refused_with_its_line(films):
+    with pytest.raises(UserError, match=r"line 1: video \(or videoID\) must name a file"):
+        read(films, "cat.mp4\0.txt")
+
+
+@contextmanager
+def serving(answer):
+    """Serve on 127.0.0.1; `answer` gets a request's handler. Yields the address and the paths that were asked for."""
+    asked, stopped = [], threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.stopped = stopped
+            try:
+                answer(self)
+            except (BrokenPipeError, ConnectionResetError):
+                return  # the other side has had enough, which is what is tested
+
+        def log_message(self, *words):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    finally:
+        stopped.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def whole(handler):
+    """Send all of the film."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(BODY)))
+    handler.end_headers()
+    handler.wfile.write(BODY)
+
+
+def endless(handler):
+    """Send and send, without saying how much."""
+    handler.send_response(200)
+    handler.end_headers()
+    while not handler.stopped.is_set():
+        handler.wfile.write(b"x" * 65536)
+
+
+def dripping(handler):
+    """Send a byte at a time, often enough that no timeout of a socket notices."""
+    handler.send_response(200)
+    handler.end_headers()
+    while not handler.stopped.wait(0.05):
+        handler.wfile.write(b"x")
+
+
+def dripping_headers(handler):
+    """Never come to the end of the headers."""
+    handler.wfile.write(b"HTTP/1.0 200 OK\r\nX-Long: ")
+    while not handler.stopped.wait(0.05):
+        handler.wfile.write(b"x")
+        handler.wfile.flush()
+
+
+def too_short(handler):
+    """Promise more than is sent."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(BODY)
+
+
+def too_long(handler):
+    """Announce a terabyte."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(2**40))
+    handler.end_headers()
+
+
+def absent(handler):
+    """Have nothing."""
+    handler.send_error(404)
+
+
+def leading_to(target):
+    """Redirect."""
+
+    def answer(handler):
+        handler.send_response(302)
+        handler.send_header("Location", target)
+        handler.end_headers()
+
+    return answer
+
+
+def test_an_address_is_refused_unless_the_suite_has_downloads(films):
+    with (
+        serving(whole) as (url, asked),
+        pytest.raises(UserError, match=r"is an address, and nothing is downloaded without leave: set downloads: \{\}"),
+    ):
+        read(films, f"{url}/dog.mp4")
+    assert asked == []
+
+
+def test_an_address_is_fetched_once_into_the_cache(films):
+    with serving(whole) as (url, asked):
+        needle = read(films, f"{url}/a/dog.mp4?sign=s3cret.x", downloads=Downloads())
+        again = read(films, f"{url}/a/dog.mp4?sign=s3cret.x", downloads=Downloads())
+    assert asked == ["/a/dog.mp4?sign=s3cret.x"]
+    assert needle.path == again.path and Path(needle.path).read_bytes() == BODY
+    assert needle.path.startswith(str(films.parent / "cache" / "downloads")) and needle.path.endswith("/dog.mp4")
+    assert needle.name.startswith("dog-")
+
+
+ENDINGS = [
+    (endless, "more than the 1,073,741 bytes that are allowed"),
+    (too_long, "1,099,511,627,776 bytes, 1,073,741 are allowed"),
+    (too_short, "cut short: 20 of 1,000 bytes came"),
+    (absent, "the server says 404"),
+    (leading_to("file:///etc/hostname"), "not allowed"),
+    (leading_to("ftp://127.0.0.1/x.mp4"), "leads on from http to ftp"),
+]
+
+
+@pytest.mark.parametrize("answer, words", ENDINGS, ids=lambda value: getattr(value, "__name__", None))
+def test_a_download_that_is_not_as_it_should_be_leaves_nothing(films, answer, words):
+    with serving(answer) as (url, _), pytest.raises(UserError) as raised:
+        fetched(f"{url}/x.mp4?sign=s3cret", Downloads(limit_gib=0.001), "needles.jsonl, line 1")
+    assert words in str(raised.value) and str(raised.value).startswith("needles.jsonl, line 1: http://127.0.0.1")
+    assert "s3cret" not in str(raised.value)
+    assert [path for path in (films.parent / "cache").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("answer", [dripping, dripping_headers])
+def test_a_download_that_drips_ends_when_its_time_is_up(films, answer):
+    with serving(answer) as (url, asked), pytest.raises(UserError, match="did not come within 3 seconds"):
+        fetched(f"{url}/x.mp4", Downloads(seconds=3), "line 1")
+    assert asked == ["/x.mp4"]
+    assert [path for path in (films.parent / "cache").rglob("*") if path.is_file()] == []
+
+
+ADDRESSES = [
+    ("file:///etc/hostname", "no address of http or https"),
+    ("ftp://example.org/x.mp4", "no address of http or https"),
+    ("https://me:word@example.org/x.mp4", "holds a user's name or password"),
+    ("http://[::1/x.mp4", "names no address that can be read"),
+]
+
+
+@pytest.mark.parametrize("address, words", ADDRESSES)
+def test_addresses_of_other_kinds_are_refused_although_downloads_are_allowed(films, address, words):
+    with pytest.raises(UserError, match=words) as raised:
+        read(films, address, downloads=Downloads())
+    assert "word@" not in str(raised.value)
+
+
+def test_a_local_file_is_no_transfer(films):
+    assert "unknown url type" in transfer("file:///etc/hostname", str(films / "out"), 1000)
+
+
+def test_bounds_of_a_download_are_keys_of_the_suite():
+    values = {"file": "n.jsonl", "downloads": {"limit_gib": 0.5}}
+    assert from_mapping(Needles, values, "needles").downloads == Downloads(0.5, 600.0)
+    with pytest.raises(UserError, match="seconds must be above 0"):
+        from_mapping(Needles, {"downloads": {"seconds": 0}}, "needles")
