@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.config import Needles, unknown
-from niah.reach import fetched, is_address, name_of, refuse_outside
+from niah.reach import fetched, is_address, name_of, refuse_card, refuse_outside
 from niah.types import LETTERS, Needle, UserError
 
 COLUMNS = ("video", "start", "stop", "question", "options", "answer", "type", "name")
@@ -45,6 +45,8 @@ def read_needles(settings: Needles, folder: Path) -> tuple[Row, ...]:
         path = folder / settings.file
         root, rows = path.parent, list(_json_lines(path))
     else:
+        if not settings.allow_outside:
+            refuse_card(folder / (settings.dataset or ""), f"needles: dataset {settings.dataset!r}")
         root, rows = folder, list(_table(settings.dataset or "", settings.split, folder))
     if settings.media_root is not None:
         root = folder / settings.media_root
@@ -97,8 +99,8 @@ def _table(name: str, split: str, folder: Path) -> Iterable[tuple[str, Mapping[s
             table = datasets.load_from_disk(str(path))
         else:
             table = datasets.load_dataset(str(path) if path.is_dir() else name, split=split)
-    # Not found, not reachable, no such split, not a table: the library's own words say which.
-    except (OSError, ValueError, DatasetsError) as error:
+    # Not found, not reachable, no such split, not a table, a script: the library's own words say which.
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         why = error.__cause__ or error
         raise UserError(f"needles: cannot load dataset {name!r}, split {split!r}: {why}") from error
     for number, row in enumerate(table, start=1):

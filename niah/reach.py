@@ -14,10 +14,13 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import yaml
 
 from niah.config import Downloads
 from niah.types import UserError
@@ -35,6 +38,32 @@ def refuse_outside(path: Path, root: Path, what: str) -> None:
             f"{what} leads out of {root}: put the video into that folder, or set allow_outside: true "
             "in the suite (needles: or haystacks:) if you trust who wrote this"
         )
+
+
+def refuse_card(folder: Path, what: str) -> None:
+    """Raise UserError where the card of a local `datasets` folder names data outside of it, or an address.
+
+    The library would load or download these without a word.
+    """
+    for file in (folder / "README.md", folder / ".huggingface.yaml"):
+        text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+        front = re.match(r"---\s*\n(.*?)\n---\s*(\n|$)", text, re.DOTALL)
+        try:
+            about = yaml.safe_load(front[1] if front else "" if file.suffix == ".md" else text)
+        except yaml.YAMLError as error:
+            raise UserError(f"{what}: the head of {file.name} is not YAML ({error}); mend it") from None
+        for named in _texts(about.get("configs") if isinstance(about, dict) else None):
+            if "://" in named:
+                raise UserError(f"{what}: {file.name} names the address {_shown(named)}; download it and name the file")
+            refuse_outside(folder / named, folder, f"{what}: {file.name} names {named!r}, which")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in nested lists and mappings."""
+    if isinstance(value, str):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(part)
 
 
 def is_address(video: str) -> bool:

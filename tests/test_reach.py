@@ -87,6 +87,31 @@ def test_a_name_with_a_zero_byte_is_refused_with_its_line(films):
         read(films, "cat.mp4\0.txt")
 
 
+CARDS = [
+    ("http://127.0.0.1:9/rows.csv", "names the address http://127.0.0.1:9/rows.csv"),
+    ("../rows.csv", "names '../rows.csv', which leads out of"),
+    ("/etc/hostname", "names '/etc/hostname', which leads out of"),
+]
+
+
+@pytest.mark.parametrize("named, words", CARDS)
+def test_the_card_of_a_table_does_not_reach_out_of_its_folder(films, named, words):
+    (films / "table").mkdir()
+    (films / "rows.csv").write_text("video,question\nsecret,why\n")
+    files = f"data_files:\n  - {{split: test, path: {json.dumps(named)}}}"
+    (films / "table" / "README.md").write_text(f"---\nconfigs:\n- config_name: default\n  {files}\n---\n# A table\n")
+    with pytest.raises(UserError, match=f"needles: dataset 'table': README.md {words}"):
+        read_needles(Needles(dataset="table"), films)
+
+
+def test_a_table_with_a_script_is_refused_and_the_script_does_not_run(films):
+    (films / "table").mkdir()
+    (films / "table" / "table.py").write_text(f"open({str(films / 'ran')!r}, 'w')\n")
+    with pytest.raises(UserError, match="cannot load dataset 'table'.*scripts are no longer supported"):
+        read_needles(Needles(dataset="table"), films)
+    assert not (films / "ran").exists()
+
+
 @contextmanager
 def serving(answer):
     """Serve on 127.0.0.1; `answer` gets a request's handler. Yields the address and the paths that were asked for."""
