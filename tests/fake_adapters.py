@@ -204,3 +204,13 @@ def nothing():
 
 
 not_a_function = 3
+
+
+def scoring():
+    """Score the first option -1, the second -2 and so on, and answer with the first."""
+
+    def say(video, question):
+        scores = [-1.0 - number for number in range(len(question.options))]
+        return Reply(question.options[0], option_scores=tuple(scores), mode="likelihood")
+
+    return Says(say)

@@ -1,0 +1,85 @@
+"""lm-eval's own command line, with this project's models and tasks in it; everything is passed on.
+
+lm-eval up to 0.4.13 looks for models in its own source only, so this registers them first. An adapter goes by
+its name, unless lm-eval has a model of that name already (huggingface); videoniah-NAME always works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from niah.lm_eval.model import model_for
+from niah.models import GROUP
+from niah.run.command import guarded
+
+TASKS = (Path(__file__).parent / "tasks", Path(__file__).parents[1] / "benchmarks" / "tasks")
+EXAMPLES = """\
+examples:
+  python -m niah.lm_eval --model vilamp --tasks videoniah_smoke --output_path out --log_samples
+      a suite: results and samples where and as lm-eval writes them
+  python -m niah.lm_eval --model vilamp --tasks videoniah_smoke_options
+      the same, by the likelihood of each option (adapters that score options)
+  python -m niah.lm_eval --model mymodule:load --tasks videoniah --metadata suite=mine.yaml
+      a model in development on a suite of your own
+  python -m niah.lm_eval ls tasks
+      every task, lm-eval's own included
+
+All flags are lm-eval's: python -m niah.lm_eval run --help
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run lm-eval's command line and return the exit code; what the user can mend is said on stderr."""
+    if not arguments or list(arguments) in (["-h"], ["--help"]):
+        sys.stdout.write(f"usage: python -m niah.lm_eval [lm-eval's flags]\n\n{EXAMPLES}")
+        return 0
+    return guarded(lambda: _run(list(arguments)))
+
+
+def register(*targets: str) -> None:
+    """Make every installed adapter, and those given as module:function, models of lm-eval."""
+    import lm_eval.models  # its own first: theirs keep their names
+    from lm_eval.api.registry import model_registry
+
+    del lm_eval
+    for name in [point.name for point in entry_points(group=GROUP)]:
+        for alias in (name, f"videoniah-{name}"):
+            if alias not in model_registry:
+                model_registry.register(alias, target=model_for(name))  # type: ignore[arg-type]
+    for target in targets:
+        if target not in model_registry:
+            model_registry.register(target, target=model_for(target))  # type: ignore[arg-type]
+
+
+def _run(arguments: list[str]) -> int:
+    """Let lm-eval parse and run, having told it where the tasks lie."""
+    from lm_eval._cli import HarnessCLI
+    from lm_eval.utils import setup_logging
+
+    setup_logging()
+    sys.argv = ["python -m niah.lm_eval", *arguments]  # where lm-eval reads its command line
+    command = HarnessCLI()
+    namespace = command.parse_args()
+    if hasattr(namespace, "include_path"):
+        namespace.include_path = [*map(str, TASKS), *_included(namespace)]
+    if vars(namespace).get("device"):
+        namespace.model_args = {**(namespace.model_args or {}), "device": namespace.device}
+    model = vars(namespace).get("model") or ""
+    register(*([model] if ":" in model else []))
+    command.execute(namespace)
+    return 0
+
+
+def _included(namespace: argparse.Namespace) -> list[Any]:
+    """Return the folders of tasks that the user named, on the command line or in lm-eval's YAML."""
+    given = namespace.include_path
+    if given is None and vars(namespace).get("config"):
+        from lm_eval.config.evaluate_config import EvaluatorConfig
+
+        given = EvaluatorConfig.load_yaml_config(namespace.config).get("include_path")
+    return given if isinstance(given, list) else [given] if given else []
