@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from niah.config import TEMPLATE
-from niah.footage import COLOURS, DIGITS, SHAPES, SIZE, Clip, Look, SpriteLabel, clip, draw, scenes
+from niah.footage import COLOURS, CONDITION, DIGITS, SHAPES, SIZE, THINGS, Clip, Look, SpriteLabel, clip, draw, scenes
 from niah.footage.scenes import generator
 
 PATCH = 8  # pixels a side
@@ -42,6 +42,12 @@ def words() -> tuple[str, ...]:
     options = ["left", "right", "up", "down", "one", "two", "three", "four", *map(str, DIGITS)]
     found = [w for w in found if w.isalpha() and len(w) > 1 or w in "?."]
     return tuple(dict.fromkeys([*found, "answer", ":", *COLOURS, *SHAPES, *plurals, *options]))
+
+
+def more_words() -> tuple[str, ...]:
+    """Return the vocabulary with the words of indirect and unnamed questions behind it; old words keep their ids."""
+    texts = ("with the colour of", *THINGS.values(), CONDITION)
+    return tuple(dict.fromkeys([*words(), *(word for text in texts for word in text.split())]))
 
 
 @dataclass(frozen=True, eq=False)

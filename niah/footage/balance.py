@@ -16,6 +16,7 @@ from typing import NamedTuple
 from niah.footage.clips import NUMBERS, Clip, clip
 from niah.footage.draw import DIGITS
 from niah.footage.paths import DIRECTIONS
+from niah.footage.phrases import base_type
 from niah.footage.scenes import generator, reserved
 from niah.types import LETTERS
 
@@ -49,7 +50,7 @@ def choose_clips(world: str, types: Sequence[str]) -> list[Chosen]:
 
 def _wishes(world: str, kind: str, needles: int) -> list[tuple[str, str | None]]:
     """Return the letter of each needle's right option, and the option itself where it takes turns."""
-    answers = SHARED.get(kind, (None,))
+    answers = SHARED.get(base_type(kind), (None,))
     again = lcm(len(PLACES), len(answers))  # after so many needles the same pairs would come again
     wishes = [(PLACES[n % len(PLACES)], answers[(n + n // again) % len(answers)]) for n in range(needles)]
     generator(world, "answers", kind).shuffle(wishes)

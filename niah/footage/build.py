@@ -23,6 +23,7 @@ from niah.footage import calibration
 from niah.footage.balance import choose_clips
 from niah.footage.calibration import CodedClip, coded_clip, coded_haystack
 from niah.footage.clips import TYPES, Clip
+from niah.footage.phrases import PHRASED
 from niah.footage.scenes import FOOTAGE_VERSION, generator, haystack
 from niah.media.write import write_mp4
 from niah.types import Needle, UserError
@@ -157,10 +158,10 @@ def _check(footage: Footage, frames: int) -> None:
     if frames < 1:
         raise UserError(f"footage: a haystack has at least 1 frame, asked for {frames}")
     if not footage.types:
-        raise UserError(f"footage: types must name at least one of {', '.join(TYPES)}")
+        raise UserError(f"footage: types must name at least one of {', '.join((*TYPES, *PHRASED))}")
     for kind in footage.types:
-        if kind not in TYPES:
-            raise UserError(f"footage: {unknown('type', kind, TYPES)}")
+        if kind not in (*TYPES, *PHRASED):
+            raise UserError(f"footage: {unknown('type', kind, (*TYPES, *PHRASED))}")
     sources = max(footage.haystacks, footage.needles)
     if footage.calibration and (sources > calibration.SOURCES or frames > calibration.LONGEST):
         raise UserError(

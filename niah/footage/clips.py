@@ -18,6 +18,7 @@ import numpy as np
 from niah.footage import draw
 from niah.footage.draw import COLOURS, DIGITS, Look
 from niah.footage.paths import DIRECTIONS, crossing, swaying
+from niah.footage.phrases import PHRASED, base_type, phrase
 from niah.footage.scenes import (
     Scene,
     SpriteLabel,
@@ -68,6 +69,7 @@ class _Plan:
     world: str
     target: Look
     count: int
+    alone: bool  # no bystander: the question does not say which sprite is meant
 
 
 class _Made(NamedTuple):
@@ -82,14 +84,16 @@ class _Made(NamedTuple):
 def clip(world: str, name: str, type: str | None = None, target: Look | None = None) -> Clip:
     """Draw the clip called `name`; type and target (one of `reserved(world)`) are drawn too unless given."""
     type = generator(world, name, "type").choice(TYPES) if type is None else type
-    if type not in _MAKERS:
-        raise ValueError(f"no type of clip is called {type!r}; known: {', '.join(TYPES)}")
+    if type not in (*TYPES, *PHRASED):
+        raise ValueError(f"no type of clip is called {type!r}; known: {', '.join((*TYPES, *PHRASED))}")
     rng = generator(world, name, type)
     drawn = rng.choice(reserved(world))  # drawn even if given, so that the numbers after it do not depend on that
-    plan = _Plan(rng, world, drawn if target is None else target, rng.randint(*CLIP_FRAMES))
-    made = _MAKERS[type](plan)
-    scene = Scene(plan.count, draw.backdrop(rng), tuple(made.tracks))
-    return Clip(scene, type, plan.target, made.question, tuple(made.options), LETTERS[made.right])
+    told = PHRASED.get(type, "named")
+    plan = _Plan(rng, world, drawn if target is None else target, rng.randint(*CLIP_FRAMES), told == "unnamed")
+    made = _MAKERS[base_type(type)](plan)
+    scene = Scene(plan.count, draw.backdrop(rng), tuple(made.tracks), plan.alone)
+    question = phrase(made.question, plan.target, told)
+    return Clip(scene, type, plan.target, question, tuple(made.options), LETTERS[made.right])
 
 
 def _motion(plan: _Plan) -> _Made:
@@ -195,6 +199,8 @@ TYPES = tuple(_MAKERS)
 
 def _bystanders(plan: _Plan) -> list[Look]:
     """Draw one or two looks that are not reserved; each shares colour or shape with the target half of the time."""
+    if plan.alone:
+        return []
     usual = common(plan.world)
     alike = [look for look in usual if look.colour == plan.target.colour or look.shape == plan.target.shape]
     looks: list[Look] = []

@@ -30,6 +30,7 @@ COLOURS = {
 }
 DIGITS = tuple(range(10))
 OUTLINE = (8, 8, 8)
+BORDER = 3  # pixels
 PLATE = (240, 240, 240)
 
 _GLYPHS = """
@@ -71,6 +72,12 @@ def paste(frame: np.ndarray, look: Look, digit: int | None, x: int, y: int) -> N
     top, left = y - REACH, x - REACH
     part = frame[top : top + picture.shape[0], left : left + picture.shape[1]]
     np.copyto(part, picture, where=mask)
+
+
+def border(frame: np.ndarray) -> None:
+    """Draw a white border around a frame; of a sprite at the very edge it covers the outline and two pixels."""
+    for edge in (frame[:BORDER], frame[-BORDER:], frame[:, :BORDER], frame[:, -BORDER:]):
+        edge[:] = COLOURS["white"]
 
 
 @cache  # 48 looks, with one of ten digits or none

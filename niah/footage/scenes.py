@@ -51,11 +51,12 @@ class Track:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """`count` frames with one texture, and the sprites on it."""
+    """`count` frames with one texture, and the sprites on it; around all of it a border, if `bordered`."""
 
     count: int
     backdrop: Backdrop
     tracks: tuple[Track, ...]
+    bordered: bool = False
 
     def frame(self, number: int) -> np.ndarray:
         """Return one frame, (64, 64, 3) uint8 RGB."""
@@ -65,6 +66,8 @@ class Scene:
         for track in self.tracks:
             if track.start <= number < track.stop:
                 draw.paste(picture, track.look, track.digit, track.xs[number], track.ys[number])
+        if self.bordered:
+            draw.border(picture)
         return picture
 
     def frames(self, start: int = 0, stop: int | None = None) -> np.ndarray:
