@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from niah.adapters.decode import prefill
 from vilamp.bench.subject import TINY, random_model
+from vilamp.keyframes import select_keyframes
 from vilamp.release.model import VIDEO
 
 
@@ -70,6 +71,14 @@ def test_a_further_frame_costs_what_the_docstring_says():
     peaks = [peak(model, count) for count in counts]
     slope = np.polyfit(counts, peaks, 1)[0]
     assert slope == pytest.approx(model.bytes_per_frame(), rel=0.1)
+
+
+def test_selection_holds_frames_times_keyframes_and_never_every_pair_of_frames():
+    frames = torch.nn.functional.normalize(torch.randn(4000, 16, generator=torch.Generator().manual_seed(0)), dim=-1)
+    with Alive() as alive:
+        assert len(select_keyframes(frames, frames[0], 32, 0.9, keep_ties=True)) == 32
+        assert len(select_keyframes(frames, frames[0], 32, -0.99)) < 32  # so every frame is looked at
+    assert alive.peak <= 2 * 4000 * 32 * 4  # every pair would take 4000 * 4000 * 4
 
 
 def test_a_further_frame_is_counted_by_hand():

@@ -34,6 +34,20 @@ def test_selection_equals_the_slow_loop(count, limit, threshold, floor):
     assert select_keyframes(frames, query, limit, threshold, floor, keep_ties=True) == want
 
 
+@pytest.mark.parametrize("order", ["one scene after the other", "mixed"])
+def test_footage_that_repeats_itself_is_selected_from_as_the_slow_loop_does(order):
+    """Nine scenes, so that 32 keyframes are never found; by relevance they come one after the other, or mixed."""
+    draw = torch.Generator().manual_seed(3)
+    query, scenes = torch.eye(20)[0], torch.eye(20)[1:10]
+    relevance = torch.linspace(0.9, 0.1, 9) if order != "mixed" else torch.full((9,), 0.5)
+    scenes = normalize(scenes + relevance[:, None] * query, dim=-1).repeat_interleave(250, 0)
+    frames = normalize(scenes + 0.002 * torch.randn(2250, 20, generator=draw), dim=-1)
+    frames = frames[torch.randperm(2250, generator=draw)]
+    got = select_keyframes(frames, query, 32, 0.9, keep_ties=True)
+    assert len(got) == 9
+    assert got == slow_select(frames, query, 32, 0.9, float("-inf"), True)
+
+
 @pytest.mark.parametrize("keep_ties, kept", [(True, [0, 1, 2]), (False, [0])])
 def test_a_frame_exactly_as_like_as_the_threshold_is_a_tie(keep_ties, kept):
     frames, query = torch.eye(3), normalize(torch.tensor([3.0, 2.0, 1.0]), dim=0)

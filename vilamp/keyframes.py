@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from niah.types import UserError
 
-BLOCK = 256  # frames looked at together
+FIRST, LONGEST = 256, 2048  # frames a round: of the first one, and what doubling ends at
+HEAD = 32  # frames compared with one another at once
 
 
 def select_keyframes(
@@ -31,9 +32,10 @@ def select_keyframes(
     order. The release also stops below `floor` of relevance, and with `keep_ties` takes a frame
     whose likeness equals the threshold.
 
-    A frame is compared with the kept ones when its turn comes: at most frames x limit products,
-    of which (block, limit) are held at a time, besides one relevance per frame. Raises UserError where a
-    relevance is not finite: no order of frames would mean anything.
+    Goes in rounds: the next frames in turn are visited, then all that are left are compared at once with those
+    newly kept. So a frame is read a few times however often the footage repeats itself, at most frames x limit
+    products are made and held, and rounds, which double, are few.
+    Raises UserError where a relevance is not finite: no order of frames would mean anything.
     """
     relevance = frames @ query  # (frames,)
     if not relevance.isfinite().all():
@@ -45,19 +47,14 @@ def select_keyframes(
     order = relevance.argsort(descending=True, stable=True)
     order = order[relevance[order] >= floor]
     kept: list[int] = []
-    for start in range(0, len(order), BLOCK):
-        turn = order[start : start + BLOCK]
-        block = frames[turn]  # (block, dim)
-        allowed = torch.ones_like(turn, dtype=torch.bool)
-        if kept:
-            allowed &= _unlike(block @ frames[kept].T, threshold, keep_ties).all(dim=1)
-        while len(kept) < limit and allowed.any():
-            first = int(allowed.int().argmax())
-            kept.append(int(turn[first]))
-            allowed &= _unlike(block @ block[first], threshold, keep_ties)
-            allowed[: first + 1] = False  # also where the threshold lies above 1
-        if len(kept) >= limit:
-            break
+    length = FIRST
+    while len(order) and len(kept) < limit:
+        turn, order = order[:length], order[length:]
+        new = turn[_visit(frames[turn], limit - len(kept), threshold, keep_ties)]
+        kept += new.tolist()
+        if len(kept) < limit:
+            order = order[_fresh(frames, frames[new], threshold, keep_ties)[order]]
+        length = min(2 * length, LONGEST)
     return sorted(kept)
 
 
@@ -87,8 +84,34 @@ def fill_gaps(kept: Sequence[int], count: int, limit: int) -> list[int]:
     return sorted(filled)
 
 
-def _unlike(similarity: Float[Tensor, ...], threshold: float, keep_ties: bool) -> Tensor:
-    """Say which frames are not too like a kept one."""
+def _visit(rows: Float[Tensor, "turn dim"], room: int, threshold: float, keep_ties: bool) -> list[int]:
+    """Return which rows are taken, at most `room` from 1 up, where they are visited in their order."""
+    taken: list[int] = []
+    waiting = torch.arange(len(rows), device=rows.device)
+    while len(waiting):
+        head, waiting = waiting[:HEAD], waiting[HEAD:]
+        unlike = _unlike(rows[head] @ rows[head].T, threshold, keep_ties).tolist()
+        new: list[int] = []
+        for n, row in enumerate(unlike):
+            if all(row[k] for k in new):
+                new.append(n)
+        fresh = head[new[: room - len(taken)]]
+        taken += fresh.tolist()
+        if len(taken) == room:
+            break
+        waiting = waiting[_fresh(rows, rows[fresh], threshold, keep_ties)[waiting]]
+    return taken
+
+
+def _fresh(
+    frames: Float[Tensor, "frames dim"], kept: Float[Tensor, "kept dim"], threshold: float, keep_ties: bool
+) -> Bool[Tensor, " frames"]:
+    """Say which frames are like none of the kept ones, of which there is one at least."""
+    return _unlike((frames @ kept.T).amax(dim=1), threshold, keep_ties)
+
+
+def _unlike(similarity: Float[Tensor, ...], threshold: float, keep_ties: bool) -> Bool[Tensor, ...]:
+    """Say which similarities are below the threshold, or at it where ties are kept."""
     return similarity <= threshold if keep_ties else similarity < threshold
 
 
