@@ -1,0 +1,163 @@
+// The cases of one cell: a list on the left, one case on the right with its controls and what the other runs said.
+
+const ANSWERS = DATA.runs.map((run) => new Map(run.answers.map((answer) => [answer.case, answer])));
+const opened = { run: null, answers: [], from: null };
+
+function verdict(answer) {
+  if (!answer) return { mark: "·", word: "not in this run", kind: "none" };
+  if (answer.status === "missing") return { mark: "·", word: "not asked", kind: "none" };
+  if (answer.status !== "ok") return { mark: "!", word: answer.status === "oom" ? "OOM" : answer.status, kind: "failed" };
+  if (!answer.letter) return { mark: "✗", word: "unanswered", kind: "wrong" };
+  return answer.right ? { mark: "✓", word: "right", kind: "right" } : { mark: "✗", word: "wrong", kind: "wrong" };
+}
+
+function chip(answer) {
+  const { mark, word, kind } = verdict(answer);
+  return make("span", { class: `chip ${kind}` }, `${mark} ${word}`);
+}
+
+function openCell(run, cell, from) {
+  const by = cell.length_by;
+  const type = cell.type;
+  opened.run = run;
+  opened.from = from;
+  opened.answers = run.answers.filter((answer) => {
+    const item = DATA.cases[answer.case];
+    return item.condition === cell.condition && (type === ALL || item.type === type) &&
+      (cell.length === ALL || answer.length[by] === cell.length) && (cell.depth === ALL || answer.depth === cell.depth);
+  });
+  const where = [cell.condition];
+  if (type !== ALL) where.push(type);
+  if (cell.length !== ALL) where.push(`length ${(run.lengths[by].find(([label]) => label === cell.length) || [0, cell.length])[1]}`);
+  if (cell.depth !== ALL) where.push(`depth ${shownDepth(cell.depth)}`);
+  fill("cell-title", `${run.model}: ${where.join(", ")}`);
+  fill("cell-about", cell.n ? `${percent(cell.accuracy, 1)}: ${cell.correct} of ${cell.n} right, 95 % interval ${between(cell.low, cell.high)}` : "no answer",
+    failures(cell) ? `; ${failures(cell)}` : "");
+  hush();
+  list(ALL);
+  document.getElementById("cell").showModal();
+  document.querySelector("#list [tabindex='0']")?.focus();
+}
+
+function list(filter) {
+  const kinds = [[ALL, "All"], ["right", "Right"], ["wrong", "Wrong"], ["failed", "Failed"], ["none", "Not asked"]];
+  const of = (kind) => opened.answers.filter((answer) => kind === ALL || verdict(answer).kind === kind);
+  choice("filter", kinds.filter(([kind]) => of(kind).length).map(([kind, label]) => [kind, `${label} ${of(kind).length}`]), filter, list);
+  const items = of(filter).map((answer) => {
+    const item = DATA.cases[answer.case];
+    const { mark, word, kind } = verdict(answer);
+    return make("div", { role: "option", class: "item", tabindex: -1, "aria-selected": "false", "data-id": item.id, onclick: () => select(answer) },
+      make("span", { class: `mark ${kind}`, title: word }, mark),
+      make("span", { class: "name" }, item.needle, make("small", {}, item.question)),
+      make("span", { class: "reply" }, answer.letter || ""));
+  });
+  const box = fill("list", items);
+  box.onkeydown = (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const place = items.indexOf(document.activeElement);
+    const next = event.key === "Home" ? items[0] : event.key === "End" ? items.at(-1) : step && items[place + step];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+    next.click();
+  };
+  if (items.length) select(of(filter)[0]);
+}
+
+function select(answer) {
+  const id = DATA.cases[answer.case].id;
+  for (const element of document.querySelectorAll("#list .item")) {
+    const on = element.dataset.id === id;
+    element.setAttribute("aria-selected", String(on));
+    element.tabIndex = on ? 0 : -1;
+  }
+  show(opened.run, answer);
+}
+
+function show(run, answer) {
+  const item = DATA.cases[answer.case];
+  const where = [item.id, item.type, item.haystack, item.length ? `${number(item.length)} frames` : "no video"];
+  if (item.depth !== null) where.push(`depth ${item.depth.toFixed(2)}`);
+  fill("detail",
+    make("p", { class: "where" }, where.filter(Boolean).join(" · ")),
+    make("h3", {}, item.question),
+    options(item, answer),
+    said(run, answer),
+    make("h4", {}, "The video"), timeline(item, answer), pictures(item, answer),
+    make("h4", {}, "The same needle under every condition, in every run"), matrix(item, answer, run),
+    facts(answer));
+  document.getElementById("detail").scrollTop = 0;
+}
+
+function options(item, answer) {
+  return make("ol", { class: "options" }, item.options.map((text, place) => {
+    const letter = DATA.letters[place];
+    const tags = [];
+    if (letter === answer.letter) tags.push(make("span", { class: answer.right ? "tag right" : "tag wrong" }, answer.right ? "✓ reply" : "✗ reply"));
+    if (letter === item.answer) tags.push(make("span", { class: "tag answer" }, "right answer"));
+    const score = answer.scores?.[place];
+    if (score !== undefined && score !== null) tags.push(make("span", { class: "score", title: "log-likelihood of this option" }, score.toFixed(2)));
+    return make("li", { class: letter === item.answer ? "answer" : null }, make("b", {}, letter), make("span", {}, text), tags);
+  }));
+}
+
+function said(run, answer) {
+  if (answer.status !== "ok") {
+    return make("p", { class: "said" }, chip(answer), ` ${run.model} gave no reply. `, answer.detail ? make("pre", {}, answer.detail) : null);
+  }
+  const how = answer.mode === "likelihood" ? "chose by likelihood" : "replied";
+  return make("div", { class: "said" }, make("p", {}, chip(answer), ` ${run.model} ${how}:`), make("pre", {}, answer.reply || "(nothing)"),
+    answer.letter ? null : make("p", {}, "No option, or more than one, can be read out of this reply: it counts as wrong."));
+}
+
+// Rows are runs, columns conditions: the case asked about the same needle that lies nearest in length, then depth.
+function matrix(item, answer, current) {
+  const beside = DATA.conditions.map((condition) => nearest(item, condition));
+  const heads = DATA.conditions.map((condition, place) => make("th", { scope: "col" }, condition, place_of(item, beside[place])));
+  const rows = DATA.runs.filter((run) => run.suite === item.suite).map((run) => {
+    const boxes = beside.map((other) => {
+      if (other === null) return make("td", {}, "–");
+      const found = ANSWERS[DATA.runs.indexOf(run)].get(other);
+      if (!found) return make("td", {}, chip(found));
+      const here = other === answer.case && run === current;
+      return make("td", { class: here ? "here" : null },
+        make("button", { type: "button", "aria-current": here ? "true" : null, onclick: () => show(run, found) }, chip(found), found.letter ? ` ${found.letter}` : ""));
+    });
+    return make("tr", {}, make("th", { scope: "row" }, run.model), boxes);
+  });
+  return make("div", { class: "scroll" }, make("table", { class: "matrix" }, make("thead", {}, make("tr", {}, make("th"), heads)), make("tbody", {}, rows)));
+}
+
+function nearest(item, condition) {
+  let best = null;
+  let least = null;
+  DATA.cases.forEach((other, place) => {
+    if (other.condition !== condition || other.needle !== item.needle || other.suite !== item.suite) return;
+    const off = [other.id === item.id ? 0 : 1, Math.abs(other.length - item.length), Math.abs((other.depth ?? 0) - (item.depth ?? 0))];
+    if (least === null || less(off, least)) [best, least] = [place, off];
+  });
+  return best;
+}
+
+function less(a, b) {
+  const place = a.findIndex((value, i) => value !== b[i]);
+  return place >= 0 && a[place] < b[place];
+}
+
+// Says where a control lies if that is not where the case itself lies.
+function place_of(item, place) {
+  const other = DATA.cases[place];
+  if (!other || !other.haystack || other.id === item.id) return null;
+  const depth = other.depth === null ? "" : `, ${other.depth.toFixed(2)}`;
+  return make("small", {}, ` ${shownLength(other.length)}${depth}`);
+}
+
+function facts(answer) {
+  const known = [
+    ["frames used", answer.used && `${number(answer.used)}, ${number(answer.needle_used || 0)} of the needle`],
+    ["frames kept whole", answer.kept?.length && `${answer.kept.length}, ${answer.needle_kept || 0} of the needle`],
+    ["language tokens", answer.tokens && number(answer.tokens)],
+    ["to first token", answer.first !== undefined && `${answer.first.toFixed(2)} s${answer.reused ? ` (${number(answer.reused)} frames reused)` : ""}`],
+  ].filter(([, value]) => value);
+  return make("dl", { class: "facts" }, known.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+}

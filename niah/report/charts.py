@@ -1,0 +1,155 @@
+"""The curves of the page, as Vega-Lite specifications with their numbers in them.
+
+Their text and axes are drawn in `currentColor`, so that one drawing serves the light
+page, the dark page and paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from niah.figures.memory import GIB, KINDS, points
+from niah.table import Row, Run
+from niah.table.groups import ALL
+
+INK = {"labelColor": "currentColor", "titleColor": "currentColor"}
+CONFIG = {
+    "background": "transparent",
+    "view": {"stroke": None},
+    "axis": {
+        **INK, "gridColor": "currentColor", "gridOpacity": 0.12, "domain": False, "tickColor": "currentColor",
+        "tickOpacity": 0.4, "titleFontWeight": "normal", "labelFontSize": 12, "titleFontSize": 12, "titlePadding": 8,
+    },
+    "legend": {**INK, "title": None, "orient": "bottom", "labelLimit": 400, "labelFontSize": 12, "columns": 3},
+    "text": {"color": "currentColor"},
+    "font": "system-ui, sans-serif",
+}  # fmt: skip
+
+
+def charts(
+    runs: Sequence[Run], counted: Mapping[str, Sequence[Row]], colours: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return (title, text, spec) of each curve the runs hold numbers for."""
+    made = [_accuracy(runs, counted, colours), *_costs(runs, colours)]
+    return [chart for chart in made if chart is not None]
+
+
+def _accuracy(
+    runs: Sequence[Run], counted: Mapping[str, Sequence[Row]], colours: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """Return accuracy of `full` over length, with intervals; None where no length was answered."""
+    first = {run.model: next(iter(run.layout.columns())) for run in runs}
+    values = [
+        {
+            "model": model, "frames": int(row.length), "accuracy": row.accuracy, "n": row.n,
+            "low": row.low if row.cluster_low is None else row.cluster_low,
+            "high": row.high if row.cluster_high is None else row.cluster_high,
+        }
+        for model, own in counted.items()
+        for row in own
+        if row.condition == "full" and row.type == ALL and row.depth == ALL and row.length_by == first[model] and row.n
+    ]  # fmt: skip
+    if not values:
+        return None
+    y = {"field": "accuracy", "type": "quantitative", "title": "accuracy", "scale": {"domain": [0, 1]}}
+    y["axis"] = {"format": ".0%", "tickCount": 5}
+    told = [_told("model"), _told("frames", ","), _told("accuracy", ".1%"), _told("low", ".1%"), _told("high", ".1%")]
+    layers = [
+        {
+            "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.55},
+            "encoding": {"y": {**y, "field": "low"}, "y2": {"field": "high"}, "tooltip": [*told, _told("n")]},
+        },
+        {"mark": {"type": "line", "strokeWidth": 2}, "encoding": {"y": y}},
+        {
+            "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+            "encoding": {"y": y, "tooltip": [*told, _told("n")]},
+        },
+        *_chance(runs),
+    ]
+    text = "Condition full, all question types. Bars: 95 % by bootstrap over needle sources; dashed: chance."
+    return _chart("Accuracy over length", text, values, layers, colours, "the models' accuracy over haystack length")
+
+
+def _chance(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return a dashed line where guessing is, if all cases have equally many options."""
+    counts = {len(case.options) for run in runs for case in run.cases if case.condition == "full"}
+    if len(counts) != 1:
+        return []
+    datum = {"datum": 1 / counts.pop(), "type": "quantitative"}
+    mark = {"type": "rule", "strokeDash": [4, 4], "color": "currentColor", "opacity": 0.6}
+    return [{"mark": mark, "data": {"values": [{}]}, "encoding": {"x": None, "color": None, "y": datum}}]
+
+
+def _costs(runs: Sequence[Run], colours: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return memory over frames, and time to the first token."""
+    found = points(runs, False)
+    if not found:
+        return []
+    kind = KINDS[found[0].memory]
+    quantities = [
+        ("Memory over length", f"{kind} (GiB)", ".2f", [(p, p.peak_bytes and p.peak_bytes / GIB) for p in found]),
+        ("Time over length", "seconds to first token", ".2f", [(p, p.seconds_to_first_token) for p in found]),
+    ]
+    made = []
+    for title, unit, form, pairs in quantities:
+        values = [
+            {"model": p.model, "frames": p.frames, "value": value, "n": p.n} for p, value in pairs if value is not None
+        ]
+        short = [{"model": p.model, "frames": p.frames} for p, _ in pairs if p.status != "ok"]
+        if not values and not (short and title.startswith("Memory")):
+            continue
+        y = {"field": "value", "type": "quantitative", "title": unit, "scale": {"zero": True}, "axis": {"tickCount": 5}}
+        told = [_told("model"), _told("frames", ","), {**_told("value", form), "title": unit}, _told("n")]
+        layers = [
+            {"mark": {"type": "line", "strokeWidth": 2}, "encoding": {"y": y}},
+            {
+                "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+                "encoding": {"y": y, "tooltip": told},
+            },
+        ]
+        text = "Full cases without reused frames; " + ("the largest" if "GiB" in unit else "the median") + " of a length."
+        if short:
+            layers.append(_out_of_memory(short))
+            text += " × at the top: some or all cases ran out of memory."
+        made.append(_chart(title, text, values, layers, colours, f"{unit} over haystack length"))
+    return made
+
+
+def _out_of_memory(short: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return crosses at the top edge."""
+    return {
+        "data": {"values": short},
+        "mark": {"type": "point", "shape": "M-1,-1L1,1M1,-1L-1,1", "strokeWidth": 2.5, "size": 90, "filled": False},
+        "encoding": {"y": {"value": 6}, "tooltip": [_told("model"), _told("frames", ",")]},
+    }
+
+
+def _chart(
+    title: str, text: str, values: list[dict[str, Any]], layers: list[dict[str, Any]], colours: Mapping[str, str],
+    description: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Return one chart with what all have in common."""
+    frames = sorted({value["frames"] for layer in ({"values": values}, *(e.get("data", {}) for e in layers))
+                     for value in layer.get("values", []) if "frames" in value})  # fmt: skip
+    axis: dict[str, Any] = {"grid": False, "format": "~s", "labelOverlap": True}
+    if len(frames) <= 9:
+        axis["values"] = frames
+    x = {"field": "frames", "type": "quantitative", "title": "haystack length (frames)", "axis": axis}
+    x["scale"] = {"domain": [0, frames[-1]], "nice": False, "padding": 12}
+    colour = {
+        "field": "model", "type": "nominal", "scale": {"domain": list(colours), "range": list(colours.values())},
+    }  # fmt: skip
+    if len(colours) == 1:
+        colour["legend"] = None
+    spec = {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json", "description": description, "config": CONFIG,
+        "width": "container", "height": 230, "data": {"values": values}, "encoding": {"x": x, "color": colour},
+        "layer": layers,
+    }  # fmt: skip
+    return {"title": title, "text": text, "spec": spec}
+
+
+def _told(field: str, form: str | None = None) -> dict[str, Any]:
+    """Return one line of what pointing at a mark tells."""
+    return {"field": field, "type": "nominal" if form is None else "quantitative", **({"format": form} if form else {})}

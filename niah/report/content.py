@@ -1,0 +1,156 @@
+"""What the page shows, as plain data: every score and interval is computed here, none in the browser.
+
+Several runs of one suite ask the same cases: each distinct case is written once, with
+its number in the list as its name, and every run tells what came of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import seaborn
+from matplotlib.colors import to_hex
+from seaborn.utils import relative_luminance
+
+from niah.doubts import doubts
+from niah.figures.heatmap import EVEN
+from niah.report.charts import charts
+from niah.report.pictures import Pictures, strip
+from niah.score import read_answer
+from niah.table import Row, Run, rows
+from niah.table.groups import shown
+from niah.table.rows import outcome
+from niah.types import CONDITIONS, LETTERS, Case, Record
+
+STEPS = 100  # of the colour scale, one a per cent
+
+
+def content(runs: Sequence[Run], pictures: Pictures) -> dict[str, Any]:
+    """Return everything the page is made from; `runs` are as `niah.table.join` returns them."""
+    numbers: dict[tuple[str, Case], int] = {}
+    for run in runs:
+        for case in run.cases:
+            numbers.setdefault((run.suite, case), len(numbers))
+    counted = {run.model: rows([run]) for run in runs}
+    colours = line_colours(runs)
+    return {
+        "letters": LETTERS,
+        "conditions": [name for name in CONDITIONS if any(case.condition == name for _, case in numbers)],
+        "types": sorted({case.type for _, case in numbers}),
+        "palette": palette(),
+        "doubts": [dataclasses.asdict(doubt) for doubt in doubts(runs)],
+        "runs": [_run(run, counted[run.model], numbers, colours[run.model]) for run in runs],
+        "cases": [_case(suite, case) for suite, case in numbers],
+        "pictures": _pictures(pictures),
+        "notes": list(pictures.notes),
+        "charts": charts(runs, counted, colours),
+    }
+
+
+def palette() -> list[tuple[str, str]]:
+    """Return (background, ink) of each per cent of accuracy, as the figures colour them."""
+    shades = [matplotlib.colormaps["viridis"](step / STEPS) for step in range(STEPS + 1)]
+    return [(to_hex(shade), "#000000" if relative_luminance(shade) > EVEN else "#ffffff") for shade in shades]
+
+
+def line_colours(runs: Sequence[Run]) -> dict[str, str]:
+    """Return the colour of each model's lines, as the figures draw them."""
+    colours = seaborn.color_palette("colorblind", len(runs)).as_hex()
+    return {run.model: colour for run, colour in zip(runs, colours, strict=True)}
+
+
+def _run(run: Run, counted: Sequence[Row], numbers: Mapping[tuple[str, Case], int], colour: str) -> dict[str, Any]:
+    """Return one run: its axes, its cells, and what came of each of its cases."""
+    columns = run.layout.columns()
+    chances = [1 / len(case.options) for case in run.cases]
+    return {
+        "model": run.model,
+        "suite": run.suite,
+        "colour": colour,
+        "asked": len(run.records),
+        "chance": sum(chances) / len(chances) if chances else None,
+        "lengths": {by: [[label, shown(label)] for label in labels] for by, labels in columns.items()},
+        "depths": list(run.layout.rows()),
+        "cells": [_cell(row) for row in counted],
+        "answers": [
+            {
+                "case": numbers[run.suite, case],
+                "length": {by: run.layout.column(case, by) for by in columns},
+                "depth": run.layout.row(case),
+                **_answer(case, run.records.get(case.id)),
+            }
+            for case in run.cases
+        ],
+    }
+
+
+def _cell(row: Row) -> dict[str, Any]:
+    """Return one row of the table without what is empty."""
+    named = dataclasses.asdict(row)
+    del named["model"], named["suite"]
+    return {key: _rounded(value) for key, value in named.items() if value is not None}
+
+
+def _answer(case: Case, record: Record | None) -> dict[str, Any]:
+    """Return what came of one case."""
+    scored = outcome(case, record)
+    if record is None:
+        return {"status": scored.status}
+    known = {
+        "status": record.status,
+        "right": scored.right if record.status == "ok" else None,
+        "letter": None if record.reply is None else read_answer(record.reply, case.options),
+        "reply": record.reply,
+        "scores": record.option_scores and [_rounded(score) for score in record.option_scores],
+        "mode": record.mode,
+        "kept": list(record.frames_kept),
+        "used": record.frames_used,
+        "needle_kept": record.needle_frames_kept,
+        "needle_used": record.needle_frames_used,
+        "tokens": record.language_tokens,
+        "detail": record.detail or None,
+        "first": _rounded(record.measured.get("seconds_to_first_token")),
+        "reused": record.measured.get("reused_frames"),
+    }
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def _case(suite: str, case: Case) -> dict[str, Any]:
+    """Return one case; its answer key is shown, as the page is for people."""
+    return {
+        "id": case.id,
+        "suite": suite,
+        "condition": case.condition,
+        "needle": case.needle,
+        "type": case.type,
+        "haystack": case.haystack,
+        "length": case.length,
+        "depth": case.depth,
+        "needles": [[placed.needle, placed.start, placed.stop] for placed in case.needles],
+        "spans": [[span.source, span.start, span.stop] for span in case.timeline],
+        "fps": case.fps,
+        "question": case.question,
+        "options": list(case.options),
+        "answer": case.answer,
+        "repeats": case.repeats,
+        "strip": list(strip(case)),
+    }
+
+
+def _pictures(pictures: Pictures) -> dict[str, dict[str, dict[int, str]]]:
+    """Return pictures by suite, source and number."""
+    nested: dict[str, dict[str, dict[int, str]]] = {}
+    for (suite, source, number), encoded in pictures.encoded.items():
+        nested.setdefault(suite, {}).setdefault(source, {})[number] = encoded
+    return nested
+
+
+def _rounded(value: Any) -> Any:
+    """Shorten floats to what anybody reads; JSON has no infinity, and a score may be one."""
+    if not isinstance(value, float):
+        return value
+    return round(value, 5) if math.isfinite(value) else None

@@ -1,0 +1,74 @@
+// The page's data, and how elements are made. Text only ever becomes a text node, never markup.
+
+const DATA = JSON.parse(document.getElementById("data").textContent);
+const ALL = "all";
+
+// make("td", {class: "cell", onclick: f}, "text", element): attributes by name, listeners by "on...", then children.
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name.startsWith("--") || name === "background" || name === "color") element.style.setProperty(name, value);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+function fill(id, ...children) {
+  const element = document.getElementById(id);
+  element.replaceChildren(...children.flat());
+  return element;
+}
+
+function percent(share, digits = 0) {
+  return share === undefined || share === null ? "–" : `${(100 * share).toFixed(digits)} %`;
+}
+
+function between(low, high) {
+  return low === undefined || high === undefined ? "no interval" : `${(100 * low).toFixed(0)} to ${percent(high)}`;
+}
+
+function number(value) {
+  return value.toLocaleString("en-US");
+}
+
+function shownLength(frames) {
+  return frames >= 1000 && frames % 100 === 0 ? `${frames / 1000}K` : number(frames);
+}
+
+// 0.1 as it is, the bin 0.2-0.4 as 20–40 %.
+function shownDepth(label) {
+  if (label === ALL || !label.includes("-")) return label;
+  const [start, stop] = label.split("-").map(Number);
+  return `${Math.round(100 * start)}–${Math.round(100 * stop)} %`;
+}
+
+// A row of buttons of which one is chosen; arrows choose the next one, as in any radio group.
+function choice(id, options, chosen, choose) {
+  const buttons = options.map(([value, label]) =>
+    make("button", {
+      type: "button", role: "radio", "data-value": value, "aria-checked": String(value === chosen),
+      tabindex: value === chosen ? 0 : -1, onclick: () => pick(value),
+    }, label));
+  function pick(value) {
+    for (const button of buttons) {
+      const on = button.dataset.value === value;
+      button.setAttribute("aria-checked", String(on));
+      button.tabIndex = on ? 0 : -1;
+      if (on) button.focus();
+    }
+    choose(value);
+  }
+  const group = typeof id === "string" ? document.getElementById(id) : id;
+  group.replaceChildren(...buttons);
+  group.onkeydown = (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const place = buttons.findIndex((button) => button.getAttribute("aria-checked") === "true");
+    pick(buttons[(place + step + buttons.length) % buttons.length].dataset.value);
+  };
+  return group;
+}

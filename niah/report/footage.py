@@ -1,0 +1,132 @@
+"""Where the videos of some runs lie on this machine, as far as they can be found.
+
+A run's folder names no path, so that it can be passed on: its suite says where to look.
+Sources are matched by identity, as an encoder's bytes differ between its builds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from niah.config import Suite, load_suite, read_yaml
+from niah.generate import own
+from niah.generate.cases import longest
+from niah.generate.library import Library
+from niah.generate.pipeline import cache_folder
+from niah.table import Run
+from niah.types import Sampling, UserError
+
+HEIGHT = 96  # pixels of a picture at most
+
+
+@dataclass(frozen=True)
+class Film:
+    """One source as the cases of a suite count its frames; `path` is None where it was not found."""
+
+    name: str
+    identity: str
+    sampling: Sampling  # as the model saw it, made smaller
+    path: Path | None
+
+
+Films = Mapping[tuple[str, str], Film]  # by suite and source name
+
+
+def find_films(runs: Sequence[Run], suite: str | None = None) -> tuple[Films, list[str]]:
+    """Return the sources of all runs, and in words what was not found and why.
+
+    `suite` is the suite file the user named. Raises UserError where what it names cannot be had.
+    """
+    films: dict[tuple[str, str], Film] = {}
+    notes: list[str] = []
+    for run in runs:
+        known = _known(run)
+        if isinstance(known, str):
+            notes.append(known)
+            continue
+        for film in known:
+            key = run.suite, film.name
+            if films.setdefault(key, film) != film:
+                raise UserError(
+                    f"two runs of suite {run.suite!r} mean different videos by {film.name!r}: "
+                    "write a report of each, or leave the pictures out with --no_thumbnails"
+                )
+    for name in dict.fromkeys(name for name, _ in films):
+        run = next(run for run in runs if run.suite == name)
+        paths = _paths(run, suite)
+        if isinstance(paths, str):
+            notes.append(paths)
+            continue
+        for key in [key for key in films if key[0] == name]:
+            films[key] = dataclasses.replace(films[key], path=paths.get(films[key].identity))
+        notes += _lost(name, [film for key, film in films.items() if key[0] == name])
+    return films, list(dict.fromkeys(notes))
+
+
+def _known(run: Run) -> list[Film] | str:
+    """Return what a run's folder says of its sources, or why it says nothing."""
+    if not (run.folder / "suite.yaml").is_file() or not (run.folder / "sources.jsonl").is_file():
+        return f"no pictures of {run.model}: {run.folder} holds no suite.yaml or no sources.jsonl"
+    sampling = read_yaml(Suite, run.folder / "suite.yaml").sampling
+    height = min(sampling.height, HEIGHT)
+    width = max(1, round(sampling.width * height / sampling.height))
+    small = dataclasses.replace(sampling, width=width, height=height)
+    return [Film(name, identity, small, None) for name, identity in _identities(run.folder).items()]
+
+
+def _identities(folder: Path) -> dict[str, str]:
+    """Return the identity of each source, by name. Raises UserError where a line cannot be read."""
+    found: dict[str, str] = {}
+    path = folder / "sources.jsonl"
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            found[row["name"]] = row["identity"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{path}, line {number} cannot be read ({error!r}): restore the file, or leave the pictures out with "
+                "--no_thumbnails"
+            ) from error
+    return found
+
+
+def _paths(run: Run, suite: str | None) -> Mapping[str, Path] | str:
+    """Return where a suite's videos lie, by identity, or why that is not known."""
+    own_suite = read_yaml(Suite, run.folder / "suite.yaml")
+    if own_suite.footage is not None:
+        from niah.footage.build import build
+
+        built = build(own_suite.footage, longest(own_suite), own_suite.sampling.rate, cache_folder())
+        stacks = {stack.identity: Path(stack.path) for stack in built.haystacks}
+        return {**stacks, **{str(needle.identity): Path(needle.path) for needle in built.needles}}
+    try:
+        return _own_paths(*load_suite(suite or run.suite))
+    except UserError as error:
+        if suite is not None:
+            raise
+        return (
+            f"no pictures of suite {run.suite!r}: its videos were not found ({error}). "
+            "Name its file with --suite"
+        )
+
+
+def _own_paths(suite: Suite, folder: Path) -> dict[str, Path]:
+    """Return where a user's own videos lie. Raises UserError where one is missing."""
+    from niah.media import measure
+
+    library = Library(suite.sampling.rate, measure)
+    own.load(own.resolve(suite, folder), library)
+    return {source.identity: Path(source.path) for source in library.sources.values()}
+
+
+def _lost(suite: str, films: Iterable[Film]) -> list[str]:
+    """Say which sources were not among the videos found."""
+    names = [film.name for film in films if film.path is None]
+    if not names:
+        return []
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return [f"no pictures of {', '.join(names[:3])}{more}: the videos of suite {suite!r} found here are others"]

@@ -1,0 +1,116 @@
+// Puts the page together: what is chosen on top decides what is drawn below.
+
+const MEANING = {
+  full: "The needle in its haystack, asked about that needle.",
+  needle_only: "The needle’s clip alone: can the model read it at all?",
+  no_needle: "The haystack alone: does footage and question give the answer away?",
+  swapped: "Another needle’s clip in the haystack: does anything but the needle give the answer away?",
+  blind: "No video: can the question be guessed?",
+};
+const chosen = { condition: DATA.conditions[0], type: ALL, by: Object.keys(DATA.runs[0].lengths)[0] };
+
+function about() {
+  const suites = [...new Set(DATA.runs.map((run) => run.suite))].join(", ");
+  const counts = DATA.runs.map((run) => `${run.model} (${number(run.asked)} of ${number(run.answers.length)} cases asked)`);
+  fill("about", `Suite ${suites}. ${counts.join(", ")}.`);
+}
+
+function doubts() {
+  const words = { serious: "Serious", caution: "Caution", note: "Note" };
+  const items = DATA.doubts.map((doubt) =>
+    make("li", { class: `doubt ${doubt.severity}` }, make("b", {}, words[doubt.severity]), make("span", {}, doubt.text)));
+  fill("doubts", items.length ? make("ul", { class: "doubts" }, items) : make("p", { class: "none" }, "The checks found nothing to warn of."));
+}
+
+function controls() {
+  const groups = [];
+  const add = (key, label, options) => {
+    if (options.length < 2) return;
+    const group = make("div", { class: "choice", role: "radiogroup", "aria-label": label });
+    choice(group, options, chosen[key], (value) => { chosen[key] = value; draw(); });
+    groups.push(make("div", { class: "control" }, make("span", { "aria-hidden": "true" }, label), group));
+  };
+  add("condition", "Condition", DATA.conditions.map((name) => [name, name]));
+  add("type", "Question type", DATA.types.length > 1 ? [[ALL, "all"], ...DATA.types.map((name) => [name, name])] : []);
+  const groupings = [...new Set(DATA.runs.flatMap((run) => Object.keys(run.lengths)))];
+  add("by", "Lengths", groupings.map((name) => [name, name]));
+  fill("controls", groups);
+}
+
+function draw() {
+  const what = chosen.type === ALL ? "all question types" : `questions on ${chosen.type}`;
+  fill("meaning", make("b", {}, chosen.condition), `, ${what}. ${MEANING[chosen.condition] || ""}`);
+  fill("panels", DATA.runs.map((run) => panel(run, chosen.condition, chosen.type, chosen.by, openCell)));
+  const notes = [];
+  if (document.querySelector("#panels .partial")) notes.push("* Some cases have no answer: the number is of the rest.");
+  if (document.querySelector("#panels .missing")) notes.push("Hatched: nothing was asked.");
+  fill("marks", notes.join(" "));
+  conditions();
+}
+
+function scale() {
+  const stops = DATA.palette.map(([colour], place) => `${colour} ${place}%`).join(", ");
+  const chances = new Set(DATA.runs.map((run) => run.chance));
+  const chance = chances.size === 1 ? [...chances][0] : null;
+  const mark = chance === null ? null : make("i", { "--at": `${100 * chance}%` }, make("span", {}, `chance ${percent(chance)}`));
+  fill("scale", make("div", { class: "scale", role: "img", "aria-label": "colours from 0 to 100 % accuracy", background: `linear-gradient(to right, ${stops})` }, mark),
+    make("div", { class: "ticks" }, ["0", "25", "50", "75", "100 %"].map((text) => make("span", {}, text))));
+}
+
+// A line per condition, a column per run: accuracy with its interval, of all lengths and depths.
+function conditions() {
+  const heads = DATA.runs.map((run) => make("th", { scope: "col", colspan: 2 }, run.model));
+  const lines = DATA.conditions.map((condition) => {
+    const boxes = DATA.runs.flatMap((run) => {
+      const cell = run.cells.find((one) => one.condition === condition && one.type === chosen.type && one.length === ALL && one.depth === ALL);
+      if (!cell || !(cell.n + failed(cell))) return [make("td", { colspan: 2, class: "none" }, "–")];
+      const button = make("button", { type: "button", "aria-label": `${run.model}, ${condition}, ${spoken(cell)}: show its cases` },
+        make("b", {}, cell.n ? percent(cell.accuracy, 1) : WHY[stateOf(cell)] || "–"), make("small", {}, `n ${cell.n}${failed(cell) ? ` of ${cell.n + failed(cell)}` : ""}`));
+      button.addEventListener("click", () => openCell(run, cell, button));
+      return [make("td", {}, button), make("td", { class: "interval" }, interval(cell, run.colour))];
+    });
+    return make("tr", {}, make("th", { scope: "row" }, condition, make("small", {}, (MEANING[condition] || "").split(/[:,] /)[0].replace(/\.$/, ""))), boxes);
+  });
+  fill("conditions", make("div", { class: "scroll" }, make("table", { class: "conditions" },
+    make("thead", {}, make("tr", {}, make("th", {}, chosen.type === ALL ? "all types" : chosen.type), heads)), make("tbody", {}, lines))));
+}
+
+function interval(cell, colour) {
+  if (!cell.n) return "";
+  const [low, high] = cell.cluster_low === undefined ? [cell.low, cell.high] : [cell.cluster_low, cell.cluster_high];
+  return make("div", { class: "line", title: `${percent(cell.accuracy, 1)}, 95 % interval ${between(low, high)}`, "--colour": colour },
+    make("i", { class: "bar", "--at": `${100 * low}%`, "--long": `${100 * (high - low)}%` }),
+    make("i", { class: "dot", "--at": `${100 * cell.accuracy}%` }),
+    cell.chance === undefined ? null : make("i", { class: "chance", "--at": `${100 * cell.chance}%` }));
+}
+
+function curves() {
+  for (const [place, chart] of DATA.charts.entries()) {
+    const holder = make("div", { class: "chart", id: `chart-${place}` });
+    document.getElementById("curves").append(make("figure", {}, make("h2", {}, chart.title), make("p", { class: "aside" }, chart.text), holder));
+    vegaEmbed(holder, chart.spec, { renderer: "svg", actions: false, ast: true, tooltip: { theme: "custom" } });
+  }
+}
+
+function themes() {
+  choice("theme", [["auto", "Auto"], ["light", "Light"], ["dark", "Dark"]], "auto", (value) => {
+    document.documentElement.dataset.theme = value;
+  });
+}
+
+function closing() {
+  const dialog = document.getElementById("cell");
+  document.getElementById("close").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener("close", () => opened.from?.focus());
+}
+
+themes();
+about();
+doubts();
+controls();
+scale();
+draw();
+curves();
+closing();
+fill("notes", [...DATA.notes, "Scores are recomputed from the raw replies; an ambiguous reply counts as wrong. Cases that failed are in no accuracy."].map((text) => make("li", {}, text)));

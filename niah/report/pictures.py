@@ -1,0 +1,127 @@
+"""Small pictures of the frames a reader of a case wants to see: around the needle, and those the model kept.
+
+Every frame of a source is decoded once, however many cases show it. Pictures around
+needles come first; kept frames follow as far as there is room, so that a page stays
+small enough to be sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import sys
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from PIL import Image
+from tqdm import tqdm
+
+from niah.media import Decoder, MediaError, decoder_named, measure
+from niah.report.footage import Film, Films
+from niah.table import Run
+from niah.types import Case
+
+BEFORE, INSIDE, AFTER = 2, 6, 2  # frames shown of a case
+ROOM = 6 * 2**20  # bytes of all pictures, before base64 makes a third more of them
+QUALITY = 72  # of WebP: sprites of 64 x 64 pixels stay legible
+Frame = tuple[str, str, int]  # suite, source name, number of the frame in its source
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Encoded frames, and in words what is not among them."""
+
+    encoded: Mapping[Frame, str]  # base64 of WebP
+    notes: tuple[str, ...]
+
+
+def strip(case: Case) -> tuple[int, ...]:
+    """Return the frames of a case to show: some before its needle, some spread over it, some after."""
+    if not case.needles:
+        return ()
+    needle = case.needles[0]
+    length = needle.stop - needle.start
+    count = min(INSIDE, length)
+    inside = [needle.start + round(i * (length - 1) / max(1, count - 1)) for i in range(count)]
+    before = range(max(0, needle.start - BEFORE), needle.start)
+    after = range(needle.stop, min(case.length, needle.stop + AFTER))
+    return (*before, *inside, *after)
+
+
+def take_pictures(runs: Sequence[Run], films: Films) -> Pictures:
+    """Decode and encode what the cases of some runs show, from the sources that were found."""
+    around = dict.fromkeys(frame for run in runs for case in run.cases for frame in _located(run, case, strip(case)))
+    kept = dict.fromkeys(
+        frame
+        for run in runs
+        for case in run.cases
+        if case.id in run.records
+        for frame in _located(run, case, run.records[case.id].frames_kept)
+    )
+    wanted = [frame for frame in {**around, **kept} if _path(films, frame) is not None]
+    encoded, notes = _encode_all(wanted, films)
+    chosen: dict[Frame, str] = {}
+    size = 0
+    for frame in (frame for frame in wanted if frame in encoded):
+        if size + len(encoded[frame]) > ROOM:
+            break
+        size += len(encoded[frame])
+        chosen[frame] = base64.b64encode(encoded[frame]).decode()
+    if left := len(encoded) - len(chosen):
+        notes.append(f"{left} of {len(encoded)} pictures are left out, so that the page stays below {ROOM >> 20} MiB")
+    return Pictures(chosen, tuple(notes))
+
+
+def _located(run: Run, case: Case, numbers: Iterable[int]) -> Iterator[Frame]:
+    """Yield where the frames of a case come from; a frame beyond its end, which no sound record names, is passed by."""
+    starts = [0, *accumulate(len(span) for span in case.timeline)]
+    for number in numbers:
+        if 0 <= number < case.length:
+            place = bisect_right(starts, number) - 1
+            span = case.timeline[place]
+            yield run.suite, span.source, span.start + number - starts[place]
+
+
+def _path(films: Films, frame: Frame) -> object:
+    """Return where the source of a frame lies; None where it was not found."""
+    film = films.get(frame[:2])
+    return None if film is None else film.path
+
+
+def _encode_all(wanted: Sequence[Frame], films: Films) -> tuple[dict[Frame, bytes], list[str]]:
+    """Return each frame as WebP, a source at a time, and why a source could not be read."""
+    by_film: dict[tuple[str, str], list[int]] = {}
+    for suite, source, number in wanted:
+        by_film.setdefault((suite, source), []).append(number)
+    encoded: dict[Frame, bytes] = {}
+    notes: list[str] = []
+    decoder = decoder_named()
+    try:
+        with tqdm(total=len(wanted), desc="pictures", unit="frame", file=sys.stderr, disable=None) as bar:
+            for (suite, source), numbers in sorted(by_film.items()):
+                try:
+                    for number, picture in _read(decoder, films[suite, source], sorted(numbers)):
+                        encoded[suite, source, number] = picture
+                        bar.update()
+                except MediaError as error:  # a picture less is no reason to show no report
+                    notes.append(f"no pictures of {source}: {error}")
+    finally:
+        decoder.close()
+    return encoded, notes
+
+
+def _read(decoder: Decoder, film: Film, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """Yield (number, WebP) of some frames of one source, numbers rising."""
+    index = measure(str(film.path))
+    by_ordinal: dict[int, list[int]] = {}
+    last = index.count(film.sampling.rate)
+    for number in numbers:
+        if number < last:  # a shorter build of the same footage
+            by_ordinal.setdefault(index.frame_at(number, film.sampling.rate), []).append(number)
+    pictures = decoder.read(index, list(by_ordinal), film.sampling)
+    for same, pixels in zip(by_ordinal.values(), pictures, strict=True):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "WEBP", quality=QUALITY, method=4)
+        yield from ((number, buffer.getvalue()) for number in same)
