@@ -22,6 +22,7 @@ from pathlib import Path
 from baselines.parity import module, names
 from niah.adapters import bench
 from niah.adapters.bench import Job, Measured
+from niah.run.command import guarded
 from niah.types import UserError
 
 
@@ -32,24 +33,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--draw", type=Path, metavar="FOLDER", help="draw Figure 1 from the results of a folder")
     bench.add_options(parser)
     options = parser.parse_args(arguments)
-    try:
-        if options.draw is not None:
-            return _draw(options.draw)
-        if options.name is None:
-            raise UserError(f"name a baseline to measure: {', '.join(names('bench'))}")
-        build = module(options.name, "bench").build
-        if options.one is not None:
-            measured = bench.measure(Job(**json.loads(options.one)), build)
-            sys.stdout.write(json.dumps(dataclasses.asdict(measured)) + "\n")
-            return 0
-        command = [sys.executable, "-m", "baselines.bench", options.name, "--one"]
-        file = options.out / f"{options.name}-{options.size}.jsonl"
-        bench.measure_all(bench.jobs_of(options, options.name), command, file, _tell)
-        sys.stdout.write(f"results: {file}\n")
+    return guarded(lambda: _draw(options.draw) if options.draw is not None else _measure(options))
+
+
+def _measure(options: argparse.Namespace) -> int:
+    """Measure one length in this process, or all of them in processes of their own."""
+    if options.name is None:
+        raise UserError(f"name a baseline to measure: {', '.join(names('bench'))}")
+    build = module(options.name, "bench").build
+    if options.one is not None:
+        measured = bench.measure(Job(**json.loads(options.one)), build)
+        sys.stdout.write(json.dumps(dataclasses.asdict(measured)) + "\n")
         return 0
-    except UserError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+    command = [sys.executable, "-m", "baselines.bench", options.name, "--one"]
+    file = options.out / f"{options.name}-{options.size}.jsonl"
+    bench.measure_all(bench.jobs_of(options, options.name), command, file, _tell)
+    sys.stdout.write(f"results: {file}\n")
+    return 0
 
 
 def _tell(measured: Measured) -> None:

@@ -19,8 +19,10 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from baselines.pretrained import load_pretrained
-from niah.adapters.device import clock, peaks, reset_peak
+from niah.adapters.decode import finite
+from niah.adapters.meter import Meter
 from niah.adapters.sampling import bin_centres
+from niah.adapters.settings import whole
 from niah.score import put
 from niah.types import Question, Reply, UserError, Video
 
@@ -35,27 +37,21 @@ class HuggingFace:
     @torch.inference_mode()
     def answer(self, video: Video, question: Question) -> Reply:
         """Return what the model generates. Raises UserError where the question does not fit the model's positions."""
-        device = self.model.device
-        reset_peak(device)
-        began, waited = clock(device), video.decode_seconds
+        meter = Meter(self.model.device, video)
         used = bin_centres(len(video), self.max_frames)
-        frames = video.frames(used)
-        waited = video.decode_seconds - waited
-        inputs = self._inputs(frames, used, len(video), video.fps, put(question))
-        prepared, tokens = clock(device), inputs["input_ids"].shape[1]
+        inputs = self._inputs(video.frames(used), used, len(video), video.fps, put(question))
+        tokens = inputs["input_ids"].shape[1]
         self._refuse_beyond(tokens)
-        first = _FirstLogits(device)
-        said = self.model.generate(**inputs, logits_processor=LogitsProcessorList([first]))[0]  # (prompt + new,)
-        ended, (allocated, reserved) = clock(device), peaks(device)
+        meter.stage("prepare")
+        watch = LogitsProcessorList([_Watch(meter)])
+        said = self.model.generate(**inputs, logits_processor=watch)[0]  # (prompt + new,)
+        meter.stage("generate")
         return Reply(
             text=self.processor.tokenizer.decode(said[tokens:], skip_special_tokens=True).strip(),
             frames_used=tuple(used),
             frames_kept=tuple(used),
-            seconds={"decode": waited, "prepare": prepared - began - waited, "generate": ended - prepared},
-            seconds_to_first_token=first.seconds - began - waited,
-            peak_allocated_bytes=allocated,
-            peak_reserved_bytes=reserved,
             language_tokens=tokens,
+            **meter.costs(),
         )
 
     def _inputs(self, frames: np.ndarray, used: list[int], count: int, fps: float, text: str) -> Any:
@@ -85,16 +81,17 @@ class HuggingFace:
             )
 
 
-class _FirstLogits(LogitsProcessor):
-    """Notes when the first logits were there, and changes none."""
+class _Watch(LogitsProcessor):
+    """Notes when the first logits were there, changes none, and lets none pass that are no numbers."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self.seconds = 0.0
+    def __init__(self, meter: Meter) -> None:
+        self._meter, self._met = meter, False
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        self.seconds = self.seconds or clock(self._device)
-        return scores
+        if not self._met:
+            self._meter.first_token()
+            self._met = True
+        return finite(scores)
 
 
 def load(
@@ -114,8 +111,7 @@ def load(
     comes with the checkpoint: never unless you pass it. `seed` changes nothing, as decoding is greedy.
     """
     del seed
-    if max_frames < 1 or max_new_tokens < 1:
-        raise UserError(f"max_frames and max_new_tokens are at least 1, got {max_frames} and {max_new_tokens}")
+    max_frames, max_new_tokens = whole("max_frames", max_frames), whole("max_new_tokens", max_new_tokens)
     model, processor = load_pretrained(pretrained, dtype, attn_implementation, trust_remote_code)
     model.generation_config = _greedy(model.generation_config, max_new_tokens)
     return HuggingFace(model.to(device).eval(), processor, max_frames, as_images)

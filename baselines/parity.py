@@ -18,6 +18,7 @@ from types import ModuleType
 
 import baselines
 from niah.config import unknown
+from niah.run.command import guarded
 from niah.types import UserError
 
 
@@ -27,13 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", help=f"one of {', '.join(names('parity'))}")
     parser.add_argument("folder", type=Path, help="a folder of golden files and a tiny checkpoint")
     options = parser.parse_args(arguments)
-    try:
-        if not options.folder.is_dir():
-            raise UserError(f"no folder {str(options.folder)!r}: wanted a reference folder with golden files")
-        return module(options.name, "parity").run(options.folder)
-    except UserError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+    return guarded(lambda: _compare(options.name, options.folder))
+
+
+def _compare(name: str, folder: Path) -> int:
+    if not folder.is_dir():
+        raise UserError(f"no folder {str(folder)!r}: wanted a reference folder with golden files")
+    return module(name, "parity").run(folder)
 
 
 def names(part: str) -> list[str]:

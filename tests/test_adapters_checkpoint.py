@@ -201,10 +201,17 @@ def test_an_odd_config_is_refused(tmp_path, text, words):
         read_config(tmp_path)
 
 
-@pytest.mark.parametrize("vocabulary, ids", [(320, [256, 104, 195, 169, 257]), (100, [56, 4, 95, 69, 57])])
-def test_a_byte_tokenizer_gives_bytes_modulo_the_vocabulary(tmp_path, vocabulary, ids):
+@pytest.mark.parametrize("vocabulary, ids", [(320, [256, 104, 195, 169, 257]), (110, [107, 104, 0, 0, 108])])
+def test_a_byte_tokenizer_gives_bytes_their_own_ids_and_0_where_there_are_too_few(tmp_path, vocabulary, ids):
     byte_tokenizer.write(tmp_path, vocabulary)
     assert read_tokenizer(tmp_path)("<|im_start|>hé<|im_end|>").input_ids == ids
+
+
+@pytest.mark.parametrize("vocabulary", [100, 256, 320])
+def test_no_id_of_a_byte_tokenizer_stands_for_two_tokens(tmp_path, vocabulary):
+    byte_tokenizer.write(tmp_path, vocabulary)
+    vocab = read_tokenizer(tmp_path).get_vocab()
+    assert sorted(vocab.values()) == list(range(min(vocabulary, 259)))
 
 
 def test_a_folder_without_tokenizer_is_an_error(tmp_path):

@@ -102,7 +102,7 @@ def test_kept_windows_are_the_same_bits_as_fresh_ones(folder):
     for _ in range(2):
         watcher = Watcher(adapter.model, adapter.settings.compression, needle_at(40), asked, 4)
         with torch.no_grad():
-            watcher.read(adapter.store)
+            watcher.read(adapter.settings.store)
         caches.append(watcher.cache.read(0, watcher.cache.length))
     assert watcher.restored == 5
     torch.testing.assert_close(caches[0], caches[1], rtol=0, atol=0)

@@ -41,14 +41,14 @@ def test_prompts_are_the_releases():
 
 
 def test_a_reply_ends_with_its_turn(folder):
-    # the byte tokenizer gives <|im_end|> id 257 modulo 256, the reference's config ends replies with 2
+    # <|im_end|> is the last but one of the byte tokenizer's 256 ids, the reference's config ends replies with 2
     adapter = load(str(folder))
-    assert adapter.stops == {1, 2}
+    assert adapter.stops == {254, 2}
 
 
 def test_a_tokenizer_of_another_checkpoint_is_refused(folder):
     tokenizer = load(str(folder)).tokenizer
-    with pytest.raises(UserError, match="gives id 121, the language model knows 100"):  # y
+    with pytest.raises(UserError, match="gives id 254, the language model knows 100"):  # <|im_end|>
         prompt.encode(tokenizer, QUESTION, "chat", True, 100)
 
 
@@ -77,7 +77,16 @@ def test_options_that_cannot_be_are_refused_in_words(options, words):
         ({"beacon_stride": 32}, "beacon_stride is 32"),
         ({"mm_vision_select_layer": None}, "mm_vision_select_layer must be between -4 and 3"),
         ({"rope_theta": 0, "vocab_size": "many"}, "vocab_size must be a whole number.*rope_theta must be a positive"),
-        ({"num_key_value_heads": 3}, "3 key/value heads do not divide"),
+        ({"num_attention_heads": -4}, "num_attention_heads must be a whole number from 1 on, got -4"),
+        ({"beacon_window": 64.0}, "beacon_window must be a whole number from 1 on, got 64.0"),
+        ({"beacon_ratio": "8"}, "beacon_ratio must be a whole number from 0 on or a list of them, got '8'"),
+        ({"beacon_ratio": [0]}, "compression ratios must be whole numbers from 1 on"),
+        ({"beacon_ratio_mix": 5}, "ratios are mixed by one of"),
+        ({"tie_word_embeddings": "no"}, "tie_word_embeddings must be true or false, got 'no'"),
+        ({"enable_beacon": False}, "enable_beacon is False, only True is supported"),
+        ({"eos_token_id": {"a": 1}}, "eos_token_id must be a whole number from 0 on or a list"),
+        ({"head_dim": 15}, "heads of an even number of channels"),
+        ({"num_key_value_heads": 3}, "3 key/value heads make no heads"),
     ],
 )
 def test_a_config_this_model_is_not_made_for_is_refused(folder, tmp_path, change, words):

@@ -12,7 +12,7 @@ from typing import cast
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from baselines.llama_vid.compressor import Query
 from baselines.llama_vid.config import Language, LlamaVidConfig, QFormer, Vision
@@ -21,7 +21,7 @@ from baselines.llama_vid.model import LlamaVid
 from baselines.llama_vid.prompt import one_per_second
 from baselines.llama_vid.tower import Block, EvaTower
 from niah.adapters.bench import Noise, Stages
-from niah.adapters.checkpoint import weightless
+from niah.adapters.checkpoint import fill_at_random, weightless
 from niah.adapters.device import clock
 from niah.adapters.pixels import standardise
 
@@ -94,11 +94,5 @@ def build(size: str, device: str) -> LlamaVidBench:
     dtype = torch.float16 if device.startswith("cuda") else torch.float32
     with weightless():
         model = LlamaVid(SIZES[size])
-    generator = torch.Generator(device).manual_seed(0)
-    for module in model.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            drawn = torch.empty(parameter.shape, device=device, dtype=dtype).normal_(0, 0.02, generator=generator)
-            setattr(module, name, nn.Parameter(drawn, requires_grad=False))
-        for name, constant in module.named_buffers(recurse=False):
-            setattr(module, name, constant.to(device))
-    return LlamaVidBench(model.eval())
+    fill_at_random(model, device, dtype)
+    return LlamaVidBench(model)

@@ -11,7 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from niah.adapters.keys import Keys
 from niah.types import UserError
+
+SUPPORTED = {  # an absent one has the value
+    "mm_vision_select_feature": "patch", "mm_use_im_start_end": False, "mm_use_im_patch_token": False,
+    "attention_bias": False, "mlp_bias": False,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,105 +112,122 @@ class LlamaVidConfig:
 def parse(config: Mapping[str, Any], bert: Mapping[str, Any]) -> LlamaVidConfig:
     """Read the release's config.json and the Q-Former's BERT config.json.
 
-    Raises UserError naming a missing key, or one whose value this port does not follow.
+    Raises UserError naming every key that is missing, of the wrong kind, or whose value this port does not follow.
     """
-    _refuse_what_is_not_followed(config)
-    vision = _vision(config.get("tiny_vision"), _need(config, "mm_hidden_size"))
-    return LlamaVidConfig(
+    raw = Keys("config.json", config)
+    raw.only(SUPPORTED)
+    if not str(raw.get("bert_type")).startswith("qformer"):
+        raw.wrong.append(f"only Q-Former checkpoints are known (bert_type qformer...), got {raw.get('bert_type')!r}")
+    vision = _vision(raw.get("tiny_vision"), raw)
+    found = LlamaVidConfig(
         vision=vision,
         qformer=_qformer(bert),
-        language=_language(config),
-        queries=_need(config, "num_query"),
-        compress=_compress(config.get("compress_type"), vision),
-        projector_layers=_projector_layers(_need(config, "mm_projector_type")),
-        long_video=config.get("rope_scaling") is not None,
+        language=_language(raw),
+        queries=raw.whole("num_query"),
+        compress=_compress(raw, vision),
+        projector_layers=_projector_layers(raw),
+        long_video=raw.get("rope_scaling") is not None,
     )
+    raw.complain()
+    return found
 
 
-def _need(config: Mapping[str, Any], key: str, file: str = "config.json") -> Any:
-    if key not in config:
-        raise UserError(f"LLaMA-VID's {file} must have {key!r}; it has {sorted(config)}")
-    return config[key]
-
-
-def _refuse_what_is_not_followed(config: Mapping[str, Any]) -> None:
-    if not str(_need(config, "bert_type")).startswith("qformer"):
-        raise UserError(f"only Q-Former checkpoints are known (bert_type qformer...), got {config['bert_type']!r}")
-    wanted = {"mm_vision_select_feature": "patch", "mm_use_im_start_end": False, "mm_use_im_patch_token": False}
-    for key, value in wanted.items():
-        if config.get(key, value) != value:
-            raise UserError(f"LLaMA-VID with {key} {config[key]!r} is not supported, only {value!r}")
-
-
-def _vision(sizes: Mapping[str, Any] | None, width: int) -> Vision:
+def _vision(given: Any, raw: Keys) -> Vision:
     """Return the tower's sizes: the release's constants unless the checkpoint names its own."""
     vision = Vision()
-    if sizes is not None:
-        file = "config.json under tiny_vision"
-        vision = Vision(
-            image_size=_need(sizes, "image_size", file),
-            patch_size=_need(sizes, "patch_size", file),
-            width=_need(sizes, "embed_dim", file),
-            blocks=_need(sizes, "depth", file),
-            heads=_need(sizes, "num_heads", file),
-            mlp_ratio=_need(sizes, "mlp_ratio", file),
-            layer_norm_eps=_need(sizes, "layer_norm_eps", file),
-        )
-    if vision.width != width:
-        raise UserError(f"config.json says mm_hidden_size {width}, but the tower is {vision.width} wide")
+    if given is not None:
+        sizes = Keys("tiny_vision in config.json", given)
+        vision_sizes = {
+            "image_size": sizes.whole("image_size"),
+            "patch_size": sizes.whole("patch_size"),
+            "width": sizes.whole("embed_dim"),
+            "blocks": sizes.whole("depth"),
+            "heads": sizes.whole("num_heads"),
+        }
+        ratio, epsilon = sizes.number("mlp_ratio"), sizes.number("layer_norm_eps")
+        sizes.complain()
+        vision = Vision(**vision_sizes, mlp_ratio=ratio, layer_norm_eps=epsilon)
+    if raw.whole("mm_hidden_size") != vision.width:
+        raw.wrong.append(f"mm_hidden_size is {raw.get('mm_hidden_size')}, but the tower is {vision.width} wide")
     return vision
 
 
 def _qformer(bert: Mapping[str, Any]) -> QFormer:
-    file = "BERT config.json"
-    return QFormer(
-        vocabulary=_need(bert, "vocab_size", file) + 1,  # the release adds [DEC]
-        width=_need(bert, "hidden_size", file),
-        layers=_need(bert, "num_hidden_layers", file),
-        heads=_need(bert, "num_attention_heads", file),
-        mlp_width=_need(bert, "intermediate_size", file),
-        positions=_need(bert, "max_position_embeddings", file),
-        layer_norm_eps=_need(bert, "layer_norm_eps", file),
-        activation=_need(bert, "hidden_act", file),
-        padding=_need(bert, "pad_token_id", file),
+    raw = Keys("BERT's config.json", bert)
+    raw.only({"position_embedding_type": "absolute"})
+    found = QFormer(
+        vocabulary=raw.whole("vocab_size") + 1,  # the release adds [DEC]
+        width=raw.whole("hidden_size"),
+        layers=raw.whole("num_hidden_layers"),
+        heads=raw.whole("num_attention_heads"),
+        mlp_width=raw.whole("intermediate_size"),
+        positions=raw.whole("max_position_embeddings"),
+        layer_norm_eps=raw.number("layer_norm_eps"),
+        activation=raw.one_of("hidden_act", ("gelu", "relu", "gelu_new")),
+        padding=raw.whole("pad_token_id", least=0),
     )
+    if found.width % found.heads:
+        raw.wrong.append(f"hidden_size {found.width} does not divide into {found.heads} heads")
+    raw.complain()
+    return found
 
 
-def _language(config: Mapping[str, Any]) -> Language:
-    scaling = config.get("rope_scaling") or {}
+def _language(raw: Keys) -> Language:
+    heads = raw.whole("num_attention_heads")
+    theta = raw.get("rope_parameters")  # where transformers 5 writes it; the release's had it as a constant
+    language = Language(
+        vocabulary=raw.whole("vocab_size"),
+        width=raw.whole("hidden_size"),
+        layers=raw.whole("num_hidden_layers"),
+        heads=heads,
+        key_value_heads=raw.whole("num_key_value_heads", heads),
+        mlp_width=raw.whole("intermediate_size"),
+        positions=raw.whole("max_position_embeddings"),
+        rms_norm_eps=raw.number("rms_norm_eps"),
+        activation=raw.one_of("hidden_act", ("silu",)),
+        rope_theta=raw.number("rope_theta", theta.get("rope_theta") if isinstance(theta, dict) else 10000.0),
+        rope_factor=_rope_factor(raw),
+        tied=raw.flag("tie_word_embeddings", False),
+        start=raw.whole("bos_token_id", least=0),
+        end=raw.whole("eos_token_id", least=0),
+    )
+    if language.width % heads or language.head_width % 2 or heads % language.key_value_heads:
+        raw.wrong.append(
+            f"hidden_size {language.width}, {heads} heads and {language.key_value_heads} key/value heads make no heads "
+            "of an even number of channels"
+        )
+    raw.only({"head_dim": language.head_width})
+    return language
+
+
+def _rope_factor(raw: Keys) -> float:
+    """Return what positions are divided by."""
+    given = raw.get("rope_scaling")
+    if given is None:
+        return 1.0
+    scaling = Keys("rope_scaling in config.json", given)
     kind = scaling.get("rope_type", scaling.get("type", "linear"))
     if kind != "linear":
-        raise UserError(f"LLaMA-VID scales RoPE linearly or not at all, got rope_scaling {dict(scaling)!r}")
-    return Language(
-        vocabulary=_need(config, "vocab_size"),
-        width=_need(config, "hidden_size"),
-        layers=_need(config, "num_hidden_layers"),
-        heads=_need(config, "num_attention_heads"),
-        key_value_heads=config.get("num_key_value_heads", config["num_attention_heads"]),
-        mlp_width=_need(config, "intermediate_size"),
-        positions=_need(config, "max_position_embeddings"),
-        rms_norm_eps=_need(config, "rms_norm_eps"),
-        activation=_need(config, "hidden_act"),
-        rope_theta=config.get("rope_theta", 10000.0),  # the release's transformers had it as a constant
-        rope_factor=float(_need(scaling, "factor", "rope_scaling") if scaling else 1.0),
-        tied=_need(config, "tie_word_embeddings"),
-        start=_need(config, "bos_token_id"),
-        end=_need(config, "eos_token_id"),
-    )
+        scaling.wrong.append(f"LLaMA-VID scales RoPE linearly or not at all, got {dict(scaling)!r}")
+    factor = scaling.number("factor")
+    scaling.complain()
+    return factor
 
 
-def _compress(kind: str | None, vision: Vision) -> str | None:
+def _compress(raw: Keys, vision: Vision) -> str | None:
+    kind = raw.get("compress_type")
     if kind is None or kind == "mean":
         return kind
-    grid = re.fullmatch(r"grid:([1-9]\d*)", kind)
+    grid = re.fullmatch(r"grid:([1-9]\d*)", str(kind))
     side = vision.image_size // vision.patch_size
     if grid is None or int(grid[1]) > side:
-        raise UserError(f"compress_type is mean, grid:1 to grid:{side}, or absent, got {kind!r}")
-    return kind
+        raw.wrong.append(f"compress_type is mean, grid:1 to grid:{side}, or absent, got {kind!r}")
+    return str(kind)
 
 
-def _projector_layers(kind: str) -> int:
-    found = re.fullmatch(r"mlp([1-9]\d*)x_gelu", kind)
+def _projector_layers(raw: Keys) -> int:
+    kind = raw.get("mm_projector_type")
+    found = re.fullmatch(r"mlp([1-9]\d*)x_gelu", str(kind))
     if found is None:
-        raise UserError(f"mm_projector_type must be mlp<layers>x_gelu, got {kind!r}")
-    return int(found[1])
+        raw.wrong.append(f"mm_projector_type must be mlp<layers>x_gelu, got {kind!r}")
+    return int(found[1]) if found else 1

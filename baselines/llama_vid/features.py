@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from baselines.llama_vid.compressor import Query
 from baselines.llama_vid.model import CHUNK, LlamaVid
 from niah.adapters.pixels import centre_square, standardise
 from niah.store import FeatureStore
@@ -53,6 +54,23 @@ class FrameFeatures:
 
     def __init__(self, model: LlamaVid, store: FeatureStore | None) -> None:
         self.model, self.store = model, store
+
+    @torch.inference_mode()
+    def tokens(
+        self, video: Video, shown: Sequence[int], query: Query, class_row: bool
+    ) -> tuple[Float[Tensor, "tokens hidden"], int]:
+        """Return the tokens of the shown frames for one question, and how many frames the store had.
+
+        `shown` is evenly spaced. Without `class_row` the Q-Former does not see it: the long path.
+        """
+        fresh: list[int] = []
+
+        def chunks() -> Iterator[Tensor]:
+            for features, encoded in self.of(video, shown, shown[1] if len(shown) > 1 else 1):
+                fresh.append(encoded)
+                yield features if class_row else features[:, 1:]
+
+        return self.model.video_tokens(chunks(), query)[0], len(shown) - sum(fresh)
 
     @torch.inference_mode()
     def of(

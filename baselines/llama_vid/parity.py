@@ -9,6 +9,7 @@ the 7B checkpoint and the memory analysis are compared where they are there.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ from niah.types import UserError
 TOLERANCE = 1e-4
 ONE_STEP = 1e-5  # a single step from recorded numbers: rounding has had no time to grow, a small fault must not hide
 LONG_VIDEO_FACTOR = 16.0  # positions are divided by it in the long-video 7B
-THINNED = 7  # the golden pixels are every 7th
+SIDE = 224  # pixels of the golden preprocessing, whatever the tiny tower's
 UNSEEN = {  # tensors of the checkpoint that may change a little without changing any number, and why
     "*attention.self.key.bias": "adds the same to every score of a query, and a softmax takes that away again",
     "*embeddings.position_ids": "whole numbers that count up: noise far below 1 rounds away, anything else is refused",
@@ -95,11 +96,12 @@ def _row(query: Query, row: int) -> Query:
 
 
 def _preprocessing(parity: Parity, golden: Golden, _short: LlamaVid, _long: LlamaVid) -> None:
-    wanted = golden["preproc.pixel_values_strided7"]
-    frames = golden["preproc.frames_uint8"].numpy()
-    pixels = standardise(centre_square(frames, THINNED * wanted.shape[-1]))
-    parity.tensor("preproc.pixel_values_strided7", pixels[..., ::THINNED, ::THINNED], wanted)
-    parity.tensor("preproc.pixel_values_mean", pixels.mean(dim=(2, 3)), golden["preproc.pixel_values_mean"])
+    """Compare pixels of which every STEP-th was kept, as `pixel_values_stridedSTEP` says."""
+    for name in (name for name in golden if re.fullmatch(r"preproc\.pixel_values_strided\d+", name)):
+        step, wanted = int(name.rpartition("strided")[2]), golden[name]
+        pixels = standardise(centre_square(golden["preproc.frames_uint8"].numpy(), SIDE))
+        parity.tensor(name, pixels[..., ::step, ::step], wanted)
+        parity.tensor("preproc.pixel_values_mean", pixels.mean(dim=(2, 3)), golden["preproc.pixel_values_mean"])
 
 
 def _tower(parity: Parity, golden: Golden, model: LlamaVid, _long: LlamaVid) -> None:
@@ -154,10 +156,12 @@ def _videos(parity: Parity, golden: Golden, model: LlamaVid, _long: LlamaVid) ->
     without = model.video_tokens([model.encode(pixels, class_row=False)], query)
     name = "short_frames_via_long_path.video_tokens"
     parity.tensor(name, without, golden[name])
-    name = "delta_cls_seen_by_qformer"
-    parity.tensor(name, (without - tokens).abs().max()[None], golden[name])
+    name = "delta_cls_seen_by_qformer"  # a difference of tokens, as exact as these are
+    delta = golden[name]
+    limit = parity.tolerance * float(tokens.abs().max() / delta.abs().max().clamp_min(1e-30))
+    parity.tensor(name, (without - tokens).abs().max().expand_as(delta), delta, max(parity.tolerance, limit))
     features, start = golden["two_videos.features"], 0
-    for number in (0, 1):
+    for number in _numbers(golden, r"two_videos\.video_tokens_(\d+)"):
         want = golden[f"two_videos.video_tokens_{number}"]
         stop = start + want.shape[1] // model.tokens_per_frame
         got = model.video_tokens([features[start:stop]], _row(both, number))
@@ -169,10 +173,16 @@ def _videos(parity: Parity, golden: Golden, model: LlamaVid, _long: LlamaVid) ->
         parity.tensor(f"images.tokens_{number}", got, golden[f"images.tokens_{number}"])
 
 
+def _numbers(golden: Golden, pattern: str) -> list[int]:
+    """Return the numbers that names of golden tensors hold."""
+    return sorted(int(found[1]) for found in (re.fullmatch(pattern, name) for name in golden) if found)
+
+
 def _compress_types(parity: Parity, golden: Golden, model: LlamaVid, _long: LlamaVid) -> None:
     features, query, compressor = golden["vision.features"], _query(golden, "query"), model.compressor
     config = compressor.config
-    for name, compress in (("compress_grid2", "grid:2"), ("compress_nocompress", None)):
+    grids = [(f"compress_grid{side}", f"grid:{side}") for side in _numbers(golden, r"compress_grid(\d+)\.video_tokens")]
+    for name, compress in (*grids, ("compress_nocompress", None)):
         compressor.config = dataclasses.replace(config, compress=compress)
         parity.tensor(f"{name}.video_tokens", compressor(features, query), golden[f"{name}.video_tokens"])
     compressor.config = config

@@ -57,6 +57,9 @@ def blind_prompt(question: str) -> Prompt:
     return Prompt(f"{SYSTEM} USER: {question} ASSISTANT:", "")
 
 
+PATHS = {"short": short_prompt, "long": long_prompt}
+
+
 def piece_ids(tokenizer: Any, prompt: Prompt, vocabulary: int) -> tuple[list[int], list[int]]:
     """Return the ids before and after the video; a start token only before.
 

@@ -19,7 +19,8 @@ from baselines.video_xl.prompt import encode, stop_ids
 from baselines.video_xl.settings import Settings, read_settings
 from baselines.video_xl.watch import Watcher
 from niah.adapters.checkpoint import locate
-from niah.adapters.device import clock, dtype_named, peaks, reset_peak
+from niah.adapters.device import dtype_named
+from niah.adapters.meter import Meter
 from niah.adapters.text import read_tokenizer
 from niah.types import Question, Reply, Video
 
@@ -29,40 +30,33 @@ class VideoXLAdapter:
 
     def __init__(self, model: VideoXL, tokenizer: Any, settings: Settings) -> None:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
-        self.store, self.stops = settings.store(), stop_ids(tokenizer, model.settings.stop_ids)
+        self.stops = stop_ids(tokenizer, model.settings.stop_ids)
 
     @torch.inference_mode()
     def answer(self, video: Video, question: Question) -> Reply:
         """Return what the model says after the video and the question, and what it cost."""
-        device, model, limit = self.model.device, self.model, self.settings.max_new_tokens
-        reset_peak(device)
-        began, waited = clock(device), video.decode_seconds
+        model, limit = self.model, self.settings.max_new_tokens
+        meter = Meter(model.device, video)
         vocabulary = model.settings.language.vocabulary
         prompt = encode(self.tokenizer, question, self.settings.prompt, len(video) > 0, vocabulary)
         watcher = Watcher(model, self.settings.compression, video, prompt, limit)
-        logits = watcher.read(self.store)
-        first, waited, tokens = clock(device), video.decode_seconds - waited, watcher.cache.length
+        logits = watcher.read(self.settings.store)
+        tokens = watcher.cache.length
+        meter.first_token()
+        meter.stage("prefill", encode=watcher.encode_seconds)
         ids: list[int] = []
         for best, _ in model.greedy(logits, watcher.cache, limit):
             if best in self.stops:
                 break
             ids.append(best)
-        allocated, reserved = peaks(device)
+        meter.stage("generate")
         return Reply(
             text=self.tokenizer.decode(ids, skip_special_tokens=True).strip(),
             frames_used=watcher.used,
-            seconds={
-                "decode": waited,
-                "encode": watcher.encode_seconds,
-                "prefill": first - began - waited - watcher.encode_seconds,
-                "generate": clock(device) - first,
-            },
-            seconds_to_first_token=first - began - waited,
-            peak_allocated_bytes=allocated,
-            peak_reserved_bytes=reserved,
             language_tokens=tokens,
             reused_frames=watcher.reused,
             settings={**self.settings.told(), "dtype": str(model.dtype).removeprefix("torch.")},
+            **meter.costs(),
         )
 
 

@@ -114,4 +114,3 @@ def build(size: str, device: str) -> VideoXLBench:
     settings = config.parse({**LANGUAGE[size], **REST, "mm_vision_tower": "as named here"}, TOWERS[size])
     dtype = torch.float16 if device.startswith("cuda") else torch.float32
     return VideoXLBench(build_random(settings, device, dtype))
-

@@ -14,6 +14,7 @@ from typing import Any
 
 from baselines.video_xl.ratios import RatioRule
 from niah.adapters.checkpoint import read_config
+from niah.adapters.keys import Keys
 from niah.adapters.pixels import CLIP_MEAN, CLIP_STD
 from niah.types import UserError
 
@@ -27,6 +28,7 @@ SUPPORTED = {
     "beacon_parallel_window": 1, "beacon_param": ["q", "k", "v"],
     "mm_projector_type": "mlp2x_gelu", "mm_resampler_type": "spatial_pool", "mm_spatial_pool_mode": "average",
     "mm_vision_select_feature": "patch", "hidden_act": "silu", "use_sliding_window": False,
+    "enable_beacon": True, "mm_use_im_start_end": False, "attention_bias": True, "mlp_bias": False,
 }  # fmt: skip
 
 
@@ -107,68 +109,31 @@ def parse(
     model: Mapping[str, Any], tower: Mapping[str, Any] | None = None, processor: Mapping[str, Any] | None = None
 ) -> VideoXLConfig:
     """Read what the three files hold; None where a file is absent. Raises UserError like `read`."""
-    raw = _Keys("config.json", model)
-    wrong = [
-        f"{key} is {raw.get(key)!r}, only {value!r} is supported"
-        for key, value in SUPPORTED.items()
-        if raw.get(key, value) != value
-    ]
-    if raw.get("beacon_stride", raw.get("beacon_window")) != raw.get("beacon_window"):
-        wrong.append(f"beacon_stride is {raw.get('beacon_stride')}, only beacon_window's {raw.get('beacon_window')} is")
-    if wrong:
-        raise UserError("config.json asks for what this Video-XL does not do: " + "; ".join(wrong))
-    vision = _vision(tower, raw)
-    found = VideoXLConfig(
+    raw = Keys("config.json", model)
+    raw.only(SUPPORTED)
+    raw.only({"beacon_stride": raw.get("beacon_window")})
+    vision, language = _vision(tower, raw), _language(raw)
+    window, ratios, stops = raw.whole("beacon_window"), raw.wholes("beacon_ratio"), raw.wholes("eos_token_id")
+    raw.complain()
+    return VideoXLConfig(
         vision=vision,
         pixels=_pixels(processor, vision.image),
-        language=_language(raw),
-        window=raw.whole("beacon_window"),
-        rule=RatioRule(tuple(_listed(raw.get("beacon_ratio"))), raw.get("beacon_ratio_mix", "step-random")),
-        stop_ids=frozenset(_listed(raw.get("eos_token_id"))),
+        language=language,
+        window=window,
+        rule=RatioRule(ratios, str(raw.get("beacon_ratio_mix", "step-random"))),
+        stop_ids=frozenset(stops),
     )
-    raw.complain()
-    return found
 
 
-class _Keys(dict[str, Any]):
-    """A JSON object that collects what is wrong with it, so that all of it is told at once."""
-
-    def __init__(self, name: str, values: Mapping[str, Any]) -> None:
-        super().__init__(values)
-        self.name = name
-        self.wrong: list[str] = []
-
-    def whole(self, key: str) -> int:
-        """Return a whole number from 1 on."""
-        value = self.get(key)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-            return value
-        self.wrong.append(f"{key} must be a whole number from 1 on, got {value!r}")
-        return 1
-
-    def number(self, key: str, absent: float | None = None) -> float:
-        """Return a positive number."""
-        value = self.get(key, absent)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
-            return float(value)
-        self.wrong.append(f"{key} must be a positive number, got {value!r}")
-        return 1.0
-
-    def complain(self) -> None:
-        """Raise UserError with everything that was wrong."""
-        if self.wrong:
-            raise UserError(f"{self.name} of the checkpoint: " + "; ".join(self.wrong))
-
-
-def _vision(sizes: Mapping[str, Any] | None, raw: _Keys) -> VisionConfig:
+def _vision(sizes: Mapping[str, Any] | None, raw: Keys) -> VisionConfig:
     """Read the tower, from its own file or by its name."""
     name = str(raw.get("mm_vision_tower"))
     if sizes is None and "clip-vit-large-patch14-336" not in name:
         raise UserError(f"the vision tower is {name!r}, and no clip_vision_config.json gives its sizes: add one")
-    tower = _Keys("clip_vision_config.json", CLIP_L_336 if sizes is None else sizes)
+    tower = Keys("clip_vision_config.json", CLIP_L_336 if sizes is None else sizes)
     depth = tower.whole("num_hidden_layers")
     select = raw.get("mm_vision_select_layer")
-    if not isinstance(select, int) or not -depth - 1 <= select <= depth:
+    if isinstance(select, bool) or not isinstance(select, int) or not -depth - 1 <= select <= depth:
         raw.wrong.append(f"mm_vision_select_layer must be between {-depth - 1} and {depth}, got {select!r}")
         select = -1
     found = VisionConfig(
@@ -180,11 +145,9 @@ def _vision(sizes: Mapping[str, Any] | None, raw: _Keys) -> VisionConfig:
         image=tower.whole("image_size"),
         patch=tower.whole("patch_size"),
         epsilon=tower.number("layer_norm_eps", CLIP_L_336["layer_norm_eps"]),
-        activation=tower.get("hidden_act", "quick_gelu"),
+        activation=tower.one_of("hidden_act", ("quick_gelu", "gelu"), "quick_gelu"),
         pool=raw.whole("mm_spatial_pool_stride"),
     )
-    if found.activation not in ("quick_gelu", "gelu"):
-        tower.wrong.append(f"hidden_act must be quick_gelu or gelu, got {found.activation!r}")
     if found.hidden % found.heads or found.tokens < 1:
         tower.wrong.append(f"{found.heads} heads, {found.side}x{found.side} patches pooled by {found.pool}: do not fit")
     tower.complain()
@@ -193,14 +156,18 @@ def _vision(sizes: Mapping[str, Any] | None, raw: _Keys) -> VisionConfig:
     return found
 
 
-def _language(raw: _Keys) -> LanguageConfig:
+def _language(raw: Keys) -> LanguageConfig:
     """Read the language model; transformers 5 moves rope_theta into rope_parameters."""
     hidden, heads = raw.whole("hidden_size"), raw.whole("num_attention_heads")
     pairs = raw.whole("num_key_value_heads")
     if "rope_theta" not in raw and isinstance(raw.get("rope_parameters"), dict):
         raw["rope_theta"] = raw["rope_parameters"].get("rope_theta")
-    if heads % pairs or ("head_dim" not in raw and hidden % heads):
-        raw.wrong.append(f"hidden_size {hidden}, {heads} heads and {pairs} key/value heads do not divide")
+    head = raw.whole("head_dim", max(1, hidden // heads))
+    if heads % pairs or head % 2 or ("head_dim" not in raw and hidden % heads):
+        raw.wrong.append(
+            f"hidden_size {hidden}, {heads} heads and {pairs} key/value heads make no heads of an even number of "
+            "channels"
+        )
     return LanguageConfig(
         vocabulary=raw.whole("vocab_size"),
         hidden=hidden,
@@ -208,17 +175,17 @@ def _language(raw: _Keys) -> LanguageConfig:
         layers=raw.whole("num_hidden_layers"),
         heads=heads,
         key_value_heads=pairs,
-        head=raw.whole("head_dim") if "head_dim" in raw else max(1, hidden // heads),
+        head=head,
         epsilon=raw.number("rms_norm_eps"),
         rope_theta=raw.number("rope_theta"),
         max_positions=raw.whole("max_position_embeddings"),
-        tied=bool(raw.get("tie_word_embeddings", False)),
+        tied=raw.flag("tie_word_embeddings", False),
     )
 
 
 def _pixels(found: Mapping[str, Any] | None, image: int) -> PixelConfig:
     """Read the image processor's settings; absent ones are CLIP's."""
-    raw = _Keys("preprocessor_config.json", found or {})
+    raw = Keys("preprocessor_config.json", found or {})
     for key in ("do_resize", "do_center_crop", "do_rescale", "do_normalize"):
         if raw.get(key, True) is not True:
             raw.wrong.append(f"{key} must be true, got {raw[key]!r}")
@@ -231,13 +198,13 @@ def _pixels(found: Mapping[str, Any] | None, image: int) -> PixelConfig:
     height, width = (crop.get("height"), crop.get("width")) if isinstance(crop, dict) else (crop, crop)
     if not (edge == height == width == image):
         raw.wrong.append(f"size {size!r} and crop_size {crop!r} must both be the tower's {image} pixels")
-    mean, std = tuple(raw.get("image_mean", CLIP_MEAN)), tuple(raw.get("image_std", CLIP_STD))
-    if len(mean) != 3 or len(std) != 3:
-        raw.wrong.append(f"image_mean and image_std must hold 3 numbers, got {mean} and {std}")
+    mean, std = raw.get("image_mean", CLIP_MEAN), raw.get("image_std", CLIP_STD)
+    if not (_three(mean) and _three(std) and min(std) > 0):
+        raw.wrong.append(f"image_mean and image_std must hold 3 numbers, of std above 0, got {mean} and {std}")
     raw.complain()
-    return PixelConfig(image, mean, std)
+    return PixelConfig(image, tuple(mean), tuple(std))
 
 
-def _listed(value: Any) -> list[int]:
-    """Return one number or several as a list."""
-    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+def _three(values: Any) -> bool:
+    """Say whether something is three numbers."""
+    return isinstance(values, (list, tuple)) and len(values) == 3 and all(isinstance(v, (int, float)) for v in values)

@@ -16,7 +16,8 @@ from baselines.video_xl.config import VideoXLConfig
 from baselines.video_xl.language import SummaryQwen2
 from baselines.video_xl.vision import ClipTower, Projector, pixels
 from baselines.video_xl.windows import Window
-from niah.adapters.checkpoint import load_into, weightless
+from niah.adapters.checkpoint import fill_at_random, load_into, weightless
+from niah.adapters.decode import finite
 from niah.adapters.tensors import tensors
 
 TOWER = "model.vision_tower.vision_tower.vision_model."
@@ -110,10 +111,11 @@ class VideoXL(nn.Module):
     def greedy(self, logits: Tensor, cache: Cache, limit: int) -> Iterator[tuple[int, Tensor]]:
         """Yield the likeliest next id and the (vocabulary,) logits it was taken from, up to `limit` times.
 
-        The cache takes in each id only when the one after it is asked for.
+        The cache takes in each id only when the one after it is asked for. Raises UserError for logits that are
+        not finite.
         """
         for count in range(limit):
-            best = int(logits.argmax())
+            best = int(finite(logits).argmax())
             yield best, logits
             if count + 1 < limit:
                 states = self.language.read_text(torch.tensor([best], device=self.device), cache)
@@ -142,12 +144,10 @@ def build(settings: VideoXLConfig) -> VideoXL:
 
 
 def build_random(settings: VideoXLConfig, device: str | torch.device, dtype: torch.dtype) -> VideoXL:
-    """Return the model with small random weights, made on the device: for memory and time, which values do not move."""
-    model = build(settings).to(dtype).to_empty(device=device)
-    generator = torch.Generator(device).manual_seed(0)
-    for parameter in model.parameters():
-        parameter.requires_grad_(False).normal_(0, 0.02, generator=generator)
-    return model.eval()
+    """Return the model with small random weights: for memory and time, which values do not move."""
+    model = build(settings)
+    fill_at_random(model, device, dtype)
+    return model
 
 
 def load(folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> VideoXL:

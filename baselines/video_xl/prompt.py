@@ -35,19 +35,24 @@ def words(question: Question, style: str, video: bool) -> tuple[str, str]:
     "chat" is the release's conversation, "niah" its needle test's, which starts the reply with an opening
     parenthesis, and "vnbench" its VNBench script's. Raises UserError for another style.
     """
+    if style == "vnbench":
+        options = "".join(f"({letter}) {text}\n" for letter, text in zip(LETTERS, question.options, strict=False))
+        asked = f"Question: {question.text}\nOptions:\n{options}"
+    else:
+        asked = put(question)
+    return around(style, asked, video)
+
+
+def around(style: str, asked: str, video: bool = True) -> tuple[str, str]:
+    """Return what stands before the video, and after it with a question in it. Raises UserError for another style."""
     if style not in STYLES:
         raise UserError(f"a prompt is one of {', '.join(STYLES)}, got {style!r}")
     system = WATCHER if style == "vnbench" else ASSISTANT
     before = f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n"
-    opening = "\n" if video else ""
     if style == "niah":
-        asked, reply = f"Question: {put(question)}\nAnswer: ", "Best option:("
-    elif style == "vnbench":
-        options = "".join(f"({letter}) {text}\n" for letter, text in zip(LETTERS, question.options, strict=False))
-        asked, reply = f"{opening}Question: {question.text}\nOptions:\n{options}", ""
-    else:
-        asked, reply = opening + put(question), ""
-    return before, f"{asked}<|im_end|>\n<|im_start|>assistant\n{reply}"
+        return before, f"Question: {asked}\nAnswer: <|im_end|>\n<|im_start|>assistant\nBest option:("
+    opening = "\n" if video else ""
+    return before, f"{opening}{asked}<|im_end|>\n<|im_start|>assistant\n"
 
 
 def stop_ids(tokenizer: Any, of_config: frozenset[int]) -> frozenset[int]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from baselines.video_xl.prompt import STYLES
 from baselines.video_xl.ratios import RatioRule
+from niah.adapters.settings import options_of, store_of, whole
 from niah.config import unknown
 from niah.store import FeatureStore
 from niah.types import UserError
@@ -46,8 +45,7 @@ class Settings:
     compression: Compression
     prompt: str
     max_new_tokens: int
-    store_bytes: int
-    store_disk_bytes: int
+    store: FeatureStore | None  # None where it was given no room
 
     def told(self) -> dict[str, float | str | None]:
         """Return what a record says of how its video was compressed."""
@@ -60,28 +58,12 @@ class Settings:
             "prompt": self.prompt,
         }
 
-    def store(self) -> FeatureStore | None:
-        """Return a store of the asked size, None where that is nothing."""
-        if not self.store_bytes and not self.store_disk_bytes:
-            return None
-        return FeatureStore(self.store_bytes, self.store_disk_bytes, tempfile.gettempdir())
-
 
 def read_settings(given: Mapping[str, Any], rule: RatioRule, seed: int = 0) -> Settings:
     """Check the options of a checkpoint whose own ratio rule is `rule`. Raises UserError naming what is wrong."""
-    known = [field.name for field in dataclasses.fields(Options)]
-    for name in given:
-        if name not in known:
-            raise UserError(unknown("option of video_xl", name, known))
-    options = Options(**given)
+    options = options_of(Options, "video_xl", given)
     for name in ("frames", "max_new_tokens"):
-        value = given.get(name, 1)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UserError(f"{name} is a whole number from 1 on, got {value!r}")
-    for name in ("store_gib", "store_disk_gib"):
-        value = given.get(name, 0)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1 << 20:
-            raise UserError(f"{name} is a number of GiB from 0 on, got {value!r}")
+        whole(name, given.get(name, 1))
     if options.prompt not in STYLES:
         raise UserError(unknown("prompt", str(options.prompt), STYLES))
     if not isinstance(options.dynamic, bool):
@@ -93,8 +75,7 @@ def read_settings(given: Mapping[str, Any], rule: RatioRule, seed: int = 0) -> S
         Compression(asked, options.dynamic, options.frames, seed),
         options.prompt,
         options.max_new_tokens,
-        int(options.store_gib * 2**30),
-        int(options.store_disk_gib * 2**30),
+        store_of(options.store_gib, options.store_disk_gib),
     )
 
 

@@ -21,6 +21,7 @@ from baselines.video_xl.prompt import Prompt
 from baselines.video_xl.ratios import SEED
 from baselines.video_xl.settings import Compression
 from baselines.video_xl.windows import Window, cut, plan
+from niah.adapters.decode import finite
 from niah.adapters.device import clock
 from niah.store import FeatureStore
 from niah.types import UserError, Video
@@ -72,7 +73,7 @@ class Watcher:
         """Read prefix, windows and suffix, those windows excepted that the store has.
 
         Returns the (vocabulary,) logits of the last token; the head is run for no other. Raises UserError where
-        they are no numbers, which in float16 happens to weights that were trained in bfloat16.
+        they are not finite, which in float16 happens to weights that were trained in bfloat16.
         """
         self._take(prefix=self.prompt.prefix)
         if store is None:
@@ -82,11 +83,7 @@ class Watcher:
             self.restored = reuse.restore(store, self.cache, self.windows, names)
             self._take(windows=self.windows[self.restored :])
             reuse.remember(store, self.cache, len(self.prompt.prefix), self.windows, names, self.restored)
-        logits = self.model.language.logits(self._take(suffix=self.prompt.suffix))[0]
-        if not logits.isfinite().all():
-            kind = self.model.dtype
-            raise UserError(f"the logits are not finite numbers in {kind}: load with dtype=bfloat16 or float32")
-        return logits
+        return finite(self.model.language.logits(self._take(suffix=self.prompt.suffix))[0])
 
     def _take(
         self, prefix: Sequence[int] = (), windows: Sequence[Window] = (), suffix: Sequence[int] = ()

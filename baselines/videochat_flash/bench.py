@@ -9,7 +9,7 @@ The release's cut at 32,768 tokens is not made in either: it would end the growt
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from baselines.videochat_flash.config import read
 from baselines.videochat_flash.features import ClipFeatures
@@ -19,6 +19,7 @@ from baselines.videochat_flash.prompt import PLACEHOLDER
 from baselines.videochat_flash.sampling import frame_indices
 from baselines.videochat_flash.sizes import CONFIGS
 from niah.adapters.bench import Noise, Stages
+from niah.adapters.checkpoint import fill_at_random
 from niah.adapters.device import clock
 
 BEFORE, AFTER = 14, 46  # tokens of text around the video
@@ -59,9 +60,5 @@ def build(size: str, device: str) -> VideoChatFlashBench:
     """Return the model of a size, its weights random, in bfloat16 on a GPU."""
     dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
     model = unloaded(read(CONFIGS[size]))
-    generator = torch.Generator(device).manual_seed(0)
-    for module in model.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            drawn = torch.empty(parameter.shape, device=device, dtype=dtype).normal_(0, 0.02, generator=generator)
-            setattr(module, name, nn.Parameter(drawn, requires_grad=False))
+    fill_at_random(model, device, dtype)
     return VideoChatFlashBench(model)

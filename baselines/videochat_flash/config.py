@@ -10,21 +10,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from niah.adapters.keys import Keys
 from niah.types import UserError
 
 TOKENS_PER_FRAME = 16
 TYPES = ("attention", "uniform", "uniform0_attention", "uniform1_attention")
-_REQUIRED = (
-    "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size",
-    "vocab_size", "rms_norm_eps", "max_position_embeddings", "mm_vision_tower", "mm_projector_type", "mm_hidden_size",
-)  # fmt: skip
 _FIXED = {  # other values are other models: nothing of them is built here
     "mm_projector_type": "tome16_mlp_hd64",
     "hidden_act": "silu",
     "use_sliding_window": False,
     "mm_newline_position": "nothing",
     "frame_aspect_ratio": "square",
+    "mm_use_im_start_end": False,
+    "attention_bias": True,
+    "mlp_bias": False,
 }
+_LISTS = ("llm_compress_layer_list", "llm_image_token_ratio_list")
 _UMT_LARGE = {
     "patch_size": 16, "embed_dim": 1024, "depth": 24, "num_heads": 16, "tubelet_size": 1, "mlp_ratio": 4.0,
     "block_layer_norm_eps": 1e-6, "final_layer_norm_eps": 1e-12,
@@ -80,9 +81,9 @@ class LanguageConfig:
     rope_scaling: Mapping[str, Any] | None
 
     def __post_init__(self) -> None:
-        if self.width % self.heads or self.heads % self.key_value_heads or self.layers < 1:
+        if self.width % self.heads or self.heads % self.key_value_heads or self.head_width % 2:
             raise UserError(
-                f"the language model needs width divisible by heads, heads by key-value heads; got {self}"
+                f"the language model needs heads of an even width, and heads by key-value heads; got {self}"
             )
 
     @property
@@ -109,6 +110,7 @@ class Dropout:
         object.__setattr__(self, "ratios", tuple(float(ratio) for ratio in self.ratios))
         falling = all(one >= other > 0 for one, other in zip(self.ratios, self.ratios[1:], strict=False))
         rising = all(one < other for one, other in zip((0, *self.layers), self.layers, strict=False))
+        rising = rising and all(isinstance(layer, int) for layer in self.layers)
         if self.kind not in TYPES:
             raise UserError(f"dropout is one of {', '.join(TYPES)}; got {self.kind!r}")
         if len(self.ratios) != len(self.layers) + 1 or self.ratios[0] != 1 or not falling or not rising:
@@ -134,25 +136,28 @@ class VideoChatFlashConfig:
 
 
 def read(row: Mapping[str, Any]) -> VideoChatFlashConfig:
-    """Return the model that a config.json describes; raises UserError naming the keys that are missing or other."""
-    missing = [key for key in _REQUIRED if key not in row]
-    if missing:
-        raise UserError(f"config.json of a VideoChat-Flash folder lacks {', '.join(missing)}; is it another model's?")
-    other = [f"{key}={row[key]!r}, not {want!r}" for key, want in _FIXED.items() if row.get(key, want) != want]
-    if other:
-        raise UserError(f"config.json describes a model that is not built here: {'; '.join(other)}")
-    end = row.get("eos_token_id")
-    return VideoChatFlashConfig(
-        tower=_tower(row),
-        language=_language(row),
-        limit=row.get("tokenizer_model_max_length"),
-        dropout=stored_dropout(row) if row.get("mm_llm_compress") else None,
-        end_ids=() if end is None else tuple(end) if isinstance(end, list) else (end,),
-    )
+    """Return the model that a config.json describes.
+
+    Raises UserError naming every key that is missing, of the wrong kind, or of a model that is not built here.
+    """
+    raw = Keys("config.json", row)
+    raw.only(_FIXED)
+    if "mm_projector_type" not in raw:
+        raw.wrong.append("mm_projector_type is not there; is it another model's?")
+    language, tower = _language(raw), _tower(raw)
+    limit = None if raw.get("tokenizer_model_max_length") is None else raw.whole("tokenizer_model_max_length")
+    compress, end = raw.flag("mm_llm_compress", False), raw.wholes("eos_token_id")
+    raw.complain()
+    return VideoChatFlashConfig(tower, language, limit, stored_dropout(row) if compress else None, end)
 
 
 def stored_dropout(row: Mapping[str, Any]) -> Dropout:
     """Return the dropout a config.json spells out, used or not; where it says nothing, the code's own default."""
+    for name in _LISTS:
+        value = row.get(name, [])
+        listed = value if isinstance(value, (list, tuple)) else [None]
+        if any(isinstance(one, bool) or not isinstance(one, (int, float)) for one in listed):
+            raise UserError(f"{name} of config.json must be a list of numbers, got {value!r}")
     return Dropout(
         row.get("llm_compress_type", "attention"),
         tuple(row.get("llm_compress_layer_list", (8, 16, 24))),
@@ -160,51 +165,56 @@ def stored_dropout(row: Mapping[str, Any]) -> Dropout:
     )
 
 
-def _tower(row: Mapping[str, Any]) -> TowerConfig:
-    name = str(row["mm_vision_tower"])
+def _tower(raw: Keys) -> TowerConfig:
+    """Read the tower: the constants of its name, but for what `tiny_vision` spells out."""
+    name = str(raw.get("mm_vision_tower"))
     if "umt" not in name:
-        raise UserError(f"the vision tower here is UMT-L (umt-large, umt-hd-large); config.json wants {name!r}")
+        raw.wrong.append(f"the vision tower here is UMT-L (umt-large, umt-hd-large); mm_vision_tower is {name!r}")
     large = {**_UMT_LARGE, "image_size": 448 if "umt-hd" in name else 224}
-    sizes = {**large, "num_frames": row.get("mm_local_num_frames", 4), **row.get("tiny_vision", {})}
-    unknown = sorted(set(sizes) - {*large, "num_frames"})
-    if unknown or sizes["tubelet_size"] != 1 or sizes["embed_dim"] != row["mm_hidden_size"]:
-        raise UserError(
-            f"the tower needs tubelet_size 1, embed_dim equal to mm_hidden_size and no keys beyond "
-            f"{sorted(large)}; got {sizes}, mm_hidden_size {row['mm_hidden_size']}"
-        )
-    select = row.get("mm_vision_select_layer", -2)
+    given = Keys("tiny_vision in config.json", raw.get("tiny_vision", {}))
+    unknown = sorted(set(given) - {*large, "num_frames"})
+    if unknown:
+        given.wrong.append(f"no keys beyond {sorted({*large, 'num_frames'})} are known, got {unknown}")
+    sizes = Keys(given.name, {**large, "num_frames": raw.whole("mm_local_num_frames", 4), **given})
+    sizes.wrong = given.wrong
+    sizes.only({"tubelet_size": 1})
+    depth, select = sizes.whole("depth"), raw.get("mm_vision_select_layer", -2)
+    if isinstance(select, bool) or not isinstance(select, int) or not -depth <= select <= depth or not select:
+        raw.wrong.append(f"mm_vision_select_layer must be from 1 to {depth} or from -{depth} to -1, got {select!r}")
+        select = -1
+    width = sizes.whole("embed_dim")
+    if raw.whole("mm_hidden_size") != width:
+        raw.wrong.append(f"mm_hidden_size is {raw.get('mm_hidden_size')}, but the tower is {width} wide")
+    heads, intermediate = sizes.whole("num_heads"), int(width * sizes.number("mlp_ratio"))
+    found = {
+        "image_size": sizes.whole("image_size"), "patch_size": sizes.whole("patch_size"),
+        "clip_frames": sizes.whole("num_frames"), "block_eps": sizes.number("block_layer_norm_eps"),
+        "final_eps": sizes.number("final_layer_norm_eps"),
+    }  # fmt: skip
+    sizes.complain()
+    blocks = depth + 1 + select if select < 0 else select  # -2: the last block is neither built nor run
     return TowerConfig(
-        image_size=sizes["image_size"],
-        patch_size=sizes["patch_size"],
-        width=sizes["embed_dim"],
-        heads=sizes["num_heads"],
-        blocks=sizes["depth"] + 1 + select if select < 0 else select,  # -2: the last block is neither built nor run
-        intermediate=int(sizes["embed_dim"] * sizes["mlp_ratio"]),
-        clip_frames=sizes["num_frames"],
-        block_eps=sizes["block_layer_norm_eps"],
-        final_eps=sizes["final_layer_norm_eps"],
-        merge_heads=sizes["num_heads"],
+        width=width, heads=heads, blocks=blocks, intermediate=intermediate, merge_heads=heads, **found
     )
 
 
-def _language(row: Mapping[str, Any]) -> LanguageConfig:
-    rope = row.get("rope_parameters") or {}  # where transformers 5 writes what earlier versions spread out
-    theta = row.get("rope_theta", rope.get("rope_theta"))
-    if theta is None:
-        raise UserError("config.json of a VideoChat-Flash folder lacks rope_theta")
-    scaling = dict(row.get("rope_scaling") or {key: value for key, value in rope.items() if key != "rope_theta"})
+def _language(raw: Keys) -> LanguageConfig:
+    given = raw.get("rope_parameters")  # where transformers 5 writes what earlier versions spread out
+    rope = dict(given) if isinstance(given, Mapping) else {}
+    scaling = raw.get("rope_scaling") or {key: value for key, value in rope.items() if key != "rope_theta"}
+    scaling = dict(Keys("rope_scaling in config.json", scaling))
     if "type" in scaling:  # its name in older configs
         scaling["rope_type"] = scaling.pop("type")
-    return LanguageConfig(
-        width=row["hidden_size"],
-        layers=row["num_hidden_layers"],
-        heads=row["num_attention_heads"],
-        key_value_heads=row["num_key_value_heads"],
-        intermediate=row["intermediate_size"],
-        vocabulary=row["vocab_size"],
-        norm_eps=row["rms_norm_eps"],
-        rope_theta=float(theta),
-        positions=row["max_position_embeddings"],
-        tied=row.get("tie_word_embeddings", False),
-        rope_scaling=scaling or None,
-    )
+    names = {
+        "width": "hidden_size", "layers": "num_hidden_layers", "heads": "num_attention_heads",
+        "key_value_heads": "num_key_value_heads", "intermediate": "intermediate_size", "vocabulary": "vocab_size",
+        "positions": "max_position_embeddings",
+    }  # fmt: skip
+    sizes = {own: raw.whole(name) for own, name in names.items()}
+    epsilon, theta = raw.number("rms_norm_eps"), raw.number("rope_theta", rope.get("rope_theta"))
+    tied = raw.flag("tie_word_embeddings", False)
+    raw.complain()
+    found = LanguageConfig(**sizes, norm_eps=epsilon, rope_theta=theta, tied=tied, rope_scaling=scaling or None)
+    raw.only({"head_dim": found.head_width})
+    raw.complain()
+    return found

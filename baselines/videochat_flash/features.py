@@ -50,6 +50,20 @@ class ClipFeatures:
                 else:
                     yield tokens, True
 
+    @torch.inference_mode()
+    def assemble(self, ids: Sequence[int], video: Video, shown: Sequence[int]) -> tuple[Tensor, range, int]:
+        """Return a prompt's embeddings (tokens, width), where visual tokens lie, and how many frames were stored."""
+        size = self.model.config.tower.clip_frames
+        reused: set[int] = set()
+
+        def clips() -> Iterator[Tensor]:
+            for number, (tokens, found) in enumerate(self.of(video, shown)):
+                reused.update(shown[number * size : (number + 1) * size] if found else ())
+                yield tokens
+
+        embeds, visual = self.model.assemble(ids, clips(), len(shown) // size)
+        return embeds, visual, len(reused)
+
     def _stored(self, key: tuple[FrameKey, ...]) -> Tensor | None:
         """Return a clip's tokens, on the CPU, where the store has them."""
         found = None if self.store is None else self.store.get(key)

@@ -23,9 +23,10 @@ from baselines.videochat_flash.merge import merge_counts, merge_steps
 from baselines.videochat_flash.model import VideoChatFlash, load
 from baselines.videochat_flash.pixels import prepare
 from baselines.videochat_flash.rope import faithful_rows
+from baselines.videochat_flash.sizes import RELEASED
 from baselines.videochat_flash.tower import Tower, positions
 from niah.adapters.checkpoint import read_config
-from niah.adapters.parity import Golden, Parity
+from niah.adapters.parity import Golden, Parity, relative_error
 from niah.types import UserError
 
 TOLERANCE = 1e-4
@@ -215,7 +216,7 @@ def _variant(
 
 def _rotary(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash) -> None:
     """Compare rows of the release's rotary tables: fresh for the trained positions, rebuilt for longer sequences."""
-    theta, trained = model.config.language.rope_theta, 32768
+    theta, trained = _theta(golden, model.config.language.rope_theta), 32768
     names = [name for name in golden if re.fullmatch(r"rope\.\w+_seq\d+\.cos", name)]
     width = golden[names[0]].shape[1] if names else 128
     for name in names:
@@ -229,6 +230,24 @@ def _rotary(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash) 
         where = torch.arange(int(length.removeprefix("seq")))
         rows, _ = faithful_rows(where, width, theta, DTYPES[kind], len(where) > trained)
         parity.equal(name, int((~rows.isfinite()).any(1).sum()), meta[name])
+
+
+def _theta(golden: Golden, own: float) -> float:
+    """Return the theta of the recorded tables: the 7B model's, whose width and length they have, or the checkpoint's.
+
+    No file says. Where neither fits, the comparison tells.
+    """
+    released = float(RELEASED["rope_theta"])
+    name = next((name for name in golden if re.fullmatch(r"rope\.fp32_seq\d+\.cos", name)), None)
+    if name is None:
+        return released
+    want, where = golden[name], golden["rope.positions"].long()
+    where = where[where < int(name.removesuffix(".cos").rpartition("_seq")[2])]
+
+    def error(theta: float) -> float:
+        return relative_error(faithful_rows(where, want.shape[1], theta, torch.float32, True)[0], want)
+
+    return min(released, own, key=error)
 
 
 def _rules(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash) -> None:

@@ -124,6 +124,21 @@ def load_into(
     module.requires_grad_(False).eval()
 
 
+def fill_at_random(module: nn.Module, device: str | torch.device, dtype: torch.dtype) -> None:
+    """Fill a `weightless` module with small random numbers, made on the device a tensor at a time.
+
+    For memory and time, which values do not move. Buffers move to the device as they are.
+    """
+    generator, shared = torch.Generator(device).manual_seed(0), _shared(module)
+    for name, parameter in list(module.named_parameters()):
+        drawn = torch.empty(parameter.shape, device=device, dtype=dtype).normal_(0, 0.02, generator=generator)
+        for place in shared[name]:
+            _replace(module, place, drawn)
+    for name, table in list(module.named_buffers()):
+        _replace(module, name, table.to(device))
+    module.requires_grad_(False).eval()
+
+
 def check_layout(
     module: nn.Module, layout: Mapping[str, tuple[int, ...]], rename: Rename = str, unused: Iterable[str] = ()
 ) -> None:

@@ -40,7 +40,7 @@ def default_heatmap(panels: Sequence[Panel], condition: str) -> Figure:
         _fill(axes, panel, "viridis", 0.0, 1.0, [_words(cell) for cell in panel.cells])
         axes.set_xticks(np.arange(len(panel.lengths)) + 0.5, [shown(length) for length in panel.lengths], rotation=0)
         axes.set_yticks(np.arange(len(panel.depths)) + 0.5, [_depth(depth) for depth in panel.depths], rotation=0)
-        axes.set_title(f"{panel.model}\nsuite {panel.suite}, condition {condition}", fontsize=10)
+        axes.set_title(_title(panel.model, f"suite {panel.suite}, condition {condition}", width), fontsize=10)
         axes.set_xlabel("haystack length (frames)")
         axes.set_ylabel("needle depth")
     for axes in list(grid.flat)[len(panels) :]:
@@ -60,12 +60,18 @@ def paper_heatmap(panels: Sequence[Panel], condition: str) -> Figure:
         axes.set_yticks(np.arange(5) + 0.5, [_depth(depth) for depth in panel.depths], rotation=0)
         axes.tick_params(axis="y", left=number == 0)
         told = "read off the plot" if panel.chance is None else f"suite {panel.suite}, {condition}, {_counts(panel)}"
-        axes.set_title(f"{panel.model}\n{told}", fontsize=9)
+        axes.set_title(_title(panel.model, told, 3.7), fontsize=9)
         axes.set_xlabel("haystack length (frames)")
         axes.set_ylabel("needle depth" if number == 0 else "")
     _scale(figure, grid, panels, extend="both")
     _foot(figure, panels)
     return figure
+
+
+def _title(model: str, told: str, width: float) -> str:
+    """Return a panel's title in lines that fit its `width` in inches: a longer line would leave the axes no room."""
+    columns = int(width / 0.09)  # of type of 10 points
+    return "\n".join(line for text in (model, told) for line in textwrap.wrap(text, columns))
 
 
 def _fill(axes: Axes, panel: Panel, colours: str, low: float, high: float, words: Sequence[str]) -> None:
