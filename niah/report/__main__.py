@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help="the page")
-    parser.add_argument("--suite", metavar="SUITE", help="the suite file of the runs, where they are of your own videos")
+    parser.add_argument("--suite", metavar="SUITE", help="suite file of the runs, if of your own videos")
     parser.add_argument("--no_thumbnails", action="store_true", help="a smaller page, written at once")
     options = parser.parse_args(arguments)
     return guarded(lambda: _write(options))

@@ -83,8 +83,8 @@ function show(run, answer) {
     make("h3", {}, item.question),
     options(item, answer),
     said(run, answer),
-    make("h4", {}, "The video"), timeline(item, answer), pictures(item, answer),
     make("h4", {}, "The same needle under every condition, in every run"), matrix(item, answer, run),
+    make("h4", {}, "The video"), timeline(item, answer), pictures(item, answer),
     facts(answer));
   document.getElementById("detail").scrollTop = 0;
 }

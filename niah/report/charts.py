@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from niah.figures.memory import GIB, KINDS, points
+from niah.figures.memory import GIB, KINDS, Point, points
 from niah.table import Row, Run
 from niah.table.groups import ALL
 
+MARKED = 9  # lengths at most that each get a mark of their own
 INK = {"labelColor": "currentColor", "titleColor": "currentColor"}
 CONFIG = {
     "background": "transparent",
@@ -21,7 +22,10 @@ CONFIG = {
         **INK, "gridColor": "currentColor", "gridOpacity": 0.12, "domain": False, "tickColor": "currentColor",
         "tickOpacity": 0.4, "titleFontWeight": "normal", "labelFontSize": 12, "titleFontSize": 12, "titlePadding": 8,
     },
-    "legend": {**INK, "title": None, "orient": "bottom", "labelLimit": 400, "labelFontSize": 12, "columns": 3},
+    "legend": {
+        **INK, "title": None, "orient": "bottom", "labelLimit": 400, "labelFontSize": 12, "columns": 3,
+        "symbolType": "circle", "symbolOpacity": 1, "symbolStrokeWidth": 0,
+    },
     "text": {"color": "currentColor"},
     "font": "system-ui, sans-serif",
 }  # fmt: skip
@@ -81,39 +85,46 @@ def _chance(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return [{"mark": mark, "data": {"values": [{}]}, "encoding": {"x": None, "color": None, "y": datum}}]
 
 
-def _costs(runs: Sequence[Run], colours: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return memory over frames, and time to the first token."""
+def _costs(runs: Sequence[Run], colours: Mapping[str, str]) -> list[dict[str, Any] | None]:
+    """Return memory over frames, and time to the first token; each None where it was not measured."""
     found = points(runs, False)
-    if not found:
-        return []
-    kind = KINDS[found[0].memory]
-    quantities = [
-        ("Memory over length", f"{kind} (GiB)", ".2f", [(p, p.peak_bytes and p.peak_bytes / GIB) for p in found]),
-        ("Time over length", "seconds to first token", ".2f", [(p, p.seconds_to_first_token) for p in found]),
+    short = [{"model": point.model, "frames": point.frames} for point in found if point.status != "ok"]
+    memory = [(point, point.peak_bytes and point.peak_bytes / GIB) for point in found]
+    unit = f"{KINDS[found[0].memory]} (GiB)" if found else ""
+    times = [(point, point.seconds_to_first_token) for point in found]
+    return [
+        _cost("Memory over length", unit, "largest", memory, short, colours),
+        _cost("Time over length", "seconds to first token", "median", times, [], colours),
     ]
-    made = []
-    for title, unit, form, pairs in quantities:
-        values = [
-            {"model": p.model, "frames": p.frames, "value": value, "n": p.n} for p, value in pairs if value is not None
-        ]
-        short = [{"model": p.model, "frames": p.frames} for p, _ in pairs if p.status != "ok"]
-        if not values and not (short and title.startswith("Memory")):
-            continue
-        y = {"field": "value", "type": "quantitative", "title": unit, "scale": {"zero": True}, "axis": {"tickCount": 5}}
-        told = [_told("model"), _told("frames", ","), {**_told("value", form), "title": unit}, _told("n")]
-        layers = [
-            {"mark": {"type": "line", "strokeWidth": 2}, "encoding": {"y": y}},
-            {
-                "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
-                "encoding": {"y": y, "tooltip": told},
-            },
-        ]
-        text = "Full cases without reused frames; " + ("the largest" if "GiB" in unit else "the median") + " of a length."
-        if short:
-            layers.append(_out_of_memory(short))
-            text += " × at the top: some or all cases ran out of memory."
-        made.append(_chart(title, text, values, layers, colours, f"{unit} over haystack length"))
-    return made
+
+
+def _cost(
+    title: str,
+    unit: str,
+    chosen: str,
+    pairs: Sequence[tuple[Point, float | None]],
+    short: list[dict[str, Any]],
+    colours: Mapping[str, str],
+) -> dict[str, Any] | None:
+    """Return one quantity over frames, with crosses where models ran out of memory."""
+    values = [
+        {"model": point.model, "frames": point.frames, "value": value, "n": point.n}
+        for point, value in pairs
+        if value is not None
+    ]
+    if not values and not short:
+        return None
+    y = {"field": "value", "type": "quantitative", "title": unit, "scale": {"zero": True}, "axis": {"tickCount": 5}}
+    told = [_told("model"), _told("frames", ","), {**_told("value", ".2f"), "title": unit}, _told("n")]
+    layers: list[dict[str, Any]] = [
+        {"mark": {"type": "line", "strokeWidth": 2}, "encoding": {"y": y}},
+        {"mark": {"type": "point", "filled": True, "size": 60, "opacity": 1}, "encoding": {"y": y, "tooltip": told}},
+    ]
+    text = f"Full cases without reused frames; the {chosen} of a length."
+    if short:
+        layers.append(_out_of_memory(short))
+        text += " \u00d7 at the top: some or all cases ran out of memory."
+    return _chart(title, text, values, layers, colours, f"{unit} over haystack length")
 
 
 def _out_of_memory(short: list[dict[str, Any]]) -> dict[str, Any]:
@@ -126,27 +137,35 @@ def _out_of_memory(short: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _chart(
-    title: str, text: str, values: list[dict[str, Any]], layers: list[dict[str, Any]], colours: Mapping[str, str],
+    title: str,
+    text: str,
+    values: list[dict[str, Any]],
+    layers: list[dict[str, Any]],
+    colours: Mapping[str, str],
     description: str,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Return one chart with what all have in common."""
-    frames = sorted({value["frames"] for layer in ({"values": values}, *(e.get("data", {}) for e in layers))
-                     for value in layer.get("values", []) if "frames" in value})  # fmt: skip
+    drawn = [*values, *(row for layer in layers for row in layer.get("data", {}).get("values", []) if "frames" in row)]
+    frames = sorted({row["frames"] for row in drawn})
     axis: dict[str, Any] = {"grid": False, "format": "~s", "labelOverlap": True}
-    if len(frames) <= 9:
+    if len(frames) <= MARKED:
         axis["values"] = frames
     x = {"field": "frames", "type": "quantitative", "title": "haystack length (frames)", "axis": axis}
     x["scale"] = {"domain": [0, frames[-1]], "nice": False, "padding": 12}
-    colour = {
-        "field": "model", "type": "nominal", "scale": {"domain": list(colours), "range": list(colours.values())},
-    }  # fmt: skip
+    named = {model: colour for model, colour in colours.items() if any(row["model"] == model for row in drawn)}
+    scale = {"domain": list(named), "range": list(named.values())}
+    colour: dict[str, Any] = {"field": "model", "type": "nominal", "scale": scale}
     if len(colours) == 1:
         colour["legend"] = None
     spec = {
-        "$schema": "https://vega.github.io/schema/vega-lite/v5.json", "description": description, "config": CONFIG,
-        "width": "container", "height": 230, "data": {"values": values}, "encoding": {"x": x, "color": colour},
+        "description": description,
+        "config": CONFIG,
+        "width": "container",
+        "height": 230,
+        "data": {"values": values},
+        "encoding": {"x": x, "color": colour},
         "layer": layers,
-    }  # fmt: skip
+    }
     return {"title": title, "text": text, "spec": spec}
 
 

@@ -42,7 +42,7 @@ def content(runs: Sequence[Run], pictures: Pictures) -> dict[str, Any]:
         "conditions": [name for name in CONDITIONS if any(case.condition == name for _, case in numbers)],
         "types": sorted({case.type for _, case in numbers}),
         "palette": palette(),
-        "doubts": [dataclasses.asdict(doubt) for doubt in doubts(runs)],
+        "doubts": [{"severity": doubt.severity, "text": doubt.text} for doubt in doubts(runs)],
         "runs": [_run(run, counted[run.model], numbers, colours[run.model]) for run in runs],
         "cases": [_case(suite, case) for suite, case in numbers],
         "pictures": _pictures(pictures),

@@ -62,7 +62,9 @@ function choice(id, options, chosen, choose) {
     choose(value);
   }
   const group = typeof id === "string" ? document.getElementById(id) : id;
+  const focused = group.contains(document.activeElement);
   group.replaceChildren(...buttons);
+  if (focused) group.querySelector("[tabindex='0']")?.focus();
   group.onkeydown = (event) => {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!step) return;

@@ -79,7 +79,7 @@ function interval(cell, colour) {
   if (!cell.n) return "";
   const [low, high] = cell.cluster_low === undefined ? [cell.low, cell.high] : [cell.cluster_low, cell.cluster_high];
   return make("div", { class: "line", title: `${percent(cell.accuracy, 1)}, 95 % interval ${between(low, high)}`, "--colour": colour },
-    make("i", { class: "bar", "--at": `${100 * low}%`, "--long": `${100 * (high - low)}%` }),
+    make("i", { class: "reach", "--at": `${100 * low}%`, "--long": `${100 * (high - low)}%` }),
     make("i", { class: "dot", "--at": `${100 * cell.accuracy}%` }),
     cell.chance === undefined ? null : make("i", { class: "chance", "--at": `${100 * cell.chance}%` }));
 }
@@ -88,7 +88,7 @@ function curves() {
   for (const [place, chart] of DATA.charts.entries()) {
     const holder = make("div", { class: "chart", id: `chart-${place}` });
     document.getElementById("curves").append(make("figure", {}, make("h2", {}, chart.title), make("p", { class: "aside" }, chart.text), holder));
-    vegaEmbed(holder, chart.spec, { renderer: "svg", actions: false, ast: true, tooltip: { theme: "custom" } });
+    vegaEmbed(holder, chart.spec, { renderer: "svg", actions: false, ast: true, mode: "vega-lite", tooltip: { theme: "custom" } });
   }
 }
 

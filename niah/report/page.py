@@ -89,7 +89,7 @@ def _vega() -> str:
     """Return Vega, Vega-Lite and Vega-Embed, as vl-convert ships them."""
     import vl_convert  # here, because its 80 MB are needed by nothing else
 
-    return f"(() => {{\n{vl_convert.javascript_bundle()}\n}})();"
+    return f"(() => {{\n{vl_convert.javascript_bundle('window.vegaEmbed = vegaEmbed;')}\n}})();"
 
 
 def _script(text: str) -> str:

@@ -64,6 +64,7 @@ function pictures(item, answer) {
 
 function thumbnails(item, answer, frames) {
   const kept = new Set(answer.kept || []);
+  const all = frames.every((at) => kept.has(at));
   return frames.map((at) => {
     const data = pictureOf(item, at);
     const needle = inNeedle(item, at);
@@ -71,6 +72,6 @@ function thumbnails(item, answer, frames) {
     const text = `frame ${number(at)}${what ? `, ${what}` : ""}`;
     const shown = data ? make("img", { src: `data:image/webp;base64,${data}`, alt: text }) : make("span", { class: "blank" }, "no picture");
     return make("figure", { class: needle ? "in" : null, title: text }, shown,
-      make("figcaption", {}, number(at), kept.has(at) ? make("em", {}, " kept") : null));
+      make("figcaption", {}, number(at), kept.has(at) && !all ? make("em", {}, " kept") : null));
   });
 }
