@@ -18,11 +18,14 @@ def between(runs: Sequence[Run]) -> Iterator[Doubt]:
     common = shared(runs)
     if any(len(common) < len(run.cases) for run in runs):
         yield Doubt("cases", _cases(runs, len(common)), "serious", models, tuple(common))
+    full = {case.id for case in runs[0].cases if case.condition == "full"}
+    hidden = [name for name in common if name in full] or common
     for kind, what, tell in ASPECTS:
-        told = {run.model: tell([run.records[name] for name in common if name in run.records]) for run in runs}
+        told = {run.model: tell([run.records[name] for name in hidden if name in run.records]) for run in runs}
         if len({words for words in told.values() if words}) > 1:
             sides = "; ".join(f"{model}: {words}" for model, words in told.items() if words)
-            yield Doubt(kind, f"the runs differ in {what} ({sides}): that too may make the difference", "caution", models)
+            text = f"the runs differ in {what} ({sides}): that too may make the difference"
+            yield Doubt(kind, text, "caution", models)
     files = {tuple(run.records[name].sources if name in run.records else () for name in common) for run in runs}
     if len(files) > 1 and all(run.records.keys() >= set(common) for run in runs):
         yield Doubt("files", "the runs read other video files under the same names", "caution", models)
@@ -39,7 +42,7 @@ def _cases(runs: Sequence[Run], common: int) -> str:
     counts = ", ".join(f"{run.model} {len(run.cases)}" for run in runs)
     suites = list(dict.fromkeys(run.suite for run in runs))
     of = f" of suites {', '.join(suites)}" if len(suites) > 1 else ""
-    return f"the runs were asked different cases{of} ({counts}; {common} in common): their averages are not of one thing"
+    return f"the runs were asked different cases{of} ({counts}; {common} in common): their averages are of two things"
 
 
 def _decoders(records: Sequence[Record]) -> str:

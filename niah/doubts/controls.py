@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 
 from niah.doubts.doubt import Doubt
 from niah.stats import Observation, clustered, gap, resample, wilson
+from niah.stats.resample import share
 from niah.table.groups import ALL
 from niah.table.reading import Run
 from niah.table.rows import Outcome, observations, outcome
@@ -58,8 +59,8 @@ def _leaks(run: Run, kind: str, part: Part) -> Iterator[Doubt]:
             low, high = next((pair for pair in reversed(intervals) if pair[0] is not None), (0.0, 1.0))
             yield Doubt(
                 f"{condition}_above",
-                f"{run.model}, {condition}{_of_type(kind)}: {right / len(answers):.1%} [{low:.1%}, {high:.1%}] is above "
-                f"{' and above '.join(above)}: {meaning}" + ("" if kind == ALL else SEARCHED),
+                f"{run.model}, {condition}{_of_type(kind)}: {right / len(answers):.1%} [{low:.1%}, {high:.1%}] is "
+                f"above {' and above '.join(above)}: {meaning}" + ("" if kind == ALL else SEARCHED),
                 "serious" if kind == ALL else "caution",
                 (run.model,),
                 _names(answers),
@@ -77,8 +78,8 @@ def _unreadable(run: Run, kind: str, part: Part) -> Iterator[Doubt]:
     words = "one needle source cannot tell" if surplus is None else _points(surplus.value, surplus.low, surplus.high)
     yield Doubt(
         "unreadable",
-        f"{run.model}, needle_only{_of_type(kind)} is not surely above blind ({words}): it may not understand the clips "
-        "at all, so its heatmap says nothing about length",
+        f"{run.model}, needle_only{_of_type(kind)} is not surely above blind ({words}): it may not understand the "
+        "clips at all, so its heatmap says nothing about length",
         "serious" if kind == ALL else "caution",
         (run.model,),
         _names([*alone, *blind]),
@@ -95,13 +96,13 @@ def _stands_out(run: Run, full: Sequence[Outcome]) -> Iterator[Doubt]:
     points = [
         Observation(one.case.needle_source, one.case.haystack, (one.hit - one.hit_chance, 1.0)) for one in kept
     ]
-    surplus = resample(points, lambda sums: sums[0] / sums[1], _name(run, "full", ALL, "kept"))
+    surplus = resample(points, share, _name(run, "full", ALL, "kept"))
     sure = binomtest(hits, len(kept), min(expected, 1.0), alternative="greater").pvalue < ONE_SIDED
     if sure and (surplus is None or surplus.low > 0):
         yield Doubt(
             "stands_out",
-            f"{run.model} kept the needle in {hits / len(kept):.1%} of {len(kept)} cases, as many random frames would in "
-            f"{expected:.1%}: it stands out to one who never read the question, so finding it proves little",
+            f"{run.model} kept the needle in {hits / len(kept):.1%} of {len(kept)} cases, as many random frames would "
+            f"in {expected:.1%}: it stands out to one who never read the question, so finding it proves little",
             "serious",
             (run.model,),
             _names([one for one in kept if one.hit]),

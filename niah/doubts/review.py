@@ -20,7 +20,8 @@ def doubts(runs: Sequence[Run], published: bool = False) -> list[Doubt]:
     """
     found: list[Doubt] = []
     for run in runs:
-        found += [*about_controls(run), *about_answers(run), *about_suite(run)]
+        found += [*about_controls(run), *about_answers(run)]
+    found += _merged([doubt for run in runs for doubt in about_suite(run)])
     found += between(runs)
     if published:
         suites = ", ".join(dict.fromkeys(run.suite for run in runs))
@@ -34,3 +35,11 @@ def doubts(runs: Sequence[Run], published: bool = False) -> list[Doubt]:
             )
         )
     return in_order(found)
+
+
+def _merged(found: Sequence[Doubt]) -> list[Doubt]:
+    """Say once what is wrong with a suite that several models were asked."""
+    models: dict[tuple, list[str]] = {}
+    for doubt in found:
+        models.setdefault((doubt.kind, doubt.text, doubt.severity, doubt.cases), []).append(*doubt.models)
+    return [Doubt(kind, text, severity, tuple(who), cases) for (kind, text, severity, cases), who in models.items()]

@@ -18,8 +18,8 @@ def about_suite(run: Run) -> Iterator[Doubt]:
     if repeated:
         yield Doubt(
             "repeats",
-            f"{run.model}: {len(repeated)} of {len(run.cases)} cases show some frame twice: they hold less footage than "
-            "their length says",
+            f"suite {run.suite}: {len(repeated)} of {len(run.cases)} cases show some frame twice: they hold less "
+            "footage than their length says",
             "caution",
             (run.model,),
             repeated,
@@ -41,7 +41,7 @@ def _look_alikes(run: Run) -> Iterator[Doubt]:
         if cases or {pair.first, pair.second} <= needles:
             yield Doubt(
                 "near_duplicate",
-                f"{run.model}: frame {pair.first_frame} of {pair.first} looks like frame {pair.second_frame} of "
+                f"suite {run.suite}: frame {pair.first_frame} of {pair.first} looks like frame {pair.second_frame} of "
                 f"{pair.second} ({pair.distance} of 64 bits differ): if one is a copy, the needle is there twice",
                 "caution",
                 (run.model,),
@@ -60,8 +60,8 @@ def _letters(run: Run) -> Iterator[Doubt]:
     if count / len(needles) > chance + SURPLUS:
         yield Doubt(
             "letters",
-            f"{run.model}: {letter} is right for {count} of {len(needles)} needles, so always answering {letter} gets "
-            f"{count / len(needles):.1%} where chance is {chance:.1%}",
+            f"suite {run.suite}: {letter} is right for {count} of {len(needles)} needles, so always answering {letter} "
+            f"gets {count / len(needles):.1%} where chance is {chance:.1%}",
             "caution",
             (run.model,),
             tuple(case.id for case in run.cases if case.answer == letter),

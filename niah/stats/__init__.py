@@ -4,10 +4,10 @@ Answers about one needle are alike, so nothing here takes cases for independent:
 videos are drawn with replacement, whole haystacks where there are enough of them.
 """
 
-from niah.stats.paired import Difference, Pair, difference, holm
-from niah.stats.power import smallest_difference
+from niah.stats.paired import Difference, Pair, difference, gap, holm
+from niah.stats.power import smallest_by_mcnemar, smallest_difference
 from niah.stats.resample import HAYSTACKS, Estimate, Observation, resample
-from niah.stats.shares import clustered, gap, retention, wilson
+from niah.stats.shares import clustered, retention, wilson
 from niah.stats.trend import slope, slope_difference
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "retention",
     "slope",
     "slope_difference",
+    "smallest_by_mcnemar",
     "smallest_difference",
     "wilson",
 ]

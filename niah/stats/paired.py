@@ -1,20 +1,24 @@
 """Two models on the same cases: how much better one is, and whether that could be luck.
 
-Where each needle source is asked about once, the p-value is McNemar's, exact. Elsewhere it is the paired cluster
-bootstrap's. The interval is the bootstrap's in both, with two sources added of which each model alone answers one (as Bonett
-and Price 2012 do): two models that agree on 20 needles are not known to be equal.
+Where each needle source is asked about once, the p-value is McNemar's, exact, and the interval that of Bonett and Price
+(2012), who add a pair that only the first model answers and one that only the second does: two models that agree on
+20 needles are not known to be equal. Elsewhere both are the paired cluster bootstrap's.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 
-from niah.stats.power import smallest_difference
-from niah.stats.resample import Observation, resample
+from niah.stats.power import smallest_by_mcnemar, smallest_difference
+from niah.stats.resample import Estimate, Observation, resample, share
 
+RESAMPLES = 10_000  # so that a p-value can be small enough to be corrected
 MCNEMAR, BOOTSTRAP = "exact McNemar", "paired cluster bootstrap"
 
 
@@ -59,27 +63,79 @@ def difference(pairs: Sequence[Pair], name: str) -> Difference:
     if not pairs:
         raise ValueError("a difference needs at least one case that both models answered")
     sources = {pair.source for pair in pairs}
-    weight = len(pairs) / len(sources)
     points = [Observation(pair.source, pair.haystack, (float(pair.first) - pair.second, 1.0)) for pair in pairs]
-    found = resample(points, lambda sums: sums[0] / sums[1], name, [(weight, weight), (-weight, weight)])
+    found = resample(points, share, name, RESAMPLES)
     once = len(sources) == len(pairs)
-    shares = [float(np.mean([getattr(pair, which) for pair in pairs])) for which in ("first", "second")]
-    haystacks = len({pair.haystack for pair in pairs} - {""})
-    method = MCNEMAR if once else BOOTSTRAP
-    if found is None:
-        return Difference(len(pairs), len(sources), haystacks, *shares, None, None, None, method, None, False)
+    low, high, p = None, None, None
+    if found is not None:
+        low, high = _once(pairs) if once else _interval(found)
+        p = _mcnemar(pairs) if once else found.p
     return Difference(
-        len(pairs), len(sources), haystacks, *shares, found.low, found.high,
-        _mcnemar(pairs) if once else _p(found.draws), method,
-        smallest_difference(found.error, found.clusters), found.generalises,
-    )  # fmt: skip
+        cases=len(pairs),
+        sources=len(sources),
+        haystacks=len({pair.haystack for pair in pairs} - {""}),
+        first=sum(pair.first for pair in pairs) / len(pairs),
+        second=sum(pair.second for pair in pairs) / len(pairs),
+        low=low,
+        high=high,
+        p=p,
+        method=MCNEMAR if once else BOOTSTRAP,
+        detectable=None if found is None else _detectable(found, once),
+        generalises=found is not None and found.generalises and not once,
+    )
+
+
+def gap(first: Sequence[Observation], second: Sequence[Observation], name: str) -> Estimate | None:
+    """Return by how much the share of `first` exceeds that of `second`, over sources that have both.
+
+    Observations hold (right, 1); the two may be different numbers of cases, of one model. Haystacks are not drawn.
+    """
+    common = {one.source for one in first} & {one.source for one in second}
+    both = [Observation(one.source, "", (*one.values, 0, 0)) for one in first if one.source in common]
+    both += [Observation(one.source, "", (0, 0, *one.values)) for one in second if one.source in common]
+    found = resample(both, lambda sums: share(sums[:2]) - share(sums[2:]), name)
+    if found is None:
+        return None
+    low, high = _interval(found)
+    return dataclasses.replace(found, low=low, high=high)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
     """Return p-values corrected for being several, by Holm's step-down rule."""
     from statsmodels.stats.multitest import multipletests  # here: importing it takes two seconds
 
-    return [float(p) for p in multipletests(ps, method="holm")[1]] if ps else []
+    if not ps:
+        return []
+    corrected: Any = multipletests(ps, method="holm")
+    return [float(p) for p in corrected[1]]
+
+
+def _detectable(found: Estimate, once: bool) -> float:
+    """Return the smallest difference that would be seen four times in five."""
+    smallest = smallest_difference(found.error, found.clusters)
+    return max(smallest, smallest_by_mcnemar(found.clusters)) if once else smallest
+
+
+def _interval(found: Estimate) -> tuple[float, float]:
+    """Return the interval of a difference; where all clusters agree, that of as many pairs as there are clusters."""
+    if found.error > 0:
+        return found.low, found.high
+    count = found.clusters
+    return _bonett_price(max(found.value, 0.0) * count, max(-found.value, 0.0) * count, count)
+
+
+def _once(pairs: Sequence[Pair]) -> tuple[float, float]:
+    """Return the interval of a difference over independent pairs."""
+    ahead = sum(pair.first and not pair.second for pair in pairs)
+    behind = sum(pair.second and not pair.first for pair in pairs)
+    return _bonett_price(ahead, behind, len(pairs))
+
+
+def _bonett_price(first: float, second: float, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a difference of paired shares, from how many pairs each side alone has right."""
+    one, other = (first + 1) / (n + 2), (second + 1) / (n + 2)
+    half = float(norm.ppf(0.975)) * ((one + other - (one - other) ** 2) / (n + 2)) ** 0.5
+    return max(one - other - half, -1.0), min(one - other + half, 1.0)
 
 
 def _mcnemar(pairs: Sequence[Pair]) -> float:
@@ -89,10 +145,5 @@ def _mcnemar(pairs: Sequence[Pair]) -> float:
     table = np.zeros((2, 2))
     for pair in pairs:
         table[int(pair.first), int(pair.second)] += 1
-    return float(mcnemar(table, exact=True).pvalue)
-
-
-def _p(draws: np.ndarray) -> float:
-    """Return twice the share of resamples beyond 0; never 0, because the resamples are counted."""
-    beyond = min((draws <= 0).sum(), (draws >= 0).sum())
-    return float(min(1.0, 2 * (beyond + 1) / (len(draws) + 1)))
+    found: Any = mcnemar(table, exact=True)
+    return float(found.pvalue)

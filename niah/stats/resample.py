@@ -53,23 +53,29 @@ class Estimate:
         """Return the standard error, corrected for the number of clusters."""
         return float(np.std(self.draws) * np.sqrt(self.clusters / (self.clusters - 1)))
 
+    @property
+    def p(self) -> float:
+        """Return the two-sided p-value of the statistic being 0: below 0.05 exactly where the interval leaves 0 out.
+
+        Never 0, because the resamples are counted.
+        """
+        beyond = min((self.draws <= 0).sum(), (self.draws >= 0).sum())
+        z = norm.ppf(min((beyond + 1) / (len(self.draws) + 1), 0.5))
+        return float(2 * t.cdf(z * np.sqrt((self.clusters - 1) / self.clusters), self.clusters - 1))
+
 
 def resample(
-    observations: Sequence[Observation],
-    statistic: Statistic,
-    name: str,
-    added: Sequence[tuple[float, ...]] = (),
+    observations: Sequence[Observation], statistic: Statistic, name: str, resamples: int = RESAMPLES
 ) -> Estimate | None:
-    """Return a statistic of the sums of `values` with its interval; None with fewer than two clusters.
+    """Return a statistic of the sums of `values` with its interval; None with fewer than two sources.
 
-    `added` are the values of clusters that take part in the drawing only: they keep the interval from vanishing where
-    all clusters agree. Resamples for which the statistic is NaN are left out.
+    Resamples for which the statistic is NaN are left out. Where all clusters agree the interval has no width.
     """
     if len({one.source for one in observations}) < 2:
         return None
     haystacks = {one.haystack for one in observations}
     known = "" not in haystacks
-    clusters, draw = _scheme(observations, added, known and len(haystacks) >= HAYSTACKS)
+    clusters, draw = _scheme(observations, known and len(haystacks) >= HAYSTACKS)
 
     def drawn(*parts: np.ndarray, axis: int) -> np.ndarray:
         return statistic(draw(*parts))
@@ -77,9 +83,9 @@ def resample(
     with warnings.catch_warnings():  # of NaN draws, which are left out below
         warnings.simplefilter("ignore", DegenerateDataWarning)
         found = bootstrap(
-            tuple(np.arange(count + len(added)) for count in clusters),
+            tuple(np.arange(count) for count in clusters),
             drawn,
-            n_resamples=RESAMPLES,
+            n_resamples=resamples,
             method="percentile",
             vectorized=True,
             rng=np.random.default_rng(seed(name)),
@@ -94,6 +100,11 @@ def resample(
     )  # fmt: skip
 
 
+def share(sums: np.ndarray) -> np.ndarray:
+    """Return right / answered, the first two of some sums; NaN for a resample without an answer."""
+    return np.divide(sums[0], sums[1], out=np.full(sums.shape[1:], np.nan), where=sums[1] > 0)
+
+
 def seed(name: str) -> int:
     """Return the seed that a name stands for."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
@@ -105,7 +116,7 @@ def _tail(clusters: int) -> float:
 
 
 def _scheme(
-    observations: Sequence[Observation], added: Sequence[tuple[float, ...]], over_haystacks: bool
+    observations: Sequence[Observation], over_haystacks: bool
 ) -> tuple[tuple[int, ...], Callable[..., np.ndarray]]:
     """Return how many clusters of each kind there are, and what sums a draw of their numbers gives."""
     homes: dict[str, set[str]] = {}
@@ -113,29 +124,25 @@ def _scheme(
         homes.setdefault(one.source, set()).add(one.haystack)
     nested = all(len(places) == 1 for places in homes.values())
     if over_haystacks and not nested:
-        return _crossed(observations, added)
+        return _crossed(observations)
     names = [one.haystack if over_haystacks else one.source for one in observations]
     rows = {name: row for row, name in enumerate(sorted(set(names)))}
-    sums = np.zeros((len(rows), len(observations[0].values)))
+    sums = np.zeros((len(rows), len(observations[0].values)))  # (clusters, values)
     np.add.at(sums, [rows[name] for name in names], np.array([one.values for one in observations], float))
-    sums = np.concatenate([sums, np.array(added, float).reshape(-1, sums.shape[1])])  # (clusters, values)
     return (len(rows),), lambda drawn: sums[drawn].sum(axis=-2).T
 
 
 def _crossed(
-    observations: Sequence[Observation], added: Sequence[tuple[float, ...]]
+    observations: Sequence[Observation],
 ) -> tuple[tuple[int, ...], Callable[..., np.ndarray]]:
     """Weigh each observation by how often its source was drawn times how often its haystack was."""
     sources, haystacks = (
         {name: place for place, name in enumerate(sorted({getattr(one, what) for one in observations}))}
         for what in ("source", "haystack")
     )
-    shape = (len(sources) + len(added), len(haystacks) + len(added))
-    sums = np.zeros((len(observations[0].values), *shape))
+    sums = np.zeros((len(observations[0].values), len(sources), len(haystacks)))
     for one in observations:
         sums[:, sources[one.source], haystacks[one.haystack]] += one.values
-    for number, values in enumerate(added):
-        sums[:, len(sources) + number, len(haystacks) + number] = values
 
     def draw(source: np.ndarray, haystack: np.ndarray) -> np.ndarray:
         weighted = _counts(source) @ sums  # (values, resamples, haystacks)

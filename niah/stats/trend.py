@@ -13,12 +13,18 @@ from niah.stats.resample import Estimate, Observation, resample
 
 
 def slope(observations: Sequence[Observation], name: str) -> Estimate | None:
-    """Return the rise of accuracy per unit of x, of observations that hold (x, right); None where x never varies."""
+    """Return the rise of accuracy per unit of x, of observations that hold (x, right).
+
+    None where x never varies, where all clusters agree, and with fewer than two sources.
+    """
     return _fit(observations, name)
 
 
 def slope_difference(pairs: Sequence[Observation], name: str) -> Estimate | None:
-    """Return the first model's slope less the second's, of observations that hold (x, right, other's right)."""
+    """Return the first model's slope less the second's, of observations that hold (x, right, other's right).
+
+    None as for a slope.
+    """
     return _fit([Observation(p.source, p.haystack, (p.values[0], p.values[1] - p.values[2])) for p in pairs], name)
 
 
@@ -30,7 +36,8 @@ def _fit(points: Sequence[Observation], name: str) -> Estimate | None:
     for point in points:
         x, y = point.values[0] - centre, point.values[1]
         moments.append(Observation(point.source, point.haystack, (1.0, x, y, x * x, x * y)))
-    return resample(moments, _slope, name)
+    found = resample(moments, _slope, name)
+    return found if found is not None and found.error > 0 else None
 
 
 def _slope(sums: np.ndarray) -> np.ndarray:

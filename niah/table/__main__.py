@@ -9,6 +9,7 @@ from pathlib import Path
 from niah.disk import in_words
 from niah.doubts import doubts
 from niah.doubts import in_words as doubts_in_words
+from niah.table.reach import reach
 from niah.table.reading import join, read_run
 from niah.table.rows import rows, write_table
 from niah.table.summary import summary
@@ -32,7 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     joined = join(runs)
-    parts = [summary(rows(joined)), doubts_in_words(doubts(joined)), "written: " + ", ".join(map(str, paths))]
+    written = "written: " + ", ".join(map(str, paths))
+    parts = [summary(rows(joined)), reach(joined), doubts_in_words(doubts(joined)), written]
     sys.stdout.write("\n\n".join(part for part in parts if part) + "\n")
     return 0
 

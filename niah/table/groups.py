@@ -66,8 +66,14 @@ class Layout:
             return None
         if not self.depths:
             return fifth(case)
+        return f"{self.depth(case):g}"
+
+    def depth(self, case: Case) -> float | None:
+        """Return the depth of a case as the design meant it, before rounding to a frame; None without a needle."""
         depth = case.depth
-        return f"{min(self.depths, key=lambda own: abs(own - depth)):g}"
+        if depth is None or not self.depths:
+            return depth
+        return min(self.depths, key=lambda own: abs(own - depth))
 
 
 def fifth(case: Case) -> str:

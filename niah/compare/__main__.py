@@ -1,0 +1,57 @@
+"""The command: `python -m niah.compare RUN RUN...` says which model is better on the same cases; writes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from niah.compare.match import match
+from niah.compare.verdict import page
+from niah.disk import in_words
+from niah.doubts import doubts
+from niah.doubts import in_words as doubts_in_words
+from niah.table import join, read_run
+from niah.types import UserError
+
+EXAMPLES = """\
+examples:
+  python -m niah.compare runs/default-vilamp runs/default-chance
+      a verdict on the full cases, then types, lengths, depths, slopes and controls, corrected for being many
+  python -m niah.compare runs/default-vilamp runs/default-uniform runs/default-topk
+      every two of them, on the cases that all three were asked
+
+Intervals are 95 %. Cases that one of two models has no answer for are left out and counted. Needle source videos are
+resampled, haystacks too where there are 20 or more; otherwise a verdict is about these haystacks.
+
+exit codes: 0, 2 where the runs cannot be compared or the command is mistaken
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the verdict; return 0, or 2 where the user has to mend something."""
+    parser = argparse.ArgumentParser(
+        prog="python -m niah.compare",
+        description="Say which model is better on the same cases, and what could not have been seen.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
+    options = parser.parse_args(arguments)
+    try:
+        runs = join([read_run(folder) for folder in options.runs])
+        text = page(match(runs))
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"error: {in_words(error)}\n")
+        return 2
+    warned = doubts_in_words(doubts(runs))
+    sys.stdout.write("\n\n".join(part for part in (warned, text) if part) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
