@@ -119,7 +119,7 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path, monkeypatc
     monkeypatch.setattr(trainer, "SAVED", 2)
     monkeypatch.setattr(trainer, "PLOTTED", 1)
     trainer.train(tiny(tmp_path / "whole"))
-    step, taken = trainer._step, []
+    step, taken = trainer.take_step, []
 
     def interrupted(*arguments):
         taken.append(1)
@@ -127,7 +127,7 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path, monkeypatc
             raise KeyboardInterrupt
         step(*arguments)
 
-    monkeypatch.setattr(trainer, "_step", interrupted)
+    monkeypatch.setattr(trainer, "take_step", interrupted)
     run = tiny(tmp_path / "parts")
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):

@@ -21,7 +21,7 @@ from vilamp import weights
 from vilamp.features import FrameFeatures
 from vilamp.forgetful import Forgetful
 from vilamp.memory import give_back
-from vilamp.model import Vilamp
+from vilamp.model import OPTION_TOKENS, Vilamp
 from vilamp.prompt import cloze
 from vilamp.release.adapter import ReleaseAdapter
 from vilamp.release.config import read_release
@@ -58,10 +58,10 @@ class VilampAdapter:
         del frames  # the language model takes their place
         select_end = self._clock()
         patches = self._features(video, keys, "patches", choice.seen, encoded)
-        visual = self.model.compress_with(self.compressor, choice, query, patches)
+        prompt = self.model.vocabulary.encode(cloze(question))
+        visual = self.model.watch(self.compressor, choice, query, patches, len(prompt) + OPTION_TOKENS)
         give_back()
         merge_end, waited = self._clock(), video.decode_seconds - waited
-        prompt = self.model.vocabulary.encode(cloze(question))
         cache, first = self.model.prefill(visual, prompt)
         first = first.cpu()
         first_token = self._clock()
@@ -83,7 +83,7 @@ class VilampAdapter:
             seconds_to_first_token=first_token - began - waited,
             peak_allocated_bytes=torch.cuda.max_memory_allocated() if on_gpu else None,
             peak_reserved_bytes=torch.cuda.max_memory_reserved() if on_gpu else None,
-            language_tokens=len(visual) + len(prompt),
+            language_tokens=self.compressor.tokens(choice, self.model.config.vision.side**2) + len(prompt),
             reused_frames=self._reused(len(video), len(choice.seen), encoded),
             settings={**self.compressor.settings(), "weights": self.features.weights_id},
         )

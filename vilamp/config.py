@@ -6,7 +6,9 @@ published 7B model, and disclosed in the README.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,18 @@ class Extras:
 
 
 @dataclass(frozen=True)
+class Compression:
+    """One of `vilamp.schemes` in the place of ViLaMP's own compressor."""
+
+    scheme: str
+    budget: float  # visual tokens a frame
+
+    def __post_init__(self) -> None:
+        if self.budget <= 0:
+            raise ValueError(f"a budget is above 0 tokens a frame, got {self.budget}")
+
+
+@dataclass(frozen=True)
 class VilampConfig:
     """Sizes and the paper's constants (section 5.1): K, tau, lambda and alpha.
 
@@ -87,6 +101,7 @@ class VilampConfig:
     vision: Vision = Vision()
     language: Language = Language()
     extras: Extras = Extras()
+    compression: Compression | None = None  # None: ViLaMP's own, with K keyframes whatever the length
 
     def __post_init__(self) -> None:
         if self.clip.embed_dim != self.vision.hidden_size:
@@ -98,3 +113,13 @@ class VilampConfig:
             raise ValueError(f"at least one keyframe is kept, got keyframes={self.keyframes}")
         if self.temperature <= 0:
             raise ValueError(f"the pooling temperature must be positive, got {self.temperature}")
+
+
+def written(settings: Any) -> dict[str, Any]:
+    """Return a dataclass as it is written down: without `compression` where there is none.
+
+    So files and fingerprints of models that have ViLaMP's own compressor stay what they were before there were others.
+    """
+    return dataclasses.asdict(
+        settings, dict_factory=lambda pairs: {k: v for k, v in pairs if k != "compression" or v is not None}
+    )

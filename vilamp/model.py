@@ -1,9 +1,9 @@
 """ViLaMP: keyframes at full resolution, every other frame as one token, then the language model.
 
-The paper's ideas are pure functions in `keyframes` and `merge`, which `compressor` puts in order; another
-compressor can take its place. Frames stream through: besides one chunk of patches it holds
-the frame embeddings (frames x dim), the anchor keyframe's patches, and the
-visual embeddings that go to the language model, (patches - 1) x keyframes + frames of them.
+The paper's ideas are pure functions in `keyframes` and `merge`, which `compressor` puts in order; another compressor,
+or the scheme a checkpoint names (`schemes`), can take its place. Frames stream through: besides one chunk of patches
+it holds the frame embeddings (frames x dim), the anchor keyframe's patches, and the visual embeddings that go
+to the language model, (patches - 1) x keyframes + frames of them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import Cache, Qwen2Config, Qwen2ForCausalLM
 
-from niah.adapters.compressor import Choice, Compressor, Connectors, Run, numbered
-from vilamp import config
+from niah.adapters.compressor import Choice, Compressor, Connectors, InLanguage, Run, numbered
+from vilamp import config, schemes
 from vilamp.compressor import Differential
 from vilamp.connector import Connector
 from vilamp.merge import patch_saliency
@@ -77,6 +77,8 @@ class Vilamp(nn.Module):
         line = torch.linspace(-1, 1, side)
         grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).reshape(side * side, 2)
         self.register_buffer("grid", grid, persistent=False)
+        self._own = Differential.of(settings)
+        self.scheme: Any = None if settings.compression is None else schemes.build(settings, self.language)
 
     @staticmethod
     def from_release(
@@ -138,9 +140,9 @@ class Vilamp(nn.Module):
         return torch.cat(parts, dim=-1)
 
     @property
-    def compressor(self) -> Differential:
-        """ViLaMP's own compressor, of this model's config."""
-        return Differential.of(self.config)
+    def compressor(self) -> Compressor:
+        """The compressor this model was trained with: its config's scheme, or ViLaMP's own."""
+        return self.scheme or self._own
 
     def compress(
         self,
@@ -148,12 +150,12 @@ class Vilamp(nn.Module):
         query: Float[Tensor, " dim"],
         chunks: Iterable[Float[Tensor, "_frames patches dim"]],
     ) -> Stream:
-        """Merge all frames but the `kept` ones and return both in temporal order (Eq. 5-11).
+        """Merge all frames but the `kept` ones and return both in temporal order (Eq. 5-11): ViLaMP's own compressor.
 
         `chunks` yields the patches of all frames in playing order; one chunk is held at a time.
         """
         choice = Choice(range(sys.maxsize), kept)  # every frame, however many come
-        runs = list(self._runs(self.compressor, choice, query, chunks))
+        runs = list(self.runs(self._own, choice, query, chunks))
         nothing = torch.zeros(0, self.config.language.hidden_size, device=self.device)
         sources = [number for run in runs for number in run.frames]
         return Stream(torch.cat([run.embeddings for run in runs] or [nothing]), torch.tensor(sources, dtype=torch.long))
@@ -172,21 +174,38 @@ class Vilamp(nn.Module):
         """
         tokens = compressor.tokens(choice, self.config.vision.side**2)
         visual, written = torch.empty(tokens, self.config.language.hidden_size, device=self.device), 0
-        for run in self._runs(compressor, choice, query, chunks):
+        for run in self.runs(compressor, choice, query, chunks):
             visual[written : written + len(run.embeddings)] = run.embeddings
             written += len(run.embeddings)
         if written != tokens:
             raise ValueError(f"{compressor.settings()} announced {tokens} tokens and yielded {written}")
         return visual
 
-    def _runs(
+    def watch(
+        self,
+        compressor: Compressor,
+        choice: Choice,
+        query: Float[Tensor, " dim"],
+        chunks: Iterable[Float[Tensor, "_frames patches dim"]],
+        room: int,
+    ) -> Float[Tensor, "tokens hidden"] | Cache:
+        """Return what `prefill` is given of a video: embeddings, or what a compressor in the language model cached.
+
+        Such a cache has `room` for prompt and options.
+        """
+        if not isinstance(compressor, InLanguage):
+            return self.compress_with(compressor, choice, query, chunks)
+        capacity = compressor.tokens(choice, self.config.vision.side**2) + room
+        return compressor.read(self.language, self.runs(compressor, choice, query, chunks), capacity)
+
+    def runs(
         self,
         compressor: Compressor,
         choice: Choice,
         query: Float[Tensor, " dim"],
         chunks: Iterable[Float[Tensor, "_frames patches dim"]],
     ) -> Iterator[Run]:
-        """Return a compressor's tokens, with the model's connectors for this query."""
+        """Yield a compressor's tokens, with the model's connectors for this query, with gradients where enabled."""
         connect = Connectors(
             features=lambda patches: self.features(patches, query),
             keyframe=self.keyframe_connector,
@@ -198,20 +217,23 @@ class Vilamp(nn.Module):
         self, frames: Float[Tensor, "frames dim"], query: Float[Tensor, " dim"], limit: int | None = None
     ) -> list[int]:
         """Return the keyframes of a video from its unit-length frame embeddings, K of them or `limit` at most."""
-        own = self.compressor
-        return list(replace(own, keyframes=limit or own.keyframes).choose(frames, query).kept)
+        return list(replace(self._own, keyframes=limit or self._own.keyframes).choose(frames, query).kept)
 
     def embed(self, ids: list[int]) -> Float[Tensor, "tokens hidden"]:
         """Return the language model's embeddings of token ids."""
         return self.language.model.embed_tokens(torch.tensor(ids, dtype=torch.long, device=self.device))
 
     def prefill(
-        self, visual: Float[Tensor, "tokens hidden"], prompt: list[int], room: int = OPTION_TOKENS
+        self, visual: Float[Tensor, "tokens hidden"] | Cache, prompt: list[int], room: int = OPTION_TOKENS
     ) -> tuple[Cache, Float[Tensor, " vocabulary"]]:
         """Run visual tokens, then the prompt; return the cache and the log-probabilities of the next token.
 
-        The cache has `room` for an option behind the prompt, its last token not counted.
+        The cache has `room` for an option behind the prompt, its last token not counted. A video that has been read
+        into a cache already is only followed by the prompt.
         """
+        if isinstance(visual, Cache):
+            logits = self.language(inputs_embeds=self.embed(prompt)[None], past_key_values=visual).logits
+            return visual, logits[0, -1].log_softmax(-1)
         cache, logits = prefill(self.language, visual, self.embed(prompt), room)
         return cache, logits.log_softmax(-1)
 

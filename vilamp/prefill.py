@@ -62,11 +62,11 @@ def _turns(language: Qwen2ForCausalLM, states: Tensor, start: int) -> tuple[Tens
 def _layer(layer: Any, states: Tensor, cache: Cache, turns: tuple[Tensor, Tensor], wanted: int) -> Tensor:
     """Cache keys and values of (chunk, hidden) states; return what the layer makes of the `wanted` last ones."""
     attention, before = layer.self_attn, layer.input_layernorm(states)
-    keys = _turned(_heads(attention, attention.k_proj(before)), turns)
+    keys = turned(_heads(attention, attention.k_proj(before)), turns)
     keys, values = cache.update(keys, _heads(attention, attention.v_proj(before)), attention.layer_idx)
     if not wanted:
         return states[:0]
-    queries = _turned(_heads(attention, attention.q_proj(before[-wanted:])), turns)
+    queries = turned(_heads(attention, attention.q_proj(before[-wanted:])), turns)
     mixed = causal_tail(queries, keys, values)[0].transpose(0, 1).flatten(1)  # (wanted, hidden)
     states = states[-wanted:] + attention.o_proj(mixed)
     return states + layer.mlp(layer.post_attention_layernorm(states))
@@ -77,7 +77,7 @@ def _heads(attention: Any, rows: Tensor) -> Tensor:
     return rows.view(1, len(rows), -1, attention.head_dim).transpose(1, 2)
 
 
-def _turned(rows: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+def turned(rows: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
     """Turn (1, heads, rows, size) by their rotary positions, the last ones of `turns`."""
     cosines, sines = (part[:, -rows.shape[2] :] for part in turns)
     return apply_rotary_pos_emb(rows, rows[:, :0], cosines, sines)[0]  # it turns pairs: here with no second

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from niah.config import read_yaml, unknown
 from niah.types import UserError
-from vilamp.config import VilampConfig
+from vilamp.config import VilampConfig, written
 from vilamp.model import Vilamp
 from vilamp.prompt import Vocabulary
 
@@ -44,11 +44,14 @@ def is_released(name: str) -> bool:
 def load(folder: Path, keyframes: int | None = None) -> tuple[Vilamp, str]:
     """Return the model in evaluation mode and an id of its weights (12 hex digits of their hash).
 
-    `keyframes` overrides the checkpoint's K, which no weight depends on. Raises UserError
-    naming every missing, extra or misshapen tensor.
+    `keyframes` overrides the checkpoint's K, which no weight depends on; one with a budget has none to override.
+    Raises UserError naming every missing, extra or misshapen tensor.
     """
     settings = read_yaml(VilampConfig, folder / "config.yaml")
     if keyframes is not None:
+        if settings.compression is not None:
+            budget = settings.compression.budget
+            raise UserError(f"keyframes of {folder.name} follow from its budget of {budget:g} tokens a frame")
         settings = dataclasses.replace(settings, keyframes=keyframes)
     model = Vilamp(settings, Vocabulary.read(folder / "words.txt"))
     file = folder / "model.safetensors"
@@ -77,7 +80,7 @@ def save(model: Vilamp, folder: Path) -> None:
     state, stored = model.state_dict(), _stored(model)
     save_file({name: state[name].contiguous() for name in sorted(stored)}, folder / "model.safetensors")
     (folder / "words.txt").write_text("\n".join(model.vocabulary.words) + "\n", encoding="utf-8")
-    settings = yaml.safe_dump(dataclasses.asdict(model.config), sort_keys=False)
+    settings = yaml.safe_dump(written(model.config), sort_keys=False)
     (folder / "config.yaml").write_text(settings, encoding="utf-8")
 
 

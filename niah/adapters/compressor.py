@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -37,6 +37,7 @@ class Run(NamedTuple):
 
     frames: Sequence[int]  # one for each token: the frame it comes from
     embeddings: Tensor  # (tokens, hidden)
+    stays: Sequence[bool] | None = None  # of an `InLanguage` compressor: which tokens stay in the cache
 
 
 @runtime_checkable
@@ -69,6 +70,35 @@ class Compressor(Protocol):
         `chunks` yields numbers and patches, (frames, patches, dim), of those frames in playing order,
         a chunk of any size at a time; the tokens do not depend on that size.
         """
+        ...
+
+
+class Sequences(NamedTuple):
+    """A batch of cases for the language model; one entry for each case."""
+
+    visual: Sequence[Run]  # all tokens of a video in one run
+    text: Sequence[Tensor]  # (words, hidden), behind the video
+    places: Sequence[Tensor]  # (staying tokens + words,) rising positions
+    wanted: Sequence[Tensor]  # numbers among the staying tokens, whose states are wanted besides those of the text
+
+
+class States(NamedTuple):
+    """Last states of a batch, after the final norm; one entry for each case."""
+
+    text: Sequence[Tensor]  # (words, hidden)
+    wanted: Sequence[Tensor]  # (wanted, hidden)
+
+
+@runtime_checkable
+class InLanguage(Compressor, Protocol):
+    """A compressor whose second half is the language model: `tokens` counts what stays of what it yields."""
+
+    def read(self, language: Any, runs: Iterable[Run], capacity: int) -> Any:
+        """Return a `transformers` cache with room for `capacity` tokens that holds what stays, at positions from 0."""
+        ...
+
+    def states(self, language: Any, batch: Sequences) -> States:
+        """Return the states that training looks at, with gradients into all that was read."""
         ...
 
 

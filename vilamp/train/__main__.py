@@ -8,13 +8,13 @@ Interrupt it whenever you like: the same command goes on where it stopped.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import math
 import random
 import sys
 from collections import deque
 from collections.abc import Iterator
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 
@@ -24,8 +24,9 @@ from tqdm import tqdm
 from niah.config import read_yaml
 from niah.types import UserError
 from vilamp import data, weights
+from vilamp.config import written
 from vilamp.model import Vilamp
-from vilamp.prompt import Vocabulary
+from vilamp.prompt import FIRST_WORD, Vocabulary
 from vilamp.train.config import Training
 from vilamp.train.curve import draw_curve
 from vilamp.train.encoder import EncoderHeads, encoder_loss
@@ -33,6 +34,7 @@ from vilamp.train.journal import Journal
 from vilamp.train.reader import Features, alignment_loss, encode_pool, example, reader_loss
 
 SAVED = 100  # steps between two states to resume from
+EMBEDDING = "text.text_model.embeddings.token_embedding.weight"  # of CLIP's words
 PLOTTED = 20  # steps between two rows of the curve
 _FEW = ((1, 2), (2, 4), (4, 8))  # K on the first rungs: a short sequence buys more examples
 
@@ -62,7 +64,7 @@ def train(run: Training, pools: list[Features] | None = None) -> None:
     """
     device = ("cuda" if torch.cuda.is_available() else "cpu") if run.device == "auto" else run.device
     folder = Path(run.output)
-    journal = Journal(folder, json.dumps(dataclasses.asdict(run), sort_keys=True))
+    journal = Journal(folder, json.dumps(written(run), sort_keys=True))
     torch.manual_seed(run.seed)  # the initial weights, drawn in one place; every later draw is named
     model = Vilamp(run.model, Vocabulary(data.words())).to(device)
     if journal.state["stage"] == "encoder":
@@ -76,18 +78,37 @@ def train(run: Training, pools: list[Features] | None = None) -> None:
     weights.save(model, folder)
     summary = {"seed": run.seed, "seconds": round(journal.seconds), "device": device, "torch": torch.__version__}
     summary["codec"] = data.codec()
-    (folder / "train.json").write_text(json.dumps(summary | {"config": dataclasses.asdict(run)}, indent=1) + "\n")
+    (folder / "train.json").write_text(json.dumps(summary | {"config": written(run)}, indent=1) + "\n")
     draw_curve(folder)
     journal.done()
 
 
 def take_encoders(model: Vilamp, name: str) -> None:
-    """Copy CLIP and the SigLIP tower of the checkpoint called `name`, which must have the same vocabulary."""
+    """Copy CLIP and the SigLIP tower of the checkpoint called `name`.
+
+    Its words must be the model's, or the first of them: words behind them, which no encoder was taught, get
+    embeddings drawn by their names, spread like those of the words it knows.
+    """
     trained, _ = weights.load(weights.locate(name))
-    if trained.vocabulary != model.vocabulary:
+    known = trained.vocabulary
+    if model.vocabulary.words[: len(known.words)] != known.words:
         raise UserError(f"encoder_from: {name} was trained with other words; train the encoders again")
-    model.clip.load_state_dict(trained.clip.state_dict())
+    state = trained.clip.state_dict()
+    new = model.vocabulary.words[len(known.words) :]
+    if new:
+        state[EMBEDDING] = _with_rows(state[EMBEDDING], known, new)
+    model.clip.load_state_dict(state)
     model.vision.load_state_dict(trained.vision.state_dict())
+
+
+def _with_rows(table: torch.Tensor, known: Vocabulary, new: tuple[str, ...]) -> torch.Tensor:
+    """Return CLIP's table of embeddings with rows for new words before the last one, which is end-of-text's."""
+    words = table[FIRST_WORD : known.end]
+    rows = []
+    for word in new:
+        generator = torch.Generator().manual_seed(int.from_bytes(sha256(f"word/{word}".encode()).digest()[:6]))
+        rows.append(words.mean(0) + words.std(0) * torch.randn(table.shape[1], generator=generator))
+    return torch.cat([table[: known.end], torch.stack(rows), table[known.end :]])
 
 
 def train_encoder(run: Training, model: Vilamp, journal: Journal) -> None:
@@ -112,7 +133,7 @@ def train_encoder(run: Training, model: Vilamp, journal: Journal) -> None:
         frames = torch.from_numpy(pool.frames[rows]).to(model.device)
         labels = torch.from_numpy(pool.labels[rows]).to(model.device)
         loss, plotted = encoder_loss(model, heads, frames, labels, rng)
-        _step(optimizer, loss, trained, settings.rate, step, settings.steps)
+        take_step(optimizer, loss, trained, settings.rate, step, settings.steps)
         if step % PLOTTED == 0:
             journal.plot("encoder", step, {"loss": loss.item(), **plotted})
             progress.set_postfix(loss=f"{loss.item():.2f}", digit=f"{plotted['digit']:.2f}")
@@ -157,7 +178,7 @@ def train_reader(run: Training, model: Vilamp, journal: Journal, pools: list[Fea
         batch = [example(model, features, kind, length, keyframes, positions, rng) for kind in kinds]
         loss, traced, right = reader_loss(model, batch)
         extra = settings.tracing * traced + settings.alignment * alignment_loss(model, features, rng)
-        _step(optimizer, loss + extra, trained, settings.rate, step, settings.steps)
+        take_step(optimizer, loss + extra, trained, settings.rate, step, settings.steps)
         if at == rung:
             for kind, hit in zip(kinds, right, strict=True):
                 recent[kind].append(hit)
@@ -189,7 +210,7 @@ def _pools(run: Training, haystack: int, clips: int, crowds: int = 0) -> Iterato
         yield data.build_pool(world, haystack, clips, run.types, crowds)
 
 
-def _step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, trained: list, rate: float, step: int, steps: int):
+def take_step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, trained: list, rate: float, step: int, steps: int):
     """Take one step of AdamW with warm-up and cosine decay, gradients clipped at 1."""
     warm = min(1.0, (step + 1) / 100)
     for group in optimizer.param_groups:

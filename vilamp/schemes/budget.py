@@ -1,0 +1,64 @@
+"""How many tokens a budget buys, and whether a scheme keeps to it.
+
+A whole frame is 64 tokens, so at some lengths no number of whole frames comes near a budget. A comparison at
+such a length would be none: `deviation` says so before anything is asked.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from niah.adapters.compressor import Compressor
+
+TOLERANCE = 0.05  # of the budget
+
+
+def whole_frames(budget: float, count: int, patches: int) -> int:
+    """Return how many whole frames come nearest to `budget` tokens for each of `count` frames; at least one."""
+    return max(1, round(budget * count / patches))
+
+
+def keyframes_beside_merged(budget: float, count: int, patches: int) -> int:
+    """Return K such that K whole frames and a token of each other come nearest to the budget; at least one."""
+    return max(1, round((budget - 1) * count / (patches - 1)))
+
+
+def tokens_of(budget: float, ranks: Int[Tensor, " frames"]) -> Int[Tensor, " frames"]:
+    """Return floor((i + 1) B) - floor(i B) for the frames of rank i: whole tokens that come to B a frame."""
+    exact = ranks.double()
+    return (((exact + 1) * budget).floor() - (exact * budget).floor()).long()
+
+
+def deviation(scheme: Compressor, budget: float, count: int, dim: int, patches: int) -> float:
+    """Return by what share of the budget a scheme's tokens of `count` frames exceed or (negative) miss it.
+
+    The scheme chooses among made-up embeddings: no number of tokens may depend on what a video shows.
+    """
+    generator = torch.Generator().manual_seed(count)
+    frames = torch.nn.functional.normalize(torch.randn(count, dim, generator=generator), dim=-1)
+    choice = scheme.choose(frames if scheme.guided else frames[:, :0], frames[0])
+    return scheme.tokens(choice, patches) / (budget * count) - 1
+
+
+def morton(side: int) -> list[int]:
+    """Return the patches of a square in Morton order, numbered as read: neighbours stay together."""
+
+    def interleaved(patch: int) -> int:
+        x, y = patch % side, patch // side
+        bits = range(side.bit_length())
+        return sum((x >> bit & 1) << 2 * bit | (y >> bit & 1) << 2 * bit + 1 for bit in bits)
+
+    return sorted(range(side * side), key=interleaved)
+
+
+def averaging(runs: int, patches: int) -> Float[Tensor, "runs patches"]:
+    """Return the matrix that averages patches in Morton order over equal runs; of 64 patches, equal up to one."""
+    order = torch.tensor(morton(math.isqrt(patches)))
+    weights = torch.zeros(runs, patches)
+    for row, members in zip(weights, order.tensor_split(runs), strict=True):
+        row[members] = 1 / len(members)
+    return weights

@@ -1,0 +1,41 @@
+"""Which schemes there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from transformers import Qwen2ForCausalLM
+
+from niah.adapters.compressor import Compressor
+from niah.config import unknown
+from niah.types import UserError
+from vilamp.compressor import Differential
+from vilamp.config import VilampConfig
+from vilamp.schemes.pooled import Mean
+from vilamp.schemes.summary import SummaryTokens
+from vilamp.schemes.whole import BudgetedDifferential, Keyframes, Uniform
+
+Maker = Callable[[float, VilampConfig, Qwen2ForCausalLM], Compressor]
+
+MAKERS: dict[str, Maker] = {
+    "differential": lambda budget, config, _: BudgetedDifferential(Differential.of(config), budget, patches(config)),
+    "keyframes": lambda budget, config, _: Keyframes(Differential.of(config), budget, patches(config)),
+    "uniform": lambda budget, config, _: Uniform(budget, patches(config)),
+    "mean": lambda budget, config, _: Mean(budget),
+    "summary": lambda budget, config, language: SummaryTokens(budget, language),
+}
+NAMES = tuple(MAKERS)
+
+
+def build(config: VilampConfig, language: Qwen2ForCausalLM) -> Compressor:
+    """Return the scheme a checkpoint is trained with. Raises UserError for one there is not."""
+    wanted = config.compression
+    assert wanted is not None  # without one, a checkpoint has ViLaMP's own compressor and its K
+    if wanted.scheme not in MAKERS:
+        raise UserError(f"compression: {unknown('scheme', wanted.scheme, NAMES)}")
+    return MAKERS[wanted.scheme](wanted.budget, config, language)
+
+
+def patches(config: VilampConfig) -> int:
+    """Return the patches of a frame."""
+    return config.vision.side**2
