@@ -39,6 +39,28 @@ def read_needles(settings: Needles, folder: Path) -> tuple[Row, ...]:
 
     Raises UserError naming the file and the line.
     """
+    root, rows = _rows(settings, folder)
+    read = tuple(_row(row, where, root, settings) for where, row in rows)
+    if not read:
+        raise UserError(f"needles: {settings.file or settings.dataset} holds no needle; give one JSON line for each")
+    _refuse_twins(read)
+    return read
+
+
+def complaints(settings: Needles, folder: Path) -> tuple[int, list[str]]:
+    """Return how many needles there are, and what is wrong with each that cannot be read."""
+    root, rows = _rows(settings, folder)
+    wrong = []
+    for where, row in rows:
+        try:
+            _row(row, where, root, settings)
+        except UserError as error:
+            wrong.append(str(error))
+    return len(rows), wrong
+
+
+def _rows(settings: Needles, folder: Path) -> tuple[Path, list[tuple[str, Mapping[str, Any]]]]:
+    """Return the media root, and (where, row) of every needle."""
     if (settings.file is None) == (settings.dataset is None):
         raise UserError("needles: name either file: (JSON lines) or dataset: (a `datasets` table), not both")
     if settings.file is not None:
@@ -52,11 +74,7 @@ def read_needles(settings: Needles, folder: Path) -> tuple[Row, ...]:
         root = folder / settings.media_root
     if not root.is_dir():
         raise UserError(f"needles: media_root {root} is not a folder; name the one that holds the videos")
-    read = tuple(_row(row, where, root, settings) for where, row in rows)
-    if not read:
-        raise UserError(f"needles: {settings.file or settings.dataset} holds no needle; give one JSON line for each")
-    _refuse_twins(read)
-    return read
+    return root, rows
 
 
 def _json_lines(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
