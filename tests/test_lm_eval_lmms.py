@@ -47,7 +47,7 @@ def model_with_clip(module, tmp_path, adapter, **settings):
     """Return a model and a request maker for a grey clip of 30 frames, 10 a second, one of them brighter."""
     frames = (np.full((16, 16, 3), 200 if number == 20 else 40, np.uint8) for number in range(30))
     write_mp4(tmp_path / "clip.mp4", frames, Fraction(10))
-    model = module.VideoLmms(adapter=adapter, in_process=True, size=16, **settings)
+    model = module.VideoLmms(adapter=adapter, in_process=True, frame_size=16, **settings)
     model.task_dict = {"task": {"test": [{"path": str(tmp_path / "clip.mp4")}]}}
     return model, lambda first, second: SimpleNamespace(
         args=(first, second, lambda document: [document["path"]], 0, "task", "test")
@@ -71,7 +71,7 @@ def test_reply_comes_from_the_adapter_shown_the_video(module, tmp_path):
 
 
 def test_frames_are_taken_as_told(module, tmp_path):
-    model, request = model_with_clip(module, tmp_path, "tests.fake_adapters:right", frames="uniform", limit=2)
+    model, request = model_with_clip(module, tmp_path, "tests.fake_adapters:right", frame_sampling="uniform", frame_limit=2)
     assert model.generate_until([request(PROMPT, {})]) == ["A"]  # frames 0 and 29
 
 
@@ -86,16 +86,3 @@ def test_pictures_are_refused(module, tmp_path):
     pictures = SimpleNamespace(args=("Q?", {}, lambda document: [np.zeros((2, 2))], 0, "task", "test"))
     with pytest.raises(UserError, match="the path of one video"):
         model.generate_until([pictures])
-
-
-PROMPTS = [
-    (PROMPT, ("40", "200")),
-    ("Which?\n(A) one\n(B) two\nBest option: (", ("one", "two")),
-    ("Describe the video.", ()),
-    ("Which?\nB. two\nA. one", ()),
-]
-
-
-@pytest.mark.parametrize("prompt, options", PROMPTS)
-def test_options_are_read_out_of_lettered_lines(module, prompt, options):
-    assert module.read_options(prompt) == options

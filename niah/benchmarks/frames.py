@@ -3,7 +3,6 @@
 - `paper`: one frame a second, by presentation time, every one of them (ViLaMP's paper).
 - `release`: ViLaMP's scripts: every int(fps)-th frame; of more than `limit` (600), evenly as many.
 - `uniform`: `limit` (128) frames evenly from the first to the last (LongVA, VNBench's examples, lmms-eval).
-- `needle`: one frame a second; of more than `limit` (200), the first as many (V-NIAH's haystack).
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from niah.config import unknown
 from niah.media.index import Index
 from niah.types import Span, UserError
 
-WAYS = ("paper", "release", "uniform", "needle")
-LIMITS = {"release": 600, "uniform": 128, "needle": 200}
+WAYS = ("paper", "release", "uniform")
+LIMITS = {"release": 600, "uniform": 128}
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,14 @@ class Frames:
     @property
     def rate(self) -> str:
         """The suite's word for how frames are numbered."""
-        return "native" if self.way in ("release", "uniform") else "1"
+        return "1" if self.way == "paper" else "native"
 
     def timeline(self, index: Index, source: str) -> tuple[Span, ...]:
         """Return the spans of a measured file that are shown."""
         count = index.count(self.rate)
-        limit = self.limit or LIMITS.get(self.way, count)
-        if self.way in ("paper", "needle"):
-            return (Span(source, 0, min(count, limit)),)
+        if self.way == "paper":
+            return (Span(source, 0, count),)
+        limit = self.limit or LIMITS[self.way]
         if self.way == "uniform":
             return spans(source, evenly(range(count), min(limit, count)))
         return spans(source, release_frames(float(index.native_rate), count, limit))

@@ -6,7 +6,6 @@ prompt; options are read out of the prompt's lettered lines, so that adapters th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,11 @@ from lmms_eval.api.model import lmms  # type: ignore[import-not-found]
 from lmms_eval.models.registry_v2 import ModelManifest  # type: ignore[import-not-found]
 
 from niah.benchmarks.frames import Frames
+from niah.benchmarks.item import split_question
 from niah.benchmarks.show import Screen, show
 from niah.lm_eval.library import Shown, keep, reference
 from niah.lm_eval.model import VideoLM
-from niah.types import LETTERS, Question, UserError
-
-OPTION = re.compile(r"^\s*\(?([A-J])[.):]\s*(\S.*)$", re.MULTILINE)
+from niah.types import Question, UserError
 
 
 def manifest() -> Any:
@@ -46,21 +44,21 @@ class Asked:
 
 
 class VideoLmms(lmms):
-    """One adapter under lmms-eval; `frames`, `limit` and `size` say how a video is shown, the rest is VideoLM's."""
+    """One adapter under lmms-eval; `frame_...` say how a video is shown, the other settings are VideoLM's."""
 
     is_simple = True
 
     def __init__(
         self,
-        frames: str = "paper",
-        limit: int | None = None,
-        size: int = 384,
+        frame_sampling: str = "paper",
+        frame_limit: int | None = None,
+        frame_size: int = 384,
         device: str | None = None,
         **settings: Any,
     ) -> None:
         """Check the settings. Raises UserError."""
         super().__init__()
-        self.screen = Screen(Frames(frames, limit), size, size)
+        self.screen = Screen(Frames(frame_sampling, frame_limit), frame_size, frame_size)
         self.model = VideoLM.create_from_arg_obj(settings, {"device": device})
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
@@ -69,9 +67,8 @@ class VideoLmms(lmms):
         references = []
         for number, request in enumerate(requests):
             prompt, _, to_visual, *where = request.args
-            options = read_options(prompt)
-            text = prompt[: OPTION.search(prompt).start()].strip() if options else prompt  # type: ignore[union-attr]
-            references.append(self._note(asked, f"{number}", Question(text, options, prompt=prompt), to_visual, where))
+            question = Question(*split_question(prompt), prompt=prompt)
+            references.append(self._note(asked, f"{number}", question, to_visual, where))
         return self.model.generate(references, [request.args[1] for request in requests])
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
@@ -105,14 +102,6 @@ class VideoLmms(lmms):
         asked.cases[case] = show(asked.name, case, Path(visuals[0]), question, self.screen)
         keep(asked)
         return reference(asked.name, case)
-
-
-def read_options(prompt: str) -> tuple[str, ...]:
-    """Return the texts of a prompt's lettered lines, A first; none where there are not at least two."""
-    found = OPTION.findall(prompt)
-    options = tuple(text.strip() for _, text in found)
-    in_order = [letter for letter, _ in found] == list(LETTERS[: len(found)])
-    return options if len(options) > 1 and in_order else ()
 
 
 def _text(target: Any, document: Any) -> str:

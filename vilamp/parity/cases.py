@@ -14,12 +14,14 @@ from torch.nn.functional import normalize
 
 from niah.adapters.parity import Parity
 from niah.adapters.pixels import centre_square, standardise
+from niah.benchmarks.frames import release_frames
+from niah.benchmarks.prompts import NEW_TOKENS, subtitle_text, user_text
 from niah.types import UserError
 from vilamp.keyframes import fill_gaps, select_keyframes
+from vilamp.parity.layout import compare_layout
 from vilamp.release.composer import pool_grid
 from vilamp.release.pixels import squeeze
-from vilamp.release.prompts import NEW_TOKENS, chat, subtitle_text, user_text
-from vilamp.release.sampling import release_frames
+from vilamp.release.prompts import chat
 
 
 def compare_cases(parity: Parity, folder: Path) -> None:
@@ -113,6 +115,10 @@ def _subtitles(parity: Parity, file: Path) -> None:
         parity.equal(f"subtitles {number}", subtitle_text(case["srt"]), case["text"])
 
 
+def _layout(parity: Parity, file: Path) -> None:
+    compare_layout(parity, _json(file), file.name)
+
+
 def _json(file: Path) -> Any:
     """Return the cases of a file. Raises ValueError where there are none."""
     cases = json.loads(file.read_text(encoding="utf-8"))
@@ -129,4 +135,5 @@ CASES: dict[str, Callable[[Parity, Path], None]] = {
     "frame_sampling.json": _sampling,
     "prompts.json": _prompts,
     "subtitles.json": _subtitles,
+    "checkpoint_layout_7b.json": _layout,
 }

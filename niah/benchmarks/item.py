@@ -1,0 +1,74 @@
+"""One question of a public table, and how its columns are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from niah.types import LETTERS, UserError
+
+LETTERED = re.compile(r"^\s*\(?([A-J])[.):]\s*(\S.*?)\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A question about one video, its options without their letters, and the groups it is counted in."""
+
+    name: str
+    video: str  # relative to the folder of videos; its suffix may be missing
+    question: str
+    options: tuple[str, ...]
+    answer: str  # a letter
+    groups: tuple[str, ...] = ()
+    printed: tuple[str, ...] = field(default=())  # the options as a release's prompt prints them
+
+    def __post_init__(self) -> None:
+        if self.answer not in LETTERS[: len(self.options)]:
+            raise UserError(f"{self.name}: the answer {self.answer!r} is not one of {len(self.options)} options")
+
+    def document(self) -> dict[str, Any]:
+        """Return what lm-eval logs of it."""
+        named = {name: getattr(self, name) for name in ("video", "question", "answer")}
+        return {"case": self.name, **named, "options": list(self.options), "groups": list(self.groups)}
+
+
+def text(row: Mapping[str, Any], column: str, where: str) -> str:
+    """Return a column that must hold words. Raises UserError."""
+    value = row.get(column)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{where}: column {column!r} must hold text, got {value!r}; the columns are {sorted(row)}")
+    return value.strip()
+
+
+def texts(row: Mapping[str, Any], column: str, where: str) -> tuple[str, ...]:
+    """Return a column that must hold a list of words. Raises UserError."""
+    value = row.get(column)
+    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, str) for one in value):
+        raise UserError(f"{where}: column {column!r} must hold a list of texts, got {value!r}")
+    return tuple(value)
+
+
+def unlettered(options: Sequence[str]) -> tuple[str, ...]:
+    """Return options without their letters, where every one has its own: "A. a cup" is "a cup"."""
+    found = [LETTERED.fullmatch(option) for option in options]
+    if all(match and match[1] == letter for match, letter in zip(found, LETTERS, strict=False)):
+        return tuple(match[2] for match in found if match)
+    return tuple(options)
+
+
+def lettered(options: Sequence[str], between: str = ". ") -> tuple[str, ...]:
+    """Return options with their letters."""
+    return tuple(f"{letter}{between}{option}" for letter, option in zip(LETTERS, options, strict=False))
+
+
+def split_question(question: str) -> tuple[str, tuple[str, ...]]:
+    """Return question and options of a text that ends in lettered lines; no options where it does not."""
+    found = list(LETTERED.finditer(question))
+    letters = "".join(match[1] for match in found)
+    if len(found) < 2 or letters != LETTERS[: len(found)]:
+        return question.strip(), ()
+    return question[: found[0].start()].strip(), tuple(match[2] for match in found)
