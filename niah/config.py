@@ -94,6 +94,14 @@ class Needles:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """The only needles that are asked about, and the model whose answers chose them; niah.generate --keep writes it."""
+
+    by: str
+    needles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Suite:
     """Everything that decides which cases there are. `name` seeds every choice."""
 
@@ -110,7 +118,7 @@ class Suite:
     footage: Footage | None = None
     haystacks: Haystacks | None = None
     needles: Needles | None = None
-    kept_by: str | None = None  # written by niah.generate --keep: the model whose answers chose the needles
+    kept: Kept | None = None
 
     def __post_init__(self) -> None:
         if self.version != SUITE_VERSION:

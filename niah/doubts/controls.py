@@ -27,13 +27,17 @@ def about_controls(run: Run) -> Iterator[Doubt]:
     """Yield the doubts that the controls of one run raise, over all question types and for each."""
     scored = [outcome(case, run.records[case.id]) for case in run.cases if case.id in run.records]
     types = sorted({case.type for case in run.cases})
+    readable = True
     for kind in (ALL, *(types if len(types) > 1 else ())):
         part: dict[str, list[Outcome]] = {}
         for one in scored:
             if one.status == "ok" and kind in (ALL, one.case.type):
                 part.setdefault(one.case.condition, []).append(one)
         yield from _leaks(run, kind, part)
-        yield from _unreadable(run, kind, part)
+        if kind == ALL or readable:  # what holds of all types is not said again of each
+            found = list(_unreadable(run, kind, part))
+            readable = readable and not (kind == ALL and found)
+            yield from found
         if "novelty" in run.model and kind == ALL:
             yield from _stands_out(run, part.get("full", []))
     yield from _unasked(run)

@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 from niah.disk import in_words
+from niah.doubts import doubts
+from niah.doubts import in_words as doubts_in_words
 from niah.figures.draw import CONDITIONS, STYLES, draw
+from niah.table import join, read_run
 from niah.types import UserError
 
 
@@ -29,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
         )
         if not paths:
             raise UserError(f"nothing to draw: no run holds a case of condition {options.condition!r} on these axes")
+        if options.with_published:
+            found = doubts(join([read_run(run) for run in options.runs]), published=True)
+            sys.stderr.write(doubts_in_words([doubt for doubt in found if doubt.kind == "published"]) + "\n")
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

@@ -35,8 +35,17 @@ def _generate(words: list[str]) -> int:
     )
     parser.add_argument("suite", help="a name in configs/suites, or a .yaml file of your own")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where cases.jsonl goes")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="RUN",
+        help="only needles that the model of this run answers with needle_only and not blind: a model other than those "
+        "to be asked, which niah.run makes sure of",
+    )
     options = parser.parse_args(words)
     generated = generate(*load_suite(options.suite))
+    if options.keep is not None:
+        generated = _keep(generated, options.keep)
     write(generated, options.output)
     counts = Counter(case.condition for case in generated.cases)
     haystacks = len({case.haystack for case in generated.cases if case.haystack})
@@ -45,6 +54,22 @@ def _generate(words: list[str]) -> int:
         f"{haystacks} haystack(s); {len(generated.skipped)} skipped; written to {options.output / 'cases.jsonl'}\n"
     )
     return 0
+
+
+def _keep(generated: Generated, run: Path) -> Generated:
+    """Keep the needles that another model can read and cannot guess, and say which go."""
+    from niah.generate.keep import keep  # here: reading a run loads pandas, which generating needs not
+
+    before = {case.needle for case in generated.cases}
+    kept = keep(generated, run)
+    assert kept.suite.kept is not None
+    for skip in kept.skipped[len(generated.skipped) :]:
+        sys.stderr.write(f"not kept {skip.what}: {skip.why}\n")
+    sys.stdout.write(
+        f"kept {len(kept.suite.kept.needles)} of {len(before)} needles: those {kept.suite.kept.by} answers with "
+        "needle_only and not blind\n"
+    )
+    return kept
 
 
 def _render(words: list[str]) -> int:

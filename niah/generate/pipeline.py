@@ -15,7 +15,7 @@ from niah.generate.cases import longest, make_cases, refuse_long
 from niah.generate.design import GROUPINGS
 from niah.generate.library import Clip, Haystack, Library
 from niah.generate.near import near_duplicates
-from niah.generate.result import Generated, NearDuplicate, Skip
+from niah.generate.result import Generated, NearDuplicate, Skip, retain
 from niah.types import Span, UserError
 
 
@@ -52,15 +52,16 @@ def assemble(
         raise UserError(f"suite {suite.name!r}: the paper design has its own lengths; remove lengths: from it")
     cases, unplaced = make_cases(suite, haystacks, clips, library)
     used = {span.source for case in cases for span in case.timeline}
-    generated = Generated(
+    whole = Generated(
         suite=suite,
         cases=tuple(cases),
         sources={name: source for name, source in library.sources.items() if name in used},
         skipped=(*skips, *unplaced),
         near_duplicates=near,
     )
+    generated = retain(whole)
     _tell(generated)
-    if not cases:
+    if not generated.cases:
         raise UserError(
             f"suite {suite.name!r} has no case: {len(generated.skipped)} files and needles were left out, for the "
             "reasons above; mend those first"

@@ -51,6 +51,20 @@ class Generated:
     near_duplicates: tuple[NearDuplicate, ...] = ()
 
 
+def retain(generated: Generated) -> Generated:
+    """Return only the cases of the needles that the suite keeps, each as it was: no case is placed anew.
+
+    The clip of a needle that is not kept may still stand in for another's in a `swapped` case.
+    """
+    kept = generated.suite.kept
+    if kept is None:
+        return generated
+    cases = tuple(case for case in generated.cases if case.needle in set(kept.needles))
+    used = {span.source for case in cases for span in case.timeline}
+    sources = {name: source for name, source in generated.sources.items() if name in used}
+    return dataclasses.replace(generated, cases=cases, sources=sources)
+
+
 def write(generated: Generated, folder: Path) -> None:
     """Write cases.jsonl, sources.jsonl, skipped.jsonl, near_duplicates.jsonl and suite.yaml into `folder`."""
     folder = Path(folder)

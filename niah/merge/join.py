@@ -124,7 +124,7 @@ def _write(out: Path, parts: Sequence[Part], cases: Iterable[Case], sources: lis
     settings = yaml.safe_load((first.folder / "config.yaml").read_text(encoding="utf-8"))
     whole = {key: value for key, value in settings.items() if key not in ("shard", "output_path")}
     replace_file(out / "config.yaml", yaml.safe_dump(whole, sort_keys=False, allow_unicode=True))
-    for name in ("suite.yaml", "skipped.jsonl"):  # of the whole suite in every shard
+    for name in ("suite.yaml", "skipped.jsonl", "near_duplicates.jsonl"):  # of the whole suite in every shard
         if (first.folder / name).is_file():
             replace_file(out / name, (first.folder / name).read_text(encoding="utf-8"))
     replace_file(out / "cases.jsonl", json_lines(case.to_json() for case in cases))

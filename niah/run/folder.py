@@ -187,6 +187,8 @@ def _write(folder: Path, config: RunConfig, plan: Plan, decides: dict[str, Any])
     if generated.skipped:
         skipped = (without_machine(dataclasses.asdict(skip)) for skip in generated.skipped)
         replace_file(folder / "skipped.jsonl", json_lines(skipped))
+    if generated.near_duplicates:
+        replace_file(folder / "near_duplicates.jsonl", json_lines(map(dataclasses.asdict, generated.near_duplicates)))
 
 
 def _cases(plan: Plan) -> str:

@@ -40,6 +40,7 @@ class Shard:
 def make_plan(config: RunConfig) -> Plan:
     """Return the cases that `config` names. Raises UserError where there is none."""
     generated = _generated(config)
+    _refuse_chooser(generated.suite, config)
     cases = _limited(generated.cases, config.limit)
     i, count = config.part()
     ordered = in_order(generated.suite, _shard(in_groups(cases), i, count))
@@ -51,6 +52,19 @@ def make_plan(config: RunConfig) -> Plan:
     narrowed = dataclasses.replace(generated, cases=kept, sources={name: generated.sources[name] for name in used})
     cold = frozenset(case.id for case in cold_cases(generated.suite, ordered))
     return Plan(narrowed, ordered, cold, Shard(i, count, cases) if count > 1 else None)
+
+
+def _refuse_chooser(suite: Suite, config: RunConfig) -> None:
+    """Refuse to ask a model the needles that were kept because it answered them."""
+    if suite.kept is None:
+        return
+    from niah.table.reading import label  # here: it loads pandas, and few suites are chosen
+
+    if label(config.decides()) == suite.kept.by:
+        raise UserError(
+            f"the needles of suite {suite.name!r} are those that {suite.kept.by} was seen to answer, so its accuracy "
+            "on them says nothing; ask another model, or the whole suite"
+        )
 
 
 def in_groups(cases: tuple[Case, ...]) -> list[Case]:

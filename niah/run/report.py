@@ -57,8 +57,10 @@ class Progress:
 
 
 def summary(plan: Plan, records: Sequence[Record], folder: Path) -> str:
-    """Return accuracy per condition with its interval, what became of the cases, and where the files are."""
-    from scipy.stats import binomtest  # here, because SciPy takes a second that a refused command need not wait
+    """Return accuracy per condition with its interval, what became of the cases, where the files are, and doubts."""
+    from niah.doubts import doubts, in_words  # here, because SciPy takes seconds that a refused command need not wait
+    from niah.stats import wilson
+    from niah.table import read_run
 
     by_name = {record.case: record for record in records}
     lines = [""]
@@ -66,7 +68,7 @@ def summary(plan: Plan, records: Sequence[Record], folder: Path) -> str:
         asked = [case for case in plan.ordered if case.condition == condition and case.id in by_name]
         right = [is_right(case, by_name[case.id]) for case in asked if by_name[case.id].status == "ok"]
         if right:
-            low, high = binomtest(sum(right), len(right)).proportion_ci(0.95, "wilson")
+            low, high = wilson(sum(right), len(right))
             share = sum(right) / len(right)
             lines.append(f"{condition:>12}  {share:6.1%}  [{low:.1%}, {high:.1%}]  {sum(right)} of {len(right)} right")
     statuses = Counter(record.status for record in records)
@@ -74,7 +76,8 @@ def summary(plan: Plan, records: Sequence[Record], folder: Path) -> str:
     missing = len(plan.ordered) - len(records)
     lines.append(f"{'records':>12}  {counts}" + (f"; {missing} cases not asked yet" if missing else ""))
     lines.append(f"{'files':>12}  {folder}: " + ", ".join(_files(folder)))
-    return "\n".join(lines)
+    found = doubts([read_run(folder)]) if records else []
+    return "\n".join([*lines, *([in_words(found)] if found else [])])
 
 
 def _files(folder: Path) -> list[str]:

@@ -64,8 +64,8 @@ def read_run(folder: Path) -> Run:
         records[record.case] = record
     suite = read_yaml(Suite, folder / "suite.yaml") if (folder / "suite.yaml").is_file() else None
     return Run(
-        folder, _label(decides), about["suite"], cases, records, layout_of(cases, suite),
-        near_duplicates_in(folder), None if suite is None else suite.kept_by,
+        folder, label(decides), about["suite"], cases, records, layout_of(cases, suite),
+        near_duplicates_in(folder), None if suite is None or suite.kept is None else suite.kept.by,
     )  # fmt: skip
 
 
@@ -114,8 +114,8 @@ def _about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def _label(decides: Mapping[str, Any]) -> str:
-    """Return the model's name with the arguments it was given."""
+def label(decides: Mapping[str, Any]) -> str:
+    """Return the model's name with the arguments it was given, of what run.json says decides the records."""
     arguments = ", ".join(f"{key}={value}" for key, value in sorted(decides["model_args"].items()))
     return f"{decides['model']} ({arguments})" if arguments else decides["model"]
 
