@@ -12,7 +12,7 @@ function make(tag, attributes = {}, ...children) {
     else if (name.startsWith("--") || name === "background" || name === "color") element.style.setProperty(name, value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
 }
 
