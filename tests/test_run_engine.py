@@ -101,12 +101,28 @@ def test_worker_lost_while_it_starts_counts_as_the_retry():
     assert (record.status, record.detail, record.measured["attempts"]) == ("error", "its node went away", 2)
 
 
-def test_worker_lost_before_any_came_up_ends_the_run():
+def test_worker_lost_twice_before_any_came_up_ends_the_run():
+    begun = []
+
     def start():
+        begun.append(None)
         raise Lost("the disk went away")
 
     with pytest.raises(UserError, match="the disk went away"):
         Asker(start, "m", {}).ask(case(0), cold=False)
+    assert len(begun) == 2
+
+
+def test_sibling_whose_first_worker_is_lost_records_its_case():
+    asker = Asker(Rooms(1, alone=99).start, "m", {})
+    asker.ask(case(0), cold=False)
+
+    def start():
+        raise Lost("the disk went away")
+
+    other = asker.sibling()
+    other._start = start
+    assert other.ask(case(1), cold=False).status == "error"
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ class Asker:
         attempt = 0
         while True:
             attempt += 1
-            outcome = self._outcome(case)
+            outcome = self._outcome(case, last=attempt == ATTEMPTS)
             if outcome.gone:
                 self._worker = None
             if self.stopping.is_set():
@@ -73,7 +73,9 @@ class Asker:
 
     def sibling(self) -> Asker:
         """Return another asker of the same model, with workers of its own."""
-        return Asker(self._start, self._model, self._hashes, self._numbers, self.stopping)
+        other = Asker(self._start, self._model, self._hashes, self._numbers, self.stopping)
+        other.about = self.about  # its workers will say the same
+        return other
 
     def close(self) -> None:
         """End the worker, if there is one."""
@@ -81,12 +83,12 @@ class Asker:
             self._worker.close()
             self._worker = None
 
-    def _outcome(self, case: Case) -> Outcome:
+    def _outcome(self, case: Case, last: bool) -> Outcome:
         """Put a case to the worker; one that is lost while it starts counts as one that died of the case."""
         try:
             worker = self._ready()
         except Lost as lost:
-            if not self.about:  # none has ever come up: nothing is known that a record could say
+            if last and not self.about:  # none has ever come up: too little is known for a record
                 raise
             return Outcome("error", str(lost).partition(";")[0], died=True, gone=True)  # less the log's path
         return worker.ask(case)

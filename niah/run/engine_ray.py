@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ from niah.worker import Loading
 
 LATE_SECONDS = 60.0  # an actor keeps the limits itself; when it is this late, it or its node is gone
 POLL_SECONDS = 1.0
+CONNECT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def cluster(config: RunConfig) -> Iterator[Cluster]:
     ray = _ray()
     ours = not ray.is_initialized()
     if ours:
-        _connect(ray, config.engine.partition(":")[2] or None)
+        _connect(ray, config.engine.partition(":")[2] or None, config.load_timeout)
     try:
         found = ray.cluster_resources()
         gpus = config.gpus_per_worker
@@ -115,8 +117,8 @@ class RayWorker:
                 f"no node of the Ray cluster had room for a worker within {seconds:g} seconds (--load_timeout); "
                 "see what it lacks with: ray status"
             ) from None
-        except self._ray.exceptions.RayActorError as error:
-            raise Lost(f"a Ray actor did not start: {error}") from None
+        except self._ray.exceptions.RayActorError:  # its own words name the machine, and details are published
+            raise Lost("a Ray actor or its node died before it started") from None
         try:
             return self._wait(self._actor.load.remote(*made_of), seconds + LATE_SECONDS)
         except (TimeoutError, self._ray.exceptions.RayActorError):
@@ -178,12 +180,15 @@ class Room:
             self._worker.close()
 
 
-def _connect(ray: Any, address: str | None) -> None:
+def _connect(ray: Any, address: str | None, seconds: float) -> None:
     """Connect to a cluster, or start one here where that is what the address means."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster we start tells nobody
     try:
+        host, _, port = (address or "").rpartition("/")[2].rpartition(":")  # host:port or ray://host:port
+        if host and port.isdigit():  # Ray itself takes more than five minutes to find nobody there
+            socket.create_connection((host, int(port)), timeout=min(seconds, CONNECT_SECONDS)).close()
         ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="WARNING")
-    except (ConnectionError, ValueError, RuntimeError) as error:  # not there, not an address, not this version
+    except (OSError, ValueError, RuntimeError) as error:  # not there, not an address, not this version
         raise UserError(
             f"no Ray cluster at {address or 'this machine'}: {error}; start one with: ray start --head, "
             "or leave the address out to run on this machine alone"

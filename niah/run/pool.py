@@ -60,8 +60,8 @@ def _at_once(cases: Sequence[Case], asker: Asker, width: int, keep: Tell) -> Non
     for one in askers:
         free.put(one)
     with ThreadPoolExecutor(len(askers)) as threads:
-        futures = [threads.submit(_ask_one, shares, free) for _ in cases]
         try:
+            futures = [threads.submit(_ask_one, shares, free) for _ in cases]
             for future in as_completed(futures):
                 keep(*future.result())
         except BaseException:  # Ctrl-C, a full disk, a worker that does not start: none may wait for the answers
