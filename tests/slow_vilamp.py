@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from slow_parts import attend, cosine, gelu, linear, norm, quick_gelu, rms, rotate, tanh_gelu
 from torch import Tensor
 
 
@@ -45,14 +46,14 @@ def record(w: dict[str, Tensor], inputs: dict[str, Tensor], sizes: Sizes, limit:
     greedy, kept = _select(e, q, limit, sizes.threshold)
     states = [_siglip(w, pixels, sizes) for pixels in inputs["siglip_pixel_values"]]
     v = torch.stack([s[-1] for s in states])
-    x = _linear(w, "model.mm_projector.2", _gelu(_linear(w, "model.mm_projector.0", v)))
+    x = linear(w, "model.mm_projector.2", gelu(linear(w, "model.mm_projector.0", v)))
     c = "model.composer_projector."
     merged, pooled, anchor_of = [], [], []
     for n in range(count):
         before = [j for j, s in enumerate(kept) if s <= n]
         anchor_of.append(before[-1] if before else n)
-        r = _cosine(_linear(w, c + "linear_iq", x[n]), _linear(w, c + "linear_q", q))
-        t = _cosine(_linear(w, c + "linear_ik", x[n]), _linear(w, c + "linear_k", x[anchor_of[n]]))
+        r = cosine(linear(w, c + "linear_iq", x[n]), linear(w, c + "linear_q", q))
+        t = cosine(linear(w, c + "linear_ik", x[n]), linear(w, c + "linear_k", x[anchor_of[n]]))
         weights = (((r - t) / w[c + "tau"]).exp() / ((r - t) / w[c + "tau"]).exp().sum())[:, None]
         merged.append((weights * x[n]).sum(0))
         pooled.append(_halve(x[n]))
@@ -79,10 +80,10 @@ def record(w: dict[str, Tensor], inputs: dict[str, Tensor], sizes: Sizes, limit:
 def _select(e: Tensor, q: Tensor, limit: int, threshold: float) -> tuple[list[int], list[int]]:
     """Visit frames by falling cosine, block what is like a kept one; then fill gaps."""
     count = len(e)
-    relevance = [float(_cosine(e[n], q)) for n in range(count)]
+    relevance = [float(cosine(e[n], q)) for n in range(count)]
     greedy: list[int] = []
     for n in sorted(range(count), key=lambda n: -relevance[n]):
-        if len(greedy) < limit and all(float(_cosine(e[n], e[k])) <= threshold for k in greedy):
+        if len(greedy) < limit and all(float(cosine(e[n], e[k])) <= threshold for k in greedy):
             greedy.append(n)
     return sorted(greedy), slow_gaps(greedy, count, limit)
 
@@ -136,7 +137,7 @@ def _siglip(w: dict[str, Tensor], pixels: Tensor, s: Sizes) -> list[Tensor]:
     p = "model.vision_tower.vision_tower.vision_model."
     states = [_patches(w, p, pixels, s.patch) + w[p + "embeddings.position_embedding.weight"]]
     for layer in range(s.vision[2]):
-        states.append(_block(w, f"{p}encoder.layers.{layer}.", states[-1], s.vision[3], 1e-6, _tanh_gelu, False))
+        states.append(_block(w, f"{p}encoder.layers.{layer}.", states[-1], s.vision[3], 1e-6, tanh_gelu, False))
     return states
 
 
@@ -144,18 +145,18 @@ def _clip_image(w: dict[str, Tensor], pixels: Tensor, s: Sizes) -> Tensor:
     p = "model.frame_selector.model.vision_model."
     patches = _patches(w, p, pixels, s.clip_patch)
     x = torch.cat([w[p + "embeddings.class_embedding"][None], patches])
-    x = _norm(w, p + "pre_layrnorm", x + w[p + "embeddings.position_embedding.weight"], 1e-5)
+    x = norm(w, p + "pre_layrnorm", x + w[p + "embeddings.position_embedding.weight"], 1e-5)
     for layer in range(s.clip_vision[2]):
-        x = _block(w, f"{p}encoder.layers.{layer}.", x, s.clip_vision[3], 1e-5, _quick_gelu, False)
-    return w["model.frame_selector.model.visual_projection.weight"] @ _norm(w, p + "post_layernorm", x[0], 1e-5)
+        x = _block(w, f"{p}encoder.layers.{layer}.", x, s.clip_vision[3], 1e-5, quick_gelu, False)
+    return w["model.frame_selector.model.visual_projection.weight"] @ norm(w, p + "post_layernorm", x[0], 1e-5)
 
 
 def _clip_text(w: dict[str, Tensor], ids: Tensor, s: Sizes) -> Tensor:
     p = "model.frame_selector.model.text_model."
     x = w[p + "embeddings.token_embedding.weight"][ids] + w[p + "embeddings.position_embedding.weight"][: len(ids)]
     for layer in range(s.clip_text[2]):
-        x = _block(w, f"{p}encoder.layers.{layer}.", x, s.clip_text[3], 1e-5, _quick_gelu, True)
-    return w["model.frame_selector.model.text_projection.weight"] @ _norm(
+        x = _block(w, f"{p}encoder.layers.{layer}.", x, s.clip_text[3], 1e-5, quick_gelu, True)
+    return w["model.frame_selector.model.text_projection.weight"] @ norm(
         w, p + "final_layer_norm", x[int(ids.argmax())], 1e-5
     )
 
@@ -171,24 +172,11 @@ def _patches(w: dict[str, Tensor], p: str, pixels: Tensor, patch: int) -> Tensor
 
 
 def _block(w, p, x, heads, eps, activation, causal):
-    a = _norm(w, p + "layer_norm1", x, eps)
-    q, k, v = (_linear(w, f"{p}self_attn.{n}_proj", a) for n in "qkv")
-    x = x + _linear(w, p + "self_attn.out_proj", _attend(q, k, v, heads, heads, causal))
-    hidden = activation(_linear(w, p + "mlp.fc1", _norm(w, p + "layer_norm2", x, eps)))
-    return x + _linear(w, p + "mlp.fc2", hidden)
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, heads: int, key_heads: int, causal: bool) -> Tensor:
-    """Attend head by head with the whole matrix of weights."""
-    dim, parts = q.shape[1] // heads, []
-    for head in range(heads):
-        group = head // (heads // key_heads)
-        own, other = slice(head * dim, (head + 1) * dim), slice(group * dim, (group + 1) * dim)
-        scores = q[:, own] @ k[:, other].T / math.sqrt(dim)
-        if causal:
-            scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
-        parts.append(scores.softmax(1) @ v[:, other])
-    return torch.cat(parts, 1)
+    a = norm(w, p + "layer_norm1", x, eps)
+    q, k, v = (linear(w, f"{p}self_attn.{n}_proj", a) for n in "qkv")
+    x = x + linear(w, p + "self_attn.out_proj", attend(q, k, v, heads, heads, causal))
+    hidden = activation(linear(w, p + "mlp.fc1", norm(w, p + "layer_norm2", x, eps)))
+    return x + linear(w, p + "mlp.fc2", hidden)
 
 
 def _language(w: dict[str, Tensor], x: Tensor, s: Sizes) -> list[Tensor]:
@@ -199,47 +187,11 @@ def _language(w: dict[str, Tensor], x: Tensor, s: Sizes) -> list[Tensor]:
     for layer in range(blocks):
         states.append(x)
         p = f"model.layers.{layer}."
-        a = _rms(w, p + "input_layernorm", x)
-        q, k, v = (_linear(w, f"{p}self_attn.{n}_proj", a) for n in "qkv")
-        q, k = _rotate(q, turns, dim), _rotate(k, turns, dim)
-        x = x + _attend(q, k, v, heads, s.key_heads, True) @ w[p + "self_attn.o_proj.weight"].T
-        a = _rms(w, p + "post_attention_layernorm", x)
+        a = rms(w, p + "input_layernorm", x)
+        q, k, v = (linear(w, f"{p}self_attn.{n}_proj", a) for n in "qkv")
+        q, k = rotate(q, turns, dim), rotate(k, turns, dim)
+        x = x + attend(q, k, v, heads, s.key_heads, True) @ w[p + "self_attn.o_proj.weight"].T
+        a = rms(w, p + "post_attention_layernorm", x)
         gate, up = a @ w[p + "mlp.gate_proj.weight"].T, a @ w[p + "mlp.up_proj.weight"].T
         x = x + (gate * torch.sigmoid(gate) * up) @ w[p + "mlp.down_proj.weight"].T
-    return [*states, _rms(w, "model.norm", x)]
-
-
-def _rotate(x: Tensor, turns: Tensor, dim: int) -> Tensor:
-    heads = x.view(len(x), -1, dim)
-    one, other = heads[..., : dim // 2], heads[..., dim // 2 :]
-    cos, sin = turns.cos()[:, None], turns.sin()[:, None]
-    return torch.cat([one * cos - other * sin, other * cos + one * sin], -1).flatten(1)
-
-
-def _linear(w: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
-    return x @ w[name + ".weight"].T + w[name + ".bias"]
-
-
-def _norm(w: dict[str, Tensor], name: str, x: Tensor, eps: float) -> Tensor:
-    centred = x - x.mean(-1, keepdim=True)
-    return centred / (centred.square().mean(-1, keepdim=True) + eps).sqrt() * w[name + ".weight"] + w[name + ".bias"]
-
-
-def _rms(w: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
-    return x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt() * w[name + ".weight"]
-
-
-def _cosine(one: Tensor, other: Tensor) -> Tensor:
-    return (one * other).sum(-1) / (one.norm(dim=-1) * other.norm(dim=-1))
-
-
-def _gelu(x: Tensor) -> Tensor:
-    return x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
-
-
-def _tanh_gelu(x: Tensor) -> Tensor:
-    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-
-
-def _quick_gelu(x: Tensor) -> Tensor:
-    return x / (1 + torch.exp(-1.702 * x))
+    return [*states, rms(w, "model.norm", x)]

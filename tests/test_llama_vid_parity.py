@@ -15,6 +15,8 @@ from niah.adapters.checkpoint import misfits
 from niah.adapters.parity import Golden, Parity
 from niah.types import UserError
 from tests import tiny_llama_vid
+from tests.slow_llama_vid import Sizes
+from tests.slow_llama_vid_folder import write_folder
 from tests.tiny_llama_vid import CHECKPOINT, REFERENCE
 
 NAMES = sorted(load_file(CHECKPOINT / "model.safetensors"))
@@ -68,6 +70,12 @@ def test_lost_golden_tensor_is_named(reference):
 def test_folder_that_is_no_reference_is_refused(tmp_path):
     with pytest.raises(UserError, match="tiny_checkpoint/ and golden.safetensors"):
         parity.run(tmp_path)
+
+
+@pytest.mark.parametrize("sizes", [Sizes(), Sizes(seed=4, frames=1, key_heads=6, bert_layers=4, queries=7, factor=2.0)])
+def test_a_folder_of_another_size_agrees_with_an_implementation_of_its_own(tmp_path, sizes, capsys):
+    write_folder(tmp_path / "other", sizes)
+    assert main(["llama_vid", str(tmp_path / "other")]) == 0, capsys.readouterr().out
 
 
 WRONG_FACTS = [

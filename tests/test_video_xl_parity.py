@@ -14,6 +14,7 @@ from baselines.video_xl import facts, model, parity
 from baselines.video_xl.ratios import RatioRule
 from niah.adapters.checkpoint import check_layout
 from niah.types import UserError
+from tests.slow_video_xl import Sizes, write_folder
 
 FOLDER = Path(__file__).resolve().parent / "reference" / "video_xl"
 TOWER = model.TOWER
@@ -171,3 +172,14 @@ def test_draws_are_those_of_the_release():
     lengths = [1440] * 20
     picked = RatioRule((2, 4, 8)).pick(lengths, 1440, 28_800, 32_768, np.random.default_rng(42))
     assert picked == told["first_draws_for_2_4_8"]
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [Sizes(), Sizes(seed=9, key_heads=2, head=8, layers=3, select=-2, activation="quick_gelu", side=42, window=60,
+                    pool=2, cases=(("r6", (6,), 60, 7), ("r1", (1,), 11, 3)))],
+    ids=["wide heads, pooled by 3", "grouped heads, frames across windows"],
+)  # fmt: skip
+def test_a_folder_of_another_size_agrees_with_an_implementation_of_its_own(tmp_path, sizes, capsys):
+    write_folder(tmp_path / "other", sizes)
+    assert command.main(["video_xl", str(tmp_path / "other")]) == 0, capsys.readouterr().out

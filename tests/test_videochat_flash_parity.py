@@ -13,6 +13,7 @@ from baselines.videochat_flash import parity
 from baselines.videochat_flash.config import read
 from baselines.videochat_flash.model import load, rename
 from niah.adapters.checkpoint import read_config
+from tests.slow_videochat_flash import Sizes, write_folder
 
 FOLDER = Path(__file__).resolve().parent / "reference" / "videochat_flash"
 CHECKPOINT = FOLDER / "tiny_checkpoint"
@@ -134,3 +135,11 @@ def test_a_folder_that_records_too_little_is_named(few, tmp_path, capsys):
     save_file(tensors, folder / "golden.safetensors")
     assert command.main(["videochat_flash", str(folder)]) == 2
     assert "less records no 'video.frames_uint8'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "sizes", [Sizes(), Sizes(seed=6, clips=1, key_heads=6, grid=6, tower=32, heads_of_tower=4)], ids=["16 a head", "8"]
+)
+def test_a_folder_of_another_size_agrees_with_an_implementation_of_its_own(tmp_path, sizes, capsys):
+    write_folder(tmp_path / "other", sizes)
+    assert command.main(["videochat_flash", str(tmp_path / "other")]) == 0, capsys.readouterr().out
