@@ -156,6 +156,28 @@ def test_an_index_that_promises_more_than_its_shards_hold_is_refused(tmp_path):
         tensors(tmp_path)
 
 
+@pytest.mark.parametrize("place", ["config.json", "../model.safetensors", "notes.txt"])
+def test_an_index_that_names_something_else_than_shards_is_refused(tmp_path, place):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": place}}))
+    with pytest.raises(UserError, match=r"must name shards \(.safetensors or .bin\) that lie beside it, got "):
+        tensors(tmp_path)
+
+
+@pytest.mark.parametrize("places", [5, ["a"], {"a": 5}, {"a": None}])
+def test_an_index_of_another_shape_is_refused(tmp_path, places):
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    with pytest.raises(UserError, match="is no index of shards"):
+        tensors(tmp_path)
+
+
+@pytest.mark.parametrize("text", [b"", b"# notes", b"{}", b"\x80\x02", b"PK\x03\x04 no archive"])
+def test_a_bin_file_of_something_else_is_refused(tmp_path, text):
+    (tmp_path / "pytorch_model.bin").write_bytes(text)
+    with pytest.raises(UserError, match="pytorch_model.bin is damaged"):
+        tensors(tmp_path)
+
+
 def test_a_bin_file_is_read_as_weights_only(tmp_path):
     torch.save(state(), tmp_path / "pytorch_model.bin")
     module = build()

@@ -163,6 +163,23 @@ def test_an_empty_question_is_refused(folder):
         load(str(folder)).answer(Video(("h", 0, 20)), Question("  ", ("yes", "no")))
 
 
+def test_an_empty_question_without_video_is_refused_for_being_empty(folder):
+    with pytest.raises(UserError, match="the question is empty: there is nothing to ask"):
+        load(str(folder)).answer(Video(), Question("", ("yes", "no")))
+
+
+class Short(Video):
+    """Its file ends before its index does."""
+
+    def frames(self, indices):
+        return super().frames(indices)[:-1]
+
+
+def test_a_video_that_gives_fewer_frames_than_asked_for_is_refused(folder):
+    with pytest.raises(UserError, match="gave 19 frames where 20 were asked for"):
+        load(str(folder)).answer(Short(("h", 0, 20)), QUESTION)
+
+
 def test_a_folder_without_tokenizer_is_refused():
     with pytest.raises(UserError, match="holds no tokenizer"):
         load(str(TINY))

@@ -70,7 +70,6 @@ def test_the_reference_folder_agrees(capsys):
     used = [name for name in said.splitlines() if name.startswith("files used")][0]
     data = [path.name for path in REFERENCE.rglob("*") if path.suffix in (".safetensors", ".npz", ".json")]
     models = {"model.safetensors", "config.json", "siglip_tower.json", "clip_selector.json"}
-    models.add("checkpoint_layout_7b.json")
     assert all(name in used for name in set(data) - models)
     runs = json.loads((TINY / "runs.json").read_text())
     assert len(runs) == 12 and all(f"{run}: greedy ids" in said for run in runs)
@@ -114,6 +113,43 @@ def test_a_damaged_file_is_refused_by_name(folder, name, capsys):
     (folder / name).write_bytes(whole[:100])
     assert main([str(folder)]) == 2
     assert name in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "overrides, words",
+    [
+        ({"max_frames_num": 3}, "runs.json, k_reached: no override is called 'max_frames_num'"),
+        ({"first_n_frames": 0}, "first_n_frames must be one of 1..20, got 0"),
+        ({"selector": "no"}, "selector must be true or false, got 'no'"),
+        (["max_frame_num"], "k_reached and its overrides must be objects"),
+    ],
+)
+def test_a_run_that_would_be_misread_is_refused(folder, overrides, words, capsys):
+    runs = json.loads((folder / "runs.json").read_text())
+    runs["k_reached"]["overrides"] = overrides
+    (folder / "runs.json").write_text(json.dumps(runs))
+    assert main([str(folder)]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_layout_of_other_tensors_differs(tmp_path):
+    layout = json.loads((REFERENCE / "checkpoint_layout_7b.json").read_text())
+    layout["common"][0]["name"] = "model.image_old_line"
+    layout["composer"] = {"average_pooling": []}
+    (tmp_path / "checkpoint_layout_7b.json").write_text(json.dumps(layout))
+    parity, out = Parity(2e-5), io.StringIO()
+    compare_cases(parity, tmp_path)
+    assert parity.report(out) == 1
+    assert "missing model.image_newline [3584]" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [(["nowhere"], "no folder 'nowhere'"), ([str(TINY), "--device", "abc"], "no device 'abc'")],
+)
+def test_what_cannot_be_compared_is_refused_in_words(arguments, words, capsys):
+    assert main(arguments) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_a_folder_without_inputs_is_refused_in_words(folder, capsys):

@@ -66,6 +66,12 @@ def test_gap_filling_equals_the_slow_loop():
         assert fill_gaps(chosen.tolist(), count, limit) == slow_gaps(chosen.tolist(), count, limit)
 
 
+@pytest.mark.parametrize("kept", [[9], [-1], [2, 2]])
+def test_gaps_are_filled_between_different_frames_of_the_video_alone(kept):
+    with pytest.raises(ValueError, match=r"different ones of 0\.\.8"):
+        fill_gaps(kept, 9, 3)
+
+
 def test_gap_filling_by_hand():
     # 9 frames, frame 4 kept, 3 more: runs 0-3 and 5-8; spacing 3 gives one point each, at half of 4
     assert fill_gaps([4], 9, 3) == [2, 4, 7]

@@ -64,7 +64,10 @@ def fill_gaps(kept: Sequence[int], count: int, limit: int) -> list[int]:
     The release's rule. With D the smallest spacing whose points, ceil(length / D) - 1 in each run of
     frames not kept, fit into the budget, a run gets its points at equal steps; what is left of the budget
     goes to the last run's frames from its end, then to the run before it. Returns indices in playing order.
+    Raises ValueError for `kept` that are no frames of the video, or twice the same.
     """
+    if len(set(kept)) < len(kept) or any(not 0 <= frame < count for frame in kept):
+        raise ValueError(f"kept frames are different ones of 0..{count - 1}, got {list(kept)}")
     budget = min(limit, count) - len(kept)
     if budget <= 0:
         return sorted(kept)

@@ -89,14 +89,15 @@ def load_into(
     unused: Iterable[str] = (),
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    original: Rename | None = None,
 ) -> None:
     """Fill a `weightless` module from a checkpoint, in evaluation mode, without gradients.
 
-    `unused` are patterns (`*`) of checkpoint names that may be there and are not read. Raises
-    UserError with all misfits (missing, unexpected, wrong shape, wrong kind of number), or
-    naming every tensor that holds NaN or infinity.
+    `unused` are patterns (`*`) of checkpoint names that may be there and are not read; `original` undoes
+    `rename`, so that what is missing is called as the checkpoint would. Raises UserError with all misfits
+    (missing, unexpected, wrong shape, wrong kind of number), or naming every tensor that holds NaN or infinity.
     """
-    wrong = misfits(module, {name: source.shape for name, source in found.items()}, rename, unused)
+    wrong = misfits(module, {name: source.shape for name, source in found.items()}, rename, unused, original)
     wrong += [
         f"{name} holds {source.dtype}, wanted floating-point numbers of 16 bits or more"
         for name, source in found.items()
@@ -140,18 +141,27 @@ def fill_at_random(module: nn.Module, device: str | torch.device, dtype: torch.d
 
 
 def check_layout(
-    module: nn.Module, layout: Mapping[str, tuple[int, ...]], rename: Rename = str, unused: Iterable[str] = ()
+    module: nn.Module,
+    layout: Mapping[str, tuple[int, ...]],
+    rename: Rename = str,
+    unused: Iterable[str] = (),
+    original: Rename | None = None,
 ) -> None:
     """Compare names and shapes of a checkpoint with a `weightless` module. Raises UserError with all misfits."""
-    _refuse(misfits(module, layout, rename, unused))
+    _refuse(misfits(module, layout, rename, unused, original))
 
 
 def misfits(
-    module: nn.Module, layout: Mapping[str, tuple[int, ...]], rename: Rename = str, unused: Iterable[str] = ()
+    module: nn.Module,
+    layout: Mapping[str, tuple[int, ...]],
+    rename: Rename = str,
+    unused: Iterable[str] = (),
+    original: Rename | None = None,
 ) -> list[str]:
     """Return in words what of a layout a module lacks, what it has besides, and where shapes differ.
 
-    Tensors the module ties together need to be there once.
+    Tensors the module ties together need to be there once. What is missing has the name that `original`
+    gives it, else the one a neighbour's name suggests.
     """
     unused = tuple(unused)
     wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict(keep_vars=True).items()}
@@ -167,7 +177,8 @@ def misfits(
         if tuple(shape) != wanted[place]:
             words.append(f"{name} has shape {list(shape)}, the config wants {list(wanted[place])}")
     missing = sorted(set(wanted) - seen)
-    return [f"missing {_original(place, layout, rename)} {list(wanted[place])}" for place in missing] + words
+    called = {place: original(place) if original else _original(place, layout, rename) for place in missing}
+    return [f"missing {called[place]} {list(wanted[place])}" for place in missing] + words
 
 
 def _shared(module: nn.Module) -> dict[str, list[str]]:

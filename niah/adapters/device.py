@@ -20,6 +20,15 @@ def dtype_named(name: str, device: str, on_gpu: torch.dtype) -> torch.dtype:
     return DTYPES[name]
 
 
+def checked_device(name: str) -> str:
+    """Return a device's name. Raises UserError for one that is none, or not at hand."""
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without it
+        raise UserError(f"no device {name!r} is at hand ({str(error).splitlines()[0]}): use cpu, or cuda") from None
+    return name
+
+
 def clock(device: torch.device) -> float:
     """Return the time once the device has done what it was given, in seconds."""
     if device.type == "cuda":

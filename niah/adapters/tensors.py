@@ -19,7 +19,10 @@ from safetensors import SafetensorError, safe_open
 from niah.types import UserError
 
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+SHARDS = (".safetensors", ".bin")
 SINGLE = ("model.safetensors", "pytorch_model.bin")
+# what `torch.load` raises for bytes that are no checkpoint: its unpickler meets them opcode by opcode
+UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError)
 _NAMES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
 
@@ -57,8 +60,13 @@ def _sharded(index: Path) -> dict[str, TensorSource]:
     """Read the shards an index names."""
     try:
         places: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-    except (ValueError, KeyError, TypeError):
+        shards = {name: Path(place).name == place and Path(place).suffix for name, place in places.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{index.name} is no index of shards (JSON with weight_map): download it again") from None
+    odd = sorted({str(places[name]) for name, suffix in shards.items() if suffix not in SHARDS})
+    if odd or not places:
+        came = ", ".join(odd) or "none"
+        raise UserError(f"{index.name} must name shards ({' or '.join(SHARDS)}) that lie beside it, got {came}")
     found: dict[str, TensorSource] = {}
     absent = sorted({name for name in places.values() if not (index.parent / name).is_file()})
     if absent:
@@ -92,7 +100,7 @@ def _safetensors(file: Path) -> dict[str, TensorSource]:
 def _bin(file: Path) -> dict[str, TensorSource]:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except UNREADABLE as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"{file.name} is damaged, or holds more than tensors and is refused because a pickle may run any code "

@@ -1,4 +1,4 @@
-"""python -m vilamp.bench: memory and time to the first token of the 7B model, 64 to 10,000 frames.
+"""Measure memory and time to the first token of the 7B model, 64 to 10,000 frames.
 
 python -m vilamp.bench                            on a GPU, bf16: streamed, cached and as_released
 python -m vilamp.bench --execution streamed       ours alone
@@ -26,7 +26,7 @@ import torch
 
 from niah.adapters import bench
 from niah.adapters.bench import Job, Measured
-from niah.types import UserError
+from niah.adapters.command import told
 from vilamp.bench import counts
 from vilamp.bench.subject import CONFIGS, VilampBench, random_model
 
@@ -35,27 +35,30 @@ STAGES = ("clip", "select", "vision", "merge", "prefill")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write; return the exit code, 2 where nothing could be done."""
-    parser = argparse.ArgumentParser(prog="python -m vilamp.bench", description="Measure ViLaMP's memory and time.")
+    parser = argparse.ArgumentParser(
+        prog="python -m vilamp.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     bench.add_options(parser)
     parser.add_argument("--compiled", action="store_true", help="compile SigLIP's blocks (results say so)")
     options = parser.parse_args(arguments)
-    try:
-        if options.one is not None:
-            job = Job(**json.loads(options.one))
-            measured = bench.measure(job, partial(build, compiled=options.compiled))
-            sys.stdout.write(json.dumps(dataclasses.asdict(measured)) + "\n")
-            return 0
-        name = "vilamp-compiled" if options.compiled else "vilamp"
-        jobs = _jobs(options, name)
-        file = options.out / f"{name}-{options.size}.jsonl"
-        flags = ["--compiled"] if options.compiled else []
-        bench.measure_all(jobs, [sys.executable, "-m", "vilamp.bench", *flags, "--one"], file, _tell)
-        write_table(bench.read(file), file.with_suffix(".csv"))
-        sys.stdout.write(f"results: {file} and {file.with_suffix('.csv')}\n")
+    return told(lambda: measure(options))
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Measure what the options ask for and return 0. Raises UserError for what cannot be measured here."""
+    if options.one is not None:
+        job = Job(**json.loads(options.one))
+        measured = bench.measure(job, partial(build, compiled=options.compiled))
+        sys.stdout.write(json.dumps(dataclasses.asdict(measured)) + "\n")
         return 0
-    except UserError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+    name = "vilamp-compiled" if options.compiled else "vilamp"
+    jobs = _jobs(options, name)
+    file = options.out / f"{name}-{options.size}.jsonl"
+    flags = ["--compiled"] if options.compiled else []
+    bench.measure_all(jobs, [sys.executable, "-m", "vilamp.bench", *flags, "--one"], file, _tell)
+    write_table(bench.read(file), file.with_suffix(".csv"))
+    sys.stdout.write(f"results: {file} and {file.with_suffix('.csv')}\n")
+    return 0
 
 
 def build(size: str, device: str, compiled: bool = False) -> VilampBench:

@@ -7,7 +7,8 @@ model's linear maps alone: no attention, no head, no CLIP, no composer. `paper` 
 from __future__ import annotations
 
 from vilamp.release.composer import pooled_tokens
-from vilamp.release.config import PictureSizes, ReleaseConfig, TransformerSizes
+from vilamp.release.config import ReleaseConfig
+from vilamp.release.tower_sizes import PictureSizes, TransformerSizes
 
 PAPER_TEXT = 80  # tokens of text that Table 5 comes out with
 

@@ -23,24 +23,17 @@ from vilamp.keyframes import fill_gaps, select_keyframes
 from vilamp.merge import anchors
 from vilamp.release.behaviour import RELEASE
 from vilamp.release.composer import SigPooling, pool_grid
-from vilamp.release.config import ClipSizes, LanguageSizes, PictureSizes, ReleaseConfig, TransformerSizes
+from vilamp.release.config import LanguageSizes, ReleaseConfig
 from vilamp.release.load import build
 from vilamp.release.model import VIDEO, ReleasedVilamp
+from vilamp.release.tower_sizes import CLIP, HALF, SIGLIP, SIGLIP_PICTURE, ClipSizes, PictureSizes, TransformerSizes
 
 CHUNK, COMPOSED, TEXT = 32, 8, 80  # frames encoded and merged at a time; tokens of text
 COSINES = 60  # frames whose cosines the release computes at a time, on the CPU
-HALF = (0.5, 0.5, 0.5)
 FULL = ReleaseConfig(
-    TransformerSizes(1152, 4304, 26, 16, 1e-6),
-    PictureSizes(384, 14, HALF, HALF),
-    ClipSizes(
-        TransformerSizes(768, 3072, 12, 12, 1e-5),
-        PictureSizes(224, 32, HALF, HALF),
-        TransformerSizes(512, 2048, 12, 8, 1e-5),
-        49408,
-        77,
-        512,
-    ),
+    SIGLIP,
+    SIGLIP_PICTURE,
+    CLIP,
     LanguageSizes(TransformerSizes(3584, 18944, 28, 28, 1e-6), 4, 152064, 32768, 1e6),
     keyframes=32,
     threshold=0.85,

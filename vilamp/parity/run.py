@@ -54,19 +54,18 @@ class Run:
         return self.model.select(self.clip, self.query) if self.selector else (everything, everything)
 
     @cached_property
-    def vision(self) -> Tensor:
-        """SigLIP patches, (frames, patches, dim)."""
-        chunks = self.inputs["siglip_pixel_values"].split(CHUNK)
-        return torch.cat([self.model.encode_patches(chunk) for chunk in chunks])
+    def pixels(self) -> Tensor:
+        """What SigLIP sees: frames, or a grey picture where the old mask hides one."""
+        pixels = self.inputs["siglip_pixel_values"]
+        if self.model.behaviour.legacy_mask:
+            pixels = pixels.clone()
+            pixels[[n for n in range(self.count) if n not in self.selected[1]]] = 0
+        return pixels
 
     @cached_property
     def patches(self) -> Tensor:
-        """What is merged: SigLIP patches, of a grey picture where the old mask hides a frame."""
-        if not self.model.behaviour.legacy_mask:
-            return self.vision
-        pixels = self.inputs["siglip_pixel_values"].clone()
-        pixels[[n for n in range(self.count) if n not in self.selected[1]]] = 0
-        return torch.cat([self.model.encode_patches(chunk) for chunk in pixels.split(CHUNK)])
+        """SigLIP patches, (frames, patches, dim)."""
+        return torch.cat([self.model.encode_patches(chunk) for chunk in self.pixels.split(CHUNK)])
 
     @cached_property
     def hidden(self) -> Tensor:
@@ -93,7 +92,7 @@ class Run:
         """The whole sequence out of the streaming path, cut where the checkpoint says, (tokens, width)."""
         ids, kept = self.inputs["input_ids"].flatten().tolist(), self.selected[1]
         whole, room = self.model.sequence(ids, self.model.visual_tokens(self.count, len(kept)), cut=True)
-        wanted = self.vision[self.model.wanted(kept, self.count)]
+        wanted = self.patches[self.model.wanted(kept, self.count)]
         query = self.query if self.selector else None
         self.model.stream(kept, self.clip, query, wanted.split(CHUNK), room)
         return self.model.truncate(whole)
@@ -102,6 +101,14 @@ class Run:
     def language(self) -> Any:
         """The language model's whole output."""
         return self.model.language(inputs_embeds=self.embeds[None], output_hidden_states=True)
+
+    def first_block(self) -> Tensor:
+        """What the language model's first block makes of the sequence, (1, tokens, width), before any final norm."""
+        seen: list[Any] = []
+        hook = self.model.language.model.layers[0].register_forward_hook(lambda _, __, out: seen.append(out))
+        self.model.language.model(inputs_embeds=self.embeds[None])
+        hook.remove()
+        return seen[0][0] if isinstance(seen[0], tuple) else seen[0]
 
     def merged(self) -> Tensor:
         """One token a frame, keyframes too, (frames, width)."""
@@ -117,7 +124,7 @@ class Run:
 
     def tower(self) -> Tensor:
         """SigLIP's states of frame 0: embeddings, then after each block."""
-        states = [self.model.vision.embeddings(self.inputs["siglip_pixel_values"][:1].to(self.model.device))]
+        states = [self.model.vision.embeddings(self.pixels[:1].to(self.model.device))]
         for layer in self.model.vision.encoder.layers:
             states.append(layer(states[-1]))
         return torch.cat(states)
@@ -138,8 +145,13 @@ class Run:
     def layers(self, count: int) -> Tensor:
         """Return the language model's states: input, after block 1, ..., the last after the final norm."""
         states = self.language.hidden_states
-        chosen = states if len(states) == count else [states[0], states[1], states[-1]]
+        chosen = states if len(states) == count else [states[0], self.first_block(), states[-1]]
         return torch.cat(list(chosen))
+
+    def of_keyframes(self, every: Tensor, want: Tensor) -> Tensor:
+        """Return the rows of the keyframes alone where no others were recorded: `single_token` encodes no others."""
+        alone = self.model.behaviour.composer == "single_token" and len(want) == len(self.selected[1])
+        return every[self.selected[1]] if alone else every
 
 
 VALUES: dict[str, Callable[[Run, Tensor], Tensor]] = {
@@ -150,8 +162,8 @@ VALUES: dict[str, Callable[[Run, Tensor], Tensor]] = {
     "keyframe_mask_greedy": lambda run, _: run.mask(run.selected[0]),
     "keyframe_mask": lambda run, _: run.mask(run.selected[1]),
     "vision_hidden_frame0": lambda run, _: run.tower(),
-    "vision_features": lambda run, _: run.vision,
-    "projected_patches": lambda run, _: run.model.projector(run.patches),
+    "vision_features": lambda run, want: run.of_keyframes(run.patches, want),
+    "projected_patches": lambda run, want: run.of_keyframes(run.model.projector(run.patches), want),
     "anchor_frame_index": lambda run, _: run.anchor_index(),
     "patch_query_cosine": lambda run, _: run.saliency[0],
     "patch_anchor_cosine": lambda run, _: run.saliency[1],

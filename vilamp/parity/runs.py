@@ -14,12 +14,14 @@ from torch import Tensor
 from niah.adapters.checkpoint import read_config
 from niah.adapters.parity import Golden, Parity
 from niah.adapters.tensors import TensorSource, tensors, tensors_of
+from niah.config import unknown
 from niah.types import UserError
 from vilamp.parity.run import VALUES, Run
-from vilamp.release.config import read_release
+from vilamp.release.config import KEYS, read_release
 from vilamp.release.load import composer_of, from_tensors
 from vilamp.release.model import ReleasedVilamp
 from vilamp.release.pixels import clip_pixels, siglip_pixels
+from vilamp.release.tower_sizes import is_count
 
 COMPOSER = "model.composer_projector."
 OURS = ("first_n_frames", "selector", "legacy_hard_mask")  # overrides that are no keys of config.json
@@ -36,7 +38,7 @@ def compare_runs(
     `replaced` tensors take the place of the checkpoint's.
     """
     inputs = _inputs(parity, folder)
-    runs = _runs(parity, folder)
+    runs = _runs(parity, folder, len(inputs["siglip_pixel_values"]))
     main = parity.golden(_needed(folder, "golden_main.safetensors"))
     variants = folder / "golden_variants.safetensors"
     others = parity.golden(variants) if variants.is_file() else Golden({})
@@ -105,7 +107,7 @@ def _inputs(parity: Parity, folder: Path) -> dict[str, Tensor]:
     parity.uses(file)
     try:
         inputs = load_file(file)
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise UserError(f"{file.name} cannot be read ({error}): copy the reference folder again") from None
     missing = [name for name in INPUTS if name not in inputs and name not in ("frames", "clip_attention_mask")]
     if missing:
@@ -121,14 +123,32 @@ def _first(inputs: Mapping[str, Tensor], count: int | None) -> dict[str, Tensor]
     return {name: tensor[:count] if name in PER_FRAME else tensor for name, tensor in inputs.items()}
 
 
-def _runs(parity: Parity, folder: Path) -> dict[str, Any]:
+def _runs(parity: Parity, folder: Path, frames: int) -> dict[str, Any]:
     """Read runs.json, without which only `main` is known."""
     file = folder / "runs.json"
     if not file.is_file():
         parity.skip("all runs but main", "runs.json is not in the folder", Golden({}), "")
         return {}
     parity.uses(file)
-    return read_config(folder, "runs.json")
+    runs = read_config(folder, "runs.json")
+    for name, about in runs.items():
+        _check(name, about, frames)
+    return runs
+
+
+def _check(name: str, about: Any, frames: int) -> None:
+    """Raise UserError for a run this command would misread; keys of config.json are checked where they are read."""
+    overrides = about.get("overrides", {}) if isinstance(about, dict) else None
+    if not isinstance(overrides, dict):
+        raise UserError(f"runs.json: {name} and its overrides must be objects, got {about!r}")
+    for key, value in overrides.items():
+        if key not in (*OURS, *KEYS):
+            raise UserError(f"runs.json, {name}: " + unknown("override", key, (*OURS, *KEYS)))
+        if key in ("selector", "legacy_hard_mask") and not isinstance(value, bool):
+            raise UserError(f"runs.json, {name}: {key} must be true or false, got {value!r}")
+    first = overrides.get("first_n_frames", frames)
+    if not is_count(first) or first > frames:
+        raise UserError(f"runs.json, {name}: first_n_frames must be one of 1..{frames}, got {first!r}")
 
 
 def _weights(parity: Parity, folder: Path, composer: str | None) -> dict[str, TensorSource] | None:

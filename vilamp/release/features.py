@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from niah.store import FeatureStore
-from niah.types import FrameKey, Video
+from niah.types import FrameKey, UserError, Video
 from vilamp.release.model import ReleasedVilamp
 from vilamp.release.pixels import clip_pixels, siglip_pixels
 
@@ -57,7 +57,7 @@ class ReleaseFeatures:
             fresh: dict[int, Tensor] = {}
             if missing:
                 slots = [keys[n].number % CHUNK for n in missing]
-                made = self._encode(video.frames(missing), slots, kinds)
+                made = self._encode(_as_many(video.frames(missing), missing), slots, kinds)
                 fresh = dict(zip(missing, made[kinds[0]][slots], strict=True))
                 self._put([keys[n] for n in missing], slots, made, keep)
                 self.encoded += len(missing)
@@ -86,6 +86,16 @@ class ReleaseFeatures:
     def _read(self, stored: np.ndarray) -> Tensor:
         """Return stored bits as a tensor on the model's device."""
         return torch.from_numpy(stored.copy()).view(self.model.dtype).to(self.model.device)
+
+
+def _as_many(frames: np.ndarray, indices: Sequence[int]) -> np.ndarray:
+    """Return frames as they are. Raises UserError unless there is one for each index."""
+    if len(frames) != len(indices):
+        raise UserError(
+            f"the video gave {len(frames)} frames where {len(indices)} were asked for ({indices[0]} to {indices[-1]}): "
+            "its file is shorter than its index says, so measure it again, or leave it out"
+        )
+    return frames
 
 
 def _placed(pixels: Tensor, slots: Sequence[int]) -> Tensor:

@@ -33,11 +33,19 @@ UNUSED = (TOWER + "head.*", "*.position_ids", "*.rotary_emb.inv_freq")
 
 
 def rename(name: str) -> str:
-    """Return our name of an official tensor."""
+    """Return our name of an official tensor; any other name is one that nothing here has."""
     for official, ours in PREFIXES.items():
         if name.startswith(official):
             return ours + name[len(official) :]
-    return name
+    return f"unofficial.{name}"
+
+
+def official_name(ours: str) -> str:
+    """Return what a checkpoint calls one of our tensors."""
+    for official, start in PREFIXES.items():
+        if ours.startswith(start):
+            return official + ours[len(start) :]
+    raise ValueError(f"{ours!r} is no tensor of a released ViLaMP")
 
 
 def composer_of(names: Iterable[str]) -> str | None:
@@ -84,7 +92,10 @@ def from_tensors(
         # more rows than the config says: padding of the embeddings, cut to the tokenizer's length later
         config = dataclasses.replace(config, language=dataclasses.replace(config.language, vocabulary=rows.shape[0]))
     model = build(config)
-    load_into(model, found, rename, unused=unused(config, found), device=device, dtype=dtype)
+    load_into(
+        model, found, rename, unused=unused(config, found), device=device, dtype=dtype, original=official_name
+    )
+    model.fold()
     return model
 
 
@@ -96,7 +107,7 @@ def build(config: ReleaseConfig) -> ReleasedVilamp:
 
 def check_release_layout(config: ReleaseConfig, layout: Mapping[str, tuple[int, ...]]) -> None:
     """Compare a checkpoint's names and shapes with a config. Raises UserError with all misfits."""
-    check_layout(build(config), layout, rename, unused(config, layout))
+    check_layout(build(config), layout, rename, unused(config, layout), original=official_name)
 
 
 def configured(
@@ -113,6 +124,11 @@ def configured(
     if composer_of(found) is None and composer == "sig_pooling":
         composer = config.behaviour.composer  # load_into then names the tensors that are missing
     values: dict[str, Any] = {"composer": composer}
+    if behaviour == "paper" and settings.get("composer", composer) != "sig_pooling":
+        raise UserError(
+            f"behaviour=paper needs a checkpoint with the composer sig_pooling, whose maps Eq. 6 goes through, got "
+            f"{settings.get('composer', composer)}: ask it with behaviour=release"
+        )
     if behaviour == "release":
         chosen = config.behaviour.with_settings(**values)
     else:

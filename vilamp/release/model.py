@@ -71,8 +71,12 @@ class ReleasedVilamp(nn.Module):
     def compose(self) -> Composer:
         """The projector and composer, with maps folded when first asked for."""
         if self._compose is None:
-            self._compose = Composer(self.projector, self.composer, self.behaviour)
-        return self._compose
+            self.fold()
+        return cast(Composer, self._compose)
+
+    def fold(self) -> None:
+        """Fold the maps of the weights there are now. Raises UserError where their temperature is not positive."""
+        self._compose = Composer(self.projector, self.composer, self.behaviour)
 
     @property
     def table(self) -> nn.Embedding:
@@ -167,7 +171,7 @@ class ReleasedVilamp(nn.Module):
 
     def refuse_longer(self, length: int, visual: int) -> None:
         """Raise UserError where `length` tokens, `visual` of them of the video, exceed the checkpoint's limit."""
-        if length > self.config.longest:
+        if self.config.longest is not None and length > self.config.longest:
             raise UserError(
                 f"{length} tokens ({visual} of the video) are more than the {self.config.longest} this checkpoint "
                 "reads: the release cuts the end away, and the question with it. Ask about fewer frames, "

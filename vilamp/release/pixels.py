@@ -10,7 +10,7 @@ from torch import Tensor
 
 from niah.adapters.pixels import centre_square, standardise
 from niah.types import UserError
-from vilamp.release.config import PictureSizes
+from vilamp.release.tower_sizes import PictureSizes
 
 
 def siglip_pixels(

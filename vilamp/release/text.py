@@ -15,9 +15,9 @@ from torch import Tensor
 
 from niah.adapters.text import read_tokenizer
 from niah.types import UserError
-from vilamp.release.config import ClipSizes
 from vilamp.release.model import VIDEO
 from vilamp.release.prompts import PLACE, chat
+from vilamp.release.tower_sizes import ClipSizes
 
 OPEN_CLIP_VOCABULARY = 49408
 
@@ -50,10 +50,10 @@ class ReleaseText:
     def query(self, question: str) -> Int[Tensor, "1 tokens"]:
         """Return CLIP's ids of the bare question, cut to its positions, end-of-text included.
 
-        Raises UserError for a question without a word: there is nothing to select frames by.
+        Raises UserError for a question without a word.
         """
         if not question.strip():
-            raise UserError("the question is empty, so CLIP has nothing to select frames by; write the case's question")
+            raise UserError("the question is empty: there is nothing to ask or to select frames by; write its text")
         if self.clip.vocabulary == OPEN_CLIP_VOCABULARY:
             import open_clip  # here: neither parity nor the bench needs it
 

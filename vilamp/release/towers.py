@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
-from vilamp.release.config import ClipSizes, PictureSizes, TransformerSizes
+from vilamp.release.tower_sizes import ClipSizes, PictureSizes, TransformerSizes
 
 Activation = Callable[[Tensor], Tensor]
 
