@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from niah.score import put
 from niah.types import Reply
 
 
@@ -212,5 +213,20 @@ def scoring():
     def say(video, question):
         scores = [-1.0 - number for number in range(len(question.options))]
         return Reply(question.options[0], option_scores=tuple(scores), mode="likelihood")
+
+    return Says(say)
+
+
+def echoing():
+    """Answer with the bare question, the whole prompt and how many frames there are."""
+    return Says(lambda video, question: Reply(f"{question.text}|{put(question)}|{len(video)} frames"))
+
+
+def spotting():
+    """Say where the brightest frame lies, if it is brighter than any haystack."""
+
+    def say(video, question):
+        greys = [int(video.frames([index]).mean()) for index in range(len(video))]
+        return Reply(f"White, in frame {int(np.argmax(greys))}" if max(greys) > 120 else "Nothing")
 
     return Says(say)
