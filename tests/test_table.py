@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 
 import pytest
 
-from niah.table import join, read_run, rows, summary, table, warnings, write_table
+from niah.table import join, reach, read_run, rows, summary, table, write_table
 from niah.table.__main__ import main
 from niah.table.groups import shown
-from niah.table.intervals import clustered, retention, wilson
 from niah.types import UserError
 from tests.fake_runs import make_case, make_record, write_run
 
@@ -38,14 +38,6 @@ def test_a_cell_counts_right_answers_of_its_length_and_depth(tmp_path):
     assert (row(found, length="4000", depth="0.5").n, row(found, length="4000", depth="0.5").accuracy) == (2, 0.0)
     assert (row(found, length="2000").n, row(found, depth="0.5").n, row(found).n) == (4, 4, 8)
     assert row(found, depth="0.5").accuracy == 0.5
-
-
-def test_wilson_interval_of_8_in_10_is_49_to_94_per_cent():
-    assert wilson(8, 10) == pytest.approx((0.490, 0.943), abs=5e-4)  # Wilson 1927, as in any table
-
-
-def test_an_interval_of_nothing_is_none():
-    assert wilson(0, 0) == (None, None)
 
 
 @pytest.mark.parametrize("status", ["oom", "error", "timeout"])
@@ -119,38 +111,11 @@ def test_many_lengths_are_the_paper_design_even_without_a_suite(tmp_path):
     assert row(found, length="2000", by="nearest").n == 20
 
 
-def test_cluster_interval_of_agreeing_sources_has_no_width_and_is_repeatable():
-    assert clustered({"a": (5, 5), "b": (5, 5)}, "x") == (1.0, 1.0)
-    split = {"a": (5, 5), "b": (0, 5)}
-    # two sources drawn with replacement: 0, 1/2 or 1 with 1/4, 1/2, 1/4
-    assert clustered(split, "x") == clustered(split, "x") == (0.0, 1.0)
-
-
-def test_cluster_interval_of_one_source_is_none():
-    assert clustered({"a": (3, 5)}, "x") == (None, None)
-
-
 def test_cluster_interval_is_wider_than_wilson_where_a_needle_repeats(tmp_path):
     cases = [make_case(f"n{i}", length=2000, depth=d / 100) for i in range(4) for d in range(10)]
     found = rows([run_of(tmp_path, cases, [make_record(c, "B" if c.needle in ("n0", "n1") else "A") for c in cases])])
     whole = row(found)
     assert whole.cluster_high - whole.cluster_low > whole.high - whole.low
-
-
-def test_retention_is_what_is_left_of_the_gap_between_clip_and_question():
-    sources = [f"s{i}" for i in range(8)]
-    half, none, full = ({source: counts for source in sources} for counts in ((1, 2), (0, 1), (1, 1)))
-    assert retention(half, none, full, "x") == (0.5, 0.5, 0.5)  # (1/2 - 0) / (1 - 0), for every source
-
-
-def test_retention_is_not_told_where_the_clip_alone_is_no_better_than_blind():
-    counts = {f"s{i}": (i % 2, 1) for i in range(8)}
-    assert retention(counts, counts, counts, "x") == (None, None, None)
-
-
-def test_retention_uses_only_sources_that_have_all_three():
-    full, blind, alone = ({f"s{i}": (right, 1) for i in range(4)} for right in (1, 0, 1))
-    assert retention({**full, "lost": (0, 9)}, blind, alone, "x")[0] == 1.0
 
 
 def test_retention_stands_in_the_full_rows_of_each_length(tmp_path):
@@ -173,52 +138,6 @@ def test_answers_that_tell_no_kept_frames_have_no_hit_rate(tmp_path):
     case = make_case("n0")
     whole = row(rows([run_of(tmp_path, [case], [make_record(case)])]))
     assert (whole.kept, whole.hit_share) == (0, None)
-
-
-def leak_warnings(tmp_path, condition, right):
-    cases = [make_case(f"n{i}", condition) for i in range(20)]
-    records = [make_record(case, "B" if i < right else "A") for i, case in enumerate(cases)]
-    return [doubt for doubt in warnings(rows([run_of(tmp_path, cases, records)])) if "above chance" in doubt]
-
-
-@pytest.mark.parametrize("condition", ["blind", "no_needle", "swapped"])
-def test_a_control_above_chance_is_warned_of(tmp_path, condition):
-    assert leak_warnings(tmp_path, condition, right=15)  # 75 % of 20 where chance is 25 %
-
-
-def test_two_lucky_needles_of_four_are_no_leak_however_often_they_are_asked(tmp_path):
-    cases = [make_case(f"n{i}", "no_needle", length=2000 + 2000 * j) for i in range(4) for j in range(5)]
-    records = [make_record(case, "B" if case.needle in ("n0", "n1") else "A") for case in cases]
-    found = rows([run_of(tmp_path, cases, records)])
-    assert row(found, "no_needle").low > 0.25  # 10 of 20 cases, as if they were 20 needles
-    assert not [doubt for doubt in warnings(found) if "above chance" in doubt]
-
-
-@pytest.mark.parametrize("condition, right", [("blind", 5), ("full", 15), ("needle_only", 15)])
-def test_chance_in_controls_and_skill_elsewhere_are_no_warning(tmp_path, condition, right):
-    assert not leak_warnings(tmp_path, condition, right)
-
-
-def test_warnings_name_unanswered_failed_repeated_and_out_of_memory(tmp_path):
-    cases = [make_case(f"n{i}", repeats=1 if i == 0 else 0) for i in range(5)]
-    statuses = ("ok", "ok", "oom", "timeout")
-    records = [
-        make_record(case, "A or B" if case.needle == "n0" else "B", status)
-        for case, status in zip(cases, statuses, strict=False)
-    ]
-    told = "\n".join(warnings(rows([run_of(tmp_path, cases, records)])))
-    assert "1 of 2 replies name no option" in told
-    assert "1 timeout, 1 missing: these cases are in no accuracy" in told
-    assert "1 cases show some haystack frame twice" in told
-    assert "out of memory in 1 of 4 cases at length 2K" in told
-
-
-@pytest.mark.parametrize("model, warned", [("novelty", True), ("vilamp", False)])
-def test_only_a_model_that_reads_no_question_is_warned_of_for_finding_needles(tmp_path, model, warned):
-    cases = [make_case(f"n{i}", length=100) for i in range(10)]
-    records = [make_record(case, frames_kept=(50,), needle_frames_kept=1) for case in cases]
-    told = warnings(rows([run_of(tmp_path, cases, records, model=model)]))
-    assert any("it stands out" in doubt for doubt in told) == warned
 
 
 def test_table_csv_is_the_table_and_the_same_bytes_each_time(tmp_path):
@@ -353,3 +272,31 @@ def test_a_run_that_is_a_file_is_refused_in_words(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main([str(tmp_path / "file")]) == 2
     assert "Not a directory; a file lies where a folder is wanted" in capsys.readouterr().err
+
+
+def steps(tmp_path, right):
+    """Twelve needles at three lengths and two depths."""
+    suite = "name: fake\nlengths: [2000, 4000, 6000]\ndepths: [0.1, 0.5]\nfootage: {world: fake}\n"
+    places = [(length, depth) for length in (2000, 4000, 6000) for depth in (0.1, 0.5)]
+    cases = [make_case(f"n{i}", "full", *place) for i in range(12) for place in places]
+    records = [make_record(case, "B" if right(int(case.needle[1:]), case.length) else "A") for case in cases]
+    return run_of(tmp_path, cases, records, suite=suite)
+
+
+def test_a_page_tells_the_slope_over_length_and_what_its_intervals_are_about(tmp_path):
+    # The first eight needles are lost after 2,000, 4,000 or 6,000 frames: 12, 8 and 4 of 12, a sixth per 1,000 frames
+    told = reach([steps(tmp_path, lambda i, length: i >= 8 or length <= (2000 if i < 4 else 4000))])
+    assert "slope over length: -16.7 points per 1,000 frames [" in told
+    assert "12 videos of needles were resampled; for these 1 haystacks (fewer than 20)" in told
+    assert "smallest difference that this suite shows four times in five" in told
+
+
+def test_a_page_says_that_its_slopes_leave_out_cases_without_an_answer(tmp_path):
+    run = steps(tmp_path, lambda i, length: i % 2 == 0)
+    lost = {name: record for place, (name, record) in enumerate(run.records.items()) if place}
+    assert "about the 71 of 72 cases that have an answer" in reach([dataclasses.replace(run, records=lost)])
+
+
+def test_a_page_of_one_needle_speaks_for_no_other(tmp_path):
+    case = make_case("n0")
+    assert "one needle source" in reach([run_of(tmp_path, [case], [make_record(case)])])
