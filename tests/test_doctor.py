@@ -1,0 +1,177 @@
+"""The doctor on sound and on broken patients: packages that raise, kill or hang their interpreter."""
+
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from niah.doctor import checks, packages
+from niah.doctor.__main__ import main
+from niah.doctor.finding import FAIL, OK, WARN, probe
+
+ROOT = Path(__file__).resolve().parents[1]
+RAISES = "raise ImportError('libcuda.so.9: cannot open shared object file')"
+DIES = "import os\nos.abort()"
+HANGS = "import time\ntime.sleep(600)"
+
+
+@pytest.fixture
+def shadow(tmp_path, monkeypatch):
+    """Put a package of some code before the installed one, for every interpreter that is started."""
+
+    def put(name, code):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(code)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    return put
+
+
+def test_pyav_writes_and_reads_a_clip():
+    (line,) = [line for line in checks.decoders(120) if line.what == "decoder pyav"]
+    assert line.status == OK and line.said.endswith("three frames written and read back")
+
+
+def test_a_decoder_that_kills_its_interpreter_is_a_warning(shadow):
+    shadow("decord", DIES)
+    lines = {line.what: line for line in checks.decoders(120)}
+    assert lines["decoder pyav"].status == OK
+    assert lines["decoder decord"].status == WARN and "signal 6" in lines["decoder decord"].said
+    assert "leave --decoder decord out" in lines["decoder decord"].mend
+
+
+def test_no_pyav_is_a_failure_with_its_remedy(shadow):
+    shadow("av", RAISES)
+    (line,) = [line for line in checks.decoders(120) if line.what == "decoder pyav"]
+    assert line.status == FAIL and "libcuda.so.9" in line.said and "install --force-reinstall av" in line.mend
+    assert next(checks.codecs(120)).status == FAIL
+
+
+def test_a_torch_that_cannot_be_imported_is_a_failure_with_its_words(shadow):
+    shadow("torch", RAISES)
+    line = list(checks.gpu(120))[-1]
+    assert (line.status, line.what) == (FAIL, "torch") and "libcuda.so.9" in line.said and "torch" in line.mend
+
+
+TORCH = """
+__version__ = "2.11.0"
+class version: cuda, hip = CUDA, None
+class cuda:
+    is_available = staticmethod(lambda: False)
+    device_count = staticmethod(lambda: 0)
+class backends:
+    class mps: is_available = staticmethod(lambda: False)
+class ones:
+    def __init__(self, *shape, device): pass
+    def __matmul__(self, other): return self
+    def sum(self): return self
+    def item(self): return 262144.0
+"""
+
+
+@pytest.mark.parametrize("built, words", [("'13.0'", "update the driver"), ("None", "a build of torch with CUDA")])
+def test_a_gpu_that_torch_does_not_see_is_a_warning(shadow, tmp_path, monkeypatch, built, words):
+    shadow("torch", TORCH.replace("CUDA", built, 1))
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'Some GPU, 81920 MiB, 550.1'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    driver, torch = checks.gpu(120)
+    assert (driver.status, driver.said) == (OK, "Some GPU, 81920 MiB, 550.1")
+    assert torch.status == WARN and "sees no GPU although the driver does" in torch.said and words in torch.mend
+
+
+def test_every_broken_package_is_told_and_the_rest_are_imported(shadow):
+    shadow("tqdm", DIES)
+    shadow("yaml", RAISES)
+    modules = {"tqdm": "tqdm", "yaml": "pyyaml", "psutil": "psutil"}
+    told = {line.what: line for line in packages._imported(modules, 120)}
+    assert set(told) == {"package tqdm", "package pyyaml"}
+    assert "signal 6" in told["package tqdm"].said and "libcuda.so.9" in told["package pyyaml"].said
+    assert told["package pyyaml"].mend == "run: pip install --force-reinstall pyyaml"
+
+
+def test_a_package_that_hangs_ends_at_the_time_limit(shadow):
+    shadow("tqdm", HANGS)
+    (line,) = packages._imported({"tqdm": "tqdm"}, 2)
+    assert line.said == "no answer within 2 seconds (--timeout)"
+
+
+def test_versions_are_held_against_the_ranges(monkeypatch):
+    table = {
+        "dependencies": ["numpy<1", "nosuchpackage>=3", "psutil; python_version < '3'"],
+        "optional-dependencies": {"odd": ["psutil<1"], "none": ["nosuchpackage"]},
+    }
+    monkeypatch.setattr(packages, "project_table", lambda: table)
+    said = [(line.status, line.what, line.said) for line in packages.packages(60)]
+    assert said[:2] == [
+        (FAIL, "package numpy", f"{metadata.version('numpy')}, wanted <1"),
+        (FAIL, "package nosuchpackage", "not installed, wanted >=3"),
+    ]
+    assert said[2] == (WARN, "extra odd", f"psutil is {metadata.version('psutil')}, wanted <1")
+    assert said[3][:2] == (OK, "extra none") and "not installed (nosuchpackage)" in said[3][2]
+
+
+def test_a_cache_that_cannot_be_written_is_a_failure(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "file" / "cache"))
+    (line,) = checks.cache(1)
+    assert line.status == FAIL and "export VIDEONIAH_CACHE=FOLDER" in line.mend
+
+
+def test_a_cache_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path))
+    (tmp_path / "a").write_bytes(bytes(2**20))
+    (line,) = checks.cache(1)
+    assert line.said == f"{tmp_path}: 1 files, 0.00 GiB, can be written"
+
+
+@pytest.mark.parametrize("gib, status", [(0.1, FAIL), (2, WARN), (50, OK)])
+def test_a_disk_without_room_is_told(monkeypatch, gib, status):
+    monkeypatch.setattr(checks, "disk_free", lambda folder: gib)
+    assert {line.status for line in checks.disk(1)} == {status}
+
+
+def test_the_cache_is_the_one_everybody_else_uses(tmp_path, monkeypatch):
+    from niah.media.measure import cache_folder
+
+    for value in (str(tmp_path), ""):
+        monkeypatch.setenv("VIDEONIAH_CACHE", value)
+        assert checks.cache_folder() == cache_folder()
+
+
+def test_the_doctor_runs_where_nothing_is_installed():
+    """-S leaves out every installed package, NumPy and PyAV among them."""
+    command = [sys.executable, "-S", "-m", "niah.doctor", "python", "packages", "disk"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "fail  packages" in done.stdout and "mend: run: pip install -e ." in done.stdout
+
+
+def test_the_exit_code_is_1_only_where_something_needed_fails(monkeypatch, capsys):
+    for status, code in ((OK, 0), (WARN, 0), (FAIL, 1)):
+        monkeypatch.setitem(checks.CHECKS, "disk", lambda timeout, s=status: [checks.Line(s, "disk", "said", "mended")])
+        assert main(["disk"]) == code
+    assert "fail  disk                 said\n                           mend: mended" in capsys.readouterr().out
+
+
+def test_the_network_is_asked_only_by_name(monkeypatch, capsys):
+    asked = []
+    for name in checks.CHECKS:
+        monkeypatch.setitem(checks.CHECKS, name, lambda timeout, name=name: asked.append(name) or ())
+    main([])
+    assert asked == ["python", "packages", "decoders", "codecs", "gpu", "disk", "cache"]
+    main(["hub"])
+    assert asked[-1] == "hub"
+
+
+def test_an_unknown_check_is_a_mistake(capsys):
+    assert main(["teeth"]) == 2 and "Known: python, packages" in capsys.readouterr().err
+
+
+def test_a_probe_that_says_nothing_is_an_error(shadow):
+    shadow("huggingface_hub", DIES)
+    assert "signal 6" in probe("hub", timeout=60)["error"]
