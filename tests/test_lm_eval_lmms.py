@@ -71,7 +71,8 @@ def test_reply_comes_from_the_adapter_shown_the_video(module, tmp_path):
 
 
 def test_frames_are_taken_as_told(module, tmp_path):
-    model, request = model_with_clip(module, tmp_path, "tests.fake_adapters:right", frame_sampling="uniform", frame_limit=2)
+    two = {"frame_sampling": "uniform", "frame_limit": 2}
+    model, request = model_with_clip(module, tmp_path, "tests.fake_adapters:right", **two)
     assert model.generate_until([request(PROMPT, {})]) == ["A"]  # frames 0 and 29
 
 
@@ -79,6 +80,12 @@ def test_continuations_of_one_document_are_its_options(module, tmp_path):
     model, request = model_with_clip(module, tmp_path, "tests.fake_adapters:scoring")
     requests = [request("How long?", "2 s"), request("How long?", lambda document: "3 s")]
     assert model.loglikelihood(requests) == [(-1.0, True), (-2.0, False)]
+
+
+def test_one_continuation_alone_is_no_choice(module, tmp_path):
+    model, request = model_with_clip(module, tmp_path, "tests.fake_adapters:scoring")
+    with pytest.raises(UserError, match=r"got \['2 s'\] alone for 'How long\?'"):
+        model.loglikelihood([request("How long?", "2 s"), request("How long?", "2 s")])
 
 
 def test_pictures_are_refused(module, tmp_path):

@@ -55,7 +55,8 @@ def release_frames(fps: float, decoded: int, limit: int = LIMITS["release"]) -> 
     """
     step = int(fps)
     if step < 1:
-        raise UserError(f"the release's frames need a video of at least 1 frame a second, got {fps}; take frame_sampling=paper")
+        need = "the release's frames need a video of at least 1 frame a second"
+        raise UserError(f"{need}, got {fps}; take frame_sampling=paper")
     frames = range(0, decoded, step)
     return list(frames) if len(frames) <= limit else evenly(frames, limit)
 

@@ -80,8 +80,10 @@ class VideoLmms(lmms):
         references = []
         for request in requests:
             prompt, target, to_visual, *where = request.args
-            texts = options[prompt, *where]
-            question = Question(prompt, tuple(text.strip() for text in texts), prompt=prompt)
+            texts = dict.fromkeys(text.strip() for text in options[prompt, *where])
+            if len(texts) < 2:
+                raise UserError(f"only options of one question can be compared, got {list(texts)} alone for {prompt!r}")
+            question = Question(prompt, tuple(texts), prompt=prompt)
             ref = self._note(asked, f"{where}/{prompt}", question, to_visual, where)
             references.append((ref, _text(target, self._document(where))))
         return self.model.likelihoods(references)
