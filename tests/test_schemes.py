@@ -135,13 +135,14 @@ def test_windows_read_one_after_another_and_all_at_once_name_the_same_words(budg
         cache = scheme.read(model.language, [run], scheme.tokens(choice, 64) + 10)
         assert cache.get_seq_length() == scheme.tokens(choice, 64)
         _, first = model.prefill(cache, prompt)
-        places = torch.arange(scheme.tokens(choice, 64) + len(prompt))
+        places = torch.arange(scheme.tokens(choice, 64) + 1)
         text = model.embed(prompt)
         other = watched(model, 13, 13)[1]  # beside it in the batch, and none of its business
-        others = torch.arange(sum(other.stays) + 2)
-        batch = Sequences([other, run], [text[:2], text], [others, places], [torch.tensor([3]), places[:0]])
+        others = torch.arange(sum(other.stays) + 1)
+        texts = [[text[:2]], [text[1:], text]]
+        batch = Sequences([other, run], texts, [others, places], [torch.tensor([3]), places[:0]])
         states = scheme.states(model.language, batch)
-        assert torch.allclose(model.name(states.text[1][-1:]).log_softmax(-1)[0], first, atol=1e-4)
+        assert torch.allclose(model.name(states.texts[1][1][-1:]).log_softmax(-1)[0], first, atol=1e-4)
 
 
 @torch.no_grad()
@@ -149,7 +150,7 @@ def test_patches_of_an_earlier_window_reach_the_question_through_summary_tokens_
     model = made("summary")
     scheme, text = model.compressor, model.embed([65, 66])
     choice, run = watched(model, 16, 16)
-    places = torch.arange(scheme.tokens(choice, 64) + 2)
+    places = torch.arange(scheme.tokens(choice, 64) + 1)
     first = [number for number, frame in enumerate(run.frames) if frame < 8]
     changed = run.embeddings.clone()
     changed[first] += 1.0
@@ -160,8 +161,8 @@ def test_patches_of_an_earlier_window_reach_the_question_through_summary_tokens_
                   for number, (stays, frame) in enumerate(zip(run.stays, run.frames, strict=True))]  # fmt: skip
 
     def answer(embeddings, stays):
-        made = Sequences([Run(run.frames, embeddings, stays)], [text], [places], [places[:0]])
-        return scheme.states(model.language, made).text[0]
+        made = Sequences([Run(run.frames, embeddings, stays)], [[text]], [places[: sum(stays) + 1]], [places[:0]])
+        return scheme.states(model.language, made).texts[0][0]
 
     assert not torch.allclose(answer(run.embeddings, run.stays), answer(changed, run.stays))
     assert torch.allclose(answer(run.embeddings, no_summary), answer(behind, no_summary), atol=1e-6)
@@ -171,9 +172,9 @@ def test_gradients_flow_back_into_every_window():
     model = made("summary")
     choice, run = watched(model, 24, 24)
     inputs = run.embeddings.detach().requires_grad_()
-    places = torch.arange(model.compressor.tokens(choice, 64) + 2)
-    batch = Sequences([Run(run.frames, inputs, run.stays)], [model.embed([65, 66])], [places], [places[:0]])
-    model.compressor.states(model.language, batch).text[0][-1].sum().backward()
+    places = torch.arange(model.compressor.tokens(choice, 64) + 1)
+    batch = Sequences([Run(run.frames, inputs, run.stays)], [[model.embed([65, 66])]], [places], [places[:0]])
+    model.compressor.states(model.language, batch).texts[0][0][-1].sum().backward()
     windows = torch.tensor(run.frames) // 8
     assert all(inputs.grad[windows == window].abs().sum() > 0 for window in range(3))
 

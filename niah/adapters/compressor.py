@@ -74,18 +74,18 @@ class Compressor(Protocol):
 
 
 class Sequences(NamedTuple):
-    """A batch of cases for the language model; one entry for each case."""
+    """A batch of videos for the language model, each with one or several texts behind it; one entry a video."""
 
     visual: Sequence[Run]  # all tokens of a video in one run
-    text: Sequence[Tensor]  # (words, hidden), behind the video
-    places: Sequence[Tensor]  # (staying tokens + words,) rising positions
-    wanted: Sequence[Tensor]  # numbers among the staying tokens, whose states are wanted besides those of the text
+    texts: Sequence[Sequence[Tensor]]  # (words, hidden) each; none sees another
+    places: Sequence[Tensor]  # (staying tokens + 1,) rising positions, the last that of every text's first word
+    wanted: Sequence[Tensor]  # numbers among the staying tokens, whose states are wanted besides those of the texts
 
 
 class States(NamedTuple):
-    """Last states of a batch, after the final norm; one entry for each case."""
+    """Last states of a batch, after the final norm; one entry a video."""
 
-    text: Sequence[Tensor]  # (words, hidden)
+    texts: Sequence[Sequence[Tensor]]  # (words, hidden) each
     wanted: Sequence[Tensor]  # (wanted, hidden)
 
 

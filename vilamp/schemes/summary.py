@@ -24,7 +24,7 @@ from niah.adapters.compressor import Choice, Connectors, Run, Sequences, States
 from niah.adapters.decode import sized_cache
 from vilamp.prefill import turned
 from vilamp.schemes.budget import tokens_of
-from vilamp.schemes.summary_rows import WINDOW, Rows, lay_out
+from vilamp.schemes.summary_rows import WINDOW, Part, Rows, lay_out
 
 POOL = 2  # patches a side that become one token
 
@@ -93,7 +93,7 @@ class SummaryTokens(nn.Module):
     def states(self, language: Any, batch: Sequences) -> States:
         """Return the last states of the texts and of the summary tokens wanted."""
         rows = lay_out(batch)
-        states, taken = rows.inputs, torch.arange(len(rows.inputs), device=rows.inputs.device)
+        states, taken = rows.inputs, rows.all
         layers = language.model.layers
         for number, layer in enumerate(layers):
             if number == len(layers) - 1:  # of the last layer only some states are wanted
@@ -101,61 +101,57 @@ class SummaryTokens(nn.Module):
             states = self._layer(language, layer, number, states, rows, taken)
         return rows.pick(language.model.norm(states))
 
-    def _layer(self, language: Any, layer: Any, number: int, states: Tensor, rows: Rows, taken: Tensor) -> Tensor:
-        """Return what a layer makes of the rows `taken`, (taken, width, hidden), of (rows, width, hidden) states."""
+    def _layer(self, language: Any, layer: Any, number: int, states: Tensor, rows: Rows, taken: Part) -> Tensor:
+        """Return what a layer makes of the tokens in the rows `taken`, of (tokens, hidden) states of all rows."""
         before = layer.input_layernorm(states)
         special, attention = self.layers[number], layer.self_attn
-        summaries = before.flatten(0, 1)[rows.summaries]  # (cases, most, hidden)
+        summaries = before[rows.summaries]  # (videos, most, hidden)
         far_turns = language.model.rotary_emb(summaries, rows.summary_places)
-        far_keys = turned(_heads(attention, special.key(summaries)), far_turns)  # (cases, heads, most, size)
+        far_keys = turned(_heads(attention, special.key(summaries)), far_turns)  # (videos, heads, most, size)
         far_values = _heads(attention, special.value(summaries))
-        queries, keys, values = self._project(number, attention, before[taken], rows.stays[taken])
-        turns = language.model.rotary_emb(before, rows.places[taken])
-        case = rows.case[taken]
-        keys = torch.cat([far_keys[case], turned(keys, turns)], dim=2)  # (taken, heads, most + width, size)
-        values = torch.cat([far_values[case], values], dim=2)
+        made = self._project(number, attention, before[taken.tokens], taken.stays)
+        queries, keys, values = (_heads(attention, taken.padded(part)) for part in made)
+        turns = language.model.rotary_emb(before, taken.places)
+        keys = torch.cat([far_keys[taken.video], turned(keys, turns)], dim=2)  # (taken, heads, most + width, size)
+        values = torch.cat([far_values[taken.video], values], dim=2)
         shared = attention.num_key_value_groups
         mixed = scaled_dot_product_attention(
             turned(queries, turns),
             keys.repeat_interleave(shared, 1),
             values.repeat_interleave(shared, 1),
-            attn_mask=rows.seen[taken],
+            attn_mask=taken.mask,
         )
-        states = states[taken] + attention.o_proj(mixed.transpose(1, 2).flatten(2))
+        states = states[taken.tokens] + attention.o_proj(taken.packed(mixed.transpose(1, 2).flatten(2)))
         return states + layer.mlp(layer.post_attention_layernorm(states))
 
     def _step(self, language: Any, inputs: Tensor, kept: Tensor, cache: Any) -> None:
         """Read one window's (tokens, hidden) inputs behind what the cache holds; keep the tokens numbered in `kept`."""
-        start, states = cache.get_seq_length(), inputs[None]
+        start, states = cache.get_seq_length(), inputs
         places = torch.arange(start, start + len(inputs), device=inputs.device)
         turns = language.model.rotary_emb(states, places[None])
         later = language.model.rotary_emb(states, places[None, : len(kept)])
-        stays = torch.zeros(1, len(inputs), dtype=torch.bool, device=inputs.device)
-        stays[0, kept] = True
         layers = language.model.layers
         for number, layer in enumerate(layers):
             attention, before = layer.self_attn, layer.input_layernorm(states)
-            queries, keys, values = self._project(number, attention, before, stays)
+            made = self._project(number, attention, before, kept)
+            queries, keys, values = (_heads(attention, part[None]) for part in made)
             if number < len(layers) - 1:  # what the last layer makes of a window nobody asks for
                 seen = cache.update(turned(keys, turns), values, number)
                 mixed = causal_tail(turned(queries, turns), *seen)  # (1, heads, tokens, size)
                 cache.layers[number].crop(-len(inputs))
-                states = states + attention.o_proj(mixed.transpose(1, 2).flatten(2))
+                states = states + attention.o_proj(mixed[0].transpose(0, 1).flatten(1))
                 states = states + layer.mlp(layer.post_attention_layernorm(states))
             cache.update(turned(keys[:, :, kept], later), values[:, :, kept], number)
 
-    def _project(self, number: int, attention: Any, rows: Tensor, stays: Tensor) -> tuple[Tensor, ...]:
-        """Return queries, keys and values (rows, heads, width, size) of (rows, width, hidden); `stays`: summaries."""
+    def _project(self, number: int, attention: Any, tokens: Tensor, summaries: Tensor) -> list[Tensor]:
+        """Return queries, keys and values of (tokens, hidden), of the tokens numbered in `summaries` by their own."""
         special = self.layers[number]
-        flat = rows.flatten(0, 1)
-        summaries = stays.flatten().nonzero()[:, 0]
         pairs = zip(
             (attention.q_proj, attention.k_proj, attention.v_proj),
             (special.query, special.key, special.value),
             strict=True,
         )
-        made = [ordinary(flat).index_copy(0, summaries, own(flat[summaries])) for ordinary, own in pairs]
-        return tuple(_heads(attention, part.unflatten(0, rows.shape[:2])) for part in made)
+        return [ordinary(tokens).index_copy(0, summaries, own(tokens[summaries])) for ordinary, own in pairs]
 
 
 def _heads(attention: Any, rows: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""The windows of a batch as rows of one tensor, so that a layer reads them all at once.
+"""The windows of a batch as rows, so that a layer reads them all at once.
 
-A row is a window, or the text behind a video. Its tokens see the tokens before them in the row, and the
-summary tokens of earlier windows of the same case, which stand at the front of the keys.
+A row is a window, or a text behind a video. Its tokens see the tokens before them in the row, and the
+summary tokens of earlier windows of the same video, which stand at the front of the keys. States lie packed,
+(tokens, hidden) row after row; only attention pads the rows to one width.
 """
 
 from __future__ import annotations
@@ -18,66 +19,117 @@ WINDOW = 8  # frames
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """A batch laid out; `most` is the summary tokens of the case that has most."""
+class Part:
+    """Some rows of a batch, for attention; `most` is the summary tokens of the video that has most."""
 
-    inputs: Tensor  # (rows, width, hidden)
-    case: Tensor  # (rows,)
+    tokens: Tensor  # (tokens,) among the packed tokens of all rows
+    stays: Tensor  # numbers of the summary tokens among `tokens`
+    slots: Tensor  # (tokens,) places among rows x width
+    video: Tensor  # (rows,)
     places: Tensor  # (rows, width) positions while the window is read
-    stays: Tensor  # (rows, width) whether it is a summary token
-    seen: Tensor  # (rows, 1, width, most + width) which keys a token sees
-    summaries: Tensor  # (cases, most) where each stands among rows x width
-    summary_places: Tensor  # (cases, most) positions once its window is over
-    answering: Tensor  # (answering,) rows whose last states are wanted
-    words: tuple[int, ...]  # of each case's text, which is the last row of its case
-    wanted: tuple[Tensor, ...]  # of each case, among rows x width
+    mask: Tensor  # (rows, 1, width, most + width) 0 where a token sees a key, else minus infinity
+
+    def padded(self, tokens: Tensor) -> Tensor:
+        """Return (tokens, size) as (rows, width, size)."""
+        rows, width = self.places.shape
+        empty = tokens.new_zeros(rows * width, tokens.shape[1])
+        return empty.index_copy(0, self.slots, tokens).unflatten(0, (rows, width))
+
+    def packed(self, rows: Tensor) -> Tensor:
+        """Return (rows, width, size) as (tokens, size)."""
+        return rows.flatten(0, 1)[self.slots]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A batch laid out."""
+
+    inputs: Tensor  # (tokens, hidden)
+    all: Part
+    answering: Part  # the rows with texts or summary tokens whose last states are wanted
+    summaries: Tensor  # (videos, most) where each stands among the tokens
+    summary_places: Tensor  # (videos, most) positions once its window is over
+    texts: tuple[tuple[Tensor, ...], ...]  # of each video, where the words of each text stand among the tokens
+    wanted: tuple[Tensor, ...]
 
     def pick(self, states: Tensor) -> States:
-        """Return the states wanted out of (answering, width, hidden)."""
-        width = states.shape[1]
+        """Return the states wanted out of those of `answering`, (tokens, hidden)."""
         place = torch.full((len(self.inputs),), -1, device=states.device)
-        place[self.answering] = torch.arange(len(self.answering), device=states.device)
-        text_rows = [int(place[(self.case == case).nonzero()[-1, 0]]) for case in range(len(self.words))]
-        text = [states[row, :count] for row, count in zip(text_rows, self.words, strict=True)]
-        wanted = [states[place[flat // width], flat % width] for flat in self.wanted]
-        return States(text, wanted)
+        place[self.answering.tokens] = torch.arange(len(states), device=states.device)
+        asked = [*(words for texts in self.texts for words in texts), *self.wanted]
+        # one look-up: the gradient of each would be as large as all states
+        picked = iter(states[place[torch.cat(asked)]].split([len(one) for one in asked]))
+        return States([[next(picked) for _ in texts] for texts in self.texts], list(picked))
 
 
 def lay_out(batch: Sequences) -> Rows:
     """Lay out a batch whose runs say which tokens stay. Frames are numbered from 0, and every number occurs."""
-    pieces, staying, case, before, start = [], [], [], [], []
-    for number, (run, text, places) in enumerate(zip(batch.visual, batch.text, batch.places, strict=True)):
-        stays = torch.tensor(run.stays, dtype=torch.bool, device=text.device)
-        of_window = torch.tensor(run.frames, device=text.device) // WINDOW
-        sizes = of_window.bincount().tolist() if len(of_window) else []
-        pieces += [*run.embeddings.split(sizes), text] if sizes else [text]
-        parts = [*(stays.split(sizes) if sizes else []), torch.zeros(len(text), dtype=torch.bool, device=text.device)]
-        counts = torch.tensor([0, *(int(part.sum()) for part in parts[:-1])]).cumsum(0)  # before each row
-        staying += parts
-        case += [number] * len(parts)
-        before += counts.tolist()
-        start += places[counts.to(places.device)].tolist()
-    device = batch.text[0].device
-    inputs, stays = pad_sequence(pieces, batch_first=True), pad_sequence(staying, batch_first=True)
-    cases, width = torch.tensor(case, device=device), inputs.shape[1]
-    flat = [(stays & (cases == n)[:, None]).flatten().nonzero()[:, 0] for n in range(len(batch.text))]
-    most = max(len(one) for one in flat)
-    earlier = torch.tensor(before, device=device)
-    far = torch.arange(most, device=device) < earlier[:, None, None, None]  # (rows, 1, 1, most)
-    near = torch.ones(width, width, dtype=torch.bool, device=device).tril()
-    seen = [far.expand(-1, -1, width, -1), near.expand(len(inputs), 1, -1, -1)]
-    wanted = tuple(one[places] for one, places in zip(flat, batch.wanted, strict=True))
-    ends = torch.tensor([*(torch.tensor(case).bincount().cumsum(0) - 1)], device=device)
-    settled = [places[: len(one)] for places, one in zip(batch.places, flat, strict=True)]
+    pieces, stays, video, before, start = [], [], [], [], []
+    for number, (run, texts, places) in enumerate(zip(batch.visual, batch.texts, batch.places, strict=True)):
+        sizes = (torch.tensor(run.frames, dtype=torch.long) // WINDOW).bincount().tolist()
+        flags = torch.tensor(run.stays, dtype=torch.bool)
+        parts = list(flags.split(sizes)) if sizes else []
+        earlier = torch.tensor([0, *(int(part.sum()) for part in parts)]).cumsum(0)  # before each window and at the end
+        earlier = torch.cat([earlier, earlier[-1:].expand(len(texts) - 1)])
+        pieces += [*(run.embeddings.split(sizes) if sizes else ()), *texts]
+        stays += [*parts, *(torch.zeros(len(text), dtype=torch.bool) for text in texts)]
+        video += [number] * len(earlier)
+        before.append(earlier)
+        start.append(places.cpu()[earlier])
+    device = batch.texts[0][0].device
+    sizes, flags, of_video = torch.tensor([len(piece) for piece in pieces]), torch.cat(stays), torch.tensor(video)
+    row = torch.arange(len(sizes)).repeat_interleave(sizes)  # of each token
+    kept = [(flags & (of_video[row] == n)).nonzero()[:, 0] for n in range(len(batch.texts))]
+    wanted = [one[places.cpu()] for one, places in zip(kept, batch.wanted, strict=True)]
+    asking = _text_rows(of_video, batch)
+    sight = _Sight(sizes, row, flags, of_video, torch.cat(before), torch.cat(start), max(map(len, kept)))
+    answering = torch.cat([torch.tensor([n for rows in asking for n in rows]), *(row[one] for one in wanted)]).unique()
+    settled = [places[:-1] for places in batch.places]
+    words = (tuple((row == n).nonzero()[:, 0].to(device) for n in rows) for rows in asking)
     return Rows(
-        inputs=inputs,
-        case=cases,
-        places=torch.tensor(start, device=device)[:, None] + torch.arange(width, device=device),
-        stays=stays,
-        seen=torch.cat(seen, dim=-1),
-        summaries=pad_sequence(flat, batch_first=True),
+        inputs=torch.cat(pieces),
+        all=sight.part(torch.arange(len(sizes)), device),
+        answering=sight.part(answering, device),
+        summaries=pad_sequence(kept, batch_first=True).to(device),
         summary_places=pad_sequence(settled, batch_first=True).to(device),
-        answering=torch.cat([ends, *(one // width for one in wanted)]).unique(),
-        words=tuple(len(text) for text in batch.text),
-        wanted=wanted,
+        texts=tuple(words),
+        wanted=tuple(one.to(device) for one in wanted),
     )
+
+
+def _text_rows(of_video: Tensor, batch: Sequences) -> list[list[int]]:
+    """Return the rows of each video's texts, which are its last."""
+    ends = of_video.bincount().cumsum(0).tolist()
+    return [list(range(end - len(texts), end)) for end, texts in zip(ends, batch.texts, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Sight:
+    """What decides who sees whom; one entry a row, but for `row` and `stays`, which have one a token."""
+
+    sizes: Tensor
+    row: Tensor
+    stays: Tensor
+    video: Tensor
+    before: Tensor  # summary tokens of the video before this row
+    start: Tensor  # position of the row's first token
+    most: int
+
+    def part(self, rows: Tensor, device: torch.device) -> Part:
+        """Return what attention needs to know of some rows, in rising order."""
+        tokens = torch.isin(self.row, rows).nonzero()[:, 0]
+        sizes = self.sizes[rows]
+        width = int(sizes.max())
+        within = torch.cat([torch.arange(size) for size in sizes.tolist()])
+        slots = torch.arange(len(rows)).repeat_interleave(sizes) * width + within
+        far = torch.arange(self.most) < self.before[rows][:, None, None]  # (rows, 1, most)
+        near = torch.ones(width, width, dtype=torch.bool).tril()
+        seen = torch.cat([far.expand(-1, width, -1), near.expand(len(rows), -1, -1)], dim=-1)
+        return Part(
+            tokens=tokens.to(device),
+            stays=self.stays[tokens].nonzero()[:, 0].to(device),
+            slots=slots.to(device),
+            video=self.video[rows].to(device),
+            places=(self.start[rows][:, None] + torch.arange(width)).to(device),
+            mask=torch.zeros(seen.shape).masked_fill(~seen, float("-inf"))[:, None].to(device),
+        )

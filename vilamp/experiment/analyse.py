@@ -1,0 +1,175 @@
+"""Tables, words and figures of the experiment, from the records that are kept and nothing else.
+
+    python -m vilamp.experiment.analyse --config configs/experiment/compression.yaml
+
+Writes table.csv, contrasts.csv, verdict.md, accuracy.* and heatmap.* beside the records; the same records give the
+same bytes. Trainings that failed their gate are listed and left out of everything but the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from niah.config import read_yaml
+from niah.footage import TOLD
+from niah.run.command import DONE, guarded
+from niah.types import UserError
+from vilamp.experiment.config import Experiment
+from vilamp.experiment.contrasts import Contrast, Gate, Spread, accuracy, contrasts, gates, interaction, passed
+from vilamp.experiment.figures import draw_accuracy, draw_heatmaps
+from vilamp.experiment.records import Answer, answers, kept, training_of
+from vilamp.experiment.words import verdict
+
+UNGUIDED = ("uniform", "mean", "summary")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of table.csv: a scheme at a budget, over its trained seeds (or one seed), on some cases."""
+
+    scheme: str
+    budget: float
+    seed: str  # "all" is the mean over the seeds that passed the gate
+    condition: str
+    length: str
+    type: str
+    n: int
+    accuracy: float
+    low: float
+    high: float
+    tokens: float  # mean, prompt included
+    seen: float  # share of cases with a frame of the needle among those that reached the language model
+
+
+def table(found: Sequence[Answer]) -> list[Row]:
+    """Return the rows of the table: for each training, and for each scheme over what passed."""
+    frame = pd.DataFrame([dataclasses.asdict(one) for one in found])
+    good = {(one.scheme, one.budget, one.seed) for one in passed(found)}
+    frame["trained"] = [key in good for key in zip(frame.scheme, frame.budget, frame.seed, strict=True)]
+    frame["length"] = frame.length.where(frame.condition == "full", 0).astype(str).replace("0", "all")
+    rows = []
+    for (scheme, budget), part in frame.groupby(["scheme", "budget"], sort=True):
+        for seed, some in [("all", part[part.trained]), *((str(s), p) for s, p in part.groupby("seed"))]:
+            rows += list(_rows(str(scheme), float(budget), seed, some))
+    return rows
+
+
+def _rows(scheme: str, budget: float, seed: str, part: pd.DataFrame) -> Iterator[Row]:
+    for (condition, length), cell in part.groupby(["condition", "length"], sort=True):
+        for kind, own in [("all", cell), *cell.groupby("type", sort=True)]:
+            name = f"{scheme}/{budget}/{seed}/{condition}/{length}/{kind}"
+            spread = accuracy([_answer(row) for row in own.to_dict("records")], name)
+            assert spread is not None  # a group has rows
+            yield Row(
+                scheme, budget, seed, str(condition), str(length), str(kind), len(own), spread.value, spread.low,
+                spread.high, float(own.tokens.mean()), float((own.needle_seen > 0).mean()),
+            )  # fmt: skip
+
+
+def _answer(row: dict) -> Answer:
+    return Answer(**{field.name: row[field.name] for field in dataclasses.fields(Answer)})
+
+
+def primary(experiment: Experiment, found: Sequence[Answer]) -> list[Contrast]:
+    """Return the first scheme against each other one, at the first budget and the longest trained length."""
+    budget, length = experiment.budgets[0].tokens, max(experiment.course.lengths)
+    cases = [one for one in passed(found) if (one.budget, one.condition, one.length) == (budget, "full", length)]
+    first, *others = experiment.schemes
+    return contrasts(cases, first, others, f"{experiment.name}/primary")
+
+
+def secondary(experiment: Experiment, found: Sequence[Answer]) -> dict[str, Spread | None]:
+    """Return the differences of differences named in the hypothesis, at the primary budget and length."""
+    budget, length = experiment.budgets[0].tokens, max(experiment.course.lengths)
+    cases = [one for one in passed(found) if (one.budget, one.condition, one.length) == (budget, "full", length)]
+    of = {scheme: [one for one in cases if one.scheme == scheme] for scheme in experiment.schemes}
+    told = {how: {f"{base}-{how}" for base in ("motion", "digit")} for how in TOLD}
+    base = {kind: {f"{kind}-{how}" for how in TOLD} for kind in ("motion", "digit")}
+    first, unguided = of["differential"], [of[name] for name in UNGUIDED]
+    return {
+        "guidance: differential less the unguided, named less unnamed":
+            interaction(first, unguided, told["named"], told["unnamed"], "guidance"),
+        "halves: differential less keyframes, motion less digit":
+            interaction(first, [of["keyframes"]], base["motion"], base["digit"], "keyframes"),
+        "halves: differential less mean, digit less motion":
+            interaction(first, [of["mean"]], base["digit"], base["motion"], "mean"),
+    }  # fmt: skip
+
+
+def analyse(experiment: Experiment) -> str:
+    """Write everything; return the verdict in words. Raises UserError where nothing is kept yet."""
+    jobs = [job for job in experiment.jobs() if kept(experiment, job)]
+    if not jobs:
+        raise UserError(
+            f"{experiment.results} holds no records yet: python -m vilamp.experiment trains and asks first"
+        )
+    found = answers(experiment, jobs)
+    folder = Path(experiment.results)
+    rows, main, more, all_gates = table(found), primary(experiment, found), secondary(experiment, found), gates(found)
+    _csv(folder / "table.csv", rows)
+    _csv(folder / "contrasts.csv", [_flat(one) for one in main])
+    _csv(folder / "trainings.csv", [_training(experiment, gate) for gate in all_gates])
+    draw_accuracy(experiment, rows, folder)
+    draw_heatmaps(experiment, passed(found), folder)
+    text = verdict(experiment, jobs, all_gates, main, more)
+    (folder / "verdict.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def _training(experiment: Experiment, gate: Gate) -> dict:
+    """Return a line of trainings.csv."""
+    job = next(
+        job for job in experiment.jobs()
+        if (job.scheme, job.budget.tokens, job.seed) == (gate.scheme, gate.budget, gate.seed)
+    )  # fmt: skip
+    about = training_of(experiment, job)
+    climbed = " ".join(f"{step}{'' if earned else '*'}" for step, earned in about["climbed"])
+    minutes = about["cpu_seconds"] / 60
+    return {
+        "scheme": gate.scheme, "budget": gate.budget, "seed": gate.seed, "needle_only": gate.right / gate.n,
+        "n": gate.n, "low": gate.low, "trained": gate.trained, "minutes": round(minutes, 2),
+        "within_limit": minutes <= experiment.minutes, "climbed": climbed, "parameters": about["parameters"],
+    }  # fmt: skip
+
+
+def _flat(one: Contrast) -> dict:
+    """Return a line of contrasts.csv."""
+    spread = one.spread
+    numbers = {} if spread is None else {
+        "difference": spread.value, "low": spread.low, "high": spread.high, "p": spread.p, "cases": spread.cases,
+        "seeds": " ".join(f"{seed}:{value:+.4f}" for seed, value in spread.seeds.items()),
+    }  # fmt: skip
+    return {"first": one.first, "second": one.second, **numbers, "holm": one.corrected, "found": one.found}
+
+
+def _csv(path: Path, rows: Sequence) -> None:
+    """Write rows with the digits that matter."""
+    plain = [row if isinstance(row, dict) else dataclasses.asdict(row) for row in rows]
+    pd.DataFrame(plain).to_csv(path, index=False, float_format="%.4f", lineterminator="\n")
+
+
+def main() -> int:
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vilamp.experiment.analyse",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", type=Path, required=True, help="a YAML file; see configs/experiment/")
+    given = parser.parse_args()
+
+    def command() -> int:
+        sys.stdout.write(analyse(read_yaml(Experiment, given.config)))
+        return DONE
+
+    return guarded(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

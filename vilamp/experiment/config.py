@@ -1,0 +1,164 @@
+"""What the experiment trains and asks, and in which order; one YAML file.
+
+The order is one of priority: wherever the queue stops, what is done is balanced. First comes the budget of the
+primary contrast, seed by seed; then the other budgets and further schemes with the first seed; then the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from niah.config import read_yaml
+from niah.types import UserError
+from vilamp.config import Compression, VilampConfig
+from vilamp.schemes import NAMES, build
+from vilamp.schemes.budget import TOLERANCE, deviation
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Visual tokens a frame, and the lengths at which every scheme comes near enough to them."""
+
+    tokens: float
+    lengths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Course:
+    """How each model is trained: the same steps, gate and examples whatever the scheme.
+
+    The next length comes when accuracy over the last `window` examples of the present one exceeds `promote`, or when
+    its share of the steps is over, as `deadlines` say, so that every scheme is trained at the length asked.
+    """
+
+    steps: int = 1800
+    rate: float = 1e-3
+    worlds: int = 10
+    haystack: int = 600  # frames of each world
+    clips: int = 240  # of each world, the types in turn
+    types: tuple[str, ...] = (
+        "motion-named", "digit-named", "motion-indirect", "digit-indirect", "motion-unnamed", "digit-unnamed",
+    )  # fmt: skip
+    lengths: tuple[int, ...] = (0, 64, 128, 256)  # 0: the clip alone
+    examples: tuple[int, ...] = (8, 4, 2, 1)  # videos a step, for each length; a video has up to four questions
+    deadlines: tuple[float, ...] = (0.45, 0.6, 0.75)  # shares of the steps after which a length has been left
+    promote: float = 0.8
+    window: int = 240
+    alignment: float = 0.5  # weights of losses the paper does not have, as in vilamp.train
+    tracing: float = 0.5
+    position_gaps: float = 0.5  # share of steps whose positions leave gaps, up to those of `farthest` frames
+    farthest: int = 10000
+
+    def __post_init__(self) -> None:
+        if len(self.examples) != len(self.lengths) or len(self.deadlines) != len(self.lengths) - 1:
+            raise ValueError(
+                f"{len(self.lengths)} lengths need as many examples and one deadline fewer, got {len(self.examples)} "
+                f"and {len(self.deadlines)}"
+            )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A part of the suite that every trained model is asked; without lengths, those of its budget."""
+
+    name: str
+    conditions: tuple[str, ...]
+    lengths: tuple[int, ...] = ()
+    depths: tuple[float, ...] = (0.1, 0.5, 0.9)
+    limit: float | None = None  # how many cases, or a share of them
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training and the questions put to what it makes."""
+
+    scheme: str
+    budget: Budget
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its folder: scheme, budget, seed."""
+        return f"{self.scheme}-{self.budget.tokens:g}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The whole experiment."""
+
+    name: str
+    output: str  # checkpoints and runs: large, and not for keeping
+    results: str  # what is kept: records, tables, figures
+    suite: str
+    budgets: tuple[Budget, ...]  # the first is that of the primary contrast
+    asked: tuple[Asked, ...]
+    schemes: tuple[str, ...] = ("differential", "keyframes", "uniform", "mean", "summary")  # of the contrasts
+    further: tuple[str, ...] = ()  # one seed, the first budget
+    seeds: tuple[int, ...] = (0, 1, 2)
+    encoder_from: str = "micro"
+    device: str = "cpu"
+    minutes: float = 20.0  # of one core that a training may cost
+    expected: dict = field(default_factory=dict)  # minutes of one core for a training, by scheme, as measured
+    model: VilampConfig = VilampConfig()
+    course: Course = Course()
+
+    def model_of(self, job: Job) -> VilampConfig:
+        """Return the settings of a job's model."""
+        return replace(self.model, compression=Compression(job.scheme, job.budget.tokens))
+
+    def checkpoint(self, job: Job) -> Path:
+        """Return the folder of a job's checkpoint."""
+        return Path(self.output) / "checkpoints" / job.name
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs, the most important first."""
+        return list(dict.fromkeys(self._jobs()))
+
+    def _jobs(self) -> Iterator[Job]:
+        first, *others = self.budgets
+        yield from (Job(scheme, first, seed) for seed in self.seeds for scheme in self.schemes)
+        for number, seed in enumerate(self.seeds):
+            yield from (Job(scheme, budget, seed) for budget in others for scheme in self.schemes)
+            if number == 0:
+                yield from (Job(scheme, first, seed) for scheme in self.further)
+
+
+def read_experiment(path: Path) -> Experiment:
+    """Read and check an experiment. Raises UserError for an unknown scheme or a budget that is not kept to."""
+    experiment = read_yaml(Experiment, path)
+    for scheme in (*experiment.schemes, *experiment.further):
+        if scheme not in NAMES:
+            raise UserError(f"{path}: schemes are {', '.join(NAMES)}; got {scheme!r}")
+    for budget in experiment.budgets:
+        misses = list(misfits(experiment, budget))
+        if misses:
+            raise UserError(
+                f"{path}: a budget is met within {TOLERANCE:.0%} by every scheme at every length asked, or nothing is "
+                f"compared. At {budget.tokens:g} tokens a frame: {'; '.join(misses)}. Leave these lengths out"
+            )
+    return experiment
+
+
+def misfits(experiment: Experiment, budget: Budget) -> Iterator[str]:
+    """Say which schemes of the contrasts miss a budget at which lengths, those of every part asked included."""
+    lengths = sorted({*budget.lengths, *(length for part in experiment.asked for length in part.lengths)})
+    model = experiment.model
+    patches, dim = model.vision.side**2, model.clip.embed_dim
+    for scheme in experiment.schemes:
+        made = build(experiment.model_of(Job(scheme, budget, 0)), _smallest())
+        for length in lengths:
+            missed = deviation(made, budget.tokens, length, dim, patches)
+            if abs(missed) > TOLERANCE:
+                yield f"{scheme} of {length} frames {missed:+.0%}"
+
+
+def _smallest() -> Qwen2ForCausalLM:
+    """Return a language model that is only there to be counted on: no number of tokens depends on its size."""
+    sizes = {"vocab_size": 8, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
+    with torch.random.fork_rng():
+        return Qwen2ForCausalLM(Qwen2Config(**sizes, num_attention_heads=1, num_key_value_heads=1))

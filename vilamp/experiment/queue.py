@@ -1,0 +1,115 @@
+"""The trainings in their order, one at a time: train, ask, keep the records. What is done is seen on the disk."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from niah.config import unknown
+from niah.run.command import DONE, INTERRUPTED, run
+from niah.run.config import RunConfig
+from niah.run.folder import locked
+from niah.types import UserError
+from vilamp.experiment.config import Asked, Experiment, Job
+from vilamp.experiment.footage import features_of
+from vilamp.experiment.records import keep, kept, training_of
+from vilamp.experiment.train import cost_so_far, train
+
+
+def chosen(experiment: Experiment, only: str | None) -> list[Job]:
+    """Return the queue, or the jobs that `only` names, apart by commas. Raises UserError for an unknown one."""
+    jobs = {job.name: job for job in experiment.jobs()}
+    if only is None:
+        return list(jobs.values())
+    for name in only.split(","):
+        if name not in jobs:
+            raise UserError(unknown("job", name, list(jobs)))
+    return [jobs[name] for name in only.split(",")]
+
+
+def work(experiment: Experiment, jobs: Sequence[Job]) -> int:
+    """Do what is left of the jobs; return 0, 3 where cases failed, 130 where somebody stopped a run."""
+    torch.set_num_threads(1)  # a training's cost is counted on one core
+
+    @cache
+    def features():
+        return features_of(experiment)
+
+    worst = DONE
+    with locked(Path(experiment.output)):
+        for number, job in enumerate(jobs):
+            if kept(experiment, job):
+                continue
+            sys.stderr.write(f"{number + 1} of {len(jobs)}: {job.name}\n")
+            if cost_so_far(experiment.checkpoint(job)) is None:
+                train(experiment, job, features)
+                sys.stderr.write(told_cost(experiment, job) + "\n")
+            codes = ask(experiment, job)
+            if INTERRUPTED in codes:
+                return INTERRUPTED
+            worst = max(worst, *codes)
+            if max(codes) == DONE:
+                keep(experiment, job, [asked_folder(experiment, job, part) for part in experiment.asked])
+    return worst
+
+
+def ask(experiment: Experiment, job: Job) -> list[int]:
+    """Put all parts of the suite to a trained model; return the exit codes, the last of a part that was stopped."""
+    codes = []
+    for part in experiment.asked:
+        config = RunConfig(
+            model_args={"pretrained": str(experiment.checkpoint(job))},
+            device=experiment.device,
+            suite=experiment.suite,
+            lengths=part.lengths or job.budget.lengths,
+            depths=part.depths,
+            conditions=part.conditions,
+            limit=part.limit,
+            output_path=str(asked_folder(experiment, job, part)),
+            figures=False,
+        )
+        codes.append(run(config))
+        if codes[-1] == INTERRUPTED:
+            break
+    return codes
+
+
+def asked_folder(experiment: Experiment, job: Job, part: Asked) -> Path:
+    """Return the run folder of one part."""
+    return Path(experiment.output) / "asked" / job.name / part.name
+
+
+def told_cost(experiment: Experiment, job: Job) -> str:
+    """Say what a training cost, and whether that is more than it may."""
+    minutes = (cost_so_far(experiment.checkpoint(job)) or 0.0) / 60
+    over = f", MORE than the {experiment.minutes:g} it may" if minutes > experiment.minutes else ""
+    return f"{job.name}: {minutes:.1f} minutes of one core{over}"
+
+
+def queue_text(experiment: Experiment, jobs: Sequence[Job]) -> str:
+    """Return the queue with what each training costs, measured where it is done and expected where it is not."""
+    lines, left = [f"{'job':24} {'minutes':>8}  state"], 0.0
+    for job in jobs:
+        seconds = cost_so_far(experiment.checkpoint(job))
+        if kept(experiment, job):
+            minutes, state = training_of(experiment, job)["cpu_seconds"] / 60, "done"
+        elif seconds is not None:
+            minutes, state = seconds / 60, "trained, not all asked"
+        else:
+            minutes = float(experiment.expected.get(job.scheme, experiment.minutes)) * _dearer(job)
+            started = (experiment.checkpoint(job) / "resume.pt").is_file()
+            state = "begun" if started else "waiting"
+            left += minutes
+        over = "  over the limit" if minutes > experiment.minutes else ""
+        lines.append(f"{job.name:24} {minutes:8.1f}  {state}{over}")
+    lines.append(f"left to train: about {left / 60:.1f} hours of one core; asking comes on top")
+    return "\n".join(lines)
+
+
+def _dearer(job: Job) -> float:
+    """Return how much dearer than at 2 tokens a frame a training is; measured at 1.25 and 4."""
+    return 0.8 if job.budget.tokens < 2 else 1.0 if job.budget.tokens == 2 else 1.4

@@ -1,0 +1,62 @@
+"""The verdict in words that the numbers carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vilamp.experiment.config import Experiment, Job
+from vilamp.experiment.contrasts import Contrast, Gate, Spread
+
+
+def verdict(
+    experiment: Experiment,
+    jobs: Sequence[Job],
+    all_gates: Sequence[Gate],
+    main: Sequence[Contrast],
+    more: Mapping[str, Spread | None],
+) -> str:
+    """Return what was done, what did not train, the primary contrast and the secondary ones."""
+    wanted, length = experiment.jobs(), max(experiment.course.lengths)
+    budget = experiment.budgets[0].tokens
+    lines = [
+        f"# {experiment.name}: what the records say",
+        "",
+        f"{len(jobs)} of {len(wanted)} trainings are done and asked. Hypothesis and rules: HYPOTHESIS.md.",
+        "",
+        f"## Primary contrast: {budget:g} tokens a frame, {length} frames, all types",
+        "",
+        *[_contrast(one) for one in main],
+        "",
+        "## Secondary",
+        "",
+        *[f"- {name}: {_points(spread) if spread else 'no verdict, as not all of these trained'}"
+          for name, spread in more.items()],
+        "",
+        "## Trainings that did not train (needle_only not above chance), and are in no contrast",
+        "",
+        *([f"- {g.scheme}, {g.budget:g} tokens, seed {g.seed}: {g.right} of {g.n}" for g in all_gates if not g.trained]
+          or ["- none"]),
+        "",
+        "Intervals redraw seeds, haystacks and the needles in them; p is from a t-test whose variance is that between "
+        f"seeds plus that between haystacks. {len(experiment.seeds)} seeds are few: no finding is no evidence that schemes "
+        "are equal. Lengths beyond the longest trained are extrapolation and in no contrast.",
+        "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _contrast(one: Contrast) -> str:
+    """Return one contrast as a sentence."""
+    name = f"- `{one.first}` less `{one.second}`"
+    if one.spread is None or one.corrected is None:
+        return f"{name}: no verdict, fewer than two pairs of seeds trained"
+    sides = {value > 0 for value in one.spread.seeds.values()}
+    agree = "all seeds on one side" if len(sides) == 1 else "seeds disagree in sign"
+    word = ("ABOVE" if one.spread.value > 0 else "BELOW") if one.found else "no difference found"
+    return f"{name}: {_points(one.spread)}, Holm p {one.corrected:.3f}, {agree}: {word}"
+
+
+def _points(spread: Spread) -> str:
+    """Return a difference in points with its interval and every seed's own."""
+    own = ", ".join(f"{100 * value:+.1f}" for value in spread.seeds.values())
+    return f"{100 * spread.value:+.1f} points [{100 * spread.low:+.1f}, {100 * spread.high:+.1f}] (by seed {own})"
