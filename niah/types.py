@@ -231,8 +231,9 @@ class Reply:
     `seconds` is by stage (for instance encode, select, merge, prefill).
     `seconds_to_first_token` runs from the first frame handed over to the first
     logits on the host, minus the time spent waiting for the decoder, device
-    synchronised; None where there are no logits. `frames_used` are the frames
-    the answer could depend on, `frames_kept` those kept at full resolution.
+    synchronised; None where there are no logits. `frames_used` are the frames of
+    which something reaches what answers; one that was only looked at to choose
+    others need not be among them. `frames_kept` are those kept at full resolution.
     `usage` is what an API counted and charged: tokens, requests, usd, the model it says it is.
     `settings` says what was computed where a model can be run in several ways.
     """

@@ -145,6 +145,16 @@ def test_every_model_has_a_panel(tmp_path):
     assert titles == ["one", "two", "three", "four"]
 
 
+def test_a_long_name_of_a_model_leaves_the_cells_their_room(tmp_path):
+    name = "a_package_of_ones_own.adapters.long_video:load_with_everything (pretrained=somewhere/in/a/folder,frames=32)"
+    widths = []
+    for model in ("short", name):
+        figure = figure_of(run_where(tmp_path / model[:5], lambda case: "B", model=model))
+        figure.draw_without_rendering()
+        widths.append(figure.axes[0].get_position().width)
+    assert widths[1] == pytest.approx(widths[0], rel=0.05)
+
+
 def test_paper_style_has_16_lengths_and_5_depths_on_a_scale_from_0_2_to_0_7(tmp_path):
     (panel,) = panels([read_run(run_where(tmp_path / "run", lambda case: "B"))], "paper", "full")
     assert len(panel.cells) == 80

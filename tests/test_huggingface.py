@@ -184,6 +184,13 @@ def test_code_of_a_checkpoint_runs_only_where_the_user_says_so(copy, tmp_path):
     assert mark.exists() and type(adapter.model).__name__ == "Model"
 
 
+def test_logits_that_are_no_numbers_are_no_answer(copy):
+    adapter = load(str(copy), max_new_tokens=2)
+    adapter.model.get_output_embeddings().weight.data.fill_(float("nan"))
+    with pytest.raises(UserError, match="the logits are not finite numbers"):
+        adapter.answer(Film(4), QUESTION)
+
+
 def test_missing_weights_are_named(copy):
     weights = load_file(copy / "model.safetensors")
     lost = next(name for name in weights if "layers.1.self_attn.q_proj.weight" in name)
