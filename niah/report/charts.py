@@ -14,6 +14,7 @@ from niah.table import Row, Run
 from niah.table.groups import ALL
 
 MARKED = 9  # lengths at most that each get a mark of their own
+SHORT = 24  # letters of a model's name that leave room for others in its line of the legend
 INK = {"labelColor": "currentColor", "titleColor": "currentColor"}
 CONFIG = {
     "background": "transparent",
@@ -23,7 +24,7 @@ CONFIG = {
         "tickOpacity": 0.4, "titleFontWeight": "normal", "labelFontSize": 12, "titleFontSize": 12, "titlePadding": 8,
     },
     "legend": {
-        **INK, "title": None, "orient": "bottom", "labelLimit": 400, "labelFontSize": 12, "columns": 3,
+        **INK, "title": None, "orient": "bottom", "labelLimit": 300, "labelFontSize": 12,
         "symbolType": "circle", "symbolOpacity": 1, "symbolStrokeWidth": 0,
     },
     "text": {"color": "currentColor"},
@@ -154,9 +155,8 @@ def _chart(
     x["scale"] = {"domain": [0, frames[-1]], "nice": False, "padding": 12}
     named = {model: colour for model, colour in colours.items() if any(row["model"] == model for row in drawn)}
     scale = {"domain": list(named), "range": list(named.values())}
-    colour: dict[str, Any] = {"field": "model", "type": "nominal", "scale": scale}
-    if len(colours) == 1:
-        colour["legend"] = None
+    legend = {"columns": 1 if any(len(model) > SHORT for model in named) else 3} if len(colours) > 1 else None
+    colour = {"field": "model", "type": "nominal", "scale": scale, "legend": legend}
     spec = {
         "description": description,
         "config": CONFIG,

@@ -70,7 +70,7 @@ def find_films(runs: Sequence[Run], suite: str | None = None) -> tuple[Films, li
 def _known(run: Run) -> list[Film] | str:
     """Return what a run's folder says of its sources, or why it says nothing."""
     if not (run.folder / "suite.yaml").is_file() or not (run.folder / "sources.jsonl").is_file():
-        return f"no pictures of {run.model}: {run.folder} holds no suite.yaml or no sources.jsonl"
+        return f"no pictures of {run.model}: its folder {run.folder.name} holds no suite.yaml or no sources.jsonl"
     sampling = read_yaml(Suite, run.folder / "suite.yaml").sampling
     height = min(sampling.height, HEIGHT)
     width = max(1, round(sampling.width * height / sampling.height))
