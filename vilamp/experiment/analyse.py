@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +27,7 @@ from vilamp.experiment.figures import draw_accuracy, draw_heatmaps
 from vilamp.experiment.records import Answer, answers, kept, training_of
 from vilamp.experiment.words import verdict
 
+ALL = "all"
 UNGUIDED = ("uniform", "mean", "summary")
 
 
@@ -49,31 +51,22 @@ class Row:
 
 def table(found: Sequence[Answer]) -> list[Row]:
     """Return the rows of the table: for each training, and for each scheme over what passed."""
-    frame = pd.DataFrame([dataclasses.asdict(one) for one in found])
     good = {(one.scheme, one.budget, one.seed) for one in passed(found)}
-    frame["trained"] = [key in good for key in zip(frame.scheme, frame.budget, frame.seed, strict=True)]
-    frame["length"] = frame.length.where(frame.condition == "full", 0).astype(str).replace("0", "all")
-    rows = []
-    for (scheme, budget), part in frame.groupby(["scheme", "budget"], sort=True):
-        for seed, some in [("all", part[part.trained]), *((str(s), p) for s, p in part.groupby("seed"))]:
-            rows += list(_rows(str(scheme), float(budget), seed, some))
-    return rows
+    cells: dict[tuple, list[Answer]] = defaultdict(list)
+    for one in found:
+        length = str(one.length) if one.condition == "full" else ALL
+        trained = (one.scheme, one.budget, one.seed) in good
+        for seed in (str(one.seed), *([ALL] if trained else [])):
+            for kind in (one.type, ALL):
+                cells[one.scheme, one.budget, seed, one.condition, length, kind].append(one)
+    return [_row(key, cells[key]) for key in sorted(cells)]
 
 
-def _rows(scheme: str, budget: float, seed: str, part: pd.DataFrame) -> Iterator[Row]:
-    for (condition, length), cell in part.groupby(["condition", "length"], sort=True):
-        for kind, own in [("all", cell), *cell.groupby("type", sort=True)]:
-            name = f"{scheme}/{budget}/{seed}/{condition}/{length}/{kind}"
-            spread = accuracy([_answer(row) for row in own.to_dict("records")], name)
-            assert spread is not None  # a group has rows
-            yield Row(
-                scheme, budget, seed, str(condition), str(length), str(kind), len(own), spread.value, spread.low,
-                spread.high, float(own.tokens.mean()), float((own.needle_seen > 0).mean()),
-            )  # fmt: skip
-
-
-def _answer(row: dict) -> Answer:
-    return Answer(**{field.name: row[field.name] for field in dataclasses.fields(Answer)})
+def _row(key: tuple, own: Sequence[Answer]) -> Row:
+    spread = accuracy(own, "/".join(map(str, key)))
+    assert spread is not None  # a cell has answers
+    tokens, seen = sum(one.tokens for one in own) / len(own), sum(one.needle_seen > 0 for one in own) / len(own)
+    return Row(*key, len(own), spread.value, spread.low, spread.high, tokens, seen)
 
 
 def primary(experiment: Experiment, found: Sequence[Answer]) -> list[Contrast]:

@@ -2,8 +2,9 @@
 
 The unit of replication is the seed, that is the training. Cases of one model say how well that model does, not how
 well its scheme trains; so for intervals seeds are drawn with replacement, and haystacks with the needles that lie in
-them. Percentiles of three seeds are too narrow for a verdict. That takes a t-test whose variance is that between seeds plus
-that between haystacks, with Satterthwaite's degrees of freedom. Schemes are compared on the same cases and seeds, as pairs.
+them. Percentiles of three seeds are too narrow for a verdict. That takes a t-test whose variance is that between
+seeds plus that between haystacks, with Satterthwaite's degrees of freedom. Schemes are compared on the same cases and
+seeds, as pairs.
 """
 
 from __future__ import annotations
@@ -150,7 +151,8 @@ def _spread(values: dict[tuple[int, str], tuple[str, float]], name: str) -> Spre
     if not values:
         return None
     seeds = sorted({seed for seed, _ in values})
-    groups = {name: n for n, name in enumerate(sorted({haystack or case for (_, case), (haystack, _) in values.items()}))}
+    names = sorted({haystack or case for (_, case), (haystack, _) in values.items()})
+    groups = {one: number for number, one in enumerate(names)}
     sums, counts = np.zeros((len(seeds), len(groups))), np.zeros((len(seeds), len(groups)))
     for (seed, case), (haystack, value) in values.items():
         place = seeds.index(seed), groups[haystack or case]

@@ -70,6 +70,7 @@ def ask(experiment: Experiment, job: Job) -> list[int]:
             conditions=part.conditions,
             limit=part.limit,
             output_path=str(asked_folder(experiment, job, part)),
+            in_process=True,  # of time and memory nothing is concluded
             figures=False,
         )
         codes.append(run(config))

@@ -38,8 +38,8 @@ def verdict(
           or ["- none"]),
         "",
         "Intervals redraw seeds, haystacks and the needles in them; p is from a t-test whose variance is that between "
-        f"seeds plus that between haystacks. {len(experiment.seeds)} seeds are few: no finding is no evidence that schemes "
-        "are equal. Lengths beyond the longest trained are extrapolation and in no contrast.",
+        f"seeds plus that between haystacks. {len(experiment.seeds)} seeds are few: no finding is no evidence that "
+        "schemes are equal. Lengths beyond the longest trained are extrapolation and in no contrast.",
         "",
     ]  # fmt: skip
     return "\n".join(lines)
