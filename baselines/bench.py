@@ -28,7 +28,9 @@ from niah.types import UserError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, measure or draw, and return the exit code: 2 where nothing could be done."""
-    parser = argparse.ArgumentParser(prog="python -m baselines.bench", description="Measure memory and time.")
+    parser = argparse.ArgumentParser(
+        prog="python -m baselines.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("name", nargs="?", help=f"one of {', '.join(names('bench'))}")
     parser.add_argument("--draw", type=Path, metavar="FOLDER", help="draw Figure 1 from the results of a folder")
     bench.add_options(parser)

@@ -24,7 +24,9 @@ from niah.types import UserError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, compare, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m baselines.parity", description="Compare with a release's numbers.")
+    parser = argparse.ArgumentParser(
+        prog="python -m baselines.parity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("name", help=f"one of {', '.join(names('parity'))}")
     parser.add_argument("folder", type=Path, help="a folder of golden files and a tiny checkpoint")
     options = parser.parse_args(arguments)

@@ -13,11 +13,24 @@ from niah.figures.draw import CONDITIONS, STYLES, draw
 from niah.table import join, read_run
 from niah.types import UserError
 
+EXAMPLES = """\
+examples:
+  python -m niah.figures runs/default-vilamp
+      heatmap and memory, each as PNG, SVG and the CSV of its numbers, into the run's folder
+  python -m niah.figures runs/default-vilamp runs/default-chance -o compared
+      two runs side by side
+  python -m niah.figures runs/paper-vilamp --style paper --with-published
+      16 x 5 bins as in the paper, beside the paper's numbers
+"""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Draw; return 0, or 2 where the user has to mend something."""
     parser = argparse.ArgumentParser(
-        prog="python -m niah.figures", description="Draw accuracy over length and depth, and memory over frames."
+        prog="python -m niah.figures",
+        description="Draw accuracy over length and depth, and memory over frames.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="where figures go; default: the first RUN")

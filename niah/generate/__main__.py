@@ -13,6 +13,16 @@ from niah.generate.pipeline import generate
 from niah.generate.result import Generated, read, write
 from niah.types import UserError
 
+EXAMPLES = """\
+examples:
+  python -m niah.generate smoke -o my-suite
+      cases.jsonl, the hashes of all videos and what was left out; run it with: python -m niah.run --suite my-suite
+  python -m niah.generate mine.yaml -o my-suite --keep runs/mine-other
+      only needles that another model reads and cannot guess
+  python -m niah.generate render needle-000.full.200.17 --suite smoke -o case.mp4
+      one case's video, to be watched
+"""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return 0, or 2 where the user has to mend something."""
@@ -32,6 +42,8 @@ def _generate(words: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m niah.generate",
         description="Turn a suite into cases.jsonl. To watch a case: python -m niah.generate render CASE",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("suite", help="a name in configs/suites, or a .yaml file of your own")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where cases.jsonl goes")
@@ -74,7 +86,11 @@ def _keep(generated: Generated, run: Path) -> Generated:
 
 def _render(words: list[str]) -> int:
     """Write one case's video."""
-    parser = argparse.ArgumentParser("python -m niah.generate render", description="Write a case's video to an mp4.")
+    parser = argparse.ArgumentParser(
+        "python -m niah.generate render",
+        description="Write a case's video to an mp4.",
+        epilog="example: python -m niah.generate render needle-000.full.200.17 --suite smoke -o case.mp4",
+    )
     parser.add_argument("case", help="its id in cases.jsonl")
     parser.add_argument("--suite", default="default", help="a suite, or a folder that holds its cases.jsonl")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE.mp4", help="default: the case's name, here")

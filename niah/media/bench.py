@@ -39,7 +39,11 @@ SAME = 1.0  # of 256 levels, mean: ten-bit colour comes out this far apart, a wr
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description="Compare the video decoders on the videos of a folder.")
+    parser = argparse.ArgumentParser(
+        prog="python -m niah.media.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("folder", type=Path, help="a folder of videos, searched to any depth")
     parser.add_argument("--repeats", type=int, default=3, help="runs per number (default 3); the median is printed")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # one timed run, as JSON, in a process of its own

@@ -15,11 +15,24 @@ from niah.table.rows import rows, write_table
 from niah.table.summary import summary
 from niah.types import UserError
 
+EXAMPLES = """\
+examples:
+  python -m niah.table runs/default-vilamp
+      accuracy with its intervals, per condition, question type, length and depth
+  python -m niah.table runs/default-vilamp runs/default-chance
+      two runs side by side
+  python -m niah.table runs/default-vilamp-shard-*
+      the shards of one run, put together
+"""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Print and write; return 0, or 2 where the user has to mend something."""
     parser = argparse.ArgumentParser(
-        prog="python -m niah.table", description="Sum up runs; shards of one run are put together in print."
+        prog="python -m niah.table",
+        description="Sum up runs; shards of one run are put together in print.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
     options = parser.parse_args(arguments)
