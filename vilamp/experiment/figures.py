@@ -44,7 +44,8 @@ def draw_accuracy(experiment: Experiment, rows: Sequence[Row], folder: Path) -> 
             told = "the longest trained" if length == trained else "EXTRAPOLATION: no scheme was trained here"
             axes.set_title(f"{length} frames ({told})", fontsize=10)
             drawn += own
-        figure.axes[0].legend(frameon=False, fontsize=8)
+        if any(row.seed == "all" for row in drawn):  # else no training passed its gate
+            figure.axes[0].legend(frameon=False, fontsize=8)
         figure.supxlabel(
             "line: mean of the trainings that passed needle_only, bar: 95 % over seeds, haystacks and needles; "
             "small dots: single seeds", fontsize=7.5, color="#444444",

@@ -113,4 +113,4 @@ def queue_text(experiment: Experiment, jobs: Sequence[Job]) -> str:
 
 def _dearer(job: Job) -> float:
     """Return how much dearer than at 2 tokens a frame a training is; measured at 1.25 and 4."""
-    return 0.8 if job.budget.tokens < 2 else 1.0 if job.budget.tokens == 2 else 1.4
+    return 0.8 if job.budget.tokens < 2 else 1.0 if job.budget.tokens == 2 else 1.3
