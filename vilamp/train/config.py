@@ -27,14 +27,14 @@ class Reader:
     examples of every type exceeds `promote`; earlier rungs stay in the mixture.
     """
 
-    steps: int = 4000
+    steps: int = 8000
     tokens: int = 3200  # a batch, padding included
     rate: float = 1e-3
     haystack: int = 4200  # frames of each world
     clips: int = 250
     lengths: tuple[int, ...] = (0, 64, 128, 256, 512, 1024, 2048, 4096)
     keyframes: int = 8  # K in training, fewer in short cases
-    promote: float = 0.85
+    promote: float = 0.80
     window: int = 120
     alignment: float = 0.5  # weight of the alignment loss; 0 switches it off
     tracing: float = 0.5  # weight of the tracing loss; 0 switches it off
