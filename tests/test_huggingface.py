@@ -231,7 +231,7 @@ def test_missing_chat_template_is_named(copy):
         load(str(copy))
 
 
-SETTINGS = [({"max_frames": 0}, "max_frames and max_new_tokens are at least 1"), ({"dtype": "float8"}, "dtype is auto")]
+SETTINGS = [({"max_frames": 0}, "max_frames is a whole number from 1 on, got 0"), ({"dtype": "float8"}, "dtype is auto")]
 
 
 @pytest.mark.parametrize("settings, words", SETTINGS)
