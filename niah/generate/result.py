@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,14 +119,30 @@ def _read_lines(path: Path, make: Callable[[Any], T]) -> list[T]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path} is missing; generate the suite into {path.parent} again") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error}); generate the suite again") from error
     for number, line in enumerate(text.split("\n"), start=1):
         if line:
             try:
-                rows.append(make(json.loads(line)))
+                rows.append(_checked(make(json.loads(line))))
             except (ValueError, TypeError, KeyError) as error:
                 wrong = f"{path}, line {number} cannot be read ({error!r})"
                 raise UserError(f"{wrong}; generate the suite again") from error
     return rows
+
+
+def _checked(value: T) -> T:
+    """Return a dataclass. Raises TypeError where a field, or an item of a tuple, is of another kind than it says."""
+    for name, kind in typing.get_type_hints(type(value)).items():
+        given = getattr(value, name)
+        items = given if typing.get_origin(kind) is tuple else (given,)
+        kind = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else kind
+        for item in items:
+            if dataclasses.is_dataclass(item):
+                _checked(item)
+            elif not isinstance(item, (int, float) if kind is float else kind) or isinstance(item, bool):
+                raise TypeError(f"{name} is of type {kind.__name__}, got {item!r}")
+    return value
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,13 @@ from pathlib import Path
 from niah.types import Record, UserError
 
 FINAL = ("ok", "oom")  # statuses that asking again would not change
+KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("case", "model", "mode", "decoder", "detail"), (str,)),
+    **dict.fromkeys(("frames_used", "needle_frames_kept", "needle_frames_used", "repeats"), (int,)),
+    **dict.fromkeys(("measured", "settings"), (dict,)),
+    "reply": (str, type(None)),
+    "language_tokens": (int, type(None)),
+}
 
 
 class CannotWrite(Exception):
@@ -59,7 +66,7 @@ def read_records(path: Path) -> list[Record]:
     records = []
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):  # what follows the last newline is half a line
         try:
-            records.append(Record.from_json(json.loads(line)))
+            records.append(_checked(Record.from_json(json.loads(line))))
         except (ValueError, TypeError) as error:
             raise UserError(f"{path}, line {number} is no record ({error}); use --fresh or another folder") from error
     return records
@@ -85,6 +92,19 @@ def set_aside(path: Path) -> None:
     while (aside := path.with_name(f"{path.name}.{number}")).exists():
         number += 1
     path.rename(aside)
+
+
+def _checked(record: Record) -> Record:
+    """Return the record. Raises TypeError where a value is of another kind than any run writes: a damaged file."""
+    for name, kinds in KINDS.items():
+        value = getattr(record, name)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise TypeError(f"{name} is {value!r}")
+    for name, kind in (("frames_kept", int), ("sources", str), ("option_scores", int | float)):
+        for value in getattr(record, name) or ():
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise TypeError(f"{name} holds {value!r}")
+    return record
 
 
 def _line(record: Record) -> bytes:
