@@ -150,7 +150,8 @@ def experiment(tmp_path):
         for seed in (0, 1):
             path = tmp_path / "results" / "records" / f"{scheme}-2-{seed}.csv"
             write(path, "case reply tokens seen kept needle_seen needle_kept", replies[which])
-            about = {"climbed": [[10, 1], [20, 0]], "cpu_seconds": 1500 if seed else 600, "parameters": 5}
+            about = {"climbed": [[10, 1], [20, 0]], "cpu_seconds": 1500 if seed else 600}
+            about |= {"parameters": 5, "encoders": "a"}
             trained = tmp_path / "results" / "trainings" / f"{scheme}-2-{seed}.json"
             trained.parent.mkdir(exist_ok=True)
             trained.write_text(json.dumps(about))
@@ -199,6 +200,22 @@ def test_a_reply_to_an_unknown_case_is_refused(experiment):
     path.write_text(path.read_text() + "needle-9.full.7,left,1,1,1,1,1\n")
     with pytest.raises(UserError, match=r"mean-2-0.csv: cases.csv holds no case 'needle-9.full.7'"):
         analyse(experiment)
+
+
+def test_trainings_on_other_encoders_are_not_compared(experiment):
+    path = Path(experiment.results) / "trainings" / "mean-2-0.json"
+    path.write_text(path.read_text().replace('"encoders": "a"', '"encoders": "b"'))
+    with pytest.raises(UserError, match=r"trainings on 2 sets of encoders \(a, b\)"):
+        analyse(experiment)
+
+
+def test_a_probe_stands_beside_its_model_on_the_cases_both_were_asked(experiment):
+    records = Path(experiment.results)
+    (records / "probes").mkdir()
+    name = "differential-2-0.csv"  # the probe answers as `mean` did: every second case right
+    (records / "probes" / name).write_text((records / "records" / "mean-2-0.csv").read_text())
+    text = analyse(experiment)
+    assert "- differential: probe 50.0%, model 100.0% of 48" in text
 
 
 def test_without_records_it_says_what_makes_them(experiment, tmp_path):

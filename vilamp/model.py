@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import Cache, Qwen2Config, Qwen2ForCausalLM
 
-from niah.adapters.compressor import Choice, Compressor, Connectors, InLanguage, Run, numbered
+from niah.adapters.compressor import Choice, Compressor, Connectors, InLanguage, Run, Sequences, numbered
 from vilamp import config, schemes
 from vilamp.compressor import Differential
 from vilamp.connector import Connector
@@ -197,6 +197,30 @@ class Vilamp(nn.Module):
             return self.compress_with(compressor, choice, query, chunks)
         capacity = compressor.tokens(choice, self.config.vision.side**2) + room
         return compressor.read(self.language, self.runs(compressor, choice, query, chunks), capacity)
+
+    def left(
+        self,
+        choice: Choice,
+        query: Float[Tensor, " dim"],
+        chunks: Iterable[Float[Tensor, "_frames patches dim"]],
+    ) -> Stream:
+        """Return what the model's own compressor leaves of a video for whoever reads it.
+
+        Of a compressor in the language model these are the last states of the tokens that stay, made of all windows
+        at once: for videos as short as in training.
+        """
+        runs = list(self.runs(self.compressor, choice, query, chunks))
+        frames = [number for run in runs for number in run.frames]
+        nothing = torch.zeros(0, self.config.language.hidden_size, device=self.device)
+        embeddings = torch.cat([run.embeddings for run in runs] or [nothing])
+        if isinstance(self.compressor, InLanguage) and runs:
+            stays = [one for run in runs for one in run.stays or ()]
+            frames_left = [number for number, one in zip(frames, stays, strict=True) if one]
+            everything = torch.arange(len(frames_left) + 1, device=self.device)
+            text = self.embed([PAD])  # a row must end in a text; nothing that stays sees it
+            batch = Sequences([Run(frames, embeddings, stays)], [[text]], [everything], [everything[:-1]])
+            frames, embeddings = frames_left, self.compressor.states(self.language, batch).wanted[0]
+        return Stream(embeddings, torch.tensor(frames, dtype=torch.long))
 
     def runs(
         self,

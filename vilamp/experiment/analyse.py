@@ -2,8 +2,9 @@
 
     python -m vilamp.experiment.analyse --config configs/experiment/compression.yaml
 
-Writes table.csv, contrasts.csv, verdict.md, accuracy.* and heatmap.* beside the records; the same records give the
-same bytes. Trainings that failed their gate are listed and left out of everything but the table.
+Writes table.csv, contrasts.csv, trainings.csv, probe.csv, verdict.md, accuracy.*, questions.* and heatmap.* beside the
+records; the same records give the same bytes. Trainings that failed their gate are listed and left out of everything
+but the table.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from niah.run.command import DONE, guarded
 from niah.types import UserError
 from vilamp.experiment.config import Experiment
 from vilamp.experiment.contrasts import Contrast, Gate, Spread, accuracy, contrasts, gates, interaction, passed
-from vilamp.experiment.figures import draw_accuracy, draw_heatmaps
+from vilamp.experiment.figures import draw_accuracy, draw_heatmaps, draw_questions
 from vilamp.experiment.records import Answer, answers, kept, training_of
 from vilamp.experiment.words import verdict
 
@@ -57,7 +58,7 @@ def table(found: Sequence[Answer]) -> list[Row]:
         length = str(one.length) if one.condition == "full" else ALL
         trained = (one.scheme, one.budget, one.seed) in good
         for seed in (str(one.seed), *([ALL] if trained else [])):
-            for kind in (one.type, ALL):
+            for kind in (one.type, *one.type.split("-"), ALL):  # "motion-named", "motion", "named", all
                 cells[one.scheme, one.budget, seed, one.condition, length, kind].append(one)
     return [_row(key, cells[key]) for key in sorted(cells)]
 
@@ -95,12 +96,47 @@ def secondary(experiment: Experiment, found: Sequence[Answer]) -> dict[str, Spre
     }  # fmt: skip
 
 
+@dataclasses.dataclass(frozen=True)
+class Probed:
+    """One line of probe.csv: the model and its reader probe, which is told where the needle lies, on the same cases."""
+
+    scheme: str
+    condition: str
+    type: str
+    n: int
+    model: float
+    probe: float
+
+
+def beside(found: Sequence[Answer], probes: Sequence[Answer]) -> list[Probed]:
+    """Return what probes read of the cases that their models were asked too."""
+    own = {(one.scheme, one.budget, one.seed, one.case): one.right for one in found}
+    cells: dict[tuple, list[tuple[bool, bool]]] = defaultdict(list)
+    for one in probes:
+        key = one.scheme, one.budget, one.seed, one.case
+        if key in own:
+            for kind in (*one.type.split("-"), ALL):
+                cells[one.scheme, one.condition, kind].append((own[key], one.right))
+    rows = []
+    for key in sorted(cells):
+        models, readers = zip(*cells[key], strict=True)
+        rows.append(Probed(*key, len(models), sum(models) / len(models), sum(readers) / len(readers)))
+    return rows
+
+
 def analyse(experiment: Experiment) -> str:
-    """Write everything; return the verdict in words. Raises UserError where nothing is kept yet."""
+    """Write everything; return the verdict in words. Raises UserError where nothing comparable is kept."""
     jobs = [job for job in experiment.jobs() if kept(experiment, job)]
     if not jobs:
         raise UserError(
             f"{experiment.results} holds no records yet: python -m vilamp.experiment trains and asks first"
+        )
+    encoders = {training_of(experiment, job)["encoders"] for job in jobs}
+    if len(encoders) > 1:
+        raise UserError(
+            f"{experiment.results} holds trainings on {len(encoders)} sets of encoders "
+            f"({', '.join(sorted(encoders))}): what is compared must share them. Remove the records of one set, "
+            "and train these again"
         )
     found = answers(experiment, jobs)
     folder = Path(experiment.results)
@@ -108,9 +144,12 @@ def analyse(experiment: Experiment) -> str:
     _csv(folder / "table.csv", rows)
     _csv(folder / "contrasts.csv", [_flat(one) for one in main])
     _csv(folder / "trainings.csv", [_training(experiment, gate) for gate in all_gates])
+    read = beside(found, answers(experiment, jobs, probe=True))
+    _csv(folder / "probe.csv", read)
     draw_accuracy(experiment, rows, folder)
+    draw_questions(experiment, rows, folder)
     draw_heatmaps(experiment, passed(found), folder)
-    text = verdict(experiment, jobs, all_gates, main, more)
+    text = verdict(experiment, jobs, all_gates, main, more, read)
     (folder / "verdict.md").write_text(text, encoding="utf-8")
     return text
 

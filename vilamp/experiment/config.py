@@ -71,6 +71,7 @@ class Asked:
     lengths: tuple[int, ...] = ()
     depths: tuple[float, ...] = (0.1, 0.5, 0.9)
     limit: float | None = None  # how many cases, or a share of them
+    probe: bool = False  # asked of the reader probe, of models that have one, instead of the model
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Experiment:
     expected: dict = field(default_factory=dict)  # minutes of one core for a training, by scheme, as measured
     model: VilampConfig = VilampConfig()
     course: Course = Course()
+    probe_steps: int = 800
 
     def model_of(self, job: Job) -> VilampConfig:
         """Return the settings of a job's model."""

@@ -16,6 +16,7 @@ from matplotlib.ticker import PercentFormatter
 from niah.figures.cells import Cell, Panel
 from niah.figures.draw import LOOKS
 from niah.figures.heatmap import default_heatmap
+from niah.footage import TOLD
 from niah.stats import wilson
 from vilamp.experiment.config import Experiment
 from vilamp.experiment.contrasts import CHANCE
@@ -44,13 +45,63 @@ def draw_accuracy(experiment: Experiment, rows: Sequence[Row], folder: Path) -> 
             told = "the longest trained" if length == trained else "EXTRAPOLATION: no scheme was trained here"
             axes.set_title(f"{length} frames ({told})", fontsize=10)
             drawn += own
-        if any(row.seed == "all" for row in drawn):  # else no training passed its gate
-            figure.axes[0].legend(frameon=False, fontsize=8)
+        _legend(figure)
         figure.supxlabel(
             "line: mean of the trainings that passed needle_only, bar: 95 % over seeds, haystacks and needles; "
             "small dots: single seeds", fontsize=7.5, color="#444444",
         )  # fmt: skip
         _save(figure, folder / "accuracy", [dataclasses.asdict(row) for row in drawn])
+
+
+def draw_questions(experiment: Experiment, rows: Sequence[Row], folder: Path) -> None:
+    """Draw accuracy over how much the question tells, at the primary budget and the longest trained length."""
+    budget, length = experiment.budgets[0].tokens, str(max(experiment.course.lengths))
+    own = [
+        row for row in rows
+        if (row.condition, row.length, row.budget, row.seed) == ("full", length, budget, "all")
+    ]  # fmt: skip
+    schemes = [s for s in (*experiment.schemes, *experiment.further) if any(row.scheme == s for row in own)]
+    if not schemes:
+        return
+    with matplotlib.rc_context(LOOKS):
+        figure = Figure(figsize=(9.6, 4.2), layout="constrained")
+        drawn: list[Row] = []
+        for axes, base in zip(figure.subplots(1, 2, sharey=True), ("motion", "digit"), strict=True):
+            for number, scheme in enumerate(schemes):
+                found = {row.type: row for row in own if row.scheme == scheme}
+                chosen = [found[f"{base}-{told}"] for told in TOLD if f"{base}-{told}" in found]
+                shift = 0.05 * (number - (len(schemes) - 1) / 2)
+                xs = [TOLD.index(row.type.split("-")[1]) + shift for row in chosen]
+                _bars(axes, xs, chosen, number, scheme)
+                drawn += chosen
+            axes.set_xticks(range(len(TOLD)), TOLD)
+            _accuracies(axes)
+            axes.set(title=f"{base}: {budget:g} tokens a frame, {length} frames", xlabel="how the target is told")
+        _legend(figure)
+        _save(figure, folder / "questions", [dataclasses.asdict(row) for row in drawn])
+
+
+def _legend(figure: Figure) -> None:
+    """Name the schemes beside the axes; there are none where no training passed its gate."""
+    if figure.axes[0].get_legend_handles_labels()[1]:
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
+
+
+def _bars(axes: Axes, xs: Sequence[float], rows: Sequence[Row], number: int, scheme: str) -> None:
+    """Draw one scheme's line with its intervals."""
+    ys = [row.accuracy for row in rows]
+    bars = [[row.accuracy - row.low for row in rows], [row.high - row.accuracy for row in rows]]
+    mark = MARKS[number % len(MARKS)]
+    axes.errorbar(xs, ys, bars, color=f"C{number}", marker=mark, markersize=6, capsize=2, label=scheme, linewidth=1.3)
+
+
+def _accuracies(axes: Axes) -> None:
+    """Scale an axis from 0 to 1, and say where chance is."""
+    axes.axhline(CHANCE, color="#888888", linewidth=0.8, linestyle=":")
+    right = axes.get_yaxis_transform()  # across the axes, at the height of an accuracy
+    axes.text(0.99, CHANCE + 0.008, "chance", ha="right", fontsize=7.5, color="#666666", transform=right)
+    axes.set(ylabel="accuracy", ylim=(0, 1.02))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
 
 
 def _curves(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> None:
@@ -60,23 +111,17 @@ def _curves(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> None:
         shift = 1.0 + 0.025 * (number - (len(schemes) - 1) / 2)
         own = sorted((row for row in rows if row.scheme == scheme), key=lambda row: row.budget)
         mean = [row for row in own if row.seed == "all"]
-        colour, mark = f"C{number}", MARKS[number % len(MARKS)]
         if mean:
-            xs, ys = [row.budget * shift for row in mean], [row.accuracy for row in mean]
-            bars = [[row.accuracy - row.low for row in mean], [row.high - row.accuracy for row in mean]]
-            axes.errorbar(xs, ys, bars, color=colour, marker=mark, markersize=6, capsize=2, label=scheme, linewidth=1.3)
+            _bars(axes, [row.budget * shift for row in mean], mean, number, scheme)
         single = [row for row in own if row.seed != "all"]
         places = [row.budget * shift for row in single], [row.accuracy for row in single]
-        axes.plot(*places, ".", color=colour, markersize=4, alpha=0.6)
-    axes.axhline(CHANCE, color="#888888", linewidth=0.8, linestyle=":")
-    right = axes.get_yaxis_transform()  # across the axes, at the height of an accuracy
-    axes.text(0.99, CHANCE + 0.008, "chance", ha="right", fontsize=7.5, color="#666666", transform=right)
+        axes.plot(*places, ".", color=f"C{number}", markersize=4, alpha=0.6)
     budgets = sorted({row.budget for row in rows})
     axes.set_xscale("log")
     axes.set_xticks(budgets, [f"{budget:g}" for budget in budgets])
     axes.minorticks_off()
-    axes.set(xlabel="visual tokens a frame", ylabel="accuracy", ylim=(0, 1.0))
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xlabel("visual tokens a frame")
+    _accuracies(axes)
 
 
 def draw_heatmaps(experiment: Experiment, answers: Sequence[Answer], folder: Path) -> None:
@@ -88,13 +133,13 @@ def draw_heatmaps(experiment: Experiment, answers: Sequence[Answer], folder: Pat
     schemes = [s for s in (*experiment.schemes, *experiment.further) if any(one.scheme == s for one in own)]
     if not schemes:
         return
-    panels = []
+    panels, suite = [], f"{experiment.name} (extrapolation beyond {max(experiment.course.lengths)} frames)"
     for scheme in schemes:
         seeds = len({one.seed for one in own if one.scheme == scheme})
         name = f"{scheme}, {budget:g} tokens a frame, {seeds} seed{'s' if seeds > 1 else ''}"
         some = [one for one in own if one.scheme == scheme]
         cells = tuple(_cell(name, experiment, some, length, depth) for length in lengths for depth in depths)
-        panels.append(Panel(name, experiment.name, lengths, depths, cells, CHANCE))
+        panels.append(Panel(name, suite, lengths, depths, cells, CHANCE))
     with matplotlib.rc_context(LOOKS):
         cells = [dataclasses.asdict(cell) for panel in panels for cell in panel.cells]
         _save(default_heatmap(panels, "full"), folder / "heatmap", cells)

@@ -16,8 +16,10 @@ from niah.run.folder import locked
 from niah.types import UserError
 from vilamp.experiment.config import Asked, Experiment, Job
 from vilamp.experiment.footage import features_of
+from vilamp.experiment.probe import probed, train_probe
 from vilamp.experiment.records import keep, kept, training_of
 from vilamp.experiment.train import cost_so_far, train
+from vilamp.probe.__main__ import ProbeClient
 
 
 def chosen(experiment: Experiment, only: str | None) -> list[Job]:
@@ -48,22 +50,28 @@ def work(experiment: Experiment, jobs: Sequence[Job]) -> int:
             if cost_so_far(experiment.checkpoint(job)) is None:
                 train(experiment, job, features)
                 sys.stderr.write(told_cost(experiment, job) + "\n")
+            if any(part.probe for part in parts_of(experiment, job)):
+                train_probe(experiment, job, features())
             codes = ask(experiment, job)
             if INTERRUPTED in codes:
                 return INTERRUPTED
             worst = max(worst, *codes)
             if max(codes) == DONE:
-                keep(experiment, job, [asked_folder(experiment, job, part) for part in experiment.asked])
+                for probe in (True, False):  # the model's own last: they say that the job is done
+                    parts = [part for part in parts_of(experiment, job) if part.probe == probe]
+                    if parts:
+                        keep(experiment, job, [asked_folder(experiment, job, part) for part in parts], probe)
     return worst
 
 
 def ask(experiment: Experiment, job: Job) -> list[int]:
     """Put all parts of the suite to a trained model; return the exit codes, the last of a part that was stopped."""
     codes = []
-    for part in experiment.asked:
+    for part in parts_of(experiment, job):
         config = RunConfig(
+            model="vilamp-probe" if part.probe else "vilamp",
             model_args={"pretrained": str(experiment.checkpoint(job))},
-            device=experiment.device,
+            device=None if part.probe else experiment.device,
             suite=experiment.suite,
             lengths=part.lengths or job.budget.lengths,
             depths=part.depths,
@@ -73,10 +81,15 @@ def ask(experiment: Experiment, job: Job) -> list[int]:
             in_process=True,  # of time and memory nothing is concluded
             figures=False,
         )
-        codes.append(run(config))
+        codes.append(run(config, (), ProbeClient if part.probe else None))
         if codes[-1] == INTERRUPTED:
             break
     return codes
+
+
+def parts_of(experiment: Experiment, job: Job) -> list[Asked]:
+    """Return the parts of the suite that a job is asked."""
+    return [part for part in experiment.asked if not part.probe or probed(experiment, job)]
 
 
 def asked_folder(experiment: Experiment, job: Job, part: Asked) -> Path:

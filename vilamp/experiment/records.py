@@ -41,14 +41,17 @@ class Answer:
     needle_kept: int  # and whole
 
 
-def keep(experiment: Experiment, job: Job, folders: Sequence[Path]) -> None:
-    """Write what is kept of a job's runs. Raises UserError where a case has another meaning than for earlier jobs."""
+def keep(experiment: Experiment, job: Job, folders: Sequence[Path], probe: bool = False) -> None:
+    """Write what is kept of a job's runs, or of its probe's.
+
+    Raises UserError where a case has another meaning than for earlier jobs.
+    """
     runs = [read_run(folder) for folder in folders]
     _keep_cases(Path(experiment.results) / "cases.csv", [case for run in runs for case in run.cases])
     rows = [_reply(run.records[case.id]) for run in runs for case in run.cases if case.id in run.records]
     training = json.loads((experiment.checkpoint(job) / "train.json").read_text(encoding="utf-8"))
     _write(_training_file(experiment, job), [json.dumps(training, indent=1, sort_keys=True)])
-    _write_csv(_records_file(experiment, job), REPLY, sorted(rows))
+    _write_csv(_records_file(experiment, job, probe), REPLY, sorted(rows))
 
 
 def kept(experiment: Experiment, job: Job) -> bool:
@@ -61,15 +64,19 @@ def training_of(experiment: Experiment, job: Job) -> dict:
     return json.loads(_training_file(experiment, job).read_text(encoding="utf-8"))
 
 
-def answers(experiment: Experiment, jobs: Iterable[Job]) -> list[Answer]:
-    """Return all kept answers of some jobs, scored. Raises UserError where a reply's case is not known."""
+def answers(experiment: Experiment, jobs: Iterable[Job], probe: bool = False) -> list[Answer]:
+    """Return all kept answers of some jobs, or of their probes, scored.
+
+    Raises UserError where a reply's case is not known.
+    """
     cases = {row["case"]: row for row in _read_csv(Path(experiment.results) / "cases.csv")}
     made = []
     for job in jobs:
-        if kept(experiment, job):
-            for row in _read_csv(_records_file(experiment, job)):
+        path = _records_file(experiment, job, probe)
+        if path.is_file():
+            for row in _read_csv(path):
                 if row["case"] not in cases:
-                    raise UserError(f"{_records_file(experiment, job)}: cases.csv holds no case {row['case']!r}")
+                    raise UserError(f"{path}: cases.csv holds no case {row['case']!r}")
                 made.append(_answer(job, cases[row["case"]], row))
     return made
 
@@ -114,8 +121,8 @@ def _keep_cases(path: Path, cases: Sequence[Case]) -> None:
     _write_csv(path, CASE, sorted(known.values()))
 
 
-def _records_file(experiment: Experiment, job: Job) -> Path:
-    return Path(experiment.results) / "records" / f"{job.name}.csv"
+def _records_file(experiment: Experiment, job: Job, probe: bool = False) -> Path:
+    return Path(experiment.results) / ("probes" if probe else "records") / f"{job.name}.csv"
 
 
 def _training_file(experiment: Experiment, job: Job) -> Path:

@@ -11,6 +11,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -65,6 +66,8 @@ def train(experiment: Experiment, job: Job, features: Callable[[], list[Features
     """Train a job's model to its end; `features` are asked for only if there is something to train."""
     folder = experiment.checkpoint(job)
     told = {"job": job.name, "course": dataclasses.asdict(experiment.course), "encoder_from": experiment.encoder_from}
+    encoders = weights.locate(experiment.encoder_from) / "model.safetensors"
+    told["encoders"] = sha256(encoders.read_bytes()).hexdigest()[:12]
     told["model"] = written(experiment.model_of(job))
     journal = Journal(folder, json.dumps(told, sort_keys=True))
     model = fresh(experiment, job)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from vilamp.experiment.config import Experiment, Job
 from vilamp.experiment.contrasts import Contrast, Gate, Spread
+
+if TYPE_CHECKING:
+    from vilamp.experiment.analyse import Probed
 
 
 def verdict(
@@ -14,6 +18,7 @@ def verdict(
     all_gates: Sequence[Gate],
     main: Sequence[Contrast],
     more: Mapping[str, Spread | None],
+    probes: Sequence[Probed],
 ) -> str:
     """Return what was done, what did not train, the primary contrast and the secondary ones."""
     wanted, length = experiment.jobs(), max(experiment.course.lengths)
@@ -31,6 +36,13 @@ def verdict(
         "",
         *[f"- {name}: {_points(spread) if spread else 'no verdict, as not all of these trained'}"
           for name, spread in more.items()],
+        "",
+        "## What is left to read, whoever could read it",
+        "",
+        *([f"- {row.scheme}: probe {row.probe:.1%}, model {row.model:.1%} of {row.n}" for row in probes
+           if (row.condition, row.type) == ("full", "all")] or ["- no probe asked yet"]),
+        "",
+        "The probe is told where the needle lies; one seed, the primary budget and length.",
         "",
         "## Trainings that did not train (needle_only not above chance), and are in no contrast",
         "",

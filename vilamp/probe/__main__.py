@@ -58,18 +58,21 @@ class ProbeClient:
         video = SplicedVideo(case.timeline, generated.sources, sampling, self._decoder, case.fps, renders)
         keys = video.keys(0, len(video))
         query = self._model.encode_query(case.question)
-        made = [torch.from_numpy(found).float() for found, _ in self._features.of(video, keys, "embedding")]
-        kept = self._model.select(normalize(torch.cat(made), dim=-1), query)
-        patches = (torch.from_numpy(found).float() for found, _ in self._features.of(video, keys, "patches"))
-        stream = self._model.compress(kept, query, patches)
+        frames = torch.empty(len(keys), 0)
+        if self._model.compressor.guided:
+            made = [torch.from_numpy(found).float() for found, _ in self._features.of(video, keys, "embedding")]
+            frames = normalize(torch.cat(made), dim=-1)
+        choice = self._model.compressor.choose(frames, query)
+        found = self._features.of(video, keys, "patches", choice.seen)
+        stream = self._model.left(choice, query, (torch.from_numpy(patches).float() for patches, _ in found))
         remains = probes.remains_of(stream, needle.start, needle.stop, query)
         scores = self._probe.score(remains, case.options)
         reply = {
             "text": case.options[scores.index(max(scores))],
             "option_scores": scores,
             "mode": "likelihood",
-            "frames_used": tuple(range(len(video))),
-            "frames_kept": tuple(kept),
+            "frames_used": tuple(choice.seen),
+            "frames_kept": tuple(choice.kept),
             "language_tokens": len(remains.tokens),
         }
         return Outcome("ok", reply=reply, measured={"file_to_answer_seconds": time.monotonic() - began})

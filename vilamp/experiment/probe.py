@@ -1,0 +1,81 @@
+"""A reader probe for each scheme: is the answer still in what compression left, whoever could read it?
+
+Told where the needle lies, it sees only what the scheme left of the needle's frames (of `summary`, the last states of
+the summary tokens). It is trained on the experiment's own examples, for as many steps with every scheme.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn.functional import cross_entropy, normalize
+from tqdm import tqdm
+
+from vilamp import weights
+from vilamp.experiment.config import Experiment, Job
+from vilamp.experiment.examples import Drawn, draw, order_of
+from vilamp.experiment.questions import questions
+from vilamp.model import Vilamp
+from vilamp.probe.model import FILE, Probe, Remains, remains_of, save
+from vilamp.probe.train import ANSWERS, RATE
+from vilamp.train.reader import Features
+
+VIDEOS = 8  # a step
+
+
+def probed(experiment: Experiment, job: Job) -> bool:
+    """Say whether a job's model gets a probe: those of the first budget and seed."""
+    return (job.budget, job.seed) == (experiment.budgets[0], experiment.seeds[0])
+
+
+def train_probe(experiment: Experiment, job: Job, features: list[Features]) -> None:
+    """Train the probe of a job's checkpoint, unless it is there."""
+    folder = experiment.checkpoint(job)
+    if (folder / FILE).is_file():
+        return
+    model, weights_id = weights.load(folder)
+    model.requires_grad_(False)
+    torch.manual_seed(0)  # the initial weights; every later draw is named
+    probe = Probe(model.config.language.hidden_size, model.config.clip.embed_dim, ANSWERS)
+    optimizer = torch.optim.AdamW(probe.parameters(), lr=RATE, weight_decay=0.01)
+    steps = experiment.probe_steps
+    for step in tqdm(range(steps), desc=f"probe of {job.name}", unit="step"):
+        with torch.no_grad():
+            pairs = [pair for one in drawn_for(experiment, step) for pair in remains(model, features[one.world], one)]
+        batch, rights = zip(*pairs, strict=True)
+        loss = cross_entropy(probe(list(batch)), torch.tensor(rights))
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * min(1.0, (step + 1) / 100) * (1.02 + 0.98 * math.cos(math.pi * step / steps)) / 2
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(probe.parameters(), 1.0)
+        optimizer.step()
+    save(probe.eval(), folder, weights_id)
+
+
+def drawn_for(experiment: Experiment, step: int) -> list[Drawn]:
+    """Return the videos of a step, of all lengths; no scheme and no seed of a training decides on them."""
+    course, made, number = experiment.course, [], 0
+    while len(made) < VIDEOS:
+        _, more = draw(course, -1, VIDEOS * step + number, len(course.lengths) - 1)
+        made += more
+        number += 1
+    return made[:VIDEOS]
+
+
+def remains(model: Vilamp, features: Features, drawn: Drawn) -> list[tuple[Remains, int]]:
+    """Return for each question of a video what is left of its needle, and the place of the answer in ANSWERS."""
+    clip, scheme = features.pool.clips[drawn.clip], model.compressor
+    order, before = order_of(features, drawn)
+    frames = features.embeddings[order]
+    made, stream = [], None
+    for asked in questions(clip):
+        query = features.queries[asked.text]
+        if stream is None or scheme.guided:
+            choice = scheme.choose(normalize(frames, dim=-1) if scheme.guided else frames[:, :0], query)
+            seen = order[torch.tensor(list(choice.seen))]
+            stream = model.left(choice, query, (features.patches[part].to(query) for part in seen.split(512)))
+        left = remains_of(stream, before, before + clip.count, query)
+        made.append((left, ANSWERS.index(asked.answer)))
+    return made
