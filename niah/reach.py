@@ -95,14 +95,17 @@ def fetched(address: str, downloads: Downloads | None, where: str) -> Path:
             f"{where}: {shown} is an address, and nothing is downloaded without leave: set downloads: {{}} under "
             "needles: in the suite (bounds: limit_gib, seconds), or download it and name the file"
         )
-    from niah.media.measure import cache_folder  # here, because it needs a decoder and most suites no address
-
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", name_of(address)).lstrip(".")[-100:] or "video"
-    file = cache_folder() / "downloads" / hashlib.sha256(address.encode()).hexdigest()[:16] / name
+    file = _downloads() / hashlib.sha256(address.encode()).hexdigest()[:16] / name
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         _download(address, file, downloads, f"{where}: {shown}")
     return file
+
+
+def is_download(path: Path) -> bool:
+    """Tell whether a file lies where downloads are kept."""
+    return path.is_relative_to(_downloads())
 
 
 def transfer(address: str, file: str, limit: int) -> str:
@@ -177,6 +180,12 @@ def _download(address: str, file: Path, downloads: Downloads, what: str) -> None
         ) from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _downloads() -> Path:
+    from niah.media.measure import cache_folder  # here, because it needs a decoder and most suites no address
+
+    return cache_folder() / "downloads"
 
 
 def _shown(address: str) -> str:

@@ -8,10 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from generate_fakes import write_text
+from generate_fakes import FakeIndex, suite, write_text
 
 from niah.config import Downloads, Haystacks, Needles, from_mapping
-from niah.generate.own import find_videos
+from niah.generate.library import Library
+from niah.generate.own import _measure_needles, find_videos
 from niah.needles import read_needles
 from niah.reach import fetched, transfer
 from niah.types import UserError
@@ -222,6 +223,19 @@ def test_an_address_is_fetched_once_into_the_cache(films):
     assert needle.path == again.path and Path(needle.path).read_bytes() == BODY
     assert needle.path.startswith(str(films.parent / "cache" / "downloads")) and needle.path.endswith("/dog.mp4")
     assert needle.name.startswith("dog-")
+
+
+def test_a_download_is_called_the_same_wherever_the_cache_lies(films, monkeypatch):
+    called = []
+    for cache in (films / "cache", films.parent / "cache"):
+        monkeypatch.setenv("VIDEONIAH_CACHE", str(cache))
+        library = Library("1", lambda path: FakeIndex("abc", 10, 1))
+        with serving(whole) as (url, _):
+            write_text(films / "needles.jsonl", json.dumps({"video": f"{url}/dog.mp4", **ROW}))
+            settings = Needles(str(films / "needles.jsonl"), downloads=Downloads())
+            _measure_needles(read_needles(settings, films), suite(needles=settings), library, [])
+        called += list(library.sources)
+    assert called == ["dog.mp4", "dog.mp4"]
 
 
 ENDINGS = [

@@ -16,7 +16,7 @@ from niah.generate.cases import longest, refuse_long
 from niah.generate.library import Clip, Haystack, Library, cut
 from niah.generate.result import Skip
 from niah.needles import SUFFIXES, Row, read_needles
-from niah.reach import refuse_outside
+from niah.reach import is_download, refuse_outside
 from niah.types import Source, Span, UserError
 
 SLACK_SECONDS = 0.1  # by which a written stop may lie beyond the end: people round
@@ -163,7 +163,8 @@ def _measure_needles(rows: Sequence[Row], suite: Suite, library: Library, skips:
     clips = []
     for row in tqdm(rows, desc="measuring needles", leave=False, disable=None):
         path = Path(row.needle.path)
-        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+        inside = path.is_relative_to(root) and not is_download(path)  # wherever the cache lies, names are the same
+        name = path.relative_to(root).as_posix() if inside else path.name
         try:
             source = library.add(path, name)
         except UserError as error:  # not readable video; the reader says what is wrong with it
