@@ -24,7 +24,10 @@ def suite(tmp_path, monkeypatch):
     return make_suite(tmp_path / "small")
 
 
-def evaluated(model, tasks, suite, model_args=None, **settings):
+HERE = {"in_process": True}  # where the worker is not the point: starting one takes longest
+
+
+def evaluated(model, tasks, suite, model_args=HERE, **settings):
     """Let lm-eval's evaluator run tasks of ours on a suite; return what it returns."""
     from lm_eval.evaluator import simple_evaluate
     from lm_eval.tasks import TaskManager
@@ -34,7 +37,7 @@ def evaluated(model, tasks, suite, model_args=None, **settings):
         include_path=list(TASKS), include_defaults=False, metadata={"suite": str(suite), **settings.pop("metadata", {})}
     )
     return simple_evaluate(
-        model=model, model_args=model_args or {}, tasks=tasks, task_manager=manager, bootstrap_iters=0, **settings
+        model=model, model_args=model_args, tasks=tasks, task_manager=manager, bootstrap_iters=0, **settings
     )
 
 
@@ -48,20 +51,20 @@ def ran(model, suite, folder, **settings):
 
 @pytest.fixture(scope="module")
 def micro(tmp_path_factory):
-    """Ask the micro model the same four cases through niah.run and through lm-eval, both tasks of it."""
+    """Ask the micro model the same three cases through niah.run and through lm-eval, both tasks of it."""
     folder = tmp_path_factory.mktemp("micro")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDEONIAH_CACHE", str(folder / "cache"))
         suite = make_suite(folder / "small")
         alike = {"in_process": True, "reuse": False}  # no worker: loading torch once is most of the time this takes
-        records = ran("vilamp", suite, folder / "run", limit=4.0, in_process=True, model_args={"reuse": False})
-        return records, evaluated("vilamp", ["videoniah", "videoniah_options"], suite, alike, limit=4)["samples"]
+        records = ran("vilamp", suite, folder / "run", limit=3.0, in_process=True, model_args={"reuse": False})
+        return records, evaluated("vilamp", ["videoniah", "videoniah_options"], suite, alike, limit=3)["samples"]
 
 
 def test_replies_of_the_micro_model_are_those_of_niah_run(micro):
     records, samples = micro
     told = {sample["doc"]["case"]: sample["resps"][0][0] for sample in samples["videoniah"]}
-    assert len(told) == 4
+    assert len(told) == 3
     assert told == {case: record["reply"] for case, record in records.items()}
 
 
@@ -77,13 +80,13 @@ def test_likelihoods_of_the_micro_model_are_those_of_niah_run(micro):
 @pytest.mark.slow
 def test_a_worker_answers_the_same_as_under_niah_run(suite, tmp_path):
     records = ran("vilamp", suite, tmp_path / "run", limit=6.0)
-    samples = evaluated("vilamp", ["videoniah"], suite, limit=6)["samples"]["videoniah"]
+    samples = evaluated("vilamp", ["videoniah"], suite, {}, limit=6)["samples"]["videoniah"]
     told = {sample["doc"]["case"]: sample["resps"][0][0] for sample in samples}
     assert told == {case: record["reply"] for case, record in records.items()}
 
 
 def test_accuracy_is_told_by_condition(suite):
-    results = evaluated("tests.fake_adapters:right", ["videoniah"], suite)["results"]["videoniah"]
+    results = evaluated("tests.fake_adapters:right", ["videoniah"], suite, {})["results"]["videoniah"]  # in a worker
     told = {name.split(",")[0]: value for name, value in results.items() if name.endswith(",none")}
     # The adapter names the brightest clip: right where the needle is shown, wrong where another one is; blind it
     # says A, which is right for the first of three needles; without a needle the haystack is nearest to A too.
@@ -155,7 +158,9 @@ def test_every_suite_has_its_two_tasks(path):
     from lm_eval.tasks._yaml_loader import load_yaml
 
     for ending, kind in (("", "generate_until"), ("_options", "multiple_choice")):
-        task = load_yaml(TASKS[0] / f"videoniah_{path.stem}{ending}.yaml")
+        file = TASKS[0] / f"videoniah_{path.stem}{ending}.yaml"
+        assert file.is_file(), "a suite needs two tasks of four lines each: copy those of smoke"
+        task = load_yaml(file)
         assert task["task"] == f"videoniah_{path.stem}{ending}"
         assert task["dataset_kwargs"] == {"of": path.stem}
         assert task["output_type"] == kind
@@ -172,17 +177,32 @@ def test_every_adapter_is_a_model_and_lm_evals_own_keep_their_names():
 
 
 def test_lm_evals_entry_points_name_every_adapter():
-    from importlib.metadata import entry_points
     from tomllib import loads
 
     project = loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text())["project"]["entry-points"]
     assert project["lm_eval.models"] == {name: f"niah.lm_eval.model:{name}" for name in project["videoniah.adapters"]}
-    (point,) = [point for point in entry_points(group="videoniah.adapters") if point.name == "chance"]
-    import niah.lm_eval.model as module
 
-    assert getattr(module, point.name).adapter == "chance"
+
+def test_lm_evals_registry_makes_a_model_of_an_entry_point():
+    from importlib.metadata import EntryPoint
+
+    from lm_eval.api.registry import Registry
+
+    registry = Registry("model")
+    for name in ("chance", "vilmap"):
+        registry.register(name, target=EntryPoint(name, f"niah.lm_eval.model:{name}", "lm_eval.models"))
+    assert registry.get("chance").adapter == "chance"
     with pytest.raises(AttributeError, match="no model is called 'vilmap'"):
-        module.vilmap  # noqa: B018
+        registry.get("vilmap")
+
+
+def test_interrupted_run_says_what_is_left(monkeypatch, capsys):
+    def stop(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("niah.lm_eval.command._run", stop)
+    assert main(["--tasks", "videoniah_smoke"]) == 130
+    assert "--use_cache FILE keeps replies" in capsys.readouterr().err
 
 
 DEVICES = [

@@ -15,7 +15,7 @@ from typing import Any
 
 from niah.lm_eval.model import model_for
 from niah.models import GROUP
-from niah.run.command import guarded
+from niah.run.command import INTERRUPTED, guarded
 
 TASKS = (Path(__file__).parent / "tasks", Path(__file__).parents[1] / "benchmarks" / "tasks")
 EXAMPLES = """\
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments or list(arguments) in (["-h"], ["--help"]):
         sys.stdout.write(f"usage: python -m niah.lm_eval [lm-eval's flags]\n\n{EXAMPLES}")
         return 0
-    return guarded(lambda: _run(list(arguments)))
+    return guarded(lambda: _interruptible(list(arguments)))
 
 
 def register(*targets: str) -> None:
@@ -54,6 +54,15 @@ def register(*targets: str) -> None:
     for target in targets:
         if target not in model_registry:
             model_registry.register(target, target=model_for(target))  # type: ignore[arg-type]
+
+
+def _interruptible(arguments: list[str]) -> int:
+    """Run, and say at Ctrl-C what is left: unlike niah.run, lm-eval writes its results at the end only."""
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; lm-eval writes results at the end only, --use_cache FILE keeps replies until then\n")
+        return INTERRUPTED
 
 
 def _run(arguments: list[str]) -> int:

@@ -11,7 +11,6 @@ lm-eval knows no failed case. By default the first one ends the run (what was an
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,6 +20,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.utils import simple_parse_args_string
+from tqdm import tqdm
 
 from niah.lm_eval.library import Shown, check, find, question
 from niah.media.measure import cache_folder
@@ -35,8 +35,6 @@ from niah.worker import Loading
 HARNESS = ("python", "decoder", "timeout", "memory_limit_gib", "in_process")
 FAILED = ("stop", "unanswered")
 UNNAMED_DEVICE = "cuda:0"
-
-logger = logging.getLogger(__name__)
 
 
 class VideoLM(LM):
@@ -175,9 +173,8 @@ class VideoLM(LM):
             hashes = {name: source.sha256 for name, source in sources.items()}
             asker = Asker(lambda: self._start(loading, log), config.model, hashes)
             try:
-                for number, one in enumerate(several, start=1):
+                for one in tqdm(several, desc=f"asking {config.model}", unit="case"):
                     record = asker.ask(one.case, cold=False)
-                    logger.info("%d of %d: %s %s", number, len(several), record.case, record.status)
                     self._note(record, asker)
                     yield record
             finally:
