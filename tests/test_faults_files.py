@@ -132,7 +132,7 @@ def test_suite_of_odd_values_is_read_or_refused(tmp_path, damage):
 
 NEEDLES = [
     {"video": "n1.mp4", "start": 0.0, "stop": 2.5, "question": "What?", "options": ["A ball", "A bird"], "answer": "B"},
-    {"video": "n2", "question": "Which?", "options": ["1", "2", "3"], "answer": "3", "type": "digits", "name": "second"},
+    {"video": "n2", "question": "Which?", "options": ["1", "2", "3"], "answer": "3", "type": "digits", "name": "2nd"},
 ]
 
 
