@@ -13,7 +13,10 @@ from vilamp.model import Vilamp
 from vilamp.prompt import Vocabulary
 from vilamp.schemes import NAMES
 from vilamp.schemes.budget import averaging, deviation, morton, tokens_of
-from vilamp.schemes.pooled import Mean
+from vilamp.schemes.learned import ContextAndContent
+from vilamp.schemes.merging import merge_alike, merge_neighbours
+from vilamp.schemes.pooled import Mean, MergedOnly
+from vilamp.schemes.selected import Reduce, Retrieve
 from vilamp.schemes.summary import interleaved, pooled
 from vilamp.train.__main__ import take_encoders
 
@@ -110,6 +113,54 @@ def test_mean_pooling_keeps_the_order_of_frames_that_have_one_token_or_two():
     run = next(iter(Mean(1.25).compress(Choice(range(4), ()), QUERY, numbered(range(4), [patches]), marked)))
     assert run.frames == [0, 1, 2, 3, 3]
     assert run.embeddings[:, 0].tolist() == [50, 150, 250, 300, 400]
+
+
+def test_tokens_most_alike_are_merged_and_keep_their_order():
+    tokens = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0], [-1.0, 0.5]])
+    merged, first = merge_alike(tokens, 3)  # tokens 0 and 2 may join 1 and 3: 2 points where 1 does
+    assert first == [0, 1, 3]
+    assert merged.tolist() == [[1.0, 0.0], [0.0, 2.0], [-1.0, 0.5]]
+
+
+def test_merging_down_to_one_token_is_the_mean():
+    tokens = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]])
+    merged, first = merge_alike(tokens, 1)
+    assert first == [0]
+    assert merged[0].tolist() == pytest.approx([3.0, 5.0])
+
+
+def test_neighbours_most_alike_share_a_slot():
+    frames = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]], [[0.0, 2.0]], [[1.0, 0.0]]])
+    slots, first = merge_neighbours(frames, 3)
+    assert first == [0, 1, 3]
+    assert slots[:, 0].tolist() == [[1.0, 0.0], [0.0, 1.5], [1.0, 0.0]]
+
+
+def test_the_clip_with_the_likeliest_frame_is_read():
+    frames = torch.zeros(48, 2)
+    frames[20, 0] = 1.0  # in the second clip of 16
+    choice = Retrieve(budget=4.0).choose(frames, torch.tensor([1.0, 0.0]))  # 4 x 48 tokens: 12 frames of 16
+    assert list(choice.seen) == list(range(16, 28))
+
+
+def test_frames_that_differ_are_thin_and_the_likeliest_whole():
+    frames = torch.tensor([[1.0, 0.0]] * 60 + [[0.0, 1.0]] * 4)  # something changes at frame 60
+    choice = Reduce(budget=2.0, patches=64).choose(frames, torch.tensor([0.0, 1.0]))
+    assert choice.kept == [60]  # 128 tokens, half of them for one whole frame; of equals the earlier
+    assert {0} <= set(choice.seen) and len(choice.seen) == 1 + 16
+
+
+def test_merged_tokens_are_of_the_patches_most_like_the_question():
+    patches = torch.zeros(1, 16, 2)
+    patches[..., 0] = 1.0
+    patches[0, 3] = torch.tensor([0.0, 5.0])  # in the upper half
+    made = MergedOnly(2.0, temperature=0.01).pool(patches, patches, torch.tensor([0.0, 1.0]), 2)
+    assert torch.allclose(made[0], torch.tensor([[0.0, 5.0], [1.0, 0.0]]))
+
+
+def test_llama_vid_has_two_tokens_and_no_other_budget():
+    with pytest.raises(ValueError, match="2 tokens a frame, got a budget of 4"):
+        ContextAndContent(4.0, 24)
 
 
 def test_summary_tokens_stand_behind_equal_runs_of_pooled_patches():

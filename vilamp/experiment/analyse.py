@@ -67,7 +67,9 @@ def _row(key: tuple, own: Sequence[Answer]) -> Row:
     spread = accuracy(own, "/".join(map(str, key)))
     assert spread is not None  # a cell has answers
     tokens, seen = sum(one.tokens for one in own) / len(own), sum(one.needle_seen > 0 for one in own) / len(own)
-    return Row(*key, len(own), spread.value, spread.low, spread.high, tokens, seen)
+    scheme, budget, seed, condition, length, kind = key
+    numbers = len(own), spread.value, spread.low, spread.high, tokens, seen
+    return Row(scheme, budget, seed, condition, length, kind, *numbers)
 
 
 def primary(experiment: Experiment, found: Sequence[Answer]) -> list[Contrast]:
@@ -118,9 +120,10 @@ def beside(found: Sequence[Answer], probes: Sequence[Answer]) -> list[Probed]:
             for kind in (*one.type.split("-"), ALL):
                 cells[one.scheme, one.condition, kind].append((own[key], one.right))
     rows = []
-    for key in sorted(cells):
-        models, readers = zip(*cells[key], strict=True)
-        rows.append(Probed(*key, len(models), sum(models) / len(models), sum(readers) / len(readers)))
+    for scheme, condition, kind in sorted(cells):
+        pairs = cells[scheme, condition, kind]
+        model, probe = (sum(pair[side] for pair in pairs) / len(pairs) for side in (0, 1))
+        rows.append(Probed(scheme, condition, kind, len(pairs), model, probe))
     return rows
 
 

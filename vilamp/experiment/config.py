@@ -147,11 +147,12 @@ def read_experiment(path: Path) -> Experiment:
 
 
 def misfits(experiment: Experiment, budget: Budget) -> Iterator[str]:
-    """Say which schemes of the contrasts miss a budget at which lengths, those of every part asked included."""
+    """Say which schemes miss a budget at which lengths, those of every part asked included."""
     lengths = sorted({*budget.lengths, *(length for part in experiment.asked for length in part.lengths)})
     model = experiment.model
     patches, dim = model.vision.side**2, model.clip.embed_dim
-    for scheme in experiment.schemes:
+    further = experiment.further if budget == experiment.budgets[0] else ()
+    for scheme in (*experiment.schemes, *further):
         made = build(experiment.model_of(Job(scheme, budget, 0)), _smallest())
         for length in lengths:
             missed = deviation(made, budget.tokens, length, dim, patches)
@@ -161,6 +162,9 @@ def misfits(experiment: Experiment, budget: Budget) -> Iterator[str]:
 
 def _smallest() -> Qwen2ForCausalLM:
     """Return a language model that is only there to be counted on: no number of tokens depends on its size."""
-    sizes = {"vocab_size": 8, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
+    sizes = Qwen2Config(
+        vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1,
+        num_key_value_heads=1,
+    )  # fmt: skip
     with torch.random.fork_rng():
-        return Qwen2ForCausalLM(Qwen2Config(**sizes, num_attention_heads=1, num_key_value_heads=1))
+        return Qwen2ForCausalLM(sizes)

@@ -7,6 +7,7 @@ such a length would be none: `deviation` says so before anything is asked.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from jaxtyping import Float, Int
@@ -55,8 +56,12 @@ def morton(side: int) -> list[int]:
     return sorted(range(side * side), key=interleaved)
 
 
+@cache
 def averaging(runs: int, patches: int) -> Float[Tensor, "runs patches"]:
-    """Return the matrix that averages patches in Morton order over equal runs; of 64 patches, equal up to one."""
+    """Return the matrix that averages patches in Morton order over equal runs; of 64 patches, equal up to one.
+
+    It is shared by all who ask: not to be written into.
+    """
     order = torch.tensor(morton(math.isqrt(patches)))
     weights = torch.zeros(runs, patches)
     for row, members in zip(weights, order.tensor_split(runs), strict=True):

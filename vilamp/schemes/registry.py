@@ -11,7 +11,10 @@ from niah.config import unknown
 from niah.types import UserError
 from vilamp.compressor import Differential
 from vilamp.config import VilampConfig
-from vilamp.schemes.pooled import Mean
+from vilamp.schemes.learned import Abstractor, ContextAndContent, QueryPooling
+from vilamp.schemes.merging import MemoryBank, MergeTokens
+from vilamp.schemes.pooled import Mean, MergedOnly
+from vilamp.schemes.selected import Reduce, Retrieve
 from vilamp.schemes.summary import SummaryTokens
 from vilamp.schemes.whole import BudgetedDifferential, Keyframes, Uniform
 
@@ -23,6 +26,14 @@ MAKERS: dict[str, Maker] = {
     "uniform": lambda budget, config, _: Uniform(budget, patches(config)),
     "mean": lambda budget, config, _: Mean(budget),
     "summary": lambda budget, config, language: SummaryTokens(budget, language),
+    "merged": lambda budget, config, _: MergedOnly(budget, config.temperature),
+    "llama_vid": lambda budget, config, _: ContextAndContent(budget, config.vision.hidden_size),
+    "videochat_flash": lambda budget, config, _: MergeTokens(budget),
+    "qformer": lambda budget, config, _: QueryPooling(budget, channels(config)),
+    "abstractor": lambda budget, config, _: Abstractor(budget, channels(config)),
+    "memory_bank": lambda budget, config, _: MemoryBank(budget),
+    "retrieve": lambda budget, config, _: Retrieve(budget),
+    "longvu": lambda budget, config, _: Reduce(budget, patches(config)),
 }
 NAMES = tuple(MAKERS)
 
@@ -39,3 +50,8 @@ def build(config: VilampConfig, language: Qwen2ForCausalLM) -> Compressor:
 def patches(config: VilampConfig) -> int:
     """Return the patches of a frame."""
     return config.vision.side**2
+
+
+def channels(config: VilampConfig) -> int:
+    """Return the numbers a patch has with the model's extras."""
+    return config.vision.hidden_size + config.extras.channels

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,7 @@ from niah.adapters.compressor import Choice, Connectors, Run, Sequences, States
 from niah.adapters.decode import sized_cache
 from vilamp.prefill import turned
 from vilamp.schemes.budget import tokens_of
+from vilamp.schemes.pooled import EveryFrame
 from vilamp.schemes.summary_rows import WINDOW, Part, Rows, lay_out
 
 POOL = 2  # patches a side that become one token
@@ -41,31 +42,22 @@ class Projections(nn.Module):
         )
 
 
-class SummaryTokens(nn.Module):
+class SummaryTokens(EveryFrame):
     """Summary tokens behind equal runs of a frame's pooled patches, as many as mean pooling would give.
 
     Holds the patches of a chunk, the inputs of a window, and the cache of what stays.
     """
 
-    guided = False
+    name = "summary"
 
     def __init__(self, budget: float, language: Qwen2ForCausalLM) -> None:
-        super().__init__()
-        self.budget = budget
+        super().__init__(budget)
         self.token = nn.Parameter(0.02 * torch.randn(language.config.hidden_size))
         self.layers = nn.ModuleList(Projections(layer.self_attn) for layer in language.model.layers)
 
     def settings(self) -> dict[str, float | str | None]:
         """Return name, budget and frames of a window."""
-        return {"compressor": "summary", "budget": self.budget, "window": WINDOW}
-
-    def choose(self, frames: Tensor, query: Tensor) -> Choice:
-        """See all frames, keep none whole."""
-        return Choice(range(len(frames)), ())
-
-    def tokens(self, choice: Choice, patches: int) -> int:
-        """Return floor(B N): the summary tokens."""
-        return int(tokens_of(self.budget, torch.arange(len(choice.seen))).sum())
+        return {**super().settings(), "window": WINDOW}
 
     def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[Run]:
         """Yield a chunk's pooled patches, through the connector of merged tokens, with the summary tokens that stay."""
@@ -104,7 +96,7 @@ class SummaryTokens(nn.Module):
     def _layer(self, language: Any, layer: Any, number: int, states: Tensor, rows: Rows, taken: Part) -> Tensor:
         """Return what a layer makes of the tokens in the rows `taken`, of (tokens, hidden) states of all rows."""
         before = layer.input_layernorm(states)
-        special, attention = self.layers[number], layer.self_attn
+        special, attention = self._own(number), layer.self_attn
         summaries = before[rows.summaries]  # (videos, most, hidden)
         far_turns = language.model.rotary_emb(summaries, rows.summary_places)
         far_keys = turned(_heads(attention, special.key(summaries)), far_turns)  # (videos, heads, most, size)
@@ -143,9 +135,13 @@ class SummaryTokens(nn.Module):
                 states = states + layer.mlp(layer.post_attention_layernorm(states))
             cache.update(turned(keys[:, :, kept], later), values[:, :, kept], number)
 
+    def _own(self, number: int) -> Projections:
+        """Return the summary tokens' projections in a layer."""
+        return cast(Projections, self.layers[number])
+
     def _project(self, number: int, attention: Any, tokens: Tensor, summaries: Tensor) -> list[Tensor]:
         """Return queries, keys and values of (tokens, hidden), of the tokens numbered in `summaries` by their own."""
-        special = self.layers[number]
+        special = self._own(number)
         pairs = zip(
             (attention.q_proj, attention.k_proj, attention.v_proj),
             (special.query, special.key, special.value),
