@@ -103,18 +103,21 @@ def load(
     dtype: str = "auto",
     attn_implementation: str | None = None,
     trust_remote_code: bool = False,
+    device_map: str | None = None,
     seed: int = 0,
 ) -> HuggingFace:
     """Load a folder or a hub name; `dtype` "auto" is the checkpoint's own. Raises UserError saying what is missing.
 
     `as_images` shows frames as images to a model that takes video too. `trust_remote_code` runs Python that
-    comes with the checkpoint: never unless you pass it. `seed` changes nothing, as decoding is greedy.
+    comes with the checkpoint: never unless you pass it. `device_map` (auto, balanced, sequential …) spreads one
+    model over the GPUs at hand, whatever `device` says. `seed` changes nothing, as decoding is greedy.
     """
     del seed
     max_frames, max_new_tokens = whole("max_frames", max_frames), whole("max_new_tokens", max_new_tokens)
-    model, processor = load_pretrained(pretrained, dtype, attn_implementation, trust_remote_code)
+    model, processor = load_pretrained(pretrained, dtype, attn_implementation, trust_remote_code, device_map)
     model.generation_config = _greedy(model.generation_config, max_new_tokens)
-    return HuggingFace(model.to(device).eval(), processor, max_frames, as_images)
+    placed = model if device_map is not None else model.to(device)
+    return HuggingFace(placed.eval(), processor, max_frames, as_images)
 
 
 def _greedy(shipped: Any, max_new_tokens: int) -> Any:

@@ -6,6 +6,7 @@ model that answers at random looks like a model that cannot find needles.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,18 @@ WRAP = "wrap the original code in an interpreter of its own: docs/wrapping_a_rep
 
 
 def load_pretrained(
-    pretrained: str, dtype: str = "auto", attn_implementation: str | None = None, trust_remote_code: bool = False
+    pretrained: str,
+    dtype: str = "auto",
+    attn_implementation: str | None = None,
+    trust_remote_code: bool = False,
+    device_map: str | None = None,
 ) -> tuple[Any, Any]:
-    """Return (model, processor), on the CPU. Raises UserError where a type, a file or a weight is missing."""
+    """Return (model, processor), on the CPU or spread by `device_map`, a word of transformers.
+
+    Raises UserError where a type, a file, a weight or accelerate is missing.
+    """
+    if device_map is not None and find_spec("accelerate") is None:
+        raise UserError(f"device_map={device_map} needs the package accelerate: pip install accelerate")
     folder = locate(pretrained)
     config = read_config(folder)
     reader = _reader(pretrained, config, trust_remote_code)
@@ -44,6 +54,7 @@ def load_pretrained(
         dtype=dtype,
         attn_implementation=attn_implementation,
         trust_remote_code=trust_remote_code,
+        device_map=device_map,
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # they are refused below, by name
     )

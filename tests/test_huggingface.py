@@ -53,6 +53,11 @@ def copy(folders, tmp_path):
     return Path(shutil.copytree(folders["qwen2_vl"], tmp_path / "copy"))
 
 
+def test_a_model_placed_by_device_map_answers_as_one_placed_by_device(adapters, folders):
+    spread = load(str(folders["qwen2_vl"]), max_frames=4, max_new_tokens=4, device_map="cpu", device="meta")
+    assert spread.answer(Film(40), QUESTION).text == adapters["qwen2_vl"].answer(Film(40), QUESTION).text
+
+
 # The pixels of 4 frames: Qwen2-VL takes 2 frames for one token and wraps a video in 2; LLaVA-OneVision
 # has 4 tokens a frame and one that ends the video.
 @pytest.mark.parametrize("name, tokens", [("qwen2_vl", 2 + 2), ("llava_onevision", 4 * 4 + 1)])
@@ -231,7 +236,10 @@ def test_missing_chat_template_is_named(copy):
         load(str(copy))
 
 
-SETTINGS = [({"max_frames": 0}, "max_frames is a whole number from 1 on, got 0"), ({"dtype": "float8"}, "dtype is auto")]
+SETTINGS = [
+    ({"max_frames": 0}, "max_frames is a whole number from 1 on, got 0"),
+    ({"dtype": "float8"}, "dtype is auto"),
+]
 
 
 @pytest.mark.parametrize("settings, words", SETTINGS)

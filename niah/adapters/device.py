@@ -37,13 +37,18 @@ def clock(device: torch.device) -> float:
 
 
 def reset_peak(device: torch.device) -> None:
-    """Measure peaks from here on."""
+    """Measure peaks from here on, of every GPU this process sees if the device is one: a model may be spread."""
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+        for number in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(number)
 
 
 def peaks(device: torch.device) -> tuple[int | None, int | None]:
-    """Return the bytes allocated and reserved at most since `reset_peak`, as a `Reply` has them: None on a CPU."""
+    """Return the bytes allocated and reserved at most since `reset_peak`, as a `Reply` has them: None on a CPU.
+
+    They are the sums over the GPUs this process sees; one it does not use adds nothing.
+    """
     if device.type != "cuda":
         return None, None
-    return torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
+    numbers = range(torch.cuda.device_count())
+    return sum(map(torch.cuda.max_memory_allocated, numbers)), sum(map(torch.cuda.max_memory_reserved, numbers))
