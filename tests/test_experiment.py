@@ -14,10 +14,13 @@ from vilamp.experiment import train as trainer
 from vilamp.experiment.config import Asked, Budget, Course, Experiment, Job, misfits, read_experiment
 from vilamp.experiment.examples import draw, loss_of, order_of, read, traced
 from vilamp.experiment.footage import features_of
+from vilamp.experiment.probe import probed, remains, train_probe
 from vilamp.experiment.questions import questions
 from vilamp.experiment.queue import chosen, queue_text
 from vilamp.experiment.train import Ladder, fresh
 from vilamp.model import Vilamp
+from vilamp.probe.model import FILE
+from vilamp.probe.train import ANSWERS
 from vilamp.prompt import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -209,3 +212,27 @@ def test_jobs_can_be_named(tiny):
     assert [job.name for job in chosen(tiny, "mean-2-1,uniform-2-0")] == ["mean-2-1", "uniform-2-0"]
     with pytest.raises(UserError, match="no job is called 'meen-2-1'. Did you mean 'mean-2-1'"):
         chosen(tiny, "meen-2-1")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_probe_sees_what_a_scheme_left_of_the_needle_and_nothing_else(tiny, features, scheme):
+    model = model_of(tiny, scheme)
+    drawn = dataclasses.replace(draw(COURSE, 0, 0, 1)[1][0], clip=0, length=64, depth=1.0)
+    pairs = remains(model, features[0], drawn)
+    assert [ANSWERS[place] for _, place in pairs] == [one.answer for one in questions(features[0].pool.clips[0])]
+    frames = features[0].pool.starts[1] - features[0].pool.starts[0]
+    for left, _ in pairs:
+        assert len(left.tokens) == len(left.frames)
+        if scheme in ("mean", "summary"):  # 2 tokens of every frame
+            assert left.frames.tolist() == [number for number in range(frames) for _ in range(2)]
+
+
+def test_a_probe_is_trained_once(tiny, features, tmp_path):
+    job = Job("summary", TWO, 0)
+    experiment = dataclasses.replace(tiny, output=str(tmp_path), probe_steps=2)
+    weights.save(model_of(tiny, "summary"), experiment.checkpoint(job))
+    train_probe(experiment, job, features)
+    written = (experiment.checkpoint(job) / FILE).stat().st_mtime_ns
+    train_probe(experiment, job, features)
+    assert (experiment.checkpoint(job) / FILE).stat().st_mtime_ns == written
+    assert probed(experiment, job) and not probed(experiment, Job("summary", TWO, 1))

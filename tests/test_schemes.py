@@ -2,11 +2,13 @@
 
 
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
 
 from niah.adapters.compressor import Choice, Compressor, Connectors, InLanguage, Run, Sequences, numbered
+from niah.config import read_yaml
 from niah.types import UserError
 from vilamp import config, weights
 from vilamp.model import Vilamp
@@ -19,6 +21,9 @@ from vilamp.schemes.pooled import Mean, MergedOnly
 from vilamp.schemes.selected import Reduce, Retrieve
 from vilamp.schemes.summary import interleaved, pooled
 from vilamp.train.__main__ import take_encoders
+from vilamp.train.config import Training
+
+ROOT = Path(__file__).resolve().parents[1]
 
 SIZES = config.VilampConfig(
     clip=config.Clip(embed_dim=24, vision_layers=1, vision_width=24, text_layers=1, text_width=24, head_width=12),
@@ -265,3 +270,11 @@ def test_encoders_of_other_words_are_refused(tmp_path):
     weights.save(Vilamp(SIZES, Vocabulary(("red", "blue"))), tmp_path)
     with pytest.raises(UserError, match="trained with other words"):
         take_encoders(Vilamp(SIZES, Vocabulary(("blue", "red"))), str(tmp_path))
+
+
+def test_a_training_without_a_scheme_has_the_fingerprint_it_had_before_there_were_any():
+    run = read_yaml(Training, ROOT / "configs" / "train" / "micro.yaml")
+    assert "compression" not in config.written(run)["model"]
+    assert set(config.written(run)) == {field.name for field in config.dataclasses.fields(Training)}
+    other = config.dataclasses.replace(SIZES, compression=config.Compression("mean", 2.0))
+    assert config.written(other)["compression"] == {"scheme": "mean", "budget": 2.0}

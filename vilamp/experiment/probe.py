@@ -6,19 +6,16 @@ the summary tokens). It is trained on the experiment's own examples, for as many
 
 from __future__ import annotations
 
-import math
-
 import torch
-from torch.nn.functional import cross_entropy, normalize
-from tqdm import tqdm
+from torch.nn.functional import normalize
 
 from vilamp import weights
 from vilamp.experiment.config import Experiment, Job
 from vilamp.experiment.examples import Drawn, draw, order_of
 from vilamp.experiment.questions import questions
 from vilamp.model import Vilamp
-from vilamp.probe.model import FILE, Probe, Remains, remains_of, save
-from vilamp.probe.train import ANSWERS, RATE
+from vilamp.probe.model import FILE, Remains, remains_of, save
+from vilamp.probe.train import ANSWERS, fit
 from vilamp.train.reader import Features
 
 VIDEOS = 8  # a step
@@ -36,22 +33,12 @@ def train_probe(experiment: Experiment, job: Job, features: list[Features]) -> N
         return
     model, weights_id = weights.load(folder)
     model.requires_grad_(False)
-    torch.manual_seed(0)  # the initial weights; every later draw is named
-    probe = Probe(model.config.language.hidden_size, model.config.clip.embed_dim, ANSWERS)
-    optimizer = torch.optim.AdamW(probe.parameters(), lr=RATE, weight_decay=0.01)
-    steps = experiment.probe_steps
-    for step in tqdm(range(steps), desc=f"probe of {job.name}", unit="step"):
-        with torch.no_grad():
-            pairs = [pair for one in drawn_for(experiment, step) for pair in remains(model, features[one.world], one)]
-        batch, rights = zip(*pairs, strict=True)
-        loss = cross_entropy(probe(list(batch)), torch.tensor(rights))
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / 100) * (1.02 + 0.98 * math.cos(math.pi * step / steps)) / 2
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(probe.parameters(), 1.0)
-        optimizer.step()
-    save(probe.eval(), folder, weights_id)
+
+    @torch.no_grad()
+    def batch(step: int) -> list[tuple[Remains, int]]:
+        return [pair for one in drawn_for(experiment, step) for pair in remains(model, features[one.world], one)]
+
+    save(fit(model, experiment.probe_steps, batch, f"probe of {job.name}"), folder, weights_id)
 
 
 def drawn_for(experiment: Experiment, step: int) -> list[Drawn]:

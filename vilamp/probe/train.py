@@ -9,6 +9,7 @@ import argparse
 import math
 import random
 import sys
+from collections.abc import Callable
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -49,23 +50,33 @@ def main() -> int:
 
 def train(model: Vilamp, pools: list[Features], steps: int) -> Probe:
     """Return a probe trained on cases of up to the pools' haystacks, K from 1 up to the model's."""
+
+    def batch(step: int) -> list[tuple[Remains, int]]:
+        rng = random.Random(f"probe/{step}")
+        return [example(model, rng.choice(pools), rng) for _ in range(BATCH)]
+
+    return fit(model, steps, batch, "probe")
+
+
+def fit(model: Vilamp, steps: int, batch: Callable[[int], list[tuple[Remains, int]]], name: str) -> Probe:
+    """Return a probe of a model's streams after `steps` batches: what is left of needles, and places in ANSWERS."""
     torch.manual_seed(0)  # the initial weights; every later draw is named
     probe = Probe(model.config.language.hidden_size, model.config.clip.embed_dim, ANSWERS)
     optimizer = torch.optim.AdamW(probe.parameters(), lr=RATE, weight_decay=0.01)
     recent: list[bool] = []
-    progress = tqdm(range(steps), desc="probe", unit="step")
+    progress = tqdm(range(steps), desc=name, unit="step")
     for step in progress:
-        rng = random.Random(f"probe/{step}")
-        batch, rights = zip(*(example(model, rng.choice(pools), rng) for _ in range(BATCH)), strict=True)
-        logits = probe(list(batch))
-        loss = cross_entropy(logits, torch.tensor(rights))
+        remains, places = zip(*batch(step), strict=True)
+        rights = torch.tensor(places)
+        logits = probe(list(remains))
+        loss = cross_entropy(logits, rights)
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1.0, (step + 1) / 100) * (1.02 + 0.98 * math.cos(math.pi * step / steps)) / 2
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(probe.parameters(), 1.0)
         optimizer.step()
-        recent = [*recent, *(logits.argmax(-1) == torch.tensor(rights)).tolist()][-400:]
+        recent = [*recent, *(logits.argmax(-1) == rights).tolist()][-400:]
         progress.set_postfix(right=f"{sum(recent) / len(recent):.2f}")
     return probe.eval()
 
