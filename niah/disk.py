@@ -1,8 +1,10 @@
-"""Say what the disk refused and what to do about it: a full or read-only disk is no bug to be traced."""
+"""Write whole files or none, and say what the disk refused: a full or read-only disk is no bug to be traced."""
 
 from __future__ import annotations
 
 import errno
+from pathlib import Path
+from uuid import uuid4
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLASH = "a file lies where a folder is wanted, or a folder where a file is; name another place"
@@ -17,6 +19,11 @@ _REMEDIES = {
     errno.EISDIR: _CLASH,
     errno.ENAMETOOLONG: "use a shorter name",
 }
+
+
+def partial_of(path: Path) -> Path:
+    """Return a name beside `path` to write under until the file is whole; nobody else writes there, on any machine."""
+    return path.with_name(f".{uuid4().hex}.partial.{path.name}")  # the ending stays: NumPy and PyAV go by it
 
 
 def in_words(error: OSError, place: object = None) -> str:

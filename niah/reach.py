@@ -23,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from niah.config import Downloads
+from niah.disk import partial_of
 from niah.types import UserError
 
 SCHEMES = ("http", "https")
@@ -161,7 +162,7 @@ def _copied(answer: Any, out: Any, limit: int) -> str:
 def _download(address: str, file: Path, downloads: Downloads, what: str) -> None:
     """Let another process transfer a file, and end that when its time is up."""
     sys.stderr.write(f"downloading {_shown(address)}\n")
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial = partial_of(file)
     order = json.dumps([address, str(partial), int(downloads.limit_gib * 2**30)])  # by stdin: an address may be signed
     around = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     try:

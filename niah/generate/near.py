@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from niah.disk import partial_of
 from niah.generate.library import Clip, Haystack, Library
 from niah.generate.result import NearDuplicate
 from niah.types import Sampling, Span
@@ -64,7 +65,7 @@ def _remembered(
     if not path.is_file():
         bits, shown = _hash(look(span, numbers), numbers)
         folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{os.getpid()}.{path.name}")  # .npz, or NumPy adds it
+        partial = partial_of(path)
         np.savez(partial, bits=bits, numbers=np.array(shown, dtype=np.int64))
         os.replace(partial, path)
     with np.load(path) as stored:

@@ -18,6 +18,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 import av
 from av.error import FFmpegError
 
+from niah.disk import partial_of
 from niah.media.container import open_video, sha256_of
 from niah.media.errors import MediaError, reencode
 from niah.media.index import Index, absolute
@@ -215,7 +216,7 @@ def _save(stored: Path, index: Index) -> None:
     values = {name: getattr(index, name) for name in ("width", "height", "rotation", "times", "end")}
     values.update(keyframes=index.keyframes, stamps=index.stamps)
     values.update(pixel_aspect=str(index.pixel_aspect), time_base=str(index.time_base))
-    partial = stored.with_name(f".{stored.name}.{os.getpid()}.partial")
+    partial = partial_of(stored)
     try:
         stored.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(json.dumps(values))

@@ -14,6 +14,8 @@ from typing import Iterable, Union
 import av
 import numpy as np
 
+from niah.disk import partial_of
+
 
 def write_mp4(
     path: Union[str, Path],
@@ -28,7 +30,7 @@ def write_mp4(
     there is no frame.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = partial_of(path)
     count = 0
     try:
         with av.open(str(partial), "w", format="mp4") as container:

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from niah.disk import FULL
+from niah.disk import FULL, partial_of
 from niah.run.ask import Asker
 from niah.run.config import RunConfig, without_machine
 from niah.run.plan import Plan
@@ -220,7 +220,7 @@ def _without_none(value: Any) -> Any:
 
 def replace_file(path: Path, text: str) -> None:
     """Write a whole file, or leave the old one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = partial_of(path)
     try:
         partial.write_text(text, encoding="utf-8", newline="\n")
         os.replace(partial, path)
