@@ -16,7 +16,7 @@ from vilamp.experiment.examples import draw, loss_of, order_of, read, traced
 from vilamp.experiment.footage import features_of
 from vilamp.experiment.probe import probed, remains, train_probe
 from vilamp.experiment.questions import questions
-from vilamp.experiment.queue import chosen, queue_text
+from vilamp.experiment.queue import chosen, parts_of, queue_text
 from vilamp.experiment.train import Ladder, fresh
 from vilamp.model import Vilamp
 from vilamp.probe.model import FILE
@@ -206,6 +206,14 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(tiny, features, tmp_
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert "waiting" in queue_text(tiny, [job])
     assert "trained, not all asked" in queue_text(parts, [job])
+
+
+def test_extrapolation_and_probe_are_asked_of_some_models_only():
+    experiment = read_experiment(CONFIG)
+    asked = {job.name: [part.name for part in parts_of(experiment, job)] for job in experiment.jobs()}
+    assert asked["mean-2-0"] == ["near", "far", "probe"]
+    assert asked["mean-4-0"] == ["near", "far"]
+    assert asked["mean-2-1"] == asked["mean-4-2"] == ["near"]
 
 
 def test_jobs_can_be_named(tiny):

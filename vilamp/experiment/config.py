@@ -71,6 +71,7 @@ class Asked:
     lengths: tuple[int, ...] = ()
     depths: tuple[float, ...] = (0.1, 0.5, 0.9)
     limit: float | None = None  # how many cases, or a share of them
+    seeds: tuple[int, ...] = ()  # only of models of these; none named: of all
     probe: bool = False  # asked of the reader probe, of models that have one, instead of the model
 
 

@@ -89,7 +89,11 @@ def ask(experiment: Experiment, job: Job) -> list[int]:
 
 def parts_of(experiment: Experiment, job: Job) -> list[Asked]:
     """Return the parts of the suite that a job is asked."""
-    return [part for part in experiment.asked if not part.probe or probed(experiment, job)]
+    return [
+        part
+        for part in experiment.asked
+        if (not part.probe or probed(experiment, job)) and (not part.seeds or job.seed in part.seeds)
+    ]
 
 
 def asked_folder(experiment: Experiment, job: Job, part: Asked) -> Path:
