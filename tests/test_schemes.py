@@ -80,6 +80,7 @@ MATCHED = [
     (256, 1.25, {"differential": 319, "keyframes": 320, "uniform": 320, "mean": 320, "summary": 320}),
     (256, 2.0, {"differential": 508, "keyframes": 512, "uniform": 512, "mean": 512, "summary": 512}),
     (256, 4.0, {"differential": 1012, "keyframes": 1024, "uniform": 1024, "mean": 1024, "summary": 1024}),
+    (256, 0.25, {"keyframes": 64, "uniform": 64, "mean": 64, "summary": 64}),
     (64, 2.0, {"differential": 127, "keyframes": 128, "uniform": 128, "mean": 128, "summary": 128}),
 ]
 
@@ -179,7 +180,7 @@ def test_pooled_patches_are_means_of_two_by_two():
     assert pooled(reading)[0, :, 0].tolist() == [2.5, 4.5, 10.5, 12.5]
 
 
-@pytest.mark.parametrize("budget", [1.25, 2.0, 4.0])
+@pytest.mark.parametrize("budget", [0.25, 1.25, 2.0, 4.0])
 @torch.no_grad()
 def test_windows_read_one_after_another_and_all_at_once_name_the_same_words(budget):
     model = made("summary", budget)
@@ -196,7 +197,7 @@ def test_windows_read_one_after_another_and_all_at_once_name_the_same_words(budg
         other = watched(model, 13, 13)[1]  # beside it in the batch, and none of its business
         others = torch.arange(sum(other.stays) + 1)
         texts = [[text[:2]], [text[1:], text]]
-        batch = Sequences([other, run], texts, [others, places], [torch.tensor([3]), places[:0]])
+        batch = Sequences([other, run], texts, [others, places], [torch.tensor([1]), places[:0]])
         states = scheme.states(model.language, batch)
         assert torch.allclose(model.name(states.texts[1][1][-1:]).log_softmax(-1)[0], first, atol=1e-4)
 

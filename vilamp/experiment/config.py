@@ -22,10 +22,14 @@ from vilamp.schemes.budget import TOLERANCE, deviation
 
 @dataclass(frozen=True)
 class Budget:
-    """Visual tokens a frame, and the lengths at which every scheme comes near enough to them."""
+    """Visual tokens a frame, and the lengths at which every scheme comes near enough to them.
+
+    One that not all schemes reach names those that do: it is outside the contrasts, and gets the first seed only.
+    """
 
     tokens: float
     lengths: tuple[int, ...]
+    schemes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,18 +127,20 @@ class Experiment:
         return list(dict.fromkeys(self._jobs()))
 
     def _jobs(self) -> Iterator[Job]:
-        first, *others = self.budgets
+        first, *others = [budget for budget in self.budgets if not budget.schemes]
         yield from (Job(scheme, first, seed) for seed in self.seeds for scheme in self.schemes)
         for number, seed in enumerate(self.seeds):
             yield from (Job(scheme, budget, seed) for budget in others for scheme in self.schemes)
             if number == 0:
                 yield from (Job(scheme, first, seed) for scheme in self.further)
+                yield from (Job(scheme, budget, seed) for budget in self.budgets for scheme in budget.schemes)
 
 
 def read_experiment(path: Path) -> Experiment:
     """Read and check an experiment. Raises UserError for an unknown scheme or a budget that is not kept to."""
     experiment = read_yaml(Experiment, path)
-    for scheme in (*experiment.schemes, *experiment.further):
+    partial = (scheme for budget in experiment.budgets for scheme in budget.schemes)
+    for scheme in (*experiment.schemes, *experiment.further, *partial):
         if scheme not in NAMES:
             raise UserError(f"{path}: schemes are {', '.join(NAMES)}; got {scheme!r}")
     for budget in experiment.budgets:
@@ -153,7 +159,7 @@ def misfits(experiment: Experiment, budget: Budget) -> Iterator[str]:
     model = experiment.model
     patches, dim = model.vision.side**2, model.clip.embed_dim
     further = experiment.further if budget == experiment.budgets[0] else ()
-    for scheme in (*experiment.schemes, *further):
+    for scheme in budget.schemes or (*experiment.schemes, *further):
         made = build(experiment.model_of(Job(scheme, budget, 0)), _smallest())
         for length in lengths:
             missed = deviation(made, budget.tokens, length, dim, patches)
