@@ -7,6 +7,7 @@ features comes on top and is bounded by its setting. Host memory on a CPU, in si
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import platform
 import sys
@@ -54,7 +55,11 @@ def _glibc() -> bool:
 
 def main(arguments: list[str]) -> None:
     """Print the parts and their sum."""
-    config = read_yaml(VilampConfig, weights.locate(arguments[0] if arguments else "micro") / "config.yaml")
+    parser = argparse.ArgumentParser(
+        prog="python -m vilamp.memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", nargs="?", default="micro", help="a shipped one or a folder (default: micro)")
+    config = read_yaml(VilampConfig, weights.locate(parser.parse_args(arguments).checkpoint) / "config.yaml")
     parts = bytes_per_frame(config)
     for name, count in {**parts, "bytes a frame": sum(parts.values())}.items():
         sys.stdout.write(f"{name:>20}  {count:,}\n")

@@ -84,6 +84,9 @@ class ProbeClient:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; what went wrong is said on stderr."""
+    if {"-h", "--help"} & set(arguments):  # before niah.run's parser prints its own
+        sys.stdout.write(f"{__doc__}\nThe flags: python -m niah.run --help\n")
+        return 0
     return guarded(lambda: run(_settings(parse(arguments)), arguments, ProbeClient))
 
 
