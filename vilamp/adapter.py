@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from niah.adapters.checkpoint import locate
-from niah.adapters.compressor import Compressor
+from niah.adapters.compressor import Compressor, InLanguage
 from niah.adapters.device import dtype_named
+from niah.adapters.watch import attended
+from niah.attention import Attended
 from niah.store import FeatureStore
 from niah.types import FrameKey, Question, Reply, UserError, Video
 from vilamp import weights
@@ -94,6 +96,33 @@ class VilampAdapter:
         assert scores is not None  # answer() always gives them
         return scores
 
+    @torch.inference_mode()
+    def attentions(self, video: Video, question: Question) -> Attended:
+        """Return what the prompt looks at; a token's features are the encoder's, of a merged one their mean.
+
+        For short videos: unlike `answer` it holds the patches of all frames seen. Raises UserError without a video,
+        and where the compressor works in the language model.
+        """
+        if not len(video) or isinstance(self.compressor, InLanguage):
+            raise UserError(
+                "attention is told of a video's tokens as they enter the language model: ask about a video, with a "
+                f"compressor that ends there; got {len(video)} frames and {dict(self.compressor.settings())}"
+            )
+        keys, encoded = video.keys(0, len(video)), Counter[str]()
+        query = self.model.encode_query(question.text)
+        choice = self.compressor.choose(self._embeddings(video, keys, encoded), query)
+        patches = torch.cat(list(self._features(video, keys, "patches", choice.seen, encoded)))
+        runs = list(self.model.runs(self.compressor, choice, query, [patches]))
+        frames = [number for run in runs for number in run.frames]
+        tokens, rows = Counter(frames), {number: row for row, number in enumerate(choice.seen)}
+        shown = [  # each frame once: its tokens are one run
+            patches[rows[n]] if count == patches.shape[1] else patches[rows[n]].mean(dim=0).expand(count, -1)
+            for n, count in tokens.items()
+        ]
+        prompt = self.model.embed(self.model.vocabulary.encode(cloze(question)))
+        whole = torch.cat([*(run.embeddings for run in runs), prompt])
+        return attended(self.model.language, whole, 0, frames, torch.cat(shown))
+
     def _embeddings(self, video: Video, keys: list[FrameKey], encoded: Counter[str]) -> Tensor:
         """Return the unit-length embeddings of all frames, (frames, dim), dim 0 where nobody looks at them."""
         columns = self.model.config.clip.embed_dim if self.compressor.guided else 0
@@ -132,43 +161,50 @@ def load(
     reuse: bool = True,
     compressor: Any = None,
     seed: int = 0,
+    threshold: float | None = None,
+    temperature: float | None = None,
+    store: Any = None,
     **release: Any,
 ) -> VilampAdapter | ReleaseAdapter | Forgetful:
     """Load a checkpoint: a shipped name, a folder of ours, or a released one (folder or hub name).
 
-    What lies in the folder decides: config.yaml is ours, config.json the release's. `keyframes` overrides its
-    K; without `reuse` features are forgotten before every case; `seed` changes nothing here. A `compressor`, an
-    object as `niah.adapters.compressor` describes it, takes the place of ViLaMP's own in a checkpoint of ours.
+    What lies in the folder decides: config.yaml is ours, config.json the release's. `keyframes`, `threshold` and
+    `temperature` override its K, tau and alpha; without `reuse` features are forgotten before every case; `seed`
+    changes nothing here. A `compressor`, an object as `niah.adapters.compressor` describes it, takes the place of
+    ViLaMP's own in a checkpoint of ours. A `store` is one to share features with other adapters of the process.
     `release` are settings of a released checkpoint: `dtype`, `behaviour` ("release" or "paper"), `max_new_tokens`,
     and single fields of the behaviour such as `legacy_mask=True`.
     """
     del seed  # greedy from end to end; taken because the runner hands it to every adapter
     if compressor is not None:
-        _check_compressor(compressor, pretrained, keyframes)
+        _check_compressor(compressor, pretrained, keyframes=keyframes, threshold=threshold, temperature=temperature)
     memory, disk = int(store_gib * 2**30), int(store_disk_gib * 2**30)
-    store = FeatureStore(memory, disk, tempfile.gettempdir())
+    store = FeatureStore(memory, disk, tempfile.gettempdir()) if store is None else store
     if weights.is_released(pretrained):
-        released = load_released(pretrained, device, store, memory + disk, keyframes, **release)
+        if temperature is not None:
+            release["temperature"] = temperature  # a field of the behaviour
+        released = load_released(pretrained, device, store, memory + disk, keyframes, threshold, **release)
         return released if reuse else Forgetful(released, store)
     if release:
         raise UserError(
             f"{pretrained!r} is a checkpoint of this project, which has no settings {', '.join(sorted(release))}: "
             "they belong to released checkpoints (pretrained=FOLDER with a config.json)"
         )
-    model, weights_id = weights.load(weights.locate(pretrained), keyframes)
+    model, weights_id = weights.load(weights.locate(pretrained), keyframes, threshold, temperature)
     adapter = VilampAdapter(model.to(device), weights_id, store, compressor)
     return adapter if reuse else Forgetful(adapter, store)
 
 
-def _check_compressor(compressor: Any, pretrained: str, keyframes: int | None) -> None:
+def _check_compressor(compressor: Any, pretrained: str, **constants: float | None) -> None:
     """Raise UserError for what is no compressor, and for what would have no effect beside one."""
     if not isinstance(compressor, Compressor):
         raise UserError(
             "compressor is an object as niah.adapters.compressor describes it, which --model_args cannot name, "
             f"got {compressor!r}; name a model that brings one, such as uniform, topk or mean"
         )
-    if keyframes is not None:
-        raise UserError(f"keyframes is of ViLaMP's own compressor; here it is {dict(compressor.settings())}")
+    given = " and ".join(name for name, value in constants.items() if value is not None)
+    if given:
+        raise UserError(f"{given} is of ViLaMP's own compressor; here it is {dict(compressor.settings())}")
     if weights.is_released(pretrained):
         raise UserError(
             f"{pretrained!r} is a released checkpoint, which has a composer of its own (its setting `composer`); "
@@ -182,6 +218,7 @@ def load_released(
     store: FeatureStore,
     capacity: int,
     keyframes: int | None = None,
+    threshold: float | None = None,
     dtype: str = "auto",
     behaviour: str = "release",
     max_new_tokens: int = 16,
@@ -193,7 +230,8 @@ def load_released(
     if settings.get("too_long", "refuse") != "refuse":
         raise UserError("too_long=cut would cut the question away: the adapter refuses such cases instead")
     folder = locate(name)
-    overrides = {} if keyframes is None else {"max_frame_num": keyframes}
+    given = {"max_frame_num": keyframes, "f2f_thrd": threshold}
+    overrides = {name: value for name, value in given.items() if value is not None}
     text = ReleaseText(folder, read_release(folder, overrides).clip)
     precision = dtype_named(dtype, device, torch.bfloat16)
     model = from_release(folder, device, precision, behaviour=behaviour, overrides=overrides, **settings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import yaml
 from safetensors import safe_open
@@ -41,18 +42,25 @@ def is_released(name: str) -> bool:
     return (Path(name) / "config.json").is_file() or (name.count("/") == 1 and not Path(name).is_dir())
 
 
-def load(folder: Path, keyframes: int | None = None) -> tuple[Vilamp, str]:
+def load(
+    folder: Path, keyframes: int | None = None, threshold: float | None = None, temperature: float | None = None
+) -> tuple[Vilamp, str]:
     """Return the model in evaluation mode and an id of its weights (12 hex digits of their hash).
 
-    `keyframes` overrides the checkpoint's K, which no weight depends on; one with a budget has none to override.
-    Raises UserError naming every missing, extra or misshapen tensor.
+    `keyframes`, `threshold` and `temperature` override the checkpoint's K, tau and alpha, which no weight depends on;
+    one with a budget has none to override. Raises UserError naming every missing, extra or misshapen tensor.
     """
     settings = read_yaml(VilampConfig, folder / "config.yaml")
-    if keyframes is not None:
+    given = {"keyframes": keyframes, "threshold": threshold, "temperature": temperature}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if changes:
         if settings.compression is not None:
             budget = settings.compression.budget
-            raise UserError(f"keyframes of {folder.name} follow from its budget of {budget:g} tokens a frame")
-        settings = dataclasses.replace(settings, keyframes=keyframes)
+            raise UserError(f"{list(changes)} of {folder.name} follow from its budget of {budget:g} tokens a frame")
+        try:
+            settings = dataclasses.replace(settings, **changes)
+        except (ValueError, TypeError) as error:  # a word where a number belongs
+            raise UserError(f"{changes} cannot be the constants of {folder.name}: {error}") from error
     model = Vilamp(settings, Vocabulary.read(folder / "words.txt"))
     file = folder / "model.safetensors"
     expected = model.state_dict()

@@ -59,16 +59,16 @@ def _heatmap(runs: Sequence[Run], folder: Path, style: str, condition: str, publ
         figure = paper_heatmap(own, condition)
     else:
         figure = default_heatmap(own, condition)
-    return _save(figure, folder / name, [cell for panel in own for cell in panel.cells])
+    return save(figure, folder / name, [cell for panel in own for cell in panel.cells])
 
 
 def _memory(runs: Sequence[Run], folder: Path, published: bool) -> list[Path]:
     """Draw memory and time over frames."""
     found = points(runs, published)
-    return _save(draw_memory(found), folder / "memory", found) if found else []
+    return save(draw_memory(found), folder / "memory", found) if found else []
 
 
-def _save(figure: Figure, stem: Path, drawn: Sequence[Any]) -> list[Path]:
+def save(figure: Figure, stem: Path, drawn: Sequence[Any]) -> list[Path]:
     """Write a figure and its numbers, with nothing in it that changes from day to day."""
     paths = [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "svg", "csv")]
     figure.savefig(paths[0], dpi=160, facecolor="white", metadata={"Software": None})

@@ -14,9 +14,12 @@ from torch import Tensor
 
 from niah.adapters.decode import continue_greedily, prefill
 from niah.adapters.device import clock, peaks, reset_peak
+from niah.adapters.watch import attended
+from niah.attention import Attended
 from niah.score import put
-from niah.types import FrameKey, Question, Reply, Video
+from niah.types import FrameKey, Question, Reply, UserError, Video
 from vilamp.release.features import ReleaseFeatures
+from vilamp.release.model import VIDEO
 from vilamp.release.text import ReleaseText
 
 COMPOSED = 8  # frames merged at a time
@@ -66,6 +69,26 @@ class ReleaseAdapter:
             reused_frames=max(0, len(video) - (self.features.encoded - encoded)),
             settings=self.settings(),
         )
+
+    @torch.inference_mode()
+    def attentions(self, video: Video, question: Question) -> Attended:
+        """Return what the words behind the video look at; a token's features are what the language model reads.
+
+        Raises UserError without a video, or where the sequence is too long.
+        """
+        model, keys = self.model, video.keys(0, len(video))
+        if not keys:
+            raise UserError("attention is told of a video's tokens: ask about a video, not a blind case")
+        query = model.encode_query(self.text.query(question.text))
+        embeddings = self._embeddings(video, keys)
+        kept = model.select(embeddings, query)[1]
+        whole = self._sequence(video, keys, question, embeddings, query, kept)
+        first = self.text.prompt(put(question), video=True).index(VIDEO)
+        newline = int(model.behaviour.newline)
+        each = model.visual_tokens(1, 1) - newline
+        keyframes = set(kept)
+        frames = [n for n in range(len(keys)) for _ in range(each if n in keyframes else 1)]
+        return attended(model.language, whole, first, frames, whole[first : first + len(frames)], newline)
 
     def settings(self) -> dict[str, float | str | None]:
         """Return what is computed, for every record: behaviour, K, threshold, limit, dtype, weights."""

@@ -1,0 +1,85 @@
+"""The command: `python -m niah.paper figure3 FOLDER... [-o FOLDER]`, likewise the other figures and tables."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from niah.figures.draw import LOOKS, save
+from niah.paper import concentration, settings
+from niah.paper.runs import points
+from niah.run.command import guarded
+
+EXAMPLES = """\
+which:
+  figure3   attention concentrates on few frames       FOLDERs of python -m niah.attention
+  figure4   ... and on few of the other frames' patches  the same, all frames whole
+  figure6   accuracy over K                            RUNs that differ in K
+  table2    accuracy by compressor                     RUNs of vilamp, topk, uniform, mean, ...
+  table3    Hit@k: a kept frame shows the needle       RUNs of models that tell which frames they kept
+  table6    accuracy over alpha and tau                RUNs that differ in them
+
+examples:
+  python -m vilamp.sweep --config configs/sweeps/micro.yaml
+      makes the runs of figure6, table3 and table6
+  python -m niah.paper figure6 results/figures/micro/sweep/k-* -o results/figures/micro
+  python -m niah.paper table3 results/default/vilamp results/default/chance -o compared
+      at every length of a run; needs no model
+
+Figures 1 and 2, memory and heatmaps: python -m niah.figures RUN... --style paper --with-published
+Each writes WHICH.png, WHICH.svg and WHICH.csv, the numbers drawn, from files alone: the same files, the same bytes.
+What the paper printed is of other benchmarks: it stands beside, labelled, in no CSV of ours.
+"""
+DRAWN: dict[str, tuple[Callable, Callable, bool]] = {  # which points, how they are drawn, of the same cases only
+    "figure6": (settings.over_keyframes, settings.draw_over_keyframes, True),
+    "table2": (settings.by_compressor, settings.draw_by_compressor, True),
+    "table3": (settings.hits, settings.draw_hits, False),
+    "table6": (settings.over_constants, settings.draw_over_constants, True),
+}
+MEASURED = {"figure3": "frames", "figure4": "patches"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m niah.paper",
+        description="Draw the studies of ViLaMP's paper from runs and measurements of one's own.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("which", choices=(*MEASURED, *DRAWN))
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a run, or a measurement of attention")
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="where it goes; default: the first FOLDER")
+    given = parser.parse_args(arguments)
+    return guarded(lambda: draw(given.which, given.folders, given.output or given.folders[0]))
+
+
+def draw(which: str, folders: Sequence[Path], output: Path) -> int:
+    """Draw one figure or table and print what was written."""
+    with matplotlib.rc_context(LOOKS):
+        figure, rows = _drawn(which, folders)
+        output.mkdir(parents=True, exist_ok=True)
+        paths = save(figure, output / which, rows)
+    sys.stdout.write("".join(f"{path}\n" for path in paths))
+    return 0
+
+
+def _drawn(which: str, folders: Sequence[Path]) -> tuple[Figure, list[Any]]:
+    """Return a figure and the rows it shows."""
+    if which in MEASURED:
+        what = MEASURED[which]
+        panels = concentration.read_panels(folders, f"{what}.csv")
+        return concentration.draw(panels, what), [step for panel in panels for step in panel.steps]
+    choose, draw_points, same = DRAWN[which]
+    chosen = choose(points(folders, same))
+    return draw_points(chosen), list(chosen)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

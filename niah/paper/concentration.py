@@ -1,0 +1,142 @@
+"""Figures 3 and 4: how attention concentrates on few frames, and on few patches; one panel for each measurement.
+
+The line is cumulative attention, the bars are how alike what lies there is, both means over cases; the band is the
+middle half of the cases.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from niah.types import UserError
+
+BARS = 20  # across the axis
+SHARES = (0.5, 0.8, 0.9)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One step along one panel's axis, frames or patches by falling attention."""
+
+    model: str
+    suite: str
+    cases: int
+    percentile: float  # up to which
+    cumulative: float  # attention, mean over cases
+    low: float  # quartiles over cases
+    high: float
+    similarity: float
+    random: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One measurement."""
+
+    model: str
+    suite: str
+    cases: int
+    steps: tuple[Drawn, ...]
+    reached: tuple[tuple[float, float], ...]  # (share of attention, share of frames or patches that carry it)
+    needle: tuple[float, float] | None = None  # of frames: the needle's share of frames, and of attention
+
+
+def read_panels(folders: Sequence[Path], name: str) -> list[Panel]:
+    """Return a panel for each folder that python -m niah.attention wrote and that holds frames.csv or patches.csv."""
+    return [_panel(Path(folder), name) for folder in folders]
+
+
+def draw(panels: Sequence[Panel], what: str) -> Figure:
+    """Draw panels in a row; `what` is frames or patches."""
+    figure = Figure(figsize=(5.4 * len(panels) + 0.4, 4.3), layout="constrained")
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _curve(axes, panel, what)
+    words = "patches of the other frames" if what == "patches" else "frames"
+    figure.supxlabel(
+        f"{words} by falling attention; bars: mean cosine "
+        + ("with the same patch of the keyframe before" if what == "patches" else "with the three nearest in rank")
+        + "; band: middle half of the cases",
+        fontsize=8, color="#444444",
+    )  # fmt: skip
+    return figure
+
+
+def _panel(folder: Path, name: str) -> Panel:
+    """Read one measurement."""
+    about = _about(folder)
+    path = folder / name
+    if not path.is_file():
+        raise UserError(
+            f"{path} is missing: patches are compared where every frame is there whole; measure again, with vilamp by "
+            "--model_args keyframes=N,threshold=2 for N frames"
+        )
+    rows = pd.read_csv(path)
+    cases = [group for _, group in rows.groupby("case", sort=True)]
+    sizes = {len(group) for group in cases}
+    if len(sizes) > 1:
+        raise UserError(f"{path}: cases of {min(sizes)} to {max(sizes)} rows do not share an axis; measure one length")
+    shares = np.stack([group["share"] for group in cases])  # (cases, steps)
+    curves = shares.cumsum(axis=1)
+    model, suite = about["label"], about["suite"]
+    alike, pairs = (np.mean([group[column] for group in cases], axis=0) for column in ("similarity", "random"))
+    low, high = np.quantile(curves, (0.25, 0.75), axis=0)
+    count = curves.shape[1]
+    steps = tuple(
+        Drawn(
+            model, suite, len(cases), (step + 1) / count, float(curves[:, step].mean()), float(low[step]),
+            float(high[step]), float(alike[step]), float(pairs[step]),
+        )
+        for step in range(count)
+    )  # fmt: skip
+    mean = curves.mean(axis=0)
+    reached = tuple((share, float((np.searchsorted(mean, share - 1e-9) + 1) / count)) for share in SHARES)
+    needle = None
+    if "needle" in rows:
+        needle = float(rows["needle"].mean()), float(rows["share"][rows["needle"] == 1].sum() / len(cases))
+    return Panel(model, suite, len(cases), steps, reached, needle)
+
+
+def _about(folder: Path) -> dict:
+    """Return about.json."""
+    try:
+        return json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        wanted = "name a folder that python -m niah.attention wrote"
+        raise UserError(f"{folder / 'about.json'} is missing: {wanted}") from None
+
+
+def _curve(axes: Axes, panel: Panel, what: str) -> None:
+    """Draw one panel."""
+    places = [step.percentile for step in panel.steps]
+    bars = np.array_split(np.array([step.similarity for step in panel.steps]), BARS)
+    width = 1 / BARS
+    axes.bar(
+        [width * (n + 0.5) for n in range(BARS)], [bar.mean() for bar in bars], width * 0.86, color="#c9d6e8",
+        label="cosine similarity",
+    )  # fmt: skip
+    pair = panel.steps[0].random
+    axes.axhline(pair, color="#5b7aa8", linestyle="--", linewidth=1.1, label=f"random pair ({pair:.2f})")
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":", label="even attention")
+    axes.fill_between(places, [s.low for s in panel.steps], [s.high for s in panel.steps], color="#c0392b", alpha=0.2)
+    axes.plot([0, *places], [0, *(s.cumulative for s in panel.steps)], color="#c0392b", label="cumulative attention")
+    share, needed = panel.reached[-1]
+    axes.plot([needed], [share], "o", color="#c0392b", markersize=5)
+    words = f"{share:.0%} on {needed:.0%} of {what}"
+    axes.annotate(words, (needed, share), (8, -14), textcoords="offset points", fontsize=8)
+    told = f"suite {panel.suite}, {panel.cases} cases"
+    if panel.needle is not None:
+        told += f"; needle: {panel.needle[0]:.0%} of frames, {panel.needle[1]:.0%} of attention"
+    axes.set_title(f"{panel.model}\n{told}", fontsize=9)
+    axes.set(xlim=(0, 1), ylim=(min(0.0, min(bar.mean() for bar in bars) - 0.02), 1.02), xlabel=f"percentile of {what}")
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=7.5, frameon=False, loc="lower right")

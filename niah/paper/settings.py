@@ -1,0 +1,245 @@
+"""Figure 6 and Tables 2, 3 and 6: accuracy over K, by compressor, Hit@k, and accuracy over alpha and tau.
+
+The published numbers are of other benchmarks and another model: they stand in panels of their own, never on one axis
+with accuracy measured here.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, PercentFormatter
+from seaborn.utils import relative_luminance
+
+from niah.paper.published import table
+from niah.paper.runs import Point
+from niah.table.groups import ALL, shown
+from niah.types import UserError
+
+BENCHMARKS = {"longvideobench": "LongVideoBench", "mlvu": "MLVU", "video_mme": "Video-MME"}
+
+
+def over_keyframes(points: Sequence[Point]) -> list[Point]:
+    """Return the points of Figure 6: runs alike but for K, by type, over all lengths and at each."""
+    chosen = [point for point in points if point.keyframes is not None]
+    commonest = _commonest([(point.compressor, point.temperature, point.threshold) for point in chosen])
+    own = [p for p in chosen if (p.compressor, p.temperature, p.threshold) == commonest and p.accuracy is not None]
+    if len({point.keyframes for point in own}) < 2:
+        raise UserError(f"accuracy over K needs runs of two K at least, alike in all else, got K in {_ks(chosen)}")
+    return sorted(_once(own), key=lambda point: (_length(point), point.type, point.keyframes))
+
+
+def over_constants(points: Sequence[Point]) -> list[Point]:
+    """Return the points of Table 6: runs alike but for alpha and tau, by type, over all lengths."""
+    chosen = [p for p in points if p.temperature is not None and p.threshold is not None and p.length == ALL]
+    kept = _commonest([point.keyframes for point in chosen])
+    own = [point for point in chosen if point.keyframes == kept]
+    if len({(point.temperature, point.threshold) for point in own}) < 2:
+        raise UserError("accuracy over alpha and tau needs runs whose records tell both, two settings at least")
+    return sorted(_once(own), key=lambda point: (point.type, -(point.temperature or 0), point.threshold or 0))
+
+
+def by_compressor(points: Sequence[Point]) -> list[Point]:
+    """Return the points of Table 2: every run, by type, over all lengths."""
+    return [point for point in points if point.length == ALL]
+
+
+def hits(points: Sequence[Point]) -> list[Point]:
+    """Return the points of Table 3: how often one of the k frames a run kept shows the needle."""
+    own = [point for point in points if point.kept and point.type == ALL and point.keyframes is not None]
+    if not own:
+        raise UserError("Hit@k needs runs of a model that tells which frames it kept, and full cases; got none")
+    return sorted(own, key=lambda p: (_length(p), p.compressor or "", p.keyframes, p.threshold or 0))
+
+
+def draw_over_keyframes(points: Sequence[Point]) -> Figure:
+    """Draw accuracy over K, a panel for each length."""
+    lengths = _lengths(points)
+    types = list(dict.fromkeys(point.type for point in points))
+    figure = Figure(figsize=(4.9 * len(lengths) + 0.4, 4.0), layout="constrained")
+    for axes, length in zip(figure.subplots(1, len(lengths), squeeze=False, sharey=True)[0], lengths, strict=True):
+        for number, kind in enumerate(types):
+            own = [point for point in points if (point.length, point.type) == (length, kind)]
+            shift = 1 + 0.03 * (number - (len(types) - 1) / 2)
+            _line(axes, own, [(point.keyframes or 0) * shift for point in own], f"C{number}", f"{kind}, n {own[0].n}")
+        _logarithmic(axes, sorted({point.keyframes or 0 for point in points}), "keyframes K, at most")
+        _accuracy(axes, points)
+        axes.set_title(_frames(length), fontsize=10)
+        axes.legend(fontsize=8, frameon=False, loc="lower right")
+    first = points[0]
+    figure.suptitle(_alike(first, "K"), fontsize=9)
+    return figure
+
+
+def draw_over_constants(points: Sequence[Point]) -> Figure:
+    """Draw a table of accuracy for each type, alpha down and tau across, and the published one beside."""
+    types = list(dict.fromkeys(point.type for point in points))
+    counts = {kind: _counts([point for point in points if point.type == kind]) for kind in types}
+    panels = [(f"{kind}, n {counts[kind]} a cell", _grid(points, kind)) for kind in types]
+    told = {}
+    for row in table("table6_constants.csv"):
+        place = float(row["temperature"]), float(row["threshold"])
+        told[place] = sum(float(row[name]) for name in BENCHMARKS) / len(BENCHMARKS) / 100
+    panels.append(("published (7B), mean of " + ", ".join(BENCHMARKS.values()), told))
+    figure = Figure(figsize=(3.9 * len(panels) + 0.4, 3.5), layout="constrained")
+    plots = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, cells) in zip(plots, panels, strict=True):
+        _cells(axes, cells, published=cells is told)
+        axes.set_title(textwrap.fill(title, 40), fontsize=9)
+    figure.suptitle(_alike(points[0], "alpha and tau"), fontsize=9)
+    return figure
+
+
+def draw_by_compressor(points: Sequence[Point]) -> Figure:
+    """Draw accuracy of each run with its interval, and the published rows beside."""
+    models, types = (list(dict.fromkeys(one)) for one in ((p.model for p in points), (p.type for p in points)))
+    told = table("table2_ablations.csv")
+    figure = Figure(figsize=(11.5, 1.6 + 0.42 * max(len(models), len(told))), layout="constrained")
+    own, published = figure.subplots(1, 2)
+    for number, kind in enumerate(types):
+        rows = [point for point in points if point.type == kind and point.accuracy is not None]
+        ys = [models.index(point.model) + 0.14 * (number - (len(types) - 1) / 2) for point in rows]
+        bars = np.array([_bar(point) for point in rows]).T if rows else None
+        xs = [point.accuracy or 0 for point in rows]
+        own.errorbar(xs, ys, xerr=bars, fmt="o", color=f"C{number}", markersize=5, capsize=2, label=kind)
+    own.set_yticks(range(len(models)), [textwrap.fill(model, 40) for model in models], fontsize=8)
+    own.set(xlim=(0, 1.02), xlabel="accuracy, full", ylim=(len(models) - 0.5, -0.5))
+    own.set_title(f"measured, n {_counts([p for p in points if p.type == types[0]])}", fontsize=9)
+    chance = next((point.chance for point in points if point.chance is not None), None)
+    if chance is not None:
+        own.axvline(chance, color="#888888", linewidth=0.8, linestyle=":", label="chance")
+    for number, (name, word) in enumerate(BENCHMARKS.items()):
+        places = [float(row[name]) / 100 for row in told]
+        published.plot(places, range(len(told)), "x", color=f"C{number + 4}", label=word)
+    published.set_yticks(range(len(told)), [row["model"] for row in told], fontsize=8)
+    published.set(xlabel="accuracy", ylim=(len(told) - 0.5, -0.5))
+    published.set_title("published (7B): other benchmarks, each row trained", fontsize=9)
+    for axes in (own, published):
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.legend(fontsize=7.5, frameon=False)
+        axes.grid(axis="x", alpha=0.3, linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def draw_hits(points: Sequence[Point]) -> Figure:
+    """Draw Hit@k over k, chance for as many random frames dotted, and the published numbers dashed."""
+    figure = Figure(figsize=(6.6, 4.4), layout="constrained")
+    axes = figure.subplots()
+    lines: dict[tuple, list[Point]] = {}
+    for point in points:
+        lines.setdefault((point.length, point.compressor or point.model, point.threshold), []).append(point)
+    lines = {key: own for key, own in lines.items() if key[0] != ALL or len(_lengths(points)) == 1}
+    for number, ((length, name, threshold), own) in enumerate(lines.items()):
+        own = sorted({point.keyframes: point for point in own}.values(), key=lambda point: point.keyframes or 0)
+        ks = [point.keyframes for point in own]
+        words = f"{name}, {_frames(length)}" + (f", tau {threshold:g}" if threshold is not None else "")
+        axes.plot(ks, [p.hit_share for p in own], "o-", color=f"C{number}", markersize=5, linewidth=1.3, label=words)
+        axes.plot(ks, [p.hit_chance for p in own], ":", color=f"C{number}", linewidth=1.1)
+    told = [(int(row["k"]), float(row["hit"]) / 100) for row in table("table3_hits.csv")]
+    axes.plot(*zip(*told, strict=True), "x--", color="#777777", label="published: QVHighlights, another task")
+    axes.plot([], [], ":", color="#444444", label="as many random frames")
+    _logarithmic(axes, sorted({*_ks(points), *(k for k, _ in told)}), "k frames kept, at most")
+    axes.set(ylim=(0, 1.03), ylabel="Hit@k: one of them shows the needle")
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    return figure
+
+
+def _grid(points: Sequence[Point], kind: str) -> dict[tuple[float, float], float]:
+    own = (point for point in points if point.type == kind and point.accuracy is not None)
+    return {(point.temperature or 0, point.threshold or 0): point.accuracy or 0 for point in own}
+
+
+def _cells(axes: Axes, cells: dict[tuple[float, float], float], published: bool) -> None:
+    """Draw one table, colours from its worst cell to its best where it is published, else from 0 to 1."""
+    alphas, taus = sorted({alpha for alpha, _ in cells}, reverse=True), sorted({tau for _, tau in cells})
+    values = np.array([[cells.get((alpha, tau), np.nan) for tau in taus] for alpha in alphas])  # (alphas, taus)
+    words = np.array([["" if np.isnan(value) else f"{value:.1%}" for value in line] for line in values])
+    low, high = (np.nanmin(values), np.nanmax(values)) if published else (0.0, 1.0)
+    colours = "Greys" if published else "viridis"
+    seaborn.heatmap(
+        values, ax=axes, mask=np.isnan(values), cmap=colours, vmin=low, vmax=high, cbar=False, annot=words, fmt="",
+        annot_kws={"fontsize": 9}, linewidths=0.8, linecolor="white",
+    )  # fmt: skip
+    for value, text in zip(values[~np.isnan(values)], axes.texts, strict=True):
+        shade = matplotlib.colormaps[colours]((value - low) / ((high - low) or 1))
+        text.set_color("black" if relative_luminance(shade) > 0.18 else "white")
+    axes.set_xticks(np.arange(len(taus)) + 0.5, [f"{tau:g}" for tau in taus], rotation=0)
+    axes.set_yticks(np.arange(len(alphas)) + 0.5, [f"{alpha:g}" for alpha in alphas], rotation=0)
+    axes.set(xlabel="tau: keyframes are less alike than this", ylabel="alpha: temperature of merging")
+
+
+def _line(axes: Axes, points: Sequence[Point], xs: Sequence[float], colour: str, words: str) -> None:
+    bars = np.array([_bar(point) for point in points]).T
+    ys = [point.accuracy or 0 for point in points]
+    axes.errorbar(xs, ys, bars, fmt="o-", color=colour, markersize=5, capsize=2, linewidth=1.3, label=words)
+
+
+def _bar(point: Point) -> tuple[float, float]:
+    """Return how far the interval reaches below and above."""
+    accuracy = point.accuracy or 0
+    below = accuracy if point.low is None else point.low
+    return max(0.0, accuracy - below), max(0.0, (accuracy if point.high is None else point.high) - accuracy)
+
+
+def _accuracy(axes: Axes, points: Sequence[Point]) -> None:
+    chance = next((point.chance for point in points if point.chance is not None), None)
+    if chance is not None:
+        axes.axhline(chance, color="#888888", linewidth=0.8, linestyle=":", label="chance")
+    axes.set(ylim=(0, 1.03), ylabel="accuracy, full")
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def _logarithmic(axes: Axes, ks: Sequence[int], words: str) -> None:
+    axes.set_xscale("log")
+    axes.set_xticks(ks, [str(k) for k in ks], fontsize=8)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel(words)
+    axes.grid(alpha=0.3, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _alike(point: Point, varied: str) -> str:
+    """Say what all runs of a figure share."""
+    constants = {"K": point.keyframes, "alpha": point.temperature, "tau": point.threshold}
+    told = ", ".join(f"{n} {v:g}" for n, v in constants.items() if v is not None and n not in varied.split(" and "))
+    return f"{point.model.split(' (')[0]}, weights unchanged; {told or 'constants not told'}; bars: 95 %"
+
+
+def _once(points: Sequence[Point]) -> list[Point]:
+    """Return one point a setting, type and length: a sweep may come by the checkpoint's own constants twice."""
+    return list({(p.keyframes, p.temperature, p.threshold, p.type, p.length): p for p in points}.values())
+
+
+def _commonest(values: Sequence) -> object:
+    return max(dict.fromkeys(values), key=values.count, default=None)
+
+
+def _lengths(points: Sequence[Point]) -> list[str]:
+    """Return the lengths to draw: each, or "all" where cases have one length only."""
+    found = sorted({point.length for point in points} - {ALL}, key=int)
+    return found or [ALL]
+
+
+def _length(point: Point) -> int:
+    return -1 if point.length == ALL else int(point.length)
+
+
+def _frames(length: str) -> str:
+    return "all lengths" if length == ALL else f"{shown(length)} frames"
+
+
+def _counts(points: Sequence[Point]) -> str:
+    counts = sorted({point.n for point in points})
+    return "-".join(str(count) for count in {counts[0]: 0, counts[-1]: 0}) if counts else "0"
+
+
+def _ks(points: Sequence[Point]) -> list[int]:
+    return sorted({point.keyframes or 0 for point in points})

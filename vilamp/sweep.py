@@ -1,0 +1,113 @@
+"""Ask the same cases with other constants: K alone, then every alpha with every tau. No weight changes.
+
+    python -m vilamp.sweep --config configs/sweeps/micro.yaml
+    python -m niah.paper figure6 results/figures/micro/sweep/*
+    python -m niah.paper table6 results/figures/micro/sweep/*
+
+Each setting is a run of its own, as `python -m niah.run` makes it, and resumable like one: a run that is complete is
+not asked again. The constants that are not varied are the checkpoint's. All runs share one process and the
+features of frames, which no constant moves, so a further setting costs little; their times and memory mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from niah.config import read_yaml
+from niah.generate.result import Generated
+from niah.media.decoder import DEFAULT
+from niah.media.measure import cache_folder
+from niah.run.client import Client, InProcess
+from niah.run.command import DONE, INTERRUPTED, guarded, run
+from niah.run.config import RunConfig
+from niah.store import FeatureStore
+from niah.types import UserError
+from niah.worker import Loading
+
+TARGET = "vilamp.adapter:load"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is asked, and which constants are tried; the keys of the YAML file."""
+
+    output: str  # the folder that gets a run folder for each setting
+    keyframes: tuple[int, ...] = ()  # K
+    temperatures: tuple[float, ...] = ()  # alpha; crossed with the thresholds
+    thresholds: tuple[float, ...] = ()  # tau
+    pretrained: str = "micro"
+    device: str | None = None
+    suite: str = "default"
+    lengths: tuple[int, ...] | None = None  # None: the suite's; likewise depths
+    depths: tuple[float, ...] | None = None
+    conditions: tuple[str, ...] = ("full",)
+
+    def __post_init__(self) -> None:
+        if bool(self.temperatures) != bool(self.thresholds):
+            raise UserError("temperatures and thresholds are crossed: a sweep names both, or neither")
+        if not self.keyframes and not self.temperatures:
+            raise UserError("a sweep needs keyframes: [...], or temperatures: [...] and thresholds: [...]")
+
+    def runs(self) -> dict[str, RunConfig]:
+        """Return the run of each setting, by the name of its folder."""
+        settings: dict[str, dict[str, float]] = {f"k-{count}": {"keyframes": count} for count in self.keyframes}
+        for temperature in self.temperatures:
+            for threshold in self.thresholds:
+                name = f"alpha-{temperature:g}-tau-{threshold:g}"
+                settings[name] = {"temperature": temperature, "threshold": threshold}
+        return {name: self._run(name, constants) for name, constants in settings.items()}
+
+    def _run(self, name: str, constants: dict[str, float]) -> RunConfig:
+        """Return one run."""
+        return RunConfig(
+            model_args={"pretrained": self.pretrained, **constants},
+            device=self.device,
+            suite=self.suite,
+            lengths=self.lengths,
+            depths=self.depths,
+            conditions=self.conditions,
+            output_path=str(Path(self.output) / name),
+            figures=False,  # a heatmap of one cell says nothing
+        )
+
+
+def sweep(settings: Sweep) -> int:
+    """Ask every run; return the first exit code that is not 0. Ctrl-C ends it, and the same command goes on."""
+    codes, answerer = [], sharing(FeatureStore(2**30, 2**33, tempfile.gettempdir()))
+    for name, config in settings.runs().items():
+        sys.stderr.write(f"{name}\n")
+        codes.append(run(config, answerer=answerer))
+        if codes[-1] == INTERRUPTED:
+            break
+    return next((code for code in codes if code != DONE), DONE)
+
+
+def sharing(store: FeatureStore) -> Callable[..., Client]:
+    """Return what makes an adapter for a run in this process, with features that outlive it."""
+
+    def loaded(generated: Generated, **settings: Any) -> Client:
+        renders = str(cache_folder() / "rendered")
+        given = {**settings, "store": store}
+        return InProcess(Loading(TARGET, given, generated.sources, generated.suite.sampling, DEFAULT, renders))
+
+    return loaded
+
+
+def main() -> int:
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vilamp.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, required=True, help="a YAML file; see configs/sweeps/micro.yaml")
+    given = parser.parse_args()
+    return guarded(lambda: sweep(read_yaml(Sweep, given.config)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
