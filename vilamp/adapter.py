@@ -195,7 +195,7 @@ def load(
     return adapter if reuse else Forgetful(adapter, store)
 
 
-def _check_compressor(compressor: Any, pretrained: str, **constants: float | None) -> None:
+def _check_compressor(compressor: Any, pretrained: str, **constants: int | float | None) -> None:
     """Raise UserError for what is no compressor, and for what would have no effect beside one."""
     if not isinstance(compressor, Compressor):
         raise UserError(
