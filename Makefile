@@ -1,10 +1,11 @@
 # make run    sets everything up and draws the default heatmap
 # make test   sets everything up and passes the tests
+# make figures  redraws results/figures from committed records and measurements
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test fast lint types setup
+.PHONY: run test fast lint types setup figures
 
 run: setup
 	$(BIN)/python -m niah.run --model vilamp
@@ -14,6 +15,19 @@ test: setup
 
 fast: setup
 	$(BIN)/python -m pytest
+
+MICRO := results/figures/micro
+PAPER := $(BIN)/python -m niah.paper
+MODEL := micro ViLaMP (1.5 million parameters, drawn footage, one seed)
+figures: setup
+	$(BIN)/python -m niah.figures results/default/vilamp results/default/chance -o results/figures/default
+	$(BIN)/python -m niah.figures results/default/vilamp results/default/chance -o results/figures/published --style paper --with-published
+	$(PAPER) figure3 $(MICRO)/attention/whole $(MICRO)/attention/answering -o $(MICRO) --title "$(MODEL), 128 frames"
+	$(PAPER) figure4 $(MICRO)/attention/whole -o $(MICRO) --title "$(MODEL), 128 frames"
+	$(PAPER) figure6 $(MICRO)/keyframes/* -o $(MICRO) --title "$(MODEL), depth 0.5"
+	$(PAPER) table2 $(MICRO)/compressors/* -o $(MICRO) --title "$(MODEL), 128 frames, compressors exchanged without training"
+	$(PAPER) table3 $(MICRO)/keyframes/* -o $(MICRO) --title "$(MODEL), depth 0.5"
+	$(PAPER) table6 $(MICRO)/constants/* -o $(MICRO) --title "$(MODEL), 500 frames, depth 0.5"
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,8 +1,9 @@
 """Ask the same cases with other constants: K alone, then every alpha with every tau. No weight changes.
 
-    python -m vilamp.sweep --config configs/sweeps/micro.yaml
-    python -m niah.paper figure6 results/figures/micro/sweep/*
-    python -m niah.paper table6 results/figures/micro/sweep/*
+    python -m vilamp.sweep --config configs/sweeps/keyframes.yaml
+    python -m niah.paper figure6 results/figures/micro/keyframes/*
+    python -m vilamp.sweep --config configs/sweeps/constants.yaml
+    python -m niah.paper table6 results/figures/micro/constants/*
 
 Each setting is a run of its own, as `python -m niah.run` makes it, and resumable like one: a run that is complete is
 not asked again. The constants that are not varied are the checkpoint's. All runs share one process and the
@@ -104,7 +105,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m vilamp.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", type=Path, required=True, help="a YAML file; see configs/sweeps/micro.yaml")
+    parser.add_argument("--config", type=Path, required=True, help="a YAML file; see configs/sweeps/")
     given = parser.parse_args()
     return guarded(lambda: sweep(read_yaml(Sweep, given.config)))
 

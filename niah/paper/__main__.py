@@ -26,9 +26,9 @@ which:
   table6    accuracy over alpha and tau                RUNs that differ in them
 
 examples:
-  python -m vilamp.sweep --config configs/sweeps/micro.yaml
-      makes the runs of figure6, table3 and table6
-  python -m niah.paper figure6 results/figures/micro/sweep/k-* -o results/figures/micro
+  python -m vilamp.sweep --config configs/sweeps/keyframes.yaml
+      makes the runs of figure6 and table3; configs/sweeps/constants.yaml those of table6
+  python -m niah.paper figure6 results/figures/micro/keyframes/* -o results/figures/micro
   python -m niah.paper table3 results/default/vilamp results/default/chance -o compared
       at every length of a run; needs no model
 
@@ -56,14 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("which", choices=(*MEASURED, *DRAWN))
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a run, or a measurement of attention")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="where it goes; default: the first FOLDER")
+    parser.add_argument("--title", default="", metavar="TEXT", help="what stands above, for instance whose weights")
     given = parser.parse_args(arguments)
-    return guarded(lambda: draw(given.which, given.folders, given.output or given.folders[0]))
+    return guarded(lambda: draw(given.which, given.folders, given.output or given.folders[0], given.title))
 
 
-def draw(which: str, folders: Sequence[Path], output: Path) -> int:
+def draw(which: str, folders: Sequence[Path], output: Path, title: str = "") -> int:
     """Draw one figure or table and print what was written."""
     with matplotlib.rc_context(LOOKS):
         figure, rows = _drawn(which, folders)
+        if title:
+            figure.suptitle(title, fontsize=9.5)
         output.mkdir(parents=True, exist_ok=True)
         paths = save(figure, output / which, rows)
     sys.stdout.write("".join(f"{path}\n" for path in paths))

@@ -7,6 +7,7 @@ middle half of the cases.
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,11 @@ from niah.types import UserError
 
 BARS = 20  # across the axis
 SHARES = (0.5, 0.8, 0.9)
+TOLD = {
+    "frames": "frames by falling attention; bars: mean cosine with the three nearest in rank",
+    "patches": "patches of all but the top frames, by falling attention; bars: mean cosine with the same patch of the "
+    "top frame before",
+}
 
 
 @dataclass(frozen=True)
@@ -60,13 +66,7 @@ def draw(panels: Sequence[Panel], what: str) -> Figure:
     figure = Figure(figsize=(5.4 * len(panels) + 0.4, 4.3), layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _curve(axes, panel, what)
-    words = "patches of the other frames" if what == "patches" else "frames"
-    figure.supxlabel(
-        f"{words} by falling attention; bars: mean cosine "
-        + ("with the same patch of the keyframe before" if what == "patches" else "with the three nearest in rank")
-        + "; band: middle half of the cases",
-        fontsize=8, color="#444444",
-    )  # fmt: skip
+    figure.supxlabel(textwrap.fill(f"{TOLD[what]}; band: middle half of the cases", 78 * len(panels)), fontsize=8)
     return figure
 
 
@@ -137,6 +137,7 @@ def _curve(axes: Axes, panel: Panel, what: str) -> None:
         told += f"; needle: {panel.needle[0]:.0%} of frames, {panel.needle[1]:.0%} of attention"
     axes.set_title(f"{panel.model}\n{told}", fontsize=9)
     axes.set(xlim=(0, 1), ylim=(min(0.0, min(bar.mean() for bar in bars) - 0.02), 1.02), xlabel=f"percentile of {what}")
+    axes.set_ylabel("cumulative attention, cosine")
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=7.5, frameon=False, loc="lower right")
+    axes.legend(fontsize=7.5, loc="lower right", edgecolor="white")

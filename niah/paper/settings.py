@@ -73,7 +73,7 @@ def draw_over_keyframes(points: Sequence[Point]) -> Figure:
         axes.set_title(_frames(length), fontsize=10)
         axes.legend(fontsize=8, frameon=False, loc="lower right")
     first = points[0]
-    figure.suptitle(_alike(first, "K"), fontsize=9)
+    figure.supxlabel(_alike(first, "K") + "; bars: 95 %", fontsize=8)
     return figure
 
 
@@ -92,7 +92,7 @@ def draw_over_constants(points: Sequence[Point]) -> Figure:
     for axes, (title, cells) in zip(plots, panels, strict=True):
         _cells(axes, cells, published=cells is told)
         axes.set_title(textwrap.fill(title, 40), fontsize=9)
-    figure.suptitle(_alike(points[0], "alpha and tau"), fontsize=9)
+    figure.supxlabel(_alike(points[0], "alpha and tau"), fontsize=8)
     return figure
 
 
@@ -135,20 +135,21 @@ def draw_hits(points: Sequence[Point]) -> Figure:
     lines: dict[tuple, list[Point]] = {}
     for point in points:
         lines.setdefault((point.length, point.compressor or point.model, point.threshold), []).append(point)
-    lines = {key: own for key, own in lines.items() if key[0] != ALL or len(_lengths(points)) == 1}
+    lines = {key: own for key, own in lines.items() if key[0] in _lengths(points)}
     for number, ((length, name, threshold), own) in enumerate(lines.items()):
         own = sorted({point.keyframes: point for point in own}.values(), key=lambda point: point.keyframes or 0)
-        ks = [point.keyframes for point in own]
+        ks = [point.keyframes or 0 for point in own]
         words = f"{name}, {_frames(length)}" + (f", tau {threshold:g}" if threshold is not None else "")
-        axes.plot(ks, [p.hit_share for p in own], "o-", color=f"C{number}", markersize=5, linewidth=1.3, label=words)
-        axes.plot(ks, [p.hit_chance for p in own], ":", color=f"C{number}", linewidth=1.1)
+        shares, random = [point.hit_share or 0 for point in own], [point.hit_chance or 0 for point in own]
+        axes.plot(ks, shares, "o-", color=f"C{number}", markersize=5, linewidth=1.3, label=words)
+        axes.plot(ks, random, ":", color=f"C{number}", linewidth=1.1)
     told = [(int(row["k"]), float(row["hit"]) / 100) for row in table("table3_hits.csv")]
     axes.plot(*zip(*told, strict=True), "x--", color="#777777", label="published: QVHighlights, another task")
     axes.plot([], [], ":", color="#444444", label="as many random frames")
     _logarithmic(axes, sorted({*_ks(points), *(k for k, _ in told)}), "k frames kept, at most")
     axes.set(ylim=(0, 1.03), ylabel="Hit@k: one of them shows the needle")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
 
 
@@ -210,7 +211,7 @@ def _alike(point: Point, varied: str) -> str:
     """Say what all runs of a figure share."""
     constants = {"K": point.keyframes, "alpha": point.temperature, "tau": point.threshold}
     told = ", ".join(f"{n} {v:g}" for n, v in constants.items() if v is not None and n not in varied.split(" and "))
-    return f"{point.model.split(' (')[0]}, weights unchanged; {told or 'constants not told'}; bars: 95 %"
+    return f"{point.model.split(' (')[0]}, weights unchanged; {told or 'constants not told'}"
 
 
 def _once(points: Sequence[Point]) -> list[Point]:

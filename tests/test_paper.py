@@ -1,0 +1,155 @@
+"""The paper's studies from runs that can be counted by hand, and the committed ones from their files."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from fake_runs import make_case, make_record, write_run
+
+from niah.paper.__main__ import main
+from niah.paper.concentration import read_panels
+from niah.paper.published import table
+from niah.paper.runs import points
+from niah.paper.settings import hits, over_constants, over_keyframes
+from niah.types import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+MICRO = ROOT / "results" / "figures" / "micro"
+
+
+def asked(folder, right, keyframes=8, temperature=0.01, threshold=0.85, kept=(), length=2000):
+    """Write a run of four needles, of which the first `right` are answered and those of `kept` kept."""
+    cases = [make_case(f"n{number}", length=length) for number in range(4)]
+    told = {"compressor": "vilamp", "keyframes": keyframes, "temperature": temperature, "threshold": threshold}
+    records = [
+        make_record(
+            case, "B" if number < right else "A", settings=told, frames_kept=tuple(range(keyframes)),
+            needle_frames_kept=int(number in kept), language_tokens=100 + number,
+        )
+        for number, case in enumerate(cases)
+    ]  # fmt: skip
+    return write_run(folder, cases, records, "vilamp", keyframes=keyframes)
+
+
+def rows(path):
+    """Return the lines of a CSV."""
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_accuracy_over_k_is_of_each_run(tmp_path):
+    folders = [asked(tmp_path / "a", 3, keyframes=8), asked(tmp_path / "b", 1, keyframes=2)]
+    found = [p for p in over_keyframes(points(folders)) if (p.type, p.length) == ("all", "2000")]
+    assert [(p.keyframes, p.accuracy, p.n, p.tokens) for p in found] == [(2, 0.25, 4, 101.5), (8, 0.75, 4, 101.5)]
+
+
+def test_runs_that_differ_in_more_than_k_are_left_out_of_accuracy_over_k(tmp_path):
+    alike = [asked(tmp_path / str(k), 2, keyframes=k) for k in (1, 2)]
+    found = over_keyframes(points([*alike, asked(tmp_path / "hot", 4, keyframes=3, temperature=1.0)]))
+    assert {p.keyframes for p in found} == {1, 2}
+
+
+def test_one_k_alone_is_no_figure(tmp_path):
+    with pytest.raises(UserError, match=r"two K at least, alike in all else, got K in \[8\]"):
+        over_keyframes(points([asked(tmp_path / "a", 3)]))
+
+
+def test_accuracy_over_alpha_and_tau_is_of_each_run(tmp_path):
+    folders = [asked(tmp_path / f"{a}", right, temperature=a) for a, right in ((1.0, 1), (0.01, 4))]
+    found = [p for p in over_constants(points(folders)) if p.type == "all"]
+    assert [(p.temperature, p.threshold, p.accuracy) for p in found] == [(1.0, 0.85, 0.25), (0.01, 0.85, 1.0)]
+
+
+def test_runs_of_other_cases_are_refused(tmp_path):
+    with pytest.raises(UserError, match="was asked 4 full cases .* 0 of them the same"):
+        points([asked(tmp_path / "a", 3), asked(tmp_path / "b", 3, length=4000)])
+
+
+def test_hit_at_k_counts_cases_whose_kept_frames_show_the_needle(tmp_path):
+    folders = [asked(tmp_path / "1", 4, keyframes=1, kept=[2]), asked(tmp_path / "5", 4, keyframes=5, kept=[0, 1, 2])]
+    found = [p for p in hits(points(folders)) if p.length == "2000"]
+    assert [(p.keyframes, p.hits, p.kept, p.hit_share) for p in found] == [(1, 1, 4, 0.25), (5, 3, 4, 0.75)]
+    assert found[0].hit_chance == pytest.approx(10 / 2000)  # one random frame, ten of 2,000 show it
+
+
+def test_without_settings_k_is_how_many_frames_were_kept(tmp_path):
+    case = make_case("n0")
+    folder = write_run(tmp_path / "a", [case], [make_record(case, frames_kept=(1, 2, 3), needle_frames_kept=1)])
+    assert {p.keyframes for p in hits(points([folder]))} == {3}
+
+
+def test_records_of_two_settings_in_one_run_are_refused(tmp_path):
+    cases = [make_case("n0"), make_case("n1")]
+    records = [make_record(case, settings={"keyframes": k}) for k, case in enumerate(cases, start=1)]
+    with pytest.raises(UserError, match="tell of 2 settings"):
+        points([write_run(tmp_path / "a", cases, records)])
+
+
+def test_a_figure_is_written_as_picture_and_numbers_and_the_same_twice(tmp_path, capsys):
+    folders = [str(asked(tmp_path / str(k), 2, keyframes=k, kept=[0])) for k in (1, 5)]
+    outputs = [tmp_path / "one", tmp_path / "two"]
+    for output in outputs:
+        assert main(["table3", *folders, "-o", str(output)]) == 0
+    names = ["table3.csv", "table3.png", "table3.svg"]
+    assert sorted(path.name for path in outputs[0].iterdir()) == names
+    assert all((outputs[0] / name).read_bytes() == (outputs[1] / name).read_bytes() for name in names)
+    assert capsys.readouterr().out.splitlines()[0] == str(outputs[0] / "table3.png")
+
+
+@pytest.mark.parametrize("which", ["figure6", "table2", "table6"])
+def test_every_study_draws_a_sweep(which, tmp_path):
+    folders = [asked(tmp_path / f"{k}", 2, keyframes=k) for k in (1, 8)]
+    folders += [asked(tmp_path / f"a{a}", 1, temperature=a, threshold=t) for a, t in ((1.0, 0.5), (0.1, 0.85))]
+    assert main([which, *map(str, folders), "-o", str(tmp_path)]) == 0
+    assert (tmp_path / f"{which}.svg").stat().st_size > 1000
+
+
+def measured(folder, shares):
+    """Write a measurement of two cases of two frames."""
+    folder.mkdir()
+    (folder / "about.json").write_text(json.dumps({"label": "fake", "suite": "fake"}))
+    lines = ["case,needle,rank,frame,share,similarity,random"]
+    for case, (first, second) in shares.items():
+        lines += [f"{case},1,0,7,{first},0.9,0.5", f"{case},0,1,3,{second},0.7,0.3"]
+    (folder / "frames.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_attention_is_cumulated_for_each_case_and_averaged_over_cases(tmp_path):
+    (panel,) = read_panels([measured(tmp_path / "a", {"x": (0.9, 0.1), "y": (0.7, 0.3)})], "frames.csv")
+    assert [step.percentile for step in panel.steps] == [0.5, 1.0]
+    assert [step.cumulative for step in panel.steps] == pytest.approx([0.8, 1.0])
+    assert [step.similarity for step in panel.steps] == pytest.approx([0.9, 0.7])
+    assert panel.needle == pytest.approx((0.5, 0.8))
+    assert panel.reached[1] == (0.8, 0.5)  # 80 % of attention on half of the frames
+
+
+def test_a_measurement_of_merged_frames_has_no_figure_4(tmp_path, capsys):
+    folder = measured(tmp_path / "a", {"x": (0.9, 0.1)})
+    assert main(["figure4", str(folder)]) == 2
+    assert "patches are compared where every frame is there whole" in capsys.readouterr().err
+
+
+def test_published_tables_are_the_paper_s():
+    assert [float(row["hit"]) for row in table("table3_hits.csv")] == [26.1, 47.3, 60.0, 83.2]
+    best = max(table("table6_constants.csv"), key=lambda row: float(row["mlvu"]))
+    assert (best["temperature"], best["threshold"], best["mlvu"]) == ("0.01", "0.85", "72.6")
+    assert len(table("table6_constants.csv")) == 16 and len(table("table2_ablations.csv")) == 7
+
+
+COMMITTED = {
+    "figure3": ["attention/whole", "attention/answering"],
+    "figure4": ["attention/whole"],
+    "figure6": ["keyframes/*"],
+    "table3": ["keyframes/*"],
+    "table2": ["compressors/*"],
+    "table6": ["constants/*"],
+}
+
+
+@pytest.mark.parametrize("which", COMMITTED)
+def test_committed_numbers_are_redrawn_byte_for_byte(which, tmp_path):
+    folders = [str(path) for pattern in COMMITTED[which] for path in sorted(MICRO.glob(pattern))]
+    assert main([which, *folders, "-o", str(tmp_path)]) == 0
+    assert (tmp_path / f"{which}.csv").read_bytes() == (MICRO / f"{which}.csv").read_bytes()
