@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,14 +57,14 @@ class Sweep:
 
     def runs(self) -> dict[str, RunConfig]:
         """Return the run of each setting, by the name of its folder."""
-        settings: dict[str, dict[str, float]] = {f"k-{count}": {"keyframes": count} for count in self.keyframes}
+        settings: dict[str, dict[str, float | int]] = {f"k-{count}": {"keyframes": count} for count in self.keyframes}
         for temperature in self.temperatures:
             for threshold in self.thresholds:
                 name = f"alpha-{temperature:g}-tau-{threshold:g}"
                 settings[name] = {"temperature": temperature, "threshold": threshold}
         return {name: self._run(name, constants) for name, constants in settings.items()}
 
-    def _run(self, name: str, constants: dict[str, float]) -> RunConfig:
+    def _run(self, name: str, constants: Mapping[str, float | int]) -> RunConfig:
         """Return one run."""
         return RunConfig(
             model_args={"pretrained": self.pretrained, **constants},

@@ -101,7 +101,8 @@ def _panel(folder: Path, name: str) -> Panel:
     reached = tuple((share, float((np.searchsorted(mean, share - 1e-9) + 1) / count)) for share in SHARES)
     needle = None
     if "needle" in rows:
-        needle = float(rows["needle"].mean()), float(rows["share"][rows["needle"] == 1].sum() / len(cases))
+        inside, paid = rows["needle"].to_numpy(float), rows["share"].to_numpy(float)
+        needle = float(inside.mean()), float((inside * paid).sum() / len(cases))
     return Panel(model, suite, len(cases), steps, reached, needle)
 
 
