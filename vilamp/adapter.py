@@ -161,8 +161,8 @@ def load(
     reuse: bool = True,
     compressor: Any = None,
     seed: int = 0,
-    threshold: float | None = None,
-    temperature: float | None = None,
+    threshold: Any = None,
+    temperature: Any = None,
     store: Any = None,
     **release: Any,
 ) -> VilampAdapter | ReleaseAdapter | Forgetful:
