@@ -195,7 +195,7 @@ def load(
     return adapter if reuse else Forgetful(adapter, store)
 
 
-def _check_compressor(compressor: Any, pretrained: str, **constants: int | float | None) -> None:
+def _check_compressor(compressor: Any, pretrained: str, **constants: Any) -> None:
     """Raise UserError for what is no compressor, and for what would have no effect beside one."""
     if not isinstance(compressor, Compressor):
         raise UserError(
@@ -218,7 +218,7 @@ def load_released(
     store: FeatureStore,
     capacity: int,
     keyframes: int | None = None,
-    threshold: float | None = None,
+    threshold: Any = None,
     dtype: str = "auto",
     behaviour: str = "release",
     max_new_tokens: int = 16,

@@ -43,7 +43,7 @@ def is_released(name: str) -> bool:
 
 
 def load(
-    folder: Path, keyframes: int | None = None, threshold: float | None = None, temperature: float | None = None
+    folder: Path, keyframes: int | None = None, threshold: Any = None, temperature: Any = None
 ) -> tuple[Vilamp, str]:
     """Return the model in evaluation mode and an id of its weights (12 hex digits of their hash).
 
@@ -57,9 +57,12 @@ def load(
         if settings.compression is not None:
             budget = settings.compression.budget
             raise UserError(f"{list(changes)} of {folder.name} follow from its budget of {budget:g} tokens a frame")
+        odd = {name: value for name, value in changes.items() if not isinstance(value, int | float)}
+        if odd:
+            raise UserError(f"{odd} cannot be the constants of {folder.name}: they are numbers")
         try:
             settings = dataclasses.replace(settings, **changes)
-        except (ValueError, TypeError) as error:  # a word where a number belongs
+        except ValueError as error:
             raise UserError(f"{changes} cannot be the constants of {folder.name}: {error}") from error
     model = Vilamp(settings, Vocabulary.read(folder / "words.txt"))
     file = folder / "model.safetensors"
