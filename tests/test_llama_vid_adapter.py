@@ -81,12 +81,10 @@ def test_real_footage_is_answered_from_the_command_line(folder, tmp_path, monkey
     monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "cache"))
     (tmp_path / "hay").mkdir()
     shutil.copy(SHARED / "haystacks" / "office_three.mp4", tmp_path / "hay")
-    row = json.loads((SHARED / "needles.jsonl").read_text().splitlines()[0])
-    needle = {**row, "video": str(SHARED / row["video"])}
-    (tmp_path / "needles.jsonl").write_text(json.dumps(needle) + "\n")
+    (tmp_path / "needles.jsonl").write_text((SHARED / "needles.jsonl").read_text().splitlines()[0] + "\n")
     real = {
         "name": "real", "lengths": [20, 30], "depths": [0.5], "sampling": {"rate": 1, "width": 64, "height": 64},
-        "haystacks": {"folder": "hay"}, "needles": {"file": "needles.jsonl"},
+        "haystacks": {"folder": "hay"}, "needles": {"file": "needles.jsonl", "media_root": str(SHARED)},
         "conditions": ["full", "needle_only", "no_needle", "blind"],
     }  # fmt: skip
     (tmp_path / "real.yaml").write_text(yaml.safe_dump(real))

@@ -45,7 +45,7 @@ def test_node_that_dies_loses_no_record_and_its_case_is_asked_elsewhere(nodes, t
     cluster, second = nodes
     monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "cache"))
     suite = make_suite(tmp_path)
-    common = ["--suite", str(suite), "--model", "tests.fake_adapters:slow", "--model_args", "seconds=0.3"]
+    common = ["--suite", str(suite), "--model", "tests.fake_adapters:slow", "--model_args", "seconds=0.8"]
     common += ["--no_figures", "--conditions", "full"]
     assert main([*common, "--output_path", str(tmp_path / "one"), "--in_process"]) == 0
     path = tmp_path / "two" / "records.jsonl"
@@ -64,4 +64,8 @@ def test_node_that_dies_loses_no_record_and_its_case_is_asked_elsewhere(nodes, t
         return [{key: value for key, value in row.items() if key != "measured"} for row in rows]
 
     assert unmeasured("two") == unmeasured("one") and len(unmeasured("one")) == 12
+    for _ in range(120):  # the cluster notices a death after a while
+        if ray.cluster_resources()["CPU"] == 1:
+            break
+        time.sleep(0.5)
     assert ray.cluster_resources()["CPU"] == 1

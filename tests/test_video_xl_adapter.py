@@ -219,13 +219,12 @@ def test_a_suite_of_encoded_video_is_answered(folder, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/videos is absent")
 def test_real_footage_is_answered_from_the_command_line(folder, tmp_path):
-    (tmp_path / "haystacks").mkdir()
-    (tmp_path / "haystacks" / "film.mp4").symlink_to(SHARED / "haystacks" / "bbb.mp4")
     needles = (SHARED / "needles.jsonl").read_text().splitlines()[:2]
     (tmp_path / "needles.jsonl").write_text("\n".join(needles) + "\n")
     suite = {
         "name": "real", "lengths": [120], "depths": [0.2, 0.8], "sampling": {"rate": 1, "width": 96, "height": 96},
-        "haystacks": {"folder": "haystacks"}, "needles": {"file": "needles.jsonl", "media_root": str(SHARED)},
+        "haystacks": {"files": [str(SHARED / "haystacks" / "bbb.mp4")]},
+        "needles": {"file": "needles.jsonl", "media_root": str(SHARED)},
     }  # fmt: skip
     (tmp_path / "real.yaml").write_text(yaml.safe_dump(suite))
     line = [sys.executable, "-m", "niah.run", *command(tmp_path / "real.yaml", tmp_path / "out", folder)]

@@ -14,9 +14,10 @@ def push(folder: Path, files: Sequence[str], name: str, public: bool = False, ap
 
     `api` is a `huggingface_hub.HfApi`. Raises UserError saying what the hub refused.
     """
-    import httpx  # the hub's own; a lost connection is an error of it
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
 
+    lost = HfHubHTTPError.__mro__[1]  # the HTTP client's own error, whichever client this version of the hub takes
     hub = api or HfApi()
     try:
         hub.create_repo(name, repo_type="dataset", private=not public, exist_ok=True)
@@ -27,7 +28,7 @@ def push(folder: Path, files: Sequence[str], name: str, public: bool = False, ap
             allow_patterns=list(files),  # whatever else lies there stays here
             commit_message="Published with python -m niah.publish",
         )
-    except (OSError, ValueError, httpx.HTTPError) as error:
+    except (OSError, ValueError, lost) as error:
         words = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
             f"{folder} was written but not pushed to {name!r}: {words[0]}. Log in with `hf auth login`, and name a "
