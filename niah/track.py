@@ -77,7 +77,7 @@ def to_tensorboard(run: Run, folder: Path) -> Path:
 def to_wandb(run: Run, folder: Path, project: str) -> str:
     """Log a run to Weights & Biases, whose own files go below `folder`; return where it is. Raises UserError."""
     try:
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports] (an extra)
     except ImportError as error:
         raise UserError(f'wandb is not usable ({error}): pip install -e ".[track]"') from error
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from niah.types import UserError
 
@@ -17,7 +17,7 @@ def push(folder: Path, files: Sequence[str], name: str, public: bool = False, ap
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-    lost = HfHubHTTPError.__mro__[1]  # the HTTP client's own error, whichever client this version of the hub takes
+    lost = cast(type[Exception], HfHubHTTPError.__mro__[1])  # the error of the HTTP client, whichever the hub takes
     hub = api or HfApi()
     try:
         hub.create_repo(name, repo_type="dataset", private=not public, exist_ok=True)
