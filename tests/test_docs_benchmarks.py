@@ -26,7 +26,7 @@ def test_commands_of_the_page_run_as_printed(tmp_path):
         told = subprocess.run(run, cwd=tmp_path, env=around, capture_output=True, text=True, timeout=900)
         assert told.returncode == 0, told.stderr[-3000:]
     row = next(line for line in told.stdout.splitlines() if line.startswith("| vilamp (here) |"))
-    assert row.count("(of 12 questions)") == 4
+    assert row.count("(a run of 12 of 2,700 questions)") == 4
 
 
 def test_every_setting_is_on_the_page():

@@ -58,7 +58,7 @@ def ours(paths: Iterable[Path]) -> dict[str, Row]:
             value = told["results"].get(column.task, {}).get(f"{column.metric},none")
             if value is not None:
                 asked = told["n-samples"][column.task]["effective"]
-                part = "" if asked == column.questions else f" (of {asked:,} questions)"
+                part = "" if asked == column.questions else f" (a run of {asked:,} of {column.questions:,} questions)"
                 rows.setdefault(model, {})[name] = f"{100 * value:.1f}{part}"
     return {model: row for model, row in rows.items()}
 
