@@ -221,7 +221,7 @@ def test_table_1_has_ours_below_the_published(tmp_path):
     lines = markdown(published(), ours([tmp_path])).splitlines()
     assert "| ViLaMP 7B (1 frame/s) (published) | 45.2 | 70.2 | 61.2 | 72.6 | 67.5 | 73.5 | 57.8 | 68.1 |" in lines
     assert "| vilamp (here) | – | – | – | – | 50.0 | – | 25.0 | – |" in lines
-    assert "| vilamp, mine (here) | – | – | – | 30.5 (a run of 12 of 2,700 questions) | – | – | – | – |" in lines
+    assert "| vilamp, mine (here) | – | – | – | 30.5 (a run of 12 of 2,174 questions) | – | – | – | – |" in lines
 
 
 def test_folder_without_results_is_refused(tmp_path, capsys):
