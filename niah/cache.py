@@ -127,11 +127,11 @@ def _list() -> int:
 
 def _clean(options: argparse.Namespace) -> int:
     """Delete what the options name, or say what they would."""
-    kinds = options.what.replace(" ", "").split(",") if options.what else list(KINDS)
+    kinds = options.what.replace(" ", "").split(",") if options.what is not None else list(KINDS)
     for kind in kinds:
         if kind not in KINDS:
             raise UserError(f"the cache holds no {kind!r}; known: {', '.join(KINDS)}")
-    before = time.time() - age(options.older_than) if options.older_than else float("inf")
+    before = time.time() - age(options.older_than) if options.older_than is not None else float("inf")
     root = cache_folder()
     files = [file for file in kept(root) if file.kind in kinds and file.used < before]
     if not options.dry_run:

@@ -107,7 +107,9 @@ def test_an_age_is_read_as(text, seconds):
     assert age(text) == seconds
 
 
-@pytest.mark.parametrize("flags", [["--older-than", "30"], ["--older-than", "-1d"], ["--what", "home"]])
+@pytest.mark.parametrize(
+    "flags", [["--older-than", "30"], ["--older-than", "-1d"], ["--older-than", ""], ["--what", "home"], ["--what", ""]]
+)
 def test_a_mistake_deletes_nothing(cache, flags):
     assert main(["clean", flags[0] + "=" + flags[1]]) == 2
     assert len(left(cache)) == 9
