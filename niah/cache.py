@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from niah.command import command_parser
 from niah.media.measure import cache_folder
 from niah.run.command import guarded
 from niah.types import UserError
@@ -95,12 +96,10 @@ def age(text: str) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m niah.cache",
-        description=f"Say what is kept between runs in {cache_folder()}, or delete it ($VIDEONIAH_CACHE moves it).",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "niah.cache",
+        f"Say what is kept between runs in {cache_folder()}, or delete it ($VIDEONIAH_CACHE moves it).",
+        EXAMPLES,
     )
     parser.add_argument("command", choices=("list", "clean"), help="what to do")
     parser.add_argument("--older-than", metavar="AGE", help="clean only what was not used for so long: 12h, 30d, 2w")

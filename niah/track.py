@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from niah.command import command_parser
 from niah.run.command import guarded
 from niah.table import Row, Run, read_run, rows
 from niah.table.groups import ALL
@@ -100,13 +101,7 @@ def to_wandb(run: Run, folder: Path, project: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m niah.track",
-        description="Write what a run found to TensorBoard or Weights & Biases.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_parser("niah.track", "Write what a run found to TensorBoard or Weights & Biases.", EXAMPLES)
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
     add("--to", choices=("tensorboard", "wandb"), required=True, help="which tracker")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from niah.command import command_parser
 from niah.config import SUITES, Suite, load_suite, read_yaml
 from niah.generate import Generated, own, write
 from niah.media.container import sha256_of
@@ -67,12 +68,8 @@ def check(sources: Sequence[Source], media: Sequence[Path] = ()) -> list[Finding
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m niah.verify",
-        description="Hold every video of a suite or a run against the hash that was kept of it.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "niah.verify", "Hold every video of a suite or a run against the hash that was kept of it.", EXAMPLES
     )
     add = parser.add_argument
     add("what", metavar="SUITE|RUN", help="a folder of niah.generate, niah.run or niah.publish, or a suite")

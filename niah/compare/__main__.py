@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
+from niah.command import command_parser
 from niah.compare.match import match
 from niah.compare.verdict import page
 from niah.disk import in_words
@@ -30,12 +30,8 @@ exit codes: 0, 2 where the runs cannot be compared or the command is mistaken
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the verdict; return 0, or 2 where the user has to mend something."""
-    parser = argparse.ArgumentParser(
-        prog="python -m niah.compare",
-        description="Say which model is better on the same cases, and what could not have been seen.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "niah.compare", "Say which model is better on the same cases, and what could not have been seen.", EXAMPLES
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
     options = parser.parse_args(arguments)

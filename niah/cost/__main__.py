@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from niah.command import command_parser
 from niah.cost.compare import Comparison, compare
 from niah.cost.memory import Line, memory_line
 from niah.cost.stages import breakdown, costs, in_total
@@ -50,13 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m niah.cost",
-        description="Say what a run cost, from its records.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_parser("niah.cost", "Say what a run cost, from its records.", EXAMPLES)
     add = parser.add_argument
     add("runs", nargs="+", type=Path, metavar="RUN", help="a folder of a run, or two: the second without reuse")
     add("--memory", action="store_true", help="fit peak host memory over length by a line")

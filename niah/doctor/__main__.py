@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections import Counter
 
+from niah.command import command_parser
 from niah.doctor.checks import CHECKS
 from niah.doctor.finding import FAIL, OK, WARN, Line
 
@@ -41,13 +42,7 @@ def main(arguments: list | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m niah.doctor",
-        description="Say what will not work here, and how to mend it.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_parser("niah.doctor", "Say what will not work here, and how to mend it.", EXAMPLES)
     parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"of: {', '.join(CHECKS)} (default: all but hub)")
     parser.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="for one probe (default: 120)")
     return parser

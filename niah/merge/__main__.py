@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from niah.command import command_parser
 from niah.merge.join import Merged, merge
 from niah.run.command import DONE, INCOMPLETE, guarded
 from niah.run.records import FINAL
@@ -36,13 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m niah.merge",
-        description="Put the shards of one run together.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_parser("niah.merge", "Put the shards of one run together.", EXAMPLES)
     add = parser.add_argument
     add("shards", nargs="+", type=Path, metavar="SHARD", help="folders that niah.run --shard wrote, all of one run")
     add("-o", "--output_path", type=Path, metavar="FOLDER", help="default: the shards' name without -shard-i-of-N")

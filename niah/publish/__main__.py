@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from niah.command import command_parser
 from niah.config import SUITES, load_suite
 from niah.generate import Generated, generate, read
 from niah.publish.card import UNKNOWN
@@ -38,12 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m niah.publish",
-        description="Write a suite or a run into a folder that others can load; the videos stay where they are.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "niah.publish",
+        "Write a suite or a run into a folder that others can load; the videos stay where they are.",
+        EXAMPLES,
     )
     parser.add_argument("what", choices=("suite", "run"), help="what to publish")
     parser.add_argument("name", metavar="SUITE|RUN", help="a suite (name, .yaml, folder), or the folder of a run")

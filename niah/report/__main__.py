@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from niah.command import command_parser
 from niah.report.page import write_report
 from niah.run.command import guarded
 
@@ -27,12 +28,8 @@ names it; built-in footage that is not there is made again. --no_thumbnails leav
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page; return 0, or 2 where the user has to mend something."""
-    parser = argparse.ArgumentParser(
-        prog="python -m niah.report",
-        description="Write runs as one page to click through, from the heatmap down to the single case.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "niah.report", "Write runs as one page to click through, from the heatmap down to the single case.", EXAMPLES
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help="the page")
