@@ -11,12 +11,13 @@ from niah.footage import PHRASED, clip
 from niah.types import UserError
 from vilamp import config, data, weights
 from vilamp.experiment import train as trainer
-from vilamp.experiment.config import Asked, Budget, Course, Experiment, Job, misfits, read_experiment
+from vilamp.experiment.config import Asked, Budget, Course, Experiment, Job, Rung, misfits, read_experiment
 from vilamp.experiment.examples import draw, loss_of, order_of, read, traced
 from vilamp.experiment.footage import features_of
-from vilamp.experiment.probe import probed, remains, train_probe
+from vilamp.experiment.probe import remains, train_probe
 from vilamp.experiment.questions import questions
-from vilamp.experiment.queue import chosen, parts_of, queue_text
+from vilamp.experiment.queue import chosen, queue_text, work
+from vilamp.experiment.records import kept
 from vilamp.experiment.train import Ladder, fresh
 from vilamp.model import Vilamp
 from vilamp.probe.model import FILE
@@ -32,9 +33,8 @@ SIZES = config.VilampConfig(
     language=config.Language(hidden_size=16, intermediate_size=16, layers=2, heads=2, key_value_heads=1),
     extras=config.Extras(patch_positions=True),
 )
-COURSE = Course(
-    steps=4, worlds=1, haystack=80, clips=12, lengths=(0, 64), examples=(2, 1), deadlines=(0.5,), window=4, promote=0.9
-)
+RUNGS = (Rung(0, 2, 0.5, ("named",)), Rung(64, 1, 1.0))
+COURSE = Course(steps=4, worlds=1, haystack=80, clips=12, rungs=RUNGS, window=4, promote=0.9)
 
 
 @pytest.fixture(scope="module")
@@ -83,20 +83,42 @@ def test_lengths_asked_of_all_budgets_are_checked_too():
 
 
 def test_examples_follow_from_seed_and_step_and_not_from_how_far_a_scheme_has_come():
-    course = Course()
+    course = Course(rungs=(Rung(0, 8, 0.4), Rung(64, 4, 0.6), Rung(128, 2, 0.8), Rung(256, 1, 1.0)))
     for step in range(40):
         (low, first), (high, second) = draw(course, 0, step, 0), draw(course, 0, step, 3)
-        assert low == 0 and len(first) == 8 and len(second) == course.examples[high]
+        assert low == 0 and len(first) == 8 and len(second) == course.rungs[high].videos
         for one, other in zip(first, second, strict=False):
             assert dataclasses.replace(one, length=0) == dataclasses.replace(other, length=0)
-            longest = course.lengths[high]
+            longest = course.rungs[high].length
             assert longest // 2 <= other.length <= longest
     assert draw(course, 1, 0, 0) != draw(course, 0, 0, 0)
 
 
 def test_types_take_turns_though_a_step_has_fewer_examples():
-    made = [one.clip % 6 for step in range(12) for one in draw(Course(), 0, step, 3)[1]]
+    made = [one.clip % 6 for step in range(12) for one in draw(Course(), 0, step, 4)[1]]
     assert min(made.count(kind) for kind in range(6)) >= 2
+
+
+def test_a_rung_shows_and_asks_only_what_is_told_in_its_way():
+    made = [one for step in range(6) for one in draw(Course(), 0, step, 0)[1]]
+    assert {one.clip % 6 for one in made} == {0, 1}  # motion-named and digit-named
+    assert [one.clip % 6 for one in made].count(0) == len(made) / 2
+    drawn = clip("w", "needle-0", "digit-named")
+    assert ["colour of" in one.text for one in questions(drawn, ("named",))] == [False, False]
+    assert ["colour of" in one.text for one in questions(drawn)].count(True) == 2
+
+
+@pytest.mark.parametrize(
+    "rungs", [(), (Rung(0, 1, 0.5),), (Rung(0, 1, 0.6), Rung(64, 1, 0.5), Rung(128, 1, 1.0)), (Rung(0, 1, 0.0),)]
+)
+def test_rungs_end_one_after_another_and_with_the_steps(rungs):
+    with pytest.raises(ValueError, match="rungs end one after another"):
+        Course(rungs=rungs)
+
+
+def test_a_rung_is_refused_whose_phrasing_no_one_knows():
+    with pytest.raises(ValueError, match="phrasings out of named, indirect, unnamed"):
+        Rung(0, 1, 1.0, ("whispered",))
 
 
 @pytest.mark.parametrize("type", PHRASED)
@@ -176,7 +198,8 @@ def test_all_schemes_of_a_seed_begin_with_the_same_connectors_and_language_model
 
 
 def test_the_next_length_comes_by_success_or_at_its_deadline(tiny):
-    course = dataclasses.replace(COURSE, steps=100, lengths=(0, 64, 128), examples=(1, 1, 1), deadlines=(0.5, 0.7))
+    rungs = (Rung(0, 1, 0.5), Rung(64, 1, 0.7), Rung(128, 1, 1.0))
+    course = dataclasses.replace(COURSE, steps=100, rungs=rungs)
     ladder = Ladder(dataclasses.replace(tiny, course=course), {})
     for step in range(4):
         ladder.tell(step, 0, [True])
@@ -213,7 +236,7 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(tiny, features, tmp_
 
 def test_extrapolation_and_probe_are_asked_of_some_models_only():
     experiment = read_experiment(CONFIG)
-    asked = {job.name: [part.name for part in parts_of(experiment, job)] for job in experiment.jobs()}
+    asked = {job.name: [part.name for part in experiment.parts(job)] for job in experiment.jobs()}
     assert asked["mean-2-0"] == ["near", "far", "probe"]
     assert asked["mean-4-0"] == ["near", "far"]
     assert asked["mean-2-1"] == asked["mean-4-2"] == ["near"]
@@ -242,8 +265,30 @@ def test_a_probe_is_trained_once(tiny, features, tmp_path):
     job = Job("summary", TWO, 0)
     experiment = dataclasses.replace(tiny, output=str(tmp_path), probe_steps=2)
     weights.save(model_of(tiny, "summary"), experiment.checkpoint(job))
-    train_probe(experiment, job, features)
+    train_probe(experiment, job, lambda: features)
     written = (experiment.checkpoint(job) / FILE).stat().st_mtime_ns
-    train_probe(experiment, job, features)
+    train_probe(experiment, job, lambda: features)
     assert (experiment.checkpoint(job) / FILE).stat().st_mtime_ns == written
-    assert probed(experiment, job) and not probed(experiment, Job("summary", TWO, 1))
+    assert experiment.probed(job) and not experiment.probed(Job("summary", TWO, 1))
+
+
+def test_what_is_asked_later_waits_for_all_trainings_and_needs_their_checkpoints(tiny, tmp_path, monkeypatch, capsys):
+    small = {"lengths": (200,), "depths": (0.5,), "limit": 2.0}
+    parts = (Asked("near", ("full",), **small), Asked("far", ("needle_only",), later=True))
+    experiment = dataclasses.replace(
+        tiny, output=str(tmp_path / "out"), results=str(tmp_path / "results"), asked=parts, seeds=(0,),
+        schemes=("mean", "uniform"), course=dataclasses.replace(COURSE, steps=1),
+    )  # fmt: skip
+    jobs, asked = experiment.jobs(), []
+    monkeypatch.setattr("vilamp.experiment.queue.run", lambda config, *_: asked.append(Path(config.output_path)) or 3)
+    assert work(experiment, jobs) == 3
+    assert [(path.parent.name, path.name) for path in asked] == [
+        ("mean-2-0", "near"), ("uniform-2-0", "near"), ("mean-2-0", "far"), ("uniform-2-0", "far"),
+    ]  # fmt: skip
+    monkeypatch.undo()
+    assert work(experiment, jobs[:1]) == 0
+    assert [kept(experiment, job, part) for job in jobs for part in parts] == [True, True, False, False]
+    (tmp_path / "results" / "records" / "far" / "mean-2-0.csv").unlink()
+    (experiment.checkpoint(jobs[0]) / "train.json").unlink()
+    assert work(experiment, jobs[:1]) == 3
+    assert "another training would be another model" in capsys.readouterr().err

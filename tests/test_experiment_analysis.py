@@ -148,7 +148,7 @@ def experiment(tmp_path):
     write(tmp_path / "results" / "cases.csv", columns, cases)
     for scheme, which in (("differential", 0), ("mean", 1)):
         for seed in (0, 1):
-            path = tmp_path / "results" / "records" / f"{scheme}-2-{seed}.csv"
+            path = tmp_path / "results" / "records" / "far" / f"{scheme}-2-{seed}.csv"
             write(path, "case reply tokens seen kept needle_seen needle_kept", replies[which])
             about = {"climbed": [[10, 1], [20, 0]], "cpu_seconds": 1500 if seed else 600}
             about |= {"parameters": 5, "encoders": "a"}
@@ -196,7 +196,7 @@ def test_a_training_over_the_limit_is_told(experiment):
 
 
 def test_a_reply_to_an_unknown_case_is_refused(experiment):
-    path = Path(experiment.results) / "records" / "mean-2-0.csv"
+    path = Path(experiment.results) / "records" / "far" / "mean-2-0.csv"
     path.write_text(path.read_text() + "needle-9.full.7,left,1,1,1,1,1\n")
     with pytest.raises(UserError, match=r"mean-2-0.csv: cases.csv holds no case 'needle-9.full.7'"):
         analyse(experiment)
@@ -210,11 +210,12 @@ def test_trainings_on_other_encoders_are_not_compared(experiment):
 
 
 def test_a_probe_stands_beside_its_model_on_the_cases_both_were_asked(experiment):
-    records = Path(experiment.results)
-    (records / "probes").mkdir()
+    records = Path(experiment.results) / "records"
+    (records / "probe").mkdir()
     name = "differential-2-0.csv"  # the probe answers as `mean` did: every second case right
-    (records / "probes" / name).write_text((records / "records" / "mean-2-0.csv").read_text())
-    text = analyse(experiment)
+    (records / "probe" / name).write_text((records / "far" / "mean-2-0.csv").read_text())
+    asked = (*experiment.asked, Asked("probe", ("full",), probe=True))
+    text = analyse(dataclasses.replace(experiment, asked=asked))
     assert "- differential: probe 50.0%, model 100.0% of 48" in text
 
 

@@ -25,7 +25,7 @@ from niah.types import UserError
 from vilamp.experiment.config import Experiment
 from vilamp.experiment.contrasts import Contrast, Gate, Spread, accuracy, contrasts, gates, interaction, passed
 from vilamp.experiment.figures import draw_accuracy, draw_heatmaps, draw_questions
-from vilamp.experiment.records import Answer, answers, kept, training_of
+from vilamp.experiment.records import Answer, answers, done, training_of
 from vilamp.experiment.words import verdict
 
 ALL = "all"
@@ -74,7 +74,7 @@ def _row(key: tuple, own: Sequence[Answer]) -> Row:
 
 def primary(experiment: Experiment, found: Sequence[Answer]) -> list[Contrast]:
     """Return the first scheme against each other one, at the first budget and the longest trained length."""
-    budget, length = experiment.budgets[0].tokens, max(experiment.course.lengths)
+    budget, length = experiment.budgets[0].tokens, experiment.course.longest
     cases = [one for one in passed(found) if (one.budget, one.condition, one.length) == (budget, "full", length)]
     first, *others = experiment.schemes
     return contrasts(cases, first, others, f"{experiment.name}/primary")
@@ -82,7 +82,7 @@ def primary(experiment: Experiment, found: Sequence[Answer]) -> list[Contrast]:
 
 def secondary(experiment: Experiment, found: Sequence[Answer]) -> dict[str, Spread | None]:
     """Return the differences of differences named in the hypothesis, at the primary budget and length."""
-    budget, length = experiment.budgets[0].tokens, max(experiment.course.lengths)
+    budget, length = experiment.budgets[0].tokens, experiment.course.longest
     cases = [one for one in passed(found) if (one.budget, one.condition, one.length) == (budget, "full", length)]
     of = {scheme: [one for one in cases if one.scheme == scheme] for scheme in experiment.schemes}
     told = {how: {f"{base}-{how}" for base in ("motion", "digit")} for how in TOLD}
@@ -129,7 +129,7 @@ def beside(found: Sequence[Answer], probes: Sequence[Answer]) -> list[Probed]:
 
 def analyse(experiment: Experiment) -> str:
     """Write everything; return the verdict in words. Raises UserError where nothing comparable is kept."""
-    jobs = [job for job in experiment.jobs() if kept(experiment, job)]
+    jobs = [job for job in experiment.jobs() if done(experiment, job)]
     if not jobs:
         raise UserError(
             f"{experiment.results} holds no records yet: python -m vilamp.experiment trains and asks first"

@@ -14,6 +14,7 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from niah.config import read_yaml
+from niah.footage import PHRASED, TOLD
 from niah.types import UserError
 from vilamp.config import Compression, VilampConfig
 from vilamp.schemes import NAMES, build
@@ -33,11 +34,29 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Rung:
+    """What is read for a while: haystacks up to a length, and how targets are told in them."""
+
+    length: int  # frames, those of the clip included; 0: the clip alone
+    videos: int  # a step; a video has up to four questions
+    until: float  # share of all steps after which it has been left
+    told: tuple[str, ...] = TOLD  # phrasings, of clips and of what is asked about them
+    gaps: float = 0.5  # share of steps whose positions leave gaps, up to those of the course's `farthest` frames
+
+    def __post_init__(self) -> None:
+        if self.length < 0 or self.videos < 1 or not set(self.told) <= set(TOLD) or not self.told:
+            raise ValueError(
+                f"a rung has a length of 0 frames or more, a video a step or more, and phrasings out of "
+                f"{', '.join(TOLD)}; got {self}"
+            )
+
+
+@dataclass(frozen=True)
 class Course:
     """How each model is trained: the same steps, gate and examples whatever the scheme.
 
-    The next length comes when accuracy over the last `window` examples of the present one exceeds `promote`, or when
-    its share of the steps is over, as `deadlines` say, so that every scheme is trained at the length asked.
+    The next rung comes when accuracy over the last `window` examples of the present one exceeds `promote`, or when
+    its share of the steps is over, so that every scheme is trained at the length asked.
     """
 
     steps: int = 1800
@@ -48,22 +67,31 @@ class Course:
     types: tuple[str, ...] = (
         "motion-named", "digit-named", "motion-indirect", "digit-indirect", "motion-unnamed", "digit-unnamed",
     )  # fmt: skip
-    lengths: tuple[int, ...] = (0, 64, 128, 256)  # 0: the clip alone
-    examples: tuple[int, ...] = (8, 4, 2, 1)  # videos a step, for each length; a video has up to four questions
-    deadlines: tuple[float, ...] = (0.45, 0.6, 0.75)  # shares of the steps after which a length has been left
-    promote: float = 0.8
+    rungs: tuple[Rung, ...] = (
+        Rung(0, 12, 0.36, ("named",), 0.0), Rung(0, 8, 0.5), Rung(64, 4, 0.62), Rung(128, 2, 0.75), Rung(256, 1, 1.0),
+    )  # fmt: skip
+    promote: float = 0.85
     window: int = 240
     alignment: float = 0.5  # weights of losses the paper does not have, as in vilamp.train
     tracing: float = 0.5
-    position_gaps: float = 0.5  # share of steps whose positions leave gaps, up to those of `farthest` frames
-    farthest: int = 10000
+    farthest: int = 10000  # frames
 
     def __post_init__(self) -> None:
-        if len(self.examples) != len(self.lengths) or len(self.deadlines) != len(self.lengths) - 1:
-            raise ValueError(
-                f"{len(self.lengths)} lengths need as many examples and one deadline fewer, got {len(self.examples)} "
-                f"and {len(self.deadlines)}"
-            )
+        ends = [rung.until for rung in self.rungs]
+        if not ends or ends != sorted(set(ends)) or ends[0] <= 0 or ends[-1] != 1:
+            raise ValueError(f"rungs end one after another, the last with the steps (until: 1); got {ends}")
+        for rung in self.rungs:
+            if not self.places(rung):
+                raise ValueError(f"no type of clip is told as {', '.join(rung.told)}; types: {', '.join(self.types)}")
+
+    @property
+    def longest(self) -> int:
+        """Return the longest haystack that is trained on, in frames."""
+        return max(rung.length for rung in self.rungs)
+
+    def places(self, rung: Rung) -> list[int]:
+        """Return which of the types a rung has clips of."""
+        return [place for place, kind in enumerate(self.types) if PHRASED[kind] in rung.told]
 
 
 @dataclass(frozen=True)
@@ -77,6 +105,7 @@ class Asked:
     limit: float | None = None  # how many cases, or a share of them
     seeds: tuple[int, ...] = ()  # only of models of these; none named: of all
     probe: bool = False  # asked of the reader probe, of models that have one, instead of the model
+    later: bool = False  # only when all trainings are done: for what costs much and decides nothing
 
 
 @dataclass(frozen=True)
@@ -121,6 +150,18 @@ class Experiment:
     def checkpoint(self, job: Job) -> Path:
         """Return the folder of a job's checkpoint."""
         return Path(self.output) / "checkpoints" / job.name
+
+    def probed(self, job: Job) -> bool:
+        """Say whether a job's model gets a reader probe: those of the first budget and seed."""
+        return (job.budget, job.seed) == (self.budgets[0], self.seeds[0])
+
+    def parts(self, job: Job) -> list[Asked]:
+        """Return the parts of the suite that a job is asked."""
+        return [
+            part
+            for part in self.asked
+            if (not part.probe or self.probed(job)) and (not part.seeds or job.seed in part.seeds)
+        ]
 
     def jobs(self) -> list[Job]:
         """Return all jobs, the most important first."""

@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from niah.adapters.compressor import InLanguage, Run, Sequences, States
 from niah.config import TEMPLATE
+from niah.footage import TOLD
 from niah.types import LETTERS, Question
 from vilamp.experiment.config import Course
 from vilamp.experiment.questions import Asking, questions
@@ -35,6 +36,7 @@ class Drawn:
     offset: float  # where in the world's haystack the footage begins, as a share of what is possible
     templated: bool
     gaps: int | None  # the seed of the gaps in its positions, None without
+    told: tuple[str, ...] = TOLD  # how its questions may tell the target
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +56,16 @@ def draw(course: Course, seed: int, step: int, rung: int) -> tuple[int, list[Dra
     """Return the rung of a step's examples, `rung` or below, and the examples; no draw depends on an earlier one."""
     rng = random.Random(f"compression/{seed}/{step}")
     at = rung if rng.random() < 0.67 else int(rng.random() * (rung + 1))
-    longest, gapped_step = course.lengths[at], rng.random() < course.position_gaps
-    made = []
-    for number in range(course.examples[at]):
+    here = course.rungs[at]
+    longest, kinds, gapped_step, made = here.length, course.places(here), rng.random() < here.gaps, []
+    for number in range(here.videos):
         rng = random.Random(f"compression/{seed}/{step}/{number}")
-        kind = (step * 5 + number) % len(course.types)  # types in turn, also where a step has fewer examples
+        kind = kinds[(step * 5 + number) % len(kinds)]  # types in turn, also where a step has fewer examples
         clip = kind + len(course.types) * rng.randrange(course.clips // len(course.types))
         world, share, depth, offset = rng.randrange(course.worlds), rng.random(), rng.random(), rng.random()
         length = longest // 2 + round(share * (longest - longest // 2))
         templated, gaps = rng.random() < 0.7, rng.getrandbits(32)
-        made.append(Drawn(world, clip, length, depth, offset, templated, gaps if gapped_step else None))
+        made.append(Drawn(world, clip, length, depth, offset, templated, gaps if gapped_step else None, here.told))
     return at, made
 
 
@@ -82,7 +84,7 @@ def read(model: Vilamp, features: Features, drawn: Drawn, course: Course) -> lis
 
     A scheme that looks at the question compresses the video for each; another does so once.
     """
-    asked = questions(features.pool.clips[drawn.clip])
+    asked = questions(features.pool.clips[drawn.clip], drawn.told)
     if model.compressor.guided:
         return [_read(model, features, drawn, course, [one]) for one in asked]
     return [_read(model, features, drawn, course, asked)]

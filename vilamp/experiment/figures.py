@@ -30,7 +30,7 @@ MARKS = "osD^vP*Xh<>dp"
 
 def draw_accuracy(experiment: Experiment, rows: Sequence[Row], folder: Path) -> None:
     """Draw accuracy against tokens at the longest trained length, and beside it every length beyond, labelled so."""
-    trained = max(experiment.course.lengths)
+    trained = experiment.course.longest
     beyond = sorted({length for part in experiment.asked for length in part.lengths if length > trained})
     chosen = [row for row in rows if row.condition == "full" and row.type == "all"]
     lengths = [length for length in (trained, *beyond) if any(row.length == str(length) for row in chosen)]
@@ -55,7 +55,7 @@ def draw_accuracy(experiment: Experiment, rows: Sequence[Row], folder: Path) -> 
 
 def draw_questions(experiment: Experiment, rows: Sequence[Row], folder: Path) -> None:
     """Draw accuracy over how much the question tells, at the primary budget and the longest trained length."""
-    budget, length = experiment.budgets[0].tokens, str(max(experiment.course.lengths))
+    budget, length = experiment.budgets[0].tokens, str(experiment.course.longest)
     own = [
         row for row in rows
         if (row.condition, row.length, row.budget, row.seed) == ("full", length, budget, "all")
@@ -133,7 +133,7 @@ def draw_heatmaps(experiment: Experiment, answers: Sequence[Answer], folder: Pat
     schemes = [s for s in (*experiment.schemes, *experiment.further) if any(one.scheme == s for one in own)]
     if not schemes:
         return
-    panels, suite = [], f"{experiment.name} (extrapolation beyond {max(experiment.course.lengths)} frames)"
+    panels, suite = [], f"{experiment.name} (extrapolation beyond {experiment.course.longest} frames)"
     for scheme in schemes:
         seeds = len({one.seed for one in own if one.scheme == scheme})
         name = f"{scheme}, {budget:g} tokens a frame, {seeds} seed{'s' if seeds > 1 else ''}"

@@ -6,6 +6,8 @@ the summary tokens). It is trained on the experiment's own examples, for as many
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch.nn.functional import normalize
 
@@ -21,22 +23,18 @@ from vilamp.train.reader import Features
 VIDEOS = 8  # a step
 
 
-def probed(experiment: Experiment, job: Job) -> bool:
-    """Say whether a job's model gets a probe: those of the first budget and seed."""
-    return (job.budget, job.seed) == (experiment.budgets[0], experiment.seeds[0])
-
-
-def train_probe(experiment: Experiment, job: Job, features: list[Features]) -> None:
+def train_probe(experiment: Experiment, job: Job, features: Callable[[], list[Features]]) -> None:
     """Train the probe of a job's checkpoint, unless it is there."""
     folder = experiment.checkpoint(job)
     if (folder / FILE).is_file():
         return
     model, weights_id = weights.load(folder)
     model.requires_grad_(False)
+    pools = features()
 
     @torch.no_grad()
     def batch(step: int) -> list[tuple[Remains, int]]:
-        return [pair for one in drawn_for(experiment, step) for pair in remains(model, features[one.world], one)]
+        return [pair for one in drawn_for(experiment, step) for pair in remains(model, pools[one.world], one)]
 
     save(fit(model, experiment.probe_steps, batch, f"probe of {job.name}"), folder, weights_id)
 
@@ -45,7 +43,7 @@ def drawn_for(experiment: Experiment, step: int) -> list[Drawn]:
     """Return the videos of a step, of all lengths; no scheme and no seed of a training decides on them."""
     course, made, number = experiment.course, [], 0
     while len(made) < VIDEOS:
-        _, more = draw(course, -1, VIDEOS * step + number, len(course.lengths) - 1)
+        _, more = draw(course, -1, VIDEOS * step + number, len(course.rungs) - 1)
         made += more
         number += 1
     return made[:VIDEOS]

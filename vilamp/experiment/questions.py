@@ -6,11 +6,12 @@ several questions about one video. Every scheme gets the same ones. Suites ask a
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
-from niah.footage import PHRASED, Clip
+from niah.footage import PHRASED, TOLD, Clip
 from niah.footage.phrases import base_type, phrase
 from niah.types import LETTERS
 
@@ -26,18 +27,21 @@ class Asking:
     options: tuple[str, ...] = ()
 
 
-def questions(clip: Clip) -> list[Asking]:
+def questions(clip: Clip, allowed: Collection[str] = TOLD) -> list[Asking]:
     """Return the clip's own question first, then the others: the same target's motion and digit, as told and named.
 
+    The others tell the target in an `allowed` way only.
     A clip whose target is unnamed shows one sprite and is asked in no other words; a named one's is unique.
     """
     own = Asking(clip.question, clip.options[LETTERS.index(clip.answer)], clip.options)
     answers = {"motion": _way(clip), "digit": _digit(clip)}
-    told = ("unnamed",) if PHRASED[clip.type] == "unnamed" else ("named", "indirect")
+    own_way = PHRASED[clip.type]
+    told = ("unnamed",) if own_way == "unnamed" else ("named", "indirect")
     texts = {
         phrase(text.replace("{look}", str(clip.target)), clip.target, how): answers[base]
         for base, text in TEXTS.items()
         for how in told
+        if how in allowed or how == own_way
     }
     assert texts[own.text] == own.answer, f"{clip.type}: the pictures say {texts[own.text]}, the clip {own.answer}"
     return [own, *(Asking(text, answer) for text, answer in texts.items() if answer is not None and text != own.text)]

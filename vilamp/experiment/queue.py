@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
 import torch
 
 from niah.config import unknown
-from niah.run.command import DONE, INTERRUPTED, run
+from niah.run.command import DONE, INCOMPLETE, INTERRUPTED, run
 from niah.run.config import RunConfig
 from niah.run.folder import locked
 from niah.types import UserError
 from vilamp.experiment.config import Asked, Experiment, Job
 from vilamp.experiment.footage import features_of
-from vilamp.experiment.probe import probed, train_probe
-from vilamp.experiment.records import keep, kept, training_of
+from vilamp.experiment.probe import train_probe
+from vilamp.experiment.records import done, keep, kept, training_of
 from vilamp.experiment.train import cost_so_far, train
 from vilamp.probe.__main__ import ProbeClient
+from vilamp.train.reader import Features
 
 
 def chosen(experiment: Experiment, only: str | None) -> list[Job]:
@@ -34,7 +35,10 @@ def chosen(experiment: Experiment, only: str | None) -> list[Job]:
 
 
 def work(experiment: Experiment, jobs: Sequence[Job]) -> int:
-    """Do what is left of the jobs; return 0, 3 where cases failed, 130 where somebody stopped a run."""
+    """Do what is left of the jobs; return 0, 3 where something could not be asked, 130 where somebody stopped a run.
+
+    All trainings come first, then the parts that are asked later.
+    """
     torch.set_num_threads(1)  # a training's cost is counted on one core
 
     @cache
@@ -43,31 +47,43 @@ def work(experiment: Experiment, jobs: Sequence[Job]) -> int:
 
     worst = DONE
     with locked(Path(experiment.output)):
-        for number, job in enumerate(jobs):
-            if kept(experiment, job):
-                continue
-            sys.stderr.write(f"{number + 1} of {len(jobs)}: {job.name}\n")
-            if cost_so_far(experiment.checkpoint(job)) is None:
-                train(experiment, job, features)
-                sys.stderr.write(told_cost(experiment, job) + "\n")
-            if any(part.probe for part in parts_of(experiment, job)):
-                train_probe(experiment, job, features())
-            codes = ask(experiment, job)
-            if INTERRUPTED in codes:
-                return INTERRUPTED
-            worst = max(worst, *codes)
-            if max(codes) == DONE:
-                for probe in (True, False):  # the model's own last: they say that the job is done
-                    parts = [part for part in parts_of(experiment, job) if part.probe == probe]
-                    if parts:
-                        keep(experiment, job, [asked_folder(experiment, job, part) for part in parts], probe)
+        for later in (False, True):
+            for number, job in enumerate(jobs):
+                left = [part for part in experiment.parts(job) if part.later == later]
+                left = [part for part in left if not kept(experiment, job, part)]
+                if not left:
+                    continue
+                sys.stderr.write(f"{number + 1} of {len(jobs)}: {job.name}: {', '.join(one.name for one in left)}\n")
+                if not _trained(experiment, job, features):
+                    worst = INCOMPLETE
+                    continue
+                code = _ask(experiment, job, left)
+                if code == INTERRUPTED:
+                    return code
+                worst = max(worst, code)
     return worst
 
 
-def ask(experiment: Experiment, job: Job) -> list[int]:
-    """Put all parts of the suite to a trained model; return the exit codes, the last of a part that was stopped."""
-    codes = []
-    for part in parts_of(experiment, job):
+def _trained(experiment: Experiment, job: Job, features: Callable[[], list[Features]]) -> bool:
+    """Train a job's model and its probe unless they are there; say whether they can be asked."""
+    if cost_so_far(experiment.checkpoint(job)) is None:
+        if done(experiment, job):
+            sys.stderr.write(
+                f"{job.name} was asked before and its checkpoint is gone ({experiment.checkpoint(job)}): another "
+                "training would be another model. Restore the checkpoint, or remove the job's records\n"
+            )
+            return False
+        train(experiment, job, features)
+        sys.stderr.write(told_cost(experiment, job) + "\n")
+    if experiment.probed(job) and any(part.probe for part in experiment.parts(job)):
+        train_probe(experiment, job, features)
+    return True
+
+
+def _ask(experiment: Experiment, job: Job, parts: Sequence[Asked]) -> int:
+    """Put parts of the suite to a trained model and keep what is whole; return the worst exit code."""
+    worst = DONE
+    for part in parts:
         config = RunConfig(
             model="vilamp-probe" if part.probe else "vilamp",
             model_args={"pretrained": str(experiment.checkpoint(job))},
@@ -81,19 +97,13 @@ def ask(experiment: Experiment, job: Job) -> list[int]:
             in_process=True,  # of time and memory nothing is concluded
             figures=False,
         )
-        codes.append(run(config, (), ProbeClient if part.probe else None))
-        if codes[-1] == INTERRUPTED:
-            break
-    return codes
-
-
-def parts_of(experiment: Experiment, job: Job) -> list[Asked]:
-    """Return the parts of the suite that a job is asked."""
-    return [
-        part
-        for part in experiment.asked
-        if (not part.probe or probed(experiment, job)) and (not part.seeds or job.seed in part.seeds)
-    ]
+        code = run(config, (), ProbeClient if part.probe else None)
+        if code == DONE:
+            keep(experiment, job, part, asked_folder(experiment, job, part))
+        if code == INTERRUPTED:
+            return code
+        worst = max(worst, code)
+    return worst
 
 
 def asked_folder(experiment: Experiment, job: Job, part: Asked) -> Path:
@@ -113,8 +123,10 @@ def queue_text(experiment: Experiment, jobs: Sequence[Job]) -> str:
     lines, left = [f"{'job':24} {'minutes':>8}  state"], 0.0
     for job in jobs:
         seconds = cost_so_far(experiment.checkpoint(job))
-        if kept(experiment, job):
-            minutes, state = training_of(experiment, job)["cpu_seconds"] / 60, "done"
+        if done(experiment, job):
+            later = [part.name for part in experiment.parts(job) if not kept(experiment, job, part)]
+            minutes = training_of(experiment, job)["cpu_seconds"] / 60
+            state = f"done, but for {', '.join(later)}" if later else "done"
         elif seconds is not None:
             minutes, state = seconds / 60, "trained, not all asked"
         else:

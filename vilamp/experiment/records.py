@@ -15,7 +15,7 @@ from pathlib import Path
 from niah.score import read_answer
 from niah.table import read_run
 from niah.types import Case, Record, UserError
-from vilamp.experiment.config import Experiment, Job
+from vilamp.experiment.config import Asked, Experiment, Job
 
 CASE = ("case", "condition", "type", "needle", "source", "haystack", "length", "start", "options", "answer")
 REPLY = ("case", "reply", "tokens", "seen", "kept", "needle_seen", "needle_kept")
@@ -41,22 +41,27 @@ class Answer:
     needle_kept: int  # and whole
 
 
-def keep(experiment: Experiment, job: Job, folders: Sequence[Path], probe: bool = False) -> None:
-    """Write what is kept of a job's runs, or of its probe's.
+def keep(experiment: Experiment, job: Job, part: Asked, folder: Path) -> None:
+    """Write what is kept of a job's training and of the run of one part.
 
     Raises UserError where a case has another meaning than for earlier jobs.
     """
-    runs = [read_run(folder) for folder in folders]
-    _keep_cases(Path(experiment.results) / "cases.csv", [case for run in runs for case in run.cases])
-    rows = [_reply(run.records[case.id]) for run in runs for case in run.cases if case.id in run.records]
+    asked = read_run(folder)
+    _keep_cases(Path(experiment.results) / "cases.csv", asked.cases)
+    rows = [_reply(asked.records[case.id]) for case in asked.cases if case.id in asked.records]
     training = json.loads((experiment.checkpoint(job) / "train.json").read_text(encoding="utf-8"))
     _write(_training_file(experiment, job), [json.dumps(training, indent=1, sort_keys=True)])
-    _write_csv(_records_file(experiment, job, probe), REPLY, sorted(rows))
+    _write_csv(_records_file(experiment, job, part), REPLY, sorted(rows))
 
 
-def kept(experiment: Experiment, job: Job) -> bool:
-    """Say whether a job's records are kept, and so whether it is done."""
-    return _records_file(experiment, job).is_file()
+def kept(experiment: Experiment, job: Job, part: Asked) -> bool:
+    """Say whether the records of one part are kept."""
+    return _records_file(experiment, job, part).is_file()
+
+
+def done(experiment: Experiment, job: Job) -> bool:
+    """Say whether a job is trained and asked, but for what is asked later."""
+    return all(kept(experiment, job, part) for part in experiment.parts(job) if not part.later)
 
 
 def training_of(experiment: Experiment, job: Job) -> dict:
@@ -72,12 +77,13 @@ def answers(experiment: Experiment, jobs: Iterable[Job], probe: bool = False) ->
     cases = {row["case"]: row for row in _read_csv(Path(experiment.results) / "cases.csv")}
     made = []
     for job in jobs:
-        path = _records_file(experiment, job, probe)
-        if path.is_file():
-            for row in _read_csv(path):
-                if row["case"] not in cases:
-                    raise UserError(f"{path}: cases.csv holds no case {row['case']!r}")
-                made.append(_answer(job, cases[row["case"]], row))
+        for part in experiment.parts(job):
+            path = _records_file(experiment, job, part)
+            if part.probe == probe and path.is_file():
+                for row in _read_csv(path):
+                    if row["case"] not in cases:
+                        raise UserError(f"{path}: cases.csv holds no case {row['case']!r}")
+                    made.append(_answer(job, cases[row["case"]], row))
     return made
 
 
@@ -121,8 +127,8 @@ def _keep_cases(path: Path, cases: Sequence[Case]) -> None:
     _write_csv(path, CASE, sorted(known.values()))
 
 
-def _records_file(experiment: Experiment, job: Job, probe: bool = False) -> Path:
-    return Path(experiment.results) / ("probes" if probe else "records") / f"{job.name}.csv"
+def _records_file(experiment: Experiment, job: Job, part: Asked) -> Path:
+    return Path(experiment.results) / "records" / part.name / f"{job.name}.csv"
 
 
 def _training_file(experiment: Experiment, job: Job) -> Path:

@@ -32,7 +32,7 @@ PLOTTED = 20  # steps between two rows of the curve
 
 
 class Ladder:
-    """Which length a training has come to, by what it got right of late or by the deadline."""
+    """Which rung a training has come to, by what it got right of late or by the deadline."""
 
     def __init__(self, experiment: Experiment, state: dict) -> None:
         self.course = experiment.course
@@ -49,10 +49,10 @@ class Ladder:
         """Take note of a step's answers, and climb."""
         if at == self.rung:
             self.recent.extend(right)
-        if self.rung + 1 == len(self.course.lengths):
+        if self.rung + 1 == len(self.course.rungs):
             return
         earned = len(self.recent) == self.course.window and self.accuracy > self.course.promote
-        if earned or step + 1 >= self.course.deadlines[self.rung] * self.course.steps:
+        if earned or step + 1 >= self.course.rungs[self.rung].until * self.course.steps:
             self.climbed.append([step + 1, int(earned)])
             self.rung += 1
             self.recent.clear()
@@ -124,9 +124,9 @@ def _train(
         take_step(optimizer, whole, trained, course.rate, step, course.steps)
         ladder.tell(step, at, right)
         if step % PLOTTED == 0:
-            plotted = {"accuracy": ladder.accuracy, "length": course.lengths[ladder.rung]}
+            plotted = {"accuracy": ladder.accuracy, "length": course.rungs[ladder.rung].length}
             journal.plot("reader", step, {"loss": loss.item(), **plotted})
-            progress.set_postfix(right=f"{ladder.accuracy:.2f}", length=course.lengths[ladder.rung])
+            progress.set_postfix(right=f"{ladder.accuracy:.2f}", rung=ladder.rung)
         if step % SAVED == SAVED - 1:
             states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
             journal.save("reader", step + 1, cpu=time.process_time() - began, **ladder.state(), **states)

@@ -21,7 +21,7 @@ def verdict(
     probes: Sequence[Probed],
 ) -> str:
     """Return what was done, what did not train, the primary contrast and the secondary ones."""
-    wanted, length = experiment.jobs(), max(experiment.course.lengths)
+    wanted, length = experiment.jobs(), experiment.course.longest
     budget = experiment.budgets[0].tokens
     lines = [
         f"# {experiment.name}: what the records say",
