@@ -192,8 +192,21 @@ def test_a_tokenizer_of_another_checkpoint_is_refused(folder, tmp_path):
         load(str(other))
 
 
+def test_a_misspelt_setting_is_told_before_anything_is_read_with_the_one_that_may_be_meant(folder):
+    with pytest.raises(UserError, match="no setting of a released checkpoint is called 'keyframs'. Did you mean 'keyf"):
+        load(str(folder), keyframs=3)
+    with pytest.raises(UserError, match="no setting of it is called 'keyframs'. Did you mean 'keyframes'"):
+        load("micro", keyframs=3)
+
+
+@pytest.mark.parametrize("setting", [{"keyframes": "three"}, {"store_gib": "much"}, {"store_disk_gib": -1}])
+def test_a_number_that_is_none_is_told_by_its_setting(folder, setting):
+    with pytest.raises(UserError, match=f"{min(setting)} is a .*number"):
+        load(str(folder), **setting)
+
+
 def test_settings_of_a_released_checkpoint_are_refused_for_ours():
-    with pytest.raises(UserError, match="which has no settings legacy_mask"):
+    with pytest.raises(UserError, match="no setting of it is called .legacy_mask."):
         load("micro", legacy_mask=True)
 
 

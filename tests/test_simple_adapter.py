@@ -110,7 +110,7 @@ REFUSED = [
     (simple.load_uniform, {"frames": 0}, "the setting frames is a whole number from 1 up, got 0"),
     (simple.load_topk, {"keyframes": "all"}, "the setting keyframes is a whole number from 1 up, got 'all'"),
     (simple.load_uniform, {"keyframes": 4}, "keyframes is of ViLaMP's own compressor; here it is .*'uniform'"),
-    (simple.load_mean, {"frames": 4}, "has no settings frames"),
+    (simple.load_mean, {"frames": 4}, "no setting of it is called .frames."),
     (simple.load_mean, {"pretrained": "somebody/a-release"}, "'somebody/a-release' is a released checkpoint"),
 ]
 

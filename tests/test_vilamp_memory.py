@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from transformers import DynamicCache
 
+from niah.adapters.decode import cached
 from niah.store import FeatureStore
 from niah.types import FrameKey, Question
 from vilamp import config, memory, prefill
@@ -132,9 +134,9 @@ def test_the_command_prints_the_sum(capsys):
 
 def whole(model, visual, prompt):
     """Cache and log-probabilities as transformers' own loop makes them."""
-    inputs = torch.cat([visual, model.embed(prompt)])[None]
-    output = model.language(inputs_embeds=inputs, use_cache=True)
-    return output.past_key_values, output.logits[0, -1].log_softmax(-1)
+    inputs, cache = torch.cat([visual, model.embed(prompt)])[None], DynamicCache()
+    output = model.language(inputs_embeds=inputs, **cached(model.language, cache))
+    return cache, output.logits[0, -1].log_softmax(-1)
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 37, 40, 2048])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,10 @@ from torch import Tensor
 from niah.adapters.checkpoint import locate
 from niah.adapters.compressor import Compressor, InLanguage
 from niah.adapters.device import dtype_named
+from niah.adapters.settings import gib, whole
 from niah.adapters.watch import attended
 from niah.attention import Attended
+from niah.config import unknown
 from niah.store import FeatureStore
 from niah.types import FrameKey, Question, Reply, UserError, Video
 from vilamp import weights
@@ -26,6 +30,7 @@ from vilamp.memory import give_back
 from vilamp.model import OPTION_TOKENS, Vilamp
 from vilamp.prompt import cloze
 from vilamp.release.adapter import ReleaseAdapter
+from vilamp.release.behaviour import Behaviour
 from vilamp.release.config import read_release
 from vilamp.release.features import ReleaseFeatures
 from vilamp.release.load import cut_vocabulary, from_release, weights_id
@@ -155,9 +160,9 @@ class VilampAdapter:
 def load(
     pretrained: str = "micro",
     device: str = "cpu",
-    store_gib: float = 1.0,
-    store_disk_gib: float = 8.0,
-    keyframes: int | None = None,
+    store_gib: Any = 1.0,
+    store_disk_gib: Any = 8.0,
+    keyframes: Any = None,
     reuse: bool = True,
     compressor: Any = None,
     seed: int = 0,
@@ -178,7 +183,7 @@ def load(
     del seed  # greedy from end to end; taken because the runner hands it to every adapter
     if compressor is not None:
         _check_compressor(compressor, pretrained, keyframes=keyframes, threshold=threshold, temperature=temperature)
-    memory, disk = int(store_gib * 2**30), int(store_disk_gib * 2**30)
+    memory, disk = gib("store_gib", store_gib), gib("store_disk_gib", store_disk_gib)
     store = FeatureStore(memory, disk, tempfile.gettempdir()) if store is None else store
     if weights.is_released(pretrained):
         if temperature is not None:
@@ -187,12 +192,17 @@ def load(
         return released if reuse else Forgetful(released, store)
     if release:
         raise UserError(
-            f"{pretrained!r} is a checkpoint of this project, which has no settings {', '.join(sorted(release))}: "
-            "they belong to released checkpoints (pretrained=FOLDER with a config.json)"
+            f"{pretrained!r} is a checkpoint of this project: {unknown('setting of it', min(release), _settings())} "
+            "Others belong to released checkpoints (pretrained=FOLDER with a config.json)"
         )
     model, weights_id = weights.load(weights.locate(pretrained), keyframes, threshold, temperature)
     adapter = VilampAdapter(model.to(device), weights_id, store, compressor)
     return adapter if reuse else Forgetful(adapter, store)
+
+
+def _settings() -> list[str]:
+    """Return the settings of every checkpoint that --model_args can name."""
+    return [name for name in inspect.signature(load).parameters if name not in ("compressor", "store", "release")]
 
 
 def _check_compressor(compressor: Any, pretrained: str, **constants: Any) -> None:
@@ -217,7 +227,7 @@ def load_released(
     device: str,
     store: FeatureStore,
     capacity: int,
-    keyframes: int | None = None,
+    keyframes: Any = None,
     threshold: Any = None,
     dtype: str = "auto",
     behaviour: str = "release",
@@ -229,6 +239,12 @@ def load_released(
         raise UserError(f"max_new_tokens is a whole number from 1 up, got {max_new_tokens!r}")
     if settings.get("too_long", "refuse") != "refuse":
         raise UserError("too_long=cut would cut the question away: the adapter refuses such cases instead")
+    known = [*_settings(), "dtype", "behaviour", "max_new_tokens", *(one.name for one in fields(Behaviour))]
+    for setting in settings:  # before anything is read
+        if setting not in known:
+            raise UserError(unknown("setting of a released checkpoint", setting, known))
+    if keyframes is not None:
+        whole("keyframes", keyframes)
     folder = locate(name)
     given = {"max_frame_num": keyframes, "f2f_thrd": threshold}
     overrides = {name: value for name, value in given.items() if value is not None}

@@ -23,6 +23,7 @@ from baselines.llama_vid.compressor import Query
 from baselines.llama_vid.model import LlamaVid
 from baselines.llama_vid.rope import inverse_frequencies, rotary_table
 from baselines.llama_vid.tokens import patches_of
+from niah.adapters.decode import cached
 from niah.adapters.parity import Golden, Parity
 from niah.adapters.pixels import centre_square, standardise
 from niah.types import UserError
@@ -204,7 +205,8 @@ def _language(parity: Parity, golden: Golden, model: LlamaVid, path: str, tokens
     cache, first = model.prefill(embeds, room=len(ids), chunk=max(1, len(embeds) // 3))  # in pieces, not at once
     logits = [first]
     for token in ids[:-1]:
-        states = model.language.model(inputs_embeds=model.embed(token[None])[None], past_key_values=cache)[0]
+        one = model.embed(token[None])[None]  # (1, 1, hidden)
+        states = model.language.model(inputs_embeds=one, **cached(model.language.model, cache))[0]
         logits.append(model.language.lm_head(states)[0, 0])
     parity.tensor(f"{path}.generated_logits", torch.stack(logits), want)
     parity.equal(f"{path}.generated_ids", [int(row.argmax()) for row in logits], ids.tolist())

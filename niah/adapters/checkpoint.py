@@ -42,8 +42,9 @@ def locate(name: str) -> Path:
         return Path(snapshot_download(name))
     except (OSError, HFValidationError) as error:  # every failure of the network or the hub is an OSError
         raise UserError(
-            f"the checkpoint {name!r} is not on this machine and could not be downloaded ({type(error).__name__}). "
-            f"Where there is a network, run: hf download {name} --local-dir {name.partition('/')[2]} "
+            f"there is no folder {name!r} here, and as a checkpoint of the hub it is not on this machine and could "
+            f"not be downloaded ({type(error).__name__}). Where there is a network, run: "
+            f"hf download {name} --local-dir {name.partition('/')[2]} "
             "and give that folder in place of the name (pretrained=FOLDER)."
         ) from error
 
@@ -52,7 +53,10 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
     """Return a JSON object of a checkpoint folder. Raises UserError where it is missing or none."""
     file = folder / name
     if not file.is_file():
-        raise UserError(f"{folder.name} holds no {name}, which every released checkpoint has: download it again")
+        raise UserError(
+            f"{folder.name} holds no {name}, which every released checkpoint has: is it the folder you meant? "
+            "If so, download it again"
+        )
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:

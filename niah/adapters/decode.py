@@ -6,11 +6,12 @@ and leaves memory in pieces; here each layer has its room from the beginning.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicLayer
 
 from niah.types import UserError
@@ -50,6 +51,15 @@ def sized_cache(layers: int, capacity: int) -> Cache:
     return Cache(layers=[SizedLayer(capacity) for _ in range(layers)])
 
 
+def cached(module: nn.Module, cache: Cache) -> dict[str, Any]:
+    """Return the arguments that make a model of `transformers` read and fill `cache`.
+
+    The argument was called `past_key_values` up to 5.23 or so and is called `cache` since; the old name warns.
+    """
+    name = "cache" if "cache" in inspect.signature(module.forward).parameters else "past_key_values"
+    return {name: cache, "use_cache": True}
+
+
 @torch.inference_mode()
 def prefill(
     language_model: Any, embeds: Tensor, chunk: int = PREFILL_CHUNK, room: int = 0
@@ -65,7 +75,7 @@ def prefill(
     last = embeds[-1:]
     for start in range(0, len(embeds), chunk):
         states = language_model.model(
-            inputs_embeds=embeds[None, start : start + chunk], past_key_values=cache, use_cache=True
+            inputs_embeds=embeds[None, start : start + chunk], **cached(language_model.model, cache)
         ).last_hidden_state  # (1, chunk, hidden)
         last = states[0, -1:]
     return cache, language_model.lm_head(last)[0]
@@ -88,7 +98,9 @@ def continue_greedily(
         ids.append(best)
         if len(ids) < max_new_tokens:
             token = embed(torch.tensor([[best]], device=logits.device))  # (1, 1, hidden)
-            states = language_model.model(inputs_embeds=token, past_key_values=cache, use_cache=True).last_hidden_state
+            states = language_model.model(
+                inputs_embeds=token, **cached(language_model.model, cache)
+            ).last_hidden_state
             logits = language_model.lm_head(states[0, -1:])[0]
     return ids
 

@@ -30,11 +30,14 @@ def whole(name: str, value: Any) -> int:
     return value
 
 
+def gib(name: str, value: Any) -> int:
+    """Return so many GiB in bytes. Raises UserError with the setting's name for no number from 0 on."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1 << 20:
+        raise UserError(f"{name} is a number of GiB from 0 on, got {value!r}; mend --model_args")
+    return int(value * 2**30)
+
+
 def store_of(store_gib: Any, store_disk_gib: Any) -> FeatureStore | None:
     """Return a store of so many GiB of memory and of disk, None where both are 0. Raises UserError for no number."""
-    for name, value in (("store_gib", store_gib), ("store_disk_gib", store_disk_gib)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1 << 20:
-            raise UserError(f"{name} is a number of GiB from 0 on, got {value!r}; mend --model_args")
-    if not store_gib and not store_disk_gib:
-        return None
-    return FeatureStore(int(store_gib * 2**30), int(store_disk_gib * 2**30), tempfile.gettempdir())
+    memory, disk = gib("store_gib", store_gib), gib("store_disk_gib", store_disk_gib)
+    return FeatureStore(memory, disk, tempfile.gettempdir()) if memory or disk else None

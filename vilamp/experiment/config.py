@@ -59,8 +59,9 @@ class Course:
     its share of the steps is over, so that every scheme is trained at the length asked.
     """
 
-    steps: int = 1800
+    steps: int = 2400
     rate: float = 1e-3
+    cooling: float = 0.2  # share of the steps, the last ones, over which the rate falls
     worlds: int = 10
     haystack: int = 600  # frames of each world
     clips: int = 240  # of each world, the types in turn
@@ -68,7 +69,7 @@ class Course:
         "motion-named", "digit-named", "motion-indirect", "digit-indirect", "motion-unnamed", "digit-unnamed",
     )  # fmt: skip
     rungs: tuple[Rung, ...] = (
-        Rung(0, 12, 0.36, ("named",), 0.0), Rung(0, 8, 0.5), Rung(64, 4, 0.62), Rung(128, 2, 0.75), Rung(256, 1, 1.0),
+        Rung(0, 12, 0.25, ("named",), 0.0), Rung(0, 8, 0.35), Rung(64, 4, 0.53), Rung(128, 2, 0.73), Rung(256, 1, 1.0),
     )  # fmt: skip
     promote: float = 0.85
     window: int = 240

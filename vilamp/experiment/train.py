@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from vilamp import data, weights
 from vilamp.config import written
-from vilamp.experiment.config import Experiment, Job
+from vilamp.experiment.config import Course, Experiment, Job
 from vilamp.experiment.examples import draw, loss_of, read
 from vilamp.model import Vilamp
 from vilamp.prompt import Vocabulary
@@ -121,7 +121,7 @@ def _train(
         rng = random.Random(f"compression/{job.seed}/{step}/alignment")
         aligning = alignment_loss(model, pools[rng.randrange(len(pools))], rng)
         whole = loss + course.tracing * tracing + course.alignment * aligning
-        take_step(optimizer, whole, trained, course.rate, step, course.steps)
+        take_step(optimizer, whole, trained, rate_at(course, step))
         ladder.tell(step, at, right)
         if step % PLOTTED == 0:
             plotted = {"accuracy": ladder.accuracy, "length": course.rungs[ladder.rung].length}
@@ -131,6 +131,15 @@ def _train(
             states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
             journal.save("reader", step + 1, cpu=time.process_time() - began, **ladder.state(), **states)
     return time.process_time() - began
+
+
+def rate_at(course: Course, step: int) -> float:
+    """Return the learning rate of a step: warm-up over 100, then all of it, and down to a twentieth at the end.
+
+    It falls only over the last `cooling` of the steps: the longest haystacks come late, and must be learned too.
+    """
+    warm, left = (step + 1) / 100, (course.steps - step) / (course.cooling * course.steps)
+    return course.rate * min(1.0, warm, max(0.05, left))
 
 
 def cost_so_far(folder: Path) -> float | None:

@@ -133,7 +133,7 @@ def train_encoder(run: Training, model: Vilamp, journal: Journal) -> None:
         frames = torch.from_numpy(pool.frames[rows]).to(model.device)
         labels = torch.from_numpy(pool.labels[rows]).to(model.device)
         loss, plotted = encoder_loss(model, heads, frames, labels, rng)
-        take_step(optimizer, loss, trained, settings.rate, step, settings.steps)
+        take_step(optimizer, loss, trained, falling(settings.rate, step, settings.steps))
         if step % PLOTTED == 0:
             journal.plot("encoder", step, {"loss": loss.item(), **plotted})
             progress.set_postfix(loss=f"{loss.item():.2f}", digit=f"{plotted['digit']:.2f}")
@@ -178,7 +178,7 @@ def train_reader(run: Training, model: Vilamp, journal: Journal, pools: list[Fea
         batch = [example(model, features, kind, length, keyframes, positions, rng) for kind in kinds]
         loss, traced, right = reader_loss(model, batch)
         extra = settings.tracing * traced + settings.alignment * alignment_loss(model, features, rng)
-        take_step(optimizer, loss + extra, trained, settings.rate, step, settings.steps)
+        take_step(optimizer, loss + extra, trained, falling(settings.rate, step, settings.steps))
         if at == rung:
             for kind, hit in zip(kinds, right, strict=True):
                 recent[kind].append(hit)
@@ -210,11 +210,16 @@ def _pools(run: Training, haystack: int, clips: int, crowds: int = 0) -> Iterato
         yield data.build_pool(world, haystack, clips, run.types, crowds)
 
 
-def take_step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, trained: list, rate: float, step: int, steps: int):
-    """Take one step of AdamW with warm-up and cosine decay, gradients clipped at 1."""
+def falling(rate: float, step: int, steps: int) -> float:
+    """Return the learning rate of a step: warm-up over 100 steps, then half a cosine down to a twentieth."""
     warm = min(1.0, (step + 1) / 100)
+    return rate * warm * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+
+
+def take_step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, trained: list, rate: float) -> None:
+    """Take one step of AdamW at a learning rate, gradients clipped at 1."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * warm * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+        group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(trained, 1.0)
