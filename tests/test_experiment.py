@@ -18,7 +18,7 @@ from vilamp.experiment.probe import remains, train_probe
 from vilamp.experiment.questions import questions
 from vilamp.experiment.queue import chosen, queue_text, work
 from vilamp.experiment.records import kept
-from vilamp.experiment.train import Ladder, fresh
+from vilamp.experiment.train import Ladder, fresh, rate_at
 from vilamp.model import Vilamp
 from vilamp.probe.model import FILE
 from vilamp.probe.train import ANSWERS
@@ -114,6 +114,18 @@ def test_a_rung_shows_and_asks_only_what_is_told_in_its_way():
 def test_rungs_end_one_after_another_and_with_the_steps(rungs):
     with pytest.raises(ValueError, match="rungs end one after another"):
         Course(rungs=rungs)
+
+
+def test_the_rate_rises_for_100_steps_and_falls_over_the_last_fifth():
+    course = Course(steps=1000, rate=1.0, cooling=0.2)
+    rates = [rate_at(course, step) for step in (0, 49, 99, 800, 900, 999)]
+    assert rates == pytest.approx([0.01, 0.5, 1.0, 1.0, 0.5, 0.05])
+
+
+def test_gaps_come_on_rungs_that_have_them_only():
+    course = Course(rungs=(Rung(0, 1, 0.5), Rung(64, 1, 1.0, gaps=1.0)))
+    assert [one.gaps for step in range(20) for one in draw(course, 0, step, 0)[1]] == [None] * 20
+    assert None not in [one.gaps for step in range(20) for at, made in [draw(course, 0, step, 1)] if at for one in made]
 
 
 def test_a_rung_is_refused_whose_phrasing_no_one_knows():

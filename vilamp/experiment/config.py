@@ -41,7 +41,7 @@ class Rung:
     videos: int  # a step; a video has up to four questions
     until: float  # share of all steps after which it has been left
     told: tuple[str, ...] = TOLD  # phrasings, of clips and of what is asked about them
-    gaps: float = 0.5  # share of steps whose positions leave gaps, up to those of the course's `farthest` frames
+    gaps: float = 0.0  # share of steps whose positions leave gaps, up to those of the course's `farthest` frames
 
     def __post_init__(self) -> None:
         if self.length < 0 or self.videos < 1 or not set(self.told) <= set(TOLD) or not self.told:
@@ -69,7 +69,8 @@ class Course:
         "motion-named", "digit-named", "motion-indirect", "digit-indirect", "motion-unnamed", "digit-unnamed",
     )  # fmt: skip
     rungs: tuple[Rung, ...] = (
-        Rung(0, 12, 0.25, ("named",), 0.0), Rung(0, 8, 0.35), Rung(64, 4, 0.53), Rung(128, 2, 0.73), Rung(256, 1, 1.0),
+        Rung(0, 12, 0.25, ("named",)), Rung(0, 8, 0.35), Rung(64, 4, 0.53), Rung(128, 2, 0.73),
+        Rung(256, 1, 1.0, gaps=0.2),
     )  # fmt: skip
     promote: float = 0.85
     window: int = 240
