@@ -72,7 +72,7 @@ def test_no_video_and_no_folder_of_this_machine_is_published(suite, tmp_path):
     out = tmp_path / "out"
     main(["suite", str(suite), "-o", str(out)])
     names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-    assert names == ["README.md", "data/cases.parquet", "data/sources.parquet", "suite.yaml"]
+    assert names == ["README.md", "data/cases.parquet", "data/sources.parquet", "hashes.json", "suite.yaml"]
     assert str(tmp_path).encode() not in everything_in(out)
 
 

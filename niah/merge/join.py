@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from niah.config import Suite, read_yaml
+from niah.generate.hashes import cases_sha256, sources_sha256
+from niah.json_lines import json_lines
 from niah.merge.part import Part, read_part, refuse_unlike
-from niah.run.folder import json_lines, locked, read_run, refuse_strays, replace_file, sources_sha256, write_run
+from niah.run.folder import locked, read_run, refuse_strays, replace_file, write_run
 from niah.run.plan import in_groups, in_order
 from niah.run.records import FINAL, read_records, rewrite
 from niah.types import Case, Record, UserError
@@ -65,7 +66,7 @@ def _cases(parts: Iterable[Part]) -> tuple[Case, ...]:
     placed = {place: case for part in parts for place, case in zip(part.places, part.cases, strict=True)}
     cases = tuple(placed[place] for place in sorted(placed))
     wanted = next(iter(parts)).whole_sha256
-    if sha256(json_lines(case.to_json() for case in cases).encode()).hexdigest() != wanted:
+    if cases_sha256(cases) != wanted:
         raise UserError("the shards' cases.jsonl are not what was asked: restore them, or run the shards again")
     return cases
 

@@ -11,16 +11,17 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from niah.disk import FULL, partial_of
+from niah.generate.hashes import cases_sha256, sources_sha256
+from niah.json_lines import json_lines
 from niah.run.ask import Asker
 from niah.run.config import RunConfig, without_machine
 from niah.run.plan import Plan
@@ -129,14 +130,9 @@ def _decides(config: RunConfig, plan: Plan) -> dict[str, Any]:
     return {
         **config.decides(),
         "sampling": dataclasses.asdict(plan.generated.suite.sampling),
-        "cases_sha256": sha256(_cases(plan).encode()).hexdigest(),
+        "cases_sha256": cases_sha256(plan.generated.cases),
         "sources_sha256": sources_sha256(sources),
     }
-
-
-def sources_sha256(hashes: Mapping[str, str]) -> str:
-    """Return one hash for the file hashes of all sources, by name."""
-    return sha256(json.dumps(sorted(hashes.items())).encode()).hexdigest()
 
 
 def _shard(plan: Plan) -> dict[str, Any]:
@@ -145,13 +141,12 @@ def _shard(plan: Plan) -> dict[str, Any]:
     if shard is None:
         return {}
     places = {case.id: place for place, case in enumerate(shard.whole)}
-    whole = json_lines(case.to_json() for case in shard.whole)
     return {
         "shard": {
             "i": shard.i,
             "count": shard.count,
             "cases": len(shard.whole),
-            "cases_sha256": sha256(whole.encode()).hexdigest(),
+            "cases_sha256": cases_sha256(shard.whole),
             "places": [places[case.id] for case in plan.generated.cases],
         }
     }
@@ -179,7 +174,7 @@ def _write(folder: Path, config: RunConfig, plan: Plan, decides: dict[str, Any])
     write_run(folder, {"decides": decides, **_shard(plan)})
     replace_file(folder / "config.yaml", _yaml(config.to_yaml()))
     replace_file(folder / "suite.yaml", _yaml(_without_none(without_machine(dataclasses.asdict(generated.suite)))))
-    replace_file(folder / "cases.jsonl", _cases(plan))
+    replace_file(folder / "cases.jsonl", json_lines(case.to_json() for case in generated.cases))
     rows = [dataclasses.asdict(source) for source in generated.sources.values()]
     for row in rows:
         del row["path"]  # of this machine
@@ -191,19 +186,9 @@ def _write(folder: Path, config: RunConfig, plan: Plan, decides: dict[str, Any])
         replace_file(folder / "near_duplicates.jsonl", json_lines(map(dataclasses.asdict, generated.near_duplicates)))
 
 
-def _cases(plan: Plan) -> str:
-    """Return cases.jsonl: the same bytes as `niah.generate` writes for these cases."""
-    return json_lines(case.to_json() for case in plan.generated.cases)
-
-
 def _time(seconds: float) -> str:
     """Return a moment as ISO 8601 in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def json_lines(rows: Iterable[Any]) -> str:
-    """Return rows as JSON lines."""
-    return "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
 
 
 def _yaml(values: Any) -> str:
