@@ -157,6 +157,32 @@ def test_shard_is_not_merged_into_itself(shards, capsys):
     assert "is one of the shards" in refused(capsys, *shards, out=shards[1])
 
 
+def test_whole_is_not_written_inside_a_shard(shards, capsys):
+    assert "lies inside the shard" in refused(capsys, *shards, out=shards[1] / "deep" / "all")
+    assert not (shards[1] / "deep").exists()
+
+
+def test_shard_named_twice_is_said_to_be(shards, capsys):
+    again = shards[0].parent / "." / ".." / shards[0].parent.name / shards[0].name
+    assert f"{again} was named twice; name every shard once" in refused(capsys, *shards, again)
+
+
+def test_shard_of_another_suite_with_the_same_cases_is_refused(shards, capsys):
+    path = shards[1] / "suite.yaml"
+    path.write_text(path.read_text().replace("width: 16", "width: 32"))
+    assert "these differ: suite.yaml" in refused(capsys, *shards)
+    assert not (shards[0].parent / "all").exists()
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "suite.yaml"])
+@pytest.mark.parametrize("number", [0, 1])
+def test_shard_without_its_settings_leaves_no_folder_behind(shards, capsys, number, name):
+    (shards[number] / name).unlink()
+    said = refused(capsys, *shards)
+    assert str(shards[number]) in said and name in said
+    assert not (shards[0].parent / "all").exists()
+
+
 def test_name_without_a_shard_wants_a_folder(shards, capsys):
     other = shards[0].rename(shards[0].with_name("part"))
     assert "name a folder for the whole with -o" in refused(capsys, other, *shards[1:])

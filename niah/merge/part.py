@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from niah.config import Suite, read_yaml
 from niah.run.folder import read_run, refuse_strays
 from niah.run.records import read_records
 from niah.types import Case, Record, UserError
@@ -29,6 +32,8 @@ class Part:
     cases: tuple[Case, ...]
     records: tuple[Record, ...]
     sources: tuple[Mapping[str, Any], ...]  # rows of sources.jsonl
+    suite: Suite
+    settings: Mapping[str, Any]  # config.yaml
 
     @property
     def decides(self) -> dict[str, Any]:
@@ -51,13 +56,17 @@ def read_part(folder: Path) -> Part:
         part = Part(
             folder, about, shard["i"], shard["count"], shard["cases"], shard["cases_sha256"], tuple(shard["places"]),
             cases, tuple(read_records(folder / "records.jsonl")), sources,
+            read_yaml(Suite, folder / "suite.yaml"), yaml.safe_load((folder / "config.yaml").read_text("utf-8")),
         )  # fmt: skip
         sound = len(part.places) == len(cases) and all(0 <= place < part.whole for place in part.places)
         sound = sound and all({"name", "sha256"} <= set(row) for row in sources) and bool(part.decides)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        sound = sound and isinstance(part.settings, dict)
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} lacks {Path(error.filename).name}; restore it, or run that shard again") from error
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise UserError(f"{folder} cannot be merged ({error!r}); run that shard again") from error
     if not sound:
-        raise UserError(f"{folder}: run.json, cases.jsonl and sources.jsonl do not belong together; run it again")
+        raise UserError(f"{folder}: its run.json, config, cases and sources do not belong together; run it again")
     refuse_strays(folder / "records.jsonl", part.records, {case.id for case in cases})
     return part
 
@@ -69,6 +78,8 @@ def refuse_unlike(parts: Sequence[Part]) -> None:
         differ = sorted(key for key in first.decides if first.decides[key] != part.decides.get(key))
         if part.whole_sha256 != first.whole_sha256:
             differ = ["the cases of all shards together", *differ]
+        if part.suite != first.suite:
+            differ.append("suite.yaml")
         if differ:
             raise UserError(
                 f"{part.folder} and {first.folder} are not shards of one run; these differ: {', '.join(differ)}. "
