@@ -116,6 +116,24 @@ def test_somebody_s_readme_is_not_overwritten(suite, tmp_path, capsys):
     assert (tmp_path / "out" / "README.md").read_text() == "mine"
 
 
+@pytest.mark.parametrize("what", ["suite", "run"])
+@pytest.mark.parametrize("name", ["suite.yaml", "data/cases.parquet", "notes.txt"])
+def test_a_folder_of_somebody_else_is_not_written_into(suite, run, tmp_path, capsys, what, name):
+    file = tmp_path / "out" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    assert main([what, str({"suite": suite, "run": run}[what]), "-o", str(tmp_path / "out")]) == 2
+    assert "name a new or empty folder with -o" in capsys.readouterr().err
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [file] and file.read_text() == "mine"
+
+
+@pytest.mark.parametrize("what", ["suite", "run"])
+def test_what_was_published_is_published_anew_and_an_empty_clone_filled(suite, run, tmp_path, what):
+    (tmp_path / "out" / ".git").mkdir(parents=True)
+    words = [what, str({"suite": suite, "run": run}[what]), "-o", str(tmp_path / "out")]
+    assert (main(words), main(words)) == (0, 0)
+
+
 def test_a_published_run_has_the_accuracies_of_lm_eval(run, tmp_path):
     assert main(["run", str(run), "-o", str(tmp_path / "out")]) == 0
     (file,) = (tmp_path / "out" / "fake").glob("results_*.json")

@@ -19,7 +19,7 @@ import yaml
 
 from niah.generate import Generated
 from niah.generate.hashes import cases_sha256, write_hashes
-from niah.publish.card import UNKNOWN, config, plain, table, write_card
+from niah.publish.card import UNKNOWN, config, plain, refuse_foreign, table, write_card
 from niah.run.config import without_machine
 from niah.types import Case, Source, UserError
 
@@ -57,11 +57,12 @@ def write_suite(
     """Write the suite into `folder` and return the names of the files.
 
     `licence` is that of questions and cases, `licences` those of the videos by name or sha256.
-    Raises UserError where the folder is in use.
+    Raises UserError where the folder is in use, or holds other files than an earlier call wrote.
     """
     for name in KEPT:
         if (folder / name).exists():
             raise UserError(f"{folder} holds {name}, so it is a suite or a run in use; name another folder with -o")
+    refuse_foreign(folder)
     (folder / "data").mkdir(parents=True, exist_ok=True)
     sources = [_source_row(source, licences or {}) for source in generated.sources.values()]
     files = [
