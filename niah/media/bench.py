@@ -24,6 +24,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 import av
 import numpy as np
 
+from niah.command import guarded
 from niah.media.decoder import INSTALL, decoder_named
 from niah.media.errors import MediaError
 from niah.media.index import Index
@@ -37,8 +38,8 @@ SEEKS = 40
 SAME = 1.0  # of 256 levels, mean: ten-bit colour comes out this far apart, a wrong frame much farther
 
 
-def main() -> None:
-    """Print both tables."""
+def main() -> int:
+    """Print both tables, and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m niah.media.bench",
         description=__doc__,
@@ -51,10 +52,16 @@ def main() -> None:
     if options.one:
         decoder, task = options.one.split("/", 1)
         sys.stdout.write(json.dumps(timed(decoder, task, options.folder)))
-        return
-    for line in report(options.folder, options.repeats):
+        return 0
+    return guarded(lambda: _print(options.folder, options.repeats), stopped="stopped")
+
+
+def _print(folder: Path, repeats: int) -> int:
+    """Print each line as soon as it is known."""
+    for line in report(folder, repeats):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+    return 0
 
 
 def report(folder: Path, repeats: int) -> Iterator[str]:
@@ -209,4 +216,4 @@ def _rows(cells: Tuple[str, ...], head: bool = True) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

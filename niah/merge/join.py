@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
+from niah.about import read_about
 from niah.generate.hashes import cases_sha256, sources_sha256
 from niah.json_lines import json_lines
 from niah.merge.part import Part, read_part, refuse_unlike
-from niah.run.folder import locked, read_run, refuse_strays, replace_file, write_run
+from niah.run.folder import locked, refuse_strays, replace_file, write_run
 from niah.run.plan import in_groups, in_order
 from niah.run.records import FINAL, read_records, rewrite
 from niah.types import Case, Record, UserError
@@ -105,7 +106,7 @@ def _decides(part: Part, sources: Iterable[Mapping[str, Any]]) -> dict[str, Any]
 def _earlier(out: Path, decides: Mapping[str, Any], cases: Iterable[Case]) -> list[Record]:
     """Return the records that `out` holds already. Raises UserError where they are of another run."""
     records = read_records(out / "records.jsonl")
-    if records and read_run(out).get("decides") != decides:
+    if records and read_about(out).get("decides") != decides:
         raise UserError(f"{out} holds records of another run; name another folder with -o")
     refuse_strays(out / "records.jsonl", records, {case.id for case in cases})
     return records

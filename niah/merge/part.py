@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
+from niah.about import read_about
 from niah.config import Suite, read_yaml
-from niah.run.folder import read_run, refuse_strays
+from niah.run.folder import refuse_strays
 from niah.run.records import read_records
 from niah.types import Case, Record, UserError
 
@@ -46,7 +47,7 @@ def read_part(folder: Path) -> Part:
     folder = Path(folder)
     if not (folder / "run.json").is_file():
         raise UserError(f"{folder} is not the folder of a run; name those that niah.run --shard wrote")
-    about = read_run(folder)
+    about = read_about(folder)
     if "shard" not in about:
         raise UserError(f"{folder} holds no shard but a whole run; name folders that niah.run --shard wrote")
     try:

@@ -11,10 +11,10 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from niah.command import guarded
 from niah.figures.draw import LOOKS, save
 from niah.paper import concentration, settings
 from niah.paper.runs import points
-from niah.run.command import guarded
 
 EXAMPLES = """\
 which:

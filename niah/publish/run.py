@@ -17,11 +17,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from niah.about import read_about
 from niah.lm_eval.suites import score
 from niah.publish.card import UNKNOWN, config, plain, refuse_foreign, table, write_card
 from niah.score import put
 from niah.table import Run, read_run
-from niah.types import LETTERS, Case, Record
+from niah.types import LETTERS, Case, Record, UserError
 
 GENERATION = {"until": [], "do_sample": False}
 LOWER_IS_BETTER = ("unanswered",)
@@ -34,7 +35,7 @@ def write_run(run_folder: Path, folder: Path, licence: str | None = None) -> lis
     """
     refuse_foreign(folder)
     run = read_run(run_folder)
-    about = json.loads((run_folder / "run.json").read_text(encoding="utf-8"))
+    about = read_about(run_folder)
     decides, task = about["decides"], f"videoniah_{run.suite}"
     library = f"{run.suite}@{decides['cases_sha256'][:16]}"
     asked = [case for case in run.cases if case.id in run.records]
@@ -137,7 +138,10 @@ def _date(about: Mapping[str, Any], folder: Path) -> datetime:
     """Return when the run last ended."""
     runs = about.get("runs", [])
     if runs:
-        return datetime.fromisoformat(runs[-1]["ended"])
+        try:
+            return datetime.fromisoformat(runs[-1]["ended"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{folder / 'run.json'} does not say when the run ended ({error!r}); restore it") from error
     return datetime.fromtimestamp((folder / "records.jsonl").stat().st_mtime)
 
 

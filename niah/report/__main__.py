@@ -7,9 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from niah.command import command_parser
+from niah.command import command_parser, guarded
 from niah.report.page import write_report
-from niah.run.command import guarded
 
 EXAMPLES = """\
 examples:

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from niah.disk import FULL, in_words
+from niah.command import DONE, INCOMPLETE, INTERRUPTED, guarded
 from niah.media.measure import cache_folder
 from niah.models import find
 from niah.run.arguments import parse
@@ -24,35 +24,15 @@ from niah.run.estimate import estimate
 from niah.run.folder import append_run, locked, prepare, put_in_order, write_run
 from niah.run.plan import Plan, make_plan
 from niah.run.pool import ask_all
-from niah.run.records import FINAL, CannotWrite, Records, read_records
+from niah.run.records import FINAL, Records, read_records
 from niah.run.report import Progress, summary
-from niah.types import Record, UserError
+from niah.types import Record
 from niah.worker import Loading
-
-DONE, USAGE, INCOMPLETE, INTERRUPTED = 0, 2, 3, 130
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; what went wrong is said on stderr."""
     return guarded(lambda: run(parse(arguments), arguments))
-
-
-def guarded(command: Callable[[], int]) -> int:
-    """Return the exit code of a command; what ended it is said on stderr."""
-    try:
-        return command()
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return USAGE
-    except CannotWrite as error:
-        sys.stderr.write(f"error: {error}\n")
-        return INCOMPLETE
-    except OSError as error:
-        sys.stderr.write(f"error: {in_words(error)}\n")
-        return INCOMPLETE if error.errno in FULL else USAGE
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; nothing written is lost, and the same command goes on from here\n")
-        return INTERRUPTED
 
 
 def run(

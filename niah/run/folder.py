@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from niah.about import read_about
 from niah.disk import FULL, partial_of
 from niah.generate.hashes import cases_sha256, sources_sha256
 from niah.json_lines import json_lines
@@ -100,7 +101,7 @@ def append_run(folder: Path, begun: float, before: list[Record], after: list[Rec
         "records_after": len(after),
         "workers": asker.started,
     }
-    facts: dict[str, Any] = {"runs": [*read_run(folder).get("runs", []), entry]}
+    facts: dict[str, Any] = {"runs": [*read_about(folder).get("runs", []), entry]}
     if asker.about:
         facts["worker"] = {key: asker.about[key] for key in ("python", "versions", "decoder", "concurrency")}
     write_run(folder, facts)
@@ -109,19 +110,8 @@ def append_run(folder: Path, begun: float, before: list[Record], after: list[Rec
 def write_run(folder: Path, facts: dict[str, Any]) -> None:
     """Merge facts into run.json."""
     path = folder / "run.json"
-    known = read_run(folder) if path.exists() else {}
+    known = read_about(folder) if path.exists() else {}
     replace_file(path, json.dumps({**known, **facts}, ensure_ascii=False, indent=1) + "\n")
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """Return run.json. Raises UserError where there is none."""
-    try:
-        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        if not isinstance(about, dict) or not isinstance(about.get("decides", {}), dict):
-            raise ValueError("it holds no keys and values")
-    except (FileNotFoundError, ValueError) as error:  # ValueError: not JSON, not UTF-8
-        raise UserError(f"{folder} holds records but no readable run.json; use --fresh or another folder") from error
-    return about
 
 
 def _decides(config: RunConfig, plan: Plan) -> dict[str, Any]:
@@ -154,7 +144,7 @@ def _shard(plan: Plan) -> dict[str, Any]:
 
 def _refuse_others(folder: Path, decides: dict[str, Any]) -> None:
     """Raise UserError naming what differs from the run the folder holds."""
-    held = read_run(folder).get("decides", {})
+    held = read_about(folder).get("decides", {})
     names = {"cases_sha256": "the cases", "sources_sha256": "the video files"}
     differ = [
         names.get(key, f"{key} ({held.get(key)!r} there, {value!r} now)")

@@ -14,12 +14,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from niah.command import command_parser
+from niah.command import command_parser, guarded
 from niah.config import SUITES, Suite, load_suite, read_yaml
 from niah.generate import Generated, own, write
 from niah.generate.hashes import HASHES
 from niah.needles import complaints
-from niah.run.command import guarded
 from niah.types import UserError
 from niah.verify.find import BUILT_IN, CHANGED, MISSING, OK, Finding, check
 from niah.verify.recorded import Recorded, recorded
@@ -128,7 +127,3 @@ def _files_of(name: str, options: argparse.Namespace) -> int:
         f"python -m niah.generate {name} -o FOLDER keeps them, python -m niah.verify FOLDER checks them\n"
     )
     return int(bool(wrong))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,10 +14,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from niah.about import read_about
 from niah.generate.hashes import cases_sha256, read_hashes, sources_sha256
 from niah.json_lines import numbered
 from niah.publish.suite import read_suite
-from niah.run.folder import read_run
 from niah.types import Case, Source, UserError
 
 
@@ -44,7 +44,7 @@ def recorded(folder: Path) -> Recorded:
         raise UserError(f"{folder} names no sources; give a folder of niah.generate, niah.run or niah.publish")
     sources = tuple(_source(row, where) for row, where in named)
     run = (folder / "run.json").is_file()
-    kept = read_run(folder).get("decides", {}) if run else read_hashes(folder)
+    kept = read_about(folder).get("decides", {}) if run else read_hashes(folder)
     wrong = [*_changed(kept, names, digest, sources), *([] if run else _unnamed(cases, sources, names[1]))]
     return Recorded(tuple(cases), sources, tuple(wrong), "cases_sha256" in kept)
 

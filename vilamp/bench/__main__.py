@@ -26,7 +26,7 @@ import torch
 
 from niah.adapters import bench
 from niah.adapters.bench import Job, Measured
-from niah.adapters.command import told
+from niah.command import guarded
 from vilamp.bench import counts
 from vilamp.bench.subject import CONFIGS, VilampBench, random_model
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench.add_options(parser)
     parser.add_argument("--compiled", action="store_true", help="compile SigLIP's blocks (results say so)")
     options = parser.parse_args(arguments)
-    return told(lambda: measure(options))
+    return guarded(lambda: measure(options), stopped="stopped")
 
 
 def measure(options: argparse.Namespace) -> int:
