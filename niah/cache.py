@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from niah.command import command_parser, guarded
+from niah.command import command_parser
+from niah.guard import guarded
 from niah.media.measure import cache_folder
 from niah.types import UserError
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from niah.about import read_about
-from niah.command import command_parser, guarded
+from niah.command import command_parser
+from niah.guard import guarded
 from niah.table import Row, Run, read_run, rows
 from niah.table.groups import ALL
 from niah.types import UserError

@@ -9,10 +9,10 @@ import sys
 import pytest
 from fake_runs import make_case, make_record, write_run
 
-from niah.command import guarded
 from niah.compare.__main__ import main as compare
 from niah.disk import CannotWrite
 from niah.figures.__main__ import main as figures
+from niah.guard import guarded
 from niah.media import bench
 from niah.publish.__main__ import main as publish
 from niah.report.__main__ import main as report
@@ -40,7 +40,7 @@ def test_a_command_ends_with_a_code_and_words(ended, code, words, capsys):
 
 
 def test_the_end_of_a_command_needs_no_decoder():
-    code = "import sys; import niah.command; sys.exit('av' in sys.modules)"
+    code = "import sys; import niah.guard; sys.exit('av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ}, check=False).returncode == 0
 
 

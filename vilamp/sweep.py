@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from niah.command import DONE, INTERRUPTED, guarded
 from niah.config import read_yaml
 from niah.generate.result import Generated
+from niah.guard import DONE, INTERRUPTED, guarded
 from niah.media.decoder import DEFAULT
 from niah.media.measure import cache_folder
 from niah.run.client import Client, InProcess

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from niah.adapters.device import clock, peaks, reset_peak
+from niah.json_lines import numbered
 from niah.types import FrameKey, UserError
 
 LENGTHS = (64, 256, 1024, 2048, 4096, 8192, 10000)
@@ -176,7 +177,7 @@ def measure_all(jobs: Sequence[Job], command: Sequence[str], file: Path, tell: C
 def read(file: Path) -> list[Measured]:
     """Return the lines of a file of results. Raises UserError for a line that is none."""
     try:
-        return [Measured.from_json(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
+        return [Measured.from_json(json.loads(line)) for _, line in numbered(file.read_text(encoding="utf-8"))]
     except ValueError as error:
         raise UserError(f"{file.name} holds a line that is no measurement ({error}): remove it") from None
 
@@ -236,7 +237,7 @@ def _in_process(job: Job, command: Sequence[str]) -> Measured:
     except subprocess.TimeoutExpired:
         return Measured(job, "error", f"took longer than {SECONDS} s")
     if done.returncode == 0:
-        return Measured.from_json(json.loads(done.stdout.splitlines()[-1]))
+        return Measured.from_json(json.loads([line for _, line in numbered(done.stdout)][-1]))
     words = done.stderr.strip().splitlines()
     killed = done.returncode == -9
     detail = "ended by the system, most likely for its memory" if killed else (words[-1] if words else "no output")

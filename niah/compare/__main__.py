@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from niah.command import command_parser, guarded
+from niah.command import command_parser
 from niah.compare.match import match
 from niah.compare.verdict import page
 from niah.doubts import doubts
 from niah.doubts import in_words as doubts_in_words
+from niah.guard import guarded
 from niah.table import join, read_run
 
 EXAMPLES = """\

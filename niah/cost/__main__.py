@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from niah.command import command_parser, guarded
+from niah.command import command_parser
 from niah.cost.compare import Comparison, compare
 from niah.cost.memory import Line, memory_line
 from niah.cost.stages import breakdown, costs, in_total
+from niah.guard import guarded
 from niah.table import Run, read_run
 from niah.types import UserError
 

@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from niah.command import guarded
 from niah.doubts import doubts
 from niah.doubts import in_words as doubts_in_words
 from niah.figures.draw import CONDITIONS, STYLES, draw
+from niah.guard import guarded
 from niah.table import join, read_run
 from niah.types import UserError
 

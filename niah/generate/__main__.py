@@ -7,10 +7,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from niah.command import guarded
 from niah.config import load_suite
 from niah.generate.pipeline import generate
 from niah.generate.result import Generated, read, write
+from niah.guard import guarded
 
 EXAMPLES = """\
 examples:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
-from niah.command import INTERRUPTED, guarded
+from niah.guard import INTERRUPTED, guarded
 from niah.lm_eval.model import model_for
 from niah.lm_eval.refuse import TASKS, given, in_words, refuse_unknown
 from niah.models import GROUP

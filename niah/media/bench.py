@@ -24,7 +24,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 import av
 import numpy as np
 
-from niah.command import guarded
+from niah.guard import guarded
 from niah.media.decoder import INSTALL, decoder_named
 from niah.media.errors import MediaError
 from niah.media.index import Index

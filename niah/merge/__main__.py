@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from niah.command import DONE, INCOMPLETE, command_parser, guarded
+from niah.command import command_parser
+from niah.guard import DONE, INCOMPLETE, guarded
 from niah.merge.join import Merged, merge
 from niah.run.records import FINAL
 from niah.types import UserError

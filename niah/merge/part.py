@@ -12,6 +12,7 @@ import yaml
 
 from niah.about import read_about
 from niah.config import Suite, read_yaml
+from niah.json_lines import numbered
 from niah.run.folder import refuse_strays
 from niah.run.records import read_records
 from niah.types import Case, Record, UserError
@@ -98,4 +99,4 @@ def refuse_unlike(parts: Sequence[Part]) -> None:
 
 def _rows(path: Path) -> list[Any]:
     """Return the rows of a file of JSON lines."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    return [json.loads(line) for _, line in numbered(path.read_text(encoding="utf-8"))]

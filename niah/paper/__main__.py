@@ -11,8 +11,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from niah.command import guarded
 from niah.figures.draw import LOOKS, save
+from niah.guard import guarded
 from niah.paper import concentration, settings
 from niah.paper.runs import points
 

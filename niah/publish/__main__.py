@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from niah.command import command_parser, guarded
+from niah.command import command_parser
 from niah.config import SUITES, load_suite
 from niah.generate import Generated, generate, read
+from niah.guard import guarded
 from niah.publish.card import UNKNOWN
 from niah.publish.push import push
 from niah.publish.run import write_run

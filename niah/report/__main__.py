@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from niah.command import command_parser, guarded
+from niah.command import command_parser
+from niah.guard import guarded
 from niah.report.page import write_report
 
 EXAMPLES = """\

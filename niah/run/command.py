@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from niah.command import DONE, INCOMPLETE, INTERRUPTED, guarded
+from niah.guard import DONE, INCOMPLETE, INTERRUPTED, guarded
 from niah.media.measure import cache_folder
 from niah.models import find
 from niah.run.arguments import parse

@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from niah.command import guarded
 from niah.doubts import doubts
 from niah.doubts import in_words as doubts_in_words
+from niah.guard import guarded
 from niah.table.reach import reach
 from niah.table.reading import join, read_run
 from niah.table.rows import rows, write_table

@@ -14,10 +14,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from niah.command import command_parser, guarded
+from niah.command import command_parser
 from niah.config import SUITES, Suite, load_suite, read_yaml
 from niah.generate import Generated, own, write
 from niah.generate.hashes import HASHES
+from niah.guard import guarded
 from niah.needles import complaints
 from niah.types import UserError
 from niah.verify.find import BUILT_IN, CHANGED, MISSING, OK, Finding, check

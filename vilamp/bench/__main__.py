@@ -26,7 +26,7 @@ import torch
 
 from niah.adapters import bench
 from niah.adapters.bench import Job, Measured
-from niah.command import guarded
+from niah.guard import guarded
 from vilamp.bench import counts
 from vilamp.bench.subject import CONFIGS, VilampBench, random_model
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from niah.command import DONE, INTERRUPTED
 from niah.config import unknown
+from niah.guard import DONE, INTERRUPTED
 from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.run.folder import locked

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from niah.adapters.device import checked_device
 from niah.adapters.parity import Parity
-from niah.command import guarded
+from niah.guard import guarded
 from niah.types import UserError
 from vilamp.parity.cases import compare_cases
 from vilamp.parity.runs import compare_runs

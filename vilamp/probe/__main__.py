@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch.nn.functional import normalize
 
-from niah.command import guarded
 from niah.generate.result import Generated
+from niah.guard import guarded
 from niah.media.decoder import DEFAULT, decoder_named
 from niah.media.measure import cache_folder
 from niah.media.video import SplicedVideo

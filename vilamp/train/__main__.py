@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from niah.command import guarded
 from niah.config import read_yaml
+from niah.guard import guarded
 from niah.types import UserError
 from vilamp import data, weights
 from vilamp.config import written

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from niah.command import guarded
 from niah.config import read_yaml
+from niah.guard import guarded
 from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.types import UserError
