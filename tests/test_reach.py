@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,15 +11,18 @@ from pathlib import Path
 import pytest
 from generate_fakes import FakeIndex, suite, write_text
 
+from niah import public
 from niah.config import Downloads, Haystacks, Needles, from_mapping
 from niah.generate.library import Library
 from niah.generate.own import _measure_needles, find_videos
 from niah.needles import read_needles
+from niah.public import NotPublic, connected, is_public
 from niah.reach import fetched, transfer
 from niah.types import UserError
 
 ROW = {"question": "Who?", "options": ["Ann", "Bob"], "answer": "B"}
 BODY = b"twenty bytes of film"
+HERE = Downloads(allow_private=True)  # the servers of these tests are this machine
 
 
 @pytest.fixture
@@ -217,8 +221,8 @@ def test_an_address_is_refused_unless_the_suite_has_downloads(films):
 
 def test_an_address_is_fetched_once_into_the_cache(films):
     with serving(whole) as (url, asked):
-        needle = read(films, f"{url}/a/dog.mp4?sign=s3cret.x", downloads=Downloads())
-        again = read(films, f"{url}/a/dog.mp4?sign=s3cret.x", downloads=Downloads())
+        needle = read(films, f"{url}/a/dog.mp4?sign=s3cret.x", downloads=HERE)
+        again = read(films, f"{url}/a/dog.mp4?sign=s3cret.x", downloads=HERE)
     assert asked == ["/a/dog.mp4?sign=s3cret.x"]
     assert needle.path == again.path and Path(needle.path).read_bytes() == BODY
     assert needle.path.startswith(str(films.parent / "cache" / "downloads")) and needle.path.endswith("/dog.mp4")
@@ -232,7 +236,7 @@ def test_a_download_is_called_the_same_wherever_the_cache_lies(films, monkeypatc
         library = Library("1", lambda path: FakeIndex("abc", 10, 1))
         with serving(whole) as (url, _):
             write_text(films / "needles.jsonl", json.dumps({"video": f"{url}/dog.mp4", **ROW}))
-            settings = Needles(str(films / "needles.jsonl"), downloads=Downloads())
+            settings = Needles(str(films / "needles.jsonl"), downloads=HERE)
             _measure_needles(read_needles(settings, films), suite(needles=settings), library, [])
         called += list(library.sources)
     assert called == ["dog.mp4", "dog.mp4"]
@@ -251,7 +255,7 @@ ENDINGS = [
 @pytest.mark.parametrize("answer, words", ENDINGS, ids=lambda value: getattr(value, "__name__", None))
 def test_a_download_that_is_not_as_it_should_be_leaves_nothing(films, answer, words):
     with serving(answer) as (url, _), pytest.raises(UserError) as raised:
-        fetched(f"{url}/x.mp4?sign=s3cret", Downloads(limit_gib=0.001), "needles.jsonl, line 1")
+        fetched(f"{url}/x.mp4?sign=s3cret", Downloads(limit_gib=0.001, allow_private=True), "needles.jsonl, line 1")
     assert words in str(raised.value) and str(raised.value).startswith("needles.jsonl, line 1: http://127.0.0.1")
     assert "s3cret" not in str(raised.value)
     assert [path for path in (films.parent / "cache").rglob("*") if path.is_file()] == []
@@ -260,7 +264,7 @@ def test_a_download_that_is_not_as_it_should_be_leaves_nothing(films, answer, wo
 @pytest.mark.parametrize("answer", [dripping, dripping_headers])
 def test_a_download_that_drips_ends_when_its_time_is_up(films, answer):
     with serving(answer) as (url, asked), pytest.raises(UserError, match="did not come within 3 seconds"):
-        fetched(f"{url}/x.mp4", Downloads(seconds=3), "line 1")
+        fetched(f"{url}/x.mp4", Downloads(seconds=3, allow_private=True), "line 1")
     assert asked == ["/x.mp4"]
     assert [path for path in (films.parent / "cache").rglob("*") if path.is_file()] == []
 
@@ -278,6 +282,94 @@ def test_addresses_of_other_kinds_are_refused_although_downloads_are_allowed(fil
     with pytest.raises(UserError, match=words) as raised:
         read(films, address, downloads=Downloads())
     assert "word@" not in str(raised.value)
+
+
+IPS = [
+    ("8.8.8.8", True),
+    ("2606:4700::1111", True),
+    ("127.0.0.1", False),
+    ("10.1.2.3", False),
+    ("172.16.0.1", False),
+    ("192.168.0.1", False),
+    ("169.254.169.254", False),  # where clouds keep a machine's credentials
+    ("100.64.0.1", False),  # between a provider and its customers
+    ("0.0.0.0", False),
+    ("224.0.0.1", False),
+    ("::1", False),
+    ("fe80::1%eth0", False),
+    ("fc00::1", False),
+    ("::ffff:127.0.0.1", False),  # IPv4 within IPv6, four ways
+    ("64:ff9b::7f00:1", False),
+    ("2002:7f00:1::", False),
+    ("64:ff9b::808:808", True),
+]
+
+
+@pytest.mark.parametrize("address, public", IPS)
+def test_public_addresses_are_told_from_those_of_machines_and_their_networks(address, public):
+    assert is_public(address) == public
+
+
+HOSTS = ["127.0.0.1", "localhost", "0177.0.0.1", "2130706433", "%31%32%37.0.0.1", "[::ffff:127.0.0.1]"]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_download_from_this_machine_is_refused_unless_the_suite_allows_it(films, monkeypatch, host):
+    monkeypatch.setenv("no_proxy", "*")
+    with serving(whole) as (url, asked):
+        address = url.replace("127.0.0.1", host)
+        with pytest.raises(UserError, match=r"private network's address; set allow_private: true"):
+            fetched(f"{address}/x.mp4", Downloads(), "line 1")
+        assert asked == []
+        assert fetched(f"{url}/x.mp4", HERE, "line 1").read_bytes() == BODY
+
+
+def test_a_name_with_one_private_address_among_public_ones_is_refused(monkeypatch):
+    entries = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, 80)) for ip in ("8.8.8.8", "10.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *asked, **more: entries)
+    with pytest.raises(NotPublic, match="it leads to films.example, 10.0.0.1"):
+        connected(("films.example", 80))
+
+
+def test_the_address_that_was_checked_is_the_one_connected_to(monkeypatch):
+    answers = [[(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", 80))]]  # a second question has no answer
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *asked, **more: answers.pop())
+    places = []
+    monkeypatch.setattr(socket.socket, "connect", lambda self, place: places.append(place))
+    connected(("films.example", 80), 1.0).close()
+    assert places == [("8.8.8.8", 80)]
+
+
+def test_a_redirect_to_this_machine_is_refused(films, monkeypatch):
+    """The first server stands in for a public one: its port alone passes the check."""
+    with serving(whole) as (inner, asked), serving(leading_to(f"{inner}/x.mp4")) as (outer, first):
+        real, port = public.resolved, int(outer.rpartition(":")[2])
+        free = socket.getaddrinfo
+        monkeypatch.setattr(public, "resolved", lambda host, at: free(host, at) if at == port else real(host, at))
+        assert "private network's address" in transfer(f"{outer}/x.mp4", str(films / "out"), 1000)
+    assert first == ["/x.mp4"] and asked == []
+
+
+def test_what_goes_through_a_proxy_is_checked_by_name(films, monkeypatch):
+    with serving(whole) as (url, asked):
+        monkeypatch.setenv("http_proxy", url)
+        monkeypatch.setenv("no_proxy", "")
+        assert "private network's address" in transfer("http://127.0.0.1:9/x.mp4", str(films / "out"), 1000)
+        assert asked == []
+        assert transfer("http://films.invalid/x.mp4", str(films / "out"), 1000) == ""
+    assert asked == ["http://films.invalid/x.mp4"]
+
+
+def silent(handler):
+    """Promise a film and send none of it."""
+    handler.send_response(200)
+    handler.end_headers()
+    handler.stopped.wait()
+
+
+def test_a_server_that_falls_silent_is_given_up_when_the_suite_says(films):
+    with serving(silent) as (url, _), pytest.raises(UserError, match=r"it cannot be fetched \(timed out\)"):
+        fetched(f"{url}/x.mp4", Downloads(stall_seconds=0.2, allow_private=True), "line 1")
 
 
 def test_a_local_file_is_no_transfer(films):
