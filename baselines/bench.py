@@ -49,7 +49,7 @@ def _measure(options: argparse.Namespace) -> int:
         return 0
     command = [sys.executable, "-m", "baselines.bench", options.name, "--one"]
     file = options.out / f"{options.name}-{options.size}.jsonl"
-    bench.measure_all(bench.jobs_of(options, options.name), command, file, _tell)
+    bench.measure_all(bench.jobs_of(options, options.name), command, file, _tell, options.timeout)
     sys.stdout.write(f"results: {file}\n")
     return 0
 

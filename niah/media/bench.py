@@ -47,25 +47,26 @@ def main() -> int:
     )
     parser.add_argument("folder", type=Path, help="a folder of videos, searched to any depth")
     parser.add_argument("--repeats", type=int, default=3, help="runs per number (default 3); the median is printed")
+    parser.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="for one run (default: 900)")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # one timed run, as JSON, in a process of its own
     options = parser.parse_args()
     if options.one:
         decoder, task = options.one.split("/", 1)
         sys.stdout.write(json.dumps(timed(decoder, task, options.folder)))
         return 0
-    return guarded(lambda: _print(options.folder, options.repeats), stopped="stopped")
+    return guarded(lambda: _print(options.folder, options.repeats, options.timeout), stopped="stopped")
 
 
-def _print(folder: Path, repeats: int) -> int:
+def _print(folder: Path, repeats: int, seconds: float) -> int:
     """Print each line as soon as it is known."""
-    for line in report(folder, repeats):
+    for line in report(folder, repeats, seconds):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
     return 0
 
 
-def report(folder: Path, repeats: int) -> Iterator[str]:
-    """Yield the lines of the two tables."""
+def report(folder: Path, repeats: int, seconds: float) -> Iterator[str]:
+    """Yield the lines of the two tables. Raises UserError where one run takes longer than `seconds`."""
     names = [name for name in INSTALL if _usable(name)]
     indices, refused = measured(folder)
     if not indices:
@@ -75,7 +76,7 @@ def report(folder: Path, repeats: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as scratch:
         for index in chosen(indices, Path(scratch)):
             for task in TASKS:
-                runs = interleaved(names, task, index, repeats)
+                runs = interleaved(names, task, index, repeats, seconds)
                 title = f"{Path(index.path).name} ({len(index.times):,} frames), {task}"
                 yield from _rows((title, *(_medians(runs[name]) for name in names)), head=False)
     yield ""
@@ -125,13 +126,18 @@ def repeat_packets(index: Index, target: Path, times: int) -> None:
                         after.mux(packet)
 
 
-def interleaved(names: List[str], task: str, index: Index, repeats: int) -> Dict[str, List[Dict[str, float]]]:
+def interleaved(
+    names: List[str], task: str, index: Index, repeats: int, seconds: float
+) -> Dict[str, List[Dict[str, float]]]:
     """Run each decoder `repeats` times, taking turns, so that a busy minute hits all of them."""
     runs: Dict[str, List[Dict[str, float]]] = {name: [] for name in names}
     for _ in range(repeats):
         for name in names:
             command = [sys.executable, "-m", "niah.media.bench", index.path, "--one", f"{name}/{task}"]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=900)
+            try:
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=seconds)
+            except subprocess.TimeoutExpired:
+                raise UserError(f"{name} took longer than {seconds:g} s for {task}; give it more: --timeout") from None
             runs[name].append(json.loads(done.stdout))
     return runs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from niah.guard import DONE, INCOMPLETE, INTERRUPTED, guarded
+from niah.media.container import STALL
 from niah.media.measure import cache_folder
 from niah.models import find
 from niah.run.arguments import parse
@@ -29,6 +31,8 @@ from niah.run.report import Progress, summary
 from niah.types import Record
 from niah.worker import Loading
 
+AFAR = 3  # times the grace: for git and nvidia-smi, which may lie on a network share or wake a device
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; what went wrong is said on stderr."""
@@ -44,6 +48,8 @@ def run(
     adapter `config.model` names: it sees whole cases, needles included, as no model may.
     Raises UserError for what the user can mend, CannotWrite where the disk is full.
     """
+    if config.stall_timeout is not None:
+        os.environ[STALL] = f"{config.stall_timeout:g}"  # for this process and every worker
     target = find(config.model) if answerer is None else f"{answerer.__module__}:{answerer.__qualname__}"
     plan = make_plan(config)
     folder = config.folder()
@@ -53,7 +59,8 @@ def run(
         return DONE
     with locked(folder):
         done = prepare(folder, config, plan)
-        write_run(folder, {"suite": plan.generated.suite.name, "target": target, **describe(arguments)})
+        ran_on = describe(arguments, AFAR * config.grace)
+        write_run(folder, {"suite": plan.generated.suite.name, "target": target, **ran_on})
         hashes = {name: source.sha256 for name, source in plan.generated.sources.items()}
         begun, stopped, stopping = time.time(), False, threading.Event()
         if answerer is None:

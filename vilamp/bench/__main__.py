@@ -55,7 +55,7 @@ def measure(options: argparse.Namespace) -> int:
     jobs = _jobs(options, name)
     file = options.out / f"{name}-{options.size}.jsonl"
     flags = ["--compiled"] if options.compiled else []
-    bench.measure_all(jobs, [sys.executable, "-m", "vilamp.bench", *flags, "--one"], file, _tell)
+    bench.measure_all(jobs, [sys.executable, "-m", "vilamp.bench", *flags, "--one"], file, _tell, options.timeout)
     write_table(bench.read(file), file.with_suffix(".csv"))
     sys.stdout.write(f"results: {file} and {file.with_suffix('.csv')}\n")
     return 0
