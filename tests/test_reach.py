@@ -2,27 +2,33 @@
 
 import json
 import os
-import socket
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from film_server import (
+    BODY,
+    HERE,
+    absent,
+    dripping,
+    dripping_headers,
+    endless,
+    leading_to,
+    serving,
+    silent,
+    too_long,
+    too_short,
+    whole,
+)
 from generate_fakes import FakeIndex, suite, write_text
 
-from niah import public
 from niah.config import Downloads, Haystacks, Needles, from_mapping
 from niah.generate.library import Library
 from niah.generate.own import _measure_needles, find_videos
 from niah.needles import read_needles
-from niah.public import NotPublic, connected, is_public
 from niah.reach import fetched, transfer
 from niah.types import UserError
 
 ROW = {"question": "Who?", "options": ["Ann", "Bob"], "answer": "B"}
-BODY = b"twenty bytes of film"
-HERE = Downloads(allow_private=True)  # the servers of these tests are this machine
 
 
 @pytest.fixture
@@ -117,99 +123,6 @@ def test_a_table_with_a_script_is_refused_and_the_script_does_not_run(films):
     assert not (films / "ran").exists()
 
 
-@contextmanager
-def serving(answer):
-    """Serve on 127.0.0.1; `answer` gets a request's handler. Yields the address and the paths that were asked for."""
-    asked, stopped = [], threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.stopped = stopped
-            try:
-                answer(self)
-            except (BrokenPipeError, ConnectionResetError):
-                return  # the other side has had enough, which is what is tested
-
-        def log_message(self, *words):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    finally:
-        stopped.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def whole(handler):
-    """Send all of the film."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(BODY)))
-    handler.end_headers()
-    handler.wfile.write(BODY)
-
-
-def endless(handler):
-    """Send and send, without saying how much."""
-    handler.send_response(200)
-    handler.end_headers()
-    while not handler.stopped.is_set():
-        handler.wfile.write(b"x" * 65536)
-
-
-def dripping(handler):
-    """Send a byte at a time, often enough that no timeout of a socket notices."""
-    handler.send_response(200)
-    handler.end_headers()
-    while not handler.stopped.wait(0.05):
-        handler.wfile.write(b"x")
-
-
-def dripping_headers(handler):
-    """Never come to the end of the headers."""
-    handler.wfile.write(b"HTTP/1.0 200 OK\r\nX-Long: ")
-    while not handler.stopped.wait(0.05):
-        handler.wfile.write(b"x")
-        handler.wfile.flush()
-
-
-def too_short(handler):
-    """Promise more than is sent."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", "1000")
-    handler.end_headers()
-    handler.wfile.write(BODY)
-
-
-def too_long(handler):
-    """Announce a terabyte."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(2**40))
-    handler.end_headers()
-
-
-def absent(handler):
-    """Have nothing."""
-    handler.send_error(404)
-
-
-def leading_to(target):
-    """Redirect."""
-
-    def answer(handler):
-        handler.send_response(302)
-        handler.send_header("Location", target)
-        handler.end_headers()
-
-    return answer
-
-
 def test_an_address_is_refused_unless_the_suite_has_downloads(films):
     with (
         serving(whole) as (url, asked),
@@ -282,89 +195,6 @@ def test_addresses_of_other_kinds_are_refused_although_downloads_are_allowed(fil
     with pytest.raises(UserError, match=words) as raised:
         read(films, address, downloads=Downloads())
     assert "word@" not in str(raised.value)
-
-
-IPS = [
-    ("8.8.8.8", True),
-    ("2606:4700::1111", True),
-    ("127.0.0.1", False),
-    ("10.1.2.3", False),
-    ("172.16.0.1", False),
-    ("192.168.0.1", False),
-    ("169.254.169.254", False),  # where clouds keep a machine's credentials
-    ("100.64.0.1", False),  # between a provider and its customers
-    ("0.0.0.0", False),
-    ("224.0.0.1", False),
-    ("::1", False),
-    ("fe80::1%eth0", False),
-    ("fc00::1", False),
-    ("::ffff:127.0.0.1", False),  # IPv4 within IPv6, four ways
-    ("64:ff9b::7f00:1", False),
-    ("2002:7f00:1::", False),
-    ("64:ff9b::808:808", True),
-]
-
-
-@pytest.mark.parametrize("address, public", IPS)
-def test_public_addresses_are_told_from_those_of_machines_and_their_networks(address, public):
-    assert is_public(address) == public
-
-
-HOSTS = ["127.0.0.1", "localhost", "0177.0.0.1", "2130706433", "%31%32%37.0.0.1", "[::ffff:127.0.0.1]"]
-
-
-@pytest.mark.parametrize("host", HOSTS)
-def test_a_download_from_this_machine_is_refused_unless_the_suite_allows_it(films, monkeypatch, host):
-    monkeypatch.setenv("no_proxy", "*")
-    with serving(whole) as (url, asked):
-        address = url.replace("127.0.0.1", host)
-        with pytest.raises(UserError, match=r"private network's address; set allow_private: true"):
-            fetched(f"{address}/x.mp4", Downloads(), "line 1")
-        assert asked == []
-        assert fetched(f"{url}/x.mp4", HERE, "line 1").read_bytes() == BODY
-
-
-def test_a_name_with_one_private_address_among_public_ones_is_refused(monkeypatch):
-    entries = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, 80)) for ip in ("8.8.8.8", "10.0.0.1")]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *asked, **more: entries)
-    with pytest.raises(NotPublic, match="it leads to films.example, 10.0.0.1"):
-        connected(("films.example", 80))
-
-
-def test_the_address_that_was_checked_is_the_one_connected_to(monkeypatch):
-    answers = [[(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", 80))]]  # a second question has no answer
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *asked, **more: answers.pop())
-    places = []
-    monkeypatch.setattr(socket.socket, "connect", lambda self, place: places.append(place))
-    connected(("films.example", 80), 1.0).close()
-    assert places == [("8.8.8.8", 80)]
-
-
-def test_a_redirect_to_this_machine_is_refused(films, monkeypatch):
-    """The first server stands in for a public one: its port alone passes the check."""
-    with serving(whole) as (inner, asked), serving(leading_to(f"{inner}/x.mp4")) as (outer, first):
-        real, port = public.resolved, int(outer.rpartition(":")[2])
-        free = socket.getaddrinfo
-        monkeypatch.setattr(public, "resolved", lambda host, at: free(host, at) if at == port else real(host, at))
-        assert "private network's address" in transfer(f"{outer}/x.mp4", str(films / "out"), 1000)
-    assert first == ["/x.mp4"] and asked == []
-
-
-def test_what_goes_through_a_proxy_is_checked_by_name(films, monkeypatch):
-    with serving(whole) as (url, asked):
-        monkeypatch.setenv("http_proxy", url)
-        monkeypatch.setenv("no_proxy", "")
-        assert "private network's address" in transfer("http://127.0.0.1:9/x.mp4", str(films / "out"), 1000)
-        assert asked == []
-        assert transfer("http://films.invalid/x.mp4", str(films / "out"), 1000) == ""
-    assert asked == ["http://films.invalid/x.mp4"]
-
-
-def silent(handler):
-    """Promise a film and send none of it."""
-    handler.send_response(200)
-    handler.end_headers()
-    handler.stopped.wait()
 
 
 def test_a_server_that_falls_silent_is_given_up_when_the_suite_says(films):
