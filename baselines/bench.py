@@ -22,7 +22,7 @@ from pathlib import Path
 from baselines.parity import module, names
 from niah.adapters import bench
 from niah.adapters.bench import Job, Measured
-from niah.run.command import guarded
+from niah.guard import guarded
 from niah.types import UserError
 
 
@@ -49,7 +49,7 @@ def _measure(options: argparse.Namespace) -> int:
         return 0
     command = [sys.executable, "-m", "baselines.bench", options.name, "--one"]
     file = options.out / f"{options.name}-{options.size}.jsonl"
-    bench.measure_all(bench.jobs_of(options, options.name), command, file, _tell)
+    bench.measure_all(bench.jobs_of(options, options.name), command, file, _tell, options.timeout)
     sys.stdout.write(f"results: {file}\n")
     return 0
 

@@ -18,7 +18,7 @@ from types import ModuleType
 
 import baselines
 from niah.config import unknown
-from niah.run.command import guarded
+from niah.guard import guarded
 from niah.types import UserError
 
 

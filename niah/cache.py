@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from niah.command import command_parser
+from niah.guard import guarded
 from niah.media.measure import cache_folder
-from niah.run.command import guarded
 from niah.types import UserError
 
 KINDS = {

@@ -45,9 +45,12 @@ class Downloads:
 
     limit_gib: float = 4.0
     seconds: float = 600.0
+    stall_seconds: float = 30.0  # without a byte before a transfer counts as dead
+    allow_private: bool = False  # addresses of this machine and of private networks, too
 
     def __post_init__(self) -> None:
-        for name, value in (("limit_gib", self.limit_gib), ("seconds", self.seconds)):
+        for name in ("limit_gib", "seconds", "stall_seconds"):
+            value = getattr(self, name)
             if not 0 < value < math.inf:
                 raise UserError(f"downloads: {name} must be above 0 and finite, got {value:g}")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LOST = "the disk or its server fails: look after it, or name another place"
 _CLASH = "a file lies where a folder is wanted, or a folder where a file is; name another place"
 _ACCESS = "give yourself access, or name another place"
 _REMEDIES = {
@@ -18,7 +19,14 @@ _REMEDIES = {
     errno.ENOTDIR: _CLASH,
     errno.EISDIR: _CLASH,
     errno.ENAMETOOLONG: "use a shorter name",
+    errno.ENOENT: "name one that exists",
+    errno.ELOOP: "the link leads to itself: name another place",
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENOTCONN), _LOST),
 }
+
+
+class CannotWrite(Exception):
+    """The disk takes no more; what was written before is whole."""
 
 
 def partial_of(path: Path) -> Path:

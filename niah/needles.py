@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.config import Needles, unknown
+from niah.json_lines import numbered
 from niah.reach import fetched, is_address, name_of, refuse_card, refuse_outside
 from niah.types import LETTERS, Needle, UserError
 
@@ -85,19 +86,18 @@ def _json_lines(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
         raise UserError(f"needles: cannot read {path} ({error.strerror}); name a file of JSON lines") from error
     except UnicodeDecodeError as error:
         raise UserError(f"needles: {path} is not UTF-8 text ({error}); a table belongs under dataset:") from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            where = f"{path}, line {number}"
-            try:
-                row = json.loads(line)
-                json.dumps(row, ensure_ascii=False).encode()
-            except json.JSONDecodeError as error:
-                raise UserError(f"{where}: not JSON ({error}); each line is one needle in braces") from error
-            except UnicodeEncodeError as error:
-                raise UserError(f"{where}: half a character, {error.object[error.start]!r}; remove it") from error
-            if not isinstance(row, dict):
-                raise UserError(f'{where}: wanted {{"video": ..., "question": ..., ...}}, got {line.strip()[:60]}')
-            yield where, row
+    for number, line in numbered(text):
+        where = f"{path}, line {number}"
+        try:
+            row = json.loads(line)
+            json.dumps(row, ensure_ascii=False).encode()
+        except json.JSONDecodeError as error:
+            raise UserError(f"{where}: not JSON ({error}); each line is one needle in braces") from error
+        except UnicodeEncodeError as error:
+            raise UserError(f"{where}: half a character, {error.object[error.start]!r}; remove it") from error
+        if not isinstance(row, dict):
+            raise UserError(f'{where}: wanted {{"video": ..., "question": ..., ...}}, got {line.strip()[:60]}')
+        yield where, row
 
 
 def _table(name: str, split: str, folder: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:

@@ -24,10 +24,10 @@ import yaml
 
 from niah.config import Downloads
 from niah.disk import partial_of
+from niah.public import HttpHandler, HttpsHandler, NotPublic
 from niah.types import UserError
 
 SCHEMES = ("http", "https")
-SILENCE_SECONDS = 30  # without a byte before a transfer counts as dead
 BLOCK = 1 << 16
 
 
@@ -109,13 +109,13 @@ def is_download(path: Path) -> bool:
     return path.is_relative_to(_downloads())
 
 
-def transfer(address: str, file: str, limit: int) -> str:
+def transfer(address: str, file: str, limit: int, stall_seconds: float = 30.0, allow_private: bool = False) -> str:
     """Write what an address holds into a file; return what went wrong, "" if nothing did."""
     opener = urllib.request.OpenerDirector()  # not build_opener, whose handlers read local files too
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPHandler() if allow_private else HttpHandler(),
+        urllib.request.HTTPSHandler() if allow_private else HttpsHandler(),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.UnknownHandler(),
@@ -124,10 +124,14 @@ def transfer(address: str, file: str, limit: int) -> str:
         opener.add_handler(handler)
     asked = urllib.request.Request(address, headers={"User-Agent": "videoniah", "Accept-Encoding": "identity"})
     try:
-        with opener.open(asked, timeout=SILENCE_SECONDS) as answer, open(file, "wb") as out:
+        with opener.open(asked, timeout=stall_seconds) as answer, open(file, "wb") as out:
             return _copied(answer, out, limit)
     except urllib.error.HTTPError as error:
         return f"the server says {error.code}: {str(error.reason).splitlines()[0] if error.reason else ''}"
+    except NotPublic as error:
+        return str(error)
+    except urllib.error.URLError as error:
+        return str(error.reason) if isinstance(error.reason, NotPublic) else f"it cannot be fetched ({error})"
     except (OSError, HTTPException, ValueError) as error:  # ValueError: an address that cannot be one
         return f"it cannot be fetched ({error})"
 
@@ -163,7 +167,8 @@ def _download(address: str, file: Path, downloads: Downloads, what: str) -> None
     """Let another process transfer a file, and end that when its time is up."""
     sys.stderr.write(f"downloading {_shown(address)}\n")
     partial = partial_of(file)
-    order = json.dumps([address, str(partial), int(downloads.limit_gib * 2**30)])  # by stdin: an address may be signed
+    bounds = (int(downloads.limit_gib * 2**30), downloads.stall_seconds, downloads.allow_private)
+    order = json.dumps([address, str(partial), *bounds])  # by stdin: an address may be signed
     around = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     try:
         done = subprocess.run(

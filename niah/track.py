@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from niah.about import read_about
 from niah.command import command_parser
-from niah.run.command import guarded
+from niah.guard import guarded
 from niah.table import Row, Run, read_run, rows
 from niah.table.groups import ALL
 from niah.types import UserError
@@ -153,7 +154,7 @@ def _measured(run: Run) -> list[Point]:
 
 def _settings(run: Run) -> dict[str, Any]:
     """Return what was run, from run.json, which names no folder of a machine and no key."""
-    about = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
+    about = read_about(run.folder)
     return {"suite": run.suite, **about["decides"], **{key: about[key] for key in ("versions", "git") if key in about}}
 
 

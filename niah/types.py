@@ -209,6 +209,8 @@ class Case:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Case":
         """Read a line of cases.jsonl."""
+        if not isinstance(row, dict):
+            raise TypeError(f"a case is keys and values, got {row!r}")
         known = {f.name for f in dataclasses.fields(cls)}
         unknown = sorted(set(row) - known)
         if unknown:

@@ -35,7 +35,7 @@ PACKAGES = ("numpy", "av", "decord", "torchcodec", "torch", "transformers", "ope
 TRACEBACK_LINES = 4
 LONGEST = 1_000_000  # characters of a reply: more than any model says, and less than a loop without an end
 WORDS = 2000  # characters of an error's message: some print their tensors
-GRACE_SECONDS = 5.0  # for an answer under way when the runner has gone
+GRACE_SECONDS = 5.0  # for an answer under way when the runner has gone, unless the runner says how long
 _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|cannot allocate memory", re.IGNORECASE)
 
 
@@ -182,11 +182,11 @@ def ran_out(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
 
 
-def main() -> None:
-    """Serve requests until stdin ends."""
+def main(alone: float = GRACE_SECONDS) -> None:
+    """Serve requests until stdin ends, and `alone` seconds more where an answer is under way then."""
     faulthandler.enable()
     replies = _private_stdout()
-    requests = _requests()
+    requests = _requests(alone)
     served: Optional[Served] = None
     while True:
         line = requests.get()
@@ -225,11 +225,11 @@ def _private_stdout() -> TextIO:
     return os.fdopen(private, "w", encoding="utf-8")
 
 
-def _requests() -> "queue.Queue[Optional[str]]":
+def _requests(alone: float) -> "queue.Queue[Optional[str]]":
     """Return the lines of stdin as they come, then None.
 
     A thread reads them, so that a worker notices the end of its runner even amid an
-    answer: it then gets a moment to end by itself and is killed with its children.
+    answer: it then gets `alone` seconds to end by itself and is killed with its children.
     """
     private = os.fdopen(os.dup(0), encoding="utf-8")
     empty = os.open(os.devnull, os.O_RDONLY)
@@ -241,7 +241,7 @@ def _requests() -> "queue.Queue[Optional[str]]":
         for line in private:
             lines.put(line)
         lines.put(None)
-        time.sleep(GRACE_SECONDS)
+        time.sleep(alone)
         if os.getpgrp() == os.getpid():
             os.killpg(0, signal.SIGKILL)
         os._exit(1)
@@ -294,4 +294,4 @@ def _maybe(kind: Any, value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(float, sys.argv[1:2]))

@@ -136,6 +136,7 @@ ROWS = [
     ({"videoID": "../secret"}, r"video '../secret' leads out of"),
     ({"duration": "endless"}, "row 1: duration is one of short, medium, long, got 'endless'"),
     ({"answer": "E"}, "000-1: the answer 'E' is not one of 4 options"),
+    ({"answer": "F"}, "table.jsonl, row 1: 000-1: the answer 'F' is not one of 4 options; mend the row"),
     ({"options": "A. 150"}, "row 1: column 'options' must hold a list of texts"),
     ({"question_id": "001-1"}, "row 2: '001-1' was already given at .*row 1; remove one"),
 ]
@@ -151,6 +152,14 @@ def test_a_row_that_cannot_be_read_is_named(tmp_path, clips, change, words):
         rows = rows[:1]  # a column of one type, as a table has
     with pytest.raises(UserError, match=words):
         video_mme(table=str(write_table(tmp_path / "table.jsonl", rows)), videos=str(clips))
+
+
+def test_a_row_whose_columns_hold_something_else_is_named(tmp_path, clips):
+    from niah.benchmarks.lvbench import documents as lvbench
+
+    table = write_table(tmp_path / "table.jsonl", [{"key": "dark", "qa": ["How bright is it?"]}])
+    with pytest.raises(UserError, match="row 1: it cannot be read"):
+        lvbench(table=str(table), videos=str(clips))
 
 
 def test_questions_of_missing_videos_can_be_left_out(tmp_path, clips):

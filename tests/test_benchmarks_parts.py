@@ -229,6 +229,23 @@ def test_folder_without_results_is_refused(tmp_path, capsys):
     assert "holds no results_*.json" in capsys.readouterr().err
 
 
+WRONG = [{"n-samples": {}}, {"results": []}, {"config": {}}, {"config": []}, {"date": "later"}]
+
+
+@pytest.mark.parametrize("changed", WRONG)
+def test_a_result_that_lm_eval_does_not_write_is_refused_by_name(tmp_path, capsys, changed):
+    results(tmp_path, "videoniah_mlvu", {"m_avg": 0.5}, 12)
+    (file,) = tmp_path.iterdir()
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changed}))
+    assert main(["table1", str(tmp_path)]) == 2
+    assert f"{file} is no result file of lm-eval" in capsys.readouterr().err
+
+
+def test_table_1_names_the_model_of_a_result_without_an_adapter(tmp_path):
+    results(tmp_path, "videoniah_mlvu", {"m_avg": 0.5}, 2174, model="seeker", videoniah={"cases": {}})
+    assert ours([tmp_path]) == {"seeker": {"mlvu": "50.0"}}
+
+
 def test_table_1_alone_is_the_published(capsys):
     assert main(["table1"]) == 0
     assert "(here)" not in (printed := capsys.readouterr().out) and printed.count("(published)") == 4

@@ -205,7 +205,8 @@ def test_a_damaged_line_of_cases_is_named(built_in, tmp_path):
 def test_the_command_writes_the_files_and_says_how_many(built_in, tmp_path, capsys):
     assert main([str(built_in), "-o", str(tmp_path / "out")]) == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["cases.jsonl", "near_duplicates.jsonl", "skipped.jsonl", "sources.jsonl", "suite.yaml"]
+    written = ["cases.jsonl", "hashes.json", "near_duplicates.jsonl", "skipped.jsonl", "sources.jsonl", "suite.yaml"]
+    assert names == written
     assert "30 cases (12 full, 3 needle_only, 3 blind, 6 no_needle, 6 swapped)" in capsys.readouterr().out
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from niah.config import SUITES
 from niah.lm_eval.command import TASKS, main, register
 from niah.lm_eval.library import find, reference
 from niah.lm_eval.model import VideoLM, model_for
+from niah.lm_eval.refuse import refuse_unknown
 from niah.run import run
 from niah.run.config import resolve
 from niah.types import UserError
@@ -203,6 +205,37 @@ def test_interrupted_run_says_what_is_left(monkeypatch, capsys):
     monkeypatch.setattr("niah.lm_eval.command._run", stop)
     assert main(["--tasks", "videoniah_smoke"]) == 130
     assert "--use_cache FILE keeps replies" in capsys.readouterr().err
+
+
+WRONG = [
+    (["--metadata", "lenghts=[20]"], "--metadata: no key is called 'lenghts'. Did you mean 'lengths'? Known: "),
+    (["--metadata", "suite=mine.yaml"], "no key is called 'suite'. Known: conditions, depths, lengths."),
+    (["--tasks", "videoniah_sm*,videoniah_vniah", "--metadata", "haystak=a.mp4"], "Did you mean 'haystack'?"),
+    (["--tasks", "videoniah_suites", "--metadata", "videos=x"], "no key is called 'videos'"),
+    (["--tasks", "videoniah_mlvu", "--metadata", '{"videoss": "x"}'], "Did you mean 'videos'?"),
+    (["--tasks", "videoniah_smok"], "no task is called 'videoniah_smok'. Did you mean 'videoniah_smoke'?"),
+    (["--model", "chanse"], "no model is called 'chanse'. Did you mean 'chance'?"),
+    (["--config", "no.yaml"], "--config no.yaml: Config file not found"),
+    (["--log_samples"], "lm-eval says: Specify --output_path if providing --log_samples"),
+]
+
+
+@pytest.mark.parametrize("words, said", WRONG)
+def test_a_mistake_in_the_command_line_is_told_in_words(words, said, capsys):
+    assert main(["--model", "chance", "--tasks", "videoniah_smoke", *words]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ") and said in error
+
+
+def test_a_command_line_without_a_task_is_told_what_one_looks_like(capsys):
+    assert main(["--model", "chance"]) == 2
+    assert "no task was named; for instance: --tasks videoniah_smoke" in capsys.readouterr().err
+
+
+def test_any_key_is_left_to_a_task_of_somebody_else():
+    namespace = Namespace(model="chance", tasks="videoniah_smoke,theirs.yaml", metadata={"theirs": 1}, include_path=[])
+    register()
+    refuse_unknown(namespace)
 
 
 DEVICES = [

@@ -10,6 +10,7 @@ import pytest
 from niah.merge.__main__ import main as merge
 from niah.run.command import main
 from niah.run.folder import locked
+from tests.engine_runs import without_measured
 from tests.small_suite import make_suite
 
 WHOLE = ("cases.jsonl", "sources.jsonl", "suite.yaml")
@@ -56,15 +57,10 @@ def put_together(*folders, out=None):
     return merge([*map(str, folders), *where, "--no_figures"])
 
 
-def unmeasured(folder):
-    rows = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in row.items() if key != "measured"} for row in rows]
-
-
 def test_merged_shards_are_the_run_without_shards(made, shards, capsys):
     assert put_together(shards[2], shards[0], shards[1]) == 0
     out, whole = shards[0].parent / "all", made / "whole"
-    assert unmeasured(out) == unmeasured(whole) and len(unmeasured(out)) == 24
+    assert without_measured(out) == without_measured(whole) and len(without_measured(out)) == 24
     assert [(out / name).read_bytes() for name in WHOLE] == [(whole / name).read_bytes() for name in WHOLE]
     decides = [json.loads((place / "run.json").read_text())["decides"] for place in (out, whole)]
     assert decides[0] == decides[1]
@@ -90,7 +86,7 @@ def test_unfinished_shards_are_merged_and_gone_on_with_without_shards(made, shar
     assert "3 cases not asked yet" in capsys.readouterr().out
     out = shards[0].parent / "all"
     assert run(out) == 0
-    assert unmeasured(out) == unmeasured(made / "whole")
+    assert without_measured(out) == without_measured(made / "whole")
 
 
 def test_what_a_shard_answers_later_is_added_and_what_the_whole_holds_is_kept(made, shards):
@@ -100,7 +96,7 @@ def test_what_a_shard_answers_later_is_added_and_what_the_whole_holds_is_kept(ma
     out = shards[0].parent / "all"
     drop_records(shards[0], 2)  # lost there, but the merged folder still has them
     assert put_together(shards[0], second, shards[2], out=out) == 0
-    assert unmeasured(out) == unmeasured(made / "whole")
+    assert without_measured(out) == without_measured(made / "whole")
 
 
 def test_final_record_is_taken_before_a_failed_one(made, run, shards, tmp_path, capsys):
@@ -110,7 +106,7 @@ def test_final_record_is_taken_before_a_failed_one(made, run, shards, tmp_path, 
     failed = {**rows[0], "status": "error", "reply": None, "detail": "died", "measured": {}}
     path.write_text("".join(json.dumps(row) + "\n" for row in [failed, *rows[1:]]))
     assert put_together(*shards, tmp_path / "copy") == 0
-    assert unmeasured(tmp_path / "all") == unmeasured(made / "whole")
+    assert without_measured(tmp_path / "all") == without_measured(made / "whole")
     assert "1 cases were answered more than once" in capsys.readouterr().out
 
 
@@ -155,6 +151,32 @@ def test_folder_of_another_run_is_not_written_into(shards, run, tmp_path, capsys
 
 def test_shard_is_not_merged_into_itself(shards, capsys):
     assert "is one of the shards" in refused(capsys, *shards, out=shards[1])
+
+
+def test_whole_is_not_written_inside_a_shard(shards, capsys):
+    assert "lies inside the shard" in refused(capsys, *shards, out=shards[1] / "deep" / "all")
+    assert not (shards[1] / "deep").exists()
+
+
+def test_shard_named_twice_is_said_to_be(shards, capsys):
+    again = shards[0].parent / "." / ".." / shards[0].parent.name / shards[0].name
+    assert f"{again} was named twice; name every shard once" in refused(capsys, *shards, again)
+
+
+def test_shard_of_another_suite_with_the_same_cases_is_refused(shards, capsys):
+    path = shards[1] / "suite.yaml"
+    path.write_text(path.read_text().replace("width: 16", "width: 32"))
+    assert "these differ: suite.yaml" in refused(capsys, *shards)
+    assert not (shards[0].parent / "all").exists()
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "suite.yaml"])
+@pytest.mark.parametrize("number", [0, 1])
+def test_shard_without_its_settings_leaves_no_folder_behind(shards, capsys, number, name):
+    (shards[number] / name).unlink()
+    said = refused(capsys, *shards)
+    assert str(shards[number]) in said and name in said
+    assert not (shards[0].parent / "all").exists()
 
 
 def test_name_without_a_shard_wants_a_folder(shards, capsys):

@@ -72,7 +72,7 @@ def test_no_video_and_no_folder_of_this_machine_is_published(suite, tmp_path):
     out = tmp_path / "out"
     main(["suite", str(suite), "-o", str(out)])
     names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-    assert names == ["README.md", "data/cases.parquet", "data/sources.parquet", "suite.yaml"]
+    assert names == ["README.md", "data/cases.parquet", "data/sources.parquet", "hashes.json", "suite.yaml"]
     assert str(tmp_path).encode() not in everything_in(out)
 
 
@@ -114,6 +114,24 @@ def test_somebody_s_readme_is_not_overwritten(suite, tmp_path, capsys):
     (tmp_path / "out" / "README.md").write_text("mine")
     assert main(["suite", str(suite), "-o", str(tmp_path / "out")]) == 2
     assert (tmp_path / "out" / "README.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize("what", ["suite", "run"])
+@pytest.mark.parametrize("name", ["suite.yaml", "data/cases.parquet", "notes.txt"])
+def test_a_folder_of_somebody_else_is_not_written_into(suite, run, tmp_path, capsys, what, name):
+    file = tmp_path / "out" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    assert main([what, str({"suite": suite, "run": run}[what]), "-o", str(tmp_path / "out")]) == 2
+    assert "name a new or empty folder with -o" in capsys.readouterr().err
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [file] and file.read_text() == "mine"
+
+
+@pytest.mark.parametrize("what", ["suite", "run"])
+def test_what_was_published_is_published_anew_and_an_empty_clone_filled(suite, run, tmp_path, what):
+    (tmp_path / "out" / ".git").mkdir(parents=True)
+    words = [what, str({"suite": suite, "run": run}[what]), "-o", str(tmp_path / "out")]
+    assert (main(words), main(words)) == (0, 0)
 
 
 def test_a_published_run_has_the_accuracies_of_lm_eval(run, tmp_path):

@@ -2,12 +2,23 @@
 
 import json
 import os
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from film_server import (
+    BODY,
+    HERE,
+    absent,
+    dripping,
+    dripping_headers,
+    endless,
+    leading_to,
+    serving,
+    silent,
+    too_long,
+    too_short,
+    whole,
+)
 from generate_fakes import FakeIndex, suite, write_text
 
 from niah.config import Downloads, Haystacks, Needles, from_mapping
@@ -18,7 +29,6 @@ from niah.reach import fetched, transfer
 from niah.types import UserError
 
 ROW = {"question": "Who?", "options": ["Ann", "Bob"], "answer": "B"}
-BODY = b"twenty bytes of film"
 
 
 @pytest.fixture
@@ -113,99 +123,6 @@ def test_a_table_with_a_script_is_refused_and_the_script_does_not_run(films):
     assert not (films / "ran").exists()
 
 
-@contextmanager
-def serving(answer):
-    """Serve on 127.0.0.1; `answer` gets a request's handler. Yields the address and the paths that were asked for."""
-    asked, stopped = [], threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.stopped = stopped
-            try:
-                answer(self)
-            except (BrokenPipeError, ConnectionResetError):
-                return  # the other side has had enough, which is what is tested
-
-        def log_message(self, *words):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    finally:
-        stopped.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def whole(handler):
-    """Send all of the film."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(BODY)))
-    handler.end_headers()
-    handler.wfile.write(BODY)
-
-
-def endless(handler):
-    """Send and send, without saying how much."""
-    handler.send_response(200)
-    handler.end_headers()
-    while not handler.stopped.is_set():
-        handler.wfile.write(b"x" * 65536)
-
-
-def dripping(handler):
-    """Send a byte at a time, often enough that no timeout of a socket notices."""
-    handler.send_response(200)
-    handler.end_headers()
-    while not handler.stopped.wait(0.05):
-        handler.wfile.write(b"x")
-
-
-def dripping_headers(handler):
-    """Never come to the end of the headers."""
-    handler.wfile.write(b"HTTP/1.0 200 OK\r\nX-Long: ")
-    while not handler.stopped.wait(0.05):
-        handler.wfile.write(b"x")
-        handler.wfile.flush()
-
-
-def too_short(handler):
-    """Promise more than is sent."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", "1000")
-    handler.end_headers()
-    handler.wfile.write(BODY)
-
-
-def too_long(handler):
-    """Announce a terabyte."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(2**40))
-    handler.end_headers()
-
-
-def absent(handler):
-    """Have nothing."""
-    handler.send_error(404)
-
-
-def leading_to(target):
-    """Redirect."""
-
-    def answer(handler):
-        handler.send_response(302)
-        handler.send_header("Location", target)
-        handler.end_headers()
-
-    return answer
-
-
 def test_an_address_is_refused_unless_the_suite_has_downloads(films):
     with (
         serving(whole) as (url, asked),
@@ -217,8 +134,8 @@ def test_an_address_is_refused_unless_the_suite_has_downloads(films):
 
 def test_an_address_is_fetched_once_into_the_cache(films):
     with serving(whole) as (url, asked):
-        needle = read(films, f"{url}/a/dog.mp4?sign=s3cret.x", downloads=Downloads())
-        again = read(films, f"{url}/a/dog.mp4?sign=s3cret.x", downloads=Downloads())
+        needle = read(films, f"{url}/a/dog.mp4?sign=s3cret.x", downloads=HERE)
+        again = read(films, f"{url}/a/dog.mp4?sign=s3cret.x", downloads=HERE)
     assert asked == ["/a/dog.mp4?sign=s3cret.x"]
     assert needle.path == again.path and Path(needle.path).read_bytes() == BODY
     assert needle.path.startswith(str(films.parent / "cache" / "downloads")) and needle.path.endswith("/dog.mp4")
@@ -232,7 +149,7 @@ def test_a_download_is_called_the_same_wherever_the_cache_lies(films, monkeypatc
         library = Library("1", lambda path: FakeIndex("abc", 10, 1))
         with serving(whole) as (url, _):
             write_text(films / "needles.jsonl", json.dumps({"video": f"{url}/dog.mp4", **ROW}))
-            settings = Needles(str(films / "needles.jsonl"), downloads=Downloads())
+            settings = Needles(str(films / "needles.jsonl"), downloads=HERE)
             _measure_needles(read_needles(settings, films), suite(needles=settings), library, [])
         called += list(library.sources)
     assert called == ["dog.mp4", "dog.mp4"]
@@ -251,7 +168,7 @@ ENDINGS = [
 @pytest.mark.parametrize("answer, words", ENDINGS, ids=lambda value: getattr(value, "__name__", None))
 def test_a_download_that_is_not_as_it_should_be_leaves_nothing(films, answer, words):
     with serving(answer) as (url, _), pytest.raises(UserError) as raised:
-        fetched(f"{url}/x.mp4?sign=s3cret", Downloads(limit_gib=0.001), "needles.jsonl, line 1")
+        fetched(f"{url}/x.mp4?sign=s3cret", Downloads(limit_gib=0.001, allow_private=True), "needles.jsonl, line 1")
     assert words in str(raised.value) and str(raised.value).startswith("needles.jsonl, line 1: http://127.0.0.1")
     assert "s3cret" not in str(raised.value)
     assert [path for path in (films.parent / "cache").rglob("*") if path.is_file()] == []
@@ -260,7 +177,7 @@ def test_a_download_that_is_not_as_it_should_be_leaves_nothing(films, answer, wo
 @pytest.mark.parametrize("answer", [dripping, dripping_headers])
 def test_a_download_that_drips_ends_when_its_time_is_up(films, answer):
     with serving(answer) as (url, asked), pytest.raises(UserError, match="did not come within 3 seconds"):
-        fetched(f"{url}/x.mp4", Downloads(seconds=3), "line 1")
+        fetched(f"{url}/x.mp4", Downloads(seconds=3, allow_private=True), "line 1")
     assert asked == ["/x.mp4"]
     assert [path for path in (films.parent / "cache").rglob("*") if path.is_file()] == []
 
@@ -278,6 +195,11 @@ def test_addresses_of_other_kinds_are_refused_although_downloads_are_allowed(fil
     with pytest.raises(UserError, match=words) as raised:
         read(films, address, downloads=Downloads())
     assert "word@" not in str(raised.value)
+
+
+def test_a_server_that_falls_silent_is_given_up_when_the_suite_says(films):
+    with serving(silent) as (url, _), pytest.raises(UserError, match=r"it cannot be fetched \(timed out\)"):
+        fetched(f"{url}/x.mp4", Downloads(stall_seconds=0.2, allow_private=True), "line 1")
 
 
 def test_a_local_file_is_no_transfer(films):

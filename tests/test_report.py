@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from niah.media import write_mp4
-from niah.report import pictures, write_report
+from niah.report import page, pictures, write_report
 from niah.report.__main__ import main
 from niah.report.footage import Film, find_films
 from niah.report.page import as_json
@@ -160,6 +160,21 @@ def test_records_of_an_older_version_are_refused(tmp_path, capsys):
 def test_a_folder_that_is_not_there_is_named(tmp_path, capsys):
     assert main([str(run_of(tmp_path / "run")), "-o", str(tmp_path / "no" / "report.html")]) == 2
     assert f"there is no folder {tmp_path / 'no'}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("before", [b"my notes", b"<!doctype html>\n<html>", b"", b"x" * 300 + page.MARK])
+def test_a_file_that_is_no_report_is_left_as_it_is(tmp_path, capsys, before):
+    (tmp_path / "notes.html").write_bytes(before)
+    words = [str(run_of(tmp_path / "run")), "--no_thumbnails", "-o", str(tmp_path / "notes.html")]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'notes.html'} is no page that python -m niah.report wrote" in said and "with -o" in said
+    assert (tmp_path / "notes.html").read_bytes() == before
+
+
+def test_an_earlier_report_is_written_anew(tmp_path):
+    words = [str(run_of(tmp_path / "run")), "--no_thumbnails", "-o", str(tmp_path / "report.html")]
+    assert (main(words), main(words)) == (0, 0)
 
 
 def test_a_run_whose_suite_is_unknown_here_says_why_it_has_no_pictures(tmp_path):

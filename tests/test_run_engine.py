@@ -13,12 +13,11 @@ import pytest
 
 from niah.run.ask import Asker
 from niah.run.client import Lost, NoPlace, Outcome
-from niah.run.command import main
 from niah.run.config import RunConfig, without_machine
 from niah.run.pool import ask_all
 from niah.run.shares import Shares
 from niah.types import UserError
-from tests.small_suite import make_suite
+from tests.engine_runs import runner, without_measured
 from tests.test_run_pool import Kept, Rooms, case, plan, unmeasured
 
 
@@ -131,13 +130,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("engine")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDEONIAH_CACHE", str(folder / "cache"))
-        suite = make_suite(folder)
-
-        def begin(out, *flags):
-            model = ["--model", "tests.fake_adapters:slow", "--model_args", "seconds=0.05"]
-            return main(["--suite", str(suite), *model, "--output_path", str(out), "--no_figures", *flags])
-
-        yield begin
+        yield runner(folder)
 
 
 @pytest.fixture(scope="module")
@@ -145,11 +138,6 @@ def undisturbed(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("one")
     assert run(out, "--in_process") == 0
     return without_measured(out)
-
-
-def without_measured(out):
-    rows = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in row.items() if key != "measured"} for row in rows]
 
 
 @pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)])

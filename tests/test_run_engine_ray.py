@@ -12,10 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from niah.run.command import main
 from niah.run.engine_ray import _connect
 from niah.types import UserError
-from tests.small_suite import make_suite
+from tests.engine_runs import rows_of, runner, without_measured
 
 ray = pytest.importorskip("ray", reason="Ray is an extra: pip install -e '.[ray]'")
 pytestmark = pytest.mark.slow  # starting a cluster and its actors takes a minute on a busy machine
@@ -49,13 +48,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ray")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDEONIAH_CACHE", str(folder / "cache"))
-        suite = make_suite(folder)
-
-        def begin(out, *flags, model="slow", args="seconds=0.05"):
-            target = ["--model", f"tests.fake_adapters:{model}", "--model_args", args]
-            return main(["--suite", str(suite), *target, "--output_path", str(out), "--no_figures", *flags])
-
-        yield begin
+        yield runner(folder)
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +56,6 @@ def undisturbed(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("one")
     assert run(out, "--in_process") == 0
     return without_measured(out)
-
-
-def without_measured(out):
-    rows = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in row.items() if key != "measured"} for row in rows]
 
 
 def on_ray(count):
@@ -120,7 +108,7 @@ def test_actors_and_their_workers_killed_at_random_cost_no_record(cluster, run, 
 
 def test_case_that_kills_its_worker_is_retried_on_another_actor_and_recorded(cluster, run, tmp_path):
     assert run(tmp_path, *on_ray(2), "--limit", "3", model="killed", args="frames=40") == 3
-    rows = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
+    rows = rows_of(tmp_path)
     (failed,) = [row for row in rows if row["status"] == "error"]
     assert len(rows) == 3
     assert (failed["case"], failed["measured"]["attempts"]) == ("n1.full.40.9", 2)

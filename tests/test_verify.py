@@ -6,6 +6,7 @@ import shutil
 import pytest
 from fake_runs import make_case, make_record, write_run
 from generate_fakes import write_text
+from pyarrow import Table, parquet
 from small_suite import make_suite
 
 from niah.publish.__main__ import main as publish
@@ -75,6 +76,60 @@ def test_a_published_suite_becomes_one_that_runs(suite, tmp_path, capsys):
     assert (again / "cases.jsonl").read_bytes() == (tmp_path / "videos" / "suite" / "cases.jsonl").read_bytes()
     flags = ["--model", "chance", "--no_figures", "--limit", "2", "--output_path", str(tmp_path / "run")]
     assert run(["--suite", str(again), *flags]) == 0
+
+
+def published(suite, tmp_path):
+    publish(["suite", str(suite), "-o", str(tmp_path / "out")])
+    return tmp_path / "out" / "data"
+
+
+def rewritten(path, change):
+    table = parquet.read_table(path)
+    parquet.write_table(Table.from_pylist(change(table.to_pylist()), schema=table.schema), path)
+
+
+CHANGES = [
+    ("sources", lambda rows: [], "data/sources.parquet lacks 5 sources that its cases show, as 'h1'"),
+    ("sources", lambda rows: rows[:-1], "changed  data/sources.parquet has sha256"),
+    ("cases", lambda rows: [{**row, "answer": "D"} for row in rows], "changed  data/cases.parquet has sha256"),
+]
+
+
+@pytest.mark.parametrize("table, change, words", CHANGES)
+def test_a_changed_table_of_a_published_suite_is_noticed_and_no_suite_made_of_it(
+    suite, tmp_path, capsys, table, change, words
+):
+    data = published(suite, tmp_path)
+    rewritten(data / f"{table}.parquet", change)
+    assert main([str(data.parent), "--media", str(suite.parent), "-o", str(tmp_path / "again")]) == 1
+    assert words in capsys.readouterr().out and not (tmp_path / "again").exists()
+
+
+LINES = [
+    ("sources.jsonl", lambda text: "", "sources.jsonl lacks 5 sources that its cases show, as 'h1'"),
+    ("cases.jsonl", lambda text: text.replace('"answer":"A"', '"answer":"D"'), "changed  cases.jsonl has sha256"),
+]
+
+
+@pytest.mark.parametrize("hashes", [True, False])
+@pytest.mark.parametrize("name, change, words", LINES)
+def test_a_changed_file_of_a_suite_is_noticed(suite, capsys, name, change, words, hashes):
+    (suite / name).write_text(change((suite / name).read_text()))
+    if not hashes:  # a suite of before hashes.json
+        (suite / "hashes.json").unlink()
+    noticed = hashes or name == "sources.jsonl"
+    assert main([str(suite)]) == int(noticed)
+    told = capsys.readouterr()
+    assert (words in told.out) == noticed and ("no hash of the cases was kept" in told.err) != hashes
+
+
+def test_a_run_without_its_sources_is_noticed(suite, tmp_path, capsys):
+    out = tmp_path / "run"
+    flags = ["--model", "chance", "--no_figures", "--limit", "2", "--output_path", str(out)]
+    assert run(["--suite", str(suite), *flags]) == 0
+    (out / "sources.jsonl").write_text("")
+    assert main([str(out), "--media", str(suite.parent)]) == 1
+    assert "changed  sources.jsonl has sha256" in capsys.readouterr().out
 
 
 def test_a_name_that_leads_out_of_the_media_folder_is_not_followed(suite, tmp_path, capsys):

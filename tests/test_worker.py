@@ -246,3 +246,32 @@ def test_worker_answers_from_python_39(start, suite):
     worker = start("right", python=os.environ["VIDEONIAH_PYTHON39"])
     assert worker.about["python"].startswith("3.9.")
     assert worker.ask(case_of(suite, 40)).reply["text"] == "A"
+
+
+def test_a_worker_gets_the_grace_it_was_given_to_end(suite, tmp_path, monkeypatch):
+    started, waited = [], []
+    begin = subprocess.Popen
+
+    def noted(command, **more):
+        started.append(command)
+        return begin(command, **more)
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    worker = Worker(loading_of(suite, "right"), None, Limits(30.0, grace=7.0), tmp_path / "worker.log")
+    wait = worker._child.wait
+    monkeypatch.setattr(worker._child, "wait", lambda seconds: waited.append(seconds) or wait(seconds))
+    worker.close()
+    assert started[0][-1] == "3.5"  # half of it, once its runner has gone
+    assert waited == [7.0, 7.0]  # to end by itself, and to be gone once killed
+
+
+def test_a_killed_worker_that_hangs_in_the_kernel_is_not_waited_for_without_end(start, monkeypatch):
+    worker = start("right")
+    wait = worker._child.wait
+
+    def stuck(seconds):
+        raise subprocess.TimeoutExpired("worker", seconds)
+
+    monkeypatch.setattr(worker._child, "wait", stuck)
+    worker.close()
+    wait(30)

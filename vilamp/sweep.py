@@ -22,10 +22,11 @@ from typing import Any
 
 from niah.config import read_yaml
 from niah.generate.result import Generated
+from niah.guard import DONE, INTERRUPTED, guarded
 from niah.media.decoder import DEFAULT
 from niah.media.measure import cache_folder
 from niah.run.client import Client, InProcess
-from niah.run.command import DONE, INTERRUPTED, guarded, run
+from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.store import FeatureStore
 from niah.types import UserError

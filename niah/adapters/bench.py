@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from niah.adapters.device import clock, peaks, reset_peak
+from niah.json_lines import numbered
 from niah.types import FrameKey, UserError
 
 LENGTHS = (64, 256, 1024, 2048, 4096, 8192, 10000)
@@ -32,7 +33,6 @@ EXECUTIONS = ("streamed", "as_released")
 SIZES = ("7b", "tiny")
 A100_GIB = 79.0  # what an 80 GB A100 leaves a process
 WARM_UP = 16  # frames run first, so that loading kernels is not counted
-SECONDS = 3600  # a length that takes longer is given up
 
 
 @dataclass(frozen=True)
@@ -155,17 +155,19 @@ def measure(job: Job, build: Build) -> Measured:
     )
 
 
-def measure_all(jobs: Sequence[Job], command: Sequence[str], file: Path, tell: Callable[[Measured], None]) -> None:
+def measure_all(
+    jobs: Sequence[Job], command: Sequence[str], file: Path, tell: Callable[[Measured], None], seconds: float = 3600.0
+) -> None:
     """Measure every job in a process of its own and append a line to `file` after each.
 
     `command`, with the job as JSON behind it, must print a `Measured` as its last line (`measure` does the
-    work). A job that `file` has already is not run again.
+    work). A job that `file` has already is not run again; one that takes longer than `seconds` is given up.
     """
     known = {measured.job for measured in read(file)} if file.is_file() else set()
     file.parent.mkdir(parents=True, exist_ok=True)
     for job in jobs:
         if job not in known:
-            measured = _in_process(job, command)
+            measured = _in_process(job, command, seconds)
             with open(file, "a", encoding="utf-8") as out:
                 out.write(json.dumps(dataclasses.asdict(measured)) + "\n")
                 out.flush()
@@ -176,7 +178,7 @@ def measure_all(jobs: Sequence[Job], command: Sequence[str], file: Path, tell: C
 def read(file: Path) -> list[Measured]:
     """Return the lines of a file of results. Raises UserError for a line that is none."""
     try:
-        return [Measured.from_json(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
+        return [Measured.from_json(json.loads(line)) for _, line in numbered(file.read_text(encoding="utf-8"))]
     except ValueError as error:
         raise UserError(f"{file.name} holds a line that is no measurement ({error}): remove it") from None
 
@@ -189,6 +191,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="default: cuda for 7b, cpu for tiny")
     parser.add_argument("--cap-gib", type=float, help=f"limit of device memory; {A100_GIB:g} simulates an A100")
     parser.add_argument("--out", type=Path, default=Path("results/bench"), help="folder of the results")
+    parser.add_argument("--timeout", type=float, default=3600.0, help="seconds for one length (default: 3600)")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # one job as JSON, in a process of its own
 
 
@@ -227,16 +230,16 @@ def described(device: str) -> str:
     return f"{where}, torch {torch.__version__}"
 
 
-def _in_process(job: Job, command: Sequence[str]) -> Measured:
+def _in_process(job: Job, command: Sequence[str], seconds: float) -> Measured:
     """Run one job; a process that the system ended for its memory counts as out of memory."""
     try:
         done = subprocess.run(
-            [*command, json.dumps(dataclasses.asdict(job))], capture_output=True, text=True, timeout=SECONDS
+            [*command, json.dumps(dataclasses.asdict(job))], capture_output=True, text=True, timeout=seconds
         )
     except subprocess.TimeoutExpired:
-        return Measured(job, "error", f"took longer than {SECONDS} s")
+        return Measured(job, "error", f"took longer than {seconds:g} s (--timeout)")
     if done.returncode == 0:
-        return Measured.from_json(json.loads(done.stdout.splitlines()[-1]))
+        return Measured.from_json(json.loads([line for _, line in numbered(done.stdout)][-1]))
     words = done.stderr.strip().splitlines()
     killed = done.returncode == -9
     detail = "ended by the system, most likely for its memory" if killed else (words[-1] if words else "no output")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from niah.benchmarks.table1 import markdown, ours, published
-from niah.run.command import guarded
+from niah.guard import guarded
 
 EXAMPLES = """\
 examples:

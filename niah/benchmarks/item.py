@@ -14,7 +14,10 @@ LETTERED = re.compile(r"^\s*\(?([A-J])[.):]\s*(\S.*?)\s*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Item:
-    """A question about one video, its options without their letters, and the groups it is counted in."""
+    """A question about one video, its options without their letters, and the groups it is counted in.
+
+    Raises ValueError for an answer that is no option; who reads the table knows which row it is.
+    """
 
     name: str
     video: str  # relative to the folder of videos; its suffix may be missing
@@ -26,7 +29,7 @@ class Item:
 
     def __post_init__(self) -> None:
         if self.answer not in LETTERS[: len(self.options)]:
-            raise UserError(f"{self.name}: the answer {self.answer!r} is not one of {len(self.options)} options")
+            raise ValueError(f"{self.name}: the answer {self.answer!r} is not one of {len(self.options)} options")
 
     def document(self) -> dict[str, Any]:
         """Return what lm-eval logs of it."""

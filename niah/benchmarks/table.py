@@ -143,7 +143,12 @@ def _items(benchmark: Benchmark, settings: Settings) -> Iterable[Item]:
     """Read every row. Raises UserError naming the row that cannot be read, and for two items of one name."""
     seen: dict[str, str] = {}
     for where, row in rows_of(benchmark, settings):
-        for item in benchmark.read(row, where):
+        try:
+            items = list(benchmark.read(row, where))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # ValueError: no item; others: odd columns
+            told = error if isinstance(error, ValueError) else f"it cannot be read ({error!r})"
+            raise UserError(f"{where}: {told}; mend the row, or take it out") from error
+        for item in items:
             if item.name in seen:
                 raise UserError(f"{where}: {item.name!r} was already given at {seen[item.name]}; remove one")
             seen[item.name] = where

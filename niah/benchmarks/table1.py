@@ -35,6 +35,14 @@ COLUMNS = {
 Row = Mapping[str, str]  # by column, as printed
 
 
+class Result(NamedTuple):
+    """One result file of lm-eval: what answered, and each column's number with the questions it is over."""
+
+    date: float
+    model: str
+    numbers: Mapping[str, tuple[float, int]]
+
+
 def published() -> dict[str, Row]:
     """Return the published rows by model. Raises UserError outside of a checkout, which alone has them."""
     if not PUBLISHED.is_file():
@@ -52,14 +60,11 @@ def ours(paths: Iterable[Path]) -> dict[str, Row]:
     A number over fewer questions than the benchmark has says over how many. Raises UserError.
     """
     rows: dict[str, dict[str, str]] = {}
-    for told in sorted(_results(paths), key=lambda told: told["date"]):
-        model = _model(told)
-        for name, column in COLUMNS.items():
-            value = told["results"].get(column.task, {}).get(f"{column.metric},none")
-            if value is not None:
-                asked = told["n-samples"][column.task]["effective"]
-                part = "" if asked == column.questions else f" (a run of {asked:,} of {column.questions:,} questions)"
-                rows.setdefault(model, {})[name] = f"{100 * value:.1f}{part}"
+    for result in sorted(_results(paths), key=lambda result: result.date):
+        for name, (value, asked) in result.numbers.items():
+            questions = COLUMNS[name].questions
+            part = "" if asked == questions else f" (a run of {asked:,} of {questions:,} questions)"
+            rows.setdefault(result.model, {})[name] = f"{100 * value:.1f}{part}"
     return {model: row for model, row in rows.items()}
 
 
@@ -77,7 +82,7 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _results(paths: Iterable[Path]) -> Iterable[dict[str, Any]]:
+def _results(paths: Iterable[Path]) -> Iterable[Result]:
     """Read lm-eval's result files. Raises UserError where there is none, and for a file that is none."""
     for path in paths:
         files = sorted(path.rglob("results_*.json")) if path.is_dir() else [path]
@@ -88,15 +93,25 @@ def _results(paths: Iterable[Path]) -> Iterable[dict[str, Any]]:
                 told = json.loads(file.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
                 raise UserError(f"{file} cannot be read ({error}); name what lm-eval wrote") from None
-            if not isinstance(told, dict) or not {"results", "config", "n-samples", "date"} <= set(told):
-                raise UserError(f"{file} is no result file of lm-eval")
-            yield told
+            try:
+                yield Result(float(told["date"]), _model(told["config"]), _numbers(told))
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise UserError(f"{file} is no result file of lm-eval ({error!r}); name what lm-eval wrote") from None
 
 
-def _model(told: Mapping[str, Any]) -> str:
+def _numbers(told: Mapping[str, Any]) -> dict[str, tuple[float, int]]:
+    """Return each column's number, and over how many questions it is."""
+    found = {}
+    for name, column in COLUMNS.items():
+        value = told["results"].get(column.task, {}).get(f"{column.metric},none")
+        if value is not None:
+            found[name] = (float(value), int(told["n-samples"][column.task]["effective"]))
+    return found
+
+
+def _model(config: Mapping[str, Any]) -> str:
     """Name what answered, with the weights it was given."""
-    config = told["config"]
-    name = config["videoniah"]["adapter"] if "videoniah" in config else config["model"]
+    name = config.get("videoniah", {}).get("adapter") or config["model"]
     arguments = config.get("model_args")
     weights = arguments.get("pretrained") if isinstance(arguments, dict) else None
     return f"{name}, {Path(str(weights)).name}" if weights else str(name)

@@ -35,12 +35,13 @@ from niah.reach import refuse_outside
 from niah.score import read_answer
 from niah.types import LETTERS, Placement, Question, Sampling, Source, Span, UserError
 
+SETTINGS = ("table", "download", "frame_size")  # of a table's settings, those that pictures have
 TABLE = Benchmark("vniah", "lmms-lab/v_niah_needles", lambda row, where: ())
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What --metadata may say besides `table`, `download` and `frame_size`; the defaults are LongVA's eval.sh."""
+    """What --metadata may say besides SETTINGS; the defaults are LongVA's eval.sh."""
 
     haystack: str  # a video file of an hour or more
     lengths: tuple[int, ...] = tuple(range(200, 3001, 200))

@@ -8,11 +8,10 @@ from pathlib import Path
 from niah.command import command_parser
 from niah.compare.match import match
 from niah.compare.verdict import page
-from niah.disk import in_words
 from niah.doubts import doubts
 from niah.doubts import in_words as doubts_in_words
+from niah.guard import guarded
 from niah.table import join, read_run
-from niah.types import UserError
 
 EXAMPLES = """\
 examples:
@@ -35,15 +34,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
     options = parser.parse_args(arguments)
-    try:
-        runs = join([read_run(folder) for folder in options.runs])
-        text = page(match(runs))
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except OSError as error:
-        sys.stderr.write(f"error: {in_words(error)}\n")
-        return 2
+    return guarded(lambda: _compare(options.runs), stopped="stopped")
+
+
+def _compare(folders: list[Path]) -> int:
+    """Print the verdict, after what a reviewer would object to."""
+    runs = join([read_run(folder) for folder in folders])
+    text = page(match(runs))
     warned = doubts_in_words(doubts(runs))
     sys.stdout.write("\n\n".join(part for part in (warned, text) if part) + "\n")
     return 0

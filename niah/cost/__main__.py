@@ -13,7 +13,7 @@ from niah.command import command_parser
 from niah.cost.compare import Comparison, compare
 from niah.cost.memory import Line, memory_line
 from niah.cost.stages import breakdown, costs, in_total
-from niah.disk import in_words
+from niah.guard import guarded
 from niah.table import Run, read_run
 from niah.types import UserError
 
@@ -37,15 +37,12 @@ TWO = "{:.2f}".format
 def main(arguments: list[str] | None = None) -> int:
     """Print what was asked for and return the exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        runs = [read_run(folder) for folder in options.runs]
-        text, code = _say(runs, options.memory, options.documented)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except OSError as error:
-        sys.stderr.write(f"error: {in_words(error)}\n")
-        return 2
+    return guarded(lambda: _cost(options), stopped="stopped")
+
+
+def _cost(options: argparse.Namespace) -> int:
+    """Read the runs, print, and return the exit code."""
+    text, code = _say([read_run(folder) for folder in options.runs], options.memory, options.documented)
     sys.stdout.write(text + "\n")
     return code
 

@@ -126,7 +126,7 @@ def cache(timeout: float) -> Iterator[Line]:
 
 def hub(timeout: float) -> Iterator[Line]:
     """Ask the hub whether it can be reached."""
-    told = probe("hub", timeout=timeout)
+    told = probe("hub", str(timeout), timeout=timeout)
     if "ok" in told:
         yield Line(OK, "hub", told["ok"])
     else:

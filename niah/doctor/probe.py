@@ -79,13 +79,13 @@ def torch() -> None:
     )
 
 
-def hub() -> None:
+def hub(timeout: str = "15") -> None:
     """Ask the hub for its front page."""
     import urllib.request
 
     from huggingface_hub.constants import ENDPOINT
 
-    with urllib.request.urlopen(urllib.request.Request(ENDPOINT, method="HEAD"), timeout=15) as answer:
+    with urllib.request.urlopen(urllib.request.Request(ENDPOINT, method="HEAD"), timeout=float(timeout)) as answer:
         _tell({"ok": f"{ENDPOINT} answers {answer.status}"})
 
 

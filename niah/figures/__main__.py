@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from niah.disk import in_words
 from niah.doubts import doubts
 from niah.doubts import in_words as doubts_in_words
 from niah.figures.draw import CONDITIONS, STYLES, draw
+from niah.guard import guarded
 from niah.table import join, read_run
 from niah.types import UserError
 
@@ -39,21 +39,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--condition", choices=CONDITIONS, default=CONDITIONS[0], help="of the heatmap")
     options = parser.parse_args(arguments)
     folder = options.output or options.runs[0]
-    try:
-        paths = draw(
-            options.runs, folder, options.style, condition=options.condition, published=options.with_published
-        )
-        if not paths:
-            raise UserError(f"nothing to draw: no run holds a case of condition {options.condition!r} on these axes")
-        if options.with_published:
-            found = doubts(join([read_run(run) for run in options.runs]), published=True)
-            sys.stderr.write(doubts_in_words([doubt for doubt in found if doubt.kind == "published"]) + "\n")
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except OSError as error:
-        sys.stderr.write(f"error: {in_words(error, folder)}\n")
-        return 2
+    return guarded(lambda: _draw(options, folder), stopped="stopped", place=folder)
+
+
+def _draw(options: argparse.Namespace, folder: Path) -> int:
+    """Draw, and say which files there are now."""
+    paths = draw(options.runs, folder, options.style, condition=options.condition, published=options.with_published)
+    if not paths:
+        raise UserError(f"nothing to draw: no run holds a case of condition {options.condition!r} on these axes")
+    if options.with_published:
+        found = doubts(join([read_run(run) for run in options.runs]), published=True)
+        sys.stderr.write(doubts_in_words([doubt for doubt in found if doubt.kind == "published"]) + "\n")
     sys.stdout.write("".join(f"{path}\n" for path in paths))
     return 0
 

@@ -8,10 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 from niah.config import load_suite
-from niah.disk import in_words
 from niah.generate.pipeline import generate
 from niah.generate.result import Generated, read, write
-from niah.types import UserError
+from niah.guard import guarded
 
 EXAMPLES = """\
 examples:
@@ -27,14 +26,7 @@ examples:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return 0, or 2 where the user has to mend something."""
     words = sys.argv[1:] if arguments is None else arguments
-    try:
-        return _render(words[1:]) if words[:1] == ["render"] else _generate(words)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except OSError as error:
-        sys.stderr.write(f"error: {in_words(error)}\n")
-        return 2
+    return guarded(lambda: _render(words[1:]) if words[:1] == ["render"] else _generate(words), stopped="stopped")
 
 
 def _generate(words: list[str]) -> int:

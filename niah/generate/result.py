@@ -1,7 +1,7 @@
 """What generation hands on: cases, the sources they name, and what was left out and why.
 
 cases.jsonl alone decides what is asked and is the same on every machine; where the
-files lie is in sources.jsonl beside it.
+files lie is in sources.jsonl beside it, and hashes.json has the hash of either.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 import yaml
 
 from niah.config import Suite, read_yaml
+from niah.generate.hashes import write_hashes
+from niah.json_lines import json_lines, numbered
 from niah.types import Case, Source, UserError
 
 T = TypeVar("T")
@@ -67,18 +69,20 @@ def retain(generated: Generated) -> Generated:
 
 
 def write(generated: Generated, folder: Path) -> None:
-    """Write cases.jsonl, sources.jsonl, skipped.jsonl, near_duplicates.jsonl and suite.yaml into `folder`."""
+    """Write cases, sources, what was left out, near-duplicates, the suite and its hashes into `folder`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_lines(folder / "cases.jsonl", (case.to_json() for case in generated.cases))
     for name, rows in [
+        ("cases", generated.cases),
         ("sources", generated.sources.values()),
         ("skipped", generated.skipped),
         ("near_duplicates", generated.near_duplicates),
     ]:
-        _write_lines(folder / f"{name}.jsonl", (dataclasses.asdict(row) for row in rows))
+        text = json_lines(map(dataclasses.asdict, rows))
+        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8", newline="\n")
     text = yaml.safe_dump(_plain(dataclasses.asdict(generated.suite)), sort_keys=False, allow_unicode=True)
     (folder / "suite.yaml").write_text(text, encoding="utf-8")
+    write_hashes(folder, generated.cases, {source.name: source.sha256 for source in generated.sources.values()})
 
 
 def read(folder: Path) -> Generated:
@@ -106,12 +110,6 @@ def near_duplicates_in(folder: Path) -> tuple[NearDuplicate, ...]:
     return tuple(_read_lines(path, lambda row: NearDuplicate(**row))) if path.is_file() else ()
 
 
-def _write_lines(path: Path, rows: Iterable[dict]) -> None:
-    """Write JSON lines without spaces."""
-    lines = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows]
-    path.write_text("".join(lines), encoding="utf-8", newline="\n")
-
-
 def _read_lines(path: Path, make: Callable[[Any], T]) -> list[T]:
     """Make something of each JSON line, naming the line of which that cannot be done."""
     rows = []
@@ -121,13 +119,11 @@ def _read_lines(path: Path, make: Callable[[Any], T]) -> list[T]:
         raise UserError(f"{path} is missing; generate the suite into {path.parent} again") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text ({error}); generate the suite again") from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line:
-            try:
-                rows.append(_checked(make(json.loads(line))))
-            except (ValueError, TypeError, KeyError) as error:
-                wrong = f"{path}, line {number} cannot be read ({error!r})"
-                raise UserError(f"{wrong}; generate the suite again") from error
+    for number, line in numbered(text):
+        try:
+            rows.append(_checked(make(json.loads(line))))
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{path}, line {number} cannot be read ({error!r}); generate the suite again") from error
     return rows
 
 

@@ -6,18 +6,15 @@ its name, unless lm-eval has a model of that name already (huggingface); videoni
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Any
 
+from niah.guard import INTERRUPTED, guarded
 from niah.lm_eval.model import model_for
+from niah.lm_eval.refuse import TASKS, given, in_words, refuse_unknown
 from niah.models import GROUP
-from niah.run.command import INTERRUPTED, guarded
 
-TASKS = (Path(__file__).parent / "tasks", Path(__file__).parents[1] / "benchmarks" / "tasks")
 EXAMPLES = """\
 examples:
   python -m niah.lm_eval --model vilamp --tasks videoniah_smoke --output_path out --log_samples
@@ -75,20 +72,16 @@ def _run(arguments: list[str]) -> int:
     command = HarnessCLI()
     namespace = command.parse_args()
     if hasattr(namespace, "include_path"):
-        namespace.include_path = [*map(str, TASKS), *_included(namespace)]
+        included = given(namespace, "include_path") or []
+        namespace.include_path = [*map(str, TASKS), *([included] if isinstance(included, str) else included)]
     if vars(namespace).get("device"):
         namespace.model_args = {**(namespace.model_args or {}), "device": namespace.device}
-    model = vars(namespace).get("model") or ""
+    model = given(namespace, "model") or ""
     register(*([model] if ":" in model else []))
-    command.execute(namespace)
+    if namespace.command == "run":
+        refuse_unknown(namespace)
+    try:
+        command.execute(namespace)
+    except ValueError as error:  # --log_samples without --output_path, --samples with --limit, ...
+        raise in_words(error) from error
     return 0
-
-
-def _included(namespace: argparse.Namespace) -> list[Any]:
-    """Return the folders of tasks that the user named, on the command line or in lm-eval's YAML."""
-    given = namespace.include_path
-    if given is None and vars(namespace).get("config"):
-        from lm_eval.config.evaluate_config import EvaluatorConfig
-
-        given = EvaluatorConfig.load_yaml_config(namespace.config).get("include_path")
-    return given if isinstance(given, list) else [given] if given else []

@@ -32,7 +32,7 @@ from niah.score import put, read_answer
 from niah.types import LETTERS, Question, Record, UserError
 from niah.worker import Loading
 
-HARNESS = ("python", "decoder", "timeout", "memory_limit_gib", "in_process")
+HARNESS = ("python", "decoder", "timeout", "load_timeout", "grace", "memory_limit_gib", "in_process")
 FAILED = ("stop", "unanswered")
 UNNAMED_DEVICE = "cuda:0"
 
@@ -184,9 +184,9 @@ class VideoLM(LM):
         """Start a worker, or the adapter in this process for a debugger."""
         if self.run_config.in_process:
             return InProcess(loading)
-        gib = self.run_config.memory_limit_gib
-        limits = Limits(self.run_config.timeout, None if gib is None else int(gib * 2**30))
-        return Worker(loading, self.run_config.python, limits, log)
+        config, gib = self.run_config, self.run_config.memory_limit_gib
+        limits = Limits(config.timeout, None if gib is None else int(gib * 2**30), config.load_timeout, config.grace)
+        return Worker(loading, config.python, limits, log)
 
     def _note(self, record: Record, asker: Asker) -> None:
         """Keep a record; stop at one without a reply unless told to go on. Raises UserError."""

@@ -24,6 +24,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 import av
 import numpy as np
 
+from niah.guard import guarded
 from niah.media.decoder import INSTALL, decoder_named
 from niah.media.errors import MediaError
 from niah.media.index import Index
@@ -37,8 +38,8 @@ SEEKS = 40
 SAME = 1.0  # of 256 levels, mean: ten-bit colour comes out this far apart, a wrong frame much farther
 
 
-def main() -> None:
-    """Print both tables."""
+def main() -> int:
+    """Print both tables, and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m niah.media.bench",
         description=__doc__,
@@ -46,19 +47,26 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path, help="a folder of videos, searched to any depth")
     parser.add_argument("--repeats", type=int, default=3, help="runs per number (default 3); the median is printed")
+    parser.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="for one run (default: 900)")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # one timed run, as JSON, in a process of its own
     options = parser.parse_args()
     if options.one:
         decoder, task = options.one.split("/", 1)
         sys.stdout.write(json.dumps(timed(decoder, task, options.folder)))
-        return
-    for line in report(options.folder, options.repeats):
+        return 0
+    return guarded(lambda: _print(options.folder, options.repeats, options.timeout), stopped="stopped")
+
+
+def _print(folder: Path, repeats: int, seconds: float) -> int:
+    """Print each line as soon as it is known."""
+    for line in report(folder, repeats, seconds):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+    return 0
 
 
-def report(folder: Path, repeats: int) -> Iterator[str]:
-    """Yield the lines of the two tables."""
+def report(folder: Path, repeats: int, seconds: float) -> Iterator[str]:
+    """Yield the lines of the two tables. Raises UserError where one run takes longer than `seconds`."""
     names = [name for name in INSTALL if _usable(name)]
     indices, refused = measured(folder)
     if not indices:
@@ -68,7 +76,7 @@ def report(folder: Path, repeats: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as scratch:
         for index in chosen(indices, Path(scratch)):
             for task in TASKS:
-                runs = interleaved(names, task, index, repeats)
+                runs = interleaved(names, task, index, repeats, seconds)
                 title = f"{Path(index.path).name} ({len(index.times):,} frames), {task}"
                 yield from _rows((title, *(_medians(runs[name]) for name in names)), head=False)
     yield ""
@@ -118,13 +126,18 @@ def repeat_packets(index: Index, target: Path, times: int) -> None:
                         after.mux(packet)
 
 
-def interleaved(names: List[str], task: str, index: Index, repeats: int) -> Dict[str, List[Dict[str, float]]]:
+def interleaved(
+    names: List[str], task: str, index: Index, repeats: int, seconds: float
+) -> Dict[str, List[Dict[str, float]]]:
     """Run each decoder `repeats` times, taking turns, so that a busy minute hits all of them."""
     runs: Dict[str, List[Dict[str, float]]] = {name: [] for name in names}
     for _ in range(repeats):
         for name in names:
             command = [sys.executable, "-m", "niah.media.bench", index.path, "--one", f"{name}/{task}"]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=900)
+            try:
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=seconds)
+            except subprocess.TimeoutExpired:
+                raise UserError(f"{name} took longer than {seconds:g} s for {task}; give it more: --timeout") from None
             runs[name].append(json.loads(done.stdout))
     return runs
 
@@ -209,4 +222,4 @@ def _rows(cells: Tuple[str, ...], head: bool = True) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,9 +17,10 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from niah.media.errors import MediaError
+from niah.types import UserError
 
 PLAYLISTS = frozenset(("hls", "concat", "dash", "imf", "image2", "webm_dash_manifest"))
-STALL_SECONDS = 60  # without a byte from the disk (or network share) before the file counts as unreadable
+STALL = "VIDEONIAH_STALL_SECONDS"  # without a byte from the disk (or network share), then a file counts as unreadable
 
 
 def sha256_of(path: Union[str, Path]) -> str:
@@ -46,6 +47,21 @@ def sha256_of(path: Union[str, Path]) -> str:
     return digest.hexdigest()
 
 
+def stall_seconds() -> float:
+    """Return how long a file may give no byte: 60 seconds unless the environment says otherwise.
+
+    An environment variable, because every process that decodes must know it. Raises UserError for no number above 0.
+    """
+    said = os.environ.get(STALL) or "60"
+    try:
+        seconds = float(said)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise UserError(f"{STALL} (--stall_timeout) is a number of seconds above 0, got {said!r}")
+    return seconds
+
+
 def open_video(path: Union[str, Path]) -> Tuple[Any, Any]:
     """Open `path` and return (container, video stream); the caller closes the container.
 
@@ -55,7 +71,7 @@ def open_video(path: Union[str, Path]) -> Tuple[Any, Any]:
     try:
         # An absolute path is never taken for a protocol ("concat:..."), and nothing but files is opened.
         container = av.open(
-            str(path.absolute()), timeout=STALL_SECONDS, options={"protocol_whitelist": "file,crypto,data"}
+            str(path.absolute()), timeout=stall_seconds(), options={"protocol_whitelist": "file,crypto,data"}
         )
     except FFmpegError as error:
         raise MediaError(

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from niah.command import command_parser
+from niah.guard import DONE, INCOMPLETE, guarded
 from niah.merge.join import Merged, merge
-from niah.run.command import DONE, INCOMPLETE, guarded
 from niah.run.records import FINAL
 from niah.types import UserError
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from niah.config import Suite, read_yaml
+from niah.about import read_about
+from niah.generate.hashes import cases_sha256, sources_sha256
+from niah.json_lines import json_lines
 from niah.merge.part import Part, read_part, refuse_unlike
-from niah.run.folder import json_lines, locked, read_run, refuse_strays, replace_file, sources_sha256, write_run
+from niah.run.folder import locked, refuse_strays, replace_file, write_run
 from niah.run.plan import in_groups, in_order
 from niah.run.records import FINAL, read_records, rewrite
 from niah.types import Case, Record, UserError
@@ -39,12 +40,9 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
     Raises UserError where they are not the shards of one run, where one is missing or being written,
     and where `out` holds records of another run.
     """
+    _refuse_places(folders, out)
     with ExitStack() as held:
         for folder in folders:
-            if not folder.is_dir():
-                raise UserError(f"{folder} does not exist; name folders that niah.run --shard wrote")
-            if folder.resolve() == out.resolve():
-                raise UserError(f"{out} is one of the shards; name another folder for the whole")
             held.enter_context(locked(folder))
         parts = [read_part(folder) for folder in folders]
         refuse_unlike(parts)
@@ -53,11 +51,27 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
         held.enter_context(locked(out))
         earlier = _earlier(out, _decides(parts[0], sources), cases)
         records, twice = _records(earlier, *(part.records for part in parts))
-        ordered = in_order(read_yaml(Suite, folders[0] / "suite.yaml"), in_groups(cases))
+        ordered = in_order(parts[0].suite, in_groups(cases))
         kept = tuple(records[case.id] for case in ordered if case.id in records)
         _write(out, parts, cases, sources)
         rewrite(out / "records.jsonl", kept)
     return Merged(out, cases, kept, twice)
+
+
+def _refuse_places(folders: Sequence[Path], out: Path) -> None:
+    """Raise UserError where a shard is not there or named twice, and where `out` lies in one."""
+    named: set[Path] = set()
+    for folder in folders:
+        place = folder.resolve()
+        if not folder.is_dir():
+            raise UserError(f"{folder} does not exist; name folders that niah.run --shard wrote")
+        if place in named:
+            raise UserError(f"{folder} was named twice; name every shard once")
+        if out.resolve() == place:
+            raise UserError(f"{out} is one of the shards; name another folder for the whole")
+        if place in out.resolve().parents:
+            raise UserError(f"{out} lies inside the shard {folder}; name a folder beside it for the whole")
+        named.add(place)
 
 
 def _cases(parts: Iterable[Part]) -> tuple[Case, ...]:
@@ -65,7 +79,7 @@ def _cases(parts: Iterable[Part]) -> tuple[Case, ...]:
     placed = {place: case for part in parts for place, case in zip(part.places, part.cases, strict=True)}
     cases = tuple(placed[place] for place in sorted(placed))
     wanted = next(iter(parts)).whole_sha256
-    if sha256(json_lines(case.to_json() for case in cases).encode()).hexdigest() != wanted:
+    if cases_sha256(cases) != wanted:
         raise UserError("the shards' cases.jsonl are not what was asked: restore them, or run the shards again")
     return cases
 
@@ -92,7 +106,7 @@ def _decides(part: Part, sources: Iterable[Mapping[str, Any]]) -> dict[str, Any]
 def _earlier(out: Path, decides: Mapping[str, Any], cases: Iterable[Case]) -> list[Record]:
     """Return the records that `out` holds already. Raises UserError where they are of another run."""
     records = read_records(out / "records.jsonl")
-    if records and read_run(out).get("decides") != decides:
+    if records and read_about(out).get("decides") != decides:
         raise UserError(f"{out} holds records of another run; name another folder with -o")
     refuse_strays(out / "records.jsonl", records, {case.id for case in cases})
     return records
@@ -121,8 +135,7 @@ def _write(out: Path, parts: Sequence[Part], cases: Iterable[Case], sources: lis
         for part in parts
     ]
     write_run(out, {**about, "decides": _decides(first, sources), "merged": merged})
-    settings = yaml.safe_load((first.folder / "config.yaml").read_text(encoding="utf-8"))
-    whole = {key: value for key, value in settings.items() if key not in ("shard", "output_path")}
+    whole = {key: value for key, value in first.settings.items() if key not in ("shard", "output_path")}
     replace_file(out / "config.yaml", yaml.safe_dump(whole, sort_keys=False, allow_unicode=True))
     for name in ("suite.yaml", "skipped.jsonl", "near_duplicates.jsonl"):  # of the whole suite in every shard
         if (first.folder / name).is_file():

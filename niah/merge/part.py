@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from niah.run.folder import read_run, refuse_strays
+import yaml
+
+from niah.about import read_about
+from niah.config import Suite, read_yaml
+from niah.json_lines import numbered
+from niah.run.folder import refuse_strays
 from niah.run.records import read_records
 from niah.types import Case, Record, UserError
 
@@ -29,6 +34,8 @@ class Part:
     cases: tuple[Case, ...]
     records: tuple[Record, ...]
     sources: tuple[Mapping[str, Any], ...]  # rows of sources.jsonl
+    suite: Suite
+    settings: Mapping[str, Any]  # config.yaml
 
     @property
     def decides(self) -> dict[str, Any]:
@@ -41,7 +48,7 @@ def read_part(folder: Path) -> Part:
     folder = Path(folder)
     if not (folder / "run.json").is_file():
         raise UserError(f"{folder} is not the folder of a run; name those that niah.run --shard wrote")
-    about = read_run(folder)
+    about = read_about(folder)
     if "shard" not in about:
         raise UserError(f"{folder} holds no shard but a whole run; name folders that niah.run --shard wrote")
     try:
@@ -51,13 +58,17 @@ def read_part(folder: Path) -> Part:
         part = Part(
             folder, about, shard["i"], shard["count"], shard["cases"], shard["cases_sha256"], tuple(shard["places"]),
             cases, tuple(read_records(folder / "records.jsonl")), sources,
+            read_yaml(Suite, folder / "suite.yaml"), yaml.safe_load((folder / "config.yaml").read_text("utf-8")),
         )  # fmt: skip
         sound = len(part.places) == len(cases) and all(0 <= place < part.whole for place in part.places)
         sound = sound and all({"name", "sha256"} <= set(row) for row in sources) and bool(part.decides)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        sound = sound and isinstance(part.settings, dict)
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} lacks {Path(error.filename).name}; restore it, or run that shard again") from error
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise UserError(f"{folder} cannot be merged ({error!r}); run that shard again") from error
     if not sound:
-        raise UserError(f"{folder}: run.json, cases.jsonl and sources.jsonl do not belong together; run it again")
+        raise UserError(f"{folder}: its run.json, config, cases and sources do not belong together; run it again")
     refuse_strays(folder / "records.jsonl", part.records, {case.id for case in cases})
     return part
 
@@ -69,6 +80,8 @@ def refuse_unlike(parts: Sequence[Part]) -> None:
         differ = sorted(key for key in first.decides if first.decides[key] != part.decides.get(key))
         if part.whole_sha256 != first.whole_sha256:
             differ = ["the cases of all shards together", *differ]
+        if part.suite != first.suite:
+            differ.append("suite.yaml")
         if differ:
             raise UserError(
                 f"{part.folder} and {first.folder} are not shards of one run; these differ: {', '.join(differ)}. "
@@ -86,4 +99,4 @@ def refuse_unlike(parts: Sequence[Part]) -> None:
 
 def _rows(path: Path) -> list[Any]:
     """Return the rows of a file of JSON lines."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    return [json.loads(line) for _, line in numbered(path.read_text(encoding="utf-8"))]

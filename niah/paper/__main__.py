@@ -12,9 +12,9 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from niah.figures.draw import LOOKS, save
+from niah.guard import guarded
 from niah.paper import concentration, settings
 from niah.paper.runs import points
-from niah.run.command import guarded
 
 EXAMPLES = """\
 which:

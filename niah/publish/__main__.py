@@ -10,11 +10,11 @@ from pathlib import Path
 from niah.command import command_parser
 from niah.config import SUITES, load_suite
 from niah.generate import Generated, generate, read
+from niah.guard import guarded
 from niah.publish.card import UNKNOWN
 from niah.publish.push import push
 from niah.publish.run import write_run
 from niah.publish.suite import OWN, read_licences, write_suite
-from niah.run.command import guarded
 from niah.types import UserError
 
 EXAMPLES = """\

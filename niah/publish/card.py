@@ -36,11 +36,23 @@ def config(name: str, split: str, path: str, default: bool = False) -> dict[str,
     return {**entry, "default": True} if default else entry
 
 
+def refuse_foreign(folder: Path) -> None:
+    """Raise UserError where a folder holds anything but what this command wrote; hidden files do not count."""
+    card = folder / "README.md"
+    own = card.is_file() and MARK in card.read_text(encoding="utf-8", errors="replace")
+    if own or not folder.exists():
+        return
+    held = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    if held:
+        raise UserError(
+            f"{folder} holds {held[0]} and no card that python -m niah.publish wrote, so its files are somebody else's "
+            "and could be lost; name a new or empty folder with -o"
+        )
+
+
 def write_card(folder: Path, head: Mapping[str, Any], body: str) -> str:
-    """Write README.md and return its name. Raises UserError where somebody else's lies there."""
+    """Write README.md and return its name."""
     path = folder / "README.md"
-    if path.is_file() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
-        raise UserError(f"{path} was not written by this command and would be lost; name another folder with -o")
     front = yaml.safe_dump(dict(head), sort_keys=False, allow_unicode=True)
     path.write_text(f"---\n{front}---\n\n{MARK}\n\n{body.strip()}\n", encoding="utf-8", newline="\n")
     return path.name

@@ -17,20 +17,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from niah.about import read_about
 from niah.lm_eval.suites import score
-from niah.publish.card import UNKNOWN, config, plain, table, write_card
+from niah.publish.card import UNKNOWN, config, plain, refuse_foreign, table, write_card
 from niah.score import put
 from niah.table import Run, read_run
-from niah.types import LETTERS, Case, Record
+from niah.types import LETTERS, Case, Record, UserError
 
 GENERATION = {"until": [], "do_sample": False}
 LOWER_IS_BETTER = ("unanswered",)
 
 
 def write_run(run_folder: Path, folder: Path, licence: str | None = None) -> list[str]:
-    """Write a run into `folder` and return the names of the files. Raises UserError where it is no run."""
+    """Write a run into `folder` and return the names of the files.
+
+    Raises UserError where it is no run, or `folder` holds other files than an earlier call wrote.
+    """
+    refuse_foreign(folder)
     run = read_run(run_folder)
-    about = json.loads((run_folder / "run.json").read_text(encoding="utf-8"))
+    about = read_about(run_folder)
     decides, task = about["decides"], f"videoniah_{run.suite}"
     library = f"{run.suite}@{decides['cases_sha256'][:16]}"
     asked = [case for case in run.cases if case.id in run.records]
@@ -40,15 +45,16 @@ def write_run(run_folder: Path, folder: Path, licence: str | None = None) -> lis
     (folder / model).mkdir(parents=True, exist_ok=True)
     results = {**_results(task, run, samples), **_facts(about, run)}
     names = [f"{model}/results_{date}.json", f"{model}/samples_{_file_name(task)}_{date}.jsonl"]
-    _write(folder / names[0], json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False))
-    _write(folder / names[1], "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
     head = {
         "pretty_name": f"VideoNIAH {run.suite}: {decides['model']}",
         "license": licence or UNKNOWN,
         "tags": ["videoniah", "lm-eval", "long-video", "needle-in-a-haystack"],
         "configs": [config("samples", "latest", names[1], default=True), config("results", "latest", names[0])],
     }
-    return [write_card(folder, head, _body(run, results["results"][task])), *names]
+    card = write_card(folder, head, _body(run, results["results"][task]))  # first: by it the folder is known as ours
+    _write(folder / names[0], json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False))
+    _write(folder / names[1], "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
+    return [card, *names]
 
 
 def _sample(number: int, case: Case, record: Record, library: str) -> dict[str, Any]:
@@ -132,7 +138,10 @@ def _date(about: Mapping[str, Any], folder: Path) -> datetime:
     """Return when the run last ended."""
     runs = about.get("runs", [])
     if runs:
-        return datetime.fromisoformat(runs[-1]["ended"])
+        try:
+            return datetime.fromisoformat(runs[-1]["ended"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{folder / 'run.json'} does not say when the run ended ({error!r}); restore it") from error
     return datetime.fromtimestamp((folder / "records.jsonl").stat().st_mtime)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -19,7 +18,8 @@ from typing import Any
 import yaml
 
 from niah.generate import Generated
-from niah.publish.card import UNKNOWN, config, plain, table, write_card
+from niah.generate.hashes import cases_sha256, write_hashes
+from niah.publish.card import UNKNOWN, config, plain, refuse_foreign, table, write_card
 from niah.run.config import without_machine
 from niah.types import Case, Source, UserError
 
@@ -57,11 +57,12 @@ def write_suite(
     """Write the suite into `folder` and return the names of the files.
 
     `licence` is that of questions and cases, `licences` those of the videos by name or sha256.
-    Raises UserError where the folder is in use.
+    Raises UserError where the folder is in use, or holds other files than an earlier call wrote.
     """
     for name in KEPT:
         if (folder / name).exists():
             raise UserError(f"{folder} holds {name}, so it is a suite or a run in use; name another folder with -o")
+    refuse_foreign(folder)
     (folder / "data").mkdir(parents=True, exist_ok=True)
     sources = [_source_row(source, licences or {}) for source in generated.sources.values()]
     files = [
@@ -72,7 +73,8 @@ def write_suite(
     values = without_machine(dataclasses.asdict(generated.suite))
     text = yaml.safe_dump(_without_none(values), sort_keys=False, allow_unicode=True)
     (folder / "suite.yaml").write_text(text, encoding="utf-8", newline="\n")
-    return [*files, "suite.yaml"]
+    hashes = {row["name"]: row["sha256"] for row in sources}
+    return [*files, "suite.yaml", write_hashes(folder, generated.cases, hashes)]
 
 
 def read_suite(folder: Path) -> tuple[list[Case], list[dict[str, Any]]]:
@@ -86,7 +88,10 @@ def read_suite(folder: Path) -> tuple[list[Case], list[dict[str, Any]]]:
             tables.append(parquet.read_table(path).to_pylist())
         except (FileNotFoundError, ArrowInvalid) as error:
             raise UserError(f"{path} is missing or damaged ({error}); download the data set again") from error
-    cases = [Case.from_json({key: row[key] for key in row if key in names}) for row in tables[0]]
+    try:
+        cases = [Case.from_json({key: row[key] for key in row if key in names}) for row in tables[0]]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{folder}/data/cases.parquet: no case ({error!r}); download the data set again") from error
     return cases, tables[1]
 
 
@@ -107,12 +112,6 @@ def read_licences(path: Path) -> dict[str, Licence]:
             raise UserError(f"{path}, row {number}: wanted source (or file or sha256) and licence, got {row!r}")
         found[str(name)] = Licence(str(said), str(row.get("attribution") or ""))
     return found
-
-
-def cases_sha256(generated: Generated) -> str:
-    """Return the hash of cases.jsonl, by which runs name the cases they asked."""
-    lines = (json.dumps(case.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n" for case in generated.cases)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _licence(generated: Generated, given: str | None) -> str:
@@ -192,7 +191,7 @@ def _body(generated: Generated, sources: list[dict[str, Any]]) -> str:
         ("depths", ", ".join(f"{depth:g}" for depth in suite.depths)),
         ("sampling", sampling),
         ("rules of generation", f"version {suite.version}"),
-        ("sha256 of cases.jsonl", cases_sha256(generated)),
+        ("sha256 of cases.jsonl", cases_sha256(generated.cases)),
     ]
     terms = Counter((row["licence"], row["attribution"]) for row in sources)
     owed = [(count, licence, attribution) for (licence, attribution), count in sorted(terms.items())]

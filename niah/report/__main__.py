@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from niah.command import command_parser
+from niah.guard import guarded
 from niah.report.page import write_report
-from niah.run.command import guarded
 
 EXAMPLES = """\
 examples:

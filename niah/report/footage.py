@@ -17,6 +17,7 @@ from niah.generate import own
 from niah.generate.cases import longest
 from niah.generate.library import Library
 from niah.generate.pipeline import cache_folder
+from niah.json_lines import numbered
 from niah.table import Run
 from niah.types import Sampling, UserError
 
@@ -82,7 +83,7 @@ def _identities(folder: Path) -> dict[str, str]:
     """Return the identity of each source, by name. Raises UserError where a line cannot be read."""
     found: dict[str, str] = {}
     path = folder / "sources.jsonl"
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in numbered(path.read_text(encoding="utf-8")):
         try:
             row = json.loads(line)
             found[row["name"]] = row["identity"]

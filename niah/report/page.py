@@ -25,6 +25,7 @@ from niah.report.pictures import Pictures, take_pictures
 from niah.table import Run, join, read_run
 from niah.types import UserError
 
+MARK = b"<!-- written by python -m niah.report -->"  # in the first line but one of page.html
 SCRIPTS = ("dom.js", "heatmap.js", "timeline.js", "cases.js", "page.js")
 
 
@@ -34,8 +35,9 @@ def write_report(
     """Write the page about some run folders to `path`; return in words which pictures it lacks.
 
     `suite` names the suite file where the runs are of the user's own videos. Raises UserError where a
-    run cannot be read, or holds no case.
+    run cannot be read, or holds no case, and where `path` is a file that is no earlier page of this command.
     """
+    _refuse_foreign(path)
     read = [read_run(folder) for folder in folders]
     runs = _told_apart(join(read))
     empty = [str(run.folder) for run in runs if not run.cases]
@@ -50,6 +52,19 @@ def write_report(
         pictures = Pictures(taken.encoded, (*notes, *taken.notes))
     path.write_text(page(content(runs, pictures)), encoding="utf-8", newline="\n")
     return pictures.notes if thumbnails else ()
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise UserError where a file would be lost that this command did not write."""
+    if not path.is_file():
+        return
+    with open(path, "rb") as file:
+        head = file.read(256)
+    if MARK not in head:
+        raise UserError(
+            f"{path} is no page that python -m niah.report wrote, so it was left as it is: name another file with -o, "
+            "or move this one away"
+        )
 
 
 def _told_apart(runs: Sequence[Run]) -> list[Run]:

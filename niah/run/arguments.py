@@ -84,6 +84,8 @@ def _cases(group: Any) -> None:
 def _limits(group: Any) -> None:
     group.add_argument("--timeout", type=float, metavar="SECONDS", help="for one case (default: 1800)")
     group.add_argument("--load_timeout", type=float, metavar="SECONDS", help="to find a place and load (default: 3600)")
+    group.add_argument("--grace", type=float, metavar="SECONDS", help="for what should take a moment (default: 10)")
+    group.add_argument("--stall_timeout", type=float, metavar="SECONDS", help="for a file to give a byte (default: 60)")
     group.add_argument("--memory_limit_gib", type=float, metavar="GIB", help="host memory of the worker; past it: oom")
 
 

@@ -29,7 +29,6 @@ from niah.worker import Loading, Served, asked
 REPLY_BYTES = 1 << 26  # a reply naming a million frames is smaller
 LOG_BYTES = 1 << 20  # of worker.log, and of worker.log.1
 POLL_SECONDS = 0.1
-CLOSE_SECONDS = 10.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -94,6 +93,7 @@ class Limits:
     seconds: float  # for one question
     host_bytes: int | None = None  # resident memory of the worker and its children together
     loading_seconds: float = 3600.0  # weights come over slow networks; this only ends a hang
+    grace: float = 10.0  # seconds to end by itself
 
 
 class _Gone(Exception):
@@ -125,7 +125,7 @@ class Worker:
         self._buffer = bytearray()
         self._ended = False
         self._kills = oom_kills()
-        self._child = _start(python or sys.executable)
+        self._child = _start(python or sys.executable, limits.grace / 2)
         self._log = threading.Thread(target=_copy, args=(self._child.stderr, log), name="worker.log", daemon=True)
         self._log.start()
         try:
@@ -155,7 +155,7 @@ class Worker:
         if self._child.stdin is not None and not self._child.stdin.closed:
             self._child.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):  # killed next
-            self._child.wait(CLOSE_SECONDS)
+            self._child.wait(self._limits.grace)
         self._kill()
 
     def _call(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -229,7 +229,7 @@ class Worker:
     def _death(self) -> Outcome:
         """Say what the worker died of."""
         try:
-            code = self._child.wait(CLOSE_SECONDS)
+            code = self._child.wait(self._limits.grace)
         except subprocess.TimeoutExpired:
             return Outcome("error", "the worker closed its descriptor", died=True, gone=True)
         if code == -signal.SIGKILL and oom_kills() > self._kills:
@@ -245,15 +245,16 @@ class Worker:
         self._ended = True
         with contextlib.suppress(ProcessLookupError):  # nobody is left
             os.killpg(self._child.pid, signal.SIGKILL)
-        self._child.wait()
-        self._log.join(CLOSE_SECONDS)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel, on a lost share, and dies later
+            self._child.wait(self._limits.grace)
+        self._log.join(self._limits.grace)
         for pipe in (self._child.stdin, self._child.stdout):
             if pipe is not None:
                 pipe.close()
 
 
-def _start(python: str) -> subprocess.Popen[bytes]:
-    """Start a worker at the head of its own process group."""
+def _start(python: str, alone: float) -> subprocess.Popen[bytes]:
+    """Start a worker at the head of its own process group; `alone` is how many seconds it outlives the runner."""
     # Threads that wait must not spin: on a machine others use too, that made a model five times slower.
     environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
     if (ROOT / "pyproject.toml").is_file():  # a checkout, whose niah another interpreter would not find
@@ -261,7 +262,7 @@ def _start(python: str) -> subprocess.Popen[bytes]:
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     try:
         return subprocess.Popen(
-            [python, "-m", "niah.worker"],
+            [python, "-m", "niah.worker", f"{alone:g}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

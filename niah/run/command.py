@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -11,7 +12,8 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from niah.disk import FULL, in_words
+from niah.guard import DONE, INCOMPLETE, INTERRUPTED, guarded
+from niah.media.container import STALL
 from niah.media.measure import cache_folder
 from niah.models import find
 from niah.run.arguments import parse
@@ -24,35 +26,17 @@ from niah.run.estimate import estimate
 from niah.run.folder import append_run, locked, prepare, put_in_order, write_run
 from niah.run.plan import Plan, make_plan
 from niah.run.pool import ask_all
-from niah.run.records import FINAL, CannotWrite, Records, read_records
+from niah.run.records import FINAL, Records, read_records
 from niah.run.report import Progress, summary
-from niah.types import Record, UserError
+from niah.types import Record
 from niah.worker import Loading
 
-DONE, USAGE, INCOMPLETE, INTERRUPTED = 0, 2, 3, 130
+AFAR = 3  # times the grace: for git and nvidia-smi, which may lie on a network share or wake a device
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; what went wrong is said on stderr."""
     return guarded(lambda: run(parse(arguments), arguments))
-
-
-def guarded(command: Callable[[], int]) -> int:
-    """Return the exit code of a command; what ended it is said on stderr."""
-    try:
-        return command()
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return USAGE
-    except CannotWrite as error:
-        sys.stderr.write(f"error: {error}\n")
-        return INCOMPLETE
-    except OSError as error:
-        sys.stderr.write(f"error: {in_words(error)}\n")
-        return INCOMPLETE if error.errno in FULL else USAGE
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; nothing written is lost, and the same command goes on from here\n")
-        return INTERRUPTED
 
 
 def run(
@@ -64,6 +48,8 @@ def run(
     adapter `config.model` names: it sees whole cases, needles included, as no model may.
     Raises UserError for what the user can mend, CannotWrite where the disk is full.
     """
+    if config.stall_timeout is not None:
+        os.environ[STALL] = f"{config.stall_timeout:g}"  # for this process and every worker
     target = find(config.model) if answerer is None else f"{answerer.__module__}:{answerer.__qualname__}"
     plan = make_plan(config)
     folder = config.folder()
@@ -73,7 +59,8 @@ def run(
         return DONE
     with locked(folder):
         done = prepare(folder, config, plan)
-        write_run(folder, {"suite": plan.generated.suite.name, "target": target, **describe(arguments)})
+        ran_on = describe(arguments, AFAR * config.grace)
+        write_run(folder, {"suite": plan.generated.suite.name, "target": target, **ran_on})
         hashes = {name: source.sha256 for name, source in plan.generated.sources.items()}
         begun, stopped, stopping = time.time(), False, threading.Event()
         if answerer is None:

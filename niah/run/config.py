@@ -42,6 +42,8 @@ class RunConfig:
     decoder: str = DEFAULT
     timeout: float = 1800.0  # seconds for one case
     load_timeout: float = 3600.0  # seconds for a worker to find a place and load: weights come over slow networks
+    grace: float = 10.0  # seconds for what should take a moment: a worker that ends; longer waits are multiples of it
+    stall_timeout: float | None = None  # seconds for a file to give a byte; None: $VIDEONIAH_STALL_SECONDS or 60
     memory_limit_gib: float | None = None
     engine: str = "local"  # or "ray", or "ray:ADDRESS"
     num_workers: int | None = None  # None: one for each GPU of a Ray cluster, else what the adapter's concurrency says
@@ -55,8 +57,9 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.limit is not None and not (0 < self.limit < 1 or self.limit >= 1 and self.limit.is_integer()):
             raise UserError(f"--limit is a number of cases or a share between 0 and 1, got {self.limit:g}")
-        for name, seconds in (("timeout", self.timeout), ("load_timeout", self.load_timeout)):
-            if not seconds > 0:  # so that "nan" is refused too
+        for name in ("timeout", "load_timeout", "grace", "stall_timeout"):
+            seconds = getattr(self, name)
+            if seconds is not None and not seconds > 0:  # so that "nan" is refused too
                 raise UserError(f"--{name} is in seconds and above 0, got {seconds:g}")
         self._check_engine()
         if self.memory_limit_gib is not None and not 0 < self.memory_limit_gib < math.inf:

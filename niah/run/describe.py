@@ -19,14 +19,14 @@ PACKAGES = ("videoniah", "numpy", "av", "decord", "torch", "transformers", "open
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def describe(arguments: Sequence[str]) -> dict[str, Any]:
-    """Return everything about this run that is not a setting."""
+def describe(arguments: Sequence[str], seconds: float) -> dict[str, Any]:
+    """Return everything about this run that is not a setting; git and nvidia-smi get so many `seconds` each."""
     return {
         "command": ["python", "-m", "niah.run", *(_argument(argument) for argument in arguments)],
         "python": platform.python_version(),
         "versions": versions(),
-        "device": device(),
-        "git": git_state(),
+        "device": device(seconds),
+        "git": git_state(seconds),
     }
 
 
@@ -41,23 +41,23 @@ def versions() -> dict[str, str]:
     return found
 
 
-def device() -> dict[str, Any]:
+def device(seconds: float) -> dict[str, Any]:
     """Return processor, memory and accelerators."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "accelerators": _accelerators(),
+        "accelerators": _accelerators(seconds),
     }
 
 
-def git_state() -> dict[str, Any] | None:
+def git_state(seconds: float) -> dict[str, Any] | None:
     """Return the commit and whether files differ from it; None outside a git checkout."""
-    commit = _said("git", "-C", str(ROOT), "rev-parse", "HEAD")
+    commit = _said(seconds, "git", "-C", str(ROOT), "rev-parse", "HEAD")
     if commit is None:
         return None
-    return {"commit": commit, "dirty": bool(_said("git", "-C", str(ROOT), "status", "--porcelain"))}
+    return {"commit": commit, "dirty": bool(_said(seconds, "git", "-C", str(ROOT), "status", "--porcelain"))}
 
 
 def _processor() -> str:
@@ -70,17 +70,20 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _accelerators() -> list[str]:
+def _accelerators(seconds: float) -> list[str]:
     """Return NVIDIA devices as name, memory, driver; the harness has no torch to ask for others."""
-    said = _said("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
+    said = _said(seconds, "nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
     return said.splitlines() if said else []
 
 
-def _said(*command: str) -> str | None:
-    """Return what a program prints, None where it is missing or fails."""
+def _said(seconds: float, *command: str) -> str | None:
+    """Return what a program prints, None where it is missing, fails or says nothing in time."""
     if shutil.which(command[0]) is None:
         return None
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:  # a driver that hangs costs a line of run.json, not the run
+        return None
     return done.stdout.strip() if done.returncode == 0 else None
 
 

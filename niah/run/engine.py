@@ -32,7 +32,7 @@ def opened(config: RunConfig, loading: Loading, folder: Path, stopping: threadin
     Raises UserError where a Ray cluster cannot be reached, or Ray is not installed.
     """
     gib = config.memory_limit_gib
-    limits = Limits(config.timeout, None if gib is None else int(gib * 2**30), config.load_timeout)
+    limits = Limits(config.timeout, None if gib is None else int(gib * 2**30), config.load_timeout, config.grace)
     log = (folder / "worker.log").absolute()
     if config.in_process:
         yield Engine(lambda: InProcess(loading))

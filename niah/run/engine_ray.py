@@ -19,14 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from niah.run.client import CLOSE_SECONDS, Limits, Lost, NoPlace, Outcome, Worker
+from niah.media.container import STALL
+from niah.run.client import Limits, Lost, NoPlace, Outcome, Worker
 from niah.run.config import RunConfig
 from niah.types import Case, UserError
 from niah.worker import Loading
 
-LATE_SECONDS = 60.0  # an actor keeps the limits itself; when it is this late, it or its node is gone
 POLL_SECONDS = 1.0
-CONNECT_SECONDS = 30.0
+LATE = 6  # times the grace: an actor keeps the limits itself; when it is this late, it or its node is gone
+AFAR = 3  # times the grace: to end, or to be connected to, on another machine
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Cluster:
     ) -> RayWorker:
         """Return a loaded worker on some node. Raises NoPlace, Lost, or UserError where the model does not load."""
         kind = self.ray.remote(num_cpus=1, num_gpus=self.gpus, max_restarts=0, max_task_retries=0)(Room)
-        here = _Here(os.getcwd(), os.environ.get("OMP_NUM_THREADS"))
+        here = _Here(os.getcwd(), os.environ.get("OMP_NUM_THREADS"), os.environ.get(STALL))
         return RayWorker(self.ray, kind.remote(here), (loading, python, limits, log), stopping)
 
 
@@ -55,7 +56,7 @@ def cluster(config: RunConfig) -> Iterator[Cluster]:
     ray = _ray()
     ours = not ray.is_initialized()
     if ours:
-        _connect(ray, config.engine.partition(":")[2] or None, config.load_timeout)
+        _connect(ray, config.engine.partition(":")[2] or None, min(config.load_timeout, AFAR * config.grace))
     try:
         found = ray.cluster_resources()
         gpus = config.gpus_per_worker
@@ -87,7 +88,7 @@ class RayWorker:
     def ask(self, case: Case) -> Outcome:
         """Put one case to the adapter; an actor that is gone, or silent beyond the limit, has died of it."""
         try:
-            outcome = self._wait(self._actor.ask.remote(case), self._limits.seconds + LATE_SECONDS)
+            outcome = self._wait(self._actor.ask.remote(case), self._limits.seconds + LATE * self._limits.grace)
             if outcome.gone:
                 self._ray.kill(self._actor)
             return outcome
@@ -104,7 +105,7 @@ class RayWorker:
     def close(self) -> None:
         """Let the worker end by itself, and take its place on the node back."""
         ended = self._actor.close.remote()
-        self._ray.wait([ended], timeout=3 * CLOSE_SECONDS)  # an actor that has died is ready at once
+        self._ray.wait([ended], timeout=AFAR * self._limits.grace)  # an actor that has died is ready at once
         self._ray.kill(self._actor)
 
     def _load(self, made_of: tuple[Any, ...]) -> Mapping[str, Any]:
@@ -120,7 +121,7 @@ class RayWorker:
         except self._ray.exceptions.RayActorError:  # its own words name the machine, and details are published
             raise Lost("a Ray actor or its node died before it started") from None
         try:
-            return self._wait(self._actor.load.remote(*made_of), seconds + LATE_SECONDS)
+            return self._wait(self._actor.load.remote(*made_of), seconds + LATE * self._limits.grace)
         except (TimeoutError, self._ray.exceptions.RayActorError):
             raise Lost("a Ray actor or its node died while the model was loaded there") from None
 
@@ -147,6 +148,7 @@ class _Here:
 
     folder: str
     threads: str | None  # OMP_NUM_THREADS
+    stall: str | None  # VIDEONIAH_STALL_SECONDS
 
 
 class Room:
@@ -159,6 +161,8 @@ class Room:
         os.environ.pop("OMP_NUM_THREADS", None)
         if here.threads is not None:
             os.environ["OMP_NUM_THREADS"] = here.threads
+        if here.stall is not None:
+            os.environ[STALL] = here.stall
         self._worker: Worker | None = None
 
     def placed(self) -> None:
@@ -186,7 +190,7 @@ def _connect(ray: Any, address: str | None, seconds: float) -> None:
     try:
         host, _, port = (address or "").rpartition("/")[2].rpartition(":")  # host:port or ray://host:port
         if host and port.isdigit():  # Ray itself takes more than five minutes to find nobody there
-            socket.create_connection((host, int(port)), timeout=min(seconds, CONNECT_SECONDS)).close()
+            socket.create_connection((host, int(port)), timeout=seconds).close()
         ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="WARNING")
     except (OSError, ValueError, RuntimeError) as error:  # not there, not an address, not this version
         raise UserError(

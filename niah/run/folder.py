@@ -11,16 +11,18 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from niah.about import read_about
 from niah.disk import FULL, partial_of
+from niah.generate.hashes import cases_sha256, sources_sha256
+from niah.json_lines import json_lines
 from niah.run.ask import Asker
 from niah.run.config import RunConfig, without_machine
 from niah.run.plan import Plan
@@ -99,7 +101,7 @@ def append_run(folder: Path, begun: float, before: list[Record], after: list[Rec
         "records_after": len(after),
         "workers": asker.started,
     }
-    facts: dict[str, Any] = {"runs": [*read_run(folder).get("runs", []), entry]}
+    facts: dict[str, Any] = {"runs": [*read_about(folder).get("runs", []), entry]}
     if asker.about:
         facts["worker"] = {key: asker.about[key] for key in ("python", "versions", "decoder", "concurrency")}
     write_run(folder, facts)
@@ -108,19 +110,8 @@ def append_run(folder: Path, begun: float, before: list[Record], after: list[Rec
 def write_run(folder: Path, facts: dict[str, Any]) -> None:
     """Merge facts into run.json."""
     path = folder / "run.json"
-    known = read_run(folder) if path.exists() else {}
+    known = read_about(folder) if path.exists() else {}
     replace_file(path, json.dumps({**known, **facts}, ensure_ascii=False, indent=1) + "\n")
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """Return run.json. Raises UserError where there is none."""
-    try:
-        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        if not isinstance(about, dict) or not isinstance(about.get("decides", {}), dict):
-            raise ValueError("it holds no keys and values")
-    except (FileNotFoundError, ValueError) as error:  # ValueError: not JSON, not UTF-8
-        raise UserError(f"{folder} holds records but no readable run.json; use --fresh or another folder") from error
-    return about
 
 
 def _decides(config: RunConfig, plan: Plan) -> dict[str, Any]:
@@ -129,14 +120,9 @@ def _decides(config: RunConfig, plan: Plan) -> dict[str, Any]:
     return {
         **config.decides(),
         "sampling": dataclasses.asdict(plan.generated.suite.sampling),
-        "cases_sha256": sha256(_cases(plan).encode()).hexdigest(),
+        "cases_sha256": cases_sha256(plan.generated.cases),
         "sources_sha256": sources_sha256(sources),
     }
-
-
-def sources_sha256(hashes: Mapping[str, str]) -> str:
-    """Return one hash for the file hashes of all sources, by name."""
-    return sha256(json.dumps(sorted(hashes.items())).encode()).hexdigest()
 
 
 def _shard(plan: Plan) -> dict[str, Any]:
@@ -145,13 +131,12 @@ def _shard(plan: Plan) -> dict[str, Any]:
     if shard is None:
         return {}
     places = {case.id: place for place, case in enumerate(shard.whole)}
-    whole = json_lines(case.to_json() for case in shard.whole)
     return {
         "shard": {
             "i": shard.i,
             "count": shard.count,
             "cases": len(shard.whole),
-            "cases_sha256": sha256(whole.encode()).hexdigest(),
+            "cases_sha256": cases_sha256(shard.whole),
             "places": [places[case.id] for case in plan.generated.cases],
         }
     }
@@ -159,7 +144,7 @@ def _shard(plan: Plan) -> dict[str, Any]:
 
 def _refuse_others(folder: Path, decides: dict[str, Any]) -> None:
     """Raise UserError naming what differs from the run the folder holds."""
-    held = read_run(folder).get("decides", {})
+    held = read_about(folder).get("decides", {})
     names = {"cases_sha256": "the cases", "sources_sha256": "the video files"}
     differ = [
         names.get(key, f"{key} ({held.get(key)!r} there, {value!r} now)")
@@ -179,7 +164,7 @@ def _write(folder: Path, config: RunConfig, plan: Plan, decides: dict[str, Any])
     write_run(folder, {"decides": decides, **_shard(plan)})
     replace_file(folder / "config.yaml", _yaml(config.to_yaml()))
     replace_file(folder / "suite.yaml", _yaml(_without_none(without_machine(dataclasses.asdict(generated.suite)))))
-    replace_file(folder / "cases.jsonl", _cases(plan))
+    replace_file(folder / "cases.jsonl", json_lines(case.to_json() for case in generated.cases))
     rows = [dataclasses.asdict(source) for source in generated.sources.values()]
     for row in rows:
         del row["path"]  # of this machine
@@ -191,19 +176,9 @@ def _write(folder: Path, config: RunConfig, plan: Plan, decides: dict[str, Any])
         replace_file(folder / "near_duplicates.jsonl", json_lines(map(dataclasses.asdict, generated.near_duplicates)))
 
 
-def _cases(plan: Plan) -> str:
-    """Return cases.jsonl: the same bytes as `niah.generate` writes for these cases."""
-    return json_lines(case.to_json() for case in plan.generated.cases)
-
-
 def _time(seconds: float) -> str:
     """Return a moment as ISO 8601 in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def json_lines(rows: Iterable[Any]) -> str:
-    """Return rows as JSON lines."""
-    return "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
 
 
 def _yaml(values: Any) -> str:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from niah.disk import CannotWrite
 from niah.types import Record, UserError
 
 FINAL = ("ok", "oom")  # statuses that asking again would not change
@@ -21,10 +22,6 @@ KINDS: dict[str, tuple[type, ...]] = {
     "reply": (str, type(None)),
     "language_tokens": (int, type(None)),
 }
-
-
-class CannotWrite(Exception):
-    """The disk takes no more; what was written before is whole."""
 
 
 class Records:

@@ -6,14 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from niah.disk import in_words
 from niah.doubts import doubts
 from niah.doubts import in_words as doubts_in_words
+from niah.guard import guarded
 from niah.table.reach import reach
 from niah.table.reading import join, read_run
 from niah.table.rows import rows, write_table
 from niah.table.summary import summary
-from niah.types import UserError
 
 EXAMPLES = """\
 examples:
@@ -36,15 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
     options = parser.parse_args(arguments)
-    try:
-        runs = [read_run(folder) for folder in options.runs]
-        paths = [write_table(folder) for folder in options.runs]
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except OSError as error:
-        sys.stderr.write(f"error: {in_words(error)}\n")
-        return 2
+    return guarded(lambda: _table(options.runs), stopped="stopped")
+
+
+def _table(folders: list[Path]) -> int:
+    """Write every run's table, and print what they say together."""
+    runs = [read_run(folder) for folder in folders]
+    paths = [write_table(folder) for folder in folders]
     joined = join(runs)
     written = "written: " + ", ".join(map(str, paths))
     parts = [summary(rows(joined)), reach(joined), doubts_in_words(doubts(joined)), written]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from niah.about import read_about
 from niah.config import Suite, read_yaml
 from niah.generate.result import NearDuplicate, near_duplicates_in
 from niah.table.groups import Layout, layout_of
@@ -98,15 +99,8 @@ def _together(first: Run, second: Run) -> Run:
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    """Return run.json."""
-    try:
-        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{folder / 'run.json'} is missing: name a folder that python -m niah.run wrote (its --output_path)"
-        ) from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{folder / 'run.json'} is not JSON ({error}); run again with --fresh") from error
+    """Return run.json. Raises UserError where it lacks what a table needs."""
+    about = read_about(folder)
     held = {*about, *about.get("decides", {})}
     lacking = [key for key in ("decides", "suite", "model", "model_args", "cases_sha256") if key not in held]
     if lacking:

@@ -26,7 +26,7 @@ import torch
 
 from niah.adapters import bench
 from niah.adapters.bench import Job, Measured
-from niah.adapters.command import told
+from niah.guard import guarded
 from vilamp.bench import counts
 from vilamp.bench.subject import CONFIGS, VilampBench, random_model
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench.add_options(parser)
     parser.add_argument("--compiled", action="store_true", help="compile SigLIP's blocks (results say so)")
     options = parser.parse_args(arguments)
-    return told(lambda: measure(options))
+    return guarded(lambda: measure(options), stopped="stopped")
 
 
 def measure(options: argparse.Namespace) -> int:
@@ -55,7 +55,7 @@ def measure(options: argparse.Namespace) -> int:
     jobs = _jobs(options, name)
     file = options.out / f"{name}-{options.size}.jsonl"
     flags = ["--compiled"] if options.compiled else []
-    bench.measure_all(jobs, [sys.executable, "-m", "vilamp.bench", *flags, "--one"], file, _tell)
+    bench.measure_all(jobs, [sys.executable, "-m", "vilamp.bench", *flags, "--one"], file, _tell, options.timeout)
     write_table(bench.read(file), file.with_suffix(".csv"))
     sys.stdout.write(f"results: {file} and {file.with_suffix('.csv')}\n")
     return 0

@@ -15,7 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from niah.run.command import DONE, guarded
+from niah.guard import DONE, guarded
 from vilamp.experiment.config import read_experiment
 from vilamp.experiment.queue import chosen, queue_text, work
 

@@ -20,7 +20,7 @@ import pandas as pd
 
 from niah.config import read_yaml
 from niah.footage import TOLD
-from niah.run.command import DONE, guarded
+from niah.guard import DONE, guarded
 from niah.types import UserError
 from vilamp.experiment.config import Experiment
 from vilamp.experiment.contrasts import Contrast, Gate, Spread, accuracy, contrasts, gates, interaction, passed

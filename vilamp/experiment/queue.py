@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from niah.config import unknown
-from niah.run.command import DONE, INCOMPLETE, INTERRUPTED, run
+from niah.guard import DONE, INCOMPLETE, INTERRUPTED
+from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.run.folder import locked
 from niah.types import UserError

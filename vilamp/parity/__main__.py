@@ -15,9 +15,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from niah.adapters.command import told
 from niah.adapters.device import checked_device
 from niah.adapters.parity import Parity
+from niah.guard import guarded
 from niah.types import UserError
 from vilamp.parity.cases import compare_cases
 from vilamp.parity.runs import compare_runs
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", help="default: cpu, where the numbers were recorded")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help=f"relative; default {TOLERANCE:g}")
     options = parser.parse_args(arguments)
-    return told(lambda: compare(options.folder, options.device, options.tolerance))
+    return guarded(lambda: compare(options.folder, options.device, options.tolerance), stopped="stopped")
 
 
 def compare(folder: Path, device: str = "cpu", tolerance: float = TOLERANCE) -> int:

@@ -19,12 +19,13 @@ import torch
 from torch.nn.functional import normalize
 
 from niah.generate.result import Generated
+from niah.guard import guarded
 from niah.media.decoder import DEFAULT, decoder_named
 from niah.media.measure import cache_folder
 from niah.media.video import SplicedVideo
 from niah.run.arguments import parse
 from niah.run.client import Outcome
-from niah.run.command import guarded, run
+from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.store import FeatureStore
 from niah.types import Case

@@ -22,6 +22,7 @@ import torch
 from tqdm import tqdm
 
 from niah.config import read_yaml
+from niah.guard import guarded
 from niah.types import UserError
 from vilamp import data, weights
 from vilamp.config import written
@@ -46,15 +47,12 @@ def main() -> int:
     )
     parser.add_argument("--config", type=Path, required=True, help="a YAML file; see configs/train/")
     arguments = parser.parse_args()
-    try:
+
+    def both_stages() -> int:
         train(read_yaml(Training, arguments.config))
-    except UserError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; the same command goes on from the last saved step\n")
-        return 130
-    return 0
+        return 0
+
+    return guarded(both_stages, stopped="stopped; the same command goes on from the last saved step")
 
 
 def train(run: Training, pools: list[Features] | None = None) -> None:

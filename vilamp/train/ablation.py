@@ -15,7 +15,8 @@ from pathlib import Path
 import pandas as pd
 
 from niah.config import read_yaml
-from niah.run.command import guarded, run
+from niah.guard import guarded
+from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.types import UserError
 from vilamp import weights
