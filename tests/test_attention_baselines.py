@@ -34,7 +34,8 @@ def test_llama_vid_s_rows_are_those_of_an_eager_forward_pass_and_answers_between
     video = tiny_llama_vid.FakeVideo(("h", 0, 9))
     asked = adapter.asker.embed(video, QUESTION)
     language = adapter.model.language
-    adapter.model.rotary.positions = len(asked.embeds)  # a longer input takes other frequencies
+    rotary = adapter.model.rotary
+    rotary.positions, rotary.stored = len(asked.embeds), 2 * rotary.exact  # which longer inputs take
     told = adapter.attentions(video, QUESTION)
     adapter.answer(tiny_llama_vid.FakeVideo(("h", 0, 90)), QUESTION)
     rows = list(told.layers)
