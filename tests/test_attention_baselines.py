@@ -1,13 +1,22 @@
 """What released rivals tell of their attention is what their own forward pass computes, on the tiny checkpoints."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from baselines.llama_vid import adapter as llama_vid
+from baselines.video_xl import adapter as video_xl
 from niah.attention import Attending
 from niah.types import Question, UserError
-from tests import tiny_llama_vid
+from tests import byte_tokenizer
+from tests.tiny_llama_vid import FakeVideo as Video
+
+REFERENCE = Path(__file__).resolve().parent / "reference"
+ADAPTERS = {"llama_vid": llama_vid, "video_xl": video_xl}
+CHECKPOINTS = {"llama_vid": ("tiny_checkpoint", 120), "video_xl": ("checkpoint", 256)}  # rows of the embedding
 
 QUESTION = Question("What color is the red car?", ("red", "blue", "green", "white"))
 
@@ -15,29 +24,47 @@ QUESTION = Question("What color is the red car?", ("red", "blue", "green", "whit
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """The tiny checkpoints with tokenizers."""
-    return {"llama_vid": tiny_llama_vid.copy(tmp_path_factory.mktemp("llama_vid") / "checkpoint")}
+    made = {}
+    for name, (folder, rows) in CHECKPOINTS.items():
+        made[name] = shutil.copytree(REFERENCE / name / folder, tmp_path_factory.mktemp(name) / "checkpoint")
+        byte_tokenizer.write(made[name], rows)
+    return made
 
 
-@pytest.fixture(params=["llama_vid"])
-def adapter(request, folders):
-    return {"llama_vid": llama_vid}[request.param].load(str(folders[request.param]), max_new_tokens=1)
+def load(folders, name, **settings):
+    return ADAPTERS[name].load(str(folders[name]), max_new_tokens=1, **settings)
 
 
-def test_a_blind_question_has_nothing_to_look_at(adapter):
+def mixed(model, run):
+    """Return what each layer mixed while `run` ran, as its output projection got it, (tokens, heads x size)."""
+    heard = [[] for _ in model.language.layers]
+    hooks = [
+        layer.self_attn.o_proj.register_forward_pre_hook(lambda _, given, kept=kept: kept.append(given[0]))
+        for layer, kept in zip(model.language.layers, heard, strict=True)
+    ]
+    run()
+    for hook in hooks:
+        hook.remove()
+    return [torch.cat(parts) for parts in heard]
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_a_blind_question_has_nothing_to_look_at(folders, name):
+    adapter = load(folders, name)
     assert isinstance(adapter, Attending)
     with pytest.raises(UserError, match="ask about a video"):
-        adapter.attentions(tiny_llama_vid.FakeVideo(), QUESTION)
+        adapter.attentions(Video(), QUESTION)
 
 
 def test_llama_vid_s_rows_are_those_of_an_eager_forward_pass_and_answers_between_do_not_matter(folders):
-    adapter = llama_vid.load(str(folders["llama_vid"]), max_new_tokens=1)
-    video = tiny_llama_vid.FakeVideo(("h", 0, 9))
+    adapter = load(folders, "llama_vid")
+    video = Video(("h", 0, 9))
     asked = adapter.asker.embed(video, QUESTION)
     language = adapter.model.language
     rotary = adapter.model.rotary
     rotary.positions, rotary.stored = len(asked.embeds), 2 * rotary.exact  # which longer inputs take
     told = adapter.attentions(video, QUESTION)
-    adapter.answer(tiny_llama_vid.FakeVideo(("h", 0, 90)), QUESTION)
+    adapter.answer(Video(("h", 0, 90)), QUESTION)
     rows = list(told.layers)
     language.set_attn_implementation("eager")
     adapter.model.rotary.expect(len(asked.embeds))
@@ -50,9 +77,42 @@ def test_llama_vid_s_rows_are_those_of_an_eager_forward_pass_and_answers_between
 
 
 def test_llama_vid_s_two_tokens_stand_for_their_frame(folders):
-    adapter = llama_vid.load(str(folders["llama_vid"]), max_new_tokens=1)
-    told = adapter.attentions(tiny_llama_vid.FakeVideo(("h", 0, 100), fps=25.0), QUESTION)
+    adapter = load(folders, "llama_vid")
+    told = adapter.attentions(Video(("h", 0, 100), fps=25.0), QUESTION)
     assert told.frames.tolist() == [0, 0, 25, 25, 50, 50, 75, 75]
     assert set(told.places.tolist()) == {-1}
     assert told.features.shape == (8, adapter.model.config.language.width)
     assert np.abs(told.features).sum() > 0
+
+
+@pytest.mark.parametrize("ratio", [2, 5])  # 5 does not divide a window of 64
+@torch.no_grad()
+def test_video_xl_s_shares_times_the_cache_s_values_are_what_its_layers_mix(folders, ratio):
+    adapter, video = load(folders, "video_xl", ratio=ratio, store_gib=0, store_disk_gib=0), Video(("h", 0, 40))
+    told = adapter.attentions(video, QUESTION)
+    watcher, again = (adapter._watcher(video, QUESTION) for _ in range(2))
+    wanted = mixed(adapter.model, watcher.read)
+    again.watch()
+    suffix, first = torch.tensor(again.prompt.suffix), len(again.prompt.prefix)
+    assert len(suffix) > adapter.model.settings.window  # so the forward pass takes several steps
+    rows = list(adapter.model.language.attention(suffix, again.cache))
+    values = watcher.cache.read(0, watcher.cache.length)[1]  # (layers, key heads, tokens, size)
+    for layer, (row, found) in enumerate(zip(rows, told.layers, strict=True)):
+        heads = row @ values[layer].repeat_interleave(len(row) // values.shape[1], 0)
+        torch.testing.assert_close(heads.transpose(0, 1).flatten(1), wanted[layer][-len(suffix) :])
+        torch.testing.assert_close(torch.from_numpy(found), row[:, :, first : first + len(told.frames)])
+
+
+def test_a_summary_token_is_counted_to_the_frame_it_closes(folders):
+    told = load(folders, "video_xl", ratio=2).attentions(Video(("h", 0, 20)), QUESTION)
+    assert told.frames.tolist() == [n for n in range(20) for _ in range(2)]  # 4 tokens a frame
+    sparse = load(folders, "video_xl", ratio=8).attentions(Video(("h", 0, 20)), QUESTION)
+    assert sparse.frames.tolist() == list(range(1, 20, 2))
+    assert set(told.places.tolist()) == {-1} and len(told.features) == 40
+
+
+def test_video_xl_tells_the_same_of_windows_it_had_kept(folders):
+    adapter = load(folders, "video_xl", ratio=2)
+    fresh, kept = (adapter.attentions(Video(("h", 0, 40)), QUESTION) for _ in range(2))
+    assert np.array_equal(fresh.features, kept.features)
+    assert all(np.array_equal(*pair) for pair in zip(fresh.layers, kept.layers, strict=True))
