@@ -1,5 +1,6 @@
 """What released rivals tell of their attention is what their own forward pass computes, on the tiny checkpoints."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,14 +10,17 @@ import torch
 
 from baselines.llama_vid import adapter as llama_vid
 from baselines.video_xl import adapter as video_xl
+from baselines.videochat_flash import adapter as videochat_flash
 from niah.attention import Attending
 from niah.types import Question, UserError
 from tests import byte_tokenizer
 from tests.tiny_llama_vid import FakeVideo as Video
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
-ADAPTERS = {"llama_vid": llama_vid, "video_xl": video_xl}
-CHECKPOINTS = {"llama_vid": ("tiny_checkpoint", 120), "video_xl": ("checkpoint", 256)}  # rows of the embedding
+ADAPTERS = {"llama_vid": llama_vid, "video_xl": video_xl, "videochat_flash": videochat_flash}
+CHECKPOINTS = {  # and the rows of their embeddings
+    "llama_vid": ("tiny_checkpoint", 120), "video_xl": ("checkpoint", 256), "videochat_flash": ("tiny_checkpoint", 130),
+}  # fmt: skip
 
 QUESTION = Question("What color is the red car?", ("red", "blue", "green", "white"))
 
@@ -116,3 +120,45 @@ def test_video_xl_tells_the_same_of_windows_it_had_kept(folders):
     fresh, kept = (adapter.attentions(Video(("h", 0, 40)), QUESTION) for _ in range(2))
     assert np.array_equal(fresh.features, kept.features)
     assert all(np.array_equal(*pair) for pair in zip(fresh.layers, kept.layers, strict=True))
+
+
+@pytest.fixture(scope="module")
+def dropping(folders, tmp_path_factory):
+    """A VideoChat-Flash whose layers from 2 on see half of the visual tokens, and from 5 on three of eight."""
+    folder = shutil.copytree(folders["videochat_flash"], tmp_path_factory.mktemp("dropping") / "checkpoint")
+    row = json.loads((folder / "config.json").read_text())
+    stops = {"llm_compress_layer_list": [2, 5], "llm_image_token_ratio_list": [1, 0.5, 0.375]}
+    (folder / "config.json").write_text(json.dumps({**row, **stops}))
+    return folder
+
+
+@pytest.mark.parametrize("dropout", ["off", "stored"])
+@torch.no_grad()
+def test_videochat_flash_s_shares_times_the_cache_s_values_are_what_its_layers_mix(dropping, dropout):
+    adapter, video = videochat_flash.load(str(dropping), dropout=dropout, max_new_tokens=1), Video(("h", 0, 16))
+    model, told, states = adapter.model, adapter.attentions(video, QUESTION), []
+    asked = adapter.asker.embed(video, QUESTION)
+    words = asked.embeds[asked.visual.stop :].clone()
+
+    def read():
+        states.append(model.read(asked.embeds, asked.visual, adapter.rope, model.config.dropout))
+
+    wanted, (state,) = mixed(model, read), states
+    rows = list(model.language.attention(words, state, adapter.rope))
+    kept = {layer: [torch.arange(256), *state.kept][(layer >= 2) + (layer >= 5) if state.kept else 0]
+            for layer in range(len(rows))}  # fmt: skip
+    for layer, (row, found) in enumerate(zip(rows, map(torch.from_numpy, told.layers), strict=True)):
+        values = state.cache[layer].values[0]
+        heads = row @ values.repeat_interleave(len(row) // len(values), 0)
+        torch.testing.assert_close(heads.transpose(0, 1).flatten(1), wanted[layer][-len(words) :])
+        first = asked.visual.start
+        torch.testing.assert_close(found[:, :, kept[layer]], row[:, :, first : first + len(kept[layer])])
+        gone = sorted(set(range(256)) - set(kept[layer].tolist()))
+        assert len(gone) == (0 if dropout == "off" or layer < 2 else 128 if layer < 5 else 160)
+        assert found[:, :, gone].abs().sum() == 0 and found[:, :, kept[layer]].min() > 0
+
+
+def test_a_merged_token_is_counted_to_the_first_frame_of_its_clip(folders):
+    told = load(folders, "videochat_flash").attentions(Video(("h", 0, 16)), QUESTION)
+    assert told.frames.tolist() == [n for n in (0, 4, 8, 12) for _ in range(64)]
+    assert set(told.places.tolist()) == {-1} and len(told.features) == 256

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from baselines.llama_vid import prompt, weights
-from baselines.llama_vid.asking import Asker, attentions
+from baselines.llama_vid.asking import Asker
+from baselines.llama_vid.attention import attentions
 from baselines.llama_vid.features import FrameFeatures
 from baselines.llama_vid.settings import Settings, read_settings
 from niah.adapters.checkpoint import locate
@@ -59,7 +60,7 @@ class LlamaVidAdapter:
         )
 
     def attentions(self, video: Video, question: Question) -> Attended:
-        """Return what the question looks at, as `asking.attentions` says."""
+        """Return what the question looks at, as `attention.attentions` says."""
         return attentions(self.model, self.asker.embed(video, question))
 
 
