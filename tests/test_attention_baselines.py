@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -12,8 +13,10 @@ from baselines.llama_vid import adapter as llama_vid
 from baselines.video_xl import adapter as video_xl
 from baselines.videochat_flash import adapter as videochat_flash
 from niah.attention import Attending
+from niah.attention.__main__ import main
 from niah.types import Question, UserError
 from tests import byte_tokenizer
+from tests.small_suite import make_suite
 from tests.tiny_llama_vid import FakeVideo as Video
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
@@ -58,6 +61,24 @@ def test_a_blind_question_has_nothing_to_look_at(folders, name):
     assert isinstance(adapter, Attending)
     with pytest.raises(UserError, match="ask about a video"):
         adapter.attentions(Video(), QUESTION)
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("suite")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDEONIAH_CACHE", str(folder / "cache"))
+        yield make_suite(folder / "small")
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_the_command_measures_it(folders, suite, tmp_path, name):
+    asked = ["--suite", str(suite), "--conditions", "full", "--lengths", "20", "--limit", "1", "--device", "cpu"]
+    given = ["--model", name, "--model_args", f"pretrained={folders[name]}", "--output_path", str(tmp_path)]
+    assert main([*asked, *given]) == 0
+    rows = pd.read_csv(tmp_path / "frames.csv")
+    assert rows["share"].sum() == pytest.approx(1, abs=1e-4) and set(rows["needle"]) == {0, 1}
+    assert not (tmp_path / "patches.csv").exists()
 
 
 def test_llama_vid_s_rows_are_those_of_an_eager_forward_pass_and_answers_between_do_not_matter(folders):

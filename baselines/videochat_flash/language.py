@@ -115,11 +115,12 @@ class Language(nn.Module):
         """
         for number, cache in enumerate(state.cache):
             layer: Any = self.layers[number]
-            stop = cache.get_seq_length()
+            keys, values, stop = cache.keys, cache.values, cache.get_seq_length()
+            assert keys is not None and values is not None  # the prompt was read
             turns = rope.rows(stop - len(words), stop, state.longest[number], words)
             query = self._heads(layer, words, turns)[0]
-            yield shares(query, cache.keys[0], self.config.head_width**-0.5)
-            words = self._after(layer, words, causal_tail(query[None], cache.keys, cache.values))
+            yield shares(query, keys[0], self.config.head_width**-0.5)
+            words = self._after(layer, words, causal_tail(query[None], keys, values))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return (rows, vocabulary) fp32 for normed states (rows, width)."""
