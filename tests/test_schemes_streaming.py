@@ -105,8 +105,9 @@ def test_no_token_depends_on_a_later_one():
 
 def test_sinks_and_one_window_a_layer_reach_the_question_and_nothing_else_does():
     model = made("streaming")
-    run = watched(model, 40, 40)[1]
+    choice, run = watched(model, 40, 40)
     window = 80 - SINKS
+    assert list(choice.seen) == [0, *range(25, 40)]  # 3 x 76 tokens, 16 a frame: the first of 640 is number 412
     assert [n for n, one in enumerate(run.stays) if one][:SINKS] == list(range(SINKS))
     assert sum(run.stays) == 80 and len(run.frames) == SINKS + (LAYERS + 1) * window  # of 640 tokens
     inputs = run.embeddings.detach().requires_grad_()

@@ -35,7 +35,7 @@ MAKERS: dict[str, Maker] = {
     "memory_bank": lambda budget, config, _: MemoryBank(budget),
     "retrieve": lambda budget, config, _: Retrieve(budget),
     "longvu": lambda budget, config, _: Reduce(budget, patches(config)),
-    "streaming": lambda budget, config, language: SlidingWindow(budget, language),
+    "streaming": lambda budget, config, language: SlidingWindow(budget, patches(config), len(language.model.layers)),
 }
 NAMES = tuple(MAKERS)
 

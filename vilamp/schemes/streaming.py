@@ -10,7 +10,7 @@ are counted in the cache, so sinks are never farther than the cache is long. Dep
   text comes before it
 
 A token that stays depends on sinks and on one window further back for each layer, on nothing before that: tokens out
-of that reach are never made. No number moves by it, but a needle there cannot be found by any training.
+of that reach are never made. No number moves by it, and a needle there cannot be found by any training.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import Cache, Qwen2ForCausalLM
+from transformers import Cache
 
 from niah.adapters.compressor import Choice, Connectors, Run, Sequences, States
 from niah.adapters.decode import sized_cache
 from vilamp.prefill import turned
-from vilamp.schemes.pooled import EveryFrame
 from vilamp.schemes.summary import POOL, pooled
 
 SINKS = 4  # as many as the paper finds enough
@@ -38,36 +37,53 @@ CHUNK = 2048  # tokens between attention and the next layer at a time
 Chunks = Iterable[tuple[Sequence[int], Tensor]]
 
 
-class SlidingWindow(EveryFrame):
+@dataclass(frozen=True)
+class SlidingWindow:
     """The first tokens and the latest. Holds the states, keys and values of one layer for the tokens within reach."""
 
-    name = "streaming"
+    budget: float
+    patches: int  # of a frame
+    layers: int  # of the language model
 
-    def __init__(self, budget: float, language: Qwen2ForCausalLM) -> None:
-        super().__init__(budget)
-        self.layers = len(language.model.layers)
+    guided = False
 
     def settings(self) -> dict[str, float | str | None]:
         """Return name, budget and sinks."""
-        return {**super().settings(), "sinks": SINKS}
+        return {"compressor": "streaming", "budget": self.budget, "sinks": SINKS}
+
+    def choose(self, frames: Tensor, query: Tensor) -> Choice:
+        """See the frames within reach, the first and the last always."""
+        count, each = len(frames), self.patches // POOL**2
+        sinks, near = self._reach(count, each)
+        return Choice([n for n in range(count) if n * each < sinks or (n + 1) * each > near], ())
 
     def tokens(self, choice: Choice, patches: int) -> int:
-        """Return floor(B N), at least one and at most all."""
-        count = len(choice.seen)
-        return min(max(1, int(self.budget * count)), count * (patches // POOL**2))
+        """Return floor(B N), at least one and at most all; the last frame seen is the video's last."""
+        return self._stay(choice.seen[-1] + 1, patches // POOL**2) if choice.seen else 0
 
     def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[Run]:
         """Yield the pooled patches within reach, through the connector of merged tokens, and which of them stay."""
         for numbers, patches in chunks:
-            each, stay = patches.shape[1] // POOL**2, self.tokens(choice, patches.shape[1])
-            sinks, stop = sinks_of(stay), each * len(choice.seen)
-            near = stop - (self.layers + 1) * (stay - sinks)  # one window more, for the last states of what stays
-            rows = [row for number in numbers for row in range(number * each, (number + 1) * each)]
-            made = [place for place, row in enumerate(rows) if row < sinks or row >= near]
-            if made:
-                reading = pooled(connect.features(patches)).flatten(0, 1)[torch.tensor(made, device=patches.device)]
-                stays = [rows[place] < sinks or rows[place] >= stop - stay + sinks for place in made]
-                yield Run([rows[place] // each for place in made], connect.merged(reading), stays)
+            count, each = choice.seen[-1] + 1, patches.shape[1] // POOL**2
+            (sinks, near), dropped = self._reach(count, each), count * each - self._stay(count, each)
+            rows = torch.tensor([row for n in numbers for row in range(n * each, (n + 1) * each)])
+            made = ((rows < sinks) | (rows >= near)).nonzero()[:, 0]
+            reading = pooled(connect.features(patches)).flatten(0, 1)[made.to(patches.device)]
+            stays = (rows < sinks) | (rows >= sinks + dropped)
+            yield Run((rows[made] // each).tolist(), connect.merged(reading), stays[made].tolist())
+
+    def _stay(self, count: int, each: int) -> int:
+        """Return how many tokens of `count` frames, `each` a frame, stay."""
+        return min(max(1, int(self.budget * count)), count * each)
+
+    def _reach(self, count: int, each: int) -> tuple[int, int]:
+        """Return how many tokens are sinks, and from which on tokens are made.
+
+        That is one window more than an answer depends on, for the last states of what stays.
+        """
+        stay = self._stay(count, each)
+        sinks = sinks_of(stay)
+        return sinks, max(0, count * each - (self.layers + 1) * (stay - sinks))
 
     def read(self, language: Any, runs: Iterable[Run], capacity: int) -> Cache:
         """Read layer by layer; return the cache of sinks and window, at positions 0, 1, ..."""
