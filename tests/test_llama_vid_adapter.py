@@ -178,7 +178,7 @@ def test_reused_and_fresh_features_give_equal_replies(folder, dtype):
 def tokens_of(made, video):
     """Return the video's tokens as the language model gets them."""
     shown = list(range(len(video)))
-    return made.features.tokens(video, shown, made.words([QUESTION.text]), class_row=True)[0]
+    return made.features.tokens(video, shown, made.asker.words([QUESTION.text]), class_row=True)[0]
 
 
 def test_reused_features_give_tokens_of_equal_bits(folder):

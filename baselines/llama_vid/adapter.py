@@ -15,6 +15,8 @@ from typing import Any
 import torch
 
 from baselines.llama_vid import prompt, weights
+from baselines.llama_vid.asking import Asker
+from baselines.llama_vid.attention import attentions
 from baselines.llama_vid.features import FrameFeatures
 from baselines.llama_vid.settings import Settings, read_settings
 from niah.adapters.checkpoint import locate
@@ -22,7 +24,7 @@ from niah.adapters.decode import continue_greedily
 from niah.adapters.device import dtype_named
 from niah.adapters.meter import Meter
 from niah.adapters.text import read_tokenizer
-from niah.score import put
+from niah.attention import Attended
 from niah.types import Question, Reply, Video
 
 
@@ -32,35 +34,34 @@ class LlamaVidAdapter:
     def __init__(
         self, features: FrameFeatures, tokenizer: Any, words: prompt.QueryTokenizer, settings: Settings
     ) -> None:
-        self.model, self.features, self.tokenizer, self.words = features.model, features, tokenizer, words
-        self.settings, self.path = settings, settings.path or ("long" if self.model.config.long_video else "short")
+        self.model, self.tokenizer, self.settings = features.model, tokenizer, settings
+        self.path = settings.path or ("long" if self.model.config.long_video else "short")
+        self.features, self.asker = features, Asker(features, tokenizer, words, self.path)
 
     @torch.inference_mode()
     def answer(self, video: Video, question: Question) -> Reply:
         """Return what the model says after the video and the question, and what it cost."""
         model, device, limit = self.model, self.model.device, self.settings.max_new_tokens
         meter = Meter(device, video)
-        shown = prompt.one_per_second(len(video), video.fps)
-        query = self.words([question.text], device)
-        tokens, reused = self.features.tokens(video, shown, query, class_row=self.path == "short")
+        asked = self.asker.embed(video, question)
         meter.stage("encode")
-        text = prompt.PATHS[self.path](put(question)) if shown else prompt.blind_prompt(put(question))
-        ids = prompt.piece_ids(self.tokenizer, text, model.config.language.vocabulary)
-        before, after = (model.embed(torch.tensor(piece, dtype=torch.long)) for piece in ids)
-        embeds = torch.cat((before, tokens, after))
-        cache, logits = model.prefill(embeds, room=limit)
+        cache, logits = model.prefill(asked.embeds, room=limit)
         meter.first_token()
         meter.stage("prefill")
         said = continue_greedily(model.language, cache, logits, limit, {model.config.language.end})
         meter.stage("generate")
         return Reply(
             text=self.tokenizer.decode(said, skip_special_tokens=True).split(prompt.STOP)[0].strip(),
-            frames_used=tuple(shown),
-            language_tokens=len(embeds),
-            reused_frames=reused,
+            frames_used=tuple(asked.shown),
+            language_tokens=len(asked.embeds),
+            reused_frames=asked.reused,
             settings={"path": self.path, "rope": model.rotary.mode},
             **meter.costs(),
         )
+
+    def attentions(self, video: Video, question: Question) -> Attended:
+        """Return what the question looks at, as `attention.attentions` says."""
+        return attentions(self.model, self.asker.embed(video, question))
 
 
 def load(pretrained: str, device: str = "cpu", dtype: str = "auto", seed: int = 0, **options: Any) -> LlamaVidAdapter:

@@ -9,10 +9,12 @@ answer can attend to; no frame is kept at full resolution. Nothing is ever trunc
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Any
 
 import torch
 
+from baselines.video_xl.attention import attentions
 from baselines.video_xl.model import VideoXL
 from baselines.video_xl.model import load as load_model
 from baselines.video_xl.prompt import encode, stop_ids
@@ -22,6 +24,7 @@ from niah.adapters.checkpoint import locate
 from niah.adapters.device import dtype_named
 from niah.adapters.meter import Meter
 from niah.adapters.text import read_tokenizer
+from niah.attention import Attended
 from niah.types import Question, Reply, Video
 
 
@@ -37,18 +40,13 @@ class VideoXLAdapter:
         """Return what the model says after the video and the question, and what it cost."""
         model, limit = self.model, self.settings.max_new_tokens
         meter = Meter(model.device, video)
-        vocabulary = model.settings.language.vocabulary
-        prompt = encode(self.tokenizer, question, self.settings.prompt, len(video) > 0, vocabulary)
-        watcher = Watcher(model, self.settings.compression, video, prompt, limit)
+        watcher = self._watcher(video, question)
         logits = watcher.read(self.settings.store)
         tokens = watcher.cache.length
         meter.first_token()
         meter.stage("prefill", encode=watcher.encode_seconds)
-        ids: list[int] = []
-        for best, _ in model.greedy(logits, watcher.cache, limit):
-            if best in self.stops:
-                break
-            ids.append(best)
+        likeliest = (best for best, _ in model.greedy(logits, watcher.cache, limit))
+        ids = list(takewhile(lambda best: best not in self.stops, likeliest))
         meter.stage("generate")
         return Reply(
             text=self.tokenizer.decode(ids, skip_special_tokens=True).strip(),
@@ -58,6 +56,15 @@ class VideoXLAdapter:
             settings={**self.settings.told(), "dtype": str(model.dtype).removeprefix("torch.")},
             **meter.costs(),
         )
+
+    def attentions(self, video: Video, question: Question) -> Attended:
+        """Return what the question looks at, as `attention.attentions` says."""
+        return attentions(self._watcher(video, question), self.settings.store)
+
+    def _watcher(self, video: Video, question: Question) -> Watcher:
+        vocabulary = self.model.settings.language.vocabulary
+        prompt = encode(self.tokenizer, question, self.settings.prompt, len(video) > 0, vocabulary)
+        return Watcher(self.model, self.settings.compression, video, prompt, self.settings.max_new_tokens)
 
 
 def load(pretrained: str, device: str = "cpu", dtype: str = "auto", seed: int = 0, **options: Any) -> VideoXLAdapter:

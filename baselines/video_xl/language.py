@@ -7,7 +7,9 @@ where summary tokens are "beacons".
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ from baselines.video_xl.cache import KeyValues
 from baselines.video_xl.config import LanguageConfig
 from baselines.video_xl.windows import Window
 from niah.adapters.attention import causal_tail
+from niah.adapters.watch import shares
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,12 @@ class Attention(nn.Module):
         cache.keep(layer, rotated.to(values.dtype), values)
         return self.o_proj(attended.transpose(0, 1).flatten(1))
 
+    def shares(self, states: Tensor, step: Step, cache: KeyValues, layer: int) -> Tensor:
+        """Return what (tokens, hidden) attend to, (heads, tokens, kept + tokens), in rows of sum 1; keeps nothing."""
+        queries, keys, values = self._project(states, step)
+        all_keys, _ = cache.look(layer, step.rotate(keys).to(values.dtype), values)
+        return shares(step.rotate(queries).to(values.dtype), all_keys, self.dim**-0.5)
+
     def _project(self, states: Tensor, step: Step) -> list[Tensor]:
         """Return queries, keys and values, by either set of projections."""
         ordinary = (self.q_proj, self.k_proj, self.v_proj)
@@ -161,6 +170,16 @@ class SummaryQwen2(nn.Module):
         summaries = self.beacon_embed_tokens.weight.expand(window.summaries, -1)
         mixed = torch.cat([visual, summaries.to(visual.dtype)])[step.order]  # (tokens + summaries, hidden)
         return self._run(mixed, step, cache, window.summaries)
+
+    def attention(self, ids: Tensor, cache: KeyValues) -> Iterator[Tensor]:
+        """Yield for each layer what (tokens,) ids attend to as `read_text` reads them, (heads, tokens, kept + tokens).
+
+        The cache is not told of them: what is read next takes their place.
+        """
+        states, step = self.embed_tokens(ids), self._step(len(ids), cache.length)
+        for number, layer in enumerate(cast(Any, self.layers)):
+            yield layer.self_attn.shares(layer.input_layernorm(states), step, cache, number)
+            states = layer(states, step, cache, number)
 
     def logits(self, states: Tensor) -> Tensor:
         """Return (tokens, vocabulary) logits of (tokens, hidden) states."""

@@ -75,6 +75,11 @@ class Watcher:
         Returns the (vocabulary,) logits of the last token; the head is run for no other. Raises UserError where
         they are not finite, which in float16 happens to weights that were trained in bfloat16.
         """
+        self.watch(store)
+        return finite(self.model.language.logits(self._take(suffix=self.prompt.suffix))[0])
+
+    def watch(self, store: FeatureStore | None = None) -> None:
+        """Read prefix and windows, those excepted that the store has."""
         self._take(prefix=self.prompt.prefix)
         if store is None:
             self._take(windows=self.windows)
@@ -83,7 +88,6 @@ class Watcher:
             self.restored = reuse.restore(store, self.cache, self.windows, names)
             self._take(windows=self.windows[self.restored :])
             reuse.remember(store, self.cache, len(self.prompt.prefix), self.windows, names, self.restored)
-        return finite(self.model.language.logits(self._take(suffix=self.prompt.suffix))[0])
 
     def _take(
         self, prefix: Sequence[int] = (), windows: Sequence[Window] = (), suffix: Sequence[int] = ()

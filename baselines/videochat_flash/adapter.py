@@ -12,17 +12,18 @@ from typing import Any
 
 import torch
 
+from baselines.videochat_flash.asking import Asker
+from baselines.videochat_flash.attention import attentions
 from baselines.videochat_flash.features import ClipFeatures
 from baselines.videochat_flash.model import VideoChatFlash
 from baselines.videochat_flash.model import load as load_model
-from baselines.videochat_flash.prompt import STOP, encode_prompt, stop_ids, write_prompt
-from baselines.videochat_flash.sampling import frame_indices
-from baselines.videochat_flash.settings import Settings, read_settings, refuse_beyond, told
+from baselines.videochat_flash.prompt import STOP, stop_ids
+from baselines.videochat_flash.settings import Settings, read_settings, told
 from niah.adapters.checkpoint import locate, read_config
 from niah.adapters.device import dtype_named
 from niah.adapters.meter import Meter
 from niah.adapters.text import read_tokenizer
-from niah.score import put
+from niah.attention import Attended
 from niah.types import Question, Reply, Video
 
 
@@ -32,21 +33,18 @@ class VideoChatFlashAdapter:
     def __init__(self, model: VideoChatFlash, tokenizer: Any, settings: Settings) -> None:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.rope, self.features = model.rope(settings.rope), ClipFeatures(model, settings.store)
+        self.asker = Asker(self.features, tokenizer, settings.max_frames)
         self.stops = stop_ids(tokenizer, model.config.end_ids)
 
     @torch.inference_mode()
     def answer(self, video: Video, question: Question) -> Reply:
         """Return what the model says. Raises UserError where the release would cut the question away."""
-        model, most, limit = self.model, self.settings.max_frames, self.settings.max_new_tokens
+        model, limit = self.model, self.settings.max_new_tokens
         meter = Meter(model.device, video)
-        shown = frame_indices(len(video), video.fps, most) if len(video) else []
-        prompt = write_prompt(put(question), len(video), video.fps, len(shown))
-        ids = encode_prompt(self.tokenizer, prompt, len(shown))
-        tokens = len(ids) - bool(shown) + len(shown) // model.config.tower.clip_frames * model.config.tower.clip_tokens
-        refuse_beyond(model.config.limit, tokens, len(shown), most)
-        embeds, visual, reused = self.features.assemble(ids, video, shown)
+        asked = self.asker.embed(video, question)
         meter.stage("encode")
-        state = model.read(embeds, visual, self.rope, model.config.dropout, room=limit)
+        tokens = len(asked.embeds)
+        state = model.read(asked.embeds, asked.visual, self.rope, model.config.dropout, room=limit)
         logits = model.first_logits(state)
         meter.first_token()
         meter.stage("prefill")
@@ -54,12 +52,16 @@ class VideoChatFlashAdapter:
         meter.stage("generate")
         return Reply(
             text=self.tokenizer.decode(said, skip_special_tokens=True).split(STOP)[0].strip(),
-            frames_used=tuple(dict.fromkeys(shown)),
+            frames_used=tuple(dict.fromkeys(asked.shown)),
             language_tokens=tokens,
-            reused_frames=reused,
+            reused_frames=asked.reused,
             settings=told(model.config, self.rope.mode),
             **meter.costs(),
         )
+
+    def attentions(self, video: Video, question: Question) -> Attended:
+        """Return what the question looks at, as `attention.attentions` says."""
+        return attentions(self.model, self.asker.embed(video, question), self.rope)
 
 
 def load(

@@ -8,7 +8,7 @@ because the release's rotary table is no part of transformers any more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from baselines.videochat_flash.config import Dropout, LanguageConfig
 from baselines.videochat_flash.rope import Rope, rotate
 from niah.adapters.attention import causal_tail
 from niah.adapters.decode import PREFILL_CHUNK, SizedLayer
+from niah.adapters.watch import shares
 
 
 def qwen_config(config: LanguageConfig) -> Qwen2Config:
@@ -107,6 +108,20 @@ class Language(nn.Module):
             state.longest[number] = max(state.longest[number], cache.get_seq_length() + 1)
         return self.logits(self.norm(self._run(hidden, range(len(self.layers)), state, rope)))[0]
 
+    def attention(self, words: Tensor, state: State, rope: Rope) -> Iterator[Tensor]:
+        """Yield for each layer what the last tokens of a prompt that was read attend to, (heads, words, tokens).
+
+        `words` are their embeddings (words, width). Only queries are made again; keys and values are the cache's.
+        """
+        for number, cache in enumerate(state.cache):
+            layer: Any = self.layers[number]
+            keys, values, stop = cache.keys, cache.values, cache.get_seq_length()
+            assert keys is not None and values is not None  # the prompt was read
+            turns = rope.rows(stop - len(words), stop, state.longest[number], words)
+            query = self._heads(layer, words, turns)[0]
+            yield shares(query, keys[0], self.config.head_width**-0.5)
+            words = self._after(layer, words, causal_tail(query[None], keys, values))
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Return (rows, vocabulary) fp32 for normed states (rows, width)."""
         return self.lm_head(hidden).float()
@@ -120,10 +135,13 @@ class Language(nn.Module):
             turns = rope.rows(start, start + len(hidden), state.longest[number], hidden)
             query, key, value = self._heads(layer, hidden, turns)
             keys, values = cache.update(key[None], value[None])
-            mixed = causal_tail(query[None], keys, values)[0].transpose(0, 1).flatten(1)  # (tokens, width)
-            hidden = hidden + layer.self_attn.o_proj(mixed)
-            hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+            hidden = self._after(layer, hidden, causal_tail(query[None], keys, values))
         return hidden
+
+    def _after(self, layer: Any, hidden: Tensor, mixed: Tensor) -> Tensor:
+        """Return what a layer makes of (tokens, width) that have mixed (1, heads, tokens, head width)."""
+        hidden = hidden + layer.self_attn.o_proj(mixed[0].transpose(0, 1).flatten(1))
+        return hidden + layer.mlp(layer.post_attention_layernorm(hidden))
 
     def _heads(self, layer: Any, hidden: Tensor, turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Return rotated queries, rotated keys and values, each (heads, tokens, head width)."""

@@ -66,7 +66,7 @@ def attention_rows(language: Any, embeds: Tensor, start: int) -> Iterator[Tensor
         keys, values = (torch.cat(one, dim=2) for one in zip(*parts, strict=True))  # (1, key heads, tokens, head size)
         del parts
         asking = slice(start, len(states))
-        yield _shares(_queries(layer, states[asking], _part(turns, asking))[0], keys[0], attention.scaling)
+        yield shares(_queries(layer, states[asking], _part(turns, asking))[0], keys[0], attention.scaling)
         if layer is language.model.layers[-1]:
             return  # what it makes of the states, nobody reads
         for rows in _chunks(len(states)):
@@ -75,6 +75,16 @@ def attention_rows(language: Any, embeds: Tensor, start: int) -> Iterator[Tensor
             )
             states[rows] += attention.o_proj(mixed[0].transpose(0, 1).flatten(1))
             states[rows] += layer.mlp(layer.post_attention_layernorm(states[rows]))
+
+
+def shares(queries: Tensor, keys: Tensor, scale: float) -> Tensor:
+    """Return the softmax of (heads, rows, size) queries, the last tokens, over (key heads, tokens, size) keys."""
+    heads, rows, size = queries.shape
+    grouped = queries.reshape(len(keys), -1, size)  # (key heads, heads that share them x rows, size)
+    scores = (grouped @ keys.transpose(1, 2)).reshape(heads, rows, -1).float() * scale
+    ahead = torch.ones(rows, rows, dtype=torch.bool, device=scores.device).triu(1)  # what a row may not see yet
+    scores[:, :, -rows:].masked_fill_(ahead, float("-inf"))
+    return scores.softmax(dim=-1)
 
 
 def _chunks(count: int) -> list[slice]:
@@ -101,13 +111,3 @@ def _keys_and_values(layer: Any, states: Tensor, turns: tuple[Tensor, Tensor]) -
 def _heads(attention: Any, rows: Tensor) -> Tensor:
     """Return (tokens, heads x size) as (1, heads, tokens, size)."""
     return rows.view(1, len(rows), -1, attention.head_dim).transpose(1, 2)
-
-
-def _shares(queries: Tensor, keys: Tensor, scale: float) -> Tensor:
-    """Return the softmax of (heads, rows, size) queries, the last tokens, over (key heads, tokens, size) keys."""
-    heads, rows, size = queries.shape
-    grouped = queries.reshape(len(keys), -1, size)  # (key heads, heads that share them x rows, size)
-    scores = (grouped @ keys.transpose(1, 2)).reshape(heads, rows, -1).float() * scale
-    ahead = torch.ones(rows, rows, dtype=torch.bool, device=scores.device).triu(1)  # what a row may not see yet
-    scores[:, :, -rows:].masked_fill_(ahead, float("-inf"))
-    return scores.softmax(dim=-1)

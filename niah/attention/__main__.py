@@ -39,7 +39,7 @@ examples:
       draw them
 
 All flags of python -m niah.run that name a model, cases and a folder work here. The model must offer
-attentions(video, question), as niah/attention/contract.py says: vilamp does, released checkpoints included.
+attentions(video, question), as niah/attention/contract.py says: vilamp, video_xl, llama_vid and videochat_flash do.
 Written: frames.csv (a line for each frame of each case), patches.csv (a line for each hundredth of the patches; only
 where frames are there whole), about.json. The model runs in this process.
 """

@@ -15,6 +15,7 @@ from vilamp.schemes.learned import Abstractor, ContextAndContent, QueryPooling
 from vilamp.schemes.merging import MemoryBank, MergeTokens
 from vilamp.schemes.pooled import Mean, MergedOnly
 from vilamp.schemes.selected import Reduce, Retrieve
+from vilamp.schemes.streaming import SlidingWindow
 from vilamp.schemes.summary import SummaryTokens
 from vilamp.schemes.whole import BudgetedDifferential, Keyframes, Uniform
 
@@ -34,6 +35,7 @@ MAKERS: dict[str, Maker] = {
     "memory_bank": lambda budget, config, _: MemoryBank(budget),
     "retrieve": lambda budget, config, _: Retrieve(budget),
     "longvu": lambda budget, config, _: Reduce(budget, patches(config)),
+    "streaming": lambda budget, config, language: SlidingWindow(budget, patches(config), len(language.model.layers)),
 }
 NAMES = tuple(MAKERS)
 
