@@ -190,6 +190,22 @@ def test_circular_evaluation_wants_all_four_tries_of_a_question():
     assert circular(right[:3]) == 0  # a try that was not asked is none that was right
 
 
+@pytest.mark.parametrize(
+    "rows, words",
+    [
+        (lambda rows: rows[:7], "cnt_insert1 of light.mp4 is asked 3 times, circular evaluation asks 4"),
+        (lambda rows: [*rows, {**rows[0], "try": 4}], "ret_edit1 of dark.mp4 is asked 5 times"),
+        (lambda rows: [{**row, "type": "sum"} for row in rows], "row 1: type begins with one of ret, ord, cnt, got 'sum'"),
+    ],
+    ids=["a try too few", "a try too many", "a type without a metric"],
+)
+def test_a_table_without_four_tries_of_every_question_is_refused(tmp_path, clips, rows, words):
+    from niah.benchmarks.vnbench import documents as vnbench
+
+    with pytest.raises(UserError, match=words):
+        vnbench(table=str(write_table(tmp_path / "table.jsonl", rows(tables.vnbench()))), videos=str(clips))
+
+
 def test_types_count_alike_however_many_questions_they_have():
     assert mean_over_types([("count", 1.0), ("ego", 0.0), ("ego", 0.0), ("ego", 1.0)]) == pytest.approx((1 + 1 / 3) / 2)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ class Benchmark:
     split: str = "test"
     script: str | None = None  # None: the release has none
     subtitled: bool = False
+    check: Callable[[Sequence[Item]], None] | None = None  # of all items together; raises UserError
 
 
 class TableLibrary:
@@ -90,7 +91,7 @@ def documents(benchmark: Benchmark, metadata: Mapping[str, Any]) -> dict[str, An
     import datasets  # here: it takes a second, and a model has no need of it
 
     settings = Settings.of(metadata)
-    items = _present(benchmark, settings, list(_items(benchmark, settings)))
+    items = _present(benchmark, settings, _checked(benchmark, list(_items(benchmark, settings))))
     asked = {
         item.name: (video, ask(benchmark.script, settings.prompt, item, _subtitle(benchmark, settings, item)))
         for item, video in items
@@ -153,6 +154,15 @@ def _items(benchmark: Benchmark, settings: Settings) -> Iterable[Item]:
                 raise UserError(f"{where}: {item.name!r} was already given at {seen[item.name]}; remove one")
             seen[item.name] = where
             yield item
+
+
+def _checked(benchmark: Benchmark, items: list[Item]) -> list[Item]:
+    """Return the items. Raises UserError where there is none, and where together they are not the benchmark's."""
+    if not items:
+        raise UserError(f"{benchmark.name}: the table holds no question; name another with --metadata table=PATH")
+    if benchmark.check is not None:
+        benchmark.check(items)
+    return items
 
 
 def _present(benchmark: Benchmark, settings: Settings, items: list[Item]) -> list[tuple[Item, Path]]:
