@@ -137,6 +137,9 @@ ROWS = [
     ({"duration": "endless"}, "row 1: duration is one of short, medium, long, got 'endless'"),
     ({"answer": "E"}, "000-1: the answer 'E' is not one of 4 options"),
     ({"answer": "F"}, "table.jsonl, row 1: 000-1: the answer 'F' is not one of 4 options; mend the row"),
+    ({"options": tables.LETTERED[:1]}, "row 1: 000-1: a question needs 2 to 10 options, got 1"),
+    ({"options": [f"{letter}. {letter}" for letter in "ABCDEFGHIJKL"]}, "row 1: 000-1: a question needs .* got 12"),
+    ({"videoID": "dark\0"}, "row 1: 000-1: no video is called"),
     ({"options": "A. 150"}, "row 1: column 'options' must hold a list of texts"),
     ({"question_id": "001-1"}, "row 2: '001-1' was already given at .*row 1; remove one"),
 ]
@@ -160,6 +163,13 @@ def test_a_row_whose_columns_hold_something_else_is_named(tmp_path, clips):
     table = write_table(tmp_path / "table.jsonl", [{"key": "dark", "qa": ["How bright is it?"]}])
     with pytest.raises(UserError, match="row 1: it cannot be read"):
         lvbench(table=str(table), videos=str(clips))
+
+
+def test_a_table_without_rows_is_refused(tmp_path, clips):
+    from niah.benchmarks.video_mme import documents as video_mme
+
+    with pytest.raises(UserError, match="video_mme: cannot load .*table.jsonl': it holds no row"):
+        video_mme(table=str(write_table(tmp_path / "table.jsonl", [])), videos=str(clips))
 
 
 def test_questions_of_missing_videos_can_be_left_out(tmp_path, clips):

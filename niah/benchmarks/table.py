@@ -135,8 +135,8 @@ def _loaded(benchmark: Benchmark, table: str | None) -> Iterable[dict[str, Any]]
         refuse_card(path, benchmark.name)
         return datasets.load_dataset(str(path), split=benchmark.split)  # type: ignore[return-value]
     # Not found, no such split, not a table: the library's own words say which.
-    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
-        name, why = table or benchmark.hub, error.__cause__ or error
+    except (OSError, ValueError, RuntimeError, DatasetsError, StopIteration) as error:  # StopIteration: an empty file
+        name, why = table or benchmark.hub, error.__cause__ or str(error) or "it holds no row"
         raise UserError(f"{benchmark.name}: cannot load {name!r}: {why}") from error
 
 
