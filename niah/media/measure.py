@@ -23,6 +23,7 @@ from niah.media.container import open_video, sha256_of
 from niah.media.errors import MediaError, reencode
 from niah.media.index import Index, absolute
 from niah.media.promise import Found, refuse_truncated
+from niah.types import UserError
 
 FORMAT = 1  # of the stored JSON
 
@@ -190,7 +191,10 @@ def _last_step(times: Tuple[int, ...], stream: Any, duration: int) -> int:
 def cache_folder() -> Path:
     """Return where measured files are remembered: $VIDEONIAH_CACHE, else ~/.cache/videoniah."""
     chosen = os.environ.get("VIDEONIAH_CACHE")
-    return Path(chosen).absolute() if chosen else Path.home() / ".cache" / "videoniah"
+    try:
+        return Path(chosen).absolute() if chosen else Path.home() / ".cache" / "videoniah"
+    except RuntimeError as error:  # a container's user may have no home
+        raise UserError(f"measured files have no place ({error}): export VIDEONIAH_CACHE=FOLDER") from None
 
 
 def _stored_under(digest: str) -> Path:
