@@ -15,10 +15,11 @@ from typing import Any
 import yaml
 
 from niah.about import read_about
+from niah.disk import replace_file
 from niah.generate.hashes import cases_sha256, sources_sha256
 from niah.json_lines import json_lines
 from niah.merge.part import Part, read_part, refuse_unlike
-from niah.run.folder import locked, refuse_strays, replace_file, write_run
+from niah.run.folder import locked, refuse_strays, write_run
 from niah.run.plan import in_groups, in_order
 from niah.run.records import FINAL, read_records, rewrite
 from niah.types import Case, Record, UserError
