@@ -165,6 +165,19 @@ def test_a_row_whose_columns_hold_something_else_is_named(tmp_path, clips):
         lvbench(table=str(table), videos=str(clips))
 
 
+def test_a_link_out_of_the_folder_of_videos_is_followed_with_leave_only(tmp_path, clips):
+    from niah.benchmarks.video_mme import documents as video_mme
+
+    (tmp_path / "snapshot").mkdir()  # as the hub's cache lays files out
+    for clip in clips.glob("*.mp4"):
+        (tmp_path / "snapshot" / clip.name).symlink_to(clip)
+    table = str(write_table(tmp_path / "table.jsonl", tables.video_mme()))
+    named = {"table": table, "videos": str(tmp_path / "snapshot")}
+    with pytest.raises(UserError, match="'dark' leads out of .* or say --metadata allow_outside=True if you trust"):
+        video_mme(**named)
+    assert len(video_mme(**named, allow_outside=True)["test"]) == 4
+
+
 def test_a_table_without_rows_is_refused(tmp_path, clips):
     from niah.benchmarks.video_mme import documents as video_mme
 

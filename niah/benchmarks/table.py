@@ -26,6 +26,9 @@ from niah.score import put
 from niah.types import Question, UserError
 
 
+LEAVE = "say --metadata allow_outside=True"
+
+
 @dataclass(frozen=True)
 class Settings:
     """What --metadata may say to a benchmark's task."""
@@ -34,6 +37,7 @@ class Settings:
     videos: str | None = None  # the folder they lie in
     subtitles: str | None = None  # the folder of .srt files
     download: bool = False  # let `datasets` fetch the table from the hub
+    allow_outside: bool = False  # let names and links lead out of these folders, as those of the hub's own cache do
     missing: str = "refuse"  # or "skip": questions whose video is not there are left out
     prompt: str | None = None  # release, letters or harness; None is the benchmark's own default
     frame_sampling: str = "paper"
@@ -113,15 +117,16 @@ def rows_of(benchmark: Benchmark, settings: Settings) -> Iterable[tuple[str, Map
             f"{benchmark.hub} from the hub: --metadata download=True (the table only, never the videos)"
         )
     name = settings.table or benchmark.hub
-    for number, row in enumerate(_loaded(benchmark, settings.table), start=1):
+    for number, row in enumerate(_loaded(benchmark, settings), start=1):
         yield f"{name}, row {number}", row
 
 
-def _loaded(benchmark: Benchmark, table: str | None) -> Iterable[dict[str, Any]]:
+def _loaded(benchmark: Benchmark, settings: Settings) -> Iterable[dict[str, Any]]:
     """Load a local table, or the hub's. Raises UserError where that cannot be done."""
     import datasets
     from datasets.exceptions import DatasetsError
 
+    table = settings.table
     path = Path(table or "")
     if table is not None and not path.exists():
         raise UserError(f"{benchmark.name}: {table} does not exist; name a file ({', '.join(TABLES)}) or a folder")
@@ -132,7 +137,8 @@ def _loaded(benchmark: Benchmark, table: str | None) -> Iterable[dict[str, Any]]
             if path.suffix not in TABLES:
                 raise UserError(f"{benchmark.name}: a table is one of {', '.join(TABLES)}, got {path.name}")
             return datasets.load_dataset(TABLES[path.suffix], data_files=str(path), split="train")  # type: ignore[return-value]
-        refuse_card(path, benchmark.name)
+        if not settings.allow_outside:
+            refuse_card(path, benchmark.name, LEAVE)
         return datasets.load_dataset(str(path), split=benchmark.split)  # type: ignore[return-value]
     # Not found, no such split, not a table: the library's own words say which.
     except (OSError, ValueError, RuntimeError, DatasetsError, StopIteration) as error:  # StopIteration: an empty file
@@ -170,7 +176,7 @@ def _present(benchmark: Benchmark, settings: Settings, items: list[Item]) -> lis
     if settings.videos is None or not Path(settings.videos).is_dir():
         raise UserError(f"{benchmark.name}: --metadata videos=FOLDER names where they lie, got {settings.videos!r}")
     root = Path(settings.videos)
-    found = [(item, video) for item in items if (video := find_video(root, item.video)) is not None]
+    found = [(item, video) for item in items if (video := find_video(root, item.video, settings.allow_outside)) is not None]
     absent = sorted({item.video for item in items} - {item.video for item, _ in found})
     if not found or (absent and settings.missing == "refuse"):
         raise UserError(
@@ -180,10 +186,11 @@ def _present(benchmark: Benchmark, settings: Settings, items: list[Item]) -> lis
     return found
 
 
-def find_video(root: Path, video: str) -> Path | None:
+def find_video(root: Path, video: str, allow_outside: bool = False) -> Path | None:
     """Return the file of a video, whose suffix may be missing. Raises UserError for one outside `root`."""
     for guess in (root / video, *(root / f"{video}{suffix}" for suffix in SUFFIXES)):
-        refuse_outside(guess, root, f"video {video!r}")
+        if not allow_outside:
+            refuse_outside(guess, root, f"video {video!r}", LEAVE)
         if guess.is_file():
             return guess
     return None
@@ -198,5 +205,6 @@ def _subtitle(benchmark: Benchmark, settings: Settings, item: Item) -> str:
         raise UserError(f"{benchmark.name}: --metadata subtitles=FOLDER names the .srt files, got {given!r}")
     root = Path(settings.subtitles)
     file = root / f"{item.video}.srt"
-    refuse_outside(file, root, f"subtitles of {item.video!r}")
+    if not settings.allow_outside:
+        refuse_outside(file, root, f"subtitles of {item.video!r}", LEAVE)
     return subtitle_text(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else ""
