@@ -139,6 +139,7 @@ def test_adapter_without_likelihoods_is_refused_where_options_are_scored(suite):
 REFUSED = [
     ({"system_instruction": "Be brief."}, "leave few-shot examples, --system_instruction"),
     ({"gen_kwargs": {"temperature": 0.7}}, "adapters decode greedily"),
+    ({"gen_kwargs": {"max_gen_toks": 3}}, "got max_gen_toks: leave it out of --gen_kwargs"),
     ({"apply_chat_template": True}, "leave --apply_chat_template out"),
 ]
 
@@ -216,6 +217,7 @@ WRONG = [
     (["--tasks", "videoniah_smok"], "no task is called 'videoniah_smok'. Did you mean 'videoniah_smoke'?"),
     (["--model", "chanse"], "no model is called 'chanse'. Did you mean 'chance'?"),
     (["--config", "no.yaml"], "--config no.yaml: Config file not found"),
+    (["--num_fewshot", "2"], "--num_fewshot 2: adapters are asked one question without examples"),
     (["--log_samples"], "lm-eval says: Specify --output_path if providing --log_samples"),
 ]
 
