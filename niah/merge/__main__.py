@@ -71,6 +71,8 @@ def _say(merged: Merged) -> int:
     sys.stdout.write(f"{len(merged.records):,} records of {len(merged.cases):,} cases in {merged.folder}\n")
     if merged.twice:
         sys.stdout.write(f"{merged.twice:,} cases were answered more than once; the first answer was taken\n")
+    if merged.differ:
+        sys.stderr.write(f"WARNING: the shards differ in {'; '.join(merged.differ)}: their records may, too\n")
     if failed or missing:
         sys.stdout.write(f"{missing:,} cases not asked yet, {failed:,} failed; niah.run without --shard asks them\n")
     return INCOMPLETE if failed or missing else DONE
