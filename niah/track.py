@@ -73,7 +73,8 @@ def to_tensorboard(run: Run, folder: Path) -> Path:
             "somebody else's and would be lost; name a new or empty folder with -o"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / SETTINGS).write_text(json.dumps(_settings(run), indent=1) + "\n", encoding="utf-8")  # first: it says whose
+    told = json.dumps(_settings(run), indent=1)
+    (folder / SETTINGS).write_text(told + "\n", encoding="utf-8")  # first: it says whose the folder is
     for old in earlier:
         old.unlink()  # TensorBoard would draw both
     writer = EventFileWriter(str(folder))

@@ -63,7 +63,8 @@ def texts(row: Mapping[str, Any], column: str, where: str) -> tuple[str, ...]:
 def unlettered(options: Sequence[str]) -> tuple[str, ...]:
     """Return options without their letters, where every one has its own: "A. a cup" is "a cup"."""
     found = [LETTERED.fullmatch(option) for option in options]
-    if len(found) <= len(LETTERS) and all(match and match[1] == letter for match, letter in zip(found, LETTERS, strict=False)):
+    pairs = zip(found, LETTERS, strict=False)
+    if len(found) <= len(LETTERS) and all(match and match[1] == letter for match, letter in pairs):
         return tuple(match[2] for match in found if match)
     return tuple(options)
 

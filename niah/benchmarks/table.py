@@ -25,7 +25,6 @@ from niah.reach import refuse_card, refuse_outside
 from niah.score import put
 from niah.types import Question, UserError
 
-
 LEAVE = "say --metadata allow_outside=True"
 
 
@@ -176,7 +175,8 @@ def _present(benchmark: Benchmark, settings: Settings, items: list[Item]) -> lis
     if settings.videos is None or not Path(settings.videos).is_dir():
         raise UserError(f"{benchmark.name}: --metadata videos=FOLDER names where they lie, got {settings.videos!r}")
     root = Path(settings.videos)
-    found = [(item, video) for item in items if (video := find_video(root, item.video, settings.allow_outside)) is not None]
+    places = [(item, find_video(root, item.video, settings.allow_outside)) for item in items]
+    found = [(item, video) for item, video in places if video is not None]
     absent = sorted({item.video for item in items} - {item.video for item, _ in found})
     if not found or (absent and settings.missing == "refuse"):
         raise UserError(

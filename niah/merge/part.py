@@ -111,7 +111,8 @@ def unlike_surroundings(parts: Sequence[Part]) -> list[str]:
 def _surroundings(about: Mapping[str, Any]) -> dict[str, str]:
     """Return versions, commit and devices of one part, as run.json tells them."""
     worker, device = about.get("worker", {}), about.get("device", {})
-    told = {**about.get("versions", {}), **worker.get("versions", {}), "Python": worker.get("python", about.get("python"))}
+    told = {**about.get("versions", {}), **worker.get("versions", {})}
+    told["Python"] = worker.get("python", about.get("python"))
     git = about.get("git") or {}
     told["git"] = f"{str(git.get('commit'))[:12]}{' with changes' if git.get('dirty') else ''}"
     told["accelerators"] = " and ".join(device.get("accelerators", [])) or "none"
