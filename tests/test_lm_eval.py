@@ -234,6 +234,16 @@ def test_a_command_line_without_a_task_is_told_what_one_looks_like(capsys):
     assert "no task was named; for instance: --tasks videoniah_smoke" in capsys.readouterr().err
 
 
+def test_results_that_lm_eval_could_not_save_are_an_error(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "out"  # no folder can be made there
+    words = ["--model", "chance", "--tasks", "videoniah_smoke", "--limit", "1", "--output_path", str(out)]
+    assert main([*words, "--model_args", "in_process=True", "--log_samples"]) == 3
+    said = capsys.readouterr().err
+    assert "error: lm-eval says: Could not save results aggregated; Could not save sample results" in said
+    assert str(out) in said
+
+
 def test_any_key_is_left_to_a_task_of_somebody_else():
     namespace = Namespace(model="chance", tasks="videoniah_smoke,theirs.yaml", metadata={"theirs": 1}, include_path=[])
     register()
