@@ -178,6 +178,21 @@ def test_a_link_out_of_the_folder_of_videos_is_followed_with_leave_only(tmp_path
     assert len(video_mme(**named, allow_outside=True)["test"]) == 4
 
 
+def test_another_video_of_the_same_name_and_size_is_another_library(tmp_path, clips):
+    from niah.benchmarks.video_mme import documents as video_mme
+
+    def library():
+        return video_mme(table=table, videos=str(tmp_path / "videos"))["test"][0]["library"]
+
+    table = str(write_table(tmp_path / "table.jsonl", tables.video_mme()))
+    write_clips(tmp_path / "videos")
+    before = library()
+    assert library() == before  # by which lm-eval's cache finds replies
+    clip = tmp_path / "videos" / "dark.mp4"
+    clip.write_bytes(clip.read_bytes()[:-1] + b"!")
+    assert library() != before
+
+
 def test_a_table_without_rows_is_refused(tmp_path, clips):
     from niah.benchmarks.video_mme import documents as video_mme
 
