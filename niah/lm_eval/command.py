@@ -91,8 +91,8 @@ def _run(arguments: list[str]) -> int:
         logging.getLogger("lm_eval").removeHandler(unsaved)
     if unsaved.said:
         sys.stderr.write(
-            f"error: lm-eval says: {'; '.join(unsaved.said)} ({given(namespace, 'output_path')}). What lies there is not "
-            "whole: free some space, or name another --output_path\n"
+            f"error: lm-eval says: {'; '.join(unsaved.said)} ({given(namespace, 'output_path')}). What lies there is "
+            "not whole: free some space, or name another --output_path\n"
         )
         return INCOMPLETE
     return 0

@@ -46,7 +46,8 @@ def recorded(folder: Path) -> Recorded:
     sources = tuple(_source(row, where) for row, where in named)
     run = (folder / "run.json").is_file()
     kept = read_about(folder).get("decides", {}) if run else read_hashes(folder)
-    wrong = [*_changed(kept, names, digest, sources), *_other_suite(folder, kept), *([] if run else _unnamed(cases, sources, names[1]))]
+    unnamed = [] if run else _unnamed(cases, sources, names[1])
+    wrong = [*_changed(kept, names, digest, sources), *_other_suite(folder, kept), *unnamed]
     return Recorded(tuple(cases), sources, tuple(wrong), "cases_sha256" in kept)
 
 
