@@ -204,16 +204,17 @@ def _stored_under(digest: str) -> Path:
 
 
 def _load(stored: Path, path: Union[str, Path], digest: str) -> Optional[Index]:
+    """Return what is remembered of a file; None where that is nothing, or was damaged: it is measured again then."""
     try:
-        values = json.loads(stored.read_text())
-    except (FileNotFoundError, PermissionError, json.JSONDecodeError):  # no use, no harm: it is measured again
+        values = json.loads(stored.read_text(encoding="utf-8"))
+        values["times"] = tuple(values["times"])
+        values["keyframes"] = tuple(values["keyframes"])
+        values["stamps"] = tuple(values["stamps"]) if values["stamps"] is not None else None
+        values["pixel_aspect"] = Fraction(values["pixel_aspect"])
+        values["time_base"] = Fraction(values["time_base"])
+        return Index(path=absolute(path), sha256=digest, **values)
+    except (FileNotFoundError, PermissionError, ValueError, TypeError, KeyError):  # no use, no harm
         return None
-    values["times"] = tuple(values["times"])
-    values["keyframes"] = tuple(values["keyframes"])
-    values["stamps"] = tuple(values["stamps"]) if values["stamps"] is not None else None
-    values["pixel_aspect"] = Fraction(values["pixel_aspect"])
-    values["time_base"] = Fraction(values["time_base"])
-    return Index(path=absolute(path), sha256=digest, **values)
 
 
 def _save(stored: Path, index: Index) -> None:
