@@ -192,6 +192,11 @@ def test_shard_without_its_settings_leaves_no_folder_behind(shards, capsys, numb
     assert not (shards[0].parent / "all").exists()
 
 
+def test_a_pattern_that_matches_nothing_is_said_not_to_exist(tmp_path, capsys):
+    assert put_together(tmp_path / "all-shard-*") == 2
+    assert "all-shard-* does not exist; name folders" in capsys.readouterr().err
+
+
 def test_name_without_a_shard_wants_a_folder(shards, capsys):
     other = shards[0].rename(shards[0].with_name("part"))
     assert "name a folder for the whole with -o" in refused(capsys, other, *shards[1:])

@@ -48,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
 def _merge(shards: Sequence[Path], out: Path | None, figures: bool) -> int:
     """Merge, draw, say what came of it, and return the exit code."""
     if out is None:
+        if not shards[0].exists():  # a pattern that matched nothing, above all
+            raise UserError(f"{shards[0]} does not exist; name folders that niah.run --shard wrote")
         named = SHARD.fullmatch(shards[0].name)
         if named is None:
             raise UserError(f"{shards[0].name} is not called NAME-shard-i-of-N; name a folder for the whole with -o")
