@@ -112,6 +112,7 @@ REFUSED = [
     ({"prompt": "paper"}, "prompt is one of release, letters, harness for this benchmark, got 'paper'"),
     ({"frame_sampling": "all"}, "no way to take frames is called 'all'"),
     ({"frame_size": "big"}, "--metadata: frame_size must be of type int"),
+    ({"frame_size": 0}, "frame_size is 1 or more, got 0"),
     ({"frame_limit": 5}, "a limit of frames is 1 or more, and of release, uniform"),
 ]
 
@@ -139,7 +140,7 @@ ROWS = [
     ({"answer": "F"}, "table.jsonl, row 1: 000-1: the answer 'F' is not one of 4 options; mend the row"),
     ({"options": tables.LETTERED[:1]}, "row 1: 000-1: a question needs 2 to 10 options, got 1"),
     ({"options": [f"{letter}. {letter}" for letter in "ABCDEFGHIJKL"]}, "row 1: 000-1: a question needs .* got 12"),
-    ({"videoID": "dark\0"}, "row 1: 000-1: no video is called"),
+    ({"videoID": "dark\0"}, "row 1: column 'videoID' must hold text"),
     ({"options": "A. 150"}, "row 1: column 'options' must hold a list of texts"),
     ({"question_id": "001-1"}, "row 2: '001-1' was already given at .*row 1; remove one"),
 ]

@@ -159,10 +159,13 @@ def test_haystack_shorter_than_its_spread_is_refused(needles):
         find(reference(made[0]["library"], made[0]["case"]))
 
 
-def test_picture_outside_of_the_tables_folder_is_refused(needles):
-    row = {"path": "../note.png", "prompt": "Find it.", "answer": "White"}
+@pytest.mark.parametrize(
+    "path, words", [("../note.png", "leads out of"), ("a\0.png", "row 1: column 'path' must hold text")]
+)
+def test_picture_outside_of_the_tables_folder_is_refused(needles, path, words):
+    row = {"path": path, "prompt": "Find it.", "answer": "White"}
     (needles / "dataset.json").write_text(json.dumps([row]))
-    with pytest.raises(UserError, match="leads out of"):
+    with pytest.raises(UserError, match=words):
         vniah(table=str(needles / "dataset.json"), haystack=str(needles / "movie.mp4"))
 
 

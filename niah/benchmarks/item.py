@@ -16,8 +16,8 @@ LETTERED = re.compile(r"^\s*\(?([A-J])[.):]\s*(\S.*?)\s*$", re.MULTILINE)
 class Item:
     """A question about one video, its options without their letters, and the groups it is counted in.
 
-    Raises ValueError for an answer that is no option, for options that cannot be lettered and for a video that no
-    file is called; who reads the table knows which row it is.
+    Raises ValueError for an answer that is no option and for options that cannot be lettered; who reads the table
+    knows which row it is.
     """
 
     name: str
@@ -33,8 +33,6 @@ class Item:
             raise ValueError(f"{self.name}: the answer {self.answer!r} is not one of {len(self.options)} options")
         if not 2 <= len(self.options) <= len(LETTERS):
             raise ValueError(f"{self.name}: a question needs 2 to {len(LETTERS)} options, got {len(self.options)}")
-        if "\0" in self.video:
-            raise ValueError(f"{self.name}: no video is called {self.video!r}")
 
     def document(self) -> dict[str, Any]:
         """Return what lm-eval logs of it."""
@@ -47,7 +45,7 @@ def text(row: Mapping[str, Any], column: str, where: str) -> str:
     value = row.get(column)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or "\0" in value:  # no file's name holds a NUL, nor does a word
         raise UserError(f"{where}: column {column!r} must hold text, got {value!r}; the columns are {sorted(row)}")
     return value.strip()
 

@@ -47,6 +47,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.missing not in ("refuse", "skip"):
             raise UserError(f"missing is 'refuse' or 'skip', got {self.missing!r}")
+        if self.frame_size < 1:
+            raise UserError(f"frame_size is 1 or more, got {self.frame_size}")
 
     @property
     def screen(self) -> Screen:
