@@ -7,6 +7,7 @@ $VIDEONIAH_CACHE that is set to somebody's home costs nothing; links are neither
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import stat
@@ -70,7 +71,10 @@ def kept(root: Path) -> Iterator[Kept]:
             continue
         for parent, _, names in os.walk(folder):
             for name in sorted(names):
-                status = os.lstat(os.path.join(parent, name))
+                try:
+                    status = os.lstat(os.path.join(parent, name))
+                except FileNotFoundError:  # a run beside this has given a partial file its name
+                    continue
                 if stat.S_ISREG(status.st_mode):
                     yield Kept(kind, Path(parent, name), status.st_size, max(status.st_atime, status.st_mtime))
 
@@ -82,9 +86,8 @@ def clean(root: Path, files: Iterable[Kept]) -> None:
             raise UserError(f"{file.path} is no file of the cache {root}")
         _unlink(root, file.path)
         for parent in file.path.parents:
-            if parent == root or any(parent.iterdir()):
+            if parent == root or not _removed(parent):
                 break
-            parent.rmdir()
 
 
 def age(text: str) -> float:
@@ -146,6 +149,19 @@ def _kind(name: str) -> str | None:
     if re.fullmatch(r"footage-\d+", name):
         return "footage"
     return name if name in KINDS and name != "footage" else None
+
+
+def _removed(folder: Path) -> bool:
+    """Remove a folder if it is empty; tell whether it is gone."""
+    try:
+        folder.rmdir()
+    except FileNotFoundError:  # another command was quicker
+        return True
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        return False
+    return True
 
 
 def _unlink(root: Path, path: Path) -> None:

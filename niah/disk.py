@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from uuid import uuid4
 
@@ -32,6 +33,16 @@ class CannotWrite(Exception):
 def partial_of(path: Path) -> Path:
     """Return a name beside `path` to write under until the file is whole; nobody else writes there, on any machine."""
     return path.with_name(f".{uuid4().hex}.partial.{path.name}")  # the ending stays: NumPy and PyAV go by it
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a whole file, or leave the old one."""
+    partial = partial_of(path)
+    try:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def in_words(error: OSError, place: object = None) -> str:

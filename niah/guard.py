@@ -5,6 +5,7 @@ Imports no decoder and nothing of a run: machines that only train have neither.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from niah.disk import FULL, CannotWrite, in_words
 from niah.types import UserError
 
 DONE, USAGE, INCOMPLETE, INTERRUPTED = 0, 2, 3, 130
+UNREAD = 141  # what a shell says of a command whose output nobody reads any more: | head
 RESUMED = "stopped; nothing written is lost, and the same command goes on from here"
 
 
@@ -21,7 +23,12 @@ def guarded(command: Callable[[], int], stopped: str = RESUMED, place: object = 
     `place` is where the command writes, for an error that names no file.
     """
     try:
-        return command()
+        code = command()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush says so again
+        return UNREAD
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return USAGE

@@ -31,17 +31,22 @@ SCHEMES = ("http", "https")
 BLOCK = 1 << 16
 
 
-def refuse_outside(path: Path, root: Path, what: str) -> None:
-    """Raise UserError where a path, its links followed, leads out of `root`. It need not exist."""
+SUITE_LEAVE = "set allow_outside: true in the suite (needles: or haystacks:)"
+
+
+def refuse_outside(path: Path, root: Path, what: str, leave: str = SUITE_LEAVE) -> None:
+    """Raise UserError where a path, its links followed, leads out of `root`. It need not exist.
+
+    `leave` is how the user can allow it.
+    """
     real, inside = Path(os.path.realpath(path)), Path(os.path.realpath(root))
     if not real.is_relative_to(inside):
         raise UserError(
-            f"{what} leads out of {root}: put the video into that folder, or set allow_outside: true "
-            "in the suite (needles: or haystacks:) if you trust who wrote this"
+            f"{what} leads out of {root}: put the file into that folder, or {leave} if you trust who wrote this"
         )
 
 
-def refuse_card(folder: Path, what: str) -> None:
+def refuse_card(folder: Path, what: str, leave: str = SUITE_LEAVE) -> None:
     """Raise UserError where the card of a local `datasets` folder names data outside of it, or an address.
 
     The library would load or download these without a word.
@@ -56,7 +61,7 @@ def refuse_card(folder: Path, what: str) -> None:
         for named in _texts(about.get("configs") if isinstance(about, dict) else None):
             if "://" in named:
                 raise UserError(f"{what}: {file.name} names the address {_shown(named)}; download it and name the file")
-            refuse_outside(folder / named, folder, f"{what}: {file.name} names {named!r}, which")
+            refuse_outside(folder / named, folder, f"{what}: {file.name} names {named!r}, which", leave)
 
 
 def _texts(value: Any) -> Iterator[str]:

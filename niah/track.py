@@ -32,6 +32,7 @@ examples:
 Both are extras: pip install -e ".[track]"
 """
 MIB = 2**20
+SETTINGS = "settings.json"  # beside the event files: what was run, and that they are ours
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,26 @@ def points(run: Run) -> list[Point]:
 
 
 def to_tensorboard(run: Run, folder: Path) -> Path:
-    """Write event files into a folder, in place of those an earlier call wrote there. Raises UserError."""
+    """Write event files into a folder, in place of those an earlier call wrote there.
+
+    Raises UserError where tensorboard is not usable, or the folder holds somebody else's events.
+    """
     try:
         from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[attr-defined]  # made by protobuf
         from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
     except ImportError as error:
         raise UserError(f'tensorboard is not usable ({error}): pip install -e ".[track]"') from error
-    for old in folder.glob("events.out.tfevents.*"):
+    earlier = list(folder.glob("events.out.tfevents.*"))
+    if earlier and not _ours(folder / SETTINGS):
+        raise UserError(
+            f"{folder} holds {earlier[0].name} and no {SETTINGS} that python -m niah.track wrote, so its events are "
+            "somebody else's and would be lost; name a new or empty folder with -o"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    told = json.dumps(_settings(run), indent=1)
+    (folder / SETTINGS).write_text(told + "\n", encoding="utf-8")  # first: it says whose the folder is
+    for old in earlier:
         old.unlink()  # TensorBoard would draw both
     writer = EventFileWriter(str(folder))
     for point in points(run):
@@ -72,7 +85,6 @@ def to_tensorboard(run: Run, folder: Path) -> Path:
         value = Summary.Value(tag=name, image=Summary.Image(encoded_image_string=image.read_bytes()))
         writer.add_event(Event(summary=Summary(value=[value])))
     writer.close()
-    (folder / "settings.json").write_text(json.dumps(_settings(run), indent=1) + "\n", encoding="utf-8")
     return folder
 
 
@@ -156,6 +168,15 @@ def _settings(run: Run) -> dict[str, Any]:
     """Return what was run, from run.json, which names no folder of a machine and no key."""
     about = read_about(run.folder)
     return {"suite": run.suite, **about["decides"], **{key: about[key] for key in ("versions", "git") if key in about}}
+
+
+def _ours(path: Path) -> bool:
+    """Tell whether a file holds what `_settings` returns, and not what somebody else calls settings."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # ValueError: no JSON
+        return False
+    return isinstance(told, dict) and {"suite", "cases_sha256"} <= set(told)
 
 
 def _pictures(folder: Path) -> list[tuple[str, Path]]:

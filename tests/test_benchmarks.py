@@ -112,6 +112,7 @@ REFUSED = [
     ({"prompt": "paper"}, "prompt is one of release, letters, harness for this benchmark, got 'paper'"),
     ({"frame_sampling": "all"}, "no way to take frames is called 'all'"),
     ({"frame_size": "big"}, "--metadata: frame_size must be of type int"),
+    ({"frame_size": 0}, "frame_size is 1 or more, got 0"),
     ({"frame_limit": 5}, "a limit of frames is 1 or more, and of release, uniform"),
 ]
 
@@ -137,6 +138,9 @@ ROWS = [
     ({"duration": "endless"}, "row 1: duration is one of short, medium, long, got 'endless'"),
     ({"answer": "E"}, "000-1: the answer 'E' is not one of 4 options"),
     ({"answer": "F"}, "table.jsonl, row 1: 000-1: the answer 'F' is not one of 4 options; mend the row"),
+    ({"options": tables.LETTERED[:1]}, "row 1: 000-1: a question needs 2 to 10 options, got 1"),
+    ({"options": [f"{letter}. {letter}" for letter in "ABCDEFGHIJKL"]}, "row 1: 000-1: a question needs .* got 12"),
+    ({"videoID": "dark\0"}, "row 1: column 'videoID' must hold text"),
     ({"options": "A. 150"}, "row 1: column 'options' must hold a list of texts"),
     ({"question_id": "001-1"}, "row 2: '001-1' was already given at .*row 1; remove one"),
 ]
@@ -160,6 +164,41 @@ def test_a_row_whose_columns_hold_something_else_is_named(tmp_path, clips):
     table = write_table(tmp_path / "table.jsonl", [{"key": "dark", "qa": ["How bright is it?"]}])
     with pytest.raises(UserError, match="row 1: it cannot be read"):
         lvbench(table=str(table), videos=str(clips))
+
+
+def test_a_link_out_of_the_folder_of_videos_is_followed_with_leave_only(tmp_path, clips):
+    from niah.benchmarks.video_mme import documents as video_mme
+
+    (tmp_path / "snapshot").mkdir()  # as the hub's cache lays files out
+    for clip in clips.glob("*.mp4"):
+        (tmp_path / "snapshot" / clip.name).symlink_to(clip)
+    table = str(write_table(tmp_path / "table.jsonl", tables.video_mme()))
+    named = {"table": table, "videos": str(tmp_path / "snapshot")}
+    with pytest.raises(UserError, match="'dark' leads out of .* or say --metadata allow_outside=True if you trust"):
+        video_mme(**named)
+    assert len(video_mme(**named, allow_outside=True)["test"]) == 4
+
+
+def test_another_video_of_the_same_name_and_size_is_another_library(tmp_path, clips):
+    from niah.benchmarks.video_mme import documents as video_mme
+
+    def library():
+        return video_mme(table=table, videos=str(tmp_path / "videos"))["test"][0]["library"]
+
+    table = str(write_table(tmp_path / "table.jsonl", tables.video_mme()))
+    write_clips(tmp_path / "videos")
+    before = library()
+    assert library() == before  # by which lm-eval's cache finds replies
+    clip = tmp_path / "videos" / "dark.mp4"
+    clip.write_bytes(clip.read_bytes()[:-1] + b"!")
+    assert library() != before
+
+
+def test_a_table_without_rows_is_refused(tmp_path, clips):
+    from niah.benchmarks.video_mme import documents as video_mme
+
+    with pytest.raises(UserError, match="video_mme: cannot load .*table.jsonl': it holds no row"):
+        video_mme(table=str(write_table(tmp_path / "table.jsonl", [])), videos=str(clips))
 
 
 def test_questions_of_missing_videos_can_be_left_out(tmp_path, clips):
@@ -188,6 +227,22 @@ def test_circular_evaluation_wants_all_four_tries_of_a_question():
     assert circular(right) == 1
     assert circular(right + wrong_once) == 0.5
     assert circular(right[:3]) == 0  # a try that was not asked is none that was right
+
+
+@pytest.mark.parametrize(
+    "rows, words",
+    [
+        (lambda rows: rows[:7], "cnt_insert1 of light.mp4 is asked 3 times, circular evaluation asks 4"),
+        (lambda rows: [*rows, {**rows[0], "try": 4}], "ret_edit1 of dark.mp4 is asked 5 times"),
+        (lambda rows: [{**row, "type": "sum"} for row in rows], "row 1: type begins with one of ret, ord, cnt, got"),
+    ],
+    ids=["a try too few", "a try too many", "a type without a metric"],
+)
+def test_a_table_without_four_tries_of_every_question_is_refused(tmp_path, clips, rows, words):
+    from niah.benchmarks.vnbench import documents as vnbench
+
+    with pytest.raises(UserError, match=words):
+        vnbench(table=str(write_table(tmp_path / "table.jsonl", rows(tables.vnbench()))), videos=str(clips))
 
 
 def test_types_count_alike_however_many_questions_they_have():

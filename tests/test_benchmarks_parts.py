@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from niah.benchmarks import egoschema, longvideobench, mlvu
 from niah.benchmarks.__main__ import main
 from niah.benchmarks.frames import Frames, evenly, release_frames
 from niah.benchmarks.item import Item, split_question
@@ -158,11 +159,55 @@ def test_haystack_shorter_than_its_spread_is_refused(needles):
         find(reference(made[0]["library"], made[0]["case"]))
 
 
-def test_picture_outside_of_the_tables_folder_is_refused(needles):
-    row = {"path": "../note.png", "prompt": "Find it.", "answer": "White"}
+@pytest.mark.parametrize(
+    "path, words", [("../note.png", "leads out of"), ("a\0.png", "row 1: column 'path' must hold text")]
+)
+def test_picture_outside_of_the_tables_folder_is_refused(needles, path, words):
+    row = {"path": path, "prompt": "Find it.", "answer": "White"}
     (needles / "dataset.json").write_text(json.dumps([row]))
-    with pytest.raises(UserError, match="leads out of"):
+    with pytest.raises(UserError, match=words):
         vniah(table=str(needles / "dataset.json"), haystack=str(needles / "movie.mp4"))
+
+
+def asked(read, row):
+    """Read one row; return its options and answer."""
+    (item,) = read(row, "table, row 1")
+    return item.options, item.answer
+
+
+NUMBERS = ["2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    "candidates, answer, options",
+    [
+        (["2 ", "3 ", "4"], "3 ", ("2 ", "3 ", "4")),  # the prompt keeps the blank, the answer is found all the same
+        ([2, 3, 4], 3, ("2", "3", "4")),
+        (NUMBERS, 3, ("2", "3", "4")),
+    ],
+)
+def test_an_answer_of_mlvu_is_found_among_its_candidates(candidates, answer, options):
+    row = {"video": "a.mp4", "question": "How many?", "question_type": "count", "candidates": candidates}
+    assert asked(mlvu.read, {**row, "answer": answer}) == (options, "B")
+
+
+@pytest.mark.parametrize("answer", ["01", "12", "34", "", "-1", "5"])
+def test_an_answer_of_egoschema_is_one_number_below_five(answer):
+    row = {"video_idx": "a", "question": "Who?", "option": ["Ann", "Bob", "Eve", "Kim", "Lee"]}
+    assert asked(egoschema.read, {**row, "answer": "1"})[1] == "B"
+    with pytest.raises(UserError, match=f"row 1: answer is a number below 5, got '{answer}'"):
+        asked(egoschema.read, {**row, "answer": answer})
+
+
+def test_options_of_longvideobench_are_counted_as_correct_choice_does():
+    names = ("option0", "option1", "option2", "option3", "option4")
+    row = {"id": "1", "video_path": "a.mp4", "question": "Who?", "duration_group": 15, "correct_choice": 2}
+    whole = dict(zip(names, ["Ann", "Bob", "Eve", "N/A", "N/A"], strict=True))
+    assert asked(longvideobench.read, {**row, **whole}) == (("Ann", "Bob", "Eve"), "C")
+    with pytest.raises(UserError, match="row 1: an option lacks before others"):  # C would be Kim, not Eve
+        asked(longvideobench.read, {**row, **whole, "option1": "N/A", "option3": "Kim"})
+    with pytest.raises(UserError, match="row 1: correct_choice is a number below 3, got True"):
+        asked(longvideobench.read, {**row, **whole, "correct_choice": True})
 
 
 def test_grid_is_longvas():

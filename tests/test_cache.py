@@ -113,3 +113,15 @@ def test_an_age_is_read_as(text, seconds):
 def test_a_mistake_deletes_nothing(cache, flags):
     assert main(["clean", flags[0] + "=" + flags[1]]) == 2
     assert len(left(cache)) == 9
+
+
+def test_what_a_run_renames_or_adds_meanwhile_ends_nothing(cache, monkeypatch):
+    walk = os.walk
+    monkeypatch.setattr(os, "walk", lambda top: ((here, [], [*names, "gone"]) for here, _, names in walk(top)))
+    files = list(kept(cache))
+    assert len(files) == 5
+    (cache / "index" / "new.json").write_bytes(b"x")
+    (cache / "hashes" / "e.npz").unlink()
+    (cache / "hashes").rmdir()
+    clean(cache, files)
+    assert left(cache) == {"index/new.json", *OTHERS}

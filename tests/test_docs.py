@@ -130,6 +130,22 @@ def test_pages_that_are_run_leave_no_command_without_a_word():
     assert [block.name for block in COMMANDS if block.page in pages and block.said is None] == []
 
 
+WRITES = re.compile(r"^python -m (?:[^#\n]*? )?(?:-o|--output_path|niah.benchmarks sample) ([\w./-]+)", re.MULTILINE)
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout of git")
+def test_what_the_commands_write_is_no_change_of_the_checkout():
+    """A run notes whether files differ from the commit; trying the commands of README.md must not make it say so."""
+    pages = [ROOT / "README.md", *PAGES]
+    written = {name for page in pages for name in WRITES.findall(page.read_text(encoding="utf-8"))}
+    written |= {"results/default/chance/tensorboard"}
+    assert {"out", "sample", "my-suite", "report.html"} <= written
+    for name in sorted(written):
+        inside = name if Path(name).suffix else f"{name}/x"
+        told = subprocess.run(["git", "-C", str(ROOT), "check-ignore", "-q", inside], check=False)
+        assert told.returncode == 0, f"git sees {name}: add it to .gitignore"
+
+
 def test_every_link_of_a_page_exists():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):

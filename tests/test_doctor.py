@@ -175,3 +175,66 @@ def test_an_unknown_check_is_a_mistake(capsys):
 def test_a_probe_that_says_nothing_is_an_error(shadow):
     shadow("huggingface_hub", DIES)
     assert "signal 6" in probe("hub", timeout=60)["error"]
+
+
+def crippled(capsys, *names):
+    """Ask the doctor of a patient whose system refuses something; return what is printed."""
+    assert main([*names]) == 1
+    return capsys.readouterr().out
+
+
+def refusing(error):
+    def refuse(*_, **__):
+        raise error
+
+    return refuse
+
+
+def test_a_cache_of_somebody_else_is_a_failure_and_the_other_disk_is_checked(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "theirs"))
+    stat = os.stat
+
+    def denied(path, **how):
+        if str(path) == str(tmp_path / "theirs"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **how)
+
+    monkeypatch.setattr(os, "stat", denied)
+    said = crippled(capsys, "disk")
+    assert "fail  disk of the cache    [Errno 13] Permission denied" in said
+    assert "ok    disk of this folder" in said
+
+
+def test_a_folder_that_is_gone_is_a_failure(tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "fail  disk of this folder  [Errno 2] No such file" in crippled(capsys, "disk")
+
+
+def test_a_user_without_a_home_is_told(monkeypatch, capsys):
+    monkeypatch.delenv("VIDEONIAH_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", refusing(RuntimeError("Could not determine home directory.")))
+    assert crippled(capsys, "cache").startswith("fail  cache                Could not determine home")
+
+
+def test_a_check_that_the_system_stops_is_a_failure_and_the_next_is_made(monkeypatch, capsys):
+    monkeypatch.setattr(subprocess, "run", refusing(OSError(24, "Too many open files")))
+    said = crippled(capsys, "codecs", "python")
+    assert "fail  codecs               [Errno 24] Too many open files" in said and "ok    python" in said
+
+
+def test_a_file_that_is_renamed_meanwhile_is_not_counted(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path))
+    (tmp_path / "a").write_bytes(b"x")
+    walk = os.walk
+    monkeypatch.setattr(os, "walk", lambda top: ((here, [], [*names, "gone"]) for here, _, names in walk(top)))
+    (line,) = checks.cache(1)
+    assert line.status == OK and "1 files" in line.said
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
+def test_a_time_limit_is_above_zero(seconds, capsys):
+    assert main(["--timeout", seconds, "decoders"]) == 2
+    assert "--timeout is in seconds and above 0" in capsys.readouterr().err

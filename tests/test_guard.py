@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from fake_runs import make_case, make_record, write_run
@@ -14,6 +15,7 @@ from niah.disk import CannotWrite
 from niah.figures.__main__ import main as figures
 from niah.guard import guarded
 from niah.media import bench
+from niah.media.measure import cache_folder
 from niah.publish.__main__ import main as publish
 from niah.report.__main__ import main as report
 from niah.table.__main__ import main as table
@@ -42,6 +44,29 @@ def test_a_command_ends_with_a_code_and_words(ended, code, words, capsys):
 def test_the_end_of_a_command_needs_no_decoder():
     code = "import sys; import niah.guard; sys.exit('av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ}, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("module", ["niah.cache", "niah.doctor"])
+def test_a_command_whose_reader_has_gone_ends_without_a_traceback(module, tmp_path):
+    words = {"niah.cache": ["list"], "niah.doctor": ["cache"]}[module]
+    reading, writing = os.pipe()
+    os.close(reading)
+    around = {**os.environ, "VIDEONIAH_CACHE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", module, *words], stdout=writing, stderr=subprocess.PIPE, env=around, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_user_without_a_home_is_told_where_to_put_the_cache(monkeypatch, capsys):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("VIDEONIAH_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert guarded(lambda: len(str(cache_folder()))) == 2
+    assert "export VIDEONIAH_CACHE=FOLDER" in capsys.readouterr().err
 
 
 DAMAGE = [

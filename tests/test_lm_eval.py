@@ -139,6 +139,7 @@ def test_adapter_without_likelihoods_is_refused_where_options_are_scored(suite):
 REFUSED = [
     ({"system_instruction": "Be brief."}, "leave few-shot examples, --system_instruction"),
     ({"gen_kwargs": {"temperature": 0.7}}, "adapters decode greedily"),
+    ({"gen_kwargs": {"max_gen_toks": 3}}, "got max_gen_toks: leave it out of --gen_kwargs"),
     ({"apply_chat_template": True}, "leave --apply_chat_template out"),
 ]
 
@@ -216,6 +217,7 @@ WRONG = [
     (["--tasks", "videoniah_smok"], "no task is called 'videoniah_smok'. Did you mean 'videoniah_smoke'?"),
     (["--model", "chanse"], "no model is called 'chanse'. Did you mean 'chance'?"),
     (["--config", "no.yaml"], "--config no.yaml: Config file not found"),
+    (["--num_fewshot", "2"], "--num_fewshot 2: adapters are asked one question without examples"),
     (["--log_samples"], "lm-eval says: Specify --output_path if providing --log_samples"),
 ]
 
@@ -230,6 +232,16 @@ def test_a_mistake_in_the_command_line_is_told_in_words(words, said, capsys):
 def test_a_command_line_without_a_task_is_told_what_one_looks_like(capsys):
     assert main(["--model", "chance"]) == 2
     assert "no task was named; for instance: --tasks videoniah_smoke" in capsys.readouterr().err
+
+
+def test_results_that_lm_eval_could_not_save_are_an_error(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "out"  # no folder can be made there
+    words = ["--model", "chance", "--tasks", "videoniah_smoke", "--limit", "1", "--output_path", str(out)]
+    assert main([*words, "--model_args", "in_process=True", "--log_samples"]) == 3
+    said = capsys.readouterr().err
+    assert "error: lm-eval says: Could not save results aggregated; Could not save sample results" in said
+    assert str(out) in said
 
 
 def test_any_key_is_left_to_a_task_of_somebody_else():

@@ -195,13 +195,14 @@ def test_measured_once_and_found_again_under_another_name(sixty, tmp_path):
     assert measure(copy).duration - first.duration == Fraction(1, 10)  # read from the file, not measured
 
 
-def test_damaged_memory_of_a_file_is_measured_again(sixty, tmp_path):
+@pytest.mark.parametrize("damage", [b"{", b"{}", b"[]", b"null", b"\xff\xfe", b"\0" * 9, b'{"times": 3}'])
+def test_damaged_memory_of_a_file_is_measured_again(sixty, tmp_path, damage):
     copies = []
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).write_bytes(sixty.read_bytes())
         copies.append(measure(tmp_path / name).times)
         (stored,) = (tmp_path / "cache" / "index").iterdir()
-        stored.write_text("{")
+        stored.write_bytes(damage)
     assert copies[0] == copies[1]
 
 

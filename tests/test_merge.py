@@ -115,6 +115,19 @@ def refused(capsys, *folders, out=None):
     return capsys.readouterr().err
 
 
+def test_shards_of_other_versions_are_warned_of(shards, capsys):
+    put_together(*shards)
+    assert "differ in" not in capsys.readouterr().err
+    path = shards[1] / "run.json"
+    about = json.loads(path.read_text())
+    about["versions"]["numpy"] = about["worker"]["versions"]["numpy"] = "0.1"
+    path.write_text(json.dumps({**about, "git": {"commit": "f" * 40, "dirty": True}}))
+    assert put_together(*shards) == 0
+    said = capsys.readouterr().err
+    assert "WARNING: the shards differ in git (" in said and "ffffffffffff with changes" in said
+    assert "numpy (0.1, " in said and "their records may, too" in said
+
+
 def test_missing_shard_is_named(shards, capsys):
     said = refused(capsys, shards[0], shards[2])
     assert "8 of 24 cases lie in shards that were not named (2/3)" in said
@@ -177,6 +190,11 @@ def test_shard_without_its_settings_leaves_no_folder_behind(shards, capsys, numb
     said = refused(capsys, *shards)
     assert str(shards[number]) in said and name in said
     assert not (shards[0].parent / "all").exists()
+
+
+def test_a_pattern_that_matches_nothing_is_said_not_to_exist(tmp_path, capsys):
+    assert put_together(tmp_path / "all-shard-*") == 2
+    assert "all-shard-* does not exist; name folders" in capsys.readouterr().err
 
 
 def test_name_without_a_shard_wants_a_folder(shards, capsys):

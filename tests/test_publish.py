@@ -1,5 +1,6 @@
 """What is published: folders that load, hashes and licences in them, and nothing that should stay here."""
 
+import errno
 import hashlib
 import json
 import math
@@ -94,6 +95,30 @@ def test_licences_of_videos_are_told_and_unknown_ones_too(suite, tmp_path):
 def test_licences_may_be_json_lines_that_name_files(tmp_path):
     (tmp_path / "l.jsonl").write_text('{"file": "hay/h1.mp4", "licence": "CC0"}\n')
     assert read_licences(tmp_path / "l.jsonl")["hay/h1.mp4"].licence == "CC0"
+
+
+@pytest.mark.parametrize("what", ["suite", "run"])
+def test_a_disk_that_was_full_does_not_make_the_folder_somebody_else_s(suite, run, tmp_path, monkeypatch, what):
+    words = [what, str({"suite": suite, "run": run}[what]), "-o", str(tmp_path / "out")]
+
+    def full(path, text, **how):
+        path.write_bytes(b"---")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        assert main(words) == 3
+    assert main(words) == 0
+
+
+def test_a_video_that_two_licences_could_mean_is_refused(suite, tmp_path, capsys):
+    words = ["suite", str(suite), "-o", str(tmp_path / "out"), "--licences", str(tmp_path / "l.csv")]
+    (tmp_path / "l.csv").write_text("file,licence\na/h1,CC0\nb/h1,CC-BY-3.0\n")
+    assert main(words) == 2
+    assert "h1 could be any of a/h1, b/h1, which have other licences; name it by its sha256" in capsys.readouterr().err
+    (tmp_path / "l.csv").write_text("file,licence\na/h1,CC0\nb/h1,CC0\n")
+    assert main(words) == 0
+    assert {row["licence"] for row in read_suite(tmp_path / "out")[1] if row["name"] == "h1"} == {"CC0"}
 
 
 @pytest.mark.parametrize("text", ["source\nh1\n", "licence\nCC0\n"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import errno
 import hashlib
 import io
 import json
@@ -175,6 +176,22 @@ def test_a_file_that_is_no_report_is_left_as_it_is(tmp_path, capsys, before):
 def test_an_earlier_report_is_written_anew(tmp_path):
     words = [str(run_of(tmp_path / "run")), "--no_thumbnails", "-o", str(tmp_path / "report.html")]
     assert (main(words), main(words)) == (0, 0)
+
+
+def test_a_full_disk_leaves_the_earlier_report_whole(tmp_path, monkeypatch, capsys):
+    words = [str(run_of(tmp_path / "run")), "--no_thumbnails", "-o", str(tmp_path / "report.html")]
+    assert main(words) == 0
+    before = (tmp_path / "report.html").read_bytes()
+
+    def full(path, text, **how):
+        path.write_bytes(text.encode()[:1000])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert main(words) == 3
+    assert f"{tmp_path / 'report.html'}: No space left on device" in capsys.readouterr().err
+    assert (tmp_path / "report.html").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
 
 
 def test_a_run_whose_suite_is_unknown_here_says_why_it_has_no_pictures(tmp_path):

@@ -63,6 +63,19 @@ def test_settings_are_those_of_the_run(run):
     assert (told["model"], told["suite"]) == ("fake", "fake")
 
 
+@pytest.mark.parametrize("settings", [None, "{", '{"theme": "dark"}'])
+def test_events_of_somebody_else_are_left_as_they_are(run, tmp_path, capsys, settings):
+    pytest.importorskip("tensorboard")
+    (tmp_path / "logs").mkdir()
+    theirs = tmp_path / "logs" / "events.out.tfevents.1.theirs"
+    theirs.write_bytes(b"a week of training")
+    if settings is not None:
+        (tmp_path / "logs" / "settings.json").write_text(settings)
+    assert main([str(run), "--to", "tensorboard", "-o", str(tmp_path / "logs")]) == 2
+    assert f"holds {theirs.name} and no settings.json that python -m niah.track wrote" in capsys.readouterr().err
+    assert theirs.read_bytes() == b"a week of training"
+
+
 @pytest.mark.parametrize("package", ["tensorboard", "wandb"])
 def test_a_tracker_that_is_not_installed_is_told_with_its_remedy(run, monkeypatch, capsys, package):
     for name in [name for name in sys.modules if name.split(".")[0] == package]:

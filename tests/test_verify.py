@@ -1,6 +1,7 @@
 """Videos held against their hashes: what is missing, what changed, and where else they may lie."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -121,6 +122,26 @@ def test_a_changed_file_of_a_suite_is_noticed(suite, capsys, name, change, words
     assert main([str(suite)]) == int(noticed)
     told = capsys.readouterr()
     assert (words in told.out) == noticed and ("no hash of the cases was kept" in told.err) != hashes
+
+
+def test_another_sampling_is_noticed_and_a_suite_of_before_has_no_hash_of_it(suite, tmp_path, capsys):
+    def resized(folder):
+        text = (folder / "suite.yaml").read_text()
+        (folder / "suite.yaml").write_text(re.sub(r"width: \d+", "width: 7", text))
+
+    data, out = published(suite, tmp_path).parent, tmp_path / "run"
+    flags = ["--model", "chance", "--no_figures", "--limit", "2", "--output_path", str(out)]
+    assert run(["--suite", str(suite), *flags]) == 0
+    for folder in (suite, data, out):
+        assert main([str(folder), "--media", str(suite.parent)]) == 0
+        resized(folder)
+        capsys.readouterr()
+        assert main([str(folder), "--media", str(suite.parent)]) == 1
+        assert "changed  suite.yaml " in capsys.readouterr().out
+    kept = json.loads((suite / "hashes.json").read_text())
+    del kept["suite_sha256"]
+    (suite / "hashes.json").write_text(json.dumps(kept))
+    assert main([str(suite)]) == 0
 
 
 def test_a_run_without_its_sources_is_noticed(suite, tmp_path, capsys):

@@ -23,7 +23,7 @@ def read(row: Mapping[str, Any], where: str) -> Iterable[Item]:
         options = tuple(text(row, f"option {number}", where) for number in range(5))
         video = text(row, "q_uid", where)
     answer = str(row.get("answer"))
-    if answer not in "01234"[: len(options)]:
+    if answer not in [str(number) for number in range(min(len(options), len(LETTERS)))]:
         raise UserError(f"{where}: answer is a number below {len(options)}, got {answer!r}; take the public subset")
     yield Item(video, video, text(row, "question", where), options, LETTERS[int(answer)], (), lettered(options))
 

@@ -16,7 +16,8 @@ LETTERED = re.compile(r"^\s*\(?([A-J])[.):]\s*(\S.*?)\s*$", re.MULTILINE)
 class Item:
     """A question about one video, its options without their letters, and the groups it is counted in.
 
-    Raises ValueError for an answer that is no option; who reads the table knows which row it is.
+    Raises ValueError for an answer that is no option and for options that cannot be lettered; who reads the table
+    knows which row it is.
     """
 
     name: str
@@ -30,6 +31,8 @@ class Item:
     def __post_init__(self) -> None:
         if self.answer not in LETTERS[: len(self.options)]:
             raise ValueError(f"{self.name}: the answer {self.answer!r} is not one of {len(self.options)} options")
+        if not 2 <= len(self.options) <= len(LETTERS):
+            raise ValueError(f"{self.name}: a question needs 2 to {len(LETTERS)} options, got {len(self.options)}")
 
     def document(self) -> dict[str, Any]:
         """Return what lm-eval logs of it."""
@@ -42,23 +45,24 @@ def text(row: Mapping[str, Any], column: str, where: str) -> str:
     value = row.get(column)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or "\0" in value:  # no file's name holds a NUL, nor does a word
         raise UserError(f"{where}: column {column!r} must hold text, got {value!r}; the columns are {sorted(row)}")
     return value.strip()
 
 
 def texts(row: Mapping[str, Any], column: str, where: str) -> tuple[str, ...]:
-    """Return a column that must hold a list of words. Raises UserError."""
+    """Return a column that must hold a list of words, or of whole numbers. Raises UserError."""
     value = row.get(column)
-    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, str) for one in value):
+    if not isinstance(value, Sequence) or isinstance(value, str) or not all(type(one) in (str, int) for one in value):
         raise UserError(f"{where}: column {column!r} must hold a list of texts, got {value!r}")
-    return tuple(value)
+    return tuple(map(str, value))
 
 
 def unlettered(options: Sequence[str]) -> tuple[str, ...]:
     """Return options without their letters, where every one has its own: "A. a cup" is "a cup"."""
     found = [LETTERED.fullmatch(option) for option in options]
-    if all(match and match[1] == letter for match, letter in zip(found, LETTERS, strict=False)):
+    pairs = zip(found, LETTERS, strict=False)
+    if len(found) <= len(LETTERS) and all(match and match[1] == letter for match, letter in pairs):
         return tuple(match[2] for match in found if match)
     return tuple(options)
 

@@ -22,8 +22,10 @@ def read(row: Mapping[str, Any], where: str) -> Iterable[Item]:
     else:
         listed = [row.get(f"option{number}") for number in range(5)]
         options = tuple(str(option) for option in listed if option not in (None, "N/A"))
+        if list(options) != list(map(str, listed[: len(options)])):  # correct_choice counts the gap
+            raise UserError(f"{where}: an option lacks before others, got {listed}; mend the row, or take it out")
     right = row.get("correct_choice")
-    if not isinstance(right, int) or not 0 <= right < len(options):
+    if type(right) is not int or not 0 <= right < min(len(options), len(LETTERS)):
         raise UserError(f"{where}: correct_choice is a number below {len(options)}, got {right!r}; take the validation")
     name, video, question, group = (
         text(row, column, where) for column in ("id", "video_path", "question", "duration_group")

@@ -20,9 +20,10 @@ def read(row: Mapping[str, Any], where: str) -> Iterable[Item]:
     if row.get("candidates") is not None:
         question, options = text(row, "question", where), texts(row, "candidates", where)
         answer, kind, video = (text(row, column, where) for column in ("answer", "question_type", "video"))
-        if answer not in options:
+        named = [option.strip() for option in options]
+        if answer not in named[: len(LETTERS)]:
             raise UserError(f"{where}: the answer {answer!r} is not among the candidates {list(options)}")
-        answer = LETTERS[options.index(answer)]
+        answer = LETTERS[named.index(answer)]
     else:
         question, options = split_question(text(row, "question", where))
         answer, kind, video = (text(row, column, where) for column in ("answer", "task_type", "video_name"))

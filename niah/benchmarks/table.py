@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from niah.reach import refuse_card, refuse_outside
 from niah.score import put
 from niah.types import Question, UserError
 
+GLIMPSE = 1 << 16  # bytes
+LEAVE = "say --metadata allow_outside=True"
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -34,6 +37,7 @@ class Settings:
     videos: str | None = None  # the folder they lie in
     subtitles: str | None = None  # the folder of .srt files
     download: bool = False  # let `datasets` fetch the table from the hub
+    allow_outside: bool = False  # let names and links lead out of these folders, as those of the hub's own cache do
     missing: str = "refuse"  # or "skip": questions whose video is not there are left out
     prompt: str | None = None  # release, letters or harness; None is the benchmark's own default
     frame_sampling: str = "paper"
@@ -43,6 +47,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.missing not in ("refuse", "skip"):
             raise UserError(f"missing is 'refuse' or 'skip', got {self.missing!r}")
+        if self.frame_size < 1:
+            raise UserError(f"frame_size is 1 or more, got {self.frame_size}")
 
     @property
     def screen(self) -> Screen:
@@ -67,6 +73,7 @@ class Benchmark:
     split: str = "test"
     script: str | None = None  # None: the release has none
     subtitled: bool = False
+    check: Callable[[Sequence[Item]], None] | None = None  # of all items together; raises UserError
 
 
 class TableLibrary:
@@ -90,18 +97,31 @@ def documents(benchmark: Benchmark, metadata: Mapping[str, Any]) -> dict[str, An
     import datasets  # here: it takes a second, and a model has no need of it
 
     settings = Settings.of(metadata)
-    items = _present(benchmark, settings, list(_items(benchmark, settings)))
+    items = _present(benchmark, settings, _checked(benchmark, list(_items(benchmark, settings))))
     asked = {
         item.name: (video, ask(benchmark.script, settings.prompt, item, _subtitle(benchmark, settings, item)))
         for item, video in items
     }
     named = [settings.frame_sampling, settings.frame_limit, settings.frame_size]
-    named += [[name, video.name, video.stat().st_size, put(question)] for name, (video, question) in asked.items()]
+    seen = {video: _glimpse(video) for _, video in items}
+    named += [[name, video.name, seen[video], put(question)] for name, (video, question) in asked.items()]
     digest = hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]
     library = TableLibrary(f"{benchmark.name}@{digest}", settings.screen, asked)
     keep(library)
     rows = [{**item.document(), "library": library.name, "prompt": put(asked[item.name][1])} for item, _ in items]
     return {"test": datasets.Dataset.from_list(rows)}
+
+
+def _glimpse(video: Path) -> str:
+    """Return a hash of a file's size, beginning and end: lm-eval's cache must not answer for another video.
+
+    Hundreds of gigabytes cannot be hashed before the first question; a copy elsewhere has the same.
+    """
+    size = video.stat().st_size
+    with open(video, "rb") as file:
+        begins = file.read(GLIMPSE)
+        file.seek(max(0, size - GLIMPSE))
+        return hashlib.sha256(b"%d %b %b" % (size, begins, file.read(GLIMPSE))).hexdigest()
 
 
 def rows_of(benchmark: Benchmark, settings: Settings) -> Iterable[tuple[str, Mapping[str, Any]]]:
@@ -112,15 +132,16 @@ def rows_of(benchmark: Benchmark, settings: Settings) -> Iterable[tuple[str, Map
             f"{benchmark.hub} from the hub: --metadata download=True (the table only, never the videos)"
         )
     name = settings.table or benchmark.hub
-    for number, row in enumerate(_loaded(benchmark, settings.table), start=1):
+    for number, row in enumerate(_loaded(benchmark, settings), start=1):
         yield f"{name}, row {number}", row
 
 
-def _loaded(benchmark: Benchmark, table: str | None) -> Iterable[dict[str, Any]]:
+def _loaded(benchmark: Benchmark, settings: Settings) -> Iterable[dict[str, Any]]:
     """Load a local table, or the hub's. Raises UserError where that cannot be done."""
     import datasets
     from datasets.exceptions import DatasetsError
 
+    table = settings.table
     path = Path(table or "")
     if table is not None and not path.exists():
         raise UserError(f"{benchmark.name}: {table} does not exist; name a file ({', '.join(TABLES)}) or a folder")
@@ -131,11 +152,12 @@ def _loaded(benchmark: Benchmark, table: str | None) -> Iterable[dict[str, Any]]
             if path.suffix not in TABLES:
                 raise UserError(f"{benchmark.name}: a table is one of {', '.join(TABLES)}, got {path.name}")
             return datasets.load_dataset(TABLES[path.suffix], data_files=str(path), split="train")  # type: ignore[return-value]
-        refuse_card(path, benchmark.name)
+        if not settings.allow_outside:
+            refuse_card(path, benchmark.name, LEAVE)
         return datasets.load_dataset(str(path), split=benchmark.split)  # type: ignore[return-value]
     # Not found, no such split, not a table: the library's own words say which.
-    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
-        name, why = table or benchmark.hub, error.__cause__ or error
+    except (OSError, ValueError, RuntimeError, DatasetsError, StopIteration) as error:  # StopIteration: an empty file
+        name, why = table or benchmark.hub, error.__cause__ or str(error) or "it holds no row"
         raise UserError(f"{benchmark.name}: cannot load {name!r}: {why}") from error
 
 
@@ -155,12 +177,22 @@ def _items(benchmark: Benchmark, settings: Settings) -> Iterable[Item]:
             yield item
 
 
+def _checked(benchmark: Benchmark, items: list[Item]) -> list[Item]:
+    """Return the items. Raises UserError where there is none, and where together they are not the benchmark's."""
+    if not items:
+        raise UserError(f"{benchmark.name}: the table holds no question; name another with --metadata table=PATH")
+    if benchmark.check is not None:
+        benchmark.check(items)
+    return items
+
+
 def _present(benchmark: Benchmark, settings: Settings, items: list[Item]) -> list[tuple[Item, Path]]:
     """Return the items whose video is there. Raises UserError where one is not, unless told to skip them."""
     if settings.videos is None or not Path(settings.videos).is_dir():
         raise UserError(f"{benchmark.name}: --metadata videos=FOLDER names where they lie, got {settings.videos!r}")
     root = Path(settings.videos)
-    found = [(item, video) for item in items if (video := find_video(root, item.video)) is not None]
+    places = [(item, find_video(root, item.video, settings.allow_outside)) for item in items]
+    found = [(item, video) for item, video in places if video is not None]
     absent = sorted({item.video for item in items} - {item.video for item, _ in found})
     if not found or (absent and settings.missing == "refuse"):
         raise UserError(
@@ -170,10 +202,11 @@ def _present(benchmark: Benchmark, settings: Settings, items: list[Item]) -> lis
     return found
 
 
-def find_video(root: Path, video: str) -> Path | None:
+def find_video(root: Path, video: str, allow_outside: bool = False) -> Path | None:
     """Return the file of a video, whose suffix may be missing. Raises UserError for one outside `root`."""
     for guess in (root / video, *(root / f"{video}{suffix}" for suffix in SUFFIXES)):
-        refuse_outside(guess, root, f"video {video!r}")
+        if not allow_outside:
+            refuse_outside(guess, root, f"video {video!r}", LEAVE)
         if guess.is_file():
             return guess
     return None
@@ -188,5 +221,6 @@ def _subtitle(benchmark: Benchmark, settings: Settings, item: Item) -> str:
         raise UserError(f"{benchmark.name}: --metadata subtitles=FOLDER names the .srt files, got {given!r}")
     root = Path(settings.subtitles)
     file = root / f"{item.video}.srt"
-    refuse_outside(file, root, f"subtitles of {item.video!r}")
+    if not settings.allow_outside:
+        refuse_outside(file, root, f"subtitles of {item.video!r}", LEAVE)
     return subtitle_text(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else ""

@@ -26,7 +26,7 @@ import numpy as np
 from niah.benchmarks.frames import evenly, spans
 from niah.benchmarks.item import split_question, text
 from niah.benchmarks.show import PromptedCase
-from niah.benchmarks.table import Benchmark, Settings, rows_of
+from niah.benchmarks.table import LEAVE, Benchmark, Settings, rows_of
 from niah.config import from_mapping
 from niah.lm_eval.library import Shown, keep
 from niah.media import write_mp4
@@ -35,7 +35,7 @@ from niah.reach import refuse_outside
 from niah.score import read_answer
 from niah.types import LETTERS, Placement, Question, Sampling, Source, Span, UserError
 
-SETTINGS = ("table", "download", "frame_size")  # of a table's settings, those that pictures have
+SETTINGS = ("table", "download", "allow_outside", "frame_size")  # of a table's settings, those that pictures have
 TABLE = Benchmark("vniah", "lmms-lab/v_niah_needles", lambda row, where: ())
 
 
@@ -122,9 +122,9 @@ def documents(**metadata: Any) -> dict[str, Any]:
     grid = from_mapping(Grid, {key: value for key, value in metadata.items() if key in known}, "--metadata")
     folder = Path(settings.table or ".").resolve()
     folder = folder if folder.is_dir() else folder.parent
-    library = Pictures(
-        grid, settings.frame_size, [_picture(row, where, folder) for where, row in rows_of(TABLE, settings)]
-    )
+    root = None if settings.allow_outside else folder
+    pictures = [_picture(row, where, folder, root) for where, row in rows_of(TABLE, settings)]
+    library = Pictures(grid, settings.frame_size, pictures)
     keep(library)
     rows = [
         {
@@ -151,15 +151,18 @@ def score(document: Mapping[str, Any], results: Sequence[str]) -> dict[str, floa
     return {"teacher_forced": float(reply.startswith(answer)), "generated": float(right)}
 
 
-def _picture(row: Mapping[str, Any], where: str, folder: Path) -> Picture:
-    """Read one row: columns as on the hub (`image`, `question`) or as in LongVA's dataset.json (`path`, `prompt`)."""
+def _picture(row: Mapping[str, Any], where: str, folder: Path, root: Path | None) -> Picture:
+    """Read one row: columns as on the hub (`image`, `question`) or as in LongVA's dataset.json (`path`, `prompt`).
+
+    A path begins at `folder`, and may not lead out of `root` where one is given.
+    """
     asked = text(row, "question" if "question" in row else "prompt", where)
     answer = text(row, "answer", where)
     bare, options = split_question(asked)
     if options and answer not in LETTERS[: len(options)]:
         raise UserError(f"{where}: the answer {answer!r} is not one of {len(options)} options")
     question = Question(bare.split("\nAnswer the question")[0], options, prompt=asked)
-    pixels = _pixels(row, where, folder)
+    pixels = _pixels(row, where, folder, root)
     digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
     path = cache_folder() / "vniah" / f"{digest}-{pixels.shape[1]}x{pixels.shape[0]}.mp4"
     if not path.is_file():
@@ -168,14 +171,15 @@ def _picture(row: Mapping[str, Any], where: str, folder: Path) -> Picture:
     return Picture(f"needle-{where.rpartition(' ')[2]}", path, question, answer)
 
 
-def _pixels(row: Mapping[str, Any], where: str, folder: Path) -> np.ndarray:
+def _pixels(row: Mapping[str, Any], where: str, folder: Path, root: Path | None) -> np.ndarray:
     """Return the picture of a row, (height, width, 3) uint8 RGB. Raises UserError."""
     from PIL import Image, UnidentifiedImageError
 
     picture = row.get("image")
     if picture is None:
         path = folder / text(row, "path", where)
-        refuse_outside(path, folder, f"{where}: picture {path.name!r}")
+        if root is not None:
+            refuse_outside(path, root, f"{where}: picture {path.name!r}", LEAVE)
         try:
             picture = Image.open(path)
         except (OSError, UnidentifiedImageError) as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 
 from niah.command import command_parser
 from niah.doctor.checks import CHECKS
@@ -32,13 +34,33 @@ def main(arguments: list | None = None) -> int:
     if unknown:
         sys.stderr.write(f"error: no check is called {unknown[0]!r}. Known: {', '.join(CHECKS)}\n")
         return 2
+    if not options.timeout > 0:  # so that "nan" is refused too
+        sys.stderr.write(f"error: --timeout is in seconds and above 0, got {options.timeout:g}\n")
+        return 2
+    try:
+        return _told(options.checks or [name for name in CHECKS if name not in ASKED], options.timeout)
+    except BrokenPipeError:  # | head: nobody reads any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush says so again
+        return 141  # as a shell says it
+
+
+def _told(checks: list, timeout: float) -> int:
+    """Run the checks, print what each finds, and return the exit code."""
     counts: Counter = Counter()
-    for name in options.checks or [name for name in CHECKS if name not in ASKED]:
-        for line in CHECKS[name](options.timeout):
+    for name in checks:
+        for line in _found(name, timeout):
             counts[line.status] += 1
             _print(line)
     sys.stdout.write(f"{counts[OK]} ok, {counts[WARN]} warn, {counts[FAIL]} fail\n")
     return int(counts[FAIL] > 0)
+
+
+def _found(name: str, timeout: float) -> Iterator:
+    """Yield what a check finds; one that the system lets go no further is a finding too."""
+    try:
+        yield from CHECKS[name](timeout)
+    except (OSError, RuntimeError) as error:  # no more open files, no folder to stand in; RuntimeError: no home
+        yield Line(FAIL, name, str(error), "mend what the system says, and ask again")
 
 
 def _parser() -> argparse.ArgumentParser:

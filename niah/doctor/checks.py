@@ -90,8 +90,13 @@ def gpu(timeout: float) -> Iterator[Line]:
 
 def disk(timeout: float) -> Iterator[Line]:
     """Check the room for footage and runs."""
-    for what, folder in (("disk of the cache", cache_folder()), ("disk of this folder", Path.cwd())):
-        free = disk_free(folder)
+    for what, place in (("disk of the cache", cache_folder), ("disk of this folder", Path.cwd)):
+        try:
+            folder = place()
+            free = disk_free(folder)
+        except (OSError, RuntimeError) as error:  # somebody else's folder, one that is gone; RuntimeError: no home
+            yield Line(FAIL, what, str(error), "go to a folder that is yours, and export VIDEONIAH_CACHE=FOLDER")
+            continue
         said = f"{free:,.1f} GiB free ({folder})"
         if free < LEAST_GIB:
             yield Line(FAIL, what, said, "free some space, or move the cache: export VIDEONIAH_CACHE=FOLDER")
@@ -119,9 +124,19 @@ def cache(timeout: float) -> Iterator[Line]:
         mend = "give yourself access, or export VIDEONIAH_CACHE=FOLDER"
         yield Line(FAIL, "cache", f"{folder}: {error.strerror}", mend)
         return
-    sizes = [os.lstat(Path(parent) / name).st_size for parent, _, names in os.walk(folder) for name in names]
+    sizes = list(_sizes(folder))
     said = f"{folder}: {len(sizes):,} files, {sum(sizes) / GIB:.2f} GiB, can be written"
     yield Line(OK, "cache", said)
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    """Yield the bytes of each file; a run that goes on beside this may have renamed or deleted one by now."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                yield os.lstat(os.path.join(parent, name)).st_size
+            except FileNotFoundError:  # a partial file that is whole now
+                continue
 
 
 def hub(timeout: float) -> Iterator[Line]:

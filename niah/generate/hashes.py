@@ -26,9 +26,19 @@ def sources_sha256(hashes: Mapping[str, str]) -> str:
     return sha256(json.dumps(sorted(hashes.items())).encode()).hexdigest()
 
 
+def suite_sha256(folder: Path) -> str:
+    """Return the hash of a folder's suite.yaml, which says how its videos are sampled; "" where there is none."""
+    path = folder / "suite.yaml"
+    return sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
 def write_hashes(folder: Path, cases: Iterable[Case], sources: Mapping[str, str]) -> str:
-    """Write hashes.json and return its name; `sources` are the hashes of the files, by name."""
-    kept = {"cases_sha256": cases_sha256(cases), "sources_sha256": sources_sha256(sources)}
+    """Write hashes.json beside suite.yaml and return its name; `sources` are the hashes of the files, by name."""
+    kept = {
+        "cases_sha256": cases_sha256(cases),
+        "sources_sha256": sources_sha256(sources),
+        "suite_sha256": suite_sha256(folder),
+    }
     (folder / HASHES).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8", newline="\n")
     return HASHES
 

@@ -1,7 +1,7 @@
 """What generation hands on: cases, the sources they name, and what was left out and why.
 
 cases.jsonl alone decides what is asked and is the same on every machine; where the
-files lie is in sources.jsonl beside it, and hashes.json has the hash of either.
+files lie is in sources.jsonl beside it, and hashes.json has the hash of each.
 """
 
 from __future__ import annotations

@@ -6,11 +6,12 @@ its name, unless lm-eval has a model of that name already (huggingface); videoni
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
-from niah.guard import INTERRUPTED, guarded
+from niah.guard import INCOMPLETE, INTERRUPTED, guarded
 from niah.lm_eval.model import model_for
 from niah.lm_eval.refuse import TASKS, given, in_words, refuse_unknown
 from niah.models import GROUP
@@ -80,8 +81,31 @@ def _run(arguments: list[str]) -> int:
     register(*([model] if ":" in model else []))
     if namespace.command == "run":
         refuse_unknown(namespace)
+    unsaved = _Unsaved()
+    logging.getLogger("lm_eval").addHandler(unsaved)
     try:
         command.execute(namespace)
     except ValueError as error:  # --log_samples without --output_path, --samples with --limit, ...
         raise in_words(error) from error
+    finally:
+        logging.getLogger("lm_eval").removeHandler(unsaved)
+    if unsaved.said:
+        sys.stderr.write(
+            f"error: lm-eval says: {'; '.join(unsaved.said)} ({given(namespace, 'output_path')}). What lies there is "
+            "not whole: free some space, or name another --output_path\n"
+        )
+        return INCOMPLETE
     return 0
+
+
+class _Unsaved(logging.Handler):
+    """Notes that results were not saved: lm-eval says so in its log and ends as if all were well."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep what it says of results that could not be saved."""
+        if record.getMessage().startswith("Could not save"):
+            self.said.append(record.getMessage())

@@ -33,6 +33,7 @@ from niah.types import LETTERS, Question, Record, UserError
 from niah.worker import Loading
 
 HARNESS = ("python", "decoder", "timeout", "load_timeout", "grace", "memory_limit_gib", "in_process")
+FOLLOWED = ("until", "do_sample", "temperature")  # of what lm-eval says about generating; the latter must be greedy
 FAILED = ("stop", "unanswered")
 UNNAMED_DEVICE = "cuda:0"
 
@@ -89,6 +90,8 @@ class VideoLM(LM):
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """Return what the adapter says, cut at the stop strings."""
         self._check([(_first(request), _visual(request)) for request in requests])
+        for request in requests:
+            _refuse_lost(_second(request))
         replies = self.generate([_visual(request) for request in requests], [_second(request) for request in requests])
         for request, reply in zip(requests, replies, strict=True):
             self.cache_hook.add_partial("generate_until", request.args, reply)
@@ -244,6 +247,19 @@ def _refuse_other_prompt(prompt: str, asked: Question) -> None:
         raise UserError(
             f"lm-eval made the prompt {prompt[:200]!r}, an adapter would be asked {put(asked)[:200]!r}: leave "
             "few-shot examples, --system_instruction and a task's description out"
+        )
+
+
+def _refuse_lost(generation: dict[str, Any]) -> None:
+    """Raise UserError for a way to generate that lm-eval's results would name and no adapter would follow.
+
+    lmms-eval's tasks name such ways themselves, so there they are left alone.
+    """
+    lost = sorted(set(generation) - set(FOLLOWED))
+    if lost:
+        raise UserError(
+            f"adapters are told {', '.join(FOLLOWED)} and no more, got {', '.join(lost)}: leave it out of "
+            "--gen_kwargs; how much is generated is a setting of the adapter, such as --model_args max_new_tokens=8"
         )
 
 

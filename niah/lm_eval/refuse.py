@@ -33,7 +33,7 @@ def given(namespace: argparse.Namespace, name: str) -> Any:
 
 
 def refuse_unknown(namespace: argparse.Namespace) -> None:
-    """Raise UserError for a model or task that does not exist, and for a key of --metadata that no task reads."""
+    """Raise UserError for a model or task that does not exist, and for what no named task reads: keys, examples."""
     from lm_eval.tasks import TaskManager
 
     refuse_model(given(namespace, "model"))
@@ -48,6 +48,9 @@ def refuse_unknown(namespace: argparse.Namespace) -> None:
         _refuse_tasks(strange, namespace.include_path, own.all_tasks)
     metadata = given(namespace, "metadata")
     found = [own.match_tasks([name]) for name in names]
+    shots = given(namespace, "num_fewshot")
+    if shots and all(found):  # lm-eval would leave them out of our tasks with a line in its log
+        raise UserError(f"--num_fewshot {shots}: adapters are asked one question without examples; leave it out")
     if isinstance(metadata, Mapping) and all(found):  # a task of somebody else may read any key
         refuse_keys(metadata, own.task_index, {name for group in found for name in group})
 

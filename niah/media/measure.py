@@ -23,6 +23,7 @@ from niah.media.container import open_video, sha256_of
 from niah.media.errors import MediaError, reencode
 from niah.media.index import Index, absolute
 from niah.media.promise import Found, refuse_truncated
+from niah.types import UserError
 
 FORMAT = 1  # of the stored JSON
 
@@ -190,7 +191,10 @@ def _last_step(times: Tuple[int, ...], stream: Any, duration: int) -> int:
 def cache_folder() -> Path:
     """Return where measured files are remembered: $VIDEONIAH_CACHE, else ~/.cache/videoniah."""
     chosen = os.environ.get("VIDEONIAH_CACHE")
-    return Path(chosen).absolute() if chosen else Path.home() / ".cache" / "videoniah"
+    try:
+        return Path(chosen).absolute() if chosen else Path.home() / ".cache" / "videoniah"
+    except RuntimeError as error:  # a container's user may have no home
+        raise UserError(f"measured files have no place ({error}): export VIDEONIAH_CACHE=FOLDER") from None
 
 
 def _stored_under(digest: str) -> Path:
@@ -200,16 +204,17 @@ def _stored_under(digest: str) -> Path:
 
 
 def _load(stored: Path, path: Union[str, Path], digest: str) -> Optional[Index]:
+    """Return what is remembered of a file; None where that is nothing, or was damaged: it is measured again then."""
     try:
-        values = json.loads(stored.read_text())
-    except (FileNotFoundError, PermissionError, json.JSONDecodeError):  # no use, no harm: it is measured again
+        values = json.loads(stored.read_text(encoding="utf-8"))
+        values["times"] = tuple(values["times"])
+        values["keyframes"] = tuple(values["keyframes"])
+        values["stamps"] = tuple(values["stamps"]) if values["stamps"] is not None else None
+        values["pixel_aspect"] = Fraction(values["pixel_aspect"])
+        values["time_base"] = Fraction(values["time_base"])
+        return Index(path=absolute(path), sha256=digest, **values)
+    except (FileNotFoundError, PermissionError, ValueError, TypeError, KeyError):  # no use, no harm
         return None
-    values["times"] = tuple(values["times"])
-    values["keyframes"] = tuple(values["keyframes"])
-    values["stamps"] = tuple(values["stamps"]) if values["stamps"] is not None else None
-    values["pixel_aspect"] = Fraction(values["pixel_aspect"])
-    values["time_base"] = Fraction(values["time_base"])
-    return Index(path=absolute(path), sha256=digest, **values)
 
 
 def _save(stored: Path, index: Index) -> None:

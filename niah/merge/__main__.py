@@ -48,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
 def _merge(shards: Sequence[Path], out: Path | None, figures: bool) -> int:
     """Merge, draw, say what came of it, and return the exit code."""
     if out is None:
+        if not shards[0].exists():  # a pattern that matched nothing, above all
+            raise UserError(f"{shards[0]} does not exist; name folders that niah.run --shard wrote")
         named = SHARD.fullmatch(shards[0].name)
         if named is None:
             raise UserError(f"{shards[0].name} is not called NAME-shard-i-of-N; name a folder for the whole with -o")
@@ -71,6 +73,8 @@ def _say(merged: Merged) -> int:
     sys.stdout.write(f"{len(merged.records):,} records of {len(merged.cases):,} cases in {merged.folder}\n")
     if merged.twice:
         sys.stdout.write(f"{merged.twice:,} cases were answered more than once; the first answer was taken\n")
+    if merged.differ:
+        sys.stderr.write(f"WARNING: the shards differ in {'; '.join(merged.differ)}: their records may, too\n")
     if failed or missing:
         sys.stdout.write(f"{missing:,} cases not asked yet, {failed:,} failed; niah.run without --shard asks them\n")
     return INCOMPLETE if failed or missing else DONE

@@ -15,10 +15,11 @@ from typing import Any
 import yaml
 
 from niah.about import read_about
+from niah.disk import replace_file
 from niah.generate.hashes import cases_sha256, sources_sha256
 from niah.json_lines import json_lines
-from niah.merge.part import Part, read_part, refuse_unlike
-from niah.run.folder import locked, refuse_strays, replace_file, write_run
+from niah.merge.part import Part, read_part, refuse_unlike, unlike_surroundings
+from niah.run.folder import locked, refuse_strays, write_run
 from niah.run.plan import in_groups, in_order
 from niah.run.records import FINAL, read_records, rewrite
 from niah.types import Case, Record, UserError
@@ -32,6 +33,7 @@ class Merged:
     cases: tuple[Case, ...]
     records: tuple[Record, ...]  # as the run would have asked
     twice: int  # cases that more than one shard has answered; the first that is final was taken
+    differ: tuple[str, ...]  # what their surroundings differ in: versions, commit, accelerators
 
 
 def merge(folders: Sequence[Path], out: Path) -> Merged:
@@ -55,7 +57,7 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
         kept = tuple(records[case.id] for case in ordered if case.id in records)
         _write(out, parts, cases, sources)
         rewrite(out / "records.jsonl", kept)
-    return Merged(out, cases, kept, twice)
+    return Merged(out, cases, kept, twice, tuple(unlike_surroundings(parts)))
 
 
 def _refuse_places(folders: Sequence[Path], out: Path) -> None:

@@ -97,6 +97,28 @@ def refuse_unlike(parts: Sequence[Part]) -> None:
         )
 
 
+def unlike_surroundings(parts: Sequence[Part]) -> list[str]:
+    """Say what else differs between the parts: records of other versions or machines are not surely alike."""
+    found: dict[str, set[str]] = {}
+    for part in parts:
+        for name, value in _surroundings(part.about).items():
+            found.setdefault(name, set()).add(value)
+        for record in part.records:
+            found.setdefault("decoder", set()).add(record.decoder)
+    return [f"{name} ({', '.join(sorted(values))})" for name, values in sorted(found.items()) if len(values) > 1]
+
+
+def _surroundings(about: Mapping[str, Any]) -> dict[str, str]:
+    """Return versions, commit and devices of one part, as run.json tells them."""
+    worker, device = about.get("worker", {}), about.get("device", {})
+    told = {**about.get("versions", {}), **worker.get("versions", {})}
+    told["Python"] = worker.get("python", about.get("python"))
+    git = about.get("git") or {}
+    told["git"] = f"{str(git.get('commit'))[:12]}{' with changes' if git.get('dirty') else ''}"
+    told["accelerators"] = " and ".join(device.get("accelerators", [])) or "none"
+    return {name: str(value) for name, value in told.items()}
+
+
 def _rows(path: Path) -> list[Any]:
     """Return the rows of a file of JSON lines."""
     return [json.loads(line) for _, line in numbered(path.read_text(encoding="utf-8"))]

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from niah.disk import replace_file
 from niah.types import UserError
 
 MARK = "<!-- written by python -m niah.publish -->"
@@ -51,8 +52,9 @@ def refuse_foreign(folder: Path) -> None:
 
 
 def write_card(folder: Path, head: Mapping[str, Any], body: str) -> str:
-    """Write README.md and return its name."""
+    """Write README.md, whole or not at all, and return its name; before any other file, as it says whose they are."""
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "README.md"
     front = yaml.safe_dump(dict(head), sort_keys=False, allow_unicode=True)
-    path.write_text(f"---\n{front}---\n\n{MARK}\n\n{body.strip()}\n", encoding="utf-8", newline="\n")
+    replace_file(path, f"---\n{front}---\n\n{MARK}\n\n{body.strip()}\n")
     return path.name

@@ -42,7 +42,6 @@ def write_run(run_folder: Path, folder: Path, licence: str | None = None) -> lis
     samples = [_sample(number, case, run.records[case.id], library) for number, case in enumerate(asked)]
     date = _date(about, run_folder).strftime("%Y-%m-%dT%H-%M-%S.%f")
     model = re.sub(r"[^A-Za-z0-9_.-]+", "__", decides["model"]).lstrip(".") or "model"  # as lm-eval does, and more
-    (folder / model).mkdir(parents=True, exist_ok=True)
     results = {**_results(task, run, samples), **_facts(about, run)}
     names = [f"{model}/results_{date}.json", f"{model}/samples_{_file_name(task)}_{date}.jsonl"]
     head = {
@@ -51,7 +50,8 @@ def write_run(run_folder: Path, folder: Path, licence: str | None = None) -> lis
         "tags": ["videoniah", "lm-eval", "long-video", "needle-in-a-haystack"],
         "configs": [config("samples", "latest", names[1], default=True), config("results", "latest", names[0])],
     }
-    card = write_card(folder, head, _body(run, results["results"][task]))  # first: by it the folder is known as ours
+    card = write_card(folder, head, _body(run, results["results"][task]))
+    (folder / model).mkdir(exist_ok=True)
     _write(folder / names[0], json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False))
     _write(folder / names[1], "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
     return [card, *names]

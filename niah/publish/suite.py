@@ -63,10 +63,11 @@ def write_suite(
         if (folder / name).exists():
             raise UserError(f"{folder} holds {name}, so it is a suite or a run in use; name another folder with -o")
     refuse_foreign(folder)
-    (folder / "data").mkdir(parents=True, exist_ok=True)
     sources = [_source_row(source, licences or {}) for source in generated.sources.values()]
+    card = write_card(folder, _head(generated, _licence(generated, licence)), _body(generated, sources))
+    (folder / "data").mkdir(exist_ok=True)
     files = [
-        write_card(folder, _head(generated, _licence(generated, licence)), _body(generated, sources)),
+        card,
         _parquet(folder, "data/cases.parquet", [_case_row(case) for case in generated.cases], _cases_features()),
         _parquet(folder, "data/sources.parquet", sources, _sources_features()),
     ]
@@ -120,10 +121,17 @@ def _licence(generated: Generated, given: str | None) -> str:
 
 
 def _source_row(source: Source, licences: Mapping[str, Licence]) -> dict[str, Any]:
-    """Return what is published of a source: not where it lies."""
+    """Return what is published of a source: not where it lies. Raises UserError where its licence is not sure."""
     built_in = Licence(OWN, "drawn by VideoNIAH") if source.identity.startswith(BUILT_IN) else Licence()
-    by_name = next((licences[name] for name in licences if name.endswith(f"/{source.name}")), built_in)
-    licence = licences.get(source.sha256, licences.get(source.name, by_name))
+    licence = licences.get(source.sha256, licences.get(source.name))
+    if licence is None:
+        named = {name: licences[name] for name in licences if name.endswith(f"/{source.name}")}
+        if len(set(named.values())) > 1:
+            raise UserError(
+                f"{source.name} could be any of {', '.join(named)}, which have other licences; name it by its sha256, "
+                f"{source.sha256}"
+            )
+        licence = next(iter(named.values()), built_in)
     row = {key: value for key, value in dataclasses.asdict(source).items() if key != "path"}
     return {**row, **dataclasses.asdict(licence)}
 

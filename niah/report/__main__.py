@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--suite", metavar="SUITE", help="suite file of the runs, if of your own videos")
     parser.add_argument("--no_thumbnails", action="store_true", help="a smaller page, written at once")
     options = parser.parse_args(arguments)
-    return guarded(lambda: _write(options))
+    return guarded(lambda: _write(options), place=options.output)
 
 
 def _write(options: argparse.Namespace) -> int:

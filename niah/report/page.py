@@ -19,6 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from niah.disk import replace_file
 from niah.report.content import content
 from niah.report.footage import find_films
 from niah.report.pictures import Pictures, take_pictures
@@ -50,7 +51,7 @@ def write_report(
         films, notes = find_films(read, suite)
         taken = take_pictures(runs, films)
         pictures = Pictures(taken.encoded, (*notes, *taken.notes))
-    path.write_text(page(content(runs, pictures)), encoding="utf-8", newline="\n")
+    replace_file(path, page(content(runs, pictures)))
     return pictures.notes if thumbnails else ()
 
 

@@ -17,11 +17,11 @@ from typing import Any
 
 from niah.config import from_mapping, read_yaml
 from niah.media.decoder import DEFAULT
+from niah.run.secrets import holds_secret
 from niah.types import UserError
 
 ENGINE = re.compile(r"local|ray(:.+)?")
 SHARD = re.compile(r"(\d+)/(\d+)")
-SECRET = re.compile(r"(.*(api|auth|access|hf)[_-]?)?(key|token)|.*(secret|password)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class RunConfig:
         if self.memory_limit_gib is not None and not 0 < self.memory_limit_gib < math.inf:
             raise UserError(f"--memory_limit_gib must be above 0 and finite, got {self.memory_limit_gib:g}")
         for name, value in self.model_args.items():
-            if SECRET.fullmatch(name) or (isinstance(value, str) and re.match(r"\w+://[^/]*@", value)):
+            if holds_secret(name, value):
                 raise UserError(
                     f"the setting {name} would put a secret into run.json and config.yaml, which keep every setting: "
                     "leave it out and give it to the model through an environment variable"

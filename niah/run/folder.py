@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import json
-import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from typing import Any
 import yaml
 
 from niah.about import read_about
-from niah.disk import FULL, partial_of
+from niah.disk import FULL, replace_file
 from niah.generate.hashes import cases_sha256, sources_sha256
 from niah.json_lines import json_lines
 from niah.run.ask import Asker
@@ -191,13 +190,3 @@ def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
     return value
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a whole file, or leave the old one."""
-    partial = partial_of(path)
-    try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

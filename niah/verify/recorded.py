@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from niah.about import read_about
-from niah.generate.hashes import cases_sha256, read_hashes, sources_sha256
+from niah.config import Suite, read_yaml
+from niah.generate.hashes import cases_sha256, read_hashes, sources_sha256, suite_sha256
 from niah.json_lines import numbered
 from niah.publish.suite import read_suite
 from niah.types import Case, Source, UserError
@@ -45,7 +46,8 @@ def recorded(folder: Path) -> Recorded:
     sources = tuple(_source(row, where) for row, where in named)
     run = (folder / "run.json").is_file()
     kept = read_about(folder).get("decides", {}) if run else read_hashes(folder)
-    wrong = [*_changed(kept, names, digest, sources), *([] if run else _unnamed(cases, sources, names[1]))]
+    unnamed = [] if run else _unnamed(cases, sources, names[1])
+    wrong = [*_changed(kept, names, digest, sources), *_other_suite(folder, kept), *unnamed]
     return Recorded(tuple(cases), sources, tuple(wrong), "cases_sha256" in kept)
 
 
@@ -57,6 +59,16 @@ def _changed(
     for name, key, have in zip(names, ("cases_sha256", "sources_sha256"), found, strict=True):
         if kept.get(key, have) != have:
             yield f"{name} has sha256 {have[:16]}, recorded was {kept[key][:16]}: restore it"
+
+
+def _other_suite(folder: Path, kept: Mapping[str, Any]) -> Iterator[str]:
+    """Yield that suite.yaml is not what was hashed, or not what a run was asked with; a suite of before has no hash."""
+    if "suite_sha256" in kept and suite_sha256(folder) != kept["suite_sha256"]:
+        yield f"suite.yaml is not as recorded (sha256 {kept['suite_sha256'][:16]}): restore it"
+    if "sampling" in kept and (folder / "suite.yaml").is_file():
+        sampling = dataclasses.asdict(read_yaml(Suite, folder / "suite.yaml").sampling)
+        if sampling != kept["sampling"]:
+            yield f"suite.yaml has sampling {sampling}, the run was asked with {kept['sampling']}: restore it"
 
 
 def _unnamed(cases: list[Case], sources: tuple[Source, ...], name: str) -> Iterator[str]:
