@@ -186,6 +186,14 @@ def test_equal_models_of_few_sources_are_told_apart_one_time_in_twenty():
     assert max(told.values()) <= 24
 
 
+def test_a_difference_of_slopes_alone_survives_correction_for_a_whole_page():
+    # 32 sources, of which the first model is right near and wrong far; the default suite's page holds 18 comparisons
+    points = [
+        Observation(f"s{i}", "h", (x, float(x == 0 or i == 0), 1.0)) for i in range(32) for x in (0, 2)
+    ]
+    assert 18 * slope_difference(points, "x").p < 0.05
+
+
 def test_one_source_has_no_p_value():
     found = difference([Pair("s", "h", True, False)] * 3, "x")
     assert (found.value, found.low, found.p, found.detectable) == (1.0, None, None, None)
