@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import matplotlib
@@ -240,6 +241,15 @@ def test_published_memory_is_dashed_labelled_and_doubted(tmp_path):
     assert lines["fake"] == "-"
     assert lines["ViLaMP, published"] == "--"
     assert "cannot come from an 80 GB A100" in figure.get_supxlabel()
+
+
+def test_one_model_on_two_suites_is_two_lines_of_memory(tmp_path):
+    folders = [write_run(tmp_path / name, [make_case("n0")], [make_record(make_case("n0"))]) for name in ("one", "two")]
+    about = json.loads((folders[1] / "run.json").read_text())
+    (folders[1] / "run.json").write_text(json.dumps({**about, "suite": "other"}))
+    draw(folders, tmp_path / "drawn")
+    lines = (tmp_path / "drawn/memory.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == ["fake on fake", "fake on other"]
 
 
 def test_an_unknown_style_is_refused(tmp_path):

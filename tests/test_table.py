@@ -234,6 +234,21 @@ def test_shards_are_one_run_and_reruns_are_told_apart(tmp_path):
     assert [(run.model, len(run.cases), len(run.records)) for run in joined] == [("fake", 2, 2), ("fake [again]", 1, 1)]
 
 
+def test_runs_whose_folders_have_one_name_are_told_apart_by_what_lies_above(tmp_path):
+    case = make_case("n0")
+    three = [read_run(write_run(tmp_path / up / "run", [case], [make_record(case)])) for up in ("a", "b", "c")]
+    joined = join(three)
+    assert [run.model for run in joined] == ["fake", "fake [b/run]", "fake [c/run]"]
+    assert summary(rows(joined)).count("condition") == 3  # a page each
+
+
+def test_a_folder_named_twice_is_refused(tmp_path):
+    case = make_case("n0")
+    run = read_run(write_run(tmp_path / "run", [case], [make_record(case)]))
+    with pytest.raises(UserError, match="named twice"):
+        join([run, run])
+
+
 def test_a_model_is_named_with_its_arguments(tmp_path):
     case = make_case("n0")
     assert run_of(tmp_path, [case], [], model="seeker", k=32).model == "seeker (k=32)"
