@@ -118,6 +118,15 @@ def test_cluster_interval_is_wider_than_wilson_where_a_needle_repeats(tmp_path):
     assert whole.cluster_high - whole.cluster_low > whole.high - whole.low
 
 
+def test_the_page_tells_each_type_at_each_length(tmp_path):
+    cases = [make_case(f"n{i}", "full", length, 0.1, type=kind) for length in (2000, 4000)
+             for i, kind in enumerate(("motion", "digit"))]  # fmt: skip
+    records = [make_record(case, "A" if (case.type, case.length) == ("motion", 4000) else "B") for case in cases]
+    lines = [line.split() for line in summary(rows([run_of(tmp_path, cases, records)])).splitlines()]
+    assert ["digit", "100.0%", "(1)", "100.0%", "(1)"] in lines
+    assert ["motion", "100.0%", "(1)", "0.0%", "(1)"] in lines
+
+
 def test_retention_stands_in_the_full_rows_of_each_length(tmp_path):
     cases = [make_case(f"n{i}", c) for i in range(8) for c in ("full", "needle_only", "blind")]
     records = [make_record(case, "A" if case.condition == "blind" else "B") for case in cases]
