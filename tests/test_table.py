@@ -127,6 +127,13 @@ def test_the_page_tells_each_type_at_each_length(tmp_path):
     assert ["motion", "100.0%", "(1)", "0.0%", "(1)"] in lines
 
 
+def test_retention_of_sources_that_all_agree_has_no_interval(tmp_path):
+    cases = [make_case(f"n{i}", condition) for i in range(5) for condition in ("full", "needle_only", "blind")]
+    records = [make_record(case, "A" if case.condition == "blind" else "B") for case in cases]
+    whole = row(rows([run_of(tmp_path, cases, records)]))
+    assert (whole.retention, whole.retention_low, whole.retention_high) == (1.0, None, None)
+
+
 def test_retention_stands_in_the_full_rows_of_each_length(tmp_path):
     cases = [make_case(f"n{i}", c) for i in range(8) for c in ("full", "needle_only", "blind")]
     records = [make_record(case, "A" if case.condition == "blind" else "B") for case in cases]
