@@ -175,6 +175,13 @@ def test_published_heatmaps_stand_beside_ones_own_in_paper_style(tmp_path, capsy
     assert models == ["fake", "LLaMA-VID, published", "VideoChat-Flash, published", "ViLaMP, published"]
 
 
+def test_a_picture_beside_published_heatmaps_says_that_they_are_of_another_suite(tmp_path):
+    run = read_run(run_where(tmp_path / "run", lambda case: "B"))
+    beside, alone = (paper_heatmap(panels([run], "paper", "full") + more, "full") for more in (published_panels(), []))
+    assert "published: other needles, haystacks and questions" in beside.get_supxlabel()
+    assert "published" not in alone.get_supxlabel()
+
+
 def test_published_heatmap_has_the_digitised_cells():
     first = published_panels()[0]
     assert len(first.cells) == 80
