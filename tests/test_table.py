@@ -204,6 +204,13 @@ def test_two_records_of_one_case_are_refused(tmp_path):
         read_run(folder)
 
 
+def test_a_case_that_is_there_twice_is_refused(tmp_path):
+    case = make_case("n0")
+    folder = write_run(tmp_path / "run", [case, case], [make_record(case)])
+    with pytest.raises(UserError, match="names a case twice"):
+        read_run(folder)
+
+
 def test_a_record_of_an_older_version_is_refused_with_its_line(tmp_path):
     case = make_case("n0")
     folder = write_run(tmp_path / "run", [case], [])

@@ -59,8 +59,8 @@ def _reach(runs: Sequence[Run]) -> list[str]:
         count = len({case.haystack for case in run.cases if case.haystack})
         if 0 < count < HAYSTACKS:
             notes.append(
-                f"Suite {run.suite} has {count} haystack{'s' * (count > 1)}, fewer than {HAYSTACKS}: intervals by needle "
-                "source speak for other needles in these, not for other haystacks."
+                f"Suite {run.suite} has {count} haystack{'s' * (count > 1)}, fewer than {HAYSTACKS}: intervals by "
+                "needle source speak for other needles in these, not for other haystacks."
             )
     return list(dict.fromkeys(notes))
 

@@ -56,6 +56,8 @@ def read_run(folder: Path) -> Run:
             f"{folder / 'cases.jsonl'} is not what run.json says was asked: restore the file, or run again with --fresh"
         )
     known = {case.id for case in cases}
+    if len(known) < len(cases):
+        raise UserError(f"{folder / 'cases.jsonl'} names a case twice: its one reply would count as two; run it again")
     records: dict[str, Record] = {}
     for record in _read(folder / "records.jsonl", Record.from_json):
         if record.case not in known:
