@@ -104,6 +104,15 @@ def test_cases_without_an_answer_are_left_out_and_told(tmp_path):
     assert "no answer: a 5 oom. Counted as wrong, a - b would be +50.0 points of 20 cases" in text
 
 
+def test_cases_of_other_conditions_are_not_among_those_left_out_of_the_verdict(tmp_path):
+    cases = [*once(), *[make_case(f"n{i}", "blind") for i in range(20)]]
+    runs = [
+        made(tmp_path, "a", cases, lambda c: True, lost=lambda c: c.condition == "blind"),
+        made(tmp_path, "b", cases, lambda c: number(c) < 5),
+    ]
+    assert "Left out" not in page(match(runs))
+
+
 def test_a_run_that_only_ran_out_of_memory_is_refused(tmp_path):
     cases = once()
     runs = [made(tmp_path, "a", cases, lambda c: True), made(tmp_path, "b", cases, lambda c: True, lost=lambda c: True)]

@@ -9,10 +9,21 @@ import numpy as np
 import pytest
 
 from niah.types import UserError
-from vilamp.experiment.analyse import analyse, table
+from vilamp.experiment.analyse import analyse, secondary, table
 from vilamp.experiment.config import Asked, Budget, Course, Experiment
-from vilamp.experiment.contrasts import accuracy, contrasts, difference, gates, interaction, passed
+from vilamp.experiment.contrasts import (
+    Contrast,
+    Spread,
+    accuracy,
+    contrasts,
+    difference,
+    gates,
+    interaction,
+    passed,
+    weighed,
+)
 from vilamp.experiment.records import Answer, answers
+from vilamp.experiment.words import _contrast
 
 TYPES = ("motion-named", "digit-named", "motion-unnamed", "digit-unnamed")
 
@@ -122,6 +133,38 @@ def test_an_interaction_is_a_difference_of_differences():
     assert spread.value == pytest.approx((1.0 - 0.5) - (0.5 - 0.75))
 
 
+def test_a_weighed_sum_is_over_the_seeds_and_cases_that_all_parts_have():
+    first, other = many("d", (1.0, 1.0, 0.0)), many("u", (0.5, 0.25))
+    assert weighed([(1.0, first), (-1.0, other)], "w").seeds == {0: 0.5, 1: 0.75}
+    assert weighed([(1.0, first), (-1.0, [])], "w") is None
+
+
+def test_what_a_scheme_gains_by_tokens_is_told_beside_what_differential_gains(experiment):
+    def at(budget, scheme, shares):
+        return [dataclasses.replace(one, budget=budget) for one in many(scheme, shares)]
+
+    gates = [
+        dataclasses.replace(one, budget=budget)
+        for budget in (1.25, 4.0) for scheme in ("differential", "uniform")
+        for one in many(scheme, (1.0, 1.0), condition="needle_only")
+    ]  # fmt: skip
+    shares = at(1.25, "differential", (0.5, 0.5)) + at(4.0, "differential", (0.75, 0.75))
+    shares += at(1.25, "uniform", (0.25, 0.25)) + at(4.0, "uniform", (1.0, 1.0))
+    told = {name: spread for name, spread in secondary(experiment, gates + shares).items() if "budget" in name}
+    assert [spread and spread.value for spread in told.values()] == [0.5, None]  # uniform (1 - .25) - (.75 - .5)
+
+
+def test_a_difference_without_any_spread_is_not_called_untrained():
+    found = [*many("a", (1.0, 1.0)), *many("b", (0.0, 0.0))]
+    (one,) = contrasts(found, "a", ["b"], "x")
+    assert "no verdict, as nothing varies" in _contrast(one)
+
+
+def test_a_seed_at_0_is_on_no_side():
+    spread = Spread(-0.1, -0.2, 0.0, {0: -0.2, 1: 0.0}, 40, 0.03)
+    assert "seeds disagree in sign: no difference found" in _contrast(Contrast("a", "b", spread, 0.03))
+
+
 @pytest.fixture()
 def experiment(tmp_path):
     """Records of two schemes and two seeds: 8 needles in 4 haystacks; one scheme right on all, one on every second."""
@@ -185,6 +228,11 @@ def test_the_table_says_accuracy_tokens_and_what_was_seen(experiment):
         if (row.scheme, row.seed, row.condition, row.length, row.type) == ("mean", "all", "full", "256", "all")
     ]  # fmt: skip
     assert (row.n, row.accuracy, row.tokens, row.seen) == (24, 0.5, 530.0, 1.0)
+
+
+def test_a_type_of_one_word_is_counted_once():
+    rows = table(many("mean", (0.5,), type="motion"))
+    assert {row.type: row.n for row in rows} == {"motion": 40, "all": 40}
 
 
 def test_a_training_over_the_limit_is_told(experiment):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import matplotlib
@@ -174,6 +175,13 @@ def test_published_heatmaps_stand_beside_ones_own_in_paper_style(tmp_path, capsy
     assert models == ["fake", "LLaMA-VID, published", "VideoChat-Flash, published", "ViLaMP, published"]
 
 
+def test_a_picture_beside_published_heatmaps_says_that_they_are_of_another_suite(tmp_path):
+    run = read_run(run_where(tmp_path / "run", lambda case: "B"))
+    beside, alone = (paper_heatmap(panels([run], "paper", "full") + more, "full") for more in (published_panels(), []))
+    assert "published: other needles, haystacks and questions" in beside.get_supxlabel()
+    assert "published" not in alone.get_supxlabel()
+
+
 def test_published_heatmap_has_the_digitised_cells():
     first = published_panels()[0]
     assert len(first.cells) == 80
@@ -225,6 +233,13 @@ def test_a_host_peak_that_may_be_another_cases_is_left_out(tmp_path):
     assert one_point(measured_run(tmp_path / "run", *mixed)).peak_bytes == 100
 
 
+def test_what_is_no_number_was_not_measured(tmp_path):
+    odd = {"peak_reserved_bytes": float("inf"), "seconds_to_first_token": "long"}
+    run = read_run(write_run(tmp_path / "run", CASES[:1], [make_record(CASES[0], measured=odd)]))
+    (point,) = points([run], False)
+    assert (point.peak_bytes, point.seconds_to_first_token) == (None, None)
+
+
 def test_running_out_of_memory_is_marked_at_the_top(tmp_path):
     folder = run_where(tmp_path / "run", lambda case: "oom" if case.length == 4000 else "B")
     axes = draw_memory(points([read_run(folder)], False)).axes[0]
@@ -240,6 +255,15 @@ def test_published_memory_is_dashed_labelled_and_doubted(tmp_path):
     assert lines["fake"] == "-"
     assert lines["ViLaMP, published"] == "--"
     assert "cannot come from an 80 GB A100" in figure.get_supxlabel()
+
+
+def test_one_model_on_two_suites_is_two_lines_of_memory(tmp_path):
+    folders = [write_run(tmp_path / name, [make_case("n0")], [make_record(make_case("n0"))]) for name in ("one", "two")]
+    about = json.loads((folders[1] / "run.json").read_text())
+    (folders[1] / "run.json").write_text(json.dumps({**about, "suite": "other"}))
+    draw(folders, tmp_path / "drawn")
+    lines = (tmp_path / "drawn/memory.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == ["fake on fake", "fake on other"]
 
 
 def test_an_unknown_style_is_refused(tmp_path):

@@ -11,7 +11,7 @@ from niah.paper.__main__ import main
 from niah.paper.concentration import read_panels
 from niah.paper.published import table
 from niah.paper.runs import points
-from niah.paper.settings import hits, over_constants, over_keyframes
+from niah.paper.settings import by_compressor, hits, over_constants, over_keyframes
 from niah.types import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,6 +64,19 @@ def test_accuracy_over_alpha_and_tau_is_of_each_run(tmp_path):
 def test_runs_of_other_cases_are_refused(tmp_path):
     with pytest.raises(UserError, match="was asked 4 full cases .* 0 of them the same"):
         points([asked(tmp_path / "a", 3), asked(tmp_path / "b", 3, length=4000)])
+
+
+def test_runs_of_cases_that_differ_under_one_name_are_refused(tmp_path):
+    folders = [asked(tmp_path / "a", 3), tmp_path / "b"]
+    cases = [make_case(f"n{number}", answer="C") for number in range(4)]
+    write_run(folders[1], cases, [make_record(case) for case in cases], "other")
+    with pytest.raises(UserError, match="0 of them the same"):
+        points(folders)
+
+
+def test_two_runs_of_one_model_are_two_lines_of_a_table(tmp_path):
+    found = by_compressor(points([asked(tmp_path / "a", 3), asked(tmp_path / "b", 1)]))
+    assert {p.model for p in found} == {"vilamp (keyframes=8)", "vilamp (keyframes=8) [b]"}
 
 
 def test_hit_at_k_counts_cases_whose_kept_frames_show_the_needle(tmp_path):
@@ -123,6 +136,23 @@ def test_attention_is_cumulated_for_each_case_and_averaged_over_cases(tmp_path):
     assert [step.similarity for step in panel.steps] == pytest.approx([0.9, 0.7])
     assert panel.needle == pytest.approx((0.5, 0.8))
     assert panel.reached[1] == (0.8, 0.5)  # 80 % of attention on half of the frames
+
+
+@pytest.mark.parametrize(
+    "name, text, said",
+    [
+        ("about.json", "{}", "about.json lacks label and suite"),
+        ("about.json", "{", "about.json cannot be read"),
+        ("frames.csv", "case,share,similarity,random\n", "frames.csv holds no line"),
+        ("frames.csv", "", "frames.csv cannot be read"),
+        ("frames.csv", "case,share\na,1\n", "frames.csv has no column similarity, random"),
+    ],
+)
+def test_what_is_no_measurement_is_refused_in_words(tmp_path, capsys, name, text, said):
+    folder = measured(tmp_path / "a", {"x": (0.9, 0.1)})
+    (folder / name).write_text(text)
+    assert main(["figure3", str(folder)]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_a_measurement_of_merged_frames_has_no_figure_4(tmp_path, capsys):

@@ -70,6 +70,12 @@ def test_a_cell_has_count_accuracy_and_wilsons_interval(tmp_path):
     assert (cell["low"], cell["high"]) == (pytest.approx(0.0945, abs=1e-4), pytest.approx(0.9055, abs=1e-4))
 
 
+def test_the_notes_say_that_intervals_are_about_these_haystacks(tmp_path):
+    data = data_of(run_of(tmp_path / "run"))
+    assert data["notes"][0].startswith("Suite fake has 1 haystack, fewer than 20: intervals by needle source")
+    assert "bootstrap" not in data["charts"][0]["text"]  # by source they are Wilson's at an effective number
+
+
 def test_a_case_asked_of_two_models_is_written_once(tmp_path):
     data = data_of(run_of(tmp_path / "a", model="a"), run_of(tmp_path / "b", became=lambda case: "C", model="b"))
     assert [case["id"] for case in data["cases"]] == [case.id for case in CASES]

@@ -152,6 +152,48 @@ def test_a_p_value_is_below_5_per_cent_exactly_where_the_interval_leaves_0_out()
     assert sum(agree) >= 19
 
 
+def test_sources_that_all_differ_by_a_third_are_as_unsure_as_so_many_pairs():
+    # numpy's deviation of draws that are all 1/3 is 5e-17, not 0. By hand for 8 pairs, 8/3 of them ahead:
+    # 11/30 - 1/10 = 0.267 -+ 1.96 sqrt((0.467 - 0.071) / 10)
+    found = difference([Pair(f"s{i}", "h", j < 1, False) for i in range(8) for j in range(3)], "x")
+    assert (found.value, found.low, found.high) == pytest.approx((1 / 3, -0.123, 0.657), abs=1e-3)
+    assert found.p > 0.05 and found.detectable == smallest_by_mcnemar(8)
+
+
+def test_sources_that_all_have_a_third_right_are_as_many_answers_as_there_are_sources():
+    assert clustered(answers({f"s{i}": (1, 3) for i in range(8)}), "x") == pytest.approx(
+        (0.092, 0.712), abs=1e-3  # by Wilson, t = 2.365: (1/3 + 0.350 -+ 2.365 sqrt(1/36 + 0.0219)) / 1.699
+    )
+
+
+def test_five_sources_on_one_side_are_luck_one_time_in_sixteen():
+    apart = [Pair(f"s{i}", "h", j < 5 + i, False) for i in range(5) for j in range(10)]
+    assert difference(apart, "x").p == 1 / 16
+    assert smallest_difference(error=0.01, clusters=5) == 1.0
+
+
+def test_equal_models_of_few_sources_are_told_apart_one_time_in_twenty():
+    # Needles favour one model or the other by chance alone. Of 300 tests at 5 %, 24 is the 99th centile.
+    draw, told = np.random.default_rng(6), {4: 0, 8: 0}
+    for sources in told:
+        for trial in range(300):
+            ease, favour = draw.uniform(0.2, 0.8, sources), draw.normal(0, 0.3, sources)
+            first, second = (draw.binomial(10, np.clip(ease + side * favour, 0, 1)) for side in (1, -1))
+            points = answers({f"s{i}": (n, 10) for i, n in enumerate(first)})
+            others = answers({f"s{i}": (n, 10) for i, n in enumerate(second)})
+            found = gap(points, others, f"{trial}")
+            told[sources] += found.low > 0 or found.high < 0
+    assert max(told.values()) <= 24
+
+
+def test_a_difference_of_slopes_alone_survives_correction_for_a_whole_page():
+    # 32 sources, of which the first model is right near and wrong far; the default suite's page holds 18 comparisons
+    points = [
+        Observation(f"s{i}", "h", (x, float(x == 0 or i == 0), 1.0)) for i in range(32) for x in (0, 2)
+    ]
+    assert 18 * slope_difference(points, "x").p < 0.05
+
+
 def test_one_source_has_no_p_value():
     found = difference([Pair("s", "h", True, False)] * 3, "x")
     assert (found.value, found.low, found.p, found.detectable) == (1.0, None, None, None)

@@ -118,6 +118,22 @@ def test_cluster_interval_is_wider_than_wilson_where_a_needle_repeats(tmp_path):
     assert whole.cluster_high - whole.cluster_low > whole.high - whole.low
 
 
+def test_the_page_tells_each_type_at_each_length(tmp_path):
+    cases = [make_case(f"n{i}", "full", length, 0.1, type=kind) for length in (2000, 4000)
+             for i, kind in enumerate(("motion", "digit"))]  # fmt: skip
+    records = [make_record(case, "A" if (case.type, case.length) == ("motion", 4000) else "B") for case in cases]
+    lines = [line.split() for line in summary(rows([run_of(tmp_path, cases, records)])).splitlines()]
+    assert ["digit", "100.0%", "(1)", "100.0%", "(1)"] in lines
+    assert ["motion", "100.0%", "(1)", "0.0%", "(1)"] in lines
+
+
+def test_retention_of_sources_that_all_agree_has_no_interval(tmp_path):
+    cases = [make_case(f"n{i}", condition) for i in range(5) for condition in ("full", "needle_only", "blind")]
+    records = [make_record(case, "A" if case.condition == "blind" else "B") for case in cases]
+    whole = row(rows([run_of(tmp_path, cases, records)]))
+    assert (whole.retention, whole.retention_low, whole.retention_high) == (1.0, None, None)
+
+
 def test_retention_stands_in_the_full_rows_of_each_length(tmp_path):
     cases = [make_case(f"n{i}", c) for i in range(8) for c in ("full", "needle_only", "blind")]
     records = [make_record(case, "A" if case.condition == "blind" else "B") for case in cases]
@@ -188,6 +204,13 @@ def test_two_records_of_one_case_are_refused(tmp_path):
         read_run(folder)
 
 
+def test_a_case_that_is_there_twice_is_refused(tmp_path):
+    case = make_case("n0")
+    folder = write_run(tmp_path / "run", [case, case], [make_record(case)])
+    with pytest.raises(UserError, match="names a case twice"):
+        read_run(folder)
+
+
 def test_a_record_of_an_older_version_is_refused_with_its_line(tmp_path):
     case = make_case("n0")
     folder = write_run(tmp_path / "run", [case], [])
@@ -232,6 +255,21 @@ def test_shards_are_one_run_and_reruns_are_told_apart(tmp_path):
     again = read_run(write_run(tmp_path / "again", [one], [make_record(one, "A")]))
     joined = join([*shards, again])
     assert [(run.model, len(run.cases), len(run.records)) for run in joined] == [("fake", 2, 2), ("fake [again]", 1, 1)]
+
+
+def test_runs_whose_folders_have_one_name_are_told_apart_by_what_lies_above(tmp_path):
+    case = make_case("n0")
+    three = [read_run(write_run(tmp_path / up / "run", [case], [make_record(case)])) for up in ("a", "b", "c")]
+    joined = join(three)
+    assert [run.model for run in joined] == ["fake", "fake [b/run]", "fake [c/run]"]
+    assert summary(rows(joined)).count("condition") == 3  # a page each
+
+
+def test_a_folder_named_twice_is_refused(tmp_path):
+    case = make_case("n0")
+    run = read_run(write_run(tmp_path / "run", [case], [make_record(case)]))
+    with pytest.raises(UserError, match="named twice"):
+        join([run, run])
 
 
 def test_a_model_is_named_with_its_arguments(tmp_path):
@@ -287,7 +325,7 @@ def test_a_page_tells_the_slope_over_length_and_what_its_intervals_are_about(tmp
     # The first eight needles are lost after 2,000, 4,000 or 6,000 frames: 12, 8 and 4 of 12, a sixth per 1,000 frames
     told = reach([steps(tmp_path, lambda i, length: i >= 8 or length <= (2000 if i < 4 else 4000))])
     assert "slope over length: -16.7 points per 1,000 frames [" in told
-    assert "12 videos of needles were resampled; for these 1 haystacks (fewer than 20)" in told
+    assert "12 videos of needles were resampled; for this one haystack (fewer than 20)" in told
     assert "smallest difference that this suite shows four times in five" in told
 
 

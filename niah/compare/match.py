@@ -25,11 +25,12 @@ class Match:
         """Return the cases that both answered."""
         return [pair for pair in self.outcomes if pair[0].status == pair[1].status == "ok"]
 
-    def unanswered(self) -> str:
-        """Return in words how many cases are left out, and why; nothing where none is."""
+    def unanswered(self, condition: str | None = None) -> str:
+        """Return in words how many cases, of one condition or all, are left out, and why; nothing where none is."""
+        own = [pair for pair in self.outcomes if condition in (None, pair[0].case.condition)]
         parts = []
         for place, run in enumerate((self.first, self.second)):
-            counts = Counter(pair[place].status for pair in self.outcomes if pair[place].status != "ok")
+            counts = Counter(pair[place].status for pair in own if pair[place].status != "ok")
             if counts:
                 parts.append(f"{run.model} {', '.join(f'{n} {status}' for status, n in sorted(counts.items()))}")
         return "; ".join(parts)

@@ -64,7 +64,7 @@ def verdict(match: Match, condition: str, found: Difference, p: float | None, co
 
 def _left_out(match: Match, condition: str) -> list[str]:
     """Return what is not in the verdict, and what it would be with those cases counted as wrong."""
-    why = match.unanswered()
+    why = match.unanswered(condition)
     if not why:
         return []
     whole = [pair for pair in match.outcomes if pair[0].case.condition == condition]

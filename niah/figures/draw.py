@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from niah.figures.cells import PAPER, panels, published_panels
 from niah.figures.heatmap import default_heatmap, paper_heatmap
 from niah.figures.memory import draw_memory, points
-from niah.table import Run, join, read_run
+from niah.table import Run, join, read_run, told_apart
 from niah.types import UserError
 
 STYLES = ("default", PAPER)
@@ -42,7 +42,7 @@ def draw(
     """
     if style not in STYLES or condition not in CONDITIONS:
         raise UserError(f"style is one of {STYLES} and condition one of {CONDITIONS}, got {style!r}, {condition!r}")
-    read = join([run if isinstance(run, Run) else read_run(run) for run in runs])
+    read = told_apart(join([run if isinstance(run, Run) else read_run(run) for run in runs]))
     Path(folder).mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(LOOKS):
         return [*_heatmap(read, Path(folder), style, condition, published), *_memory(read, Path(folder), published)]

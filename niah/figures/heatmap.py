@@ -25,6 +25,7 @@ GREY = "#d9d9d9"
 EVEN = 0.18  # luminance on which black and white stand out alike
 ACROSS = 3  # panels in a row
 STARRED = "* some cases have no answer (out of memory, error, timeout, not asked): the number is of the rest"
+PUBLISHED = "published: other needles, haystacks and questions, so a distance to them says nothing about the models"
 WHY = {"oom": "OOM", "failed": "failed"}
 
 
@@ -155,6 +156,7 @@ def _foot(figure: Figure, panels: Sequence[Panel]) -> None:
     used = {cell.status for panel in panels for cell in panel.cells}
     notes = [STARRED] if "partial" in used else []
     notes += ["hatched: no case asked"] if "missing" in used else []
+    notes += [PUBLISHED] if any(panel.chance is None for panel in panels) else []
     if notes:
         letters = int(figure.get_figwidth() * 17)  # that fit in a line at this size
         figure.supxlabel(textwrap.fill("; ".join(notes), letters), fontsize=7.5, color="#444444")

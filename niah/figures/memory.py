@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import seaborn
 from matplotlib.axes import Axes
@@ -102,12 +103,17 @@ def _point(model: str, frames: int, records: Sequence[Record], memory: str) -> P
         for measured in answered
         if memory != "peak_host_bytes" or measured.get("cold") or measured.get("peak_host_since", "case") == "case"
     ]
-    peaks = [measured[memory] for measured in own if measured.get(memory) is not None]
-    times = [measured["seconds_to_first_token"] for measured in answered]
-    times = [seconds for seconds in times if seconds is not None]
+    peaks = _numbers(own, memory)
+    times = _numbers(answered, "seconds_to_first_token")
     status = "oom" if not answered else "ok" if len(answered) == len(records) else "partial"
     seconds = statistics.median(times) if times else None
     return Point(model, False, frames, status, memory, len(answered), max(peaks, default=None), seconds)
+
+
+def _numbers(measured: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    """Return what was measured under a name; what is no finite number was not."""
+    values = [one.get(name) for one in measured]
+    return [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
 
 
 def _told(row: Efficiency) -> Point:

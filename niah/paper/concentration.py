@@ -79,7 +79,7 @@ def _panel(folder: Path, name: str) -> Panel:
             f"{path} is missing: patches are compared where every frame is there whole; measure again, with vilamp by "
             "--model_args keyframes=N,threshold=2 for N frames"
         )
-    rows = pd.read_csv(path)
+    rows = _rows(path)
     cases = [group for _, group in rows.groupby("case", sort=True)]
     sizes = {len(group) for group in cases}
     if len(sizes) > 1:
@@ -106,13 +106,32 @@ def _panel(folder: Path, name: str) -> Panel:
     return Panel(model, suite, len(cases), steps, reached, needle)
 
 
-def _about(folder: Path) -> dict:
-    """Return about.json."""
+def _rows(path: Path) -> pd.DataFrame:
+    """Return the lines of a measurement. Raises UserError where there are none, or columns are missing."""
     try:
-        return json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        rows = pd.read_csv(path)
+    except ValueError as error:  # pandas' own are all of that kind
+        raise UserError(f"{path} cannot be read ({error}); measure again") from None
+    lacking = [name for name in ("case", "share", "similarity", "random") if name not in rows]
+    if lacking or rows.empty:
+        what = f"has no column {', '.join(lacking)}" if lacking else "holds no line"
+        raise UserError(f"{path} {what}: it is not what python -m niah.attention writes; measure again")
+    return rows
+
+
+def _about(folder: Path) -> dict:
+    """Return about.json. Raises UserError where it is missing, or another command's."""
+    path = folder / "about.json"
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        wanted = "name a folder that python -m niah.attention wrote"
-        raise UserError(f"{folder / 'about.json'} is missing: {wanted}") from None
+        raise UserError(f"{path} is missing: name a folder that python -m niah.attention wrote") from None
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read ({error}); measure again") from None
+    lacking = [name for name in ("label", "suite") if name not in about]
+    if lacking:
+        raise UserError(f"{path} lacks {' and '.join(lacking)}: name a folder that python -m niah.attention wrote")
+    return about
 
 
 def _curve(axes: Axes, panel: Panel, what: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from niah.table import Row, Run, read_run, rows
+from niah.table import Row, Run, join, read_run, rows
 from niah.table.groups import ALL
 from niah.types import Record, UserError
 
@@ -65,6 +65,7 @@ def points(folders: Sequence[Path], same_cases: bool = True) -> list[Point]:
     runs = [read_run(folder) for folder in folders]
     if same_cases:
         _refuse_others(runs)
+        runs = join(runs)  # of the same cases none is a shard: two of one model get names of their own
     return [point for run in runs for point in _points(run)]
 
 
@@ -118,7 +119,7 @@ def _answered(run: Run) -> list[Record]:
 
 def _refuse_others(runs: Sequence[Run]) -> None:
     """Refuse runs whose `full` cases differ: their numbers would not compare."""
-    asked = [{case.id for case in run.cases if case.condition == "full"} for run in runs]
+    asked = [{case for case in run.cases if case.condition == "full"} for run in runs]
     for run, cases in zip(runs, asked, strict=True):
         if run.suite != runs[0].suite or cases != asked[0]:
             raise UserError(

@@ -72,7 +72,7 @@ def _accuracy(
         },
         *_chance(runs),
     ]
-    text = "Condition full, all question types. Bars: 95 % by bootstrap over needle sources; dashed: chance."
+    text = "Condition full, all question types. Bars: 95 % by needle source, or Wilson's of one source; dashed: chance."
     return _chart("Accuracy over length", text, values, layers, colours, "the models' accuracy over haystack length")
 
 

@@ -21,6 +21,7 @@ from niah.figures.heatmap import EVEN
 from niah.report.charts import charts
 from niah.report.pictures import Pictures, strip
 from niah.score import read_answer
+from niah.stats import HAYSTACKS
 from niah.table import Row, Run, rows
 from niah.table.groups import shown
 from niah.table.rows import outcome
@@ -46,9 +47,22 @@ def content(runs: Sequence[Run], pictures: Pictures) -> dict[str, Any]:
         "runs": [_run(run, counted[run.model], numbers, colours[run.model]) for run in runs],
         "cases": [_case(suite, case) for suite, case in numbers],
         "pictures": _pictures(pictures),
-        "notes": list(pictures.notes),
+        "notes": [*_reach(runs), *pictures.notes],
         "charts": charts(runs, counted, colours),
     }
+
+
+def _reach(runs: Sequence[Run]) -> list[str]:
+    """Say whom intervals by needle source do not speak for."""
+    notes = []
+    for run in runs:
+        count = len({case.haystack for case in run.cases if case.haystack})
+        if 0 < count < HAYSTACKS:
+            notes.append(
+                f"Suite {run.suite} has {count} haystack{'s' * (count > 1)}, fewer than {HAYSTACKS}: intervals by "
+                "needle source speak for other needles in these, not for other haystacks."
+            )
+    return list(dict.fromkeys(notes))
 
 
 def palette() -> list[tuple[str, str]]:

@@ -12,7 +12,6 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -23,7 +22,7 @@ from niah.disk import replace_file
 from niah.report.content import content
 from niah.report.footage import find_films
 from niah.report.pictures import Pictures, take_pictures
-from niah.table import Run, join, read_run
+from niah.table import join, read_run, told_apart
 from niah.types import UserError
 
 MARK = b"<!-- written by python -m niah.report -->"  # in the first line but one of page.html
@@ -40,7 +39,7 @@ def write_report(
     """
     _refuse_foreign(path)
     read = [read_run(folder) for folder in folders]
-    runs = _told_apart(join(read))
+    runs = told_apart(join(read))
     empty = [str(run.folder) for run in runs if not run.cases]
     if empty:
         raise UserError(f"{', '.join(empty)}: cases.jsonl holds no case, so there is nothing to report; run it again")
@@ -66,13 +65,6 @@ def _refuse_foreign(path: Path) -> None:
             f"{path} is no page that python -m niah.report wrote, so it was left as it is: name another file with -o, "
             "or move this one away"
         )
-
-
-def _told_apart(runs: Sequence[Run]) -> list[Run]:
-    """Name the suite with the model where one model ran on several suites."""
-    models = [run.model for run in runs]
-    twice = {model for model in models if models.count(model) > 1}
-    return [replace(run, model=f"{run.model} on {run.suite}") if run.model in twice else run for run in runs]
 
 
 def page(data: dict[str, Any]) -> str:

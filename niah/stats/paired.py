@@ -69,7 +69,7 @@ def difference(pairs: Sequence[Pair], name: str) -> Difference:
     low, high, p = None, None, None
     if found is not None:
         low, high = _once(pairs) if once else _interval(found)
-        p = _mcnemar(pairs) if once else found.p
+        p = _mcnemar(pairs) if once else _p(found)
     return Difference(
         cases=len(pairs),
         sources=len(sources),
@@ -119,9 +119,22 @@ def _detectable(found: Estimate, once: bool) -> float:
 def _interval(found: Estimate) -> tuple[float, float]:
     """Return the interval of a difference; where all clusters agree, that of as many pairs as there are clusters."""
     if found.error > 0:
-        return found.low, found.high
+        return max(found.low, -1.0), min(found.high, 1.0)
+    return _bonett_price(*_as_pairs(found))
+
+
+def _p(found: Estimate) -> float:
+    """Return the p-value of a difference; where all clusters agree, no surer than the interval of as many pairs."""
+    if found.error > 0:
+        return found.p
+    value, error = _smoothed(*_as_pairs(found))
+    return max(found.p, float(2 * norm.sf(abs(value) / error)))
+
+
+def _as_pairs(found: Estimate) -> tuple[float, float, int]:
+    """Return a difference as how many pairs each side alone has right, of one pair for each cluster."""
     count = found.clusters
-    return _bonett_price(max(found.value, 0.0) * count, max(-found.value, 0.0) * count, count)
+    return max(found.value, 0.0) * count, max(-found.value, 0.0) * count, count
 
 
 def _once(pairs: Sequence[Pair]) -> tuple[float, float]:
@@ -133,9 +146,15 @@ def _once(pairs: Sequence[Pair]) -> tuple[float, float]:
 
 def _bonett_price(first: float, second: float, n: int) -> tuple[float, float]:
     """Return the 95 % interval of a difference of paired shares, from how many pairs each side alone has right."""
+    value, error = _smoothed(first, second, n)
+    half = float(norm.ppf(0.975)) * error
+    return max(value - half, -1.0), min(value + half, 1.0)
+
+
+def _smoothed(first: float, second: float, n: int) -> tuple[float, float]:
+    """Return the difference of paired shares and its standard error, with Bonett and Price's two further pairs."""
     one, other = (first + 1) / (n + 2), (second + 1) / (n + 2)
-    half = float(norm.ppf(0.975)) * ((one + other - (one - other) ** 2) / (n + 2)) ** 0.5
-    return max(one - other - half, -1.0), min(one - other + half, 1.0)
+    return one - other, ((one + other - (one - other) ** 2) / (n + 2)) ** 0.5
 
 
 def _mcnemar(pairs: Sequence[Pair]) -> float:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from niah.stats.resample import Estimate, Observation, resample
+from niah.stats.paired import RESAMPLES as COMPARED
+from niah.stats.resample import RESAMPLES, Estimate, Observation, resample
 
 
 def slope(observations: Sequence[Observation], name: str) -> Estimate | None:
@@ -23,12 +24,13 @@ def slope(observations: Sequence[Observation], name: str) -> Estimate | None:
 def slope_difference(pairs: Sequence[Observation], name: str) -> Estimate | None:
     """Return the first model's slope less the second's, of observations that hold (x, right, other's right).
 
-    None as for a slope.
+    None as for a slope. From as many resamples as a difference: it is corrected together with those.
     """
-    return _fit([Observation(p.source, p.haystack, (p.values[0], p.values[1] - p.values[2])) for p in pairs], name)
+    points = [Observation(p.source, p.haystack, (p.values[0], p.values[1] - p.values[2])) for p in pairs]
+    return _fit(points, name, COMPARED)
 
 
-def _fit(points: Sequence[Observation], name: str) -> Estimate | None:
+def _fit(points: Sequence[Observation], name: str, resamples: int = RESAMPLES) -> Estimate | None:
     if len({point.values[0] for point in points}) < 2:
         return None
     centre = float(np.mean([point.values[0] for point in points]))  # against cancellation in the sums of squares
@@ -36,7 +38,7 @@ def _fit(points: Sequence[Observation], name: str) -> Estimate | None:
     for point in points:
         x, y = point.values[0] - centre, point.values[1]
         moments.append(Observation(point.source, point.haystack, (1.0, x, y, x * x, x * y)))
-    found = resample(moments, _slope, name)
+    found = resample(moments, _slope, name, resamples)
     return found if found is not None and found.error > 0 else None
 
 

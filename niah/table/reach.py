@@ -55,4 +55,5 @@ def _drawn(whole: Estimate, answers: Sequence[Outcome]) -> str:
     sources = len({one.case.needle_source for one in answers})
     if whole.generalises:
         return f"{sources} videos of needles and {whole.haystacks} haystacks were resampled"
-    return f"{sources} videos of needles were resampled; for these {whole.haystacks} haystacks (fewer than {HAYSTACKS})"
+    which = "this one haystack" if whole.haystacks == 1 else f"these {whole.haystacks} haystacks"
+    return f"{sources} videos of needles were resampled; for {which} (fewer than {HAYSTACKS})"

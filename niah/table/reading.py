@@ -56,6 +56,8 @@ def read_run(folder: Path) -> Run:
             f"{folder / 'cases.jsonl'} is not what run.json says was asked: restore the file, or run again with --fresh"
         )
     known = {case.id for case in cases}
+    if len(known) < len(cases):
+        raise UserError(f"{folder / 'cases.jsonl'} names a case twice: its one reply would count as two; run it again")
     records: dict[str, Record] = {}
     for record in _read(folder / "records.jsonl", Record.from_json):
         if record.case not in known:
@@ -73,7 +75,7 @@ def read_run(folder: Path) -> Run:
 def join(runs: Sequence[Run]) -> list[Run]:
     """Put shards together, and tell apart by folder what would otherwise have one name.
 
-    Runs of one model on one suite are shards if they share no case.
+    Runs of one model on one suite are shards if they share no case. Raises UserError where one folder is named twice.
     """
     joined: list[Run] = []
     for run in runs:
@@ -81,11 +83,30 @@ def join(runs: Sequence[Run]) -> list[Run]:
         shards = [other for other in same if not {case.id for case in other.cases} & {case.id for case in run.cases}]
         if shards:
             joined[joined.index(shards[0])] = _together(shards[0], run)
-        elif same:
-            joined.append(dataclasses.replace(run, model=f"{run.model} [{run.folder.name}]"))
         else:
             joined.append(run)
-    return joined
+    return [_named(run, joined[:place]) for place, run in enumerate(joined)]
+
+
+def told_apart(runs: Sequence[Run]) -> list[Run]:
+    """Name the suite with the model where one model ran on several suites and both are drawn on one page."""
+    models = [run.model for run in runs]
+    return [
+        dataclasses.replace(run, model=f"{run.model} on {run.suite}") if models.count(run.model) > 1 else run
+        for run in runs
+    ]
+
+
+def _named(run: Run, before: Sequence[Run]) -> Run:
+    """Return a run with as much of its folder in its name as none of those before it shares."""
+    others = [other.folder.resolve().parts for other in before if (other.model, other.suite) == (run.model, run.suite)]
+    if not others:
+        return run
+    own = run.folder.resolve().parts
+    for count in range(1, len(own) + 1):
+        if all(parts[-count:] != own[-count:] for parts in others):
+            return dataclasses.replace(run, model=f"{run.model} [{'/'.join(own[-count:])}]")
+    raise UserError(f"{run.folder} is named twice; name each run once: one run differs from itself by nothing")
 
 
 def _together(first: Run, second: Run) -> Run:

@@ -195,6 +195,8 @@ def _with_retention(row: Row, *parts: Sequence[Outcome]) -> Row:
     found = retention(full, blind, alone, name)
     if found is None:
         return row
+    if not found.error:  # all sources agree: the resamples cannot say how sure that is
+        return dataclasses.replace(row, retention=found.value)
     return dataclasses.replace(row, retention=found.value, retention_low=found.low, retention_high=found.high)
 
 

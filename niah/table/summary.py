@@ -30,20 +30,24 @@ def _page(rows: Sequence[Row]) -> str:
                 f"{row.condition:<13}{row.type:<14}{_accuracy(row):>9}  {_between(row.low, row.high):<16}"
                 f"{_between(row.cluster_low, row.cluster_high):<16}{row.n:>5}  {failed or '-'}"
             )
-    full = [row for row in rows if row.condition == "full" and row.type == ALL and row.length_by != "bin"]
-    lines += ["", *_grid([row for row in full if row.length != ALL]), "", *_retained(full), *_hits(full)]
+    told = [row for row in rows if row.condition == "full" and row.length_by != "bin"]
+    full = [row for row in told if row.type == ALL]
+    lines += ["", *_grid([row for row in told if row.length != ALL]), "", *_retained(full), *_hits(full)]
     return "\n".join(lines)
 
 
 def _grid(rows: Sequence[Row]) -> list[str]:
-    """Return accuracy of `full` as depths x lengths, a mark where cases failed."""
+    """Return accuracy of `full` as depths, and then types, x lengths, a mark where cases failed."""
     if not rows:
         return ["no full cases"]
-    cells = {(row.depth, row.length): row for row in rows}
+    cells = {(row.type, row.depth, row.length): row for row in rows}
     lengths = list(dict.fromkeys(row.length for row in rows))
     lines = ["full: depth  " + "".join(f"{shown(length):>13}" for length in lengths)]
-    for depth in dict.fromkeys(row.depth for row in rows):
-        lines.append(f"{depth:<13}" + "".join(f"{_cell(cells[depth, length]):>13}" for length in lengths))
+    depths, types = (list(dict.fromkeys(getattr(row, name) for row in rows)) for name in ("depth", "type"))
+    places = [(depth, ALL, depth) for depth in depths]
+    places += [(kind, kind, ALL) for kind in types if kind != ALL and len(types) > 2]
+    for name, kind, depth in places:
+        lines.append(f"{name:<13}" + "".join(f"{_cell(cells[kind, depth, length]):>13}" for length in lengths))
     return [*lines, "(n)  * some cases failed or are missing"]
 
 

@@ -4,7 +4,7 @@
 
 Writes table.csv, contrasts.csv, trainings.csv, probe.csv, verdict.md, accuracy.*, questions.* and heatmap.* beside the
 records; the same records give the same bytes. Trainings that failed their gate are listed and left out of everything
-but the table.
+but the table and the probe.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from niah.footage import TOLD
 from niah.guard import DONE, guarded
 from niah.types import UserError
 from vilamp.experiment.config import Experiment
-from vilamp.experiment.contrasts import Contrast, Gate, Spread, accuracy, contrasts, gates, interaction, passed
+from vilamp.experiment.contrasts import Contrast, Gate, Spread, accuracy, contrasts, gates, interaction, passed, weighed
 from vilamp.experiment.figures import draw_accuracy, draw_heatmaps, draw_questions
 from vilamp.experiment.records import Answer, answers, done, training_of
 from vilamp.experiment.words import verdict
 
 ALL = "all"
 UNGUIDED = ("uniform", "mean", "summary")
+LEAN, RICH = 1.25, 4.0  # tokens a frame, between which the hypothesis asks what a scheme gains
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,7 @@ def table(found: Sequence[Answer]) -> list[Row]:
         length = str(one.length) if one.condition == "full" else ALL
         trained = (one.scheme, one.budget, one.seed) in good
         for seed in (str(one.seed), *([ALL] if trained else [])):
-            for kind in (one.type, *one.type.split("-"), ALL):  # "motion-named", "motion", "named", all
+            for kind in dict.fromkeys((one.type, *one.type.split("-"), ALL)):  # "motion-named", "motion", "named", all
                 cells[one.scheme, one.budget, seed, one.condition, length, kind].append(one)
     return [_row(key, cells[key]) for key in sorted(cells)]
 
@@ -81,21 +82,36 @@ def primary(experiment: Experiment, found: Sequence[Answer]) -> list[Contrast]:
 
 
 def secondary(experiment: Experiment, found: Sequence[Answer]) -> dict[str, Spread | None]:
-    """Return the differences of differences named in the hypothesis, at the primary budget and length."""
+    """Return what the hypothesis names besides the primary contrast, at the longest trained length."""
     budget, length = experiment.budgets[0].tokens, experiment.course.longest
-    cases = [one for one in passed(found) if (one.budget, one.condition, one.length) == (budget, "full", length)]
-    of = {scheme: [one for one in cases if one.scheme == scheme] for scheme in experiment.schemes}
+    longest = [one for one in passed(found) if (one.condition, one.length) == ("full", length)]
+    of = {
+        scheme: [one for one in longest if (one.scheme, one.budget) == (scheme, budget)]
+        for scheme in experiment.schemes
+    }
     told = {how: {f"{base}-{how}" for base in ("motion", "digit")} for how in TOLD}
     base = {kind: {f"{kind}-{how}" for how in TOLD} for kind in ("motion", "digit")}
     first, unguided = of["differential"], [of[name] for name in UNGUIDED]
+    parts = [(1.0, first), *((-1 / len(unguided), part) for part in unguided)]
+    unnamed = [(weight, [one for one in part if one.type in told["unnamed"]]) for weight, part in parts]
     return {
         "guidance: differential less the unguided, named less unnamed":
             interaction(first, unguided, told["named"], told["unnamed"], "guidance"),
+        "guidance: differential less the unguided, unnamed alone": weighed(unnamed, "unnamed"),
         "halves: differential less keyframes, motion less digit":
             interaction(first, [of["keyframes"]], base["motion"], base["digit"], "keyframes"),
         "halves: differential less mean, digit less motion":
             interaction(first, [of["mean"]], base["digit"], base["motion"], "mean"),
+        **{f"budget: what {name} gains from {LEAN:g} to {RICH:g} tokens less what differential gains":
+            _gained(longest, name) for name in ("uniform", "keyframes")},
     }  # fmt: skip
+
+
+def _gained(cases: Sequence[Answer], scheme: str) -> Spread | None:
+    """Return how much more a scheme gains by tokens than `differential` does."""
+    signs = {(scheme, RICH): 1.0, (scheme, LEAN): -1.0, ("differential", RICH): -1.0, ("differential", LEAN): 1.0}
+    parts = [(sign, [one for one in cases if (one.scheme, one.budget) == place]) for place, sign in signs.items()]
+    return weighed(parts, f"budget/{scheme}")
 
 
 @dataclasses.dataclass(frozen=True)

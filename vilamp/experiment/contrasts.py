@@ -129,6 +129,18 @@ def interaction(
     return _spread(values, name)
 
 
+def weighed(parts: Sequence[tuple[float, Sequence[Answer]]], name: str) -> Spread | None:
+    """Return a sum of accuracies, each with its weight, over the seeds and cases that all parts have."""
+    common = set.intersection(*({(one.seed, one.case) for one in part} for _, part in parts))
+    values: dict[tuple[int, str], tuple[str, float]] = {}
+    for weight, part in parts:
+        for one in part:
+            if (one.seed, one.case) in common:
+                haystack, so_far = values.get((one.seed, one.case), (one.haystack, 0.0))
+                values[one.seed, one.case] = haystack, so_far + weight * one.right
+    return _spread(values, name)
+
+
 def contrasts(answers: Sequence[Answer], first: str, others: Sequence[str], name: str) -> list[Contrast]:
     """Return `first` against each of the others, corrected for being several; answers are those that passed."""
     own = [one for one in answers if one.scheme == first]

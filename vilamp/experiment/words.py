@@ -34,8 +34,7 @@ def verdict(
         "",
         "## Secondary",
         "",
-        *[f"- {name}: {_points(spread) if spread else 'no verdict, as not all of these trained'}"
-          for name, spread in more.items()],
+        *[f"- {name}: {_further(spread)}" for name, spread in more.items()],
         "",
         "## What is left to read, whoever could read it",
         "",
@@ -60,12 +59,21 @@ def verdict(
 def _contrast(one: Contrast) -> str:
     """Return one contrast as a sentence."""
     name = f"- `{one.first}` less `{one.second}`"
-    if one.spread is None or one.corrected is None:
+    if one.spread is None:
         return f"{name}: no verdict, fewer than two pairs of seeds trained"
-    sides = {value > 0 for value in one.spread.seeds.values()}
-    agree = "all seeds on one side" if len(sides) == 1 else "seeds disagree in sign"
+    if one.corrected is None:
+        return f"{name}: {_points(one.spread)}, no verdict, as nothing varies between seeds and haystacks"
+    signs = {(value > 0) - (value < 0) for value in one.spread.seeds.values()}
+    agree = "all seeds on one side" if signs in ({1}, {-1}) else "seeds disagree in sign"
     word = ("ABOVE" if one.spread.value > 0 else "BELOW") if one.found else "no difference found"
     return f"{name}: {_points(one.spread)}, Holm p {one.corrected:.3f}, {agree}: {word}"
+
+
+def _further(spread: Spread | None) -> str:
+    """Return a secondary contrast: its interval alone, of a few seeds, is too narrow to conclude from."""
+    if spread is None:
+        return "no verdict, as not all of these trained"
+    return f"{_points(spread)}, {'no test' if spread.p is None else f'p {spread.p:.3f}, not corrected'}"
 
 
 def _points(spread: Spread) -> str:
