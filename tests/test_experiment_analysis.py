@@ -212,7 +212,7 @@ def test_records_redraw_every_file_byte_for_byte(experiment):
     text = analyse(experiment)
     made = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != "cases.csv"}
     tables = {"table.csv", "contrasts.csv", "trainings.csv", "verdict.md"}
-    assert tables | {"accuracy.png", "accuracy.svg", "heatmap.png"} <= set(made)
+    assert tables | {"accuracy.png", "accuracy.svg", "heatmap.png", "lengths.png"} <= set(made)
     for name in made:
         (folder / name).unlink()
     analyse(experiment)

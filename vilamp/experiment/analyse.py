@@ -2,9 +2,9 @@
 
     python -m vilamp.experiment.analyse --config configs/experiment/compression.yaml
 
-Writes table.csv, contrasts.csv, trainings.csv, probe.csv, verdict.md, accuracy.*, questions.* and heatmap.* beside the
-records; the same records give the same bytes. Trainings that failed their gate are listed and left out of everything
-but the table and the probe.
+Writes table.csv, contrasts.csv, trainings.csv, probe.csv, verdict.md, accuracy.*, lengths.*, questions.* and heatmap.*
+beside the records; the same records give the same bytes. Trainings that failed their gate are listed and left out of
+everything but the table and the probe.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from niah.guard import DONE, guarded
 from niah.types import UserError
 from vilamp.experiment.config import Experiment
 from vilamp.experiment.contrasts import Contrast, Gate, Spread, accuracy, contrasts, gates, interaction, passed, weighed
-from vilamp.experiment.figures import draw_accuracy, draw_heatmaps, draw_questions
+from vilamp.experiment.figures import draw_accuracy, draw_heatmaps, draw_lengths, draw_questions
 from vilamp.experiment.records import Answer, answers, done, training_of
 from vilamp.experiment.words import verdict
 
@@ -167,6 +167,7 @@ def analyse(experiment: Experiment) -> str:
     _csv(folder / "probe.csv", read)
     draw_accuracy(experiment, rows, folder)
     draw_questions(experiment, rows, folder)
+    draw_lengths(experiment, rows, folder)
     draw_heatmaps(experiment, passed(found), folder)
     text = verdict(experiment, jobs, all_gates, main, more, read)
     (folder / "verdict.md").write_text(text, encoding="utf-8")

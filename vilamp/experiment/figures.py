@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,10 +47,7 @@ def draw_accuracy(experiment: Experiment, rows: Sequence[Row], folder: Path) -> 
             axes.set_title(f"{length} frames ({told})", fontsize=10)
             drawn += own
         _legend(figure)
-        figure.supxlabel(
-            "line: mean of the trainings that passed needle_only, bar: 95 % over seeds, haystacks and needles; "
-            "small dots: single seeds", fontsize=7.5, color="#444444",
-        )  # fmt: skip
+        _explain(figure, "small dots: single seeds")
         _save(figure, folder / "accuracy", [dataclasses.asdict(row) for row in drawn])
 
 
@@ -79,6 +77,45 @@ def draw_questions(experiment: Experiment, rows: Sequence[Row], folder: Path) ->
             axes.set(title=f"{base}: {budget:g} tokens a frame, {length} frames", xlabel="how the target is told")
         _legend(figure)
         _save(figure, folder / "questions", [dataclasses.asdict(row) for row in drawn])
+
+
+def draw_lengths(experiment: Experiment, rows: Sequence[Row], folder: Path) -> None:
+    """Draw accuracy over the haystack's length, from the clip alone to the longest trained, at the primary budget."""
+    budget = experiment.budgets[0].tokens
+    lengths = [str(one) for one in sorted({rung.length for rung in experiment.course.rungs} - {0})]
+    own = [row for row in rows if (row.budget, row.seed) == (budget, "all")]
+    schemes = [s for s in (*experiment.schemes, *experiment.further) if any(row.scheme == s for row in own)]
+    if not schemes:
+        return
+    with matplotlib.rc_context(LOOKS):
+        figure = Figure(figsize=(12.6, 4.2), layout="constrained")
+        drawn: list[Row] = []
+        for axes, kind in zip(figure.subplots(1, 3, sharey=True), ("all", "motion", "digit"), strict=True):
+            for number, scheme in enumerate(schemes):
+                found = {
+                    "clip alone" if row.condition == "needle_only" else row.length: row
+                    for row in own
+                    if row.scheme == scheme and row.type == kind and row.condition in ("needle_only", "full")
+                }
+                at = [place for place, name in enumerate(("clip alone", *lengths)) if name in found]
+                chosen = [found[("clip alone", *lengths)[place]] for place in at]
+                shift = 0.05 * (number - (len(schemes) - 1) / 2)
+                _bars(axes, [place + shift for place in at], chosen, number, scheme)
+                drawn += chosen
+            axes.set_xticks(range(len(lengths) + 1), ["clip alone", *lengths])
+            _accuracies(axes)
+            questions = {"all": "all questions", "motion": "questions on motion", "digit": "questions on digits"}[kind]
+            axes.set(title=f"{questions}: {budget:g} tokens a frame", xlabel="frames of the haystack")
+        _legend(figure)
+        _explain(figure, "every scheme was trained at every length shown")
+        _save(figure, folder / "lengths", [dataclasses.asdict(row) for row in drawn])
+
+
+def _explain(figure: Figure, more: str) -> None:
+    """Say below a figure what lines and bars are, in lines as short as it is wide."""
+    told = f"line: mean of the trainings that passed needle_only; bar: 95 % over seeds, haystacks and needles; {more}"
+    wide = int(14 * figure.get_figwidth())  # characters of this size
+    figure.supxlabel("\n".join(textwrap.wrap(told, wide)), fontsize=7.5, color="#444444")
 
 
 def _legend(figure: Figure) -> None:
@@ -118,6 +155,7 @@ def _curves(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> None:
         axes.plot(*places, ".", color=f"C{number}", markersize=4, alpha=0.6)
     budgets = sorted({row.budget for row in rows})
     axes.set_xscale("log")
+    axes.set_xlim(budgets[0] / 1.3, budgets[-1] * 1.3)
     axes.set_xticks(budgets, [f"{budget:g}" for budget in budgets])
     axes.minorticks_off()
     axes.set_xlabel("visual tokens a frame")
