@@ -58,7 +58,7 @@ def draw_questions(experiment: Experiment, rows: Sequence[Row], folder: Path) ->
         row for row in rows
         if (row.condition, row.length, row.budget, row.seed) == ("full", length, budget, "all")
     ]  # fmt: skip
-    schemes = [s for s in (*experiment.schemes, *experiment.further) if any(row.scheme == s for row in own)]
+    schemes = _present(experiment, own)
     if not schemes:
         return
     with matplotlib.rc_context(LOOKS):
@@ -84,7 +84,7 @@ def draw_lengths(experiment: Experiment, rows: Sequence[Row], folder: Path) -> N
     budget = experiment.budgets[0].tokens
     lengths = [str(one) for one in sorted({rung.length for rung in experiment.course.rungs} - {0})]
     own = [row for row in rows if (row.budget, row.seed) == (budget, "all")]
-    schemes = [s for s in (*experiment.schemes, *experiment.further) if any(row.scheme == s for row in own)]
+    schemes = _present(experiment, own)
     if not schemes:
         return
     with matplotlib.rc_context(LOOKS):
@@ -109,6 +109,12 @@ def draw_lengths(experiment: Experiment, rows: Sequence[Row], folder: Path) -> N
         _legend(figure)
         _explain(figure, "every scheme was trained at every length shown")
         _save(figure, folder / "lengths", [dataclasses.asdict(row) for row in drawn])
+
+
+def _present(experiment: Experiment, found: Sequence[Row] | Sequence[Answer]) -> list[str]:
+    """Return the schemes that something was found of, in the order of the config."""
+    there = {one.scheme for one in found}
+    return [scheme for scheme in (*experiment.schemes, *experiment.further) if scheme in there]
 
 
 def _explain(figure: Figure, more: str) -> None:
@@ -143,7 +149,7 @@ def _accuracies(axes: Axes) -> None:
 
 def _curves(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> None:
     """Draw a curve for each scheme; schemes stand beside one another at a budget, so that bars can be told apart."""
-    schemes = [s for s in (*experiment.schemes, *experiment.further) if any(row.scheme == s for row in rows)]
+    schemes = _present(experiment, rows)
     for number, scheme in enumerate(schemes):
         shift = 1.0 + 0.025 * (number - (len(schemes) - 1) / 2)
         own = sorted((row for row in rows if row.scheme == scheme), key=lambda row: row.budget)
@@ -168,7 +174,7 @@ def draw_heatmaps(experiment: Experiment, answers: Sequence[Answer], folder: Pat
     own = [one for one in answers if one.budget == budget and one.condition == "full" and one.depth is not None]
     lengths = tuple(str(length) for length in sorted({one.length for one in own}))
     depths = tuple(f"{depth:g}" for depth in sorted({one.depth for one in own if one.depth is not None}))
-    schemes = [s for s in (*experiment.schemes, *experiment.further) if any(one.scheme == s for one in own)]
+    schemes = _present(experiment, own)
     if not schemes:
         return
     panels, suite = [], f"{experiment.name} (extrapolation beyond {experiment.course.longest} frames)"
