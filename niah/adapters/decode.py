@@ -72,11 +72,10 @@ def prefill(
     if len(embeds) == 0:
         raise ValueError("a language model needs at least one token, got none")
     cache = sized_cache(language_model.config.num_hidden_layers, len(embeds) + room)
-    last = embeds[-1:]
+    last, remembered = embeds[-1:], cached(language_model.model, cache)
     for start in range(0, len(embeds), chunk):
-        states = language_model.model(
-            inputs_embeds=embeds[None, start : start + chunk], **cached(language_model.model, cache)
-        ).last_hidden_state  # (1, chunk, hidden)
+        part = embeds[None, start : start + chunk]
+        states = language_model.model(inputs_embeds=part, **remembered).last_hidden_state  # (1, chunk, hidden)
         last = states[0, -1:]
     return cache, language_model.lm_head(last)[0]
 
@@ -90,7 +89,7 @@ def continue_greedily(
     The cache needs room for `max_new_tokens` - 1 tokens. Raises UserError for logits that are not finite.
     """
     ids: list[int] = []
-    embed = language_model.get_input_embeddings()
+    embed, remembered = language_model.get_input_embeddings(), cached(language_model.model, cache)
     while len(ids) < max_new_tokens:
         best = int(finite(logits).argmax())
         if best in stop_ids:
@@ -98,9 +97,7 @@ def continue_greedily(
         ids.append(best)
         if len(ids) < max_new_tokens:
             token = embed(torch.tensor([[best]], device=logits.device))  # (1, 1, hidden)
-            states = language_model.model(
-                inputs_embeds=token, **cached(language_model.model, cache)
-            ).last_hidden_state
+            states = language_model.model(inputs_embeds=token, **remembered).last_hidden_state
             logits = language_model.lm_head(states[0, -1:])[0]
     return ids
 

@@ -82,7 +82,7 @@ def draw_questions(experiment: Experiment, rows: Sequence[Row], folder: Path) ->
 def draw_lengths(experiment: Experiment, rows: Sequence[Row], folder: Path) -> None:
     """Draw accuracy over the haystack's length, from the clip alone to the longest trained, at the primary budget."""
     budget = experiment.budgets[0].tokens
-    lengths = [str(one) for one in sorted({rung.length for rung in experiment.course.rungs} - {0})]
+    ticks = ["clip alone", *map(str, sorted({rung.length for rung in experiment.course.rungs} - {0}))]
     own = [row for row in rows if (row.budget, row.seed) == (budget, "all")]
     schemes = _present(experiment, own)
     if not schemes:
@@ -93,16 +93,16 @@ def draw_lengths(experiment: Experiment, rows: Sequence[Row], folder: Path) -> N
         for axes, kind in zip(figure.subplots(1, 3, sharey=True), ("all", "motion", "digit"), strict=True):
             for number, scheme in enumerate(schemes):
                 found = {
-                    "clip alone" if row.condition == "needle_only" else row.length: row
+                    ticks[0] if row.condition == "needle_only" else row.length: row
                     for row in own
                     if row.scheme == scheme and row.type == kind and row.condition in ("needle_only", "full")
                 }
-                at = [place for place, name in enumerate(("clip alone", *lengths)) if name in found]
-                chosen = [found[("clip alone", *lengths)[place]] for place in at]
+                at = [place for place, tick in enumerate(ticks) if tick in found]
+                chosen = [found[ticks[place]] for place in at]
                 shift = 0.05 * (number - (len(schemes) - 1) / 2)
                 _bars(axes, [place + shift for place in at], chosen, number, scheme)
                 drawn += chosen
-            axes.set_xticks(range(len(lengths) + 1), ["clip alone", *lengths])
+            axes.set_xticks(range(len(ticks)), ticks)
             _accuracies(axes)
             questions = {"all": "all questions", "motion": "questions on motion", "digit": "questions on digits"}[kind]
             axes.set(title=f"{questions}: {budget:g} tokens a frame", xlabel="frames of the haystack")
