@@ -248,6 +248,9 @@ def test_any_key_is_left_to_a_task_of_somebody_else():
     namespace = Namespace(model="chance", tasks="videoniah_smoke,theirs.yaml", metadata={"theirs": 1}, include_path=[])
     register()
     refuse_unknown(namespace)
+    namespace.tasks = "videoniah_smoke"  # with nobody else's task nobody reads the key
+    with pytest.raises(UserError, match="theirs"):
+        refuse_unknown(namespace)
 
 
 DEVICES = [

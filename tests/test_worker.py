@@ -275,3 +275,4 @@ def test_a_killed_worker_that_hangs_in_the_kernel_is_not_waited_for_without_end(
     monkeypatch.setattr(worker._child, "wait", stuck)
     worker.close()
     wait(30)
+    assert worker._child.returncode is not None  # it was ended, though nobody waited for it
