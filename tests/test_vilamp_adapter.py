@@ -89,11 +89,19 @@ def test_a_store_on_disk_changes_no_reply(tmp_path):
     assert video.decoded == 0
 
 
-def test_other_weights_find_nothing_in_the_store():
+@pytest.mark.parametrize(
+    ("part", "reused"), [("vision", 0), ("clip", 0), ("language", 30), ("merged_connector", 30)]
+)
+def test_models_share_features_when_their_encoders_are_the_same(part, reused):
     first = adapter()
     first.answer(FakeVideo(("h", 0, 30)), QUESTION)
-    other = VilampAdapter(first.model, "weights-1", first.features.store)
-    assert other.answer(FakeVideo(("h", 0, 30)), QUESTION).reused_frames == 0
+    model = adapter().model
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.startswith(f"{part}."):
+                parameter += 0.01
+    other = VilampAdapter(model, "weights-1", first.features.store)
+    assert other.answer(FakeVideo(("h", 0, 30)), QUESTION).reused_frames == reused
 
 
 def test_the_reply_says_truly_what_it_used():

@@ -46,7 +46,7 @@ class VilampAdapter:
     def __init__(
         self, model: Vilamp, weights_id: str, store: FeatureStore, compressor: Compressor | None = None
     ) -> None:
-        self.model, self.features = model, FrameFeatures(model, weights_id, store)
+        self.model, self.weights_id, self.features = model, weights_id, FrameFeatures(model, store)
         self.compressor: Compressor = compressor or model.compressor
 
     @torch.inference_mode()
@@ -92,7 +92,7 @@ class VilampAdapter:
             peak_reserved_bytes=torch.cuda.max_memory_reserved() if on_gpu else None,
             language_tokens=self.compressor.tokens(choice, self.model.config.vision.side**2) + len(prompt),
             reused_frames=self._reused(len(video), len(choice.seen), encoded),
-            settings={**self.compressor.settings(), "weights": self.features.weights_id},
+            settings={**self.compressor.settings(), "weights": self.weights_id},
         )
 
     def score(self, video: Video, question: Question) -> tuple[float, ...]:

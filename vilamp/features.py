@@ -7,6 +7,7 @@ whether they were made for this case or found in the store.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -20,11 +21,21 @@ from vilamp.model import Vilamp
 CHUNK = 64  # frames a batch
 
 
-class FrameFeatures:
-    """CLIP embeddings ("embedding") and SigLIP patches ("patches") of frames, half precision, by key."""
+def encoders_id(model: Vilamp) -> str:
+    """Return 12 hex digits of a hash of the encoders' weights: models that share them share features."""
+    digest = hashlib.sha256()
+    for tower in (model.clip, model.vision):
+        for name, tensor in sorted(tower.state_dict().items()):
+            digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
 
-    def __init__(self, model: Vilamp, weights_id: str, store: FeatureStore) -> None:
-        self.model, self.weights_id, self.store = model, weights_id, store
+
+class FrameFeatures:
+    """CLIP embeddings ("embedding") and SigLIP patches ("patches") of frames, half precision, by frame and encoders."""
+
+    def __init__(self, model: Vilamp, store: FeatureStore) -> None:
+        self.model, self.store = model, store
+        self._encoders = encoders_id(model)
 
     def of(
         self, video: Video, keys: list[FrameKey], kind: str, wanted: Sequence[int] | None = None
@@ -36,7 +47,7 @@ class FrameFeatures:
         frames = range(len(keys)) if wanted is None else wanted
         for _, group in groupby(frames, key=lambda n: (keys[n].source, keys[n].number // CHUNK)):
             indices = list(group)
-            found = [self.store.get((keys[n], kind + self.weights_id)) for n in indices]
+            found = [self.store.get((keys[n], kind + self._encoders)) for n in indices]
             missing = [n for n, features in zip(indices, found, strict=True) if features is None]
             if missing:
                 fresh = self._encode(video, keys, missing, kind)
@@ -52,5 +63,5 @@ class FrameFeatures:
         made = [features.cpu().numpy().astype(np.float16) for features in self.model.encode(*batches)]
         for n in indices:
             for name, features in zip(kinds, made, strict=True):
-                self.store.put((keys[n], name + self.weights_id), features[keys[n].number % CHUNK])
+                self.store.put((keys[n], name + self._encoders), features[keys[n].number % CHUNK])
         return {n: made[kinds.index(kind)][keys[n].number % CHUNK] for n in indices}

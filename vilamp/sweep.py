@@ -15,24 +15,17 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from niah.config import read_yaml
-from niah.generate.result import Generated
 from niah.guard import DONE, INTERRUPTED, guarded
-from niah.media.decoder import DEFAULT
-from niah.media.measure import cache_folder
-from niah.run.client import Client, InProcess
 from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.store import FeatureStore
 from niah.types import UserError
-from niah.worker import Loading
-
-TARGET = "vilamp.adapter:load"
+from vilamp.sharing import sharing
 
 
 @dataclass(frozen=True)
@@ -88,17 +81,6 @@ def sweep(settings: Sweep) -> int:
         if codes[-1] == INTERRUPTED:
             break
     return next((code for code in codes if code != DONE), DONE)
-
-
-def sharing(store: FeatureStore) -> Callable[..., Client]:
-    """Return what makes an adapter for a run in this process, with features that outlive it."""
-
-    def loaded(generated: Generated, **settings: Any) -> Client:
-        renders = str(cache_folder() / "rendered")
-        given = {**settings, "store": store}
-        return InProcess(Loading(TARGET, given, generated.sources, generated.suite.sampling, DEFAULT, renders))
-
-    return loaded
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -11,9 +12,11 @@ import torch
 
 from niah.config import unknown
 from niah.guard import DONE, INCOMPLETE, INTERRUPTED
+from niah.run.client import Client
 from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.run.folder import locked
+from niah.store import FeatureStore
 from niah.types import UserError
 from vilamp.experiment.config import Asked, Experiment, Job
 from vilamp.experiment.footage import features_of
@@ -21,6 +24,7 @@ from vilamp.experiment.probe import train_probe
 from vilamp.experiment.records import done, keep, kept, training_of
 from vilamp.experiment.train import cost_so_far, train
 from vilamp.probe.__main__ import ProbeClient
+from vilamp.sharing import sharing
 from vilamp.train.reader import Features
 
 
@@ -47,6 +51,8 @@ def work(experiment: Experiment, jobs: Sequence[Job]) -> int:
         return features_of(experiment)
 
     worst = DONE
+    # 1 GiB of memory, then 8 of disk: all models see the same frames through the same encoders
+    answerer = sharing(FeatureStore(2**30, 2**33, tempfile.gettempdir()))
     with locked(Path(experiment.output)):
         for later in (False, True):
             for number, job in enumerate(jobs):
@@ -58,7 +64,7 @@ def work(experiment: Experiment, jobs: Sequence[Job]) -> int:
                 if not _trained(experiment, job, features):
                     worst = INCOMPLETE
                     continue
-                code = _ask(experiment, job, left)
+                code = _ask(experiment, job, left, answerer)
                 if code == INTERRUPTED:
                     return code
                 worst = max(worst, code)
@@ -81,7 +87,7 @@ def _trained(experiment: Experiment, job: Job, features: Callable[[], list[Featu
     return True
 
 
-def _ask(experiment: Experiment, job: Job, parts: Sequence[Asked]) -> int:
+def _ask(experiment: Experiment, job: Job, parts: Sequence[Asked], answerer: Callable[..., Client]) -> int:
     """Put parts of the suite to a trained model and keep what is whole; return the worst exit code."""
     worst = DONE
     for part in parts:
@@ -98,7 +104,7 @@ def _ask(experiment: Experiment, job: Job, parts: Sequence[Asked]) -> int:
             in_process=True,  # of time and memory nothing is concluded
             figures=False,
         )
-        code = run(config, (), ProbeClient if part.probe else None)
+        code = run(config, (), ProbeClient if part.probe else answerer)
         if code == DONE:
             keep(experiment, job, part, asked_folder(experiment, job, part))
         if code == INTERRUPTED:

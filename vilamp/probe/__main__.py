@@ -43,7 +43,7 @@ class ProbeClient:
         folder = weights.locate(pretrained)
         self._model, weights_id = weights.load(folder, keyframes)
         self._probe = probes.load(folder, weights_id)
-        self._features = FrameFeatures(self._model, weights_id, FeatureStore(2**30, 2**33, tempfile.gettempdir()))
+        self._features = FrameFeatures(self._model, FeatureStore(2**30, 2**33, tempfile.gettempdir()))
         self._generated, self._decoder = generated, decoder_named(DEFAULT)
         versions = {"torch": torch.__version__}
         python = "{}.{}.{}".format(*sys.version_info)

@@ -1,0 +1,30 @@
+"""Answer several runs in this process with one store of features.
+
+A frame's features are known by its pixels and the encoders' weights, so runs share them whatever constants, language
+model or compressor they differ in. Their times and memory mean nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from niah.generate.result import Generated
+from niah.media.decoder import DEFAULT
+from niah.media.measure import cache_folder
+from niah.run.client import InProcess
+from niah.store import FeatureStore
+from niah.worker import Loading
+
+TARGET = "vilamp.adapter:load"
+
+
+def sharing(store: FeatureStore) -> Callable[..., InProcess]:
+    """Return what makes an adapter for a run in this process, with features that outlive it."""
+
+    def loaded(generated: Generated, **settings: Any) -> InProcess:
+        renders = str(cache_folder() / "rendered")
+        given = {**settings, "store": store}
+        return InProcess(Loading(TARGET, given, generated.sources, generated.suite.sampling, DEFAULT, renders))
+
+    return loaded
