@@ -17,7 +17,19 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple, Union, runtime_checkable
+from typing import (
+    Any,
+    Iterable,
+    Iterator,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+    Union,
+    runtime_checkable,
+)
 
 import numpy as np
 
@@ -201,6 +213,11 @@ class Case:
             return None
         first = self.needles[0]
         return first.start / (self.length - (first.stop - first.start))
+
+    def needle_frames(self, frames: Iterable[int]) -> int:
+        """Count which of these frames show the needle asked about; another's clip is none of it."""
+        own = [placed for placed in self.needles if placed.needle == self.needle]
+        return sum(any(placed.start <= frame < placed.stop for placed in own) for frame in set(frames))
 
     def ask(self) -> Question:
         """Return what the model is asked: never the answer, never the case's name."""

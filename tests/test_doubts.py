@@ -123,13 +123,13 @@ def test_controls_that_were_not_asked_are_named(tmp_path):
 @pytest.mark.parametrize("model, raised", [("novelty", True), ("vilamp", False)])
 def test_needles_that_an_adapter_without_question_finds_are_doubted(tmp_path, model, raised):
     cases = balanced(10, "full", length=100)  # 10 of 100 frames show the needle
-    run = made(tmp_path, cases, letters, model, frames_kept=(50,), needle_frames_kept=1)
+    run = made(tmp_path, cases, letters, model, frames_kept=(50,))
     assert ("stands_out" in kinds(run)) == raised
 
 
 def test_needles_found_as_often_as_by_chance_are_not_doubted(tmp_path):
     cases = balanced(10, "full", length=100)
-    records = [make_record(c, letters(c), frames_kept=(50,), needle_frames_kept=int(number(c) == 0)) for c in cases]
+    records = [make_record(c, letters(c), frames_kept=(50 if number(c) == 0 else 5,)) for c in cases]
     run = read_run(write_run(tmp_path / "run", cases, records, model="novelty"))
     assert "stands_out" not in kinds(run)
 

@@ -24,10 +24,11 @@ def asked(folder, right, keyframes=8, temperature=0.01, threshold=0.85, kept=(),
     told = {"compressor": "vilamp", "keyframes": keyframes, "temperature": temperature, "threshold": threshold}
     records = [
         make_record(
-            case, "B" if number < right else "A", settings=told, frames_kept=tuple(range(keyframes)),
-            needle_frames_kept=int(number in kept), language_tokens=100 + number,
+            case, "B" if number < right else "A", settings=told, language_tokens=100 + number,
+            frames_kept=tuple(range(last - keyframes, last)),
         )
         for number, case in enumerate(cases)
+        for last in [case.needles[0].start + (number in kept)]  # behind the last of the frames kept
     ]  # fmt: skip
     return write_run(folder, cases, records, "vilamp", keyframes=keyframes)
 
@@ -48,6 +49,14 @@ def test_runs_that_differ_in_more_than_k_are_left_out_of_accuracy_over_k(tmp_pat
     alike = [asked(tmp_path / str(k), 2, keyframes=k) for k in (1, 2)]
     found = over_keyframes(points([*alike, asked(tmp_path / "hot", 4, keyframes=3, temperature=1.0)]))
     assert {p.keyframes for p in found} == {1, 2}
+
+
+def test_two_runs_of_one_setting_are_drawn_where_they_agree_and_refused_where_not(tmp_path):
+    ones = [asked(tmp_path / str(k), 2, keyframes=k) for k in (1, 2)]
+    again = asked(tmp_path / "again", 2, keyframes=2)
+    assert len(over_keyframes(points([*ones, again]))) == len(over_keyframes(points(ones)))
+    with pytest.raises(UserError, match="same constants and other answers"):
+        over_keyframes(points([*ones, asked(tmp_path / "other", 3, keyframes=2)]))
 
 
 def test_one_k_alone_is_no_figure(tmp_path):
@@ -88,7 +97,7 @@ def test_hit_at_k_counts_cases_whose_kept_frames_show_the_needle(tmp_path):
 
 def test_without_settings_k_is_how_many_frames_were_kept(tmp_path):
     case = make_case("n0")
-    folder = write_run(tmp_path / "a", [case], [make_record(case, frames_kept=(1, 2, 3), needle_frames_kept=1)])
+    folder = write_run(tmp_path / "a", [case], [make_record(case, frames_kept=(1, 2, 3))])
     assert {p.keyframes for p in hits(points([folder]))} == {3}
 
 

@@ -24,7 +24,7 @@ def answered(case):
     if case.id == FAR[1]:
         return make_record(case, "<i>A</i>")
     if case.id == FAR[0]:
-        return make_record(case, frames_kept=(5, 3595), needle_frames_kept=1)
+        return make_record(case, frames_kept=(5, 3595))
     return make_record(case)
 
 

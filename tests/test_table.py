@@ -144,7 +144,7 @@ def test_retention_stands_in_the_full_rows_of_each_length(tmp_path):
 
 def test_hits_are_compared_with_as_many_random_frames(tmp_path):
     case = make_case("n0", length=100)  # 10 of 100 frames show the needle
-    record = make_record(case, frames_kept=(50, 51), needle_frames_kept=2)
+    record = make_record(case, frames_kept=(50, 51))
     whole = row(rows([run_of(tmp_path, [case], [record])]))
     assert (whole.kept, whole.hits, whole.hit_share) == (1, 1, 1.0)
     assert whole.hit_chance == pytest.approx(1 - (90 * 89) / (100 * 99))
@@ -338,3 +338,21 @@ def test_a_page_says_that_its_slopes_leave_out_cases_without_an_answer(tmp_path)
 def test_a_page_of_one_needle_speaks_for_no_other(tmp_path):
     case = make_case("n0")
     assert "one needle source" in reach([run_of(tmp_path, [case], [make_record(case)])])
+
+
+def test_hits_follow_from_the_frames_kept_whatever_a_record_counts(tmp_path):
+    case = make_case("n0", length=100)
+    record = make_record(case, frames_kept=(5,), needle_frames_kept=1)
+    assert row(rows([run_of(tmp_path, [case], [record])])).hits == 0
+
+
+def test_a_record_of_another_kind_is_refused_with_its_line(tmp_path):
+    case = make_case("n0")
+    with pytest.raises(UserError, match=r"records\.jsonl, line 1 .*frames_kept holds 'five'"):
+        run_of(tmp_path, [case], [make_record(case, frames_kept=("five",))])
+
+
+def test_a_model_name_cannot_command_a_terminal(tmp_path):
+    case = make_case("n0")
+    run = read_run(write_run(tmp_path / "run", [case], [make_record(case)], model="a\x1b[2Jb\nc"))
+    assert run.model == r"a\x1b[2Jb\nc"

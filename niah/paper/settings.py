@@ -215,8 +215,19 @@ def _alike(point: Point, varied: str) -> str:
 
 
 def _once(points: Sequence[Point]) -> list[Point]:
-    """Return one point a setting, type and length: a sweep may come by the checkpoint's own constants twice."""
-    return list({(p.keyframes, p.temperature, p.threshold, p.type, p.length): p for p in points}.values())
+    """Return one point a setting, type and length: a sweep may come by the checkpoint's own constants twice.
+
+    Raises UserError where two runs of one setting answered differently: which of them to draw is not ours to say.
+    """
+    found: dict[tuple, Point] = {}
+    for point in points:
+        key = (point.keyframes, point.temperature, point.threshold, point.type, point.length)
+        other = found.setdefault(key, point)
+        if (other.n, other.failed, other.accuracy) != (point.n, point.failed, point.accuracy):
+            raise UserError(
+                f"{other.model} and {point.model} have the same constants and other answers; name one run a setting"
+            )
+    return list(found.values())
 
 
 def _commonest(values: Sequence) -> object:

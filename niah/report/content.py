@@ -123,7 +123,7 @@ def _answer(case: Case, record: Record | None) -> dict[str, Any]:
         "mode": record.mode,
         "kept": list(record.frames_kept),
         "used": record.frames_used,
-        "needle_kept": record.needle_frames_kept,
+        "needle_kept": case.needle_frames(record.frames_kept),
         "needle_used": record.needle_frames_used,
         "tokens": record.language_tokens,
         "detail": record.detail or None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from niah.run.client import Client, Lost, Outcome
@@ -123,8 +123,8 @@ def make_record(
         mode=reply.get("mode", ""),
         frames_used=len(set(used)),
         frames_kept=kept,
-        needle_frames_kept=_in_needle(case, kept),
-        needle_frames_used=_in_needle(case, used),
+        needle_frames_kept=case.needle_frames(kept),
+        needle_frames_used=case.needle_frames(used),
         language_tokens=reply.get("language_tokens"),
         decoder=decoder,
         sources=files,
@@ -138,9 +138,3 @@ def make_record(
 def _sources(case: Case) -> list[str]:
     """Return the names of the sources of a case's video, each once, in playing order."""
     return list(dict.fromkeys(span.source for span in case.timeline))
-
-
-def _in_needle(case: Case, frames: Iterable[int]) -> int:
-    """Count the frames that show the needle asked about; another's clip is none of it."""
-    spans = [placed for placed in case.needles if placed.needle == case.needle]
-    return sum(any(placed.start <= frame < placed.stop for placed in spans) for frame in set(frames))

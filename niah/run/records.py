@@ -63,7 +63,7 @@ def read_records(path: Path) -> list[Record]:
     records = []
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):  # what follows the last newline is half a line
         try:
-            records.append(_checked(Record.from_json(json.loads(line))))
+            records.append(checked(Record.from_json(json.loads(line))))
         except (ValueError, TypeError) as error:
             raise UserError(f"{path}, line {number} is no record ({error}); use --fresh or another folder") from error
     return records
@@ -91,7 +91,7 @@ def set_aside(path: Path) -> None:
     path.rename(aside)
 
 
-def _checked(record: Record) -> Record:
+def checked(record: Record) -> Record:
     """Return the record. Raises TypeError where a value is of another kind than any run writes: a damaged file."""
     for name, kinds in KINDS.items():
         value = getattr(record, name)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from niah.about import read_about
 from niah.config import Suite, read_yaml
 from niah.generate.result import NearDuplicate, near_duplicates_in
+from niah.run.records import checked
 from niah.table.groups import Layout, layout_of
 from niah.types import Case, Record, UserError
 
@@ -59,7 +60,7 @@ def read_run(folder: Path) -> Run:
     if len(known) < len(cases):
         raise UserError(f"{folder / 'cases.jsonl'} names a case twice: its one reply would count as two; run it again")
     records: dict[str, Record] = {}
-    for record in _read(folder / "records.jsonl", Record.from_json):
+    for record in _read(folder / "records.jsonl", _record):
         if record.case not in known:
             raise UserError(f"{folder}: a record names case {record.case!r}, which cases.jsonl does not hold")
         if record.case in records:
@@ -130,9 +131,17 @@ def _about(folder: Path) -> dict[str, Any]:
 
 
 def label(decides: Mapping[str, Any]) -> str:
-    """Return the model's name with the arguments it was given, of what run.json says decides the records."""
+    """Return the model's name with the arguments it was given, of what run.json says decides the records.
+
+    What a terminal would obey instead of printing is written as its escape.
+    """
     arguments = ", ".join(f"{key}={value}" for key, value in sorted(decides["model_args"].items()))
-    return f"{decides['model']} ({arguments})" if arguments else decides["model"]
+    told = f"{decides['model']} ({arguments})" if arguments else decides["model"]
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in told)
+
+
+def _record(row: Mapping[str, Any]) -> Record:
+    return checked(Record.from_json(row))
 
 
 def _read(path: Path, make: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:

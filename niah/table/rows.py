@@ -117,7 +117,7 @@ def outcome(case: Case, record: Record | None) -> Outcome:
         return scored
     needle_frames = sum(placed.stop - placed.start for placed in own)
     chance = float(hypergeom.sf(0, case.length, needle_frames, len(set(record.frames_kept))))
-    return dataclasses.replace(scored, kept=True, hit=record.needle_frames_kept > 0, hit_chance=chance)
+    return dataclasses.replace(scored, kept=True, hit=case.needle_frames(record.frames_kept) > 0, hit_chance=chance)
 
 
 def observations(outcomes: Sequence[Outcome]) -> list[Observation]:
