@@ -156,16 +156,23 @@ def _curves(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> None:
         mean = [row for row in own if row.seed == "all"]
         if mean:
             _bars(axes, [row.budget * shift for row in mean], mean, number, scheme)
-        single = [row for row in own if row.seed != "all"]
-        places = [row.budget * shift for row in single], [row.accuracy for row in single]
+        dots = [row for row in own if row.seed != "all"]
+        places = [row.budget * shift for row in dots], [row.accuracy for row in dots]
         axes.plot(*places, ".", color=f"C{number}", markersize=4, alpha=0.6)
     budgets = sorted({row.budget for row in rows})
+    single = [row for row in rows if row.seed != "all"]
     axes.set_xscale("log")
     axes.set_xlim(budgets[0] / 1.3, budgets[-1] * 1.3)
-    axes.set_xticks(budgets, [f"{budget:g}" for budget in budgets])
+    axes.set_xticks(budgets, [f"{budget:g}\n({_seeds(single, budget)})" for budget in budgets])
     axes.minorticks_off()
     axes.set_xlabel("visual tokens a frame")
     _accuracies(axes)
+
+
+def _seeds(rows: Sequence[Row], budget: float) -> str:
+    """Say how many seeds were trained at a budget."""
+    count = len({row.seed for row in rows if row.budget == budget})
+    return f"{count} seed{'s' if count > 1 else ''}"
 
 
 def draw_heatmaps(experiment: Experiment, answers: Sequence[Answer], folder: Path) -> None:
