@@ -12,7 +12,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from niah.adapters import watch
 from niah.attention import Attending
 from niah.store import FeatureStore
-from niah.types import FrameKey, Question, UserError
+from niah.types import Question, UserError
+from tests.fake_video import FakeVideo
 from vilamp import config
 from vilamp.adapter import VilampAdapter, load
 from vilamp.model import Vilamp
@@ -25,30 +26,6 @@ KINDS = [
     (LlamaForCausalLM, LlamaConfig, {"attention_bias": False}),
 ]
 
-
-class FakeVideo:
-    """Frames of one source, each a picture of its own."""
-
-    fps, decode_seconds = 1.0, 0.0
-
-    def __init__(self, count, size=(64, 64)):
-        self.count, self.size, self.handed_out = count, size, set()
-
-    def __len__(self):
-        return self.count
-
-    def keys(self, start, stop):
-        return [FrameKey("h", str(n), "fake", "fake 1", n) for n in range(start, stop)]
-
-    def iterate(self, chunk):
-        raise NotImplementedError("ViLaMP asks for frames by index")
-
-    def path(self):
-        raise NotImplementedError("ViLaMP needs no file")
-
-    def frames(self, indices):
-        draw = [np.random.default_rng(n) for n in indices]
-        return np.stack([g.integers(0, 256, (*self.size, 3), dtype=np.uint8) for g in draw])
 
 
 def tiny(model, settings, changes):
@@ -102,7 +79,7 @@ def micro():
 
 
 def test_the_micro_adapter_tells_which_frame_each_token_is_of():
-    adapter, video = micro(), FakeVideo(10)
+    adapter, video = micro(), FakeVideo(("h", 0, 10))
     kept = adapter.answer(video, QUESTION).frames_kept
     attended = adapter.attentions(video, QUESTION)
     assert isinstance(adapter, Attending)
@@ -112,20 +89,20 @@ def test_the_micro_adapter_tells_which_frame_each_token_is_of():
 
 
 def test_the_micro_adapter_s_rows_are_shares_of_one():
-    shares = [layer.sum(axis=-1) for layer in micro().attentions(FakeVideo(10), QUESTION).layers]
+    shares = [layer.sum(axis=-1) for layer in micro().attentions(FakeVideo(("h", 0, 10)), QUESTION).layers]
     assert [one.shape[0] for one in shares] == [2, 2]  # heads, in two layers
     assert all(one.min() > 0 and one.max() < 1 for one in shares)  # words also look at words
 
 
 def test_a_blind_question_has_nothing_to_look_at():
     with pytest.raises(UserError, match="ask about a video"):
-        micro().attentions(FakeVideo(0), QUESTION)
+        micro().attentions(FakeVideo(), QUESTION)
 
 
 def test_a_released_checkpoint_tells_it_too_and_its_newline_neither_asks_nor_is_asked(release_folder):
     adapter = load(str(release_folder), max_new_tokens=1)
     assert isinstance(adapter, ReleaseAdapter)
-    video = FakeVideo(50, (45, 60))
+    video = FakeVideo(("h", 0, 50))
     reply, attended = adapter.answer(video, QUESTION), adapter.attentions(video, QUESTION)
     assert attended.frames.tolist() == [n for n in range(50) for _ in range(16 if n in reply.frames_kept else 1)]
     before = adapter.text.prompt("x", video=True).index(-200)

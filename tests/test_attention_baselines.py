@@ -16,8 +16,8 @@ from niah.attention import Attending
 from niah.attention.__main__ import main
 from niah.types import Question, UserError
 from tests import byte_tokenizer
+from tests.fake_video import FakeVideo
 from tests.small_suite import make_suite
-from tests.tiny_llama_vid import FakeVideo as Video
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 ADAPTERS = {"llama_vid": llama_vid, "video_xl": video_xl, "videochat_flash": videochat_flash}
@@ -60,7 +60,7 @@ def test_a_blind_question_has_nothing_to_look_at(folders, name):
     adapter = load(folders, name)
     assert isinstance(adapter, Attending)
     with pytest.raises(UserError, match="ask about a video"):
-        adapter.attentions(Video(), QUESTION)
+        adapter.attentions(FakeVideo(), QUESTION)
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +83,13 @@ def test_the_command_measures_it(folders, suite, tmp_path, name):
 
 def test_llama_vid_s_rows_are_those_of_an_eager_forward_pass_and_answers_between_do_not_matter(folders):
     adapter = load(folders, "llama_vid")
-    video = Video(("h", 0, 9))
+    video = FakeVideo(("h", 0, 9))
     asked = adapter.asker.embed(video, QUESTION)
     language = adapter.model.language
     rotary = adapter.model.rotary
     rotary.positions, rotary.stored = len(asked.embeds), 2 * rotary.exact  # which longer inputs take
     told = adapter.attentions(video, QUESTION)
-    adapter.answer(Video(("h", 0, 90)), QUESTION)
+    adapter.answer(FakeVideo(("h", 0, 90)), QUESTION)
     rows = list(told.layers)
     language.set_attn_implementation("eager")
     adapter.model.rotary.expect(len(asked.embeds))
@@ -103,7 +103,7 @@ def test_llama_vid_s_rows_are_those_of_an_eager_forward_pass_and_answers_between
 
 def test_llama_vid_s_two_tokens_stand_for_their_frame(folders):
     adapter = load(folders, "llama_vid")
-    told = adapter.attentions(Video(("h", 0, 100), fps=25.0), QUESTION)
+    told = adapter.attentions(FakeVideo(("h", 0, 100), fps=25.0), QUESTION)
     assert told.frames.tolist() == [0, 0, 25, 25, 50, 50, 75, 75]
     assert set(told.places.tolist()) == {-1}
     assert told.features.shape == (8, adapter.model.config.language.width)
@@ -113,7 +113,7 @@ def test_llama_vid_s_two_tokens_stand_for_their_frame(folders):
 @pytest.mark.parametrize("ratio", [2, 5])  # 5 does not divide a window of 64
 @torch.no_grad()
 def test_video_xl_s_shares_times_the_cache_s_values_are_what_its_layers_mix(folders, ratio):
-    adapter, video = load(folders, "video_xl", ratio=ratio, store_gib=0, store_disk_gib=0), Video(("h", 0, 40))
+    adapter, video = load(folders, "video_xl", ratio=ratio, store_gib=0, store_disk_gib=0), FakeVideo(("h", 0, 40))
     told = adapter.attentions(video, QUESTION)
     watcher, again = (adapter._watcher(video, QUESTION) for _ in range(2))
     wanted = mixed(adapter.model, watcher.read)
@@ -129,16 +129,16 @@ def test_video_xl_s_shares_times_the_cache_s_values_are_what_its_layers_mix(fold
 
 
 def test_a_summary_token_is_counted_to_the_frame_it_closes(folders):
-    told = load(folders, "video_xl", ratio=2).attentions(Video(("h", 0, 20)), QUESTION)
+    told = load(folders, "video_xl", ratio=2).attentions(FakeVideo(("h", 0, 20)), QUESTION)
     assert told.frames.tolist() == [n for n in range(20) for _ in range(2)]  # 4 tokens a frame
-    sparse = load(folders, "video_xl", ratio=8).attentions(Video(("h", 0, 20)), QUESTION)
+    sparse = load(folders, "video_xl", ratio=8).attentions(FakeVideo(("h", 0, 20)), QUESTION)
     assert sparse.frames.tolist() == list(range(1, 20, 2))
     assert set(told.places.tolist()) == {-1} and len(told.features) == 40
 
 
 def test_video_xl_tells_the_same_of_windows_it_had_kept(folders):
     adapter = load(folders, "video_xl", ratio=2)
-    fresh, kept = (adapter.attentions(Video(("h", 0, 40)), QUESTION) for _ in range(2))
+    fresh, kept = (adapter.attentions(FakeVideo(("h", 0, 40)), QUESTION) for _ in range(2))
     assert np.array_equal(fresh.features, kept.features)
     assert all(np.array_equal(*pair) for pair in zip(fresh.layers, kept.layers, strict=True))
 
@@ -156,7 +156,7 @@ def dropping(folders, tmp_path_factory):
 @pytest.mark.parametrize("dropout", ["off", "stored"])
 @torch.no_grad()
 def test_videochat_flash_s_shares_times_the_cache_s_values_are_what_its_layers_mix(dropping, dropout):
-    adapter, video = videochat_flash.load(str(dropping), dropout=dropout, max_new_tokens=1), Video(("h", 0, 16))
+    adapter, video = videochat_flash.load(str(dropping), dropout=dropout, max_new_tokens=1), FakeVideo(("h", 0, 16))
     model, told, states = adapter.model, adapter.attentions(video, QUESTION), []
     asked = adapter.asker.embed(video, QUESTION)
     words = asked.embeds[asked.visual.stop :].clone()
@@ -180,6 +180,6 @@ def test_videochat_flash_s_shares_times_the_cache_s_values_are_what_its_layers_m
 
 
 def test_a_merged_token_is_counted_to_the_first_frame_of_its_clip(folders):
-    told = load(folders, "videochat_flash").attentions(Video(("h", 0, 16)), QUESTION)
+    told = load(folders, "videochat_flash").attentions(FakeVideo(("h", 0, 16)), QUESTION)
     assert told.frames.tolist() == [n for n in (0, 4, 8, 12) for _ in range(64)]
     assert set(told.places.tolist()) == {-1} and len(told.features) == 256

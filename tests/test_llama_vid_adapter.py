@@ -16,8 +16,9 @@ from niah.run.command import main
 from niah.score import put
 from niah.types import Question, UserError
 from tests.byte_tokenizer import ids_of
+from tests.fake_video import FakeVideo
 from tests.small_suite import make_suite
-from tests.tiny_llama_vid import VOCABULARY, FakeVideo, change, configure, copy
+from tests.tiny_llama_vid import VOCABULARY, change, configure, copy
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "videos"
 QUESTION = Question("What color is the red car?", ("red", "blue", "green", "white"))

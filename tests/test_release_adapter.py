@@ -13,7 +13,8 @@ from small_suite import make_suite
 from niah.adapters.decode import greedy
 from niah.run.__main__ import main
 from niah.score import put
-from niah.types import FrameKey, Question, UserError
+from niah.types import Question, UserError
+from tests.fake_video import FakeVideo
 from vilamp.adapter import load
 from vilamp.release.load import from_release
 from vilamp.release.pixels import clip_pixels, siglip_pixels
@@ -21,32 +22,6 @@ from vilamp.release.pixels import clip_pixels, siglip_pixels
 TINY = Path(__file__).parent / "reference" / "vilamp" / "tiny"
 QUESTION = Question("Which way does the red circle move?", ("left", "right", "straight on", "back"))
 
-
-class Video:
-    """Frames of named sources, each a picture of its own; counts what it decodes."""
-
-    fps, decode_seconds = 1.0, 0.0
-
-    def __init__(self, *spans, size=(45, 60)):
-        self.places = [(source, number) for source, start, stop in spans for number in range(start, stop)]
-        self.size, self.handed_out, self.decoded = size, set(), 0
-
-    def __len__(self):
-        return len(self.places)
-
-    def keys(self, start, stop):
-        return [FrameKey(s, str(n), "60x45", "fake 1", n) for s, n in self.places[start:stop]]
-
-    def iterate(self, chunk):
-        raise NotImplementedError("ViLaMP asks for frames by index")
-
-    def path(self):
-        raise NotImplementedError("ViLaMP needs no file")
-
-    def frames(self, indices):
-        self.decoded += len(indices)
-        draw = [np.random.default_rng([ord(s), n]) for s, n in (self.places[i] for i in indices)]
-        return np.stack([g.integers(0, 256, (*self.size, 3), dtype=np.uint8) for g in draw])
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +36,7 @@ def answered(reply):
 
 
 def test_the_adapter_says_what_the_model_computes_of_all_frames_at_once(folder):
-    video = Video(("h", 0, 50))
+    video = FakeVideo(("h", 0, 50))
     reply = load(str(folder), max_new_tokens=8).answer(video, QUESTION)
     model = from_release(TINY)
     frames = video.frames(range(50))
@@ -92,34 +67,34 @@ def test_the_adapter_says_what_the_model_computes_of_all_frames_at_once(folder):
 
 def test_reused_and_fresh_features_give_equal_replies(folder):
     warm = load(str(folder))
-    warm.answer(Video(("h", 0, 100)), QUESTION)
-    video = Video(("h", 0, 40), ("n", 5, 20), ("h", 40, 90))
+    warm.answer(FakeVideo(("h", 0, 100)), QUESTION)
+    video = FakeVideo(("h", 0, 40), ("n", 5, 20), ("h", 40, 90))
     reused = warm.answer(video, QUESTION)
     assert video.decoded == 15  # the needle's frames alone, once
     assert reused.reused_frames == 90
-    fresh_video = Video(("h", 0, 40), ("n", 5, 20), ("h", 40, 90))
+    fresh_video = FakeVideo(("h", 0, 40), ("n", 5, 20), ("h", 40, 90))
     fresh = load(str(folder), store_gib=0.0, store_disk_gib=0.0).answer(fresh_video, QUESTION)
     assert fresh_video.decoded == 2 * 105  # selection, then vision
     assert answered(fresh) == answered(reused)
 
 
 def test_features_in_bfloat16_come_back_as_they_were(folder):
-    warm, video = load(str(folder), dtype="bfloat16"), Video(("h", 0, 40))
+    warm, video = load(str(folder), dtype="bfloat16"), FakeVideo(("h", 0, 40))
     first = warm.answer(video, QUESTION)
     assert answered(warm.answer(video, QUESTION)) == answered(first)
     assert video.decoded == 40
 
 
 def test_the_old_mask_and_one_token_look_at_keyframes_alone(folder):
-    video = Video(("h", 0, 60))
+    video = FakeVideo(("h", 0, 60))
     reply = load(str(folder), store_gib=0.0, store_disk_gib=0.0, legacy_mask=True).answer(video, QUESTION)
     assert video.decoded == 60 + 8
     assert reply.settings["behaviour.legacy_mask"] is True
 
 
 def test_the_paper_keeps_every_patch_of_at_most_k_keyframes_and_no_newline(folder):
-    reply = load(str(folder), behaviour="paper", keyframes=3).answer(Video(("h", 0, 30)), QUESTION)
-    release = load(str(folder), keyframes=3).answer(Video(("h", 0, 30)), QUESTION)
+    reply = load(str(folder), behaviour="paper", keyframes=3).answer(FakeVideo(("h", 0, 30)), QUESTION)
+    release = load(str(folder), keyframes=3).answer(FakeVideo(("h", 0, 30)), QUESTION)
     kept = len(reply.frames_kept)
     assert 1 <= kept <= 3
     assert reply.language_tokens - 49 * kept - (30 - kept) == release.language_tokens - 16 * 3 - 27 - 1
@@ -128,11 +103,11 @@ def test_the_paper_keeps_every_patch_of_at_most_k_keyframes_and_no_newline(folde
 
 
 def test_a_single_frame_is_a_keyframe(folder):
-    assert load(str(folder)).answer(Video(("h", 0, 1)), QUESTION).frames_kept == (0,)
+    assert load(str(folder)).answer(FakeVideo(("h", 0, 1)), QUESTION).frames_kept == (0,)
 
 
 def test_a_blind_case_is_put_without_the_videos_place(folder):
-    reply = load(str(folder)).answer(Video(), QUESTION)
+    reply = load(str(folder)).answer(FakeVideo(), QUESTION)
     text = put(QUESTION)
     wrapped = "system\nYou are a helpful assistant.", "\n", "user\n", text, "\n", "assistant\n"
     assert reply.language_tokens == sum(map(len, wrapped)) + 5  # five chat marks
@@ -142,14 +117,14 @@ def test_a_blind_case_is_put_without_the_videos_place(folder):
 def test_a_sequence_that_would_be_cut_is_refused(folder):
     words = Question("why " * 10_000, ("yes", "no"))
     with pytest.raises(UserError, match="more than the 32768 this checkpoint reads: the release cuts the end away"):
-        load(str(folder)).answer(Video(("h", 0, 20)), words)
+        load(str(folder)).answer(FakeVideo(("h", 0, 20)), words)
     with pytest.raises(UserError, match="too_long=cut would cut the question away"):
         load(str(folder), too_long="cut")
 
 
 def test_a_question_too_long_for_the_model_is_refused_without_a_video_too(folder):
     with pytest.raises(UserError, match=r"tokens \(0 of the video\) are more than the"):
-        load(str(folder)).answer(Video(), Question("why " * 10_000, QUESTION.options))
+        load(str(folder)).answer(FakeVideo(), Question("why " * 10_000, QUESTION.options))
 
 
 @pytest.mark.parametrize("setting", [{"legacy_mask": "no"}, {"temperature": "abc"}, {"relevance_floor": float("nan")}])
@@ -160,15 +135,15 @@ def test_a_behaviour_of_the_wrong_type_is_refused_by_name(folder, setting):
 
 def test_an_empty_question_is_refused(folder):
     with pytest.raises(UserError, match="the question is empty"):
-        load(str(folder)).answer(Video(("h", 0, 20)), Question("  ", ("yes", "no")))
+        load(str(folder)).answer(FakeVideo(("h", 0, 20)), Question("  ", ("yes", "no")))
 
 
 def test_an_empty_question_without_video_is_refused_for_being_empty(folder):
     with pytest.raises(UserError, match="the question is empty: there is nothing to ask"):
-        load(str(folder)).answer(Video(), Question("", ("yes", "no")))
+        load(str(folder)).answer(FakeVideo(), Question("", ("yes", "no")))
 
 
-class Short(Video):
+class Short(FakeVideo):
     """Its file ends before its index does."""
 
     def frames(self, indices):

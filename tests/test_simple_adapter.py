@@ -12,7 +12,8 @@ import torch
 from baselines import simple
 from niah.models import load
 from niah.types import UserError
-from tests.test_vilamp_adapter import QUESTION, SIZES, FakeVideo
+from tests.fake_video import FakeVideo
+from tests.test_vilamp_adapter import QUESTION, SIZES
 from vilamp import weights
 from vilamp.model import Vilamp
 from vilamp.prompt import Vocabulary

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -19,8 +18,9 @@ from baselines.video_xl.ratios import RatioRule
 from baselines.video_xl.settings import Compression
 from baselines.video_xl.watch import Watcher, spread
 from niah.run import main
-from niah.types import FrameKey, Question, UserError
+from niah.types import Question, UserError
 from tests import byte_tokenizer
+from tests.fake_video import FakeVideo
 from tests.small_suite import make_suite
 from tests.test_video_xl_language import OTHER, TOWER
 
@@ -29,32 +29,6 @@ SHARED = ROOT.parent / "shared" / "videos"
 REFERENCE = Path(__file__).resolve().parent / "reference" / "video_xl"
 QUESTION = Question("Which way does it go?", ("left", "right", "straight on", "back"))
 
-
-class FakeVideo:
-    """Frames of several sources, each a picture of its own; counts what it decodes."""
-
-    fps, decode_seconds = 1.0, 0.0
-
-    def __init__(self, *spans):
-        self.places = [(source, number) for source, start, stop in spans for number in range(start, stop)]
-        self.handed_out, self.decoded = set(), 0
-
-    def __len__(self):
-        return len(self.places)
-
-    def keys(self, start, stop):
-        return [FrameKey(s, str(n), "70x60", "fake 1", n) for s, n in self.places[start:stop]]
-
-    def iterate(self, chunk):
-        raise NotImplementedError("Video-XL asks for frames by index")
-
-    def path(self):
-        raise NotImplementedError("Video-XL needs no file")
-
-    def frames(self, indices):
-        self.decoded += len(indices)
-        draw = [np.random.default_rng([ord(s), n]) for s, n in (self.places[i] for i in indices)]
-        return np.stack([g.integers(0, 256, (60, 70, 3), dtype=np.uint8) for g in draw])
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import shutil
 import weakref
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -22,8 +21,9 @@ from niah.adapters.text import read_tokenizer
 from niah.run.command import main
 from niah.score import put
 from niah.store import FeatureStore
-from niah.types import FrameKey, Question, UserError
+from niah.types import Question, UserError
 from tests import byte_tokenizer
+from tests.fake_video import FakeVideo
 from tests.small_suite import make_suite
 
 CHECKPOINT = Path(__file__).resolve().parent / "reference" / "videochat_flash" / "tiny_checkpoint"
@@ -43,26 +43,6 @@ def folder(tmp_path_factory):
 def adapter(folder):
     return load(str(folder), max_new_tokens=4, store_gib=0)
 
-
-class FakeVideo:
-    """Frames of sources, each a picture of its own; counts what it decodes."""
-
-    fps, decode_seconds = 1.0, 0.0
-
-    def __init__(self, *spans, side=96):
-        self.places = [(source, number) for source, start, stop in spans for number in range(start, stop)]
-        self.side, self.decoded = side, 0
-
-    def __len__(self):
-        return len(self.places)
-
-    def keys(self, start, stop):
-        return [FrameKey(s, str(n), "96x96", "fake 1", n) for s, n in self.places[start:stop]]
-
-    def frames(self, indices):
-        self.decoded += len(indices)
-        draw = [np.random.default_rng([ord(s), n]) for s, n in (self.places[i] for i in indices)]
-        return np.stack([g.integers(0, 256, (self.side, self.side, 3), dtype=np.uint8) for g in draw])
 
 
 class Alive(TorchDispatchMode):

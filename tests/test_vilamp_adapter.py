@@ -2,12 +2,12 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 
 from niah.store import FeatureStore
-from niah.types import FrameKey, Question, UserError
+from niah.types import Question, UserError
+from tests.fake_video import FakeVideo
 from vilamp import config, weights
 from vilamp.adapter import VilampAdapter
 from vilamp.model import Vilamp
@@ -22,32 +22,6 @@ SIZES = config.VilampConfig(
     language=config.Language(hidden_size=16, intermediate_size=16, layers=2, heads=2, key_value_heads=1),
 )
 
-
-class FakeVideo:
-    """Frames of two sources, each a picture of its own; counts what it decodes."""
-
-    fps, decode_seconds = 1.0, 0.0
-
-    def __init__(self, *spans):
-        self.places = [(source, number) for source, start, stop in spans for number in range(start, stop)]
-        self.handed_out, self.decoded = set(), 0
-
-    def __len__(self):
-        return len(self.places)
-
-    def keys(self, start, stop):
-        return [FrameKey(s, str(n), "64x64", "fake 1", n) for s, n in self.places[start:stop]]
-
-    def iterate(self, chunk):
-        raise NotImplementedError("ViLaMP asks for frames by index")
-
-    def path(self):
-        raise NotImplementedError("ViLaMP needs no file")
-
-    def frames(self, indices):
-        self.decoded += len(indices)
-        draw = [np.random.default_rng([ord(s), n]) for s, n in (self.places[i] for i in indices)]
-        return np.stack([g.integers(0, 256, (64, 64, 3), dtype=np.uint8) for g in draw])
 
 
 def adapter(memory=1 << 30, disk=0, tmp_path="."):
