@@ -87,11 +87,11 @@ def secondary(experiment: Experiment, found: Sequence[Answer]) -> dict[str, Spre
     longest = [one for one in passed(found) if (one.condition, one.length) == ("full", length)]
     of = {
         scheme: [one for one in longest if (one.scheme, one.budget) == (scheme, budget)]
-        for scheme in experiment.schemes
+        for scheme in ("differential", "keyframes", *UNGUIDED)
     }
     told = {how: {f"{base}-{how}" for base in ("motion", "digit")} for how in TOLD}
     base = {kind: {f"{kind}-{how}" for how in TOLD} for kind in ("motion", "digit")}
-    first, unguided = of["differential"], [of[name] for name in UNGUIDED]
+    first, unguided = of["differential"], [of[name] for name in UNGUIDED if name in experiment.schemes]
     parts = [(1.0, first), *((-1 / len(unguided), part) for part in unguided)]
     unnamed = [(weight, [one for one in part if one.type in told["unnamed"]]) for weight, part in parts]
     return {
