@@ -236,7 +236,9 @@ def test_a_type_of_one_word_is_counted_once():
 
 
 def test_a_training_over_the_limit_is_told(experiment):
-    analyse(experiment)
+    told = analyse(experiment)
+    for scheme in ("differential", "mean"):
+        assert f"- {scheme}, 2 tokens, seed 1: 25.0\n" in told.split("more than 20 minutes of one core")[1]
     rows = list(csv.DictReader((Path(experiment.results) / "trainings.csv").read_text().splitlines()))
     assert [(row["minutes"], row["within_limit"], row["climbed"]) for row in rows if row["scheme"] == "mean"] == [
         ("10.0000", "True", "10 20*"), ("25.0000", "False", "10 20*"),

@@ -162,14 +162,15 @@ def analyse(experiment: Experiment) -> str:
     rows, main, more, all_gates = table(found), primary(experiment, found), secondary(experiment, found), gates(found)
     _csv(folder / "table.csv", rows)
     _csv(folder / "contrasts.csv", [_flat(one) for one in main])
-    _csv(folder / "trainings.csv", [_training(experiment, gate) for gate in all_gates])
+    trainings = [_training(experiment, gate) for gate in all_gates]
+    _csv(folder / "trainings.csv", trainings)
     read = beside(found, answers(experiment, jobs, probe=True))
     _csv(folder / "probe.csv", read)
     draw_accuracy(experiment, rows, folder)
     draw_questions(experiment, rows, folder)
     draw_lengths(experiment, rows, folder)
     draw_heatmaps(experiment, passed(found), folder)
-    text = verdict(experiment, jobs, all_gates, main, more, read)
+    text = verdict(experiment, jobs, all_gates, main, more, read, trainings)
     (folder / "verdict.md").write_text(text, encoding="utf-8")
     return text
 

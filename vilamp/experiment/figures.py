@@ -43,8 +43,8 @@ def draw_accuracy(experiment: Experiment, rows: Sequence[Row], folder: Path) -> 
         for axes, length in zip(figure.subplots(1, len(lengths), squeeze=False)[0], lengths, strict=True):
             own = [row for row in chosen if row.length == str(length)]
             _curves(axes, experiment, own)
-            told = "the longest trained" if length == trained else "EXTRAPOLATION: no scheme was trained here"
-            axes.set_title(f"{length} frames ({told})", fontsize=10)
+            told = "the longest trained" if length == trained else "EXTRAPOLATION: nobody was trained here"
+            axes.set_title(f"{length:,} frames\n{told}", fontsize=10)
             drawn += own
         _legend(figure)
         _explain(figure, "small dots: single seeds")

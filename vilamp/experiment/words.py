@@ -19,8 +19,12 @@ def verdict(
     main: Sequence[Contrast],
     more: Mapping[str, Spread | None],
     probes: Sequence[Probed],
+    trainings: Sequence[Mapping],
 ) -> str:
-    """Return what was done, what did not train, the primary contrast and the secondary ones."""
+    """Return what was done, what did not train or cost too much, the primary contrast and the secondary ones.
+
+    `trainings` are the lines of trainings.csv.
+    """
     wanted, length = experiment.jobs(), experiment.course.longest
     budget = experiment.budgets[0].tokens
     lines = [
@@ -47,6 +51,11 @@ def verdict(
         "",
         *([f"- {g.scheme}, {g.budget:g} tokens, seed {g.seed}: {g.right} of {g.n}" for g in all_gates if not g.trained]
           or ["- none"]),
+        "",
+        f"## Trainings that cost more than {experiment.minutes:g} minutes of one core",
+        "",
+        *([f"- {one['scheme']}, {one['budget']:g} tokens, seed {one['seed']}: {one['minutes']:.1f}"
+           for one in trainings if not one["within_limit"]] or ["- none"]),
         "",
         "Intervals redraw seeds, haystacks and the needles in them; p is from a t-test whose variance is that between "
         f"seeds plus that between haystacks. {len(experiment.seeds)} seeds are few: no finding is no evidence that "
