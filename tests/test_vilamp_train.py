@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -18,7 +19,7 @@ from niah.types import UserError
 from vilamp import config, data
 from vilamp.prompt import BYTES, Vocabulary
 from vilamp.train import __main__ as trainer
-from vilamp.train.ablation import variants
+from vilamp.train.ablation import main, variants
 from vilamp.train.config import Encoder, Reader, Training
 from vilamp.train.reader import gapped
 
@@ -102,6 +103,15 @@ def test_training_on_encoders_of_a_checkpoint_leaves_them_as_they_are(tmp_path):
     frozen = [name for name in first if name.startswith(("clip.", "vision."))]
     assert frozen and all(torch.equal(first[name], second[name]) for name in frozen)
     assert not torch.equal(first["merged_connector.layers.0.weight"], second["merged_connector.layers.0.weight"])
+
+
+def test_the_committed_ablation_is_summed_up_again_from_its_records(tmp_path, monkeypatch):
+    kept = shutil.copytree(ROOT / "results" / "ablation", tmp_path / "ablation")
+    (kept / "table.csv").unlink()
+    config = str(ROOT / "configs" / "train" / "ablation.yaml")
+    monkeypatch.setattr("sys.argv", ["ablation", "--config", config, "--records", str(kept)])
+    assert main() == 0
+    assert (kept / "table.csv").read_bytes() == (ROOT / "results" / "ablation" / "table.csv").read_bytes()
 
 
 def test_each_variant_of_the_ablation_lacks_one_thing():

@@ -1,8 +1,10 @@
 """What each thing that the paper does not have is worth: train without it, and ask the default needles.
 
     python -m vilamp.train.ablation --config configs/train/ablation.yaml
+    python -m vilamp.train.ablation --config configs/train/ablation.yaml --records results/ablation
 
-Resumable, like the training and the runs it is made of.
+Resumable, like the training and the runs it is made of. With --records nothing is trained or asked: the table is made
+again from the runs in that folder, one for each variant.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from pathlib import Path
 import pandas as pd
 
 from niah.config import read_yaml
-from niah.guard import guarded
+from niah.guard import DONE, guarded
 from niah.run.command import run
 from niah.run.config import RunConfig
+from niah.table import read_run, table
 from niah.types import UserError
 from vilamp import weights
 from vilamp.config import VilampConfig
@@ -43,7 +46,7 @@ def variants(base: Training) -> dict[str, Training]:
     made = {"all": base, **{name: dataclasses.replace(base, **changes) for name, changes in off.items()}}
     folder = Path(base.output)
     return {
-        name: dataclasses.replace(one, output=str(folder / "checkpoints" / name.replace(" ", "-")))
+        name: dataclasses.replace(one, output=str(folder / "checkpoints" / _slug(name)))
         for name, one in made.items()
     }
 
@@ -54,23 +57,36 @@ def _without(base: Training, extra: str) -> VilampConfig:
     return dataclasses.replace(base.model, extras=extras)
 
 
-def ablate(base: Training) -> pd.DataFrame:
-    """Train every variant, ask each the default needles, and return the rows of all their tables that matter."""
-    tables, pools = [], None
+def ablate(base: Training) -> int:
+    """Train every variant and ask each the default needles; return the exit code of the first run that is not whole."""
+    pools = None
     for name, one in variants(base).items():
         if not (Path(one.output) / "train.json").is_file():
             sys.stderr.write(f"variant {name}\n")
             pools = pools or _encoded(base)
             train(one, pools)
-        folder = Path(base.output) / name.replace(" ", "-")
+        folder = Path(base.output) / _slug(name)
         asked = {"lengths": LENGTHS, "depths": DEPTHS, "conditions": CONDITIONS}
-        run(RunConfig(model_args={"pretrained": one.output}, output_path=str(folder), **asked))
-        table = pd.read_csv(folder / "table.csv", dtype={"length": str, "depth": str})
-        tables.append(table.assign(variant=name))
-    rows = pd.concat(tables)
+        code = run(RunConfig(model_args={"pretrained": one.output}, output_path=str(folder), **asked))
+        if code != DONE:
+            return code
+    return DONE
+
+
+def summed_up(base: Training, folder: Path) -> pd.DataFrame:
+    """Return the rows of all variants' tables that matter, from their runs below a folder.
+
+    Raises UserError where a run is missing or cannot be read.
+    """
+    rows = pd.concat([table([read_run(folder / _slug(name))]).assign(variant=name) for name in variants(base)])
     wanted = (rows.depth == "all") & (rows.type != "all") & rows.length_by.isin(["exact", "all"])
     of_length = (rows.condition == "full") == (rows.length != "all")  # needle_only has no length worth telling
     return rows.loc[wanted & of_length, COLUMNS]
+
+
+def _slug(variant: str) -> str:
+    """Return the name of a variant's folders."""
+    return variant.replace(" ", "-")
 
 
 def _encoded(base: Training) -> list[Features]:
@@ -89,14 +105,19 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", type=Path, required=True, help="a YAML file; see configs/train/ablation.yaml")
+    parser.add_argument("--records", type=Path, metavar="FOLDER", help="train nothing; sum up the runs kept here")
     given = parser.parse_args()
 
     def command() -> int:
         base = read_yaml(Training, given.config)
-        rows = ablate(base)
-        rows.to_csv(Path(base.output) / "table.csv", index=False)
+        folder = given.records or Path(base.output)
+        code = ablate(base) if given.records is None else DONE
+        if code != DONE:
+            return code
+        rows = summed_up(base, folder)
+        rows.to_csv(folder / "table.csv", index=False, float_format="%.4f", lineterminator="\n")
         sys.stdout.write(rows.to_string(index=False) + "\n")
-        return 0
+        return DONE
 
     return guarded(command)
 
