@@ -16,12 +16,13 @@ test: setup
 fast: setup
 	$(BIN)/python -m pytest
 
+DEFAULT := $(addprefix results/default/, vilamp uniform topk mean novelty chance)
 MICRO := results/figures/micro
 PAPER := $(BIN)/python -m niah.paper
 MODEL := micro ViLaMP (1.5 million parameters, drawn footage, one seed)
 figures: setup
-	$(BIN)/python -m niah.figures results/default/vilamp results/default/chance -o results/figures/default
-	$(BIN)/python -m niah.figures results/default/vilamp results/default/chance -o results/figures/published --style paper --with-published
+	$(BIN)/python -m niah.figures $(DEFAULT) -o results/figures/default
+	$(BIN)/python -m niah.figures $(DEFAULT) -o results/figures/published --style paper --with-published
 	$(PAPER) figure3 $(MICRO)/attention/whole $(MICRO)/attention/answering -o $(MICRO) --title "$(MODEL), 128 frames"
 	$(PAPER) figure4 $(MICRO)/attention/whole -o $(MICRO) --title "$(MODEL), 128 frames"
 	$(PAPER) figure6 $(MICRO)/keyframes/* -o $(MICRO) --title "$(MODEL), depth 0.5"

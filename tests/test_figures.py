@@ -167,6 +167,14 @@ def test_paper_style_has_16_lengths_and_5_depths_on_a_scale_from_0_2_to_0_7(tmp_
     assert hatched(figure) == 76
 
 
+def test_many_models_stand_in_rows_in_paper_style(tmp_path):
+    (panel,) = panels([read_run(run_where(tmp_path / "run", lambda case: "B"))], "paper", "full")
+    figures = [paper_heatmap([panel] * count, "full") for count in (3, 9)]
+    shown = [[axes for axes in figure.axes if axes.get_title() and axes.get_visible()] for figure in figures]
+    assert list(map(len, shown)) == [3, 9]
+    assert [some[0].get_gridspec().nrows for some in shown] == [1, 2]
+
+
 def test_published_heatmaps_stand_beside_ones_own_in_paper_style(tmp_path, capsys):
     folder = run_where(tmp_path / "run", lambda case: "B")
     assert main([str(folder), "--style", "paper", "--with-published"]) == 0

@@ -24,6 +24,7 @@ from niah.table.groups import shown
 GREY = "#d9d9d9"
 EVEN = 0.18  # luminance on which black and white stand out alike
 ACROSS = 3  # panels in a row
+PAPER_ACROSS = 5  # these are flatter
 STARRED = "* some cases have no answer (out of memory, error, timeout, not asked): the number is of the rest"
 PUBLISHED = "published: other needles, haystacks and questions, so a distance to them says nothing about the models"
 WHY = {"oom": "OOM", "failed": "failed"}
@@ -52,18 +53,22 @@ def default_heatmap(panels: Sequence[Panel], condition: str) -> Figure:
 
 
 def paper_heatmap(panels: Sequence[Panel], condition: str) -> Figure:
-    """Draw 16 length bins x 5 depth bins as ViLaMP's Figure 2 does: red 0.2 to green 0.7, models in a row."""
-    figure = Figure(figsize=(3.7 * len(panels) + 1.2, 3.1), layout="constrained")
-    grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)
-    for number, (axes, panel) in enumerate(zip(grid.flat, panels, strict=True)):
+    """Draw 16 length bins x 5 depth bins as ViLaMP's Figure 2 does: red 0.2 to green 0.7, models in rows."""
+    across = min(len(panels), PAPER_ACROSS)
+    down = -(-len(panels) // across)
+    figure = Figure(figsize=(3.7 * across + 1.2, 2.6 * down + 0.5), layout="constrained")
+    grid = figure.subplots(down, across, squeeze=False, sharey=True)
+    for number, (axes, panel) in enumerate(zip(grid.flat, panels, strict=False)):
         _fill(axes, panel, "RdYlGn", 0.2, 0.7, ["*" if cell.status == "partial" else "" for cell in panel.cells])
         axes.set_xticks(range(0, 17, 4), ["2K", "4K", "6K", "8K", "10K"], rotation=0)
         axes.set_yticks(np.arange(5) + 0.5, [_depth(depth) for depth in panel.depths], rotation=0)
-        axes.tick_params(axis="y", left=number == 0)
+        axes.tick_params(axis="y", left=number % across == 0)
         told = "read off the plot" if panel.chance is None else f"suite {panel.suite}, {condition}, {_counts(panel)}"
         axes.set_title(_title(panel.model, told, 3.7), fontsize=9)
         axes.set_xlabel("haystack length (frames)")
-        axes.set_ylabel("needle depth" if number == 0 else "")
+        axes.set_ylabel("needle depth" if number % across == 0 else "")
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.set_visible(False)
     _scale(figure, grid, panels, extend="both")
     _foot(figure, panels)
     return figure
