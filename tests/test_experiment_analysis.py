@@ -150,7 +150,9 @@ def test_what_a_scheme_gains_by_tokens_is_told_beside_what_differential_gains(ex
     ]  # fmt: skip
     shares = at(1.25, "differential", (0.5, 0.5)) + at(4.0, "differential", (0.75, 0.75))
     shares += at(1.25, "uniform", (0.25, 0.25)) + at(4.0, "uniform", (1.0, 1.0))
-    told = {name: spread for name, spread in secondary(experiment, gates + shares).items() if "budget" in name}
+    assert not any("budget" in name for name in secondary(experiment, gates + shares))  # of one budget
+    several = dataclasses.replace(experiment, budgets=tuple(Budget(tokens, (256,)) for tokens in (2.0, 1.25, 4.0)))
+    told = {name: spread for name, spread in secondary(several, gates + shares).items() if "budget" in name}
     assert [spread and spread.value for spread in told.values()] == [0.5, None]  # uniform (1 - .25) - (.75 - .5)
 
 
@@ -194,7 +196,7 @@ def experiment(tmp_path):
             path = tmp_path / "results" / "records" / "far" / f"{scheme}-2-{seed}.csv"
             write(path, "case reply tokens seen kept needle_seen needle_kept", replies[which])
             about = {"climbed": [[10, 1], [20, 0]], "cpu_seconds": 1500 if seed else 600}
-            about |= {"parameters": 5, "encoders": "a"}
+            about |= {"parameters": 5, "encoders": "a", "course": dataclasses.asdict(made.course)}
             trained = tmp_path / "results" / "trainings" / f"{scheme}-2-{seed}.json"
             trained.parent.mkdir(exist_ok=True)
             trained.write_text(json.dumps(about))
@@ -259,6 +261,14 @@ def test_trainings_on_other_encoders_are_not_compared(experiment):
         analyse(experiment)
 
 
+def test_trainings_of_another_course_are_not_compared(experiment):
+    path = Path(experiment.results) / "trainings" / "mean-2-0.json"
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps({**about, "course": {**about["course"], "steps": 6000}}))
+    with pytest.raises(UserError, match="another course than this config's: mean-2-0"):
+        analyse(experiment)
+
+
 def test_a_probe_stands_beside_its_model_on_the_cases_both_were_asked(experiment):
     records = Path(experiment.results) / "records"
     (records / "probe").mkdir()
@@ -270,5 +280,5 @@ def test_a_probe_stands_beside_its_model_on_the_cases_both_were_asked(experiment
 
 
 def test_without_records_it_says_what_makes_them(experiment, tmp_path):
-    with pytest.raises(UserError, match="python -m vilamp.experiment trains and asks first"):
+    with pytest.raises(UserError, match="no training that was asked everything: python -m vilamp.experiment"):
         analyse(dataclasses.replace(experiment, results=str(tmp_path / "nothing")))

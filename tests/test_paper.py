@@ -55,7 +55,7 @@ def test_two_runs_of_one_setting_are_drawn_where_they_agree_and_refused_where_no
     ones = [asked(tmp_path / str(k), 2, keyframes=k) for k in (1, 2)]
     again = asked(tmp_path / "again", 2, keyframes=2)
     assert len(over_keyframes(points([*ones, again]))) == len(over_keyframes(points(ones)))
-    with pytest.raises(UserError, match="same constants and other answers"):
+    with pytest.raises(UserError, match="same constants and other numbers"):
         over_keyframes(points([*ones, asked(tmp_path / "other", 3, keyframes=2)]))
 
 

@@ -352,6 +352,12 @@ def test_a_record_of_another_kind_is_refused_with_its_line(tmp_path):
         run_of(tmp_path, [case], [make_record(case, frames_kept=("five",))])
 
 
+def test_a_record_that_kept_frames_its_video_has_not_is_refused(tmp_path):
+    case = make_case("n0", length=100)
+    with pytest.raises(UserError, match="kept frame 100 of a video of 100"):
+        run_of(tmp_path, [case], [make_record(case, frames_kept=(5, 100))])
+
+
 def test_a_model_name_cannot_command_a_terminal(tmp_path):
     case = make_case("n0")
     run = read_run(write_run(tmp_path / "run", [case], [make_record(case)], model="a\x1b[2Jb\nc"))

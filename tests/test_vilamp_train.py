@@ -114,6 +114,22 @@ def test_the_committed_ablation_is_summed_up_again_from_its_records(tmp_path, mo
     assert (kept / "table.csv").read_bytes() == (ROOT / "results" / "ablation" / "table.csv").read_bytes()
 
 
+@pytest.mark.parametrize(("spoil", "told"), [
+    (lambda kept: (kept / "no-tracing" / "records.jsonl").write_text(""), "224 of 224 cases have no answer"),
+    (lambda kept: shutil.copytree(kept / "all", kept / "no-tracing", dirs_exist_ok=True), "tells another training"),
+    (lambda kept: shutil.rmtree(kept / "no-tracing"), "no-tracing"),
+])  # fmt: skip
+def test_an_ablation_of_runs_that_are_not_whole_or_of_others_is_refused(tmp_path, monkeypatch, capsys, spoil, told):
+    kept = Path(shutil.copytree(ROOT / "results" / "ablation", tmp_path / "ablation"))
+    spoil(kept)
+    before = (kept / "table.csv").read_bytes()
+    config = str(ROOT / "configs" / "train" / "ablation.yaml")
+    monkeypatch.setattr("sys.argv", ["ablation", "--config", config, "--records", str(kept)])
+    assert main() == 2
+    assert told in capsys.readouterr().err
+    assert (kept / "table.csv").read_bytes() == before
+
+
 def test_each_variant_of_the_ablation_lacks_one_thing():
     base = read_yaml(Training, ROOT / "configs" / "train" / "ablation.yaml")
     made = variants(base)

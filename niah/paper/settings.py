@@ -6,6 +6,7 @@ with accuracy measured here.
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
 from collections.abc import Sequence
 
@@ -223,9 +224,9 @@ def _once(points: Sequence[Point]) -> list[Point]:
     for point in points:
         key = (point.keyframes, point.temperature, point.threshold, point.type, point.length)
         other = found.setdefault(key, point)
-        if (other.n, other.failed, other.accuracy) != (point.n, point.failed, point.accuracy):
+        if dataclasses.replace(other, model=point.model) != point:
             raise UserError(
-                f"{other.model} and {point.model} have the same constants and other answers; name one run a setting"
+                f"{other.model} and {point.model} have the same constants and other numbers; name one run a setting"
             )
     return list(found.values())
 

@@ -56,7 +56,7 @@ def read_run(folder: Path) -> Run:
         raise UserError(
             f"{folder / 'cases.jsonl'} is not what run.json says was asked: restore the file, or run again with --fresh"
         )
-    known = {case.id for case in cases}
+    known = {case.id: case for case in cases}
     if len(known) < len(cases):
         raise UserError(f"{folder / 'cases.jsonl'} names a case twice: its one reply would count as two; run it again")
     records: dict[str, Record] = {}
@@ -65,10 +65,11 @@ def read_run(folder: Path) -> Run:
             raise UserError(f"{folder}: a record names case {record.case!r}, which cases.jsonl does not hold")
         if record.case in records:
             raise UserError(f"{folder}: two records name case {record.case!r}; run again with --fresh")
+        _within(folder, record, known[record.case])
         records[record.case] = record
     suite = read_yaml(Suite, folder / "suite.yaml") if (folder / "suite.yaml").is_file() else None
     return Run(
-        folder, label(decides), about["suite"], cases, records, layout_of(cases, suite),
+        folder, label(decides), printable(about["suite"]), cases, records, layout_of(cases, suite),
         near_duplicates_in(folder), None if suite is None or suite.kept is None else suite.kept.by,
     )  # fmt: skip
 
@@ -131,13 +132,25 @@ def _about(folder: Path) -> dict[str, Any]:
 
 
 def label(decides: Mapping[str, Any]) -> str:
-    """Return the model's name with the arguments it was given, of what run.json says decides the records.
-
-    What a terminal would obey instead of printing is written as its escape.
-    """
+    """Return the model's name with the arguments it was given, of what run.json says decides the records."""
     arguments = ", ".join(f"{key}={value}" for key, value in sorted(decides["model_args"].items()))
     told = f"{decides['model']} ({arguments})" if arguments else decides["model"]
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in told)
+    return printable(told)
+
+
+def printable(text: str) -> str:
+    """Return a text in which what a terminal would obey instead of printing is written as its escape."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def _within(folder: Path, record: Record, case: Case) -> None:
+    """Refuse a record that kept frames its video has not."""
+    outside = [frame for frame in record.frames_kept if not 0 <= frame < case.length]
+    if outside:
+        raise UserError(
+            f"{folder}: the record of {record.case} says it kept frame {outside[0]} of a video of {case.length}: the "
+            "file was changed since it was written; run again with --fresh"
+        )
 
 
 def _record(row: Mapping[str, Any]) -> Record:

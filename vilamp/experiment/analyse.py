@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -84,6 +85,7 @@ def primary(experiment: Experiment, found: Sequence[Answer]) -> list[Contrast]:
 def secondary(experiment: Experiment, found: Sequence[Answer]) -> dict[str, Spread | None]:
     """Return what the hypothesis names besides the primary contrast, at the longest trained length."""
     budget, length = experiment.budgets[0].tokens, experiment.course.longest
+    budgets = {one.tokens for one in experiment.budgets}
     longest = [one for one in passed(found) if (one.condition, one.length) == ("full", length)]
     of = {
         scheme: [one for one in longest if (one.scheme, one.budget) == (scheme, budget)]
@@ -103,7 +105,7 @@ def secondary(experiment: Experiment, found: Sequence[Answer]) -> dict[str, Spre
         "halves: differential less mean, digit less motion":
             interaction(first, [of["mean"]], base["digit"], base["motion"], "mean"),
         **{f"budget: what {name} gains from {LEAN:g} to {RICH:g} tokens less what differential gains":
-            _gained(longest, name) for name in ("uniform", "keyframes")},
+            _gained(longest, name) for name in ("uniform", "keyframes") if {LEAN, RICH} <= budgets},
     }  # fmt: skip
 
 
@@ -148,7 +150,7 @@ def analyse(experiment: Experiment) -> str:
     jobs = [job for job in experiment.jobs() if done(experiment, job)]
     if not jobs:
         raise UserError(
-            f"{experiment.results} holds no records yet: python -m vilamp.experiment trains and asks first"
+            f"{experiment.results} holds no training that was asked everything: python -m vilamp.experiment comes first"
         )
     encoders = {training_of(experiment, job)["encoders"] for job in jobs}
     if len(encoders) > 1:
@@ -156,6 +158,13 @@ def analyse(experiment: Experiment) -> str:
             f"{experiment.results} holds trainings on {len(encoders)} sets of encoders "
             f"({', '.join(sorted(encoders))}): what is compared must share them. Remove the records of one set, "
             "and train these again"
+        )
+    course = json.loads(json.dumps(dataclasses.asdict(experiment.course)))
+    other = [job.name for job in jobs if training_of(experiment, job)["course"] != course]
+    if other:
+        raise UserError(
+            f"{experiment.results} holds trainings of another course than this config's: {', '.join(other)}. What is "
+            "compared must share it: name the config they were trained with, or remove their records"
         )
     found = answers(experiment, jobs)
     folder = Path(experiment.results)

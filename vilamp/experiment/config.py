@@ -137,6 +137,8 @@ class Experiment:
     schemes: tuple[str, ...] = ("differential", "keyframes", "uniform", "mean", "summary")  # of the contrasts
     further: tuple[str, ...] = ()  # one seed, the first budget
     seeds: tuple[int, ...] = (0, 1, 2)
+    rules: str = "HYPOTHESIS.md"  # where it was written down beforehand, as seen from `results`
+    contrast: str = "Primary contrast"  # what the first scheme against each other one is called in the verdict
     encoder_from: str = "micro"
     device: str = "cpu"
     minutes: float = 20.0  # of one core that a training may cost

@@ -142,16 +142,18 @@ def _accuracies(axes: Axes) -> None:
     """Scale an axis from 0 to 1, and say where chance is."""
     axes.axhline(CHANCE, color="#888888", linewidth=0.8, linestyle=":")
     right = axes.get_yaxis_transform()  # across the axes, at the height of an accuracy
-    axes.text(0.99, CHANCE + 0.008, "chance", ha="right", fontsize=7.5, color="#666666", transform=right)
+    axes.text(0.01, CHANCE - 0.035, "chance", fontsize=7.5, color="#666666", transform=right)
     axes.set(ylabel="accuracy", ylim=(0, 1.02))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
 
 
 def _curves(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> None:
     """Draw a curve for each scheme; schemes stand beside one another at a budget, so that bars can be told apart."""
-    schemes = _present(experiment, rows)
+    schemes, budgets = _present(experiment, rows), sorted({row.budget for row in rows})
+    left, right = budgets[0] / 1.3, budgets[-1] * 1.3
+    wide = right / left
     for number, scheme in enumerate(schemes):
-        shift = 1.0 + 0.025 * (number - (len(schemes) - 1) / 2)
+        shift = wide ** (0.015 * (number - (len(schemes) - 1) / 2))
         own = sorted((row for row in rows if row.scheme == scheme), key=lambda row: row.budget)
         mean = [row for row in own if row.seed == "all"]
         if mean:
@@ -159,20 +161,14 @@ def _curves(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> None:
         dots = [row for row in own if row.seed != "all"]
         places = [row.budget * shift for row in dots], [row.accuracy for row in dots]
         axes.plot(*places, ".", color=f"C{number}", markersize=4, alpha=0.6)
-    budgets = sorted({row.budget for row in rows})
     single = [row for row in rows if row.seed != "all"]
     axes.set_xscale("log")
-    axes.set_xlim(budgets[0] / 1.3, budgets[-1] * 1.3)
-    axes.set_xticks(budgets, [f"{budget:g}\n({_seeds(single, budget)})" for budget in budgets])
+    axes.set_xlim(left, right)
+    seeds = {budget: len({row.seed for row in single if row.budget == budget}) for budget in budgets}
+    axes.set_xticks(budgets, [f"{budget:g}\n{seeds[budget]}" for budget in budgets])
     axes.minorticks_off()
-    axes.set_xlabel("visual tokens a frame")
+    axes.set_xlabel("visual tokens a frame; below, how many seeds were trained")
     _accuracies(axes)
-
-
-def _seeds(rows: Sequence[Row], budget: float) -> str:
-    """Say how many seeds were trained at a budget."""
-    count = len({row.seed for row in rows if row.budget == budget})
-    return f"{count} seed{'s' if count > 1 else ''}"
 
 
 def draw_heatmaps(experiment: Experiment, answers: Sequence[Answer], folder: Path) -> None:

@@ -30,9 +30,9 @@ def verdict(
     lines = [
         f"# {experiment.name}: what the records say",
         "",
-        f"{len(jobs)} of {len(wanted)} trainings are done and asked. Hypothesis and rules: HYPOTHESIS.md.",
+        f"{len(jobs)} of {len(wanted)} trainings are done and asked. Hypothesis and rules: {experiment.rules}.",
         "",
-        f"## Primary contrast: {budget:g} tokens a frame, {length} frames, all types",
+        f"## {experiment.contrast}: {budget:g} tokens a frame, {length} frames, all types",
         "",
         *[_contrast(one) for one in main],
         "",

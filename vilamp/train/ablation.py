@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import shutil
 import sys
 from pathlib import Path
 
 import pandas as pd
 
-from niah.config import read_yaml
+from niah.config import from_mapping, read_yaml
 from niah.guard import DONE, guarded
 from niah.run.command import run
 from niah.run.config import RunConfig
@@ -31,7 +33,9 @@ from vilamp.train.reader import Features
 LENGTHS = (128, 512)  # the longest that so short a training comes to, and four times that; at 5,000 all guess
 DEPTHS = (0.1, 0.5, 0.9)
 CONDITIONS = ("full", "needle_only")
-COLUMNS = ["variant", "condition", "type", "length", "n", "correct", "accuracy", "cluster_low", "cluster_high"]
+COLUMNS = [
+    "variant", "trained_to", "condition", "type", "length", "n", "correct", "accuracy", "cluster_low", "cluster_high",
+]  # fmt: skip
 
 
 def variants(base: Training) -> dict[str, Training]:
@@ -70,18 +74,34 @@ def ablate(base: Training) -> int:
         code = run(RunConfig(model_args={"pretrained": one.output}, output_path=str(folder), **asked))
         if code != DONE:
             return code
+        for kept in ("train.json", "curve.csv"):  # beside the records: what they are of
+            shutil.copy(Path(one.output) / kept, folder / kept)
     return DONE
 
 
 def summed_up(base: Training, folder: Path) -> pd.DataFrame:
-    """Return the rows of all variants' tables that matter, from their runs below a folder.
+    """Return the rows of all variants' tables that matter, and the longest haystack each was promoted to, in frames.
 
-    Raises UserError where a run is missing or cannot be read.
+    They come from the runs below a folder. Raises UserError where one is missing, not whole or of another training.
     """
-    rows = pd.concat([table([read_run(folder / _slug(name))]).assign(variant=name) for name in variants(base)])
+    rows = pd.concat([_table(folder / _slug(name), name, one) for name, one in variants(base).items()])
     wanted = (rows.depth == "all") & (rows.type != "all") & rows.length_by.isin(["exact", "all"])
     of_length = (rows.condition == "full") == (rows.length != "all")  # needle_only has no length worth telling
     return rows.loc[wanted & of_length, COLUMNS]
+
+
+def _table(folder: Path, name: str, trained: Training) -> pd.DataFrame:
+    """Return the table of one variant's run, with its name and how far its training came."""
+    asked = read_run(folder)
+    lacking = len(asked.cases) - sum(record.status == "ok" for record in asked.records.values())
+    if lacking:
+        told = f"{lacking} of {len(asked.cases)} cases have no answer"
+        raise UserError(f"{folder}: {told}, and a table would be of the rest; ask again, or restore its records")
+    about = json.loads((folder / "train.json").read_text(encoding="utf-8"))["config"]
+    if from_mapping(Training, about, str(folder / "train.json")) != trained:
+        raise UserError(f"{folder} is not of the variant {name!r} of this config: train.json tells another training")
+    longest = pd.read_csv(folder / "curve.csv")["length"].max()  # empty but for the reader's steps
+    return table([asked]).assign(variant=name, trained_to=f"{longest:.0f}")
 
 
 def _slug(variant: str) -> str:
