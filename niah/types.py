@@ -214,9 +214,14 @@ class Case:
         first = self.needles[0]
         return first.start / (self.length - (first.stop - first.start))
 
+    @property
+    def own_needles(self) -> Tuple[Placement, ...]:
+        """Return where the needle asked about lies; another's clip is none of it."""
+        return tuple(placed for placed in self.needles if placed.needle == self.needle)
+
     def needle_frames(self, frames: Iterable[int]) -> int:
-        """Count which of these frames show the needle asked about; another's clip is none of it."""
-        own = [placed for placed in self.needles if placed.needle == self.needle]
+        """Count which of these frames show the needle asked about."""
+        own = self.own_needles
         return sum(any(placed.start <= frame < placed.stop for placed in own) for frame in set(frames))
 
     def ask(self) -> Question:

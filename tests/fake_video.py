@@ -8,17 +8,17 @@ import numpy as np
 
 from niah.types import FrameKey
 
+SIZE = 45, 60  # height and width
+
 
 class FakeVideo:
     """Frames of named sources, each a picture of its own; counts what it decodes, and how many at once."""
 
     decode_seconds = 0.0
 
-    def __init__(
-        self, *spans: tuple[str, int, int], size: tuple[int, int] = (45, 60), fps: float = 1.0
-    ) -> None:
+    def __init__(self, *spans: tuple[str, int, int], fps: float = 1.0) -> None:
         self.places = [(source, number) for source, start, stop in spans for number in range(start, stop)]
-        self.size, self.fps = size, fps
+        self.fps = fps
         self.handed_out: set[int] = set()
         self.decoded, self.most = 0, 0
 
@@ -37,4 +37,4 @@ class FakeVideo:
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         self.decoded, self.most = self.decoded + len(indices), max(self.most, len(indices))
         draws = [np.random.default_rng([ord(source), number]) for source, number in (self.places[i] for i in indices)]
-        return np.stack([draw.integers(0, 256, (*self.size, 3), dtype=np.uint8) for draw in draws])
+        return np.stack([draw.integers(0, 256, (*SIZE, 3), dtype=np.uint8) for draw in draws])

@@ -27,7 +27,6 @@ KINDS = [
 ]
 
 
-
 def tiny(model, settings, changes):
     """Return a language model of three layers in which two heads share each key head."""
     torch.manual_seed(0)

@@ -23,7 +23,6 @@ TINY = Path(__file__).parent / "reference" / "vilamp" / "tiny"
 QUESTION = Question("Which way does the red circle move?", ("left", "right", "straight on", "back"))
 
 
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     copy = Path(shutil.copytree(TINY, tmp_path_factory.mktemp("release") / "tiny"))

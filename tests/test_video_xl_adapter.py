@@ -30,7 +30,6 @@ REFERENCE = Path(__file__).resolve().parent / "reference" / "video_xl"
 QUESTION = Question("Which way does it go?", ("left", "right", "straight on", "back"))
 
 
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The reference's tiny checkpoint and a byte tokenizer."""

@@ -44,7 +44,6 @@ def adapter(folder):
     return load(str(folder), max_new_tokens=4, store_gib=0)
 
 
-
 class Alive(TorchDispatchMode):
     """Counts the bytes of tensors that are alive, and the most there were."""
 

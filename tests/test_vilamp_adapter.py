@@ -23,7 +23,6 @@ SIZES = config.VilampConfig(
 )
 
 
-
 def adapter(memory=1 << 30, disk=0, tmp_path="."):
     torch.manual_seed(0)
     model = Vilamp(SIZES, Vocabulary(("left", "right", "red"))).eval()

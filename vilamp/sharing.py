@@ -6,6 +6,7 @@ model or compressor they differ in. Their times and memory mean nothing.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +20,9 @@ from niah.worker import Loading
 TARGET = "vilamp.adapter:load"
 
 
-def sharing(store: FeatureStore) -> Callable[..., InProcess]:
-    """Return what makes an adapter for a run in this process, with features that outlive it."""
+def sharing() -> Callable[..., InProcess]:
+    """Return what makes adapters for runs in this process; all of them have one store, of 1 GiB, then 8 of disk."""
+    store = FeatureStore(2**30, 2**33, tempfile.gettempdir())
 
     def loaded(generated: Generated, **settings: Any) -> InProcess:
         renders = str(cache_folder() / "rendered")

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,6 @@ from niah.config import read_yaml
 from niah.guard import DONE, INTERRUPTED, guarded
 from niah.run.command import run
 from niah.run.config import RunConfig
-from niah.store import FeatureStore
 from niah.types import UserError
 from vilamp.sharing import sharing
 
@@ -74,7 +72,7 @@ class Sweep:
 
 def sweep(settings: Sweep) -> int:
     """Ask every run; return the first exit code that is not 0. Ctrl-C ends it, and the same command goes on."""
-    codes, answerer = [], sharing(FeatureStore(2**30, 2**33, tempfile.gettempdir()))
+    codes, answerer = [], sharing()
     for name, config in settings.runs().items():
         sys.stderr.write(f"{name}\n")
         codes.append(run(config, answerer=answerer))

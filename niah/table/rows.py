@@ -111,7 +111,7 @@ def outcome(case: Case, record: Record | None) -> Outcome:
     if record.reply is None:
         return Outcome(case, record.status)
     letter = read_answer(record.reply, case.options)
-    own = [placed for placed in case.needles if placed.needle == case.needle]
+    own = case.own_needles
     scored = Outcome(case, record.status, letter == case.answer, letter is None)
     if case.condition != "full" or not record.frames_kept or not own:
         return scored

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,11 +18,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from niah.config import read_yaml
+from niah.config import from_mapping, read_yaml
 from niah.footage import TOLD
 from niah.guard import DONE, guarded
 from niah.types import UserError
-from vilamp.experiment.config import Experiment
+from vilamp.experiment.config import Course, Experiment
 from vilamp.experiment.contrasts import Contrast, Gate, Spread, accuracy, contrasts, gates, interaction, passed, weighed
 from vilamp.experiment.figures import draw_accuracy, draw_heatmaps, draw_lengths, draw_questions
 from vilamp.experiment.records import Answer, answers, done, training_of
@@ -152,15 +151,16 @@ def analyse(experiment: Experiment) -> str:
         raise UserError(
             f"{experiment.results} holds no training that was asked everything: python -m vilamp.experiment comes first"
         )
-    encoders = {training_of(experiment, job)["encoders"] for job in jobs}
+    abouts = {job: training_of(experiment, job) for job in jobs}
+    encoders = {about["encoders"] for about in abouts.values()}
     if len(encoders) > 1:
         raise UserError(
             f"{experiment.results} holds trainings on {len(encoders)} sets of encoders "
             f"({', '.join(sorted(encoders))}): what is compared must share them. Remove the records of one set, "
             "and train these again"
         )
-    course = json.loads(json.dumps(dataclasses.asdict(experiment.course)))
-    other = [job.name for job in jobs if training_of(experiment, job)["course"] != course]
+    courses = {job.name: from_mapping(Course, about["course"], job.name) for job, about in abouts.items()}
+    other = [name for name, course in courses.items() if course != experiment.course]
     if other:
         raise UserError(
             f"{experiment.results} holds trainings of another course than this config's: {', '.join(other)}. What is "

@@ -158,13 +158,12 @@ def _curves(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> None:
         mean = [row for row in own if row.seed == "all"]
         if mean:
             _bars(axes, [row.budget * shift for row in mean], mean, number, scheme)
-        dots = [row for row in own if row.seed != "all"]
-        places = [row.budget * shift for row in dots], [row.accuracy for row in dots]
+        single = [row for row in own if row.seed != "all"]
+        places = [row.budget * shift for row in single], [row.accuracy for row in single]
         axes.plot(*places, ".", color=f"C{number}", markersize=4, alpha=0.6)
-    single = [row for row in rows if row.seed != "all"]
     axes.set_xscale("log")
     axes.set_xlim(left, right)
-    seeds = {budget: len({row.seed for row in single if row.budget == budget}) for budget in budgets}
+    seeds = {budget: len({row.seed for row in rows if row.budget == budget} - {"all"}) for budget in budgets}
     axes.set_xticks(budgets, [f"{budget:g}\n{seeds[budget]}" for budget in budgets])
     axes.minorticks_off()
     axes.set_xlabel("visual tokens a frame; below, how many seeds were trained")

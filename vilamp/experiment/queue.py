@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,7 +15,6 @@ from niah.run.client import Client
 from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.run.folder import locked
-from niah.store import FeatureStore
 from niah.types import UserError
 from vilamp.experiment.config import Asked, Experiment, Job
 from vilamp.experiment.footage import features_of
@@ -51,8 +49,7 @@ def work(experiment: Experiment, jobs: Sequence[Job]) -> int:
         return features_of(experiment)
 
     worst = DONE
-    # 1 GiB of memory, then 8 of disk: all models see the same frames through the same encoders
-    answerer = sharing(FeatureStore(2**30, 2**33, tempfile.gettempdir()))
+    answerer = sharing()  # all models see the same frames through the same encoders
     with locked(Path(experiment.output)):
         for later in (False, True):
             for number, job in enumerate(jobs):
