@@ -14,6 +14,7 @@ from niah.footage import clip
 from vilamp import data
 from vilamp.experiment.config import Experiment
 from vilamp.experiment.questions import questions
+from vilamp.features import encoders_id
 from vilamp.model import Vilamp
 from vilamp.prompt import Vocabulary
 from vilamp.train.__main__ import take_encoders
@@ -33,7 +34,7 @@ def features_of(experiment: Experiment) -> list[Features]:
 def _world(experiment: Experiment, model: Vilamp, world: str) -> Features:
     """Return the features of one world."""
     course = experiment.course
-    made_from = f"{world} {course.haystack} {course.clips} {','.join(course.types)} {_encoders(model)} {data.codec()}"
+    made_from = f"{world} {course.haystack} {course.clips} {','.join(course.types)} {encoders_id(model)} {data.codec()}"
     path = Path(experiment.output) / "features" / f"{world.rpartition('/')[2]}.pt"
     if path.is_file():
         stored = torch.load(path, weights_only=True)
@@ -70,9 +71,3 @@ def _queries(model: Vilamp, pool: data.Pool) -> dict[str, torch.Tensor]:
     """Return what CLIP makes of every question that a clip is asked."""
     asked = sorted({one.text for made in pool.clips for one in questions(made)})
     return dict(zip(asked, model.encode_queries(asked), strict=True))
-
-
-def _encoders(model: Vilamp) -> str:
-    """Return a number that changes with the encoders' weights."""
-    state = [*model.clip.state_dict().values(), *model.vision.state_dict().values()]
-    return f"{sum(float(tensor.double().abs().sum()) for tensor in state):.6f}"

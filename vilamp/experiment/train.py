@@ -118,9 +118,10 @@ def _train(
         at, drawn = draw(course, job.seed, step, ladder.rung)
         batch = [made for one in drawn for made in read(model, pools[one.world], one, course)]
         loss, tracing, right = loss_of(model, batch)
-        rng = random.Random(f"compression/{job.seed}/{step}/alignment")
-        aligning = alignment_loss(model, pools[rng.randrange(len(pools))], rng)
-        whole = loss + course.tracing * tracing + course.alignment * aligning
+        whole = loss + course.tracing * tracing
+        if course.alignment:
+            rng = random.Random(f"compression/{job.seed}/{step}/alignment")
+            whole = whole + course.alignment * alignment_loss(model, pools[rng.randrange(len(pools))], rng)
         take_step(optimizer, whole, trained, rate_at(course, step))
         ladder.tell(step, at, right)
         if step % PLOTTED == 0:

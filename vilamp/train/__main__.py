@@ -175,7 +175,9 @@ def train_reader(run: Training, model: Vilamp, journal: Journal, pools: list[Fea
         positions = settings.positions if rng.random() < settings.position_gaps else 0
         batch = [example(model, features, kind, length, keyframes, positions, rng) for kind in kinds]
         loss, traced, right = reader_loss(model, batch)
-        extra = settings.tracing * traced + settings.alignment * alignment_loss(model, features, rng)
+        extra = settings.tracing * traced
+        if settings.alignment:
+            extra = extra + settings.alignment * alignment_loss(model, features, rng)
         take_step(optimizer, loss + extra, trained, falling(settings.rate, step, settings.steps))
         if at == rung:
             for kind, hit in zip(kinds, right, strict=True):
