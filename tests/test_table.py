@@ -352,6 +352,20 @@ def test_a_record_of_another_kind_is_refused_with_its_line(tmp_path):
         run_of(tmp_path, [case], [make_record(case, frames_kept=("five",))])
 
 
+@pytest.mark.parametrize(
+    ("damaged", "said"),
+    [
+        ({"repeats": -1}, "repeats is -1, and nothing is counted below 0"),
+        ({"option_scores": (0.5, float("nan"))}, "option_scores holds nan"),
+        ({"option_scores": (0.5, float("-inf"))}, "option_scores holds -inf"),
+    ],
+)
+def test_numbers_that_no_run_writes_are_refused_with_their_line(tmp_path, damaged, said):
+    case = make_case("n0")
+    with pytest.raises(UserError, match=f"records.jsonl, line 1 .*{said}"):
+        run_of(tmp_path, [case], [make_record(case, **damaged)])
+
+
 def test_a_record_that_kept_frames_its_video_has_not_is_refused(tmp_path):
     case = make_case("n0", length=100)
     with pytest.raises(UserError, match="kept frame 100 of a video of 100"):

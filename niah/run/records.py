@@ -7,6 +7,7 @@ case is asked again. A full disk cuts the file back to its last whole line.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -97,9 +98,12 @@ def checked(record: Record) -> Record:
         value = getattr(record, name)
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise TypeError(f"{name} is {value!r}")
+        if isinstance(value, int) and value < 0:
+            raise TypeError(f"{name} is {value}, and nothing is counted below 0")
     for name, kind in (("frames_kept", int), ("sources", str), ("option_scores", int | float)):
         for value in getattr(record, name) or ():
-            if not isinstance(value, kind) or isinstance(value, bool):
+            finite = not isinstance(value, float) or math.isfinite(value)
+            if not isinstance(value, kind) or isinstance(value, bool) or not finite:
                 raise TypeError(f"{name} holds {value!r}")
     return record
 
