@@ -139,6 +139,15 @@ def test_a_run_without_full_cases_draws_nothing_and_the_command_says_so(tmp_path
     assert "nothing to draw" in capsys.readouterr().err
 
 
+def test_a_run_shorter_than_the_paper_s_axes_is_told_to_be_left_out_of_the_heatmap(tmp_path, capsys):
+    cases = [make_case("n0", length=64, depth=0.5)]
+    short = write_run(tmp_path / "short", cases, [make_record(cases[0], measured={"host_rss_bytes": 1})], model="brief")
+    long = run_where(tmp_path / "long", lambda case: "B")
+    assert main([str(short), str(long), "--style", "paper", "-o", str(tmp_path / "out")]) == 0
+    assert "not in the heatmap: brief, which holds no case of 'full' on these axes" in capsys.readouterr().err
+    assert {row["model"] for row in drawn(tmp_path / "out" / "heatmap-paper.csv")} == {read_run(long).model}
+
+
 def test_every_model_has_a_panel(tmp_path):
     folders = [run_where(tmp_path / name, lambda case: "B", model=name) for name in ("one", "two", "three", "four")]
     figure = default_heatmap(panels([read_run(folder) for folder in folders], "default", "full"), "full")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from niah.doubts import doubts
 from niah.doubts import in_words as doubts_in_words
-from niah.figures.draw import CONDITIONS, STYLES, draw
+from niah.figures.draw import CONDITIONS, STYLES, draw, left_out
 from niah.guard import guarded
 from niah.table import join, read_run
 from niah.types import UserError
@@ -47,6 +47,8 @@ def _draw(options: argparse.Namespace, folder: Path) -> int:
     paths = draw(options.runs, folder, options.style, condition=options.condition, published=options.with_published)
     if not paths:
         raise UserError(f"nothing to draw: no run holds a case of condition {options.condition!r} on these axes")
+    for model in left_out(options.runs, options.style, options.condition):
+        sys.stderr.write(f"not in the heatmap: {model}, which holds no case of {options.condition!r} on these axes\n")
     if options.with_published:
         found = doubts(join([read_run(run) for run in options.runs]), published=True)
         sys.stderr.write(doubts_in_words([doubt for doubt in found if doubt.kind == "published"]) + "\n")
