@@ -15,7 +15,7 @@ reused to the bit, and a few scattered frames cost as many batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +23,9 @@ from torch import Tensor
 
 from baselines.guess import positive
 from niah import models
-from niah.adapters.compressor import Choice, Compressor, Connectors, Run
+from niah.adapters.compressor import Choice, Chunks, Compressor, Connectors, Run
 from niah.adapters.sampling import bin_centres
 from niah.types import Adapter
-
-Chunks = Iterable[tuple[Sequence[int], Tensor]]  # numbers and patches, (frames, patches, dim), of frames seen
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The equal-budget experiment: the same examples for every scheme, an order that stops well, trainings that resume."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 from niah.footage import PHRASED, clip
 from niah.types import UserError
 from vilamp import config, data, weights
+from vilamp.experiment import footage
 from vilamp.experiment import train as trainer
 from vilamp.experiment.config import Asked, Budget, Course, Experiment, Job, Rung, misfits, read_experiment
 from vilamp.experiment.examples import draw, loss_of, order_of, read, traced
@@ -23,6 +25,7 @@ from vilamp.model import Vilamp
 from vilamp.probe.model import FILE
 from vilamp.probe.train import ANSWERS
 from vilamp.prompt import Vocabulary
+from vilamp.schemes import NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "experiment" / "compression.yaml"
@@ -186,7 +189,10 @@ def model_of(tiny, scheme):
 SCHEMES = ("differential", "keyframes", "uniform", "mean", "summary")
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+LEARNERS = {"summary", "qformer", "abstractor", "llama_vid"}  # have parameters of their own
+
+
+@pytest.mark.parametrize("scheme", NAMES)
 def test_every_scheme_learns_from_the_same_answers_and_its_own_parameters_too(tiny, features, scheme):
     model = model_of(tiny, scheme)
     drawn = [dataclasses.replace(draw(COURSE, 0, 0, 1)[1][0], clip=n, length=64, gaps=n or None) for n in (0, 2)]
@@ -200,7 +206,7 @@ def test_every_scheme_learns_from_the_same_answers_and_its_own_parameters_too(ti
     (loss + tracing).backward()
     used = {name for name, one in model.named_parameters() if one.grad is not None and one.grad.abs().sum() > 0}
     assert {"language.model.embed_tokens.weight"} <= used
-    assert any(name.startswith("scheme.") for name in used) == (scheme == "summary")
+    assert any(name.startswith("scheme.") for name in used) == (scheme in LEARNERS)
     assert not any(name.startswith(("clip.", "vision.")) for name in used)
 
 
@@ -260,6 +266,32 @@ def test_jobs_can_be_named(tiny):
         chosen(tiny, "meen-2-1")
 
 
+def test_a_model_of_which_anything_is_kept_is_not_trained_again(tiny, tmp_path, capsys):
+    experiment = dataclasses.replace(
+        tiny, output=str(tmp_path / "out"), results=str(tmp_path / "results"),
+        asked=(Asked("near", ("full",)), Asked("more", ("needle_only",))),
+    )  # fmt: skip
+    records = tmp_path / "results" / "records" / "near"
+    records.mkdir(parents=True)
+    (records / "mean-2-0.csv").write_text("case,reply,tokens,seen,kept,needle_seen,needle_kept\n")
+    job = Job("mean", TWO, 0)
+    assert work(experiment, [job]) == 3
+    assert "another training would be another model" in capsys.readouterr().err
+    assert not experiment.checkpoint(job).exists()
+
+
+def test_footage_of_another_version_is_encoded_anew(tiny, tmp_path, monkeypatch):
+    experiment, encoded = dataclasses.replace(tiny, output=str(tmp_path)), []
+    encode = footage.encode_pool
+    monkeypatch.setattr(footage, "encode_pool", lambda *given: encoded.append(1) or encode(*given))
+    features_of(experiment)
+    features_of(experiment)
+    assert len(encoded) == 1
+    monkeypatch.setattr(footage, "FOOTAGE_VERSION", footage.FOOTAGE_VERSION + 1)
+    features_of(experiment)
+    assert len(encoded) == 2
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_probe_sees_what_a_scheme_left_of_the_needle_and_nothing_else(tiny, features, scheme):
     model = model_of(tiny, scheme)
@@ -301,6 +333,13 @@ def test_what_is_asked_later_waits_for_all_trainings_and_needs_their_checkpoints
     assert work(experiment, jobs[:1]) == 0
     assert [kept(experiment, job, part) for job in jobs for part in parts] == [True, True, False, False]
     (tmp_path / "results" / "records" / "far" / "mean-2-0.csv").unlink()
-    (experiment.checkpoint(jobs[0]) / "train.json").unlink()
+    longer = dataclasses.replace(experiment, course=dataclasses.replace(COURSE, steps=2))
+    with pytest.raises(UserError, match="mean-2-0 was trained with another course than this config's"):
+        work(longer, jobs[:1])
+    training = experiment.checkpoint(jobs[0]) / "train.json"
+    training.write_text(json.dumps({**json.loads(training.read_text()), "cpu_seconds": 7.0}))
+    with pytest.raises(UserError, match=r"mean-2-0.json is of another training than .*answers of two models"):
+        work(experiment, jobs[:1])
+    training.unlink()
     assert work(experiment, jobs[:1]) == 3
     assert "another training would be another model" in capsys.readouterr().err

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from niah.types import UserError
+from vilamp.config import written
 from vilamp.experiment.analyse import analyse, secondary, table
-from vilamp.experiment.config import Asked, Budget, Course, Experiment
+from vilamp.experiment.config import Asked, Budget, Course, Experiment, Job
 from vilamp.experiment.contrasts import (
     Contrast,
     Spread,
@@ -33,7 +34,7 @@ def answer(scheme, seed, number, right, condition="full", type="motion-named", h
     place = (haystack or f"haystack-{number % 5}") if condition == "full" else ""
     depth = 0.5 if condition == "full" else None
     case = f"{source}.{condition}"
-    return Answer(scheme, 2.0, seed, case, condition, type, source, place, 256, depth, right, 512, 3, 1)
+    return Answer(scheme, 2.0, seed, case, condition, type, place, 256, depth, right, 512, 3)
 
 
 def many(scheme, shares, cases=40, **told):
@@ -196,7 +197,8 @@ def experiment(tmp_path):
             path = tmp_path / "results" / "records" / "far" / f"{scheme}-2-{seed}.csv"
             write(path, "case reply tokens seen kept needle_seen needle_kept", replies[which])
             about = {"climbed": [[10, 1], [20, 0]], "cpu_seconds": 1500 if seed else 600}
-            about |= {"parameters": 5, "encoders": "a", "course": dataclasses.asdict(made.course)}
+            model = written(made.model_of(Job(scheme, made.budgets[0], seed)))
+            about |= {"parameters": 5, "encoders": "a", "course": dataclasses.asdict(made.course), "model": model}
             trained = tmp_path / "results" / "trainings" / f"{scheme}-2-{seed}.json"
             trained.parent.mkdir(exist_ok=True)
             trained.write_text(json.dumps(about))
@@ -266,6 +268,14 @@ def test_trainings_of_another_course_are_not_compared(experiment):
     about = json.loads(path.read_text())
     path.write_text(json.dumps({**about, "course": {**about["course"], "steps": 6000}}))
     with pytest.raises(UserError, match="another course than this config's: mean-2-0"):
+        analyse(experiment)
+
+
+def test_trainings_of_another_model_are_not_compared(experiment):
+    path = Path(experiment.results) / "trainings" / "mean-2-0.json"
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps({**about, "model": {**about["model"], "threshold": 0.5}}))
+    with pytest.raises(UserError, match="another model than this config's: mean-2-0"):
         analyse(experiment)
 
 

@@ -1,11 +1,27 @@
 """The probe reads what compression left of the needle, and nothing else."""
 
+import dataclasses
+
 import pytest
 import torch
 
+from niah.generate import read
 from niah.types import UserError
-from vilamp.model import Stream
+from tests.small_suite import GREYS, OPTIONS, make_suite
+from vilamp import config, weights
+from vilamp.model import Stream, Vilamp
+from vilamp.probe.__main__ import ProbeClient
+from vilamp.probe.__main__ import main as ask
 from vilamp.probe.model import Probe, Remains, load, remains_of, save
+from vilamp.probe.train import main as train
+from vilamp.prompt import Vocabulary
+
+SIZES = config.VilampConfig(
+    keyframes=2,
+    clip=config.Clip(embed_dim=24, vision_layers=1, vision_width=24, text_layers=1, text_width=24, head_width=12),
+    vision=config.Vision(hidden_size=24, intermediate_size=24, layers=1, heads=2),
+    language=config.Language(hidden_size=16, intermediate_size=16, layers=1, heads=2, key_value_heads=1),
+)
 
 
 @pytest.fixture
@@ -61,3 +77,56 @@ def test_a_probe_of_other_weights_is_refused(probe, tmp_path):
 def test_a_checkpoint_without_a_probe_says_how_to_train_one(tmp_path):
     with pytest.raises(UserError, match=r"python -m vilamp\.probe\.train --pretrained"):
         load(tmp_path, "abc")
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A tiny checkpoint with a probe that knows the small suite's options, and has learned nothing."""
+    torch.manual_seed(0)
+    folder = tmp_path / "tiny"
+    weights.save(Vilamp(SIZES, Vocabulary(OPTIONS)), folder)
+    save(Probe(16, 24, OPTIONS), folder, weights.load(folder)[1])
+    return folder
+
+
+@pytest.fixture
+def generated(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "cache"))
+    return read(make_suite(tmp_path / "small"))
+
+
+def test_a_probe_is_asked_of_the_needle_s_tokens_and_says_whose_they_are(checkpoint, generated):
+    client = ProbeClient(generated, pretrained=str(checkpoint))
+    (case, *_) = [one for one in generated.cases if one.condition == "full"]
+    outcome = client.ask(case)
+    assert outcome.status == "ok" and outcome.reply is not None
+    assert outcome.reply["text"] in OPTIONS and len(outcome.reply["option_scores"]) == len(OPTIONS)
+    needle = set(range(case.needles[0].start, case.needles[0].stop))
+    whole = len(needle & set(outcome.reply["frames_kept"]))
+    assert outcome.reply["language_tokens"] == 64 * whole + len(needle) - whole
+    settings = outcome.reply["settings"]
+    assert settings["weights"] == weights.load(checkpoint)[1] and settings["keyframes"] == 2
+
+
+def test_a_video_that_cannot_be_read_is_an_error_of_its_case(checkpoint, generated, tmp_path):
+    client = ProbeClient(generated, pretrained=str(checkpoint))
+    for name in GREYS:
+        (tmp_path / "small" / f"{name}.mp4").unlink()
+    outcome = client.ask(generated.cases[0])
+    assert outcome.status == "error" and ".mp4" in outcome.detail
+    assert "file_to_answer_seconds" in outcome.measured
+
+
+def test_settings_that_a_probe_has_not_are_refused(checkpoint, generated, capsys):
+    with pytest.raises(UserError, match="a probe is told pretrained and keyframes, got device"):
+        ProbeClient(generated, pretrained=str(checkpoint), device="cuda")
+    assert ask(["--suite", "smoke", "--decoder", "decord"]) == 2
+    assert "a probe reads videos with pyav, got --decoder decord" in capsys.readouterr().err
+
+
+def test_no_probe_of_vilamp_s_compressor_is_trained_for_another_one(tmp_path, capsys, monkeypatch):
+    other = dataclasses.replace(SIZES, compression=config.Compression("mean", 2.0))
+    weights.save(Vilamp(other, Vocabulary(OPTIONS)), tmp_path)
+    monkeypatch.setattr("sys.argv", ["train", "--pretrained", str(tmp_path)])
+    assert train() == 2
+    assert "has the compressor 'mean'" in capsys.readouterr().err

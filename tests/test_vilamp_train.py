@@ -17,10 +17,12 @@ from niah.config import read_yaml
 from niah.footage import COLOURS, SHAPES, SpriteLabel
 from niah.types import UserError
 from vilamp import config, data
+from vilamp.model import Vilamp
 from vilamp.prompt import BYTES, Vocabulary
 from vilamp.train import __main__ as trainer
 from vilamp.train.ablation import main, variants
 from vilamp.train.config import Encoder, Reader, Training
+from vilamp.train.encoder import EncoderHeads, encoder_loss
 from vilamp.train.reader import gapped
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -165,6 +167,31 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path, monkeypatc
     curves = [(tmp_path / name / "curve.csv").read_text().split() for name in ("whole", "parts")]
     steps = [[row.split(",")[:2] for row in curve] for curve in curves]
     assert steps[0] == steps[1]
+
+
+def test_a_finished_training_is_not_begun_again(tmp_path):
+    run = tiny(tmp_path)
+    trainer.train(run)
+    before = (tmp_path / "curve.csv").read_bytes()
+    with pytest.raises(UserError, match="holds a finished training"):
+        trainer.train(run)
+    assert (tmp_path / "curve.csv").read_bytes() == before
+
+
+def test_another_compressor_is_not_trained_in_the_name_of_vilamp(tmp_path):
+    run = tiny(tmp_path)
+    other = dataclasses.replace(run.model, compression=config.Compression("mean", 2.0))
+    with pytest.raises(ValueError, match="trains ViLaMP's own compressor, got compression 'mean'"):
+        dataclasses.replace(run, model=other)
+
+
+def test_a_batch_that_shows_nothing_has_a_loss_that_is_a_number():
+    torch.manual_seed(0)
+    model = Vilamp(tiny("unused").model, Vocabulary(data.words()))
+    frames = torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8)
+    labels = torch.full((4, 64, 3), data.NO_LABEL, dtype=torch.int8)
+    loss, plotted = encoder_loss(model, EncoderHeads(model), frames, labels, random.Random(0))
+    assert torch.isfinite(loss) and np.isnan(plotted["digit"])
 
 
 def test_a_run_is_not_resumed_with_another_config(tmp_path):

@@ -64,7 +64,7 @@ class VilampAdapter:
         choice = self.compressor.choose(frames, query)
         del frames  # the language model takes their place
         select_end = self._clock()
-        patches = self._features(video, keys, "patches", choice.seen, encoded)
+        patches = self._patches(video, keys, choice.seen, encoded)
         prompt = self.model.vocabulary.encode(cloze(question))
         visual = self.model.watch(self.compressor, choice, query, patches, len(prompt) + OPTION_TOKENS)
         give_back()
@@ -116,7 +116,7 @@ class VilampAdapter:
         keys, encoded = video.keys(0, len(video)), Counter[str]()
         query = self.model.encode_query(question.text)
         choice = self.compressor.choose(self._embeddings(video, keys, encoded), query)
-        patches = torch.cat(list(self._features(video, keys, "patches", choice.seen, encoded)))
+        patches = torch.cat(list(self._patches(video, keys, choice.seen, encoded)))
         runs = list(self.model.runs(self.compressor, choice, query, [patches]))
         frames = [number for run in runs for number in run.frames]
         tokens, rows = Counter(frames), {number: row for row, number in enumerate(choice.seen)}
@@ -130,20 +130,16 @@ class VilampAdapter:
 
     def _embeddings(self, video: Video, keys: list[FrameKey], encoded: Counter[str]) -> Tensor:
         """Return the unit-length embeddings of all frames, (frames, dim), dim 0 where nobody looks at them."""
-        columns = self.model.config.clip.embed_dim if self.compressor.guided else 0
-        frames, read = torch.empty(len(keys), columns, device=self.model.device), 0
         if self.compressor.guided:
-            for rows in self._features(video, keys, "embedding", range(len(keys)), encoded):
-                frames[read : read + len(rows)] = torch.nn.functional.normalize(rows, dim=-1)
-                read += len(rows)
-        return frames
+            return self.features.directions(video, keys, encoded)
+        return torch.empty(len(keys), 0, device=self.model.device)
 
-    def _features(
-        self, video: Video, keys: list[FrameKey], kind: str, wanted: Sequence[int], encoded: Counter[str]
+    def _patches(
+        self, video: Video, keys: list[FrameKey], wanted: Sequence[int], encoded: Counter[str]
     ) -> Iterator[Tensor]:
-        """Yield one kind of feature of the wanted frames a chunk at a time; count those that had to be encoded."""
-        for found, fresh in self.features.of(video, keys, kind, wanted):
-            encoded[kind] += fresh
+        """Yield the patches of the wanted frames a chunk at a time; count those that had to be encoded."""
+        for found, fresh in self.features.of(video, keys, "patches", wanted):
+            encoded["patches"] += fresh
             yield torch.from_numpy(found).to(self.model.device, torch.float32)
 
     def _reused(self, frames: int, seen: int, encoded: Counter[str]) -> int:

@@ -8,11 +8,14 @@ whether they were made for this case or found in the store.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch.nn.functional import normalize
 
 from niah.store import FeatureStore
 from niah.types import FrameKey, Video
@@ -53,6 +56,18 @@ class FrameFeatures:
                 fresh = self._encode(video, keys, missing, kind)
                 found = [fresh.get(n, old) for n, old in zip(indices, found, strict=True)]
             yield np.stack(found), len(missing)  # type: ignore[arg-type]
+
+    def directions(
+        self, video: Video, keys: list[FrameKey], encoded: Counter[str]
+    ) -> Float[torch.Tensor, "frames dim"]:
+        """Return the unit-length embeddings of all frames, and count under "embedding" those that had to be encoded."""
+        made, read = torch.empty(len(keys), self.model.config.clip.embed_dim, device=self.model.device), 0
+        for rows, fresh in self.of(video, keys, "embedding"):
+            unit = normalize(torch.from_numpy(rows).to(self.model.device, torch.float32), dim=-1)
+            made[read : read + len(rows)] = unit
+            read += len(rows)
+            encoded["embedding"] += fresh
+        return made
 
     def _encode(self, video: Video, keys: list[FrameKey], indices: list[int], kind: str) -> dict[int, np.ndarray]:
         """Encode frames of one chunk in their fixed slots, store both kinds, return the one asked for."""

@@ -14,6 +14,7 @@ import sys
 from functools import cache
 
 from niah.config import read_yaml
+from niah.types import UserError
 from vilamp import weights
 from vilamp.config import VilampConfig
 
@@ -59,7 +60,13 @@ def main(arguments: list[str]) -> None:
         prog="python -m vilamp.memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkpoint", nargs="?", default="micro", help="a shipped one or a folder (default: micro)")
-    config = read_yaml(VilampConfig, weights.locate(parser.parse_args(arguments).checkpoint) / "config.yaml")
+    folder = weights.locate(parser.parse_args(arguments).checkpoint)
+    config = read_yaml(VilampConfig, folder / "config.yaml")
+    if config.compression is not None:
+        raise UserError(
+            f"{folder} has the compressor {config.compression.scheme!r}, and this is about ViLaMP's own; what another "
+            "one holds stands in its docstring, in vilamp/schemes"
+        )
     parts = bytes_per_frame(config)
     for name, count in {**parts, "bytes a frame": sum(parts.values())}.items():
         sys.stdout.write(f"{name:>20}  {count:,}\n")

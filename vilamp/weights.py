@@ -14,7 +14,7 @@ import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from niah.config import read_yaml, unknown
+from niah.config import from_mapping, read_yaml, unknown
 from niah.types import UserError
 from vilamp.config import VilampConfig, written
 from vilamp.model import Vilamp
@@ -43,7 +43,7 @@ def is_released(name: str) -> bool:
 
 
 def load(
-    folder: Path, keyframes: int | None = None, threshold: Any = None, temperature: Any = None
+    folder: Path, keyframes: Any = None, threshold: Any = None, temperature: Any = None
 ) -> tuple[Vilamp, str]:
     """Return the model in evaluation mode and an id of its weights (12 hex digits of their hash).
 
@@ -57,13 +57,9 @@ def load(
         if settings.compression is not None:
             budget = settings.compression.budget
             raise UserError(f"{list(changes)} of {folder.name} follow from its budget of {budget:g} tokens a frame")
-        odd = {name: value for name, value in changes.items() if not isinstance(value, int | float)}
-        if odd:
-            raise UserError(f"{odd} cannot be the constants of {folder.name}: they are numbers")
-        try:
-            settings = dataclasses.replace(settings, **changes)
-        except ValueError as error:
-            raise UserError(f"{changes} cannot be the constants of {folder.name}: {error}") from error
+        settings = from_mapping(
+            VilampConfig, {**dataclasses.asdict(settings), **changes}, f"the constants of {folder.name}"
+        )
     model = Vilamp(settings, Vocabulary.read(folder / "words.txt"))
     file = folder / "model.safetensors"
     expected = model.state_dict()

@@ -40,11 +40,14 @@ class Run(NamedTuple):
     stays: Sequence[bool] | None = None  # of an `InLanguage` compressor: which tokens stay in the cache
 
 
+Chunks = Iterable[tuple[Sequence[int], Tensor]]  # numbers and patches, (frames, patches, dim), of frames seen
+
+
 @runtime_checkable
 class Compressor(Protocol):
     """A rule that turns a video of any length into tokens."""
 
-    guided: bool  # whether `choose` looks at the frames: if not, none is encoded for it
+    guided: bool  # whether frames or tokens depend on the query: if not, no frame's embedding is made
 
     def settings(self) -> Mapping[str, float | str | None]:
         """Return its name under "compressor", and every number that can move an answer: for the record."""
@@ -62,7 +65,7 @@ class Compressor(Protocol):
         self,
         choice: Choice,
         query: Tensor,
-        chunks: Iterable[tuple[Sequence[int], Tensor]],
+        chunks: Chunks,
         connect: Connectors,
     ) -> Iterator[Run]:
         """Yield the tokens of the frames seen, in playing order.

@@ -1,4 +1,4 @@
-"""ViLaMP with random weights, run in two ways, for `niah.adapters.bench`.
+"""ViLaMP with random weights, run in three ways, for `niah.adapters.bench`.
 
 "streamed" is this project's. "cached" is the same where every patch feature already lies in host memory.
 "as_released" batches, attends and keeps logits as the release does: CLIP and SigLIP over all frames at once,
@@ -136,8 +136,9 @@ class VilampBench:
         times.lap("clip")
         unit = normalize(embeddings.float(), dim=-1)
         similar = unit @ unit.T  # (frames, frames): all of it, as the release has it
-        greedy = select_keyframes(unit, normalize(query.float(), dim=-1), model.config.keyframes, 0.85, keep_ties=True)
-        kept = fill_gaps(greedy, count, model.config.keyframes)
+        limit, threshold = model.config.keyframes, model.config.threshold
+        greedy = select_keyframes(unit, normalize(query.float(), dim=-1), limit, threshold, keep_ties=True)
+        kept = fill_gaps(greedy, count, limit)
         del similar
         times.lap("select")
         pixels = self._pixels(video, everything, self.side)

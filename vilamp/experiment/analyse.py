@@ -18,14 +18,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from niah.config import from_mapping, read_yaml
+from niah.config import read_yaml
 from niah.footage import TOLD
 from niah.guard import DONE, guarded
 from niah.types import UserError
-from vilamp.experiment.config import Course, Experiment
+from vilamp.experiment.config import Experiment
 from vilamp.experiment.contrasts import Contrast, Gate, Spread, accuracy, contrasts, gates, interaction, passed, weighed
 from vilamp.experiment.figures import draw_accuracy, draw_heatmaps, draw_lengths, draw_questions
-from vilamp.experiment.records import Answer, answers, done, training_of
+from vilamp.experiment.records import Answer, answers, departure, done, training_of
 from vilamp.experiment.words import verdict
 
 ALL = "all"
@@ -159,13 +159,14 @@ def analyse(experiment: Experiment) -> str:
             f"({', '.join(sorted(encoders))}): what is compared must share them. Remove the records of one set, "
             "and train these again"
         )
-    courses = {job.name: from_mapping(Course, about["course"], job.name) for job, about in abouts.items()}
-    other = [name for name, course in courses.items() if course != experiment.course]
-    if other:
-        raise UserError(
-            f"{experiment.results} holds trainings of another course than this config's: {', '.join(other)}. What is "
-            "compared must share it: name the config they were trained with, or remove their records"
-        )
+    departures = {job.name: departure(experiment, job, about) for job, about in abouts.items()}
+    for what in ("course", "model"):
+        other = [name for name, found in departures.items() if found == what]
+        if other:
+            raise UserError(
+                f"{experiment.results} holds trainings of another {what} than this config's: {', '.join(other)}. What "
+                "is compared must share it: name the config they were trained with, or remove their records"
+            )
     found = answers(experiment, jobs)
     folder = Path(experiment.results)
     rows, main, more, all_gates = table(found), primary(experiment, found), secondary(experiment, found), gates(found)

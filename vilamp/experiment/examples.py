@@ -7,6 +7,7 @@ scheme that has climbed further gets them in a longer haystack.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from niah.adapters.compressor import InLanguage, Run, Sequences, States
+from niah.adapters.compressor import Choice, Compressor, InLanguage, Run, Sequences, States
 from niah.config import TEMPLATE
 from niah.footage import TOLD
 from niah.types import LETTERS, Question
@@ -95,10 +96,7 @@ def _read(model: Vilamp, features: Features, drawn: Drawn, course: Course, asked
     scheme, clip = model.compressor, features.pool.clips[drawn.clip]
     order, before = order_of(features, drawn)
     query = features.queries[asked[0].text].to(model.device)
-    frames = features.embeddings[order].to(model.device)
-    choice = scheme.choose(normalize(frames, dim=-1) if scheme.guided else frames[:, :0], query)
-    seen = order[torch.tensor(list(choice.seen))]
-    chunks = (features.patches[part].to(query) for part in seen.split(512))
+    choice, chunks = chosen(scheme, features, order, query)
     runs = list(model.runs(scheme, choice, query, chunks))
     numbers = [number for run in runs for number in run.frames]
     stays = [one for run in runs for one in run.stays or ()] if isinstance(scheme, InLanguage) else None
@@ -119,6 +117,16 @@ def _read(model: Vilamp, features: Features, drawn: Drawn, course: Course, asked
     )
 
 
+def chosen(
+    scheme: Compressor, features: Features, order: Int[Tensor, " frames"], query: Float[Tensor, " dim"]
+) -> tuple[Choice, Iterator[Float[Tensor, "_frames patches dim"]]]:
+    """Return what a scheme chooses of some frames of a world, and the patches of those, 512 frames at a time."""
+    frames = features.embeddings[order].to(query.device)
+    choice = scheme.choose(normalize(frames, dim=-1) if scheme.guided else frames[:, :0], query)
+    seen = order[torch.tensor(list(choice.seen))]
+    return choice, (features.patches[part].to(query) for part in seen.split(512))
+
+
 def _cloze(asked: Asking, templated: bool) -> str:
     """Return a prompt; which options there are does not show in it."""
     return cloze(Question(asked.text, ("", ""), TEMPLATE if templated else "{question}"))
@@ -126,9 +134,10 @@ def _cloze(asked: Asking, templated: bool) -> str:
 
 def _places(model: Vilamp, staying: int, drawn: Drawn, course: Course) -> Int[Tensor, " places"]:
     """Return rising positions of the tokens that stay and of what comes next, with gaps where the example has them."""
-    compression = model.config.compression
-    if drawn.gaps is None or compression is None:
+    if drawn.gaps is None:
         return torch.arange(staying + 1)
+    compression = model.config.compression
+    assert compression is not None  # every model of an experiment has one
     farthest = round(course.farthest * compression.budget)
     return gapped(staying, staying + 1, farthest, random.Random(drawn.gaps))
 

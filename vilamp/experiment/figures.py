@@ -1,4 +1,4 @@
-"""Accuracy against tokens, and heatmaps by scheme."""
+"""Accuracy against tokens, over length and by phrasing of the question, and heatmaps by scheme."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from niah.footage import clip
+from niah.footage import FOOTAGE_VERSION, clip
 from vilamp import data
 from vilamp.experiment.config import Experiment
 from vilamp.experiment.questions import questions
@@ -22,7 +22,7 @@ from vilamp.train.reader import Features, encode_pool
 
 
 def features_of(experiment: Experiment) -> list[Features]:
-    """Return the features of every world, from the files of an earlier call where they fit; 12 KB a frame in memory."""
+    """Return the features of every world, from the files of an earlier call where they fit; 13 KB a frame in memory."""
     torch.manual_seed(0)  # of parts that are overwritten or not used
     model = Vilamp(experiment.model, Vocabulary(data.more_words()))
     take_encoders(model, experiment.encoder_from)
@@ -34,7 +34,8 @@ def features_of(experiment: Experiment) -> list[Features]:
 def _world(experiment: Experiment, model: Vilamp, world: str) -> Features:
     """Return the features of one world."""
     course = experiment.course
-    made_from = f"{world} {course.haystack} {course.clips} {','.join(course.types)} {encoders_id(model)} {data.codec()}"
+    drawn = f"footage-{FOOTAGE_VERSION} {world} {course.haystack} {course.clips} {','.join(course.types)}"
+    made_from = f"{drawn} {encoders_id(model)} {data.codec()}"
     path = Path(experiment.output) / "features" / f"{world.rpartition('/')[2]}.pt"
     if path.is_file():
         stored = torch.load(path, weights_only=True)

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch.nn.functional import normalize
 
 from vilamp import weights
 from vilamp.experiment.config import Experiment, Job
-from vilamp.experiment.examples import Drawn, draw, order_of
+from vilamp.experiment.examples import Drawn, chosen, draw, order_of
 from vilamp.experiment.questions import questions
 from vilamp.model import Vilamp
 from vilamp.probe.model import FILE, Remains, remains_of, save
@@ -53,14 +52,12 @@ def remains(model: Vilamp, features: Features, drawn: Drawn) -> list[tuple[Remai
     """Return for each question of a video what is left of its needle, and the place of the answer in ANSWERS."""
     clip, scheme = features.pool.clips[drawn.clip], model.compressor
     order, before = order_of(features, drawn)
-    frames = features.embeddings[order]
     made, stream = [], None
     for asked in questions(clip):
         query = features.queries[asked.text]
         if stream is None or scheme.guided:
-            choice = scheme.choose(normalize(frames, dim=-1) if scheme.guided else frames[:, :0], query)
-            seen = order[torch.tensor(list(choice.seen))]
-            stream = model.left(choice, query, (features.patches[part].to(query) for part in seen.split(512)))
+            choice, chunks = chosen(scheme, features, order, query)
+            stream = model.left(choice, query, chunks)
         left = remains_of(stream, before, before + clip.count, query)
         made.append((left, ANSWERS.index(asked.answer)))
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -19,7 +20,7 @@ from niah.types import UserError
 from vilamp.experiment.config import Asked, Experiment, Job
 from vilamp.experiment.footage import features_of
 from vilamp.experiment.probe import train_probe
-from vilamp.experiment.records import done, keep, kept, training_of
+from vilamp.experiment.records import departure, done, keep, kept, training_of
 from vilamp.experiment.train import cost_so_far, train
 from vilamp.probe.__main__ import ProbeClient
 from vilamp.sharing import sharing
@@ -69,16 +70,26 @@ def work(experiment: Experiment, jobs: Sequence[Job]) -> int:
 
 
 def _trained(experiment: Experiment, job: Job, features: Callable[[], list[Features]]) -> bool:
-    """Train a job's model and its probe unless they are there; say whether they can be asked."""
-    if cost_so_far(experiment.checkpoint(job)) is None:
-        if done(experiment, job):
+    """Train a job's model and its probe unless they are there; say whether they can be asked.
+
+    Raises UserError where the model that is there was trained otherwise than the config says.
+    """
+    checkpoint = experiment.checkpoint(job)
+    if cost_so_far(checkpoint) is None:
+        if any(kept(experiment, job, part) for part in experiment.parts(job)):
             sys.stderr.write(
-                f"{job.name} was asked before and its checkpoint is gone ({experiment.checkpoint(job)}): another "
+                f"{job.name} was asked before and its checkpoint is gone ({checkpoint}): another "
                 "training would be another model. Restore the checkpoint, or remove the job's records\n"
             )
             return False
         train(experiment, job, features)
         sys.stderr.write(told_cost(experiment, job) + "\n")
+    what = departure(experiment, job, json.loads((checkpoint / "train.json").read_text(encoding="utf-8")))
+    if what is not None:
+        raise UserError(
+            f"{checkpoint} was trained with another {what} than this config's: give this experiment another output, "
+            "or name the config it was trained with"
+        )
     if experiment.probed(job) and any(part.probe for part in experiment.parts(job)):
         train_probe(experiment, job, features)
     return True

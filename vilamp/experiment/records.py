@@ -12,10 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from niah.config import from_mapping
 from niah.score import read_answer
 from niah.table import read_run
 from niah.types import Case, Record, UserError
-from vilamp.experiment.config import Asked, Experiment, Job
+from vilamp.config import VilampConfig
+from vilamp.experiment.config import Asked, Course, Experiment, Job
 
 CASE = ("case", "condition", "type", "needle", "source", "haystack", "length", "start", "options", "answer")
 REPLY = ("case", "reply", "tokens", "seen", "kept", "needle_seen", "needle_kept")
@@ -31,26 +33,30 @@ class Answer:
     case: str
     condition: str
     type: str
-    source: str
     haystack: str
     length: int
     depth: float | None  # of the needle among the frames before and behind it
     right: bool
     tokens: int  # that the language model could attend to, the prompt's included
     needle_seen: int  # frames of the needle that reached the language model at all
-    needle_kept: int  # and whole
 
 
 def keep(experiment: Experiment, job: Job, part: Asked, folder: Path) -> None:
     """Write what is kept of a job's training and of the run of one part.
 
-    Raises UserError where a case has another meaning than for earlier jobs.
+    Raises UserError where a case has another meaning than for earlier jobs, or an earlier part another training.
     """
     asked = read_run(folder)
     _keep_cases(Path(experiment.results) / "cases.csv", asked.cases)
     rows = [_reply(asked.records[case.id]) for case in asked.cases if case.id in asked.records]
     training = json.loads((experiment.checkpoint(job) / "train.json").read_text(encoding="utf-8"))
-    _write(_training_file(experiment, job), [json.dumps(training, indent=1, sort_keys=True)])
+    file = _training_file(experiment, job)
+    if file.is_file() and training_of(experiment, job) != training:
+        raise UserError(
+            f"{file} is of another training than {experiment.checkpoint(job)}: answers of two models would stand "
+            "together. Restore the checkpoint, or remove the job's records and this file"
+        )
+    _write(file, [json.dumps(training, indent=1, sort_keys=True)])
     _write_csv(_records_file(experiment, job, part), REPLY, sorted(rows))
 
 
@@ -67,6 +73,15 @@ def done(experiment: Experiment, job: Job) -> bool:
 def training_of(experiment: Experiment, job: Job) -> dict:
     """Return what is kept of a job's training."""
     return json.loads(_training_file(experiment, job).read_text(encoding="utf-8"))
+
+
+def departure(experiment: Experiment, job: Job, training: dict) -> str | None:
+    """Name what a training was made with that the config does not say: its course, its model, or None."""
+    if from_mapping(Course, training["course"], job.name) != experiment.course:
+        return "course"
+    if from_mapping(VilampConfig, training["model"], job.name) != experiment.model_of(job):
+        return "model"
+    return None
 
 
 def answers(experiment: Experiment, jobs: Iterable[Job], probe: bool = False) -> list[Answer]:
@@ -91,9 +106,9 @@ def _answer(job: Job, case: dict[str, str], row: dict[str, str]) -> Answer:
     options = json.loads(case["options"])
     depth = _depth(case) if case["condition"] == "full" else None
     return Answer(
-        job.scheme, job.budget.tokens, job.seed, case["case"], case["condition"], case["type"], case["source"],
+        job.scheme, job.budget.tokens, job.seed, case["case"], case["condition"], case["type"],
         case["haystack"], int(case["length"]), depth, read_answer(row["reply"], options) == case["answer"],
-        int(row["tokens"]), int(row["needle_seen"]), int(row["needle_kept"]),
+        int(row["tokens"]), int(row["needle_seen"]),
     )  # fmt: skip
 
 

@@ -12,15 +12,16 @@ import dataclasses
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch.nn.functional import normalize
 
 from niah.generate.result import Generated
 from niah.guard import guarded
 from niah.media.decoder import DEFAULT, decoder_named
+from niah.media.errors import MediaError
 from niah.media.measure import cache_folder
 from niah.media.video import SplicedVideo
 from niah.run.arguments import parse
@@ -28,7 +29,7 @@ from niah.run.client import Outcome
 from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.store import FeatureStore
-from niah.types import Case
+from niah.types import Case, UserError
 from vilamp import weights
 from vilamp.features import FrameFeatures
 from vilamp.probe import model as probes
@@ -39,10 +40,14 @@ CONDITIONS = ("full", "needle_only")  # the others hold no needle that could be 
 class ProbeClient:
     """Puts cases to the probe, in this process."""
 
-    def __init__(self, generated: Generated, pretrained: str = "micro", keyframes: int | None = None) -> None:
+    def __init__(
+        self, generated: Generated, pretrained: str = "micro", keyframes: int | None = None, **unknown: Any
+    ) -> None:
+        if unknown:
+            raise UserError(f"a probe is told pretrained and keyframes, got {', '.join(sorted(unknown))}: leave it out")
         folder = weights.locate(pretrained)
-        self._model, weights_id = weights.load(folder, keyframes)
-        self._probe = probes.load(folder, weights_id)
+        self._model, self._weights_id = weights.load(folder, keyframes)
+        self._probe = probes.load(folder, self._weights_id)
         self._features = FrameFeatures(self._model, FeatureStore(2**30, 2**33, tempfile.gettempdir()))
         self._generated, self._decoder = generated, decoder_named(DEFAULT)
         versions = {"torch": torch.__version__}
@@ -52,31 +57,41 @@ class ProbeClient:
 
     @torch.inference_mode()
     def ask(self, case: Case) -> Outcome:
-        """Compress the case's video for its question, and let the probe read what is left of the needle."""
-        began, generated, needle = time.monotonic(), self._generated, case.needles[0]
+        """Compress the case's video for its question, and let the probe read what is left of the needle.
+
+        A video that cannot be read is an error of this case alone.
+        """
+        began = time.monotonic()
+        try:
+            reply = self._read(case)
+        except MediaError as error:
+            return Outcome("error", str(error), measured={"file_to_answer_seconds": time.monotonic() - began})
+        return Outcome("ok", reply=reply, measured={"file_to_answer_seconds": time.monotonic() - began})
+
+    def _read(self, case: Case) -> dict[str, Any]:
+        """Return the reply."""
+        generated, needle, compressor = self._generated, case.needles[0], self._model.compressor
         renders = cache_folder() / "rendered"
         sampling = generated.suite.sampling
         video = SplicedVideo(case.timeline, generated.sources, sampling, self._decoder, case.fps, renders)
         keys = video.keys(0, len(video))
         query = self._model.encode_query(case.question)
-        frames = torch.empty(len(keys), 0)
-        if self._model.compressor.guided:
-            made = [torch.from_numpy(found).float() for found, _ in self._features.of(video, keys, "embedding")]
-            frames = normalize(torch.cat(made), dim=-1)
-        choice = self._model.compressor.choose(frames, query)
+        looked = compressor.guided
+        frames = self._features.directions(video, keys, Counter()) if looked else torch.empty(len(keys), 0)
+        choice = compressor.choose(frames, query)
         found = self._features.of(video, keys, "patches", choice.seen)
         stream = self._model.left(choice, query, (torch.from_numpy(patches).float() for patches, _ in found))
         remains = probes.remains_of(stream, needle.start, needle.stop, query)
         scores = self._probe.score(remains, case.options)
-        reply = {
+        return {
             "text": case.options[scores.index(max(scores))],
             "option_scores": scores,
             "mode": "likelihood",
             "frames_used": tuple(choice.seen),
             "frames_kept": tuple(choice.kept),
             "language_tokens": len(remains.tokens),
+            "settings": {**compressor.settings(), "weights": self._weights_id},
         }
-        return Outcome("ok", reply=reply, measured={"file_to_answer_seconds": time.monotonic() - began})
 
     def close(self) -> None:
         """Forget model and features."""
@@ -93,6 +108,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _settings(config: RunConfig) -> RunConfig:
     """Return the run's settings: the conditions that hold a needle, and a folder of its own."""
+    if config.decoder != DEFAULT:
+        raise UserError(f"a probe reads videos with {DEFAULT}, got --decoder {config.decoder}: leave it out")
     named = dataclasses.replace(config, model=f"{config.model}-probe", conditions=config.conditions or CONDITIONS)
     output = config.output_path or str(dataclasses.replace(config, model=named.model).folder())
     return dataclasses.replace(named, output_path=output)

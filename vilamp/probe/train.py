@@ -6,7 +6,6 @@ python -m vilamp.probe.train --pretrained micro
 from __future__ import annotations
 
 import argparse
-import math
 import random
 import sys
 from collections.abc import Callable
@@ -17,10 +16,12 @@ from tqdm import tqdm
 
 from niah.footage import DIGITS
 from niah.footage.paths import DIRECTIONS
+from niah.guard import guarded
 from niah.types import LETTERS, UserError
 from vilamp import data, weights
 from vilamp.model import Vilamp
 from vilamp.probe.model import Probe, Remains, remains_of, save
+from vilamp.train.__main__ import falling, take_step
 from vilamp.train.reader import Features, encode_pool, splice
 
 ANSWERS = (*DIRECTIONS, *map(str, DIGITS))
@@ -30,21 +31,27 @@ BATCH, RATE = 16, 1e-3
 
 
 def main() -> int:
-    """Train and save; return 0, or 2 where there is no such checkpoint."""
+    """Train and save; return 0, or 2 where there is no such checkpoint or it has another compressor than ViLaMP's."""
     parser = argparse.ArgumentParser(prog="python -m vilamp.probe.train", description=__doc__)
     parser.add_argument("--pretrained", default="micro", help="a shipped checkpoint or a folder (default: micro)")
     parser.add_argument("--steps", type=int, default=2000, help="of 16 cases each (default: 2000)")
     given = parser.parse_args()
-    try:
-        folder = weights.locate(given.pretrained)
-        model, weights_id = weights.load(folder)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    return guarded(lambda: _train(given.pretrained, given.steps), stopped="stopped; nothing was written")
+
+
+def _train(pretrained: str, steps: int) -> int:
+    """Train and save; return 0."""
+    folder = weights.locate(pretrained)
+    model, weights_id = weights.load(folder)
+    if model.config.compression is not None:
+        raise UserError(
+            f"{folder} has the compressor {model.config.compression.scheme!r}, and this trains probes of ViLaMP's own; "
+            "those of others are trained by python -m vilamp.experiment"
+        )
     model.requires_grad_(False)
     worlds = tqdm([f"train/probe/{number}" for number in range(WORLDS)], desc="footage", unit="world")
     pools = [encode_pool(model, data.build_pool(world, HAYSTACK, CLIPS, TYPES)) for world in worlds]
-    save(train(model, pools, given.steps), folder, weights_id)
+    save(train(model, pools, steps), folder, weights_id)
     return 0
 
 
@@ -70,12 +77,7 @@ def fit(model: Vilamp, steps: int, batch: Callable[[int], list[tuple[Remains, in
         rights = torch.tensor(places)
         logits = probe(list(remains))
         loss = cross_entropy(logits, rights)
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / 100) * (1.02 + 0.98 * math.cos(math.pi * step / steps)) / 2
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(probe.parameters(), 1.0)
-        optimizer.step()
+        take_step(optimizer, loss, list(probe.parameters()), falling(RATE, step, steps, floor=0.02))
         recent = [*recent, *(logits.argmax(-1) == rights).tolist()][-400:]
         progress.set_postfix(right=f"{sum(recent) / len(recent):.2f}")
     return probe.eval()

@@ -121,8 +121,6 @@ def configured(
     if behaviour not in BEHAVIOURS:
         raise UserError(unknown("behaviour", behaviour, list(BEHAVIOURS)))
     composer = overrides.get("composer_type") or composer_of(found) or config.behaviour.composer
-    if composer_of(found) is None and composer == "sig_pooling":
-        composer = config.behaviour.composer  # load_into then names the tensors that are missing
     values: dict[str, Any] = {"composer": composer}
     if behaviour == "paper" and settings.get("composer", composer) != "sig_pooling":
         raise UserError(

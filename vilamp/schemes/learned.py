@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, gelu, normalize
 
+from niah.types import UserError
 from vilamp.schemes.pooled import EveryFrame
 
 HEADS = 4
@@ -62,7 +63,7 @@ class ContextAndContent(EveryFrame):
 
     def __init__(self, budget: float, dim: int) -> None:
         if budget != 2:
-            raise ValueError(f"llama_vid has 2 tokens a frame, got a budget of {budget:g}")
+            raise UserError(f"llama_vid has 2 tokens a frame, whatever else is compared: got a budget of {budget:g}")
         super().__init__(budget)
         self.query, self.key = nn.Linear(dim, dim), nn.Linear(dim, dim)
 

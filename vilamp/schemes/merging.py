@@ -5,17 +5,17 @@ What is merged are features, before any connector, so nothing here learns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from niah.adapters.compressor import Choice, Connectors, Run
+from niah.adapters.compressor import Choice, Chunks, Connectors, Run
 from vilamp.schemes.budget import averaging, tokens_of
 
-Chunks = Iterable[tuple[Sequence[int], Tensor]]
 CLIP = 8  # frames whose tokens are merged with one another
 POOLED = 16  # tokens a frame has before
 
@@ -79,11 +79,11 @@ class MemoryBank:
 
     def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[Run]:
         """Yield the slots in playing order, each counted to its first frame."""
-        pooled = [
-            averaging(POOLED, patches.shape[1]).to(patches) @ connect.features(patches) for _, patches in chunks
-        ]
+        pooled: list[Tensor] = []
+        for _, patches in chunks:
+            pooled += averaging(POOLED, patches.shape[1]).to(patches) @ connect.features(patches)
         if pooled:
-            slots, first = merge_neighbours(torch.cat(pooled), self._slots(len(choice.seen)))
+            slots, first = merge_neighbours(pooled, self._slots(len(choice.seen)))
             numbers = [choice.seen[place] for place in first for _ in range(POOLED)]
             yield Run(numbers, connect.merged(slots.flatten(0, 1)))
 
@@ -129,13 +129,12 @@ def merge_alike(tokens: Tensor, count: int) -> tuple[Tensor, list[int]]:
     return tokens[order][:count], first[order][:count].tolist()
 
 
-def merge_neighbours(frames: Tensor, count: int) -> tuple[Tensor, list[int]]:
-    """Merge the two neighbours most alike of (frames, tokens, channels) until `count` are left.
+def merge_neighbours(frames: Sequence[Tensor], count: int) -> tuple[Tensor, list[int]]:
+    """Merge the two neighbours most alike of some frames, (tokens, channels) each, until `count` are left.
 
     Returns means over what was merged and the number of each one's first frame.
     """
-    unit = normalize(frames, dim=-1)
-    alike = (unit[1:] * unit[:-1]).sum(-1).mean(-1).tolist()  # of each frame with the next one left
+    alike = [_likeness(*pair) for pair in pairwise(frames)]  # of each frame with the next one left
     slots = [(frame, 1, number) for number, frame in enumerate(frames)]
     while len(slots) > count:
         place = max(range(len(alike)), key=alike.__getitem__)
@@ -144,6 +143,10 @@ def merge_neighbours(frames: Tensor, count: int) -> tuple[Tensor, list[int]]:
         del alike[place]
         for left in (place - 1, place):
             if 0 <= left < len(alike):
-                pair = normalize(slots[left][0], dim=-1) * normalize(slots[left + 1][0], dim=-1)
-                alike[left] = float(pair.sum(-1).mean())
+                alike[left] = _likeness(slots[left][0], slots[left + 1][0])
     return torch.stack([frame for frame, _, _ in slots]), [first for _, _, first in slots]
+
+
+def _likeness(one: Tensor, other: Tensor) -> float:
+    """Return the mean cosine of the tokens of two frames, (tokens, channels) each."""
+    return float((normalize(one, dim=-1) * normalize(other, dim=-1)).sum(-1).mean())

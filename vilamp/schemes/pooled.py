@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from niah.adapters.compressor import Choice, Connectors, Run
+from niah.adapters.compressor import Choice, Chunks, Connectors, Run
 from vilamp.merge import patch_saliency
 from vilamp.schemes.budget import averaging, tokens_of
-
-Chunks = Iterable[tuple[Sequence[int], Tensor]]
 
 
 class EveryFrame(nn.Module):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from niah.adapters.compressor import Choice, Connectors, Run
+from niah.adapters.compressor import Choice, Chunks, Connectors, Run
 from vilamp.schemes.budget import averaging
 
-Chunks = Iterable[tuple[Sequence[int], Tensor]]
 CLIP = 16  # frames that are retrieved together
 DENSE = 16  # tokens a frame of a retrieved clip has
 THIN = 4  # tokens a frame that LongVU does not show whole has

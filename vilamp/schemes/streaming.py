@@ -15,7 +15,7 @@ of that reach are never made. No number moves by it, and a needle there cannot b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import Cache
 
-from niah.adapters.compressor import Choice, Connectors, Run, Sequences, States
+from niah.adapters.compressor import Choice, Chunks, Connectors, Run, Sequences, States
 from niah.adapters.decode import sized_cache
 from vilamp.prefill import turned
 from vilamp.schemes.summary import POOL, pooled
@@ -34,7 +34,6 @@ SINKS = 4  # as many as the paper finds enough
 BLOCK = 32  # queries that attend at a time
 CHUNK = 2048  # tokens between attention and the next layer at a time
 
-Chunks = Iterable[tuple[Sequence[int], Tensor]]
 
 
 @dataclass(frozen=True)

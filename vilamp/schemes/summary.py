@@ -9,7 +9,7 @@ windows of a batch at once, which is the same by causality and what training can
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import Cache, Qwen2ForCausalLM
 
 from niah.adapters.attention import causal_tail
-from niah.adapters.compressor import Choice, Connectors, Run, Sequences, States
+from niah.adapters.compressor import Choice, Chunks, Connectors, Run, Sequences, States
 from niah.adapters.decode import sized_cache
 from vilamp.prefill import turned
 from vilamp.schemes.budget import tokens_of
@@ -29,7 +29,6 @@ from vilamp.schemes.summary_rows import WINDOW, Part, Rows, lay_out
 
 POOL = 2  # patches a side that become one token
 
-Chunks = Iterable[tuple[Sequence[int], Tensor]]
 
 
 class Projections(nn.Module):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from niah.adapters.compressor import Choice, Connectors, Run
+from niah.adapters.compressor import Choice, Chunks, Connectors, Run
 from niah.adapters.sampling import bin_centres
 from vilamp.compressor import Differential
 from vilamp.keyframes import fill_gaps
 from vilamp.schemes.budget import keyframes_beside_merged, whole_frames
-
-Chunks = Iterable[tuple[Sequence[int], Tensor]]
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from vilamp.train.encoder import EncoderHeads, encoder_loss
 from vilamp.train.journal import Journal
 from vilamp.train.reader import Features, alignment_loss, encode_pool, example, reader_loss
 
+SUMMARY = "train.json"  # of a training that came to its end
 SAVED = 100  # steps between two states to resume from
 EMBEDDING = "text.text_model.embeddings.token_embedding.weight"  # of CLIP's words
 PLOTTED = 20  # steps between two rows of the curve
@@ -58,10 +59,15 @@ def main() -> int:
 def train(run: Training, pools: list[Features] | None = None) -> None:
     """Train `run` to its end, or from where an earlier attempt stopped.
 
-    `pools` are the reader's, if somebody has encoded them already with the encoders `run` takes.
+    `pools` are the reader's, if somebody has encoded them already with the encoders `run` takes. Raises UserError
+    where the output holds a training that came to its end.
     """
     device = ("cuda" if torch.cuda.is_available() else "cpu") if run.device == "auto" else run.device
     folder = Path(run.output)
+    if (folder / SUMMARY).is_file() and not Journal.begun(folder):
+        raise UserError(
+            f"{folder} holds a finished training: give this one another output, or remove that folder to train anew"
+        )
     journal = Journal(folder, json.dumps(written(run), sort_keys=True))
     torch.manual_seed(run.seed)  # the initial weights, drawn in one place; every later draw is named
     model = Vilamp(run.model, Vocabulary(data.words())).to(device)
@@ -76,7 +82,7 @@ def train(run: Training, pools: list[Features] | None = None) -> None:
     weights.save(model, folder)
     summary = {"seed": run.seed, "seconds": round(journal.seconds), "device": device, "torch": torch.__version__}
     summary["codec"] = data.codec()
-    (folder / "train.json").write_text(json.dumps(summary | {"config": written(run)}, indent=1) + "\n")
+    (folder / SUMMARY).write_text(json.dumps(summary | {"config": written(run)}, indent=1) + "\n")
     draw_curve(folder)
     journal.done()
 
@@ -110,7 +116,7 @@ def _with_rows(table: torch.Tensor, known: Vocabulary, new: tuple[str, ...]) -> 
 
 
 def train_encoder(run: Training, model: Vilamp, journal: Journal) -> None:
-    """Train CLIP and the SigLIP tower on single frames of all worlds."""
+    """Train CLIP and the SigLIP tower on single frames of all worlds, whose pixels stay in memory, 12 KB a frame."""
     settings = run.encoder
     heads = EncoderHeads(model).to(model.device)
     trained = [*model.clip.parameters(), *model.vision.parameters(), *heads.parameters()]
@@ -210,10 +216,10 @@ def _pools(run: Training, haystack: int, clips: int, crowds: int = 0) -> Iterato
         yield data.build_pool(world, haystack, clips, run.types, crowds)
 
 
-def falling(rate: float, step: int, steps: int) -> float:
-    """Return the learning rate of a step: warm-up over 100 steps, then half a cosine down to a twentieth."""
+def falling(rate: float, step: int, steps: int, floor: float = 0.05) -> float:
+    """Return the learning rate of a step: warm-up over 100 steps, then half a cosine down to `floor` of it."""
     warm = min(1.0, (step + 1) / 100)
-    return rate * warm * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+    return rate * warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
 def take_step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, trained: list, rate: float) -> None:

@@ -18,6 +18,10 @@ class Encoder:
     clips: int = 100  # of each world
     crowds: int = 2000  # of each world
 
+    def __post_init__(self) -> None:
+        if min(self.haystack, self.clips, self.crowds) < 1:
+            raise ValueError(f"a batch takes frames of haystack, clips and crowds: at least one of each, got {self}")
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -56,3 +60,10 @@ class Training:
     model: VilampConfig = VilampConfig()
     encoder: Encoder = Encoder()
     reader: Reader = Reader()
+
+    def __post_init__(self) -> None:
+        if self.model.compression is not None:
+            raise ValueError(
+                f"this trains ViLaMP's own compressor, got compression {self.model.compression.scheme!r}: other "
+                "compressors are trained by python -m vilamp.experiment"
+            )

@@ -9,6 +9,7 @@ about its patches, which nobody uses later, is what makes it find frames: see LO
 
 from __future__ import annotations
 
+import math
 import random
 
 import torch
@@ -82,6 +83,9 @@ def _patch_loss(
     plotted = {}
     for kind, head, name in zip(labels.unbind(-1), heads.labels, KINDS, strict=True):
         known = kind != NO_LABEL
+        if not known.any():
+            plotted[name] = math.nan
+            continue
         logits = head(patches[known])
         loss = loss + cross_entropy(logits, kind[known].long())
         plotted[name] = float((logits.argmax(-1) == kind[known]).float().mean())
@@ -89,7 +93,9 @@ def _patch_loss(
 
 
 def _ranking(logits: Float[Tensor, "frames queries"], wanted: Bool[Tensor, "frames queries"]) -> Float[Tensor, ""]:
-    """Return the cross-entropy of each frame that shows a query against all frames that do not."""
+    """Return the cross-entropy of each frame that shows a query against all frames that do not; 0 where none does."""
+    if not wanted.any():
+        return logits.new_zeros(())
     others = logits.masked_fill(wanted, float("-inf")).logsumexp(0, keepdim=True)  # (1, queries)
     return (torch.logaddexp(logits, others.expand_as(logits)) - logits)[wanted].mean()
 
@@ -103,5 +109,5 @@ def _balanced(logits: Tensor, wanted: Tensor) -> Tensor:
 def _auc(logits: Tensor, wanted: Tensor) -> float:
     """Return the share of (yes, no) pairs in the right order, over at most 200 of each."""
     yes, no = logits[wanted].detach()[:200], logits[~wanted].detach()
-    no = no[:: max(1, len(no) // 200)]
+    no = no[:: max(1, math.ceil(len(no) / 200))]
     return float((yes[:, None] > no[None]).float().mean())

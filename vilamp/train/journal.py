@@ -12,6 +12,7 @@ import torch
 
 from niah.types import UserError
 
+RESUME = "resume.pt"
 COLUMNS = ("stage", "step", "seconds", "loss", "accuracy", "worst", "length", "shape", "colour", "digit", "frame_auc")
 
 
@@ -29,9 +30,14 @@ class Journal:
         self._began = time.monotonic() - self.state["seconds"]
         self._cut_curve()
 
+    @staticmethod
+    def begun(folder: Path) -> bool:
+        """Say whether a folder holds a state to resume from."""
+        return (folder / RESUME).is_file()
+
     @property
     def _file(self) -> Path:
-        return self.folder / "resume.pt"
+        return self.folder / RESUME
 
     @property
     def seconds(self) -> float:

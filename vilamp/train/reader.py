@@ -33,7 +33,7 @@ TRACED_FROM = 6  # frames of a clip before anybody could name its answer
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """A pool after the encoders; 12 KB a frame, labels kept, pixels gone."""
+    """A pool after the encoders; 13 KB a frame, labels kept, pixels gone."""
 
     pool: Pool
     embeddings: Float[Tensor, "frames dim"]
