@@ -154,7 +154,7 @@ def grid(tmp_path, status):
 def test_cells_out_of_memory_are_named_in_what_averages_over_them(tmp_path):
     doubt = one(doubts([grid(tmp_path, "oom")]), "oom")
     assert "out of memory in 8 of 32 cases (at 4K); every average that holds these cells" in doubt.text
-    assert (doubt.cells, len(doubt.cases)) == ((("4000", "0.5"),), 8)
+    assert len(doubt.cases) == 8
 
 
 @pytest.mark.parametrize("status", ["error", "timeout"])

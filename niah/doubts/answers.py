@@ -55,10 +55,10 @@ def _failed(run: Run, condition: str, part: Sequence[Outcome]) -> Iterator[Doubt
 
 
 def _doubt(run: Run, condition: str, kind: str, what: str, without: Sequence[Outcome], count: int) -> Doubt:
-    """Return the doubt about cases that have no answer, and where in the heatmap they lie."""
+    """Return the doubt about cases that have no answer, and at which lengths."""
     by = next(iter(run.layout.columns()))
-    places = [(run.layout.column(one.case, by), run.layout.row(one.case)) for one in without]
-    lengths = [length for length in run.layout.columns()[by] if any(place[0] == length for place in places)]
+    held = {run.layout.column(one.case, by) for one in without}
+    lengths = [length for length in run.layout.columns()[by] if length in held]
     where = f" (at {', '.join(shown(length) for length in lengths)})" if lengths else ""
     left = (
         "there is no accuracy at all"
@@ -71,5 +71,4 @@ def _doubt(run: Run, condition: str, kind: str, what: str, without: Sequence[Out
         "caution",
         (run.model,),
         tuple(one.case.id for one in without),
-        tuple(dict.fromkeys((str(length), str(depth)) for length, depth in places if length and depth)),
     )

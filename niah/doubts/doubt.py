@@ -13,8 +13,7 @@ class Doubt:
     """Something that casts doubt on runs.
 
     `kind` is one word or two for machines, `text` a sentence for people that names the model where it is about
-    one. `models` are the labels of the runs concerned, `cases` the ids of the cases, `cells` the (length, depth)
-    labels of the heatmap cells, as the layout of the run has them; both are empty where everything is concerned.
+    one. `models` are the labels of the runs concerned, `cases` the ids of the cases; empty where all are concerned.
     """
 
     kind: str
@@ -22,7 +21,6 @@ class Doubt:
     severity: str
     models: tuple[str, ...]
     cases: tuple[str, ...] = ()
-    cells: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:

@@ -28,8 +28,7 @@ T = TypeVar("T", Case, Record)
 class Run:
     """The cases of a run, and the records of those that were asked.
 
-    `model` names the model with its arguments; `cases_sha256` is the hash of the cases
-    that were asked. A case without a record is missing.
+    `model` names the model with its arguments. A case without a record is missing.
     """
 
     folder: Path
