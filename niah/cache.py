@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from niah.command import command_parser
+from niah.disk import cache_folder
 from niah.guard import guarded
-from niah.media.measure import cache_folder
 from niah.types import UserError
 
 KINDS = {
@@ -57,8 +57,7 @@ class Kept:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """List or clean, and return the exit code."""
-    options = _parser().parse_args(arguments)
-    return guarded(lambda: _list() if options.command == "list" else _clean(options))
+    return guarded(lambda: _told(_parser().parse_args(arguments)))
 
 
 def kept(root: Path) -> Iterator[Kept]:
@@ -109,6 +108,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--what", metavar="KIND,KIND", help=f"clean only these: {', '.join(KINDS)}")
     parser.add_argument("--dry_run", action="store_true", help="say what clean would delete, and delete nothing")
     return parser
+
+
+def _told(options: argparse.Namespace) -> int:
+    """Do what the options say."""
+    return _list() if options.command == "list" else _clean(options)
 
 
 def _list() -> int:

@@ -1,4 +1,7 @@
-"""Write whole files or none, and say what the disk refused: a full or read-only disk is no bug to be traced."""
+"""Where things are kept between runs, and how: whole files or none, and words for what the disk refused.
+
+A full or read-only disk, or a user without a home, is no bug to be traced. Imports no decoder.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import errno
 import os
 from pathlib import Path
 from uuid import uuid4
+
+from niah.types import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOST = "the disk or its server fails: look after it, or name another place"
@@ -28,6 +33,18 @@ _REMEDIES = {
 
 class CannotWrite(Exception):
     """The disk takes no more; what was written before is whole."""
+
+
+def cache_folder() -> Path:
+    """Return where footage, measured files and the like are kept: $VIDEONIAH_CACHE, else ~/.cache/videoniah.
+
+    Raises UserError where there is neither.
+    """
+    chosen = os.environ.get("VIDEONIAH_CACHE")  # made absolute, as an adapter may change directory
+    try:
+        return Path(chosen).absolute() if chosen else Path.home() / ".cache" / "videoniah"
+    except RuntimeError as error:  # a container's user may have no home
+        raise UserError(f"the cache has no place ({error}): export VIDEONIAH_CACHE=FOLDER") from None
 
 
 def partial_of(path: Path) -> Path:

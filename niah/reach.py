@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from niah.config import Downloads
-from niah.disk import partial_of
+from niah.disk import cache_folder, partial_of
 from niah.public import HttpHandler, HttpsHandler, NotPublic
 from niah.types import UserError
 
@@ -194,8 +194,6 @@ def _download(address: str, file: Path, downloads: Downloads, what: str) -> None
 
 
 def _downloads() -> Path:
-    from niah.media.measure import cache_folder  # here, because it needs a decoder and most suites no address
-
     return cache_folder() / "downloads"
 
 

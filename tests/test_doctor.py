@@ -136,7 +136,7 @@ def test_a_disk_without_room_is_told(monkeypatch, gib, status):
 
 
 def test_the_cache_is_the_one_everybody_else_uses(tmp_path, monkeypatch):
-    from niah.media.measure import cache_folder
+    from niah.disk import cache_folder
 
     for value in (str(tmp_path), ""):
         monkeypatch.setenv("VIDEONIAH_CACHE", value)

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from fake_runs import make_case, make_record, write_run
 
+from niah.cache import main as cache
 from niah.compare.__main__ import main as compare
-from niah.disk import CannotWrite
+from niah.disk import CannotWrite, cache_folder
 from niah.figures.__main__ import main as figures
+from niah.generate.__main__ import main as generate
 from niah.guard import guarded
 from niah.media import bench
-from niah.media.measure import cache_folder
 from niah.publish.__main__ import main as publish
 from niah.report.__main__ import main as report
 from niah.table.__main__ import main as table
@@ -59,13 +60,21 @@ def test_a_command_whose_reader_has_gone_ends_without_a_traceback(module, tmp_pa
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_a_user_without_a_home_is_told_where_to_put_the_cache(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda: guarded(lambda: len(str(cache_folder()))),
+        lambda: generate(["smoke", "-o", "nowhere"]),
+        lambda: cache(["list"]),
+    ],
+)
+def test_a_user_without_a_home_is_told_where_to_put_the_cache(command, monkeypatch, capsys):
     def homeless():
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("VIDEONIAH_CACHE", raising=False)
     monkeypatch.setattr(Path, "home", homeless)
-    assert guarded(lambda: len(str(cache_folder()))) == 2
+    assert command() == 2
     assert "export VIDEONIAH_CACHE=FOLDER" in capsys.readouterr().err
 
 

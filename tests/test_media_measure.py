@@ -7,9 +7,8 @@ from fractions import Fraction
 import pytest
 from media_samples import SHARED, make, number_in, remux
 
-from niah.generate import pipeline
+from niah.disk import cache_folder
 from niah.media import MediaError, decoder_named, measure
-from niah.media.measure import cache_folder
 from niah.types import Sampling
 
 NATIVE = Sampling("native", 64, 48)
@@ -209,4 +208,4 @@ def test_damaged_memory_of_a_file_is_measured_again(sixty, tmp_path, damage):
 def test_a_relative_cache_stays_where_it_is_when_the_directory_changes(tmp_path, monkeypatch):
     monkeypatch.setenv("VIDEONIAH_CACHE", "cache")
     monkeypatch.chdir(tmp_path)
-    assert cache_folder() == pipeline.cache_folder() == tmp_path / "cache"
+    assert cache_folder() == tmp_path / "cache"

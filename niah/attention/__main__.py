@@ -19,9 +19,9 @@ from tqdm import tqdm
 from niah import models
 from niah.attention.contract import Attended, Attending
 from niah.attention.measure import TOP, over_frames, over_patches, received
+from niah.disk import cache_folder
 from niah.guard import guarded
 from niah.media import SplicedVideo, decoder_named
-from niah.media.measure import cache_folder
 from niah.run.arguments import parse
 from niah.run.config import RunConfig
 from niah.run.plan import Plan, make_plan

@@ -28,9 +28,10 @@ from niah.benchmarks.item import split_question, text
 from niah.benchmarks.show import PromptedCase
 from niah.benchmarks.table import LEAVE, Benchmark, Settings, rows_of
 from niah.config import from_mapping
+from niah.disk import cache_folder
 from niah.lm_eval.library import Shown, keep
 from niah.media import write_mp4
-from niah.media.measure import cache_folder, measure
+from niah.media.measure import measure
 from niah.reach import refuse_outside
 from niah.score import read_answer
 from niah.types import LETTERS, Placement, Question, Sampling, Source, Span, UserError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from niah.config import Footage, Suite
+from niah.disk import cache_folder
 from niah.generate import own
 from niah.generate.cases import longest, make_cases, refuse_long
 from niah.generate.design import GROUPINGS
@@ -67,12 +67,6 @@ def assemble(
             "reasons above; mend those first"
         )
     return generated
-
-
-def cache_folder() -> Path:
-    """Return where built-in footage is kept between runs."""
-    chosen = os.environ.get("VIDEONIAH_CACHE")  # made absolute, as an adapter may change directory
-    return Path(chosen).absolute() if chosen else Path.home() / ".cache" / "videoniah"
 
 
 def _built_in(suite: Suite, footage: Footage, library: Library) -> tuple[list[Haystack], list[Clip], list[Skip]]:

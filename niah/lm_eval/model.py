@@ -22,8 +22,8 @@ from lm_eval.api.model import LM
 from lm_eval.utils import simple_parse_args_string
 from tqdm import tqdm
 
+from niah.disk import cache_folder
 from niah.lm_eval.library import Shown, check, find, question
-from niah.media.measure import cache_folder
 from niah.models import find as find_adapter
 from niah.run.ask import Asker
 from niah.run.client import InProcess, Limits, Worker

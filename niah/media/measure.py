@@ -18,12 +18,11 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 import av
 from av.error import FFmpegError
 
-from niah.disk import partial_of
+from niah.disk import cache_folder, partial_of
 from niah.media.container import open_video, sha256_of
 from niah.media.errors import MediaError, reencode
 from niah.media.index import Index, absolute
 from niah.media.promise import Found, refuse_truncated
-from niah.types import UserError
 
 FORMAT = 1  # of the stored JSON
 
@@ -186,15 +185,6 @@ def _last_step(times: Tuple[int, ...], stream: Any, duration: int) -> int:
         return max(1, round(Fraction(times[-1] - times[0], len(times) - 1)))
     rate = stream.average_rate or stream.guessed_rate
     return max(1, round(1 / (rate * stream.time_base))) if rate else 1
-
-
-def cache_folder() -> Path:
-    """Return where measured files are remembered: $VIDEONIAH_CACHE, else ~/.cache/videoniah."""
-    chosen = os.environ.get("VIDEONIAH_CACHE")
-    try:
-        return Path(chosen).absolute() if chosen else Path.home() / ".cache" / "videoniah"
-    except RuntimeError as error:  # a container's user may have no home
-        raise UserError(f"measured files have no place ({error}): export VIDEONIAH_CACHE=FOLDER") from None
 
 
 def _stored_under(digest: str) -> Path:

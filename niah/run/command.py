@@ -12,9 +12,9 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+from niah.disk import cache_folder
 from niah.guard import DONE, INCOMPLETE, INTERRUPTED, guarded
 from niah.media.container import STALL
-from niah.media.measure import cache_folder
 from niah.models import find
 from niah.run.arguments import parse
 from niah.run.ask import Asker

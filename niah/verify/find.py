@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from niah.disk import cache_folder
 from niah.media.container import sha256_of
 from niah.media.errors import MediaError
-from niah.media.measure import cache_folder
 from niah.needles import SUFFIXES
 from niah.reach import refuse_outside
 from niah.types import Source, UserError
