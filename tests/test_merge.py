@@ -75,6 +75,18 @@ def test_merging_again_changes_nothing(shards):
     assert (shards[0].parent / "all" / "records.jsonl").read_bytes() == before
 
 
+def test_what_an_earlier_suite_left_out_is_not_said_of_the_whole(shards):
+    out = shards[0].parent / "all"
+    out.mkdir()
+    (out / "skipped.jsonl").write_text('{"what":"old","why":"old"}\n')
+    (out / "near_duplicates.jsonl").write_text("{}\n")
+    for shard in shards:
+        (shard / "skipped.jsonl").write_text('{"what":"n9","why":"too short"}\n')
+    assert put_together(*shards) == 0
+    assert (out / "skipped.jsonl").read_text() == '{"what":"n9","why":"too short"}\n'
+    assert not (out / "near_duplicates.jsonl").exists()
+
+
 def drop_records(folder, count):
     path = folder / "records.jsonl"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-count]))

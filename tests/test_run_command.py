@@ -229,6 +229,14 @@ def test_fresh_keeps_the_earlier_records(run, tmp_path):
     assert names == ["records.jsonl", "records.jsonl.1", "records.jsonl.2"]
 
 
+def test_fresh_leaves_no_list_of_what_another_suite_left_out(run, tmp_path):
+    assert run("right", "--in_process", "--limit", "2") == 0
+    for name in ("skipped.jsonl", "near_duplicates.jsonl"):
+        (tmp_path / "out" / name).write_text("{}\n")  # as a suite that skips and doubles footage leaves them
+    assert run("right", "--in_process", "--limit", "2", "--fresh") == 0
+    assert not {"skipped.jsonl", "near_duplicates.jsonl"} & {path.name for path in (tmp_path / "out").iterdir()}
+
+
 def test_second_run_into_a_folder_is_refused(run, tmp_path, capsys):
     with locked(tmp_path / "out"):
         assert run("right", "--in_process") == 2

@@ -19,7 +19,7 @@ from niah.disk import replace_file
 from niah.generate.hashes import cases_sha256, sources_sha256
 from niah.json_lines import json_lines
 from niah.merge.part import Part, read_part, refuse_unlike, unlike_surroundings
-from niah.run.folder import locked, refuse_strays, write_run
+from niah.run.folder import locked, refuse_strays, write_or_remove, write_run
 from niah.run.plan import in_groups, in_order
 from niah.run.records import FINAL, read_records, rewrite
 from niah.types import Case, Record, UserError
@@ -140,7 +140,7 @@ def _write(out: Path, parts: Sequence[Part], cases: Iterable[Case], sources: lis
     whole = {key: value for key, value in first.settings.items() if key not in ("shard", "output_path")}
     replace_file(out / "config.yaml", yaml.safe_dump(whole, sort_keys=False, allow_unicode=True))
     for name in ("suite.yaml", "skipped.jsonl", "near_duplicates.jsonl"):  # of the whole suite in every shard
-        if (first.folder / name).is_file():
-            replace_file(out / name, (first.folder / name).read_text(encoding="utf-8"))
+        path = first.folder / name
+        write_or_remove(out / name, path.read_text(encoding="utf-8") if path.is_file() else "")
     replace_file(out / "cases.jsonl", json_lines(case.to_json() for case in cases))
     replace_file(out / "sources.jsonl", json_lines(sources))

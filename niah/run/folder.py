@@ -113,6 +113,14 @@ def write_run(folder: Path, facts: dict[str, Any]) -> None:
     replace_file(path, json.dumps({**known, **facts}, ensure_ascii=False, indent=1) + "\n")
 
 
+def write_or_remove(path: Path, text: str) -> None:
+    """Write a whole file; where there is nothing to say, leave none: one of an earlier run would speak for this."""
+    if text:
+        replace_file(path, text)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _decides(config: RunConfig, plan: Plan) -> dict[str, Any]:
     """Return everything a record depends on, as run.json keeps it."""
     sources = {source.name: source.sha256 for source in plan.generated.sources.values()}
@@ -168,11 +176,9 @@ def _write(folder: Path, config: RunConfig, plan: Plan, decides: dict[str, Any])
     for row in rows:
         del row["path"]  # of this machine
     replace_file(folder / "sources.jsonl", json_lines(rows))
-    if generated.skipped:
-        skipped = (without_machine(dataclasses.asdict(skip)) for skip in generated.skipped)
-        replace_file(folder / "skipped.jsonl", json_lines(skipped))
-    if generated.near_duplicates:
-        replace_file(folder / "near_duplicates.jsonl", json_lines(map(dataclasses.asdict, generated.near_duplicates)))
+    skipped = [without_machine(dataclasses.asdict(skip)) for skip in generated.skipped]
+    write_or_remove(folder / "skipped.jsonl", json_lines(skipped))
+    write_or_remove(folder / "near_duplicates.jsonl", json_lines(map(dataclasses.asdict, generated.near_duplicates)))
 
 
 def _time(seconds: float) -> str:
