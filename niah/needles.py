@@ -18,7 +18,7 @@ from typing import Any
 from niah.config import Needles, unknown
 from niah.json_lines import numbered
 from niah.reach import fetched, is_address, name_of, refuse_card, refuse_outside
-from niah.types import LETTERS, Needle, UserError
+from niah.types import ALL_TYPES, LETTERS, Needle, UserError
 
 COLUMNS = ("video", "start", "stop", "question", "options", "answer", "type", "name")
 VIDEO_MME = ("video_id", "videoID", "question_id", "task_type", "duration", "domain", "sub_category", "url")
@@ -144,7 +144,7 @@ def _row(row: Mapping[str, Any], where: str, root: Path, settings: Needles) -> R
         question=question,
         options=options,
         answer=_answer(row.get("answer"), options, where),
-        type=str(row.get("type") or row.get("task_type") or "unspecified"),
+        type=_type(row, where),
         start=start,
         stop=stop,
     )
@@ -157,6 +157,14 @@ def _text(row: Mapping[str, Any], column: str, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise UserError(f"{where}: {column} must be text, got {value!r}")
     return value.strip()
+
+
+def _type(row: Mapping[str, Any], where: str) -> str:
+    """Return the question's type, which a row need not tell."""
+    name = str(row.get("type") or row.get("task_type") or "unspecified")
+    if name == ALL_TYPES:
+        raise UserError(f"{where}: type {name!r} is what tables call all types together; give the needle another type")
+    return name
 
 
 def _seconds(row: Mapping[str, Any], column: str, where: str) -> float | None:

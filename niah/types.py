@@ -36,6 +36,7 @@ import numpy as np
 LETTERS = "ABCDEFGHIJ"
 CONDITIONS = ("full", "needle_only", "no_needle", "swapped", "blind")
 STATUSES = ("ok", "oom", "error", "timeout")
+ALL_TYPES = "all"  # what tables call every question type together, so no type can be called that
 
 
 class UserError(Exception):
@@ -205,6 +206,8 @@ class Case:
             raise ValueError(f"{self.id}: the timeline holds {frames} frames, the case says {self.length}")
         if self.answer not in LETTERS[: len(self.options)]:
             raise ValueError(f"{self.id}: answer {self.answer!r} is not one of {len(self.options)} options")
+        if self.type == ALL_TYPES:
+            raise ValueError(f"{self.id}: type {self.type!r} is what tables call all types together; name it otherwise")
 
     @property
     def depth(self) -> Optional[float]:

@@ -54,6 +54,13 @@ def test_a_missing_type_is_unspecified(folder):
     assert one(folder).type == "unspecified"
 
 
+@pytest.mark.parametrize("column", ["type", "task_type"])
+def test_the_name_of_all_types_together_is_no_type(folder, column):
+    assert "'all' is what tables call all types together; give the needle another type" in refused(
+        folder, **{column: "all"}
+    )
+
+
 def test_videos_are_looked_for_in_media_root(folder):
     (folder / "films").mkdir()
     (folder / "films" / "cow.mp4").touch()

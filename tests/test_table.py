@@ -73,6 +73,14 @@ def test_types_have_rows_of_their_own(tmp_path):
     assert [row(found, kind=kind).accuracy for kind in ("all", "digit", "motion")] == [0.5, 0.0, 1.0]
 
 
+def test_a_case_that_would_count_twice_among_all_types_is_refused(tmp_path):
+    folder = write_run(tmp_path / "run", [make_case("n0")], [])
+    text = (folder / "cases.jsonl").read_text()
+    (folder / "cases.jsonl").write_text(text.replace('"type": "motion"', '"type": "all"'))
+    with pytest.raises(UserError, match="line 1 cannot be read .*what tables call all types together"):
+        read_run(folder)
+
+
 def test_chance_is_the_mean_of_one_over_options(tmp_path):
     cases = [make_case("n0"), make_case("n1", options=("Left", "Right"))]
     whole = row(rows([run_of(tmp_path, cases, [make_record(case) for case in cases])]))

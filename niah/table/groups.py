@@ -22,10 +22,10 @@ from niah.generate.design import (
     grouping,
     length_bin,
 )
-from niah.types import Case
+from niah.types import ALL_TYPES, Case
 
 FEW = 12  # distinct lengths at most, for cases without a suite to be taken for a grid
-ALL = "all"
+ALL = ALL_TYPES  # and every length, every depth
 FIFTHS = tuple(f"{fifth / DEPTH_BINS:g}-{(fifth + 1) / DEPTH_BINS:g}" for fifth in range(DEPTH_BINS))
 BINS = tuple(
     f"{SHORTEST + BIN_FRAMES * number}-{SHORTEST + BIN_FRAMES * (number + 1) - (number < LENGTH_BINS - 1)}"
