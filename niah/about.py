@@ -15,6 +15,7 @@ KINDS: dict[str, type] = {
     "runs": list,
 }
 DECIDES: dict[str, type] = {"model_args": dict, **dict.fromkeys(("model", "cases_sha256", "sources_sha256"), str)}
+OF_A_SHARD = ("cases_sha256", "sources_sha256")  # of what decides a record, all that differs between siblings
 
 
 def read_about(folder: Path) -> dict[str, Any]:
@@ -39,6 +40,11 @@ def read_about(folder: Path) -> dict[str, Any]:
     for one in about.get("runs", []):
         _check(path, {"an entry of runs": one}, {"an entry of runs": dict})
     return about
+
+
+def of_every_shard(decides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run's records depend on, less what tells which of its shards this is."""
+    return {key: value for key, value in decides.items() if key not in OF_A_SHARD}
 
 
 def _check(path: Path, values: Mapping[str, Any], kinds: Mapping[str, type]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from niah.generate.design import start_at
@@ -62,16 +62,17 @@ def write_run(
     records: Sequence[Record],
     model: str = "fake",
     suite: str | None = None,
+    decides: Mapping[str, object] | None = None,
     **args: object,
 ) -> Path:
-    """Write a run folder."""
+    """Write a run folder; `decides` is what else its records depend on, `args` are the model's."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(case.to_json()) + "\n" for case in cases)
     (folder / "cases.jsonl").write_text(lines)
     (folder / "records.jsonl").write_text("".join(json.dumps(record.to_json()) + "\n" for record in records))
     digest = hashlib.sha256(lines.encode()).hexdigest()
-    decides = {"model": model, "model_args": args, "cases_sha256": digest}
-    (folder / "run.json").write_text(json.dumps({"decides": decides, "suite": "fake", "device": {}}))
+    whole = {"model": model, "model_args": args, "cases_sha256": digest, **(decides or {})}
+    (folder / "run.json").write_text(json.dumps({"decides": whole, "suite": "fake", "device": {}}))
     if suite is not None:
         (folder / "suite.yaml").write_text(suite)
     return folder

@@ -9,7 +9,7 @@ import pytest
 
 from niah.table import join, reach, read_run, rows, summary, table, write_table
 from niah.table.__main__ import main
-from niah.table.groups import shown
+from niah.table.groups import Layout, shown, together
 from niah.types import UserError
 from tests.fake_runs import make_case, make_record, write_run
 
@@ -263,6 +263,50 @@ def test_shards_are_one_run_and_reruns_are_told_apart(tmp_path):
     again = read_run(write_run(tmp_path / "again", [one], [make_record(one, "A")]))
     joined = join([*shards, again])
     assert [(run.model, len(run.cases), len(run.records)) for run in joined] == [("fake", 2, 2), ("fake [again]", 1, 1)]
+
+
+DECIDES = [("seed", 0, 1), ("decoder", "pyav", "decord"), ("sampling", {"width": 64}, {"width": 384})]
+
+
+@pytest.mark.parametrize("what, one, other", DECIDES)
+def test_runs_whose_records_depend_on_other_settings_are_no_shards(tmp_path, what, one, other):
+    folders = [
+        write_run(tmp_path / f"r{i}", [make_case(f"n{i}")], [], decides={what: value})
+        for i, value in enumerate((one, other))
+    ]
+    assert [run.model for run in join([read_run(folder) for folder in folders])] == ["fake", "fake [r1]"]
+
+
+def test_runs_of_needles_that_different_models_kept_are_no_shards(tmp_path):
+    runs = [
+        run_of(tmp_path / by, [make_case(f"n-{by}")], [], suite=f"{GRID}kept: {{by: {by}, needles: [n-{by}]}}\n")
+        for by in ("x", "y")
+    ]
+    assert [(run.model, run.kept_by) for run in join(runs)] == [("fake", "x"), ("fake [y/run]", "y")]
+
+
+def test_shards_by_length_keep_the_depths_of_the_suite(tmp_path):
+    depths = (0.1, 0.3, 0.5, 0.7, 0.9)  # of 54 and 118 frames: 0.3 becomes 16 / 54, which is 0.296, and 35 / 118
+    shards = []
+    for length in (64, 128):
+        suite = f"name: fake\nlengths: [{length}]\ndepths: {list(depths)}\nfootage: {{world: fake}}\n"
+        cases = [make_case("n0", length=length, depth=depth) for depth in depths]
+        shards.append(run_of(tmp_path / f"{length}", cases, [make_record(case) for case in cases], suite=suite))
+    (whole,) = join(shards)
+    assert whole.layout.rows() == ("0.1", "0.3", "0.5", "0.7", "0.9")
+    assert whole.layout.columns() == {"exact": ("64", "128")}
+    assert [row(rows([whole]), depth=f"{depth:g}").n for depth in depths] == [2] * 5
+
+
+GRIDS = [
+    ((0.1, 0.5), (0.5, 0.9), (0.1, 0.5, 0.9)),
+    ((0.1, 0.5), (), ()),  # fifths: what lies between two depths must not count for the nearer
+]
+
+
+@pytest.mark.parametrize("one, other, both", GRIDS)
+def test_two_grids_together_have_the_depths_of_both(one, other, both):
+    assert together(Layout("grid", (64,), one), Layout("grid", (128,), other)) == Layout("grid", (64, 128), both)
 
 
 def test_runs_whose_folders_have_one_name_are_told_apart_by_what_lies_above(tmp_path):

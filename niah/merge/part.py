@@ -10,14 +10,12 @@ from typing import Any
 
 import yaml
 
-from niah.about import read_about
+from niah.about import of_every_shard, read_about
 from niah.config import Suite, read_yaml
 from niah.json_lines import numbered
 from niah.run.folder import refuse_strays
 from niah.run.records import read_records
 from niah.types import Case, Record, UserError
-
-OF_A_SHARD = ("cases_sha256", "sources_sha256")  # of what decides a record, all that differs between siblings
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Part:
     @property
     def decides(self) -> dict[str, Any]:
         """What its records depend on, less what tells which shard it is."""
-        return {key: value for key, value in self.about["decides"].items() if key not in OF_A_SHARD}
+        return of_every_shard(self.about["decides"])
 
 
 def read_part(folder: Path) -> Part:

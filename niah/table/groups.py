@@ -95,6 +95,16 @@ def layout_of(cases: Sequence[Case], suite: Suite | None) -> Layout:
     return Layout("grid", lengths, depths if len(depths) <= FEW else ())
 
 
+def together(first: Layout, second: Layout) -> Layout | None:
+    """Return the layout of two grids as one; None where it takes their cases to tell, as one of them is no grid."""
+    if first == second:
+        return first
+    if not first.design == second.design == "grid":
+        return None
+    depths = {*first.depths, *second.depths} if first.depths and second.depths else ()
+    return Layout("grid", tuple(sorted({*first.lengths, *second.lengths})), tuple(sorted(depths)))
+
+
 def shown(frames: str | int) -> str:
     """Return a length for people: 2000 as 2K, a bin as 2K-2.5K."""
     start, dash, stop = str(frames).partition("-")

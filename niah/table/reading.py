@@ -1,7 +1,7 @@
 """Read run folders; nothing is scored here.
 
-A folder belongs to one run of `niah.run`. Shards of one run are folders whose cases
-are disjoint: `join` puts them together again.
+A folder belongs to one run of `niah.run`. Shards of one run are folders that differ in nothing
+but their cases, which are disjoint: `join` puts them together again.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from niah.about import read_about
+from niah.about import of_every_shard, read_about
 from niah.config import Suite, read_yaml
 from niah.generate.result import NearDuplicate, near_duplicates_in
 from niah.run.records import checked
-from niah.table.groups import Layout, layout_of
+from niah.table.groups import Layout, layout_of, together
 from niah.types import Case, Record, UserError
 
 T = TypeVar("T", Case, Record)
@@ -28,12 +28,14 @@ T = TypeVar("T", Case, Record)
 class Run:
     """The cases of a run, and the records of those that were asked.
 
-    `model` names the model with its arguments. A case without a record is missing.
+    `model` names the model with its arguments; `decides` is what run.json says the records depend on, less what
+    differs between shards. A case without a record is missing.
     """
 
     folder: Path
     model: str
     suite: str
+    decides: Mapping[str, Any]
     cases: tuple[Case, ...]
     records: Mapping[str, Record]  # by case
     layout: Layout
@@ -67,21 +69,21 @@ def read_run(folder: Path) -> Run:
         _within(folder, record, known[record.case])
         records[record.case] = record
     suite = read_yaml(Suite, folder / "suite.yaml") if (folder / "suite.yaml").is_file() else None
+    kept_by = None if suite is None or suite.kept is None else suite.kept.by
     return Run(
-        folder, label(decides), printable(about["suite"]), cases, records, layout_of(cases, suite),
-        near_duplicates_in(folder), None if suite is None or suite.kept is None else suite.kept.by,
+        folder, label(decides), printable(about["suite"]), of_every_shard(decides), cases, records,
+        layout_of(cases, suite), near_duplicates_in(folder), kept_by,
     )  # fmt: skip
 
 
 def join(runs: Sequence[Run]) -> list[Run]:
     """Put shards together, and tell apart by folder what would otherwise have one name.
 
-    Runs of one model on one suite are shards if they share no case. Raises UserError where one folder is named twice.
+    Raises UserError where one folder is named twice.
     """
     joined: list[Run] = []
     for run in runs:
-        same = [other for other in joined if (other.model, other.suite) == (run.model, run.suite)]
-        shards = [other for other in same if not {case.id for case in other.cases} & {case.id for case in run.cases}]
+        shards = [other for other in joined if _are_shards(other, run)]
         if shards:
             joined[joined.index(shards[0])] = _together(shards[0], run)
         else:
@@ -110,12 +112,18 @@ def _named(run: Run, before: Sequence[Run]) -> Run:
     raise UserError(f"{run.folder} is named twice; name each run once: one run differs from itself by nothing")
 
 
+def _are_shards(one: Run, other: Run) -> bool:
+    """Tell whether two runs are parts of one: their records depend on the same, and no case was asked in both."""
+    whole, others = ((run.model, run.suite, run.decides, run.kept_by) for run in (one, other))
+    return whole == others and not {case.id for case in one.cases} & {case.id for case in other.cases}
+
+
 def _together(first: Run, second: Run) -> Run:
     """Return two shards as one run."""
     cases = first.cases + second.cases
-    layout = first.layout if first.layout == second.layout else layout_of(cases, None)
     return dataclasses.replace(
-        first, cases=cases, records={**first.records, **second.records}, layout=layout,
+        first, cases=cases, records={**first.records, **second.records},
+        layout=together(first.layout, second.layout) or layout_of(cases, None),
         near_duplicates=tuple(dict.fromkeys(first.near_duplicates + second.near_duplicates)),
     )  # fmt: skip
 
