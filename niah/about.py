@@ -14,7 +14,10 @@ KINDS: dict[str, type] = {
     **dict.fromkeys(("suite", "target", "python"), str),
     "runs": list,
 }
-DECIDES: dict[str, type] = {"model_args": dict, **dict.fromkeys(("model", "cases_sha256", "sources_sha256"), str)}
+DECIDES: dict[str, type] = {
+    **dict.fromkeys(("model_args", "sampling"), dict),
+    **dict.fromkeys(("model", "cases_sha256", "sources_sha256"), str),
+}
 OF_A_SHARD = ("cases_sha256", "sources_sha256")  # of what decides a record, all that differs between siblings
 
 

@@ -13,10 +13,10 @@ from niah.table import join, read_run
 SUITE = "name: fake\nlengths: [2000, 4000]\ndepths: [0.1, 0.5]\nfootage: {world: fake}\n"
 
 
-def made(tmp_path, cases, reply=lambda case: "B", model="fake", name=None, suite=None, **changes):
+def made(tmp_path, cases, reply=lambda case: "B", model="fake", name=None, suite=None, decides=None, **changes):
     """A run in which every case gets what `reply` says."""
     records = [make_record(case, reply(case), **changes) for case in cases]
-    return read_run(write_run(tmp_path / (name or model), cases, records, model=model, suite=suite))
+    return read_run(write_run(tmp_path / (name or model), cases, records, model=model, suite=suite, decides=decides))
 
 
 def kinds(*runs, **more):
@@ -226,9 +226,38 @@ def test_runs_that_differ_in_more_than_the_model_are_doubted(tmp_path, kind, cha
     assert words in one(doubts(runs), kind).text
 
 
+def sampled(**changes):
+    return {"sampling": {"rate": "1", "width": 64, "height": 64, "fit": "stretch", **changes}}
+
+
+@pytest.mark.parametrize("change, words", [({"width": 384}, "width 384"), ({"fit": "pad"}, "fit pad")])
+def test_runs_of_equal_cases_that_saw_other_pixels_are_doubted(tmp_path, change, words):
+    cases = balanced(8, "full")
+    of = {"a": sampled(), "b": sampled(**change)}
+    runs = [made(tmp_path, cases, letters, model, decides=decides) for model, decides in of.items()]
+    text = one(doubts(join(runs)), "sampling").text
+    assert "differ in sampling (a: fit stretch, height 64, rate 1, width 64; b: fit " in text and words in text
+
+
+def test_a_missing_record_hides_no_other_file(tmp_path):
+    cases = balanced(8, "full")
+    first = made(tmp_path, cases, letters, "a", sources=("h@0",))
+    records = [make_record(case, letters(case), sources=("h@1",)) for case in cases[1:]]
+    second = read_run(write_run(tmp_path / "b", cases, records, model="b"))
+    assert "other video files" in one(doubts([first, second]), "files").text
+
+
+def test_files_of_cases_that_only_one_run_recorded_are_not_compared(tmp_path):
+    cases = balanced(8, "full")
+    first = made(tmp_path, cases, letters, "a")
+    second = read_run(write_run(tmp_path / "b", cases, [make_record(case) for case in cases[1:]], model="b"))
+    assert "files" not in kinds(first, second)
+
+
 def test_runs_that_differ_in_the_model_alone_are_not_doubted(tmp_path):
     cases = balanced(8, "full")
-    assert kinds(*(made(tmp_path, cases, letters, model) for model in ("a", "b"))) == {"unasked"}
+    runs = [made(tmp_path, cases, letters, model, decides=sampled()) for model in ("a", "b")]
+    assert kinds(*runs) == {"unasked"}
 
 
 def test_runs_of_different_cases_are_doubted(tmp_path):

@@ -86,6 +86,7 @@ DAMAGE = [
     (b'{"runs": [3]}', "an entry of runs is 3"),
     (b'{"decides": {"model_args": ["x"]}}', "model_args is ['x']"),
     (b'{"decides": {"cases_sha256": 3}}', "cases_sha256 is 3"),
+    (b'{"decides": {"sampling": "64x64"}}', "sampling is '64x64'"),
 ]
 
 
