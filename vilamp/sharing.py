@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+from niah.disk import cache_folder
 from niah.generate.result import Generated
 from niah.media.decoder import DEFAULT
-from niah.media.measure import cache_folder
 from niah.run.client import InProcess
 from niah.store import FeatureStore
 from niah.worker import Loading

@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 
+from niah.disk import cache_folder
 from niah.generate.result import Generated
 from niah.guard import guarded
 from niah.media.decoder import DEFAULT, decoder_named
 from niah.media.errors import MediaError
-from niah.media.measure import cache_folder
 from niah.media.video import SplicedVideo
 from niah.run.arguments import parse
 from niah.run.client import Outcome
