@@ -120,11 +120,19 @@ def test_one_case_makes_a_page(tmp_path):
     assert cell_of(data, "all", "all")["n"] == 1
 
 
-def test_a_score_that_is_no_number_is_left_out(tmp_path):
+@pytest.mark.parametrize("time", [float("inf"), float("nan"), "long"])
+def test_a_time_that_is_no_number_is_left_out(tmp_path, time):
     case = make_case("n0")
-    scores = (float("-inf"), -1.0, -2.0, float("nan"))
-    folder = write_run(tmp_path / "run", [case], [make_record(case, option_scores=scores)], suite=SUITE)
-    assert data_of(folder)["runs"][0]["answers"][0]["scores"] == [None, -1.0, -2.0, None]
+    record = make_record(case, measured={"seconds_to_first_token": time})
+    assert "first" not in data_of(write_run(tmp_path / "run", [case], [record]))["runs"][0]["answers"][0]
+
+
+def test_scores_and_times_are_shortened_to_five_digits(tmp_path):
+    case = make_case("n0")
+    scores, time = (-0.1234567, -1.0, -2.0, -3), {"seconds_to_first_token": 0.1234567}
+    folder = write_run(tmp_path / "run", [case], [make_record(case, option_scores=scores, measured=time)])
+    answer = data_of(folder)["runs"][0]["answers"][0]
+    assert (answer["scores"], answer["first"]) == ([-0.12346, -1.0, -2.0, -3], 0.12346)
 
 
 def test_nothing_a_user_wrote_can_open_or_close_a_tag(tmp_path):

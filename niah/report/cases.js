@@ -96,7 +96,7 @@ function options(item, answer) {
     if (letter === answer.letter) tags.push(make("span", { class: answer.right ? "tag right" : "tag wrong" }, answer.right ? "✓ reply" : "✗ reply"));
     if (letter === item.answer) tags.push(make("span", { class: "tag answer" }, "right answer"));
     const score = answer.scores?.[place];
-    if (score !== undefined && score !== null) tags.push(make("span", { class: "score", title: "log-likelihood of this option" }, score.toFixed(2)));
+    if (score !== undefined) tags.push(make("span", { class: "score", title: "log-likelihood of this option" }, score.toFixed(2)));
     return make("li", { class: letter === item.answer ? "answer" : null }, make("b", {}, letter), make("span", {}, text), tags);
   }));
 }

@@ -119,7 +119,7 @@ def _answer(case: Case, record: Record | None) -> dict[str, Any]:
         "right": scored.right if record.status == "ok" else None,
         "letter": None if record.reply is None else read_answer(record.reply, case.options),
         "reply": record.reply,
-        "scores": record.option_scores and [_rounded(score) for score in record.option_scores],
+        "scores": record.option_scores and [round(score, 5) for score in record.option_scores],
         "mode": record.mode,
         "kept": list(record.frames_kept),
         "used": record.frames_used,
@@ -127,7 +127,7 @@ def _answer(case: Case, record: Record | None) -> dict[str, Any]:
         "needle_used": record.needle_frames_used,
         "tokens": record.language_tokens,
         "detail": record.detail or None,
-        "first": _rounded(record.measured.get("seconds_to_first_token")),
+        "first": _seconds(record.measured.get("seconds_to_first_token")),
         "reused": record.measured.get("reused_frames"),
     }
     return {key: value for key, value in known.items() if value is not None}
@@ -164,7 +164,10 @@ def _pictures(pictures: Pictures) -> dict[str, dict[str, dict[int, str]]]:
 
 
 def _rounded(value: Any) -> Any:
-    """Shorten floats to what anybody reads; JSON has no infinity, and a score may be one."""
-    if not isinstance(value, float):
-        return value
-    return round(value, 5) if math.isfinite(value) else None
+    """Shorten floats to what anybody reads."""
+    return round(value, 5) if isinstance(value, float) else value
+
+
+def _seconds(measured: Any) -> float | None:
+    """Return a time; what is no finite number, as only a changed file holds, was not measured."""
+    return round(measured, 5) if isinstance(measured, int | float) and math.isfinite(measured) else None
