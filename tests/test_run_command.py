@@ -1,5 +1,6 @@
 """The run command from its arguments to its exit code, in this process."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -310,6 +311,18 @@ def test_dry_run_learns_the_models_time_from_earlier_records(run, capsys):
     run("right", "--in_process", "--limit", "2")
     assert run("right", "--dry_run") == 0
     assert "for 22 cases left (median" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("status, left", [("timeout", 23), ("error", 23), ("oom", 22)])
+def test_dry_run_counts_a_case_as_left_that_is_asked_again_and_needs_no_time_of_it(run, tmp_path, capsys, status, left):
+    run("right", "--in_process", "--limit", "2")
+    path = tmp_path / "out" / "records.jsonl"
+    first, second = records_in(tmp_path / "out")
+    stopped = dataclasses.replace(second, status=status, reply=None, measured={})  # as a stopped worker leaves it
+    path.write_text("".join(json.dumps(record.to_json()) + "\n" for record in (first, stopped)))
+    assert run("right", "--dry_run") == 0
+    took = first.measured["file_to_answer_seconds"]
+    assert f"for {left} cases left (median {took:.1f} s over 1 asked)" in capsys.readouterr().out
 
 
 def test_output_folder_is_named_after_suite_model_part_and_shard(suite, tmp_path, monkeypatch):

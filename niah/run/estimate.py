@@ -16,6 +16,7 @@ from pathlib import Path
 from niah.media import SplicedVideo, decoder_named
 from niah.run.config import RunConfig
 from niah.run.plan import Plan
+from niah.run.records import FINAL
 from niah.types import CONDITIONS, Case, Record
 
 MEASURE_SECONDS = 2.0
@@ -86,16 +87,18 @@ def _render_bytes(plan: Plan) -> float:
 def _model_time(plan: Plan, records: Sequence[Record]) -> str:
     """Return the time the cases still to be asked take, decoding included, going by the cases already asked."""
     lengths = {case.id: case.length for case in plan.ordered}
-    known = {record.case: record.measured for record in records if record.case in lengths}
-    if not known:
+    own = [record for record in records if record.case in lengths]
+    # A worker that was stopped or died told no time.
+    timed = [record for record in own if "file_to_answer_seconds" in record.measured]
+    if not timed:
         return "unknown until it has run; the bar of a run, which can be stopped and resumed, tells after some cases"
-    seconds = {name: float(measured["file_to_answer_seconds"]) for name, measured in known.items()}
-    left = [name for name in lengths if name not in known]
-    frames = sum(lengths[name] for name in known)
+    seconds = [float(record.measured["file_to_answer_seconds"]) for record in timed]
+    left = lengths.keys() - {record.case for record in own if record.status in FINAL}  # the others are asked again
+    frames = sum(lengths[record.case] for record in timed)
     # Few frames (blind, needle_only) say nothing about long cases, so time goes by frame where there are frames.
-    guess = sum(seconds.values()) / frames * sum(lengths[name] for name in left) if frames else 0.0
-    middle = statistics.median(seconds.values())
-    return f"{_clock(max(guess, 0.0))} for {len(left)} cases left (median {middle:.1f} s over {len(known)} asked)"
+    guess = sum(seconds) / frames * sum(lengths[name] for name in left) if frames else 0.0
+    middle = statistics.median(seconds)
+    return f"{_clock(max(guess, 0.0))} for {len(left)} cases left (median {middle:.1f} s over {len(timed)} asked)"
 
 
 def _size(count: float) -> str:
