@@ -83,6 +83,15 @@ def test_runs_of_cases_that_differ_under_one_name_are_refused(tmp_path):
         points(folders)
 
 
+def test_tokens_of_lengths_drawn_freely_are_those_of_the_cases_a_point_counts(tmp_path):
+    lengths = (2037, 2100, 2148, 3900)  # the first three are nearest to 2,000 of the paper's five, the last to 4,000
+    cases = [make_case(f"n{number}", length=length) for number, length in enumerate(lengths)]
+    records = [make_record(case, language_tokens=100 * number) for number, case in enumerate(cases, start=1)]
+    folder = write_run(tmp_path / "a", cases, records, suite="name: fake\ndesign: paper\nfootage: {world: fake}\n")
+    found = {p.length: (p.n, p.tokens) for p in points([folder]) if p.type == "all" and p.n}
+    assert found == {"all": (4, 250), "2000": (3, 200), "4000": (1, 400)}
+
+
 def test_two_runs_of_one_model_are_two_lines_of_a_table(tmp_path):
     found = by_compressor(points([asked(tmp_path / "a", 3), asked(tmp_path / "b", 1)]))
     assert {p.model for p in found} == {"vilamp (keyframes=8)", "vilamp (keyframes=8) [b]"}

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from niah.table import Row, Run, join, read_run, rows
-from niah.table.groups import ALL
-from niah.types import Record, UserError
+from niah.table.groups import ALL, Layout
+from niah.types import Case, Record, UserError
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,12 @@ def points(folders: Sequence[Path], same_cases: bool = True) -> list[Point]:
 
 def setting(run: Run) -> Setting:
     """Return what a run's model was set to. Raises UserError where its records disagree."""
-    told = {json.dumps(dict(record.settings), sort_keys=True) for record in _answered(run)}
+    answers = _answers(run, _full(run))
+    told = {json.dumps(dict(record.settings), sort_keys=True) for record in answers}
     if len(told) > 1:
         raise UserError(f"the records of {run.folder} tell of {len(told)} settings; run it again with --fresh")
     said: dict[str, Any] = json.loads(told.pop()) if told else {}
-    counts = [len(record.frames_kept) for record in _answered(run) if record.frames_kept]
+    counts = [len(record.frames_kept) for record in answers if record.frames_kept]
     return Setting(
         said.get("compressor"),
         said.get("keyframes", said.get("frames", max(counts, default=None))),
@@ -87,39 +88,45 @@ def setting(run: Run) -> Setting:
 def _points(run: Run) -> list[Point]:
     """Return the points of one run."""
     about = dataclasses.asdict(setting(run))
-    lengths = {case.id: str(case.length) for case in run.cases}
-    found = []
-    for row in rows([run]):
-        if row.condition != "full" or row.depth != ALL or row.length_by == "bin" or not row.n + row.failed:
-            continue
-        types = {case.id for case in run.cases if row.type in (ALL, case.type)}
-        own = [record for record in _answered(run) if record.case in types]
-        counts = [r.language_tokens for r in own if row.length in (ALL, lengths[r.case]) and r.language_tokens]
-        found.append(_point(run, row, about, statistics.fmean(counts) if counts else None))
-    return found
+    return [
+        _point(run, row, about)
+        for row in rows([run])
+        if row.condition == "full" and row.depth == ALL and row.length_by != "bin" and row.n + row.failed
+    ]
 
 
-def _point(run: Run, row: Row, about: dict[str, Any], tokens: float | None) -> Point:
+def _point(run: Run, row: Row, about: dict[str, Any]) -> Point:
     """Return one row of the table as a point."""
-    own = [case for case in run.cases if case.condition == "full" and row.type in (ALL, case.type)]
+    cases = [case for case in _full(run) if _counts(row, run.layout, case)]
+    own = [case for case in _full(run) if row.type in (ALL, case.type)]
     once = len({case.needle_source for case in own}) == len(own)
     low, high = (row.low, row.high) if once or row.cluster_low is None else (row.cluster_low, row.cluster_high)
+    tokens = [record.language_tokens for record in _answers(run, cases) if record.language_tokens]
     return Point(
         run.model, **about, type=row.type, length=row.length, n=row.n, failed=row.failed, accuracy=row.accuracy,
         low=low, high=high, chance=row.chance, kept=row.kept, hits=row.hits, hit_share=row.hit_share,
-        hit_chance=row.hit_chance, tokens=tokens,
+        hit_chance=row.hit_chance, tokens=statistics.fmean(tokens) if tokens else None,
     )  # fmt: skip
 
 
-def _answered(run: Run) -> list[Record]:
-    """Return the records of `full` cases that hold an answer."""
-    full = [run.records[case.id] for case in run.cases if case.condition == "full" and case.id in run.records]
-    return [record for record in full if record.status == "ok"]
+def _counts(row: Row, layout: Layout, case: Case) -> bool:
+    """Tell whether a `full` case counts for a row of all depths."""
+    return row.type in (ALL, case.type) and (row.length == ALL or layout.column(case, row.length_by) == row.length)
+
+
+def _full(run: Run) -> list[Case]:
+    return [case for case in run.cases if case.condition == "full"]
+
+
+def _answers(run: Run, cases: Sequence[Case]) -> list[Record]:
+    """Return the records of some cases that hold an answer."""
+    known = [run.records[case.id] for case in cases if case.id in run.records]
+    return [record for record in known if record.status == "ok"]
 
 
 def _refuse_others(runs: Sequence[Run]) -> None:
     """Refuse runs whose `full` cases differ: their numbers would not compare."""
-    asked = [{case for case in run.cases if case.condition == "full"} for run in runs]
+    asked = [set(_full(run)) for run in runs]
     for run, cases in zip(runs, asked, strict=True):
         if run.suite != runs[0].suite or cases != asked[0]:
             raise UserError(
