@@ -92,6 +92,16 @@ def test_tokens_of_lengths_drawn_freely_are_those_of_the_cases_a_point_counts(tm
     assert found == {"all": (4, 250), "2000": (3, 200), "4000": (1, 400)}
 
 
+def test_a_point_whose_needles_are_asked_once_has_wilsons_interval_whatever_other_lengths_ask(tmp_path):
+    cases = [make_case(f"n{number}", length=length) for length in (2000, 4000) for number in range(8)]
+    records = [make_record(case, "B" if number % 2 else "A") for number, case in enumerate(cases)]
+    found = {p.length: p for p in points([write_run(tmp_path / "a", cases, records)]) if p.type == "all"}
+    # Wilson, 4 of 8: 1/2 -+ (1.96 / 2) / sqrt(8 + 1.96^2)
+    assert [found["2000"].low, found["2000"].high] == pytest.approx([0.2152, 0.7848], abs=1e-4)
+    # each needle twice, answered alike: 16 answers are worth no more than those of 8 needles
+    assert found["all"].high - found["all"].low >= found["2000"].high - found["2000"].low
+
+
 def test_two_runs_of_one_model_are_two_lines_of_a_table(tmp_path):
     found = by_compressor(points([asked(tmp_path / "a", 3), asked(tmp_path / "b", 1)]))
     assert {p.model for p in found} == {"vilamp (keyframes=8)", "vilamp (keyframes=8) [b]"}

@@ -98,8 +98,7 @@ def _points(run: Run) -> list[Point]:
 def _point(run: Run, row: Row, about: dict[str, Any]) -> Point:
     """Return one row of the table as a point."""
     cases = [case for case in _full(run) if _counts(row, run.layout, case)]
-    own = [case for case in _full(run) if row.type in (ALL, case.type)]
-    once = len({case.needle_source for case in own}) == len(own)
+    once = len({case.needle_source for case in cases}) == len(cases)
     low, high = (row.low, row.high) if once or row.cluster_low is None else (row.cluster_low, row.cluster_high)
     tokens = [record.language_tokens for record in _answers(run, cases) if record.language_tokens]
     return Point(
