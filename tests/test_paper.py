@@ -8,7 +8,7 @@ import pytest
 from fake_runs import make_case, make_record, write_run
 
 from niah.paper.__main__ import main
-from niah.paper.concentration import read_panels
+from niah.paper.concentration import bars, draw, read_panels
 from niah.paper.published import table
 from niah.paper.runs import points
 from niah.paper.settings import by_compressor, hits, over_constants, over_keyframes
@@ -164,6 +164,20 @@ def test_attention_is_cumulated_for_each_case_and_averaged_over_cases(tmp_path):
     assert [step.similarity for step in panel.steps] == pytest.approx([0.9, 0.7])
     assert panel.needle == pytest.approx((0.5, 0.8))
     assert panel.reached[1] == (0.8, 0.5)  # 80 % of attention on half of the frames
+
+
+def test_a_bar_stands_over_the_steps_it_is_the_mean_of():
+    found = bars(range(30))  # 20 bars: ten of two steps, then ten of one
+    assert found[:2] == [(0, pytest.approx(2 / 30), 0.5), (pytest.approx(2 / 30), pytest.approx(4 / 30), 2.5)]
+    assert found[-1] == (pytest.approx(29 / 30), 1, 29)
+    assert len(found) == 20
+
+
+def test_steps_fewer_than_bars_have_one_each_across_the_whole_axis(tmp_path):
+    assert bars([3.0, 5.0]) == [(0, 0.5, 3), (0.5, 1, 5)]
+    figure = draw(read_panels([measured(tmp_path / "a", {"x": (0.9, 0.1)})], "frames.csv"), "frames")
+    middles = [patch.get_x() + patch.get_width() / 2 for patch in figure.axes[0].patches]
+    assert middles == pytest.approx([0.25, 0.75])
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from matplotlib.ticker import PercentFormatter
 
 from niah.types import UserError
 
-BARS = 20  # across the axis
+BARS = 20  # across the axis, at most
 SHARES = (0.5, 0.8, 0.9)
 TOLD = {
     "frames": "frames by falling attention; bars: mean cosine with the three nearest in rank",
@@ -68,6 +69,17 @@ def draw(panels: Sequence[Panel], what: str) -> Figure:
         _curve(axes, panel, what)
     figure.supxlabel(textwrap.fill(f"{TOLD[what]}; band: middle half of the cases", 78 * len(panels)), fontsize=8)
     return figure
+
+
+def bars(similarities: Sequence[float]) -> list[tuple[float, float, float]]:
+    """Return (start, stop, mean) of parts as even as whole steps allow, start and stop as shares of all steps."""
+    count = len(similarities)
+    parts = np.array_split(np.asarray(similarities), min(BARS, count))
+    edges = [0, *accumulate(len(part) for part in parts)]
+    return [
+        (start / count, stop / count, float(part.mean()))
+        for (start, stop), part in zip(pairwise(edges), parts, strict=True)
+    ]
 
 
 def _panel(folder: Path, name: str) -> Panel:
@@ -137,12 +149,8 @@ def _about(folder: Path) -> dict:
 def _curve(axes: Axes, panel: Panel, what: str) -> None:
     """Draw one panel."""
     places = [step.percentile for step in panel.steps]
-    bars = np.array_split(np.array([step.similarity for step in panel.steps]), BARS)
-    width = 1 / BARS
-    axes.bar(
-        [width * (n + 0.5) for n in range(BARS)], [bar.mean() for bar in bars], width * 0.86, color="#c9d6e8",
-        label="cosine similarity",
-    )  # fmt: skip
+    starts, stops, alike = np.array(bars([step.similarity for step in panel.steps])).T
+    axes.bar((starts + stops) / 2, alike, (stops - starts) * 0.86, color="#c9d6e8", label="cosine similarity")
     pair = panel.steps[0].random
     axes.axhline(pair, color="#5b7aa8", linestyle="--", linewidth=1.1, label=f"random pair ({pair:.2f})")
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":", label="even attention")
@@ -156,7 +164,7 @@ def _curve(axes: Axes, panel: Panel, what: str) -> None:
     if panel.needle is not None:
         told += f"; needle: {panel.needle[0]:.0%} of frames, {panel.needle[1]:.0%} of attention"
     axes.set_title(f"{panel.model}\n{told}", fontsize=9)
-    axes.set(xlim=(0, 1), ylim=(min(0.0, min(bar.mean() for bar in bars) - 0.02), 1.02), xlabel=f"percentile of {what}")
+    axes.set(xlim=(0, 1), ylim=(min(0.0, min(alike) - 0.02), 1.02), xlabel=f"percentile of {what}")
     axes.set_ylabel("cumulative attention, cosine")
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.spines[["top", "right"]].set_visible(False)
