@@ -3,7 +3,7 @@
 python -m baselines.bench NAME                      7B with random weights on a GPU, 64 to 10,000 frames
 python -m baselines.bench NAME --cap-gib 79         the same in the memory of a simulated A100
 python -m baselines.bench NAME --size tiny          on a CPU, in seconds
-python -m baselines.bench --draw results/bench      figure1.png and figure1.svg from all results there
+python -m baselines.bench --draw results/bench      figure1 (PNG, SVG, CSV, caption) from all results there
 
 A baseline takes part by having a module `baselines.NAME.bench` with `build(size, device)`
 returning a `niah.adapters.bench.Subject`; none is imported before it is named. What is measured

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib
+
 from niah.adapters.bench import Measured, read
-from niah.figures.memory import Point, draw_memory
-from niah.figures.published import efficiency
+from niah.figures.draw import LOOKS, save
+from niah.figures.memory import Point, draw_memory, published_points
 from niah.types import UserError
 
 # What does not add up in the paper; results/published/README.md has it at length.
@@ -24,20 +26,21 @@ Qwen2-7B's 32,768 positions; how memory was read is not said, and MB is taken fo
 
 
 def draw(folder: Path) -> list[Path]:
-    """Write figure1.svg, figure1.png and figure1.txt (the caption) from every results file of a folder.
+    """Write figure1.png, .svg, .csv (its numbers) and .txt (the caption) from every results file of a folder.
 
     Returns the files. Raises UserError where the folder holds no results.
     """
     measured = [line for file in sorted(folder.glob("*.jsonl")) for line in read(file)]
     if not measured:
         raise UserError(f"{str(folder)!r} holds no results: run python -m baselines.bench NAME --out {folder} first")
-    figure = draw_memory([*points(measured), *_published()])
-    figure.axes[0].set_title("peak memory, and time to the first token, of one video", fontsize=10, loc="left")
-    files = [folder / f"figure1.{kind}" for kind in ("svg", "png", "txt")]
-    for file in files[:2]:
-        figure.savefig(file, dpi=150)
-    files[2].write_text(CAPTION, encoding="utf-8")
-    return files
+    drawn = [*points(measured), *published_points()]
+    with matplotlib.rc_context(LOOKS):
+        figure = draw_memory(drawn)
+        figure.axes[0].set_title("peak memory, and time to the first token, of one video", fontsize=10, loc="left")
+        files = save(figure, folder / "figure1", drawn)
+    caption = folder / "figure1.txt"
+    caption.write_text(CAPTION, encoding="utf-8")
+    return [*files, caption]
 
 
 def points(measured: list[Measured]) -> list[Point]:
@@ -58,12 +61,3 @@ def points(measured: list[Measured]) -> list[Point]:
         )
         for line in sorted(drawn, key=lambda line: (line.job.title, line.job.frames))
     ]
-
-
-def _published() -> list[Point]:
-    """Return the cells of the published table."""
-    return [
-        Point(row.model, True, row.frames, "oom" if row.peak_bytes is None else "ok", "published", 1, row.peak_bytes,
-              row.seconds_to_first_token)
-        for row in efficiency()
-    ]  # fmt: skip

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from fake_runs import make_case, make_record, write_run
 
+from niah.figures.published import table
 from niah.paper.__main__ import main
 from niah.paper.concentration import bars, draw, read_panels
-from niah.paper.published import table
 from niah.paper.runs import points
 from niah.paper.settings import by_compressor, hits, over_constants, over_keyframes
 from niah.types import UserError

@@ -98,10 +98,15 @@ def test_the_figure_holds_what_was_measured_beside_what_was_published(tmp_path):
     assert [(p.frames, p.status, p.peak_bytes) for p in drawn] == [(64, "ok", 3 << 30), (256, "oom", None)]
     (tmp_path / "fits-tiny.jsonl").write_text("".join(json.dumps(dataclasses.asdict(line)) + "\n" for line in lines))
     files = draw(tmp_path)
-    assert [file.name for file in files] == ["figure1.svg", "figure1.png", "figure1.txt"]
-    svg = files[0].read_text()
+    assert [file.name for file in files] == [f"figure1.{kind}" for kind in ("png", "svg", "csv", "txt")]
+    svg = files[1].read_text()
     assert "fits streamed (tiny)" in svg and "ViLaMP, published" in svg
-    assert "cannot come from one" in " ".join(files[2].read_text().split())
+    rows = files[2].read_text().splitlines()
+    assert len(rows) == 1 + 2 + 20  # the names of the columns, what was measured, Table 5
+    assert rows[1] == f"fits streamed (tiny),False,64,ok,peak_host_bytes,1,{3 << 30:.6g},1.5"
+    assert "cannot come from one" in " ".join(files[3].read_text().split())
+    before = [file.read_bytes() for file in files]
+    assert [file.read_bytes() for file in draw(tmp_path)] == before
 
 
 def test_a_folder_without_results_says_how_to_make_them(tmp_path, capsys):

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from niah.figures.published import Efficiency, efficiency
+from niah.figures.published import efficiency
 from niah.table import Run
 from niah.table.groups import shown
 from niah.types import Case, Record
@@ -57,7 +57,16 @@ def points(runs: Sequence[Run], published: bool) -> list[Point]:
     models = [run.model for run in runs]
     in_order = sorted(groups.items(), key=lambda group: (models.index(group[0][0]), group[0][1]))
     made = [_point(model, frames, records, memory) for (model, frames), records in in_order]
-    return made + ([_told(row) for row in efficiency()] if published and made else [])
+    return made + (published_points() if published and made else [])
+
+
+def published_points() -> list[Point]:
+    """Return Table 5 of ViLaMP's paper."""
+    return [
+        Point(row.model, True, row.frames, "oom" if row.peak_bytes is None else "ok", "published", 1, row.peak_bytes,
+              row.seconds_to_first_token)
+        for row in efficiency()
+    ]  # fmt: skip
 
 
 def draw_memory(found: Sequence[Point]) -> Figure:
@@ -114,12 +123,6 @@ def _numbers(measured: Sequence[Mapping[str, Any]], name: str) -> list[float]:
     """Return what was measured under a name; what is no finite number was not."""
     values = [one.get(name) for one in measured]
     return [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
-
-
-def _told(row: Efficiency) -> Point:
-    """Return a published cell as a point."""
-    status = "oom" if row.peak_bytes is None else "ok"
-    return Point(row.model, True, row.frames, status, "published", 1, row.peak_bytes, row.seconds_to_first_token)
 
 
 def _line(axes: Axes, found: Sequence[Point], name: str, colour: tuple[float, float, float]) -> None:

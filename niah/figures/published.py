@@ -22,6 +22,15 @@ class Efficiency:
     seconds_to_first_token: float | None
 
 
+def table(name: str) -> list[dict[str, str]]:
+    """Return the lines of one published table. Raises UserError where the project's data do not lie beside it."""
+    try:
+        with open(FOLDER / name, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        raise UserError(f"{FOLDER / name} is missing: published numbers come with a checkout of the project") from None
+
+
 def efficiency() -> list[Efficiency]:
     """Return Table 5."""
     return [
@@ -31,14 +40,14 @@ def efficiency() -> list[Efficiency]:
             None if row["memory_MB"] == "OOM" else float(row["memory_MB"]) * 2**20,
             None if row["ttft_ms"] == "OOM" else float(row["ttft_ms"]) / 1000,
         )
-        for row in _read("table5_efficiency.csv")
+        for row in table("table5_efficiency.csv")
     ]
 
 
 def heatmaps() -> dict[str, list[list[float]]]:
     """Return Figure 2 as 5 rows of depth by 16 columns of length, per model, read off its colours."""
     models: dict[str, dict[tuple[int, int], float]] = {}
-    for row in _read("fig2_digitised.csv"):
+    for row in table("fig2_digitised.csv"):
         cell = (int(row["depth_bin_lo"]), int(row["len_bin_lo"]))
         models.setdefault(NAMES[row["model"]], {})[cell] = float(row["accuracy_digitised"])
     lengths, depths = range(2000, 10000, 500), range(0, 100, 20)
@@ -46,12 +55,3 @@ def heatmaps() -> dict[str, list[list[float]]]:
         f"{model}, published": [[cells[depth, length] for length in lengths] for depth in depths]
         for model, cells in models.items()
     }
-
-
-def _read(name: str) -> list[dict[str, str]]:
-    """Return the lines of a published table."""
-    try:
-        with open(FOLDER / name, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError:
-        raise UserError(f"{FOLDER / name} is missing: published numbers come with a checkout of the project") from None

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 from seaborn.utils import relative_luminance
 
-from niah.paper.published import table
+from niah.figures.published import table
 from niah.paper.runs import Point
 from niah.table.groups import ALL, shown
 from niah.types import UserError
