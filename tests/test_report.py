@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from niah.media import write_mp4
+from niah.media import measure, write_mp4
 from niah.report import page, pictures, write_report
 from niah.report.__main__ import main
 from niah.report.footage import Film, find_films
@@ -217,6 +217,18 @@ def test_a_run_whose_suite_is_unknown_here_says_why_it_has_no_pictures(tmp_path)
     assert "no pictures of suite 'fake'" in notes[0] and "--suite" in notes[0]
 
 
+def test_footage_is_built_for_the_longest_of_a_suite_s_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "cache"))
+    folders = [run_of(tmp_path / name, [make_case("n0")]) for name in ("bare", "short", "long")]
+    (folders[0] / "suite.yaml").unlink()
+    for folder, length in zip(folders[1:], (20, 40), strict=True):
+        footage = "footage: {world: w, haystacks: 1, needles: 1, types: [digit]}"
+        (folder / "suite.yaml").write_text(f"name: fake\nlengths: [{length}]\n{footage}\n")
+        (folder / "sources.jsonl").write_text('{"name": "h", "identity": "footage-1:w/haystack-0"}\n')
+    films, _ = find_films([read_run(folder) for folder in folders])
+    assert measure(str(films["fake", "h"].path)).count("1") == 40
+
+
 def test_a_suite_file_that_was_named_and_is_not_there_is_an_error(tmp_path, capsys):
     folder = run_of(tmp_path / "run")
     (folder / "suite.yaml").write_text("name: fake\nhaystacks: {folder: gone}\nneedles: {file: gone.jsonl}\n")
@@ -271,6 +283,15 @@ def test_pictures_beyond_the_page_s_room_are_left_out_and_counted(filmed, monkey
     taken = take_pictures([run], films)
     assert not taken.encoded
     assert taken.notes[0].startswith("9 of 9 pictures are left out")
+
+
+def test_pictures_beyond_the_end_of_the_video_found_are_left_out_and_counted(filmed, tmp_path):
+    run, films = filmed
+    write_mp4(tmp_path / "short.mp4", (np.full((32, 32, 3), 5 * n, np.uint8) for n in range(20)), Fraction(1))
+    films["fake", "h"] = dataclasses.replace(films["fake", "h"], path=tmp_path / "short.mp4")
+    taken = take_pictures([run], films)
+    assert sorted(number for _, source, number in taken.encoded if source == "h") == [0, 18, 19]
+    assert taken.notes == ("2 of 5 pictures of h are left out: the video found here ends before frame 20",)
 
 
 def test_a_video_that_cannot_be_read_leaves_its_pictures_out_and_says_so(filmed):

@@ -57,8 +57,7 @@ def find_films(runs: Sequence[Run], suite: str | None = None) -> tuple[Films, li
                     "write a report of each, or leave the pictures out with --no_thumbnails"
                 )
     for name in dict.fromkeys(name for name, _ in films):
-        run = next(run for run in runs if run.suite == name)
-        paths = _paths(run, suite)
+        paths = _paths([run for run in runs if run.suite == name], suite)
         if isinstance(paths, str):
             notes.append(paths)
             continue
@@ -95,22 +94,24 @@ def _identities(folder: Path) -> dict[str, str]:
     return found
 
 
-def _paths(run: Run, suite: str | None) -> Mapping[str, Path] | str:
-    """Return where a suite's videos lie, by identity, or why that is not known."""
-    own_suite = read_yaml(Suite, run.folder / "suite.yaml")
+def _paths(runs: Sequence[Run], suite: str | None) -> Mapping[str, Path] | str:
+    """Return where the videos of one suite's runs lie, by identity, or why that is not known."""
+    files = [run.folder / "suite.yaml" for run in runs]
+    own_suite = max((read_yaml(Suite, file) for file in files if file.is_file()), key=longest)
     if own_suite.footage is not None:
         from niah.footage.build import build
 
+        # A longer haystack begins as a shorter one does, so the longest run's shows the frames of all.
         built = build(own_suite.footage, longest(own_suite), own_suite.sampling.rate, cache_folder())
         stacks = {stack.identity: Path(stack.path) for stack in built.haystacks}
         return {**stacks, **{str(needle.identity): Path(needle.path) for needle in built.needles}}
     try:
-        return _own_paths(*load_suite(suite or run.suite))
+        return _own_paths(*load_suite(suite or runs[0].suite))
     except UserError as error:
         if suite is not None:
             raise
         return (
-            f"no pictures of suite {run.suite!r}: its videos were not found ({error}). "
+            f"no pictures of suite {runs[0].suite!r}: its videos were not found ({error}). "
             "Name its file with --suite"
         )
 

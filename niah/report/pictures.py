@@ -91,7 +91,7 @@ def _path(films: Films, frame: Frame) -> object:
 
 
 def _encode_all(wanted: Sequence[Frame], films: Films) -> tuple[dict[Frame, bytes], list[str]]:
-    """Return each frame as WebP, a source at a time, and why a source could not be read."""
+    """Return each frame as WebP, a source at a time, and why some could not be read."""
     by_film: dict[tuple[str, str], list[int]] = {}
     for suite, source, number in wanted:
         by_film.setdefault((suite, source), []).append(number)
@@ -107,18 +107,24 @@ def _encode_all(wanted: Sequence[Frame], films: Films) -> tuple[dict[Frame, byte
                         bar.update()
                 except MediaError as error:  # a picture less is no reason to show no report
                     notes.append(f"no pictures of {source}: {error}")
+                    continue
+                if late := [number for number in numbers if (suite, source, number) not in encoded]:
+                    notes.append(
+                        f"{len(late)} of {len(numbers)} pictures of {source} are left out: the video found here ends "
+                        f"before frame {min(late)}"
+                    )
     finally:
         decoder.close()
     return encoded, notes
 
 
 def _read(decoder: Decoder, film: Film, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """Yield (number, WebP) of some frames of one source, numbers rising."""
+    """Yield (number, WebP) of some frames of one source, numbers rising, up to the last that its video holds."""
     index = measure(str(film.path))
     by_ordinal: dict[int, list[int]] = {}
     last = index.count(film.sampling.rate)
     for number in numbers:
-        if number < last:  # a shorter build of the same footage
+        if number < last:
             by_ordinal.setdefault(index.frame_at(number, film.sampling.rate), []).append(number)
     pictures = decoder.read(index, list(by_ordinal), film.sampling)
     for same, pixels in zip(by_ordinal.values(), pictures, strict=True):
