@@ -9,9 +9,10 @@ from fake_runs import make_case, make_record, write_run
 
 from niah.figures.published import table
 from niah.paper.__main__ import main
+from niah.paper.chosen import by_compressor, hits, over_constants, over_keyframes
 from niah.paper.concentration import bars, draw, read_panels
 from niah.paper.runs import points
-from niah.paper.settings import by_compressor, hits, over_constants, over_keyframes
+from niah.paper.settings import draw_by_compressor, draw_over_constants, draw_over_keyframes
 from niah.types import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +32,17 @@ def asked(folder, right, keyframes=8, temperature=0.01, threshold=0.85, kept=(),
         for last in [case.needles[0].start + (number in kept)]  # behind the last of the frames kept
     ]  # fmt: skip
     return write_run(folder, cases, records, "vilamp", keyframes=keyframes)
+
+
+def lost(folder, cases, which, **settings):
+    """Write a run of which the cases that `which` is true of ran out of memory and the others are answered right."""
+    told = {"compressor": "vilamp", "keyframes": 8, "temperature": 0.01, "threshold": 0.85, **settings}
+    records = [make_record(case, status="oom" if which(case) else "ok", settings=told) for case in cases]
+    return write_run(folder, cases, records, "vilamp", **settings)
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
 
 
 def rows(path):
@@ -62,6 +74,90 @@ def test_two_runs_of_one_setting_are_drawn_where_they_agree_and_refused_where_no
 def test_one_k_alone_is_no_figure(tmp_path):
     with pytest.raises(UserError, match=r"two K at least, alike in all else, got K in \[8\]"):
         over_keyframes(points([asked(tmp_path / "a", 3)]))
+
+
+EACH = [make_case(f"n{number}", length=length) for length in (2000, 4000) for number in range(2)]
+
+
+def test_a_length_at_which_every_k_ran_out_of_memory_keeps_its_panel_and_its_rows(tmp_path):
+    folders = [lost(tmp_path / str(k), EACH, lambda case: case.length == 4000, keyframes=k) for k in (1, 8)]
+    found = over_keyframes(points(folders))
+    late = [(p.keyframes, p.n, p.failed, p.accuracy) for p in found if (p.type, p.length) == ("all", "4000")]
+    assert late == [(1, 0, 2, None), (8, 0, 2, None)]
+    figure = draw_over_keyframes(found)
+    assert [axes.get_title() for axes in figure.axes] == ["2K frames", "4K frames"]
+    marks = [[line for line in axes.lines if line.get_marker() == "x"] for axes in figure.axes]
+    assert [len(lines) for lines in marks] == [0, 2]  # a cross at each K, for all types and for motion
+    assert min(marks[1][0].get_ydata()) > 1  # above every accuracy
+    assert "x at the top: no case has an answer" in figure.get_supxlabel()
+
+
+def test_a_point_of_which_some_cases_failed_is_starred_and_the_legend_has_both_counts(tmp_path):
+    failed = {1: ["n1.full.4000.1995"], 8: []}
+    folders = [lost(tmp_path / str(k), EACH, lambda case, k=k: case.id in failed[k], keyframes=k) for k in failed]
+    figure = draw_over_keyframes(over_keyframes(points(folders)))
+    assert [texts(axes) for axes in figure.axes] == [[], ["*", "*"]]
+    legends = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes]
+    assert legends == [["chance", "all, n 2", "motion, n 2"], ["chance", "all, n 1-2", "motion, n 1-2"]]
+    assert "* some cases have no answer" in figure.get_supxlabel()
+
+
+def test_a_type_that_has_no_case_of_a_length_has_no_line_there(tmp_path):
+    cases = [*EACH, make_case("n9", length=4000, type="digit")]
+    folders = [lost(tmp_path / str(k), cases, lambda case: False, keyframes=k) for k in (1, 8)]
+    figure = draw_over_keyframes(over_keyframes(points(folders)))
+    assert [len(axes.get_legend().get_texts()) for axes in figure.axes] == [3, 4]
+
+
+def test_runs_that_are_not_drawn_are_named(tmp_path, capsys):
+    folders = [asked(tmp_path / str(k), 2, keyframes=k) for k in (1, 2)]
+    folders += [asked(tmp_path / "again", 2, keyframes=2), asked(tmp_path / "hot", 4, keyframes=3, temperature=1.0)]
+    assert main(["figure6", *map(str, folders), "-o", str(tmp_path)]) == 0
+    said = capsys.readouterr().err  # nothing of the third run: the second, of one setting with it, stands for both
+    assert said.startswith("not in figure6: vilamp (keyframes=3), which differs") and said.count("\n") == 1
+
+
+def test_a_run_that_tells_no_frames_is_named_as_not_in_table_3(tmp_path, capsys):
+    cases = [make_case("n0")]
+    folders = [asked(tmp_path / "a", 2), write_run(tmp_path / "b", cases, [make_record(cases[0])], "chance")]
+    assert main(["table3", *map(str, folders), "-o", str(tmp_path)]) == 0
+    assert "not in table3: chance, which has no answer that tells" in capsys.readouterr().err
+
+
+def test_a_run_without_full_cases_is_refused(tmp_path, capsys):
+    case = make_case("n0", "blind")
+    assert main(["table2", str(write_run(tmp_path / "a", [case], [make_record(case)]))]) == 2
+    assert "was asked no full case" in capsys.readouterr().err
+
+
+def test_settings_that_lost_cases_are_starred_in_table_6_and_those_that_lost_all_say_so(tmp_path):
+    cases = [*EACH, *(make_case(f"d{number}", type="digit") for number in range(2))]
+    which = {1.0: lambda case: case.type == "digit", 0.1: lambda case: case.id == EACH[0].id, 0.01: lambda case: False}
+    folders = [lost(tmp_path / str(alpha), cases, one, temperature=alpha) for alpha, one in which.items()]
+    figure = draw_over_constants(over_constants(points(folders)))
+    assert [texts(axes) for axes in figure.axes[:3]] == [
+        ["100.0%*", "100.0%*", "100.0%"],  # all types, alpha down
+        ["100.0%", "100.0%", "no answer"],  # digit
+        ["100.0%", "100.0%*", "100.0%"],  # motion
+    ]
+    assert "* some cases have no answer" in figure.get_supxlabel()
+
+
+def test_a_compressor_of_its_own_is_no_cell_of_table_6(tmp_path):
+    alike = [lost(tmp_path / str(alpha), EACH, lambda case: False, temperature=alpha) for alpha in (1.0, 0.1)]
+    other = lost(tmp_path / "other", EACH, lambda case: False, temperature=0.01, compressor="mine")
+    assert {p.compressor for p in over_constants(points([*alike, other]))} == {"vilamp"}
+
+
+def test_runs_that_lost_cases_are_starred_in_table_2_and_those_that_lost_all_say_so(tmp_path):
+    which = {"all": lambda case: True, "some": lambda case: case.id == EACH[0].id, "none": lambda case: False}
+    folders = [lost(tmp_path / name, EACH, one, compressor=name) for name, one in which.items()]
+    figure = draw_by_compressor(by_compressor(points(folders)))
+    assert texts(figure.axes[0]) == ["*", "*"]  # for all types, and for motion
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["vilamp (compressor=all)\nno answer: all, motion", "vilamp (compressor=some)",
+                     "vilamp (compressor=none)"]  # fmt: skip
+    assert "* some cases have no answer" in figure.get_supxlabel()
 
 
 def test_accuracy_over_alpha_and_tau_is_of_each_run(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from matplotlib.figure import Figure
 
 from niah.figures.draw import LOOKS, save
 from niah.guard import guarded
-from niah.paper import concentration, settings
-from niah.paper.runs import points
+from niah.paper import chosen, concentration, settings
+from niah.paper.runs import Point, points
 
 EXAMPLES = """\
 which:
@@ -36,12 +37,30 @@ Figures 1 and 2, memory and heatmaps: python -m niah.figures RUN... --style pape
 Each writes WHICH.png, WHICH.svg and WHICH.csv, the numbers drawn, from files alone: the same files, the same bytes.
 What the paper printed is of other benchmarks: it stands beside, labelled, in no CSV of ours.
 """
-DRAWN: dict[str, tuple[Callable, Callable, bool]] = {  # which points, how they are drawn, of the same cases only
-    "figure6": (settings.over_keyframes, settings.draw_over_keyframes, True),
-    "table2": (settings.by_compressor, settings.draw_by_compressor, True),
-    "table3": (settings.hits, settings.draw_hits, False),
-    "table6": (settings.over_constants, settings.draw_over_constants, True),
-}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A figure or table of runs: which of their points it shows and how, and why it shows no others."""
+
+    choose: Callable[[Sequence[Point]], list[Point]]
+    draw: Callable[[Sequence[Point]], Figure]
+    same_cases: bool
+    others: str = ""
+
+
+STUDIES = {
+    "figure6": Study(
+        chosen.over_keyframes, settings.draw_over_keyframes, True,
+        "which differs from the runs drawn in more than K, or has no answer that tells its K",
+    ),
+    "table2": Study(chosen.by_compressor, settings.draw_by_compressor, True),
+    "table3": Study(chosen.hits, settings.draw_hits, False, "which has no answer that tells the frames it kept"),
+    "table6": Study(
+        chosen.over_constants, settings.draw_over_constants, True,
+        "which differs from the runs drawn in more than alpha and tau, or has no answer that tells both",
+    ),
+}  # fmt: skip
 MEASURED = {"figure3": "frames", "figure4": "patches"}
 
 
@@ -53,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("which", choices=(*MEASURED, *DRAWN))
+    parser.add_argument("which", choices=(*MEASURED, *STUDIES))
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a run, or a measurement of attention")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="where it goes; default: the first FOLDER")
     parser.add_argument("--title", default="", metavar="TEXT", help="what stands above, for instance whose weights")
@@ -62,26 +81,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def draw(which: str, folders: Sequence[Path], output: Path, title: str = "") -> int:
-    """Draw one figure or table and print what was written."""
+    """Draw one figure or table, print what was written, and say which runs are not in it."""
     with matplotlib.rc_context(LOOKS):
-        figure, rows = _drawn(which, folders)
+        figure, rows, notes = _drawn(which, folders)
         if title:
             figure.suptitle(title, fontsize=9.5)
         output.mkdir(parents=True, exist_ok=True)
         paths = save(figure, output / which, rows)
+    sys.stderr.write("".join(f"{note}\n" for note in notes))
     sys.stdout.write("".join(f"{path}\n" for path in paths))
     return 0
 
 
-def _drawn(which: str, folders: Sequence[Path]) -> tuple[Figure, list[Any]]:
-    """Return a figure and the rows it shows."""
+def _drawn(which: str, folders: Sequence[Path]) -> tuple[Figure, list[Any], list[str]]:
+    """Return a figure, the rows it shows, and in words which runs it does not."""
     if which in MEASURED:
         what = MEASURED[which]
         panels = concentration.read_panels(folders, f"{what}.csv")
-        return concentration.draw(panels, what), [step for panel in panels for step in panel.steps]
-    choose, draw_points, same = DRAWN[which]
-    chosen = choose(points(folders, same))
-    return draw_points(chosen), list(chosen)
+        return concentration.draw(panels, what), [step for panel in panels for step in panel.steps], []
+    study = STUDIES[which]
+    found = points(folders, study.same_cases)
+    shown = study.choose(found)
+    notes = [f"not in {which}: {model}, {study.others}" for model in chosen.left_out(found, shown)]
+    return study.draw(shown), shown, notes
 
 
 if __name__ == "__main__":

@@ -60,9 +60,13 @@ class Point:
 def points(folders: Sequence[Path], same_cases: bool = True) -> list[Point]:
     """Return the points of some runs, by run, type and length.
 
-    Raises UserError where a run cannot be read, or, with `same_cases`, where two were not asked the same.
+    Raises UserError where a run cannot be read or has no `full` case, or, with `same_cases`, where two were not asked
+    the same.
     """
     runs = [read_run(folder) for folder in folders]
+    for run in runs:
+        if not _full(run):
+            raise UserError(f"{run.folder} was asked no full case, and these studies are of full cases: leave it out")
     if same_cases:
         _refuse_others(runs)
         runs = join(runs)  # of the same cases none is a shard: two of one model get names of their own

@@ -6,9 +6,8 @@ with accuracy measured here.
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -18,45 +17,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 from seaborn.utils import relative_luminance
 
+from niah.figures.heatmap import STARRED
 from niah.figures.published import table
 from niah.paper.runs import Point
 from niah.table.groups import ALL, shown
-from niah.types import UserError
 
+Cells = Mapping[tuple[float, float], tuple[float, str]]  # (accuracy, words) by (alpha, tau)
+ABOVE = 1.08  # where no accuracy lies
+SILENT = "x at the top: no case has an answer"
 BENCHMARKS = {"longvideobench": "LongVideoBench", "mlvu": "MLVU", "video_mme": "Video-MME"}
-
-
-def over_keyframes(points: Sequence[Point]) -> list[Point]:
-    """Return the points of Figure 6: runs alike but for K, by type, over all lengths and at each."""
-    chosen = [point for point in points if point.keyframes is not None]
-    commonest = _commonest([(point.compressor, point.temperature, point.threshold) for point in chosen])
-    own = [p for p in chosen if (p.compressor, p.temperature, p.threshold) == commonest and p.accuracy is not None]
-    if len({point.keyframes for point in own}) < 2:
-        raise UserError(f"accuracy over K needs runs of two K at least, alike in all else, got K in {_ks(chosen)}")
-    return sorted(_once(own), key=lambda point: (_length(point), point.type, point.keyframes))
-
-
-def over_constants(points: Sequence[Point]) -> list[Point]:
-    """Return the points of Table 6: runs alike but for alpha and tau, by type, over all lengths."""
-    chosen = [p for p in points if p.temperature is not None and p.threshold is not None and p.length == ALL]
-    kept = _commonest([point.keyframes for point in chosen])
-    own = [point for point in chosen if point.keyframes == kept]
-    if len({(point.temperature, point.threshold) for point in own}) < 2:
-        raise UserError("accuracy over alpha and tau needs runs whose records tell both, two settings at least")
-    return sorted(_once(own), key=lambda point: (point.type, -(point.temperature or 0), point.threshold or 0))
-
-
-def by_compressor(points: Sequence[Point]) -> list[Point]:
-    """Return the points of Table 2: every run, by type, over all lengths."""
-    return [point for point in points if point.length == ALL]
-
-
-def hits(points: Sequence[Point]) -> list[Point]:
-    """Return the points of Table 3: how often one of the k frames a run kept shows the needle."""
-    own = [point for point in points if point.kept and point.type == ALL and point.keyframes is not None]
-    if not own:
-        raise UserError("Hit@k needs runs of a model that tells which frames it kept, and full cases; got none")
-    return sorted(own, key=lambda p: (_length(p), p.compressor or "", p.keyframes, p.threshold or 0))
 
 
 def draw_over_keyframes(points: Sequence[Point]) -> Figure:
@@ -67,14 +36,16 @@ def draw_over_keyframes(points: Sequence[Point]) -> Figure:
     for axes, length in zip(figure.subplots(1, len(lengths), squeeze=False, sharey=True)[0], lengths, strict=True):
         for number, kind in enumerate(types):
             own = [point for point in points if (point.length, point.type) == (length, kind)]
-            shift = 1 + 0.03 * (number - (len(types) - 1) / 2)
-            _line(axes, own, [(point.keyframes or 0) * shift for point in own], f"C{number}", f"{kind}, n {own[0].n}")
+            if not own:  # no case of this type has this length
+                continue
+            xs = [(point.keyframes or 0) * (1 + 0.03 * (number - (len(types) - 1) / 2)) for point in own]
+            _line(axes, own, xs, f"C{number}", f"{kind}, n {_counts(own)}")
         _logarithmic(axes, sorted({point.keyframes or 0 for point in points}), "keyframes K, at most")
         _accuracy(axes, points)
         axes.set_title(_frames(length), fontsize=10)
         axes.legend(fontsize=8, frameon=False, loc="lower right")
-    first = points[0]
-    figure.supxlabel(_alike(first, "K") + "; bars: 95 %", fontsize=8)
+    silent = f"; {SILENT}" if any(point.accuracy is None for point in points) else ""
+    _foot(figure, f"{_alike(points[0], 'K')}; bars: 95 %{silent}", points)
     return figure
 
 
@@ -86,14 +57,15 @@ def draw_over_constants(points: Sequence[Point]) -> Figure:
     told = {}
     for row in table("table6_constants.csv"):
         place = float(row["temperature"]), float(row["threshold"])
-        told[place] = sum(float(row[name]) for name in BENCHMARKS) / len(BENCHMARKS) / 100
+        mean = sum(float(row[name]) for name in BENCHMARKS) / len(BENCHMARKS) / 100
+        told[place] = mean, f"{mean:.1%}"
     panels.append(("published (7B), mean of " + ", ".join(BENCHMARKS.values()), told))
     figure = Figure(figsize=(3.9 * len(panels) + 0.4, 3.5), layout="constrained")
     plots = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, cells) in zip(plots, panels, strict=True):
         _cells(axes, cells, published=cells is told)
         axes.set_title(textwrap.fill(title, 40), fontsize=9)
-    figure.supxlabel(_alike(points[0], "alpha and tau"), fontsize=8)
+    _foot(figure, _alike(points[0], "alpha and tau"), points)
     return figure
 
 
@@ -109,7 +81,8 @@ def draw_by_compressor(points: Sequence[Point]) -> Figure:
         bars = np.array([_bar(point) for point in rows]).T if rows else None
         xs = [point.accuracy or 0 for point in rows]
         own.errorbar(xs, ys, xerr=bars, fmt="o", color=f"C{number}", markersize=5, capsize=2, label=kind)
-    own.set_yticks(range(len(models)), [textwrap.fill(model, 40) for model in models], fontsize=8)
+        _star(own, rows, xs, ys)
+    own.set_yticks(range(len(models)), [_named(model, points) for model in models], fontsize=8)
     own.set(xlim=(0, 1.02), xlabel="accuracy, full", ylim=(len(models) - 0.5, -0.5))
     own.set_title(f"measured, n {_counts([p for p in points if p.type == types[0]])}", fontsize=9)
     chance = next((point.chance for point in points if point.chance is not None), None)
@@ -126,6 +99,7 @@ def draw_by_compressor(points: Sequence[Point]) -> Figure:
         axes.legend(fontsize=7.5, frameon=False)
         axes.grid(axis="x", alpha=0.3, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
+    _foot(figure, "", points)
     return figure
 
 
@@ -154,16 +128,22 @@ def draw_hits(points: Sequence[Point]) -> Figure:
     return figure
 
 
-def _grid(points: Sequence[Point], kind: str) -> dict[tuple[float, float], float]:
-    own = (point for point in points if point.type == kind and point.accuracy is not None)
-    return {(point.temperature or 0, point.threshold or 0): point.accuracy or 0 for point in own}
+def _grid(points: Sequence[Point], kind: str) -> Cells:
+    """Return the cells of one type."""
+    own = [point for point in points if point.type == kind]
+    return {(point.temperature or 0, point.threshold or 0): (_share(point.accuracy), _words(point)) for point in own}
 
 
-def _cells(axes: Axes, cells: dict[tuple[float, float], float], published: bool) -> None:
+def _words(point: Point) -> str:
+    return "no answer" if point.accuracy is None else f"{point.accuracy:.1%}{'*' if point.failed else ''}"
+
+
+def _cells(axes: Axes, cells: Cells, published: bool) -> None:
     """Draw one table, colours from its worst cell to its best where it is published, else from 0 to 1."""
     alphas, taus = sorted({alpha for alpha, _ in cells}, reverse=True), sorted({tau for _, tau in cells})
-    values = np.array([[cells.get((alpha, tau), np.nan) for tau in taus] for alpha in alphas])  # (alphas, taus)
-    words = np.array([["" if np.isnan(value) else f"{value:.1%}" for value in line] for line in values])
+    lines = [[cells.get((alpha, tau), (np.nan, "")) for tau in taus] for alpha in alphas]
+    values = np.array([[value for value, _ in line] for line in lines])  # (alphas, taus)
+    words = [[text for _, text in line] for line in lines]
     low, high = (np.nanmin(values), np.nanmax(values)) if published else (0.0, 1.0)
     colours = "Greys" if published else "viridis"
     seaborn.heatmap(
@@ -173,15 +153,47 @@ def _cells(axes: Axes, cells: dict[tuple[float, float], float], published: bool)
     for value, text in zip(values[~np.isnan(values)], axes.texts, strict=True):
         shade = matplotlib.colormaps[colours]((value - low) / ((high - low) or 1))
         text.set_color("black" if relative_luminance(shade) > 0.18 else "white")
+    for row, column in np.argwhere(np.isnan(values)):
+        axes.text(column + 0.5, row + 0.5, words[row][column], ha="center", va="center", fontsize=8, color="#444444")
     axes.set_xticks(np.arange(len(taus)) + 0.5, [f"{tau:g}" for tau in taus], rotation=0)
     axes.set_yticks(np.arange(len(alphas)) + 0.5, [f"{alpha:g}" for alpha in alphas], rotation=0)
     axes.set(xlabel="tau: keyframes are less alike than this", ylabel="alpha: temperature of merging")
 
 
+def _named(model: str, points: Sequence[Point]) -> str:
+    """Name a run, and the types of which none of its cases has an answer."""
+    silent = [point.type for point in points if point.model == model and point.accuracy is None]
+    return textwrap.fill(model, 40) + (f"\nno answer: {', '.join(silent)}" if silent else "")
+
+
 def _line(axes: Axes, points: Sequence[Point], xs: Sequence[float], colour: str, words: str) -> None:
+    """Draw one type at one length; a point without an answer interrupts the line."""
     bars = np.array([_bar(point) for point in points]).T
-    ys = [point.accuracy or 0 for point in points]
+    ys = [_share(point.accuracy) for point in points]
     axes.errorbar(xs, ys, bars, fmt="o-", color=colour, markersize=5, capsize=2, linewidth=1.3, label=words)
+    _star(axes, points, xs, ys)
+    if silent := [x for x, y in zip(xs, ys, strict=True) if np.isnan(y)]:
+        axes.plot(silent, [ABOVE] * len(silent), "x", color=colour, markersize=7, markeredgewidth=2)
+
+
+def _star(axes: Axes, points: Sequence[Point], xs: Sequence[float], ys: Sequence[float]) -> None:
+    """Mark the points that are the share of some of their cases only."""
+    for point, x, y in zip(points, xs, ys, strict=True):
+        if point.failed and point.n:
+            axes.annotate("*", (x, y), (4, 0), textcoords="offset points", fontsize=12)
+
+
+def _foot(figure: Figure, told: str, points: Sequence[Point]) -> None:
+    """Say what the runs share, and what a star means where there is one."""
+    notes = [told] if told else []
+    notes += [STARRED] if any(point.failed and point.n for point in points) else []
+    if notes:
+        letters = int(figure.get_figwidth() * 17)  # that fit in a line at this size
+        figure.supxlabel("\n".join(textwrap.fill(note, letters) for note in notes), fontsize=8)
+
+
+def _share(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def _bar(point: Point) -> tuple[float, float]:
@@ -195,7 +207,8 @@ def _accuracy(axes: Axes, points: Sequence[Point]) -> None:
     chance = next((point.chance for point in points if point.chance is not None), None)
     if chance is not None:
         axes.axhline(chance, color="#888888", linewidth=0.8, linestyle=":", label="chance")
-    axes.set(ylim=(0, 1.03), ylabel="accuracy, full")
+    silent = any(point.accuracy is None for point in points)
+    axes.set(ylim=(0, ABOVE + 0.04 if silent else 1.03), ylabel="accuracy, full")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
 
 
@@ -215,34 +228,10 @@ def _alike(point: Point, varied: str) -> str:
     return f"{point.model.split(' (')[0]}, weights unchanged; {told or 'constants not told'}"
 
 
-def _once(points: Sequence[Point]) -> list[Point]:
-    """Return one point a setting, type and length: a sweep may come by the checkpoint's own constants twice.
-
-    Raises UserError where two runs of one setting answered differently: which of them to draw is not ours to say.
-    """
-    found: dict[tuple, Point] = {}
-    for point in points:
-        key = (point.keyframes, point.temperature, point.threshold, point.type, point.length)
-        other = found.setdefault(key, point)
-        if dataclasses.replace(other, model=point.model) != point:
-            raise UserError(
-                f"{other.model} and {point.model} have the same constants and other numbers; name one run a setting"
-            )
-    return list(found.values())
-
-
-def _commonest(values: Sequence) -> object:
-    return max(dict.fromkeys(values), key=values.count, default=None)
-
-
 def _lengths(points: Sequence[Point]) -> list[str]:
     """Return the lengths to draw: each, or "all" where cases have one length only."""
     found = sorted({point.length for point in points} - {ALL}, key=int)
     return found or [ALL]
-
-
-def _length(point: Point) -> int:
-    return -1 if point.length == ALL else int(point.length)
 
 
 def _frames(length: str) -> str:
