@@ -12,7 +12,7 @@ from niah.paper.__main__ import main
 from niah.paper.chosen import by_compressor, hits, over_constants, over_keyframes
 from niah.paper.concentration import bars, draw, read_panels
 from niah.paper.runs import points
-from niah.paper.settings import draw_by_compressor, draw_over_constants, draw_over_keyframes
+from niah.paper.settings import draw_by_compressor, draw_hits, draw_over_constants, draw_over_keyframes
 from niah.types import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -208,6 +208,51 @@ def test_hit_at_k_counts_cases_whose_kept_frames_show_the_needle(tmp_path):
     found = [p for p in hits(points(folders)) if p.length == "2000"]
     assert [(p.keyframes, p.hits, p.kept, p.hit_share) for p in found] == [(1, 1, 4, 0.25), (5, 3, 4, 0.75)]
     assert found[0].hit_chance == pytest.approx(10 / 2000)  # one random frame, ten of 2,000 show it
+
+
+def of_suite(folder, name):
+    """Call a run's suite by a name."""
+    about = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**about, "suite": name}))
+    return folder
+
+
+def test_hits_on_two_suites_are_two_lines(tmp_path):
+    kept = {"default": [2], "real": [0, 1, 2]}
+    folders = [of_suite(asked(tmp_path / name, 4, kept=own), name) for name, own in kept.items()]
+    found = hits(points(folders, same_cases=False))
+    assert [(p.suite, p.hit_share) for p in found if p.length == "2000"] == [("default", 0.25), ("real", 0.75)]
+    first, _, second, *_ = draw_hits(found).axes[0].lines  # after each line chance, dotted
+    assert [(list(line.get_ydata()), line.get_label()) for line in (first, second)] == [
+        ([0.25], "vilamp, 2K frames, suite default, tau 0.85"), ([0.75], "vilamp, 2K frames, suite real, tau 0.85")
+    ]  # fmt: skip
+
+
+def test_hits_of_two_alphas_are_two_lines(tmp_path):
+    folders = [asked(tmp_path / str(alpha), 4, temperature=alpha, kept=[0]) for alpha in (1.0, 0.1)]
+    labels = [line.get_label() for line in draw_hits(hits(points(folders, same_cases=False))).axes[0].lines]
+    assert labels[0:4:2] == ["vilamp, 2K frames, alpha 1, tau 0.85", "vilamp, 2K frames, alpha 0.1, tau 0.85"]
+
+
+def test_two_runs_that_would_be_one_point_of_hits_are_refused_where_they_differ(tmp_path):
+    once = [asked(tmp_path / "a", 4, kept=[0])]
+    same, other = asked(tmp_path / "same", 4, kept=[0]), asked(tmp_path / "other", 4, kept=[0, 1])
+    assert len(hits(points([*once, same], same_cases=False))) == len(hits(points(once)))
+    with pytest.raises(UserError, match=r"vilamp \(keyframes=8\) \[other\] have the same constants and other numbers"):
+        hits(points([*once, other], same_cases=False))
+
+
+def test_shards_are_one_point_of_hits(tmp_path):
+    cases = [make_case(f"n{number}") for number in range(2)]
+    folders = [write_run(tmp_path / case.id, [case], [make_record(case, frames_kept=(0,))]) for case in cases]
+    assert {(p.model, p.kept) for p in hits(points(folders, same_cases=False))} == {("fake", 2)}
+
+
+def test_a_share_of_hits_of_which_some_cases_failed_is_starred(tmp_path):
+    case, other = make_case("n0"), make_case("n1")
+    records = [make_record(case, frames_kept=(0,)), make_record(other, status="oom")]
+    axes = draw_hits(hits(points([write_run(tmp_path / "a", [case, other], records)]))).axes[0]
+    assert texts(axes) == ["*"] and "* some cases have no answer" in axes.get_xlabel()
 
 
 def test_without_settings_k_is_how_many_frames_were_kept(tmp_path):

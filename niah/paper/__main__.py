@@ -30,7 +30,7 @@ examples:
   python -m vilamp.sweep --config configs/sweeps/keyframes.yaml
       makes the runs of figure6 and table3; configs/sweeps/constants.yaml those of table6
   python -m niah.paper figure6 results/figures/micro/keyframes/* -o results/figures/micro
-  python -m niah.paper table3 results/default/vilamp results/default/chance -o compared
+  python -m niah.paper table3 results/default/vilamp results/default/topk -o compared
       at every length of a run; needs no model
 
 Figures 1 and 2, memory and heatmaps: python -m niah.figures RUN... --style paper --with-published

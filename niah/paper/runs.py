@@ -38,6 +38,7 @@ class Point:
     """
 
     model: str
+    suite: str
     compressor: str | None
     keyframes: int | None
     temperature: float | None
@@ -58,7 +59,7 @@ class Point:
 
 
 def points(folders: Sequence[Path], same_cases: bool = True) -> list[Point]:
-    """Return the points of some runs, by run, type and length.
+    """Return the points of some runs, shards put together, by run, type and length.
 
     Raises UserError where a run cannot be read or has no `full` case, or, with `same_cases`, where two were not asked
     the same.
@@ -69,8 +70,7 @@ def points(folders: Sequence[Path], same_cases: bool = True) -> list[Point]:
             raise UserError(f"{run.folder} was asked no full case, and these studies are of full cases: leave it out")
     if same_cases:
         _refuse_others(runs)
-        runs = join(runs)  # of the same cases none is a shard: two of one model get names of their own
-    return [point for run in runs for point in _points(run)]
+    return [point for run in join(runs) for point in _points(run)]
 
 
 def setting(run: Run) -> Setting:
@@ -106,9 +106,9 @@ def _point(run: Run, row: Row, about: dict[str, Any]) -> Point:
     low, high = (row.low, row.high) if once or row.cluster_low is None else (row.cluster_low, row.cluster_high)
     tokens = [record.language_tokens for record in _answers(run, cases) if record.language_tokens]
     return Point(
-        run.model, **about, type=row.type, length=row.length, n=row.n, failed=row.failed, accuracy=row.accuracy,
-        low=low, high=high, chance=row.chance, kept=row.kept, hits=row.hits, hit_share=row.hit_share,
-        hit_chance=row.hit_chance, tokens=statistics.fmean(tokens) if tokens else None,
+        run.model, run.suite, **about, type=row.type, length=row.length, n=row.n, failed=row.failed,
+        accuracy=row.accuracy, low=low, high=high, chance=row.chance, kept=row.kept, hits=row.hits,
+        hit_share=row.hit_share, hit_chance=row.hit_chance, tokens=statistics.fmean(tokens) if tokens else None,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from seaborn.utils import relative_luminance
 
 from niah.figures.heatmap import STARRED
 from niah.figures.published import table
+from niah.paper.chosen import line_of
 from niah.paper.runs import Point
 from niah.table.groups import ALL, shown
 
@@ -107,25 +108,41 @@ def draw_hits(points: Sequence[Point]) -> Figure:
     """Draw Hit@k over k, chance for as many random frames dotted, and the published numbers dashed."""
     figure = Figure(figsize=(6.6, 4.4), layout="constrained")
     axes = figure.subplots()
-    lines: dict[tuple, list[Point]] = {}
-    for point in points:
-        lines.setdefault((point.length, point.compressor or point.model, point.threshold), []).append(point)
-    lines = {key: own for key, own in lines.items() if key[0] in _lengths(points)}
-    for number, ((length, name, threshold), own) in enumerate(lines.items()):
-        own = sorted({point.keyframes: point for point in own}.values(), key=lambda point: point.keyframes or 0)
+    for number, own in enumerate(_lines(points)):
         ks = [point.keyframes or 0 for point in own]
-        words = f"{name}, {_frames(length)}" + (f", tau {threshold:g}" if threshold is not None else "")
-        shares, random = [point.hit_share or 0 for point in own], [point.hit_chance or 0 for point in own]
-        axes.plot(ks, shares, "o-", color=f"C{number}", markersize=5, linewidth=1.3, label=words)
+        shares, random = [_share(point.hit_share) for point in own], [_share(point.hit_chance) for point in own]
+        axes.plot(ks, shares, "o-", color=f"C{number}", markersize=5, linewidth=1.3, label=_titled(own[0], points))
         axes.plot(ks, random, ":", color=f"C{number}", linewidth=1.1)
+        _star(axes, own, ks, shares)
     told = [(int(row["k"]), float(row["hit"]) / 100) for row in table("table3_hits.csv")]
     axes.plot(*zip(*told, strict=True), "x--", color="#777777", label="published: QVHighlights, another task")
     axes.plot([], [], ":", color="#444444", label="as many random frames")
-    _logarithmic(axes, sorted({*_ks(points), *(k for k, _ in told)}), "k frames kept, at most")
+    ks = {point.keyframes or 0 for point in points} | {k for k, _ in told}
+    _logarithmic(axes, sorted(ks), "\n".join(["k frames kept, at most", *textwrap.wrap(_starred(points), 70)]))
     axes.set(ylim=(0, 1.03), ylabel="Hit@k: one of them shows the needle")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
+
+
+def _lines(points: Sequence[Point]) -> list[list[Point]]:
+    """Return the points of each line of Table 3, by rising k."""
+    lengths = _lengths(points)
+    lines: dict[tuple, list[Point]] = {}
+    for point in points:
+        if point.length in lengths:
+            lines.setdefault(line_of(point), []).append(point)
+    return [sorted(own, key=lambda point: point.keyframes or 0) for own in lines.values()]
+
+
+def _titled(point: Point, points: Sequence[Point]) -> str:
+    """Name a line by what tells it from the others."""
+    words = [point.compressor or point.model, _frames(point.length)]
+    words += [f"suite {point.suite}"] if len({other.suite for other in points}) > 1 else []
+    alphas = {other.temperature for other in points if other.compressor == point.compressor}
+    words += [f"alpha {point.temperature:g}"] if point.temperature is not None and len(alphas) > 1 else []
+    words += [f"tau {point.threshold:g}"] if point.threshold is not None else []
+    return ", ".join(words)
 
 
 def _grid(points: Sequence[Point], kind: str) -> Cells:
@@ -185,11 +202,14 @@ def _star(axes: Axes, points: Sequence[Point], xs: Sequence[float], ys: Sequence
 
 def _foot(figure: Figure, told: str, points: Sequence[Point]) -> None:
     """Say what the runs share, and what a star means where there is one."""
-    notes = [told] if told else []
-    notes += [STARRED] if any(point.failed and point.n for point in points) else []
-    if notes:
-        letters = int(figure.get_figwidth() * 17)  # that fit in a line at this size
-        figure.supxlabel("\n".join(textwrap.fill(note, letters) for note in notes), fontsize=8)
+    letters = int(figure.get_figwidth() * 17)  # that fit in a line at this size
+    lines = [*textwrap.wrap(told, letters), *textwrap.wrap(_starred(points), letters)]
+    if lines:
+        figure.supxlabel("\n".join(lines), fontsize=8)
+
+
+def _starred(points: Sequence[Point]) -> str:
+    return STARRED if any(point.failed and point.n for point in points) else ""
 
 
 def _share(value: float | None) -> float:
@@ -241,7 +261,3 @@ def _frames(length: str) -> str:
 def _counts(points: Sequence[Point]) -> str:
     counts = sorted({point.n for point in points})
     return "-".join(str(count) for count in {counts[0]: 0, counts[-1]: 0}) if counts else "0"
-
-
-def _ks(points: Sequence[Point]) -> list[int]:
-    return sorted({point.keyframes or 0 for point in points})
