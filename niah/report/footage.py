@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from niah.config import Suite, load_suite, read_yaml
+from niah.disk import cache_folder
 from niah.generate import own
 from niah.generate.cases import longest
 from niah.generate.library import Library
-from niah.generate.pipeline import cache_folder
 from niah.json_lines import numbered
 from niah.table import Run
 from niah.types import Sampling, UserError
