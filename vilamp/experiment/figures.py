@@ -27,26 +27,38 @@ if TYPE_CHECKING:
     from vilamp.experiment.analyse import Row
 
 MARKS = "osD^vP*Xh<>dp"
+FURTHER = "lower row: further schemes, one seed, in no contrast"
 
 
 def draw_accuracy(experiment: Experiment, rows: Sequence[Row], folder: Path) -> None:
-    """Draw accuracy against tokens at the longest trained length, and beside it every length beyond, labelled so."""
+    """Draw accuracy against tokens at the longest trained length, and beside it every length beyond, labelled so.
+
+    Further schemes have one budget, and so no curve: they stand in a panel of their own, at the longest trained length.
+    """
     trained = experiment.course.longest
     beyond = sorted({length for part in experiment.asked for length in part.lengths if length > trained})
-    chosen = [row for row in rows if row.condition == "full" and row.type == "all"]
+    whole = [row for row in rows if row.condition == "full" and row.type == "all"]
+    chosen = [row for row in whole if row.scheme in experiment.schemes]
+    at = str(trained), "all"
+    more = [row for row in whole if row.scheme in experiment.further and (row.length, row.seed) == at]
     lengths = [length for length in (trained, *beyond) if any(row.length == str(length) for row in chosen)]
     if not lengths:
         return
     with matplotlib.rc_context(LOOKS):
-        figure = Figure(figsize=(5.2 * len(lengths), 4.4), layout="constrained")
+        count = len(lengths) + bool(more)
+        figure = Figure(figsize=(4.6 * count, 4.4), layout="constrained")
+        places = list(figure.subplots(1, count, squeeze=False)[0])
         drawn: list[Row] = []
-        for axes, length in zip(figure.subplots(1, len(lengths), squeeze=False)[0], lengths, strict=True):
+        for axes, length in zip(places, lengths, strict=False):
             own = [row for row in chosen if row.length == str(length)]
             _curves(axes, experiment, own)
             told = "the longest trained" if length == trained else "EXTRAPOLATION: nobody was trained here"
             axes.set_title(f"{length:,} frames\n{told}", fontsize=10)
             drawn += own
-        _legend(figure)
+        if more:
+            drawn += _points(places[-1], experiment, more)
+            places[-1].set_title(f"{trained:,} frames\nfurther schemes, one seed, in no contrast", fontsize=10)
+        _legend(places[len(lengths) - 1])
         _explain(figure, "small dots: single seeds")
         _save(figure, folder / "accuracy", [dataclasses.asdict(row) for row in drawn])
 
@@ -58,24 +70,25 @@ def draw_questions(experiment: Experiment, rows: Sequence[Row], folder: Path) ->
         row for row in rows
         if (row.condition, row.length, row.budget, row.seed) == ("full", length, budget, "all")
     ]  # fmt: skip
-    schemes = _present(experiment, own)
-    if not schemes:
+    lines = _lines(experiment, own)
+    if not lines:
         return
     with matplotlib.rc_context(LOOKS):
-        figure = Figure(figsize=(9.6, 4.2), layout="constrained")
+        figure = Figure(figsize=(9.6, 3.8 * len(lines) + 0.4), layout="constrained")
         drawn: list[Row] = []
-        for axes, base in zip(figure.subplots(1, 2, sharey=True), ("motion", "digit"), strict=True):
-            for number, scheme in enumerate(schemes):
-                found = {row.type: row for row in own if row.scheme == scheme}
-                chosen = [found[f"{base}-{told}"] for told in TOLD if f"{base}-{told}" in found]
-                shift = 0.05 * (number - (len(schemes) - 1) / 2)
-                xs = [TOLD.index(row.type.split("-")[1]) + shift for row in chosen]
-                _bars(axes, xs, chosen, number, scheme)
-                drawn += chosen
-            axes.set_xticks(range(len(TOLD)), TOLD)
-            _accuracies(axes)
-            axes.set(title=f"{base}: {budget:g} tokens a frame, {length} frames", xlabel="how the target is told")
-        _legend(figure)
+        for plots, schemes in zip(figure.subplots(len(lines), 2, sharey=True, squeeze=False), lines, strict=True):
+            for axes, base in zip(plots, ("motion", "digit"), strict=True):
+                for number, scheme in enumerate(schemes):
+                    found = {row.type: row for row in own if row.scheme == scheme}
+                    chosen = [found[f"{base}-{told}"] for told in TOLD if f"{base}-{told}" in found]
+                    xs = [TOLD.index(row.type.split("-")[1]) + _beside(number, schemes) for row in chosen]
+                    _bars(axes, xs, chosen, number, scheme)
+                    drawn += chosen
+                axes.set_xticks(range(len(TOLD)), TOLD)
+                _accuracies(axes)
+                axes.set(title=f"{base}: {budget:g} tokens a frame, {length} frames", xlabel="how the target is told")
+            _legend(plots[-1])
+        _explain(figure, FURTHER if len(lines) > 1 else "")
         _save(figure, folder / "questions", [dataclasses.asdict(row) for row in drawn])
 
 
@@ -84,30 +97,31 @@ def draw_lengths(experiment: Experiment, rows: Sequence[Row], folder: Path) -> N
     budget = experiment.budgets[0].tokens
     ticks = ["clip alone", *map(str, sorted({rung.length for rung in experiment.course.rungs} - {0}))]
     own = [row for row in rows if (row.budget, row.seed) == (budget, "all")]
-    schemes = _present(experiment, own)
-    if not schemes:
+    lines = _lines(experiment, own)
+    if not lines:
         return
+    told = {"all": "all questions", "motion": "questions on motion", "digit": "questions on digits"}
     with matplotlib.rc_context(LOOKS):
-        figure = Figure(figsize=(12.6, 4.2), layout="constrained")
+        figure = Figure(figsize=(12.6, 3.8 * len(lines) + 0.4), layout="constrained")
         drawn: list[Row] = []
-        for axes, kind in zip(figure.subplots(1, 3, sharey=True), ("all", "motion", "digit"), strict=True):
-            for number, scheme in enumerate(schemes):
-                found = {
-                    ticks[0] if row.condition == "needle_only" else row.length: row
-                    for row in own
-                    if row.scheme == scheme and row.type == kind and row.condition in ("needle_only", "full")
-                }
-                at = [place for place, tick in enumerate(ticks) if tick in found]
-                chosen = [found[ticks[place]] for place in at]
-                shift = 0.05 * (number - (len(schemes) - 1) / 2)
-                _bars(axes, [place + shift for place in at], chosen, number, scheme)
-                drawn += chosen
-            axes.set_xticks(range(len(ticks)), ticks)
-            _accuracies(axes)
-            questions = {"all": "all questions", "motion": "questions on motion", "digit": "questions on digits"}[kind]
-            axes.set(title=f"{questions}: {budget:g} tokens a frame", xlabel="frames of the haystack")
-        _legend(figure)
-        _explain(figure, "every scheme was trained at every length shown")
+        for plots, schemes in zip(figure.subplots(len(lines), 3, sharey=True, squeeze=False), lines, strict=True):
+            for axes, kind in zip(plots, told, strict=True):
+                for number, scheme in enumerate(schemes):
+                    found = {
+                        ticks[0] if row.condition == "needle_only" else row.length: row
+                        for row in own
+                        if row.scheme == scheme and row.type == kind and row.condition in ("needle_only", "full")
+                    }
+                    at = [place for place, tick in enumerate(ticks) if tick in found]
+                    chosen = [found[ticks[place]] for place in at]
+                    _bars(axes, [place + _beside(number, schemes) for place in at], chosen, number, scheme)
+                    drawn += chosen
+                axes.set_xticks(range(len(ticks)), ticks)
+                _accuracies(axes)
+                axes.set(title=f"{told[kind]}: {budget:g} tokens a frame", xlabel="frames of the haystack")
+            _legend(plots[-1])
+        more = f"; {FURTHER}" if len(lines) > 1 else ""
+        _explain(figure, f"every scheme was trained at every length shown{more}")
         _save(figure, folder / "lengths", [dataclasses.asdict(row) for row in drawn])
 
 
@@ -117,17 +131,30 @@ def _present(experiment: Experiment, found: Sequence[Row] | Sequence[Answer]) ->
     return [scheme for scheme in (*experiment.schemes, *experiment.further) if scheme in there]
 
 
+def _lines(experiment: Experiment, found: Sequence[Row]) -> list[list[str]]:
+    """Return the schemes of the contrasts, then the further ones, as far as they are there: one line of plots each."""
+    there = _present(experiment, found)
+    lines = [[one for one in there if one in named] for named in (experiment.schemes, experiment.further)]
+    return [line for line in lines if line]
+
+
+def _beside(number: int, schemes: Sequence[str]) -> float:
+    """Return how far beside its place a scheme stands, so that bars can be told apart."""
+    return 0.05 * (number - (len(schemes) - 1) / 2)
+
+
 def _explain(figure: Figure, more: str) -> None:
     """Say below a figure what lines and bars are, in lines as short as it is wide."""
-    told = f"line: mean of the trainings that passed needle_only; bar: 95 % over seeds, haystacks and needles; {more}"
+    parts = ("line: mean of the trainings that passed needle_only", "bar: 95 % over seeds, haystacks and needles", more)
+    told = "; ".join(part for part in parts if part)
     wide = int(14 * figure.get_figwidth())  # characters of this size
     figure.supxlabel("\n".join(textwrap.wrap(told, wide)), fontsize=7.5, color="#444444")
 
 
-def _legend(figure: Figure) -> None:
-    """Name the schemes beside the axes; there are none where no training passed its gate."""
-    if figure.axes[0].get_legend_handles_labels()[1]:
-        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
+def _legend(axes: Axes) -> None:
+    """Name the schemes beside a plot; there are none where no training passed its gate."""
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
 
 
 def _bars(axes: Axes, xs: Sequence[float], rows: Sequence[Row], number: int, scheme: str) -> None:
@@ -150,8 +177,7 @@ def _accuracies(axes: Axes) -> None:
 def _curves(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> None:
     """Draw a curve for each scheme; schemes stand beside one another at a budget, so that bars can be told apart."""
     schemes, budgets = _present(experiment, rows), sorted({row.budget for row in rows})
-    left, right = budgets[0] / 1.3, budgets[-1] * 1.3
-    wide = right / left
+    wide = budgets[-1] / budgets[0] * 1.7
     for number, scheme in enumerate(schemes):
         shift = wide ** (0.015 * (number - (len(schemes) - 1) / 2))
         own = sorted((row for row in rows if row.scheme == scheme), key=lambda row: row.budget)
@@ -162,12 +188,24 @@ def _curves(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> None:
         places = [row.budget * shift for row in single], [row.accuracy for row in single]
         axes.plot(*places, ".", color=f"C{number}", markersize=4, alpha=0.6)
     axes.set_xscale("log")
-    axes.set_xlim(left, right)
+    axes.set_xlim(budgets[0] / wide**0.08, budgets[-1] * wide**0.08)
     seeds = {budget: len({row.seed for row in rows if row.budget == budget} - {"all"}) for budget in budgets}
     axes.set_xticks(budgets, [f"{budget:g}\n{seeds[budget]}" for budget in budgets])
     axes.minorticks_off()
-    axes.set_xlabel("visual tokens a frame; below, how many seeds were trained")
+    axes.set_xlabel("visual tokens a frame; below: seeds trained")
     _accuracies(axes)
+
+
+def _points(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> list[Row]:
+    """Draw a point for each scheme that has one budget alone; return their rows in the order drawn."""
+    found = {row.scheme: row for row in rows}
+    schemes = _present(experiment, rows)
+    for number, scheme in enumerate(schemes):
+        _bars(axes, [number], [found[scheme]], number, scheme)
+    axes.set_xticks(range(len(schemes)), schemes, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_xlabel(f"{experiment.budgets[0].tokens:g} visual tokens a frame")
+    _accuracies(axes)
+    return [found[scheme] for scheme in schemes]
 
 
 def draw_heatmaps(experiment: Experiment, answers: Sequence[Answer], folder: Path) -> None:
