@@ -263,19 +263,12 @@ def test_trainings_on_other_encoders_are_not_compared(experiment):
         analyse(experiment)
 
 
-def test_trainings_of_another_course_are_not_compared(experiment):
+@pytest.mark.parametrize(("what", "other"), [("course", {"steps": 6000}), ("model", {"threshold": 0.5})])
+def test_trainings_of_another_course_or_model_are_not_compared(experiment, what, other):
     path = Path(experiment.results) / "trainings" / "mean-2-0.json"
     about = json.loads(path.read_text())
-    path.write_text(json.dumps({**about, "course": {**about["course"], "steps": 6000}}))
-    with pytest.raises(UserError, match="another course than this config's: mean-2-0"):
-        analyse(experiment)
-
-
-def test_trainings_of_another_model_are_not_compared(experiment):
-    path = Path(experiment.results) / "trainings" / "mean-2-0.json"
-    about = json.loads(path.read_text())
-    path.write_text(json.dumps({**about, "model": {**about["model"], "threshold": 0.5}}))
-    with pytest.raises(UserError, match="another model than this config's: mean-2-0"):
+    path.write_text(json.dumps({**about, what: {**about[what], **other}}))
+    with pytest.raises(UserError, match=f"another {what} than this config's: mean-2-0"):
         analyse(experiment)
 
 
