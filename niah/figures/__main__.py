@@ -44,13 +44,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _draw(options: argparse.Namespace, folder: Path) -> int:
     """Draw, and say which files there are now."""
-    paths = draw(options.runs, folder, options.style, condition=options.condition, published=options.with_published)
+    runs = [read_run(run) for run in options.runs]
+    paths = draw(runs, folder, options.style, condition=options.condition, published=options.with_published)
     if not paths:
         raise UserError(f"nothing to draw: no run holds a case of condition {options.condition!r} on these axes")
-    for model in left_out(options.runs, options.style, options.condition):
+    for model in left_out(runs, options.style, options.condition):
         sys.stderr.write(f"not in the heatmap: {model}, which holds no case of {options.condition!r} on these axes\n")
     if options.with_published:
-        found = doubts(join([read_run(run) for run in options.runs]), published=True)
+        found = doubts(join(runs), published=True)
         sys.stderr.write(doubts_in_words([doubt for doubt in found if doubt.kind == "published"]) + "\n")
     sys.stdout.write("".join(f"{path}\n" for path in paths))
     return 0

@@ -48,11 +48,11 @@ def draw(
         return [*_heatmap(read, Path(folder), style, condition, published), *_memory(read, Path(folder), published)]
 
 
-def left_out(runs: Sequence[Path], style: str = "default", condition: str = "full") -> list[str]:
+def left_out(runs: Sequence[Run], style: str = "default", condition: str = "full") -> list[str]:
     """Return the names of the runs that hold no case of the condition on the heatmap's axes."""
-    read = told_apart(join([read_run(run) for run in runs]))
-    drawn = {panel.model for panel in panels(read, style, condition)}
-    return [run.model for run in read if run.model not in drawn]
+    apart = told_apart(join(runs))
+    drawn = {panel.model for panel in panels(apart, style, condition)}
+    return [run.model for run in apart if run.model not in drawn]
 
 
 def _heatmap(runs: Sequence[Run], folder: Path, style: str, condition: str, published: bool) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -21,7 +20,7 @@ from vilamp.experiment.config import Asked, Experiment, Job
 from vilamp.experiment.footage import features_of
 from vilamp.experiment.probe import train_probe
 from vilamp.experiment.records import departure, done, keep, kept, training_of
-from vilamp.experiment.train import cost_so_far, train
+from vilamp.experiment.train import finished, train
 from vilamp.probe.__main__ import ProbeClient
 from vilamp.sharing import sharing
 from vilamp.train.reader import Features
@@ -75,7 +74,8 @@ def _trained(experiment: Experiment, job: Job, features: Callable[[], list[Featu
     Raises UserError where the model that is there was trained otherwise than the config says.
     """
     checkpoint = experiment.checkpoint(job)
-    if cost_so_far(checkpoint) is None:
+    training = finished(checkpoint)
+    if training is None:
         if any(kept(experiment, job, part) for part in experiment.parts(job)):
             sys.stderr.write(
                 f"{job.name} was asked before and its checkpoint is gone ({checkpoint}): another "
@@ -84,8 +84,7 @@ def _trained(experiment: Experiment, job: Job, features: Callable[[], list[Featu
             return False
         train(experiment, job, features)
         sys.stderr.write(told_cost(experiment, job) + "\n")
-    what = departure(experiment, job, json.loads((checkpoint / "train.json").read_text(encoding="utf-8")))
-    if what is not None:
+    elif (what := departure(experiment, job, training)) is not None:
         raise UserError(
             f"{checkpoint} was trained with another {what} than this config's: give this experiment another output, "
             "or name the config it was trained with"
@@ -128,7 +127,8 @@ def asked_folder(experiment: Experiment, job: Job, part: Asked) -> Path:
 
 def told_cost(experiment: Experiment, job: Job) -> str:
     """Say what a training cost, and whether that is more than it may."""
-    minutes = (cost_so_far(experiment.checkpoint(job)) or 0.0) / 60
+    training = finished(experiment.checkpoint(job))
+    minutes = training["cpu_seconds"] / 60 if training else 0.0
     over = f", MORE than the {experiment.minutes:g} it may" if minutes > experiment.minutes else ""
     return f"{job.name}: {minutes:.1f} minutes of one core{over}"
 
@@ -137,13 +137,13 @@ def queue_text(experiment: Experiment, jobs: Sequence[Job]) -> str:
     """Return the queue with what each training costs, measured where it is done and expected where it is not."""
     lines, left = [f"{'job':24} {'minutes':>8}  state"], 0.0
     for job in jobs:
-        seconds = cost_so_far(experiment.checkpoint(job))
+        training = finished(experiment.checkpoint(job))
         if done(experiment, job):
             later = [part.name for part in experiment.parts(job) if not kept(experiment, job, part)]
             minutes = training_of(experiment, job)["cpu_seconds"] / 60
             state = f"done, but for {', '.join(later)}" if later else "done"
-        elif seconds is not None:
-            minutes, state = seconds / 60, "trained, not all asked"
+        elif training is not None:
+            minutes, state = training["cpu_seconds"] / 60, "trained, not all asked"
         else:
             minutes = float(experiment.expected.get(job.scheme, experiment.minutes)) * _dearer(job)
             started = (experiment.checkpoint(job) / "resume.pt").is_file()

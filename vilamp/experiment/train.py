@@ -143,7 +143,7 @@ def rate_at(course: Course, step: int) -> float:
     return course.rate * min(1.0, warm, max(0.05, left))
 
 
-def cost_so_far(folder: Path) -> float | None:
-    """Return the seconds of processor time that a finished training took, or None."""
+def finished(folder: Path) -> dict | None:
+    """Return what a finished training says of itself, or None where a folder holds none."""
     path = folder / "train.json"
-    return json.loads(path.read_text(encoding="utf-8"))["cpu_seconds"] if path.is_file() else None
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
