@@ -22,7 +22,7 @@ from pathlib import Path
 from baselines.parity import module, names
 from niah.adapters import bench
 from niah.adapters.bench import Job, Measured
-from niah.guard import guarded
+from niah.cli.guard import guarded
 from niah.types import UserError
 
 

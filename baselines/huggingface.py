@@ -21,9 +21,9 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from baselines.pretrained import load_pretrained
 from niah.adapters.decode import finite
 from niah.adapters.meter import Meter
+from niah.adapters.options import whole
 from niah.adapters.sampling import bin_centres
-from niah.adapters.settings import whole
-from niah.score import put
+from niah.prompt import format_prompt
 from niah.types import Question, Reply, UserError, Video
 
 
@@ -39,7 +39,7 @@ class HuggingFace:
         """Return what the model generates. Raises UserError where the question does not fit the model's positions."""
         meter = Meter(self.model.device, video)
         used = bin_centres(len(video), self.max_frames)
-        inputs = self._inputs(video.frames(used), used, len(video), video.fps, put(question))
+        inputs = self._inputs(video.frames(used), used, len(video), video.fps, format_prompt(question))
         tokens = inputs["input_ids"].shape[1]
         self._refuse_beyond(tokens)
         meter.stage("prepare")

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from niah.adapters.sampling import bin_centres
-from niah.score import put
+from niah.prompt import format_prompt
 from niah.types import Question, Reply, UserError, Video
 
 CHUNK = 16  # frames decoded at a time; their JPEGs stay until the request is sent
@@ -75,7 +75,7 @@ class OpenAIChat:
             images += [self._image(frame) for frame in video.frames(used[start : start + CHUNK])]
         waited = video.decode_seconds - waited
         encoded = time.perf_counter()
-        said, tries = self._ask([*images, {"type": "text", "text": put(question)}])
+        said, tries = self._ask([*images, {"type": "text", "text": format_prompt(question)}])
         ended = time.perf_counter()
         return Reply(
             text=_text(said),

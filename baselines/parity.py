@@ -17,8 +17,8 @@ from pathlib import Path
 from types import ModuleType
 
 import baselines
-from niah.config import unknown
-from niah.guard import guarded
+from niah.cli.guard import guarded
+from niah.settings import unknown
 from niah.types import UserError
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from baselines.guess import guess, positive
 from niah.adapters.sampling import bin_centres
-from niah.footage.calibration import QUESTION, Barcode, read_barcode
+from niah.suite.footage.calibration import QUESTION, Barcode, read_barcode
 from niah.types import LETTERS, Question, Reply, Video
 
 NOT_FOUND = "No inserted clip was found."  # names no option: read as unanswered

@@ -22,9 +22,9 @@ from typing import Any
 from torch import Tensor
 
 from baselines.guess import positive
-from niah import models
 from niah.adapters.compressor import Choice, Chunks, Compressor, Connectors, Run
 from niah.adapters.sampling import bin_centres
+from niah.run import registry
 from niah.types import Adapter
 
 
@@ -133,4 +133,4 @@ def load_mean(**shared: Any) -> Adapter:
 
 def _with(compressor: Compressor, shared: dict[str, Any]) -> Adapter:
     """Return the registered ViLaMP with another compressor; it is found by its name, as baselines import no model."""
-    return models.load(models.find("vilamp"), {**shared, "compressor": compressor})
+    return registry.load(registry.find("vilamp"), {**shared, "compressor": compressor})

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from niah.adapters.sampling import bin_centres
-from niah.score import put
+from niah.prompt import format_prompt
 from niah.types import Question, Reply, UserError, Video
 
 
@@ -49,7 +49,7 @@ class Wrapped:
         began, waited = time.perf_counter(), video.decode_seconds
         frames = video.frames(used)  # or video.path(), an mp4, where the repository insists on a file
         waited = video.decode_seconds - waited
-        text = say(self.model, frames, put(question))
+        text = say(self.model, frames, format_prompt(question))
         seconds = time.perf_counter() - began - waited
         return Reply(text, frames_used=used, frames_kept=used, seconds={"answer": seconds}, **self._peaks())
 

@@ -54,8 +54,7 @@ class Span:
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.stop:
             raise ValueError(
-                f"a span needs 0 <= start < stop, got start={self.start}, "
-                f"stop={self.stop} for source {self.source!r}"
+                f"a span needs 0 <= start < stop, got start={self.start}, stop={self.stop} for source {self.source!r}"
             )
 
     def __len__(self) -> int:
@@ -133,9 +132,7 @@ class Question:
         object.__setattr__(self, "options", tuple(self.options))
         is_open = self.prompt is not None and not self.options
         if not is_open and not 2 <= len(self.options) <= len(LETTERS):
-            raise ValueError(
-                f"a question needs 2 to {len(LETTERS)} options, got {len(self.options)}: {self.text!r}"
-            )
+            raise ValueError(f"a question needs 2 to {len(LETTERS)} options, got {len(self.options)}: {self.text!r}")
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from fake_runs import make_case, make_record, write_run
 
-from niah.figures import draw
-from niah.table import write_table
+from niah.analysis.table import write_table
+from niah.figures.draw import draw
+from tests.helpers.fake_runs import make_case, make_record, write_run
 
 NAMES = [
     "<script>alert(1)</script>",

@@ -24,3 +24,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'vilamp' has no attribute {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(f"vilamp.{_HOMES[name]}"), name)
+
+
+__path__.append(f"{__path__[0]}/forwarding")  # python -m vilamp.parity and the like, for one release

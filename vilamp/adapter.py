@@ -14,27 +14,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from niah.adapters.attention_capture import attended
 from niah.adapters.checkpoint import locate
 from niah.adapters.compressor import Compressor, InLanguage
 from niah.adapters.device import dtype_named
-from niah.adapters.settings import gib, whole
-from niah.adapters.watch import attended
-from niah.attention import Attended
-from niah.config import unknown
-from niah.store import FeatureStore
+from niah.adapters.feature_store import FeatureStore
+from niah.adapters.options import gib, whole
+from niah.run.attention import Attended
+from niah.settings import unknown
 from niah.types import FrameKey, Question, Reply, UserError, Video
-from vilamp import weights
+from vilamp import checkpoint
 from vilamp.features import FrameFeatures
-from vilamp.forgetful import Forgetful
 from vilamp.memory import give_back
 from vilamp.model import OPTION_TOKENS, Vilamp
-from vilamp.prompt import cloze
 from vilamp.release.adapter import ReleaseAdapter
 from vilamp.release.behaviour import Behaviour
 from vilamp.release.config import read_release
 from vilamp.release.features import ReleaseFeatures
 from vilamp.release.load import cut_vocabulary, from_release, weights_id
 from vilamp.release.text import ReleaseText
+from vilamp.vocabulary import cloze
+from vilamp.without_cache import Forgetful
 
 
 class VilampAdapter:
@@ -181,7 +181,7 @@ def load(
         _check_compressor(compressor, pretrained, keyframes=keyframes, threshold=threshold, temperature=temperature)
     memory, disk = gib("store_gib", store_gib), gib("store_disk_gib", store_disk_gib)
     store = FeatureStore(memory, disk, tempfile.gettempdir()) if store is None else store
-    if weights.is_released(pretrained):
+    if checkpoint.is_released(pretrained):
         if temperature is not None:
             release["temperature"] = temperature  # a field of the behaviour
         released = load_released(pretrained, device, store, memory + disk, keyframes, threshold, **release)
@@ -191,7 +191,7 @@ def load(
             f"{pretrained!r} is a checkpoint of this project: {unknown('setting of it', min(release), _settings())} "
             "Others belong to released checkpoints (pretrained=FOLDER with a config.json)"
         )
-    model, weights_id = weights.load(weights.locate(pretrained), keyframes, threshold, temperature)
+    model, weights_id = checkpoint.load(checkpoint.locate(pretrained), keyframes, threshold, temperature)
     adapter = VilampAdapter(model.to(device), weights_id, store, compressor)
     return adapter if reuse else Forgetful(adapter, store)
 
@@ -211,7 +211,7 @@ def _check_compressor(compressor: Any, pretrained: str, **constants: Any) -> Non
     given = " and ".join(name for name, value in constants.items() if value is not None)
     if given:
         raise UserError(f"{given} is of ViLaMP's own compressor; here it is {dict(compressor.settings())}")
-    if weights.is_released(pretrained):
+    if checkpoint.is_released(pretrained):
         raise UserError(
             f"{pretrained!r} is a released checkpoint, which has a composer of its own (its setting `composer`); "
             "another compressor goes with a checkpoint of this project, such as pretrained=micro"

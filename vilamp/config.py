@@ -75,7 +75,7 @@ class Extras:
 
 @dataclass(frozen=True)
 class Compression:
-    """One of `vilamp.schemes` in the place of ViLaMP's own compressor."""
+    """One of `vilamp.compressors` in the place of ViLaMP's own compressor."""
 
     scheme: str
     budget: float  # visual tokens a frame

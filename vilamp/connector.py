@@ -11,9 +11,7 @@ class Connector(nn.Module):
 
     def __init__(self, channels: int, hidden_size: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(channels, hidden_size), nn.GELU(), nn.Linear(hidden_size, hidden_size)
-        )
+        self.layers = nn.Sequential(nn.Linear(channels, hidden_size), nn.GELU(), nn.Linear(hidden_size, hidden_size))
 
     def forward(self, features: Float[Tensor, "tokens channels"]) -> Float[Tensor, "tokens hidden"]:
         """Map features to embeddings, token by token."""

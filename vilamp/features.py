@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch.nn.functional import normalize
 
-from niah.store import FeatureStore
+from niah.adapters.feature_store import FeatureStore
 from niah.types import FrameKey, Video
 from vilamp.model import Vilamp
 

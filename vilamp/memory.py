@@ -13,9 +13,9 @@ import platform
 import sys
 from functools import cache
 
-from niah.config import read_yaml
+from niah.settings import read_yaml
 from niah.types import UserError
-from vilamp import weights
+from vilamp import checkpoint
 from vilamp.config import VilampConfig
 
 FLOAT = 4  # bytes
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
         prog="python -m vilamp.memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkpoint", nargs="?", default="micro", help="a shipped one or a folder (default: micro)")
-    folder = weights.locate(parser.parse_args(arguments).checkpoint)
+    folder = checkpoint.locate(parser.parse_args(arguments).checkpoint)
     config = read_yaml(VilampConfig, folder / "config.yaml")
     if config.compression is not None:
         raise UserError(

@@ -22,15 +22,15 @@ from transformers import Cache, Qwen2Config, Qwen2ForCausalLM
 
 from niah.adapters.compressor import Choice, Compressor, Connectors, InLanguage, Run, Sequences, numbered
 from niah.adapters.decode import cached
-from vilamp import config, schemes
-from vilamp.compressor import Differential
+from vilamp import compressors, config
+from vilamp.compressors.differential import Differential
 from vilamp.connector import Connector
+from vilamp.encoders import ClipSelector, SiglipTower, clip_pixels, resize, siglip_pixels
 from vilamp.merge import patch_saliency
 from vilamp.prefill import prefill
-from vilamp.prompt import PAD, Vocabulary
 from vilamp.release.load import from_release
 from vilamp.release.model import ReleasedVilamp
-from vilamp.vision import ClipSelector, SiglipTower, clip_pixels, resize, siglip_pixels
+from vilamp.vocabulary import PAD, Vocabulary
 
 IGNORED = -100  # a label that carries no loss
 OPTION_TOKENS = 256  # of the longest option; words are tokens
@@ -79,7 +79,7 @@ class Vilamp(nn.Module):
         grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).reshape(side * side, 2)
         self.register_buffer("grid", grid, persistent=False)
         self._own = Differential.of(settings)
-        self.scheme: Any = None if settings.compression is None else schemes.build(settings, self.language)
+        self.scheme: Any = None if settings.compression is None else compressors.build(settings, self.language)
 
     @staticmethod
     def from_release(
@@ -262,9 +262,7 @@ class Vilamp(nn.Module):
         cache, logits = prefill(self.language, visual, self.embed(prompt), room)
         return cache, logits.log_softmax(-1)
 
-    def score(
-        self, cache: Cache, first: Float[Tensor, " vocabulary"], option: list[int]
-    ) -> float:
+    def score(self, cache: Cache, first: Float[Tensor, " vocabulary"], option: list[int]) -> float:
         """Return the mean log-probability of an option's tokens after a prefilled prompt.
 
         The cache is left as it was found.

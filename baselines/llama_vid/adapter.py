@@ -23,8 +23,8 @@ from niah.adapters.checkpoint import locate
 from niah.adapters.decode import continue_greedily
 from niah.adapters.device import dtype_named
 from niah.adapters.meter import Meter
-from niah.adapters.text import read_tokenizer
-from niah.attention import Attended
+from niah.adapters.tokenizer import read_tokenizer
+from niah.run.attention import Attended
 from niah.types import Question, Reply, Video
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from baselines.llama_vid import prompt
 from baselines.llama_vid.features import FrameFeatures
-from niah.score import put
+from niah.prompt import format_prompt
 from niah.types import Question, Video
 
 
@@ -37,7 +37,9 @@ class Asker:
         model, shown = self.features.model, prompt.one_per_second(len(video), video.fps)
         query = self.words([question.text], model.device)
         tokens, reused = self.features.tokens(video, shown, query, class_row=self.path == "short")
-        text = prompt.PATHS[self.path](put(question)) if shown else prompt.blind_prompt(put(question))
+        text = (
+            prompt.PATHS[self.path](format_prompt(question)) if shown else prompt.blind_prompt(format_prompt(question))
+        )
         ids = prompt.piece_ids(self.tokenizer, text, model.config.language.vocabulary)
         before, after = (model.embed(torch.tensor(piece, dtype=torch.long)) for piece in ids)
         return Asked(torch.cat((before, tokens, after)), len(before), shown, reused)

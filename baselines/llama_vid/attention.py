@@ -9,8 +9,8 @@ import numpy as np
 
 from baselines.llama_vid.asking import Asked
 from baselines.llama_vid.model import LlamaVid
-from niah.adapters.watch import attended
-from niah.attention import Attended
+from niah.adapters.attention_capture import attended
+from niah.run.attention import Attended
 from niah.types import UserError
 
 

@@ -23,7 +23,7 @@ from baselines.llama_vid.tower import Block, EvaTower
 from niah.adapters.bench import Noise, Stages
 from niah.adapters.checkpoint import fill_at_random, weightless
 from niah.adapters.device import clock
-from niah.adapters.pixels import standardise
+from niah.adapters.preprocess import standardise
 
 BEFORE, AFTER, QUERY = 40, 40, 24  # tokens of text around the video, and of the Q-Former's question
 SIZES = {

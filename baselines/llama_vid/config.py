@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from niah.adapters.keys import Keys
+from niah.adapters.config_reader import Keys
 from niah.types import UserError
 
 SUPPORTED = {  # an absent one has the value

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from baselines.llama_vid.compressor import Query
 from baselines.llama_vid.model import CHUNK, LlamaVid
-from niah.adapters.pixels import centre_square, standardise
-from niah.store import FeatureStore
+from niah.adapters.feature_store import FeatureStore
+from niah.adapters.preprocess import centre_square, standardise
 from niah.types import FrameKey, Video
 
 

@@ -25,7 +25,7 @@ from baselines.llama_vid.rope import inverse_frequencies, rotary_table
 from baselines.llama_vid.tokens import patches_of
 from niah.adapters.decode import cached
 from niah.adapters.parity import Golden, Parity
-from niah.adapters.pixels import centre_square, standardise
+from niah.adapters.preprocess import centre_square, standardise
 from niah.types import UserError
 
 TOLERANCE = 1e-4

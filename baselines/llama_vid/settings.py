@@ -8,8 +8,8 @@ from typing import Any
 
 from baselines.llama_vid.prompt import PATHS
 from baselines.llama_vid.rope import MODES
-from niah.adapters.settings import options_of, store_of, whole
-from niah.store import FeatureStore
+from niah.adapters.feature_store import FeatureStore
+from niah.adapters.options import options_of, store_of, whole
 from niah.types import UserError
 
 

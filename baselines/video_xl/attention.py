@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from baselines.video_xl.watch import Watcher
-from niah.attention import Attended
-from niah.store import FeatureStore
+from niah.adapters.feature_store import FeatureStore
+from niah.run.attention import Attended
 from niah.types import UserError
 
 

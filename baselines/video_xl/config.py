@@ -14,8 +14,8 @@ from typing import Any
 
 from baselines.video_xl.ratios import RatioRule
 from niah.adapters.checkpoint import read_config
-from niah.adapters.keys import Keys
-from niah.adapters.pixels import CLIP_MEAN, CLIP_STD
+from niah.adapters.config_reader import Keys
+from niah.adapters.preprocess import CLIP_MEAN, CLIP_STD
 from niah.types import UserError
 
 CLIP_L_336 = {

@@ -19,7 +19,7 @@ from baselines.video_xl.cache import KeyValues
 from baselines.video_xl.config import LanguageConfig
 from baselines.video_xl.windows import Window
 from niah.adapters.attention import causal_tail
-from niah.adapters.watch import shares
+from niah.adapters.attention_capture import shares
 
 
 @dataclass(frozen=True)
@@ -204,4 +204,3 @@ class SummaryQwen2(nn.Module):
         order = torch.cat([raw, places]).argsort()
         turn = rotation(here[: len(places)] - places, dim, theta)
         return Step(rotate, raw, places, order, turn)
-

@@ -185,9 +185,7 @@ def _train(parity: Parity, model: VideoXL, golden: Golden, language: Golden) -> 
         model.requires_grad_(False)
     for name in (name for name in ("loss", "batch_loss") if name in golden):  # a batch of one
         parity.tensor(f"train.{name}", found[None], golden[name])
-    for name, tensor, gradient in zip(
-        ["visual_features", *wanted], [visual, *wanted.values()], gradients, strict=True
-    ):
+    for name, tensor, gradient in zip(["visual_features", *wanted], [visual, *wanted.values()], gradients, strict=True):
         got = torch.zeros_like(tensor) if gradient is None else gradient
         parity.tensor(f"train.grad.{name}", got, golden[f"grad.{name}"])
 
@@ -238,9 +236,7 @@ def _steps(parity: Parity, case: str, made: Recording, windows: Sequence[Window]
         elif number:
             raw += taken.after - taken.before
         ratio, beacons = (window.ratio, window.summaries) if window else (0, 0)
-        rows.append(
-            [taken.start, taken.stop, ratio, len(taken.states), beacons, taken.before, sink, summaries, raw]
-        )
+        rows.append([taken.start, taken.stop, ratio, len(taken.states), beacons, taken.before, sink, summaries, raw])
     parity.equal(f"{case}.steps", rows, steps.tolist())
 
 

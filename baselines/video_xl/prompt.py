@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from niah.score import put
+from niah.prompt import format_prompt
 from niah.types import LETTERS, Question, UserError
 
 ASSISTANT = "You are a helpful assistant."
@@ -39,7 +39,7 @@ def words(question: Question, style: str, video: bool) -> tuple[str, str]:
         options = "".join(f"({letter}) {text}\n" for letter, text in zip(LETTERS, question.options, strict=False))
         asked = f"Question: {question.text}\nOptions:\n{options}"
     else:
-        asked = put(question)
+        asked = format_prompt(question)
     return around(style, asked, video)
 
 

@@ -16,7 +16,7 @@ import torch
 
 from baselines.video_xl.cache import Cache
 from baselines.video_xl.windows import Window
-from niah.store import FeatureStore
+from niah.adapters.feature_store import FeatureStore
 from niah.types import FrameKey
 
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # numpy has no bfloat16

@@ -8,9 +8,9 @@ from typing import Any
 
 from baselines.video_xl.prompt import STYLES
 from baselines.video_xl.ratios import RatioRule
-from niah.adapters.settings import options_of, store_of, whole
-from niah.config import unknown
-from niah.store import FeatureStore
+from niah.adapters.feature_store import FeatureStore
+from niah.adapters.options import options_of, store_of, whole
+from niah.settings import unknown
 from niah.types import UserError
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, gelu, scaled_dot_product_attention
 
 from baselines.video_xl.config import PixelConfig, VisionConfig
-from niah.adapters.pixels import centre_square, standardise
+from niah.adapters.preprocess import centre_square, standardise
 
 
 def pixels(frames: np.ndarray, config: PixelConfig, device: str | torch.device = "cpu") -> Tensor:

@@ -23,7 +23,7 @@ from baselines.video_xl.settings import Compression
 from baselines.video_xl.windows import Window, cut, plan
 from niah.adapters.decode import finite
 from niah.adapters.device import clock
-from niah.store import FeatureStore
+from niah.adapters.feature_store import FeatureStore
 from niah.types import UserError, Video
 
 
@@ -89,9 +89,7 @@ class Watcher:
             self._take(windows=self.windows[self.restored :])
             reuse.remember(store, self.cache, len(self.prompt.prefix), self.windows, names, self.restored)
 
-    def _take(
-        self, prefix: Sequence[int] = (), windows: Sequence[Window] = (), suffix: Sequence[int] = ()
-    ) -> Tensor:
+    def _take(self, prefix: Sequence[int] = (), windows: Sequence[Window] = (), suffix: Sequence[int] = ()) -> Tensor:
         """Read one part into the cache and return the (1, hidden) state of its last token."""
         before, after = (torch.tensor(ids, dtype=torch.long, device=self.model.device) for ids in (prefix, suffix))
         last = torch.empty(0, self.model.settings.language.hidden)
@@ -148,4 +146,3 @@ def spread(count: int, limit: int | None) -> list[int]:
     if limit is None or limit >= count:
         return list(range(count))
     return [int(number) for number in np.linspace(0, count - 1, limit)]
-

@@ -22,8 +22,8 @@ from baselines.videochat_flash.settings import Settings, read_settings, told
 from niah.adapters.checkpoint import locate, read_config
 from niah.adapters.device import dtype_named
 from niah.adapters.meter import Meter
-from niah.adapters.text import read_tokenizer
-from niah.attention import Attended
+from niah.adapters.tokenizer import read_tokenizer
+from niah.run.attention import Attended
 from niah.types import Question, Reply, Video
 
 

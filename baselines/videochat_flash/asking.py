@@ -11,7 +11,7 @@ from baselines.videochat_flash.features import ClipFeatures
 from baselines.videochat_flash.prompt import encode_prompt, write_prompt
 from baselines.videochat_flash.sampling import frame_indices
 from baselines.videochat_flash.settings import refuse_beyond
-from niah.score import put
+from niah.prompt import format_prompt
 from niah.types import Question, Video
 
 
@@ -35,7 +35,7 @@ class Asker:
         """Return the whole prompt. Raises UserError where the release would cut the question away."""
         config = self.features.model.config
         shown = frame_indices(len(video), video.fps, self.most) if len(video) else []
-        prompt = write_prompt(put(question), len(video), video.fps, len(shown))
+        prompt = write_prompt(format_prompt(question), len(video), video.fps, len(shown))
         ids = encode_prompt(self.tokenizer, prompt, len(shown))
         clips = len(shown) // config.tower.clip_frames
         tokens = len(ids) - bool(shown) + clips * config.tower.clip_tokens

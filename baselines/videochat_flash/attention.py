@@ -19,7 +19,7 @@ from baselines.videochat_flash.dropout import stretches
 from baselines.videochat_flash.language import State
 from baselines.videochat_flash.model import VideoChatFlash
 from baselines.videochat_flash.rope import Rope
-from niah.attention import Attended
+from niah.run.attention import Attended
 from niah.types import UserError
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from niah.adapters.keys import Keys
+from niah.adapters.config_reader import Keys
 from niah.types import UserError
 
 TOKENS_PER_FRAME = 16
@@ -193,9 +193,7 @@ def _tower(raw: Keys) -> TowerConfig:
     }  # fmt: skip
     sizes.complain()
     blocks = depth + 1 + select if select < 0 else select  # -2: the last block is neither built nor run
-    return TowerConfig(
-        width=width, heads=heads, blocks=blocks, intermediate=intermediate, merge_heads=heads, **found
-    )
+    return TowerConfig(width=width, heads=heads, blocks=blocks, intermediate=intermediate, merge_heads=heads, **found)
 
 
 def _language(raw: Keys) -> LanguageConfig:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from baselines.videochat_flash.model import VideoChatFlash
 from baselines.videochat_flash.pixels import prepare
-from niah.store import FeatureStore
+from niah.adapters.feature_store import FeatureStore
 from niah.types import FrameKey, Video
 
 DECODED = 16  # clips whose frames are decoded together and held: 64 frames of 3 bytes a pixel

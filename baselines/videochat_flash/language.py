@@ -21,8 +21,8 @@ from baselines.videochat_flash import dropout as drop
 from baselines.videochat_flash.config import Dropout, LanguageConfig
 from baselines.videochat_flash.rope import Rope, rotate
 from niah.adapters.attention import causal_tail
+from niah.adapters.attention_capture import shares
 from niah.adapters.decode import PREFILL_CHUNK, SizedLayer
-from niah.adapters.watch import shares
 
 
 def qwen_config(config: LanguageConfig) -> Qwen2Config:

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from niah.adapters.pixels import standardise
+from niah.adapters.preprocess import standardise
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -12,8 +12,8 @@ from baselines.videochat_flash.config import Dropout, VideoChatFlashConfig, read
 from baselines.videochat_flash.rope import MODES
 from baselines.videochat_flash.sampling import FEWEST
 from baselines.videochat_flash.sizes import DROPOUTS
-from niah.adapters.settings import options_of, store_of, whole
-from niah.store import FeatureStore
+from niah.adapters.feature_store import FeatureStore
+from niah.adapters.options import options_of, store_of, whole
 from niah.types import UserError
 
 DROPOUT_NAMES = ("config", "off", "stored", *DROPOUTS)

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from niah.adapters.device import clock, peaks, reset_peak
-from niah.json_lines import numbered
+from niah.io import numbered
 from niah.types import FrameKey, UserError
 
 LENGTHS = (64, 256, 1024, 2048, 4096, 8192, 10000)
@@ -150,9 +150,7 @@ def measure(job: Job, build: Build) -> Measured:
     except (torch.OutOfMemoryError, MemoryError) as error:
         return Measured(job, "oom", str(error).split("\n")[0][:300], peak_host_bytes=_host(), machine=machine)
     allocated, reserved = peaks(subject.device)
-    return Measured(
-        job, "ok", "", dict(stages.seconds), elapsed, stages.tokens, allocated, reserved, _host(), machine
-    )
+    return Measured(job, "ok", "", dict(stages.seconds), elapsed, stages.tokens, allocated, reserved, _host(), machine)
 
 
 def measure_all(
@@ -219,8 +217,10 @@ def line_of(measured: Measured) -> str:
         return head + f"{measured.status}: {measured.detail}"
     kinds = {"allocated": measured.peak_allocated_bytes, "reserved": measured.peak_reserved_bytes}
     held = ", ".join(f"{size / 2**30:.2f} GiB {kind}" for kind, size in kinds.items() if size is not None)
-    return head + f"{held or f'{(measured.peak_host_bytes or 0) / 2**30:.2f} GiB of the host'}, first token after " + (
-        f"{measured.seconds_to_first_token:.2f} s, {measured.tokens:,} tokens"
+    return (
+        head
+        + f"{held or f'{(measured.peak_host_bytes or 0) / 2**30:.2f} GiB of the host'}, first token after "
+        + (f"{measured.seconds_to_first_token:.2f} s, {measured.tokens:,} tokens")
     )
 
 

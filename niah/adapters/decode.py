@@ -61,9 +61,7 @@ def cached(module: nn.Module, cache: Cache) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def prefill(
-    language_model: Any, embeds: Tensor, chunk: int = PREFILL_CHUNK, room: int = 0
-) -> tuple[Cache, Tensor]:
+def prefill(language_model: Any, embeds: Tensor, chunk: int = PREFILL_CHUNK, room: int = 0) -> tuple[Cache, Tensor]:
     """Run (tokens, hidden) embeddings through a causal language model, `chunk` tokens at a time.
 
     Returns the cache, with space for `room` more tokens, and the (vocabulary,) logits of the last

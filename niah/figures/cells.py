@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from niah.analysis.groups import ALL, BINS, FIFTHS, Layout
+from niah.analysis.load import Run
+from niah.analysis.table import Row, rows
 from niah.figures.published import heatmaps
-from niah.generate.design import GROUPINGS
-from niah.table import Row, Run, rows
-from niah.table.groups import ALL, BINS, FIFTHS, Layout
+from niah.suite.design import GROUPINGS
 
 PAPER = "paper"
 

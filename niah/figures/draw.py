@@ -15,10 +15,10 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
+from niah.analysis.load import Run, join, read_run, told_apart
 from niah.figures.cells import PAPER, panels, published_panels
 from niah.figures.heatmap import default_heatmap, paper_heatmap
 from niah.figures.memory import draw_memory, points
-from niah.table import Run, join, read_run, told_apart
 from niah.types import UserError
 
 STYLES = ("default", PAPER)

@@ -18,8 +18,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 from seaborn.utils import relative_luminance
 
+from niah.analysis.groups import shown
 from niah.figures.cells import Cell, Panel
-from niah.table.groups import shown
 
 GREY = "#d9d9d9"
 EVEN = 0.18  # luminance on which black and white stand out alike

@@ -17,9 +17,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from niah.analysis.groups import shown
+from niah.analysis.load import Run
 from niah.figures.published import efficiency
-from niah.table import Run
-from niah.table.groups import shown
 from niah.types import Case, Record
 
 GIB = 2**30

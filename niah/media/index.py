@@ -72,9 +72,7 @@ class Index:
     def ordinals(self, start: int, stop: int, rate: Rate) -> List[int]:
         """Return the ordinals shown at frame numbers `start` up to `stop`. Raises IndexError outside the file."""
         if not 0 <= start <= stop <= self.count(rate):
-            raise IndexError(
-                f"frames {start} to {stop} of {self.path}: it has 0 to {self.count(rate)} at rate {rate}"
-            )
+            raise IndexError(f"frames {start} to {stop} of {self.path}: it has 0 to {self.count(rate)} at rate {rate}")
         wanted = parse_rate(rate)
         if wanted is None:
             return list(range(start, stop))

@@ -17,11 +17,11 @@ from typing import Dict, Iterator, List, Mapping, Sequence, Set, Tuple
 
 import numpy as np
 
-from niah.media.decoder import Decoder
+from niah.media.decoders.decoder import Decoder
 from niah.media.errors import MediaError
 from niah.media.index import Index
-from niah.media.measure import measure
-from niah.media.write import write_mp4
+from niah.media.scan import measure
+from niah.media.writer import write_mp4
 from niah.types import FrameKey, Sampling, Source, Span
 
 

@@ -1,5 +1,1 @@
-"""Runs into one page that opens without a server: heatmaps to click through, down to the single case."""
-
-from niah.report.page import write_report
-
-__all__ = ["write_report"]
+"""runs -> one page that opens without a server."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from niah.analysis.groups import ALL
+from niah.analysis.load import Run
+from niah.analysis.table import Row
 from niah.figures.memory import GIB, KINDS, Point, points
-from niah.table import Row, Run
-from niah.table.groups import ALL
 
 MARKED = 9  # lengths at most that each get a mark of their own
 SHORT = 24  # letters of a model's name that leave room for others in its line of the legend

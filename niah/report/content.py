@@ -16,22 +16,22 @@ import seaborn
 from matplotlib.colors import to_hex
 from seaborn.utils import relative_luminance
 
-from niah.doubts import doubts
+from niah.analysis.checks.review import doubts
+from niah.analysis.groups import shown
+from niah.analysis.load import Run
+from niah.analysis.stats.resample import HAYSTACKS
+from niah.analysis.table import Row, outcome, rows
 from niah.figures.heatmap import EVEN
 from niah.report.charts import charts
 from niah.report.pictures import Pictures, strip
-from niah.score import read_answer
-from niah.stats import HAYSTACKS
-from niah.table import Row, Run, rows
-from niah.table.groups import shown
-from niah.table.rows import outcome
+from niah.scoring import extract_answer
 from niah.types import CONDITIONS, LETTERS, Case, Record
 
 STEPS = 100  # of the colour scale, one a per cent
 
 
 def content(runs: Sequence[Run], pictures: Pictures) -> dict[str, Any]:
-    """Return everything the page is made from; `runs` are as `niah.table.join` returns them."""
+    """Return everything the page is made from; `runs` are as `niah.analysis.load.join` returns them."""
     numbers: dict[tuple[str, Case], int] = {}
     for run in runs:
         for case in run.cases:
@@ -117,7 +117,7 @@ def _answer(case: Case, record: Record | None) -> dict[str, Any]:
     known = {
         "status": record.status,
         "right": scored.right if record.status == "ok" else None,
-        "letter": None if record.reply is None else read_answer(record.reply, case.options),
+        "letter": None if record.reply is None else extract_answer(record.reply, case.options),
         "reply": record.reply,
         "scores": record.option_scores and [round(score, 5) for score in record.option_scores],
         "mode": record.mode,

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from niah.config import Suite, load_suite, read_yaml
-from niah.disk import cache_folder
-from niah.generate import own
-from niah.generate.cases import longest
-from niah.generate.library import Library
-from niah.json_lines import numbered
-from niah.table import Run
+from niah.analysis.load import Run
+from niah.io import cache_folder, numbered
+from niah.settings import read_yaml
+from niah.suite import user_media
+from niah.suite.cases import longest
+from niah.suite.config import Suite, load_suite
+from niah.suite.library import Library
 from niah.types import Sampling, UserError
 
 HEIGHT = 96  # pixels of a picture at most
@@ -99,7 +99,7 @@ def _paths(runs: Sequence[Run], suite: str | None) -> Mapping[str, Path] | str:
     files = [run.folder / "suite.yaml" for run in runs]
     own_suite = max((read_yaml(Suite, file) for file in files if file.is_file()), key=longest)
     if own_suite.footage is not None:
-        from niah.footage.build import build
+        from niah.suite.footage.build import build
 
         # A longer haystack begins as a shorter one does, so the longest run's shows the frames of all.
         built = build(own_suite.footage, longest(own_suite), own_suite.sampling.rate, cache_folder())
@@ -111,17 +111,16 @@ def _paths(runs: Sequence[Run], suite: str | None) -> Mapping[str, Path] | str:
         if suite is not None:
             raise
         return (
-            f"no pictures of suite {runs[0].suite!r}: its videos were not found ({error}). "
-            "Name its file with --suite"
+            f"no pictures of suite {runs[0].suite!r}: its videos were not found ({error}). Name its file with --suite"
         )
 
 
 def _own_paths(suite: Suite, folder: Path) -> dict[str, Path]:
     """Return where a user's own videos lie. Raises UserError where one is missing."""
-    from niah.media import measure
+    from niah.media.scan import measure
 
     library = Library(suite.sampling.rate, measure)
-    own.load(own.resolve(suite, folder), library)
+    user_media.load(user_media.resolve(suite, folder), library)
     return {source.identity: Path(source.path) for source in library.sources.values()}
 
 

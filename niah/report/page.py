@@ -18,11 +18,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from niah.disk import replace_file
+from niah.analysis.load import join, read_run, told_apart
+from niah.io import replace_file
 from niah.report.content import content
 from niah.report.footage import find_films
 from niah.report.pictures import Pictures, take_pictures
-from niah.table import join, read_run, told_apart
 from niah.types import UserError
 
 MARK = b"<!-- written by python -m niah.report -->"  # in the first line but one of page.html

@@ -18,9 +18,11 @@ from itertools import accumulate
 from PIL import Image
 from tqdm import tqdm
 
-from niah.media import Decoder, MediaError, decoder_named, measure
+from niah.analysis.load import Run
+from niah.media.decoders.decoder import Decoder, decoder_named
+from niah.media.errors import MediaError
+from niah.media.scan import measure
 from niah.report.footage import Film, Films
-from niah.table import Run
 from niah.types import Case
 
 BEFORE, INSIDE, AFTER = 2, 6, 2  # frames shown of a case

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from niah.models import parse_settings
 from niah.run.config import RunConfig, resolve
+from niah.run.registry import parse_settings
 
 EXAMPLES = """\
 examples:

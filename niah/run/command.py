@@ -12,24 +12,24 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from niah.disk import cache_folder
-from niah.guard import DONE, INCOMPLETE, INTERRUPTED, guarded
+from niah.cli.guard import DONE, INCOMPLETE, INTERRUPTED, guarded
+from niah.io import cache_folder
 from niah.media.container import STALL
-from niah.models import find
 from niah.run.arguments import parse
-from niah.run.ask import Asker
-from niah.run.client import Client
+from niah.run.case_runner import Asker
 from niah.run.config import RunConfig
-from niah.run.describe import describe
 from niah.run.engine import Engine, opened
+from niah.run.environment import describe
 from niah.run.estimate import estimate
 from niah.run.folder import append_run, locked, prepare, put_in_order, write_run
 from niah.run.plan import Plan, make_plan
 from niah.run.pool import ask_all
+from niah.run.process import Client
+from niah.run.progress import Progress, summary
 from niah.run.records import FINAL, Records, read_records
-from niah.run.report import Progress, summary
+from niah.run.registry import find
+from niah.run.worker import Loading
 from niah.types import Record
-from niah.worker import Loading
 
 AFAR = 3  # times the grace: for git and nvidia-smi, which may lie on a network share or wake a device
 
@@ -39,9 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     return guarded(lambda: run(parse(arguments), arguments))
 
 
-def run(
-    config: RunConfig, arguments: Sequence[str] = (), answerer: Callable[..., Client] | None = None
-) -> int:
+def run(config: RunConfig, arguments: Sequence[str] = (), answerer: Callable[..., Client] | None = None) -> int:
     """Ask everything `config` names; return 0 if every record is ok or oom, 3 otherwise, 130 after Ctrl-C.
 
     An `answerer`, made from the generated cases and `config.model_args`, is asked instead of a worker with the
@@ -114,11 +112,13 @@ def _conclude(config: RunConfig, plan: Plan, records: list[Record], folder: Path
 
 def _draw(config: RunConfig, folder: Path) -> None:
     """Write table.csv and the figures."""
-    from niah.table import write_table  # here, because pandas and seaborn take seconds that a refused command need not
+    from niah.analysis.table import (
+        write_table,  # here, because pandas and seaborn take seconds that a refused command need not
+    )
 
     write_table(folder)
     if config.figures:
-        from niah.figures import draw
+        from niah.figures.draw import draw
 
         draw([folder], folder, "default")
 

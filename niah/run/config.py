@@ -15,9 +15,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from niah.config import from_mapping, read_yaml
-from niah.media.decoder import DEFAULT
+from niah.media.decoders.decoder import DEFAULT
 from niah.run.secrets import holds_secret
+from niah.settings import from_mapping, read_yaml
 from niah.types import UserError
 
 ENGINE = re.compile(r"local|ray(:.+)?")

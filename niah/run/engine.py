@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from niah.run.client import Client, InProcess, Limits, Worker
 from niah.run.config import RunConfig
-from niah.worker import Loading
+from niah.run.process import Client, InProcess, Limits, Worker
+from niah.run.worker import Loading
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def opened(config: RunConfig, loading: Loading, folder: Path, stopping: threadin
     elif config.engine == "local":
         yield Engine(lambda: Worker(loading, config.python, limits, log, stopping), config.num_workers)
     else:
-        from niah.run.engine_ray import cluster  # here, because Ray is an extra
+        from niah.run.ray import cluster  # here, because Ray is an extra
 
         with cluster(config) as found:
             yield Engine(lambda: found.worker(loading, config.python, limits, log, stopping), found.width)

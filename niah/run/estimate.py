@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from niah.media import SplicedVideo, decoder_named
+from niah.media.decoders.decoder import decoder_named
+from niah.media.video import SplicedVideo
 from niah.run.config import RunConfig
 from niah.run.plan import Plan
 from niah.run.records import FINAL
@@ -65,9 +66,7 @@ def _decode_rate(config: RunConfig, plan: Plan, renders: Path) -> float:
     case = max(plan.ordered, key=lambda case: case.length)
     generated = plan.generated
     decoder = decoder_named(config.decoder)
-    video = SplicedVideo(
-        case.timeline, generated.sources, generated.suite.sampling, decoder, case.fps, renders
-    )
+    video = SplicedVideo(case.timeline, generated.sources, generated.suite.sampling, decoder, case.fps, renders)
     begun, frames = time.monotonic(), 0
     for indices, _ in video.iterate(CHUNK):
         frames += len(indices)

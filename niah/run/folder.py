@@ -18,14 +18,13 @@ from typing import Any
 
 import yaml
 
-from niah.about import read_about
-from niah.disk import FULL, replace_file
-from niah.generate.hashes import cases_sha256, sources_sha256
-from niah.json_lines import json_lines
-from niah.run.ask import Asker
+from niah.io import FULL, json_lines, replace_file
+from niah.run.case_runner import Asker
 from niah.run.config import RunConfig, without_machine
+from niah.run.metadata import read_metadata
 from niah.run.plan import Plan
 from niah.run.records import FINAL, read_records, rewrite, set_aside
+from niah.suite.hashes import cases_sha256, sources_sha256
 from niah.types import Record, UserError
 
 
@@ -100,7 +99,7 @@ def append_run(folder: Path, begun: float, before: list[Record], after: list[Rec
         "records_after": len(after),
         "workers": asker.started,
     }
-    facts: dict[str, Any] = {"runs": [*read_about(folder).get("runs", []), entry]}
+    facts: dict[str, Any] = {"runs": [*read_metadata(folder).get("runs", []), entry]}
     if asker.about:
         facts["worker"] = {key: asker.about[key] for key in ("python", "versions", "decoder", "concurrency")}
     write_run(folder, facts)
@@ -109,7 +108,7 @@ def append_run(folder: Path, begun: float, before: list[Record], after: list[Rec
 def write_run(folder: Path, facts: dict[str, Any]) -> None:
     """Merge facts into run.json."""
     path = folder / "run.json"
-    known = read_about(folder) if path.exists() else {}
+    known = read_metadata(folder) if path.exists() else {}
     replace_file(path, json.dumps({**known, **facts}, ensure_ascii=False, indent=1) + "\n")
 
 
@@ -151,7 +150,7 @@ def _shard(plan: Plan) -> dict[str, Any]:
 
 def _refuse_others(folder: Path, decides: dict[str, Any]) -> None:
     """Raise UserError naming what differs from the run the folder holds."""
-    held = read_about(folder).get("decides", {})
+    held = read_metadata(folder).get("decides", {})
     names = {"cases_sha256": "the cases", "sources_sha256": "the video files"}
     differ = [
         names.get(key, f"{key} ({held.get(key)!r} there, {value!r} now)")

@@ -11,10 +11,11 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from niah.config import SUITES, Suite, load_suite
-from niah.generate import Generated, generate, read
-from niah.generate.design import DEPTH_BINS, depth_bin, grouping, start_at
 from niah.run.config import RunConfig
+from niah.suite.build import generate
+from niah.suite.config import SUITES, Suite, load_suite
+from niah.suite.design import DEPTH_BINS, depth_bin, grouping, start_at
+from niah.suite.generated import Generated, read
 from niah.types import Case, UserError
 
 
@@ -58,7 +59,7 @@ def _refuse_chooser(suite: Suite, config: RunConfig) -> None:
     """Refuse to ask a model the needles that were kept because it answered them."""
     if suite.kept is None:
         return
-    from niah.table.reading import label  # here: it loads pandas, and few suites are chosen
+    from niah.analysis.load import label  # here: it loads pandas, and few suites are chosen
 
     if label(config.decides()) == suite.kept.by:
         raise UserError(

@@ -13,11 +13,11 @@ import queue
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from niah.run.ask import Asker
-from niah.run.client import NoPlace
+from niah.run.case_runner import Asker
 from niah.run.plan import Plan
+from niah.run.process import NoPlace
 from niah.run.records import Records
-from niah.run.shares import Shares
+from niah.run.scheduler import Shares
 from niah.types import Case, Record
 
 Tell = Callable[[Case, Record], None]

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from niah.disk import CannotWrite
+from niah.io import CannotWrite
 from niah.types import Record, UserError
 
 FINAL = ("ok", "oom")  # statuses that asking again would not change

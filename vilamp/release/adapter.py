@@ -12,11 +12,11 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from niah.adapters.attention_capture import attended
 from niah.adapters.decode import continue_greedily, prefill
 from niah.adapters.device import clock, peaks, reset_peak
-from niah.adapters.watch import attended
-from niah.attention import Attended
-from niah.score import put
+from niah.prompt import format_prompt
+from niah.run.attention import Attended
 from niah.types import FrameKey, Question, Reply, UserError, Video
 from vilamp.release.features import ReleaseFeatures
 from vilamp.release.model import VIDEO
@@ -83,7 +83,7 @@ class ReleaseAdapter:
         embeddings = self._embeddings(video, keys)
         kept = model.select(embeddings, query)[1]
         whole = self._sequence(video, keys, question, embeddings, query, kept)
-        first = self.text.prompt(put(question), video=True).index(VIDEO)
+        first = self.text.prompt(format_prompt(question), video=True).index(VIDEO)
         newline = int(model.behaviour.newline)
         each = model.visual_tokens(1, 1) - newline
         keyframes = set(kept)
@@ -114,7 +114,7 @@ class ReleaseAdapter:
         self, video: Video, keys: list[FrameKey], question: Question, embeddings: Tensor, query: Tensor, kept: list[int]
     ) -> Tensor:
         """Return the whole prompt as embeddings, (tokens, width)."""
-        ids = self.text.prompt(put(question), video=bool(keys))
+        ids = self.text.prompt(format_prompt(question), video=bool(keys))
         if not keys:
             self.model.refuse_longer(len(ids), 0)
             return self.model.embed(ids)

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from niah.config import from_mapping, unknown
+from niah.settings import from_mapping, unknown
 from niah.types import UserError
 
 CHOICES = {

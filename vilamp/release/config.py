@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.adapters.checkpoint import read_config
-from niah.config import unknown
+from niah.settings import unknown
 from niah.types import UserError
 from vilamp.release.behaviour import CHOICES, RELEASE, Behaviour
 from vilamp.release.tower_sizes import (

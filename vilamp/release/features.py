@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from niah.store import FeatureStore
+from niah.adapters.feature_store import FeatureStore
 from niah.types import FrameKey, UserError, Video
 from vilamp.release.model import ReleasedVilamp
 from vilamp.release.pixels import clip_pixels, siglip_pixels

@@ -13,7 +13,7 @@ from torch import nn
 
 from niah.adapters.checkpoint import check_layout, load_into, locate, weightless
 from niah.adapters.tensors import TensorSource, tensors
-from niah.config import unknown
+from niah.settings import unknown
 from niah.types import UserError
 from vilamp.release.behaviour import BEHAVIOURS
 from vilamp.release.config import ReleaseConfig, read_release
@@ -92,9 +92,7 @@ def from_tensors(
         # more rows than the config says: padding of the embeddings, cut to the tokenizer's length later
         config = dataclasses.replace(config, language=dataclasses.replace(config.language, vocabulary=rows.shape[0]))
     model = build(config)
-    load_into(
-        model, found, rename, unused=unused(config, found), device=device, dtype=dtype, original=official_name
-    )
+    load_into(model, found, rename, unused=unused(config, found), device=device, dtype=dtype, original=official_name)
     model.fold()
     return model
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from niah.adapters.pixels import centre_square, standardise
+from niah.adapters.preprocess import centre_square, standardise
 from niah.types import UserError
 from vilamp.release.tower_sizes import PictureSizes
 

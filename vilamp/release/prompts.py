@@ -1,4 +1,4 @@
-"""The release's chat format word for word; what its scripts ask is in `niah.benchmarks.prompts`."""
+"""The release's chat format word for word; what its scripts ask is in `niah.integrations.benchmarks.prompts`."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the model calls this file
 
 CLIP_ROWS = 1024  # embeddings that become tokens at a time
 
+
 def token_runs(
     model: ReleasedVilamp,
     kept: Sequence[int],

@@ -18,17 +18,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from niah.config import from_mapping, read_yaml
-from niah.guard import DONE, guarded
+from niah.analysis.load import read_run
+from niah.analysis.table import table
+from niah.cli.guard import DONE, guarded
 from niah.run.command import run
 from niah.run.config import RunConfig
-from niah.table import read_run, table
+from niah.settings import from_mapping, read_yaml
 from niah.types import UserError
-from vilamp import weights
+from vilamp import checkpoint
 from vilamp.config import VilampConfig
-from vilamp.train.__main__ import encode_pools, train
 from vilamp.train.config import Training
 from vilamp.train.reader import Features
+from vilamp.train.training import encode_pools, train
 
 LENGTHS = (128, 512)  # the longest that so short a training comes to, and four times that; at 5,000 all guess
 DEPTHS = (0.1, 0.5, 0.9)
@@ -50,8 +51,7 @@ def variants(base: Training) -> dict[str, Training]:
     made = {"all": base, **{name: dataclasses.replace(base, **changes) for name, changes in off.items()}}
     folder = Path(base.output)
     return {
-        name: dataclasses.replace(one, output=str(folder / "checkpoints" / _slug(name)))
-        for name, one in made.items()
+        name: dataclasses.replace(one, output=str(folder / "checkpoints" / _slug(name))) for name, one in made.items()
     }
 
 
@@ -113,7 +113,7 @@ def _encoded(base: Training) -> list[Features]:
     """Return the reader's footage as all variants see it: they share their encoders."""
     if base.encoder_from is None:
         raise UserError("an ablation compares readers on the same encoders: name a checkpoint as encoder_from")
-    model, _ = weights.load(weights.locate(base.encoder_from))
+    model, _ = checkpoint.load(checkpoint.locate(base.encoder_from))
     return encode_pools(base, model)
 
 

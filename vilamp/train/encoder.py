@@ -17,10 +17,10 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
 
-from niah.footage import COLOURS, DIGITS, SHAPES
-from vilamp.data import LOOKS, NO_LABEL, TEMPLATES
+from niah.suite.footage.draw import COLOURS, DIGITS, SHAPES
+from vilamp.encoders import clip_pixels, siglip_pixels
 from vilamp.model import Vilamp
-from vilamp.vision import clip_pixels, siglip_pixels
+from vilamp.train.data import LOOKS, NO_LABEL, TEMPLATES
 
 KINDS = {"shape": len(SHAPES), "colour": len(COLOURS), "digit": len(DIGITS)}
 

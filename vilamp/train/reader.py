@@ -20,12 +20,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from niah.config import TEMPLATE
-from niah.footage import COLOURS, DIGITS, SHAPES, Clip
+from niah.suite.config import TEMPLATE
+from niah.suite.footage.clips import Clip
+from niah.suite.footage.draw import COLOURS, DIGITS, SHAPES
 from niah.types import LETTERS, Question
-from vilamp.data import NO_LABEL, Pool
 from vilamp.model import IGNORED, Stream, Vilamp
-from vilamp.prompt import cloze
+from vilamp.train.data import NO_LABEL, Pool
+from vilamp.vocabulary import cloze
 
 ENCODED = 64  # frames encoded at a time
 TRACED_FROM = 6  # frames of a clip before anybody could name its answer
@@ -79,9 +80,7 @@ def encode_pool(model: Vilamp, pool: Pool) -> Features:
     return Features(kept, torch.cat(embeddings), torch.cat(patches), queries)
 
 
-def splice(
-    model: Vilamp, features: Features, type: str, length: int, keyframes: int, rng: random.Random
-) -> Spliced:
+def splice(model: Vilamp, features: Features, type: str, length: int, keyframes: int, rng: random.Random) -> Spliced:
     """Splice a clip into about `length` frames of its world and compress them; the clip alone if `length` is 0."""
     pool = features.pool
     number = rng.choice([n for n, clip in enumerate(pool.clips) if clip.type == type])
@@ -136,9 +135,7 @@ def gapped(visual: int, tokens: int, positions: int, rng: random.Random) -> Int[
     return places
 
 
-def reader_loss(
-    model: Vilamp, batch: list[Example]
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""], list[bool]]:
+def reader_loss(model: Vilamp, batch: list[Example]) -> tuple[Float[Tensor, ""], Float[Tensor, ""], list[bool]]:
     """Return the loss of Eq. 12 over a batch, the tracing loss, and whose right option was the likeliest."""
     states = model.states([one.inputs for one in batch], [one.positions for one in batch])
     loss, logits = model.loss(states, [one.labels for one in batch])

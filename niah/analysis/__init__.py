@@ -1,0 +1,1 @@
+"""records -> numbers: accuracy with intervals, checks, comparisons, cost."""

@@ -1,0 +1,1 @@
+"""Compare models on the same cases: which is better, by how much, and what could not have been detected."""

@@ -1,0 +1,116 @@
+"""Which row and column of a table a case belongs to.
+
+A depth is two frame numbers; its label is derived here. The grid design has exact
+lengths and depths. The paper design draws both freely, so its lengths are grouped twice:
+by the nearest of the paper's five, ties upwards, and into 16 bins of 500 frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from niah.suite.config import Suite
+from niah.suite.design import (
+    BIN_FRAMES,
+    DEPTH_BINS,
+    GROUPINGS,
+    LENGTH_BINS,
+    LONGEST,
+    SHORTEST,
+    depth_bin,
+    grouping,
+    length_bin,
+)
+from niah.types import ALL_TYPES, Case
+
+FEW = 12  # distinct lengths at most, for cases without a suite to be taken for a grid
+ALL = ALL_TYPES  # and every length, every depth
+FIFTHS = tuple(f"{fifth / DEPTH_BINS:g}-{(fifth + 1) / DEPTH_BINS:g}" for fifth in range(DEPTH_BINS))
+BINS = tuple(
+    f"{SHORTEST + BIN_FRAMES * number}-{SHORTEST + BIN_FRAMES * (number + 1) - (number < LENGTH_BINS - 1)}"
+    for number in range(LENGTH_BINS)
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The lengths and depths of a design; no depths means five bins of 20 %."""
+
+    design: str
+    lengths: tuple[int, ...]
+    depths: tuple[float, ...] = ()
+
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Return the labels of each way lengths are grouped, in order."""
+        lengths = tuple(str(length) for length in self.lengths)
+        return {"exact": lengths} if self.design == "grid" else {"nearest": lengths, "bin": BINS}
+
+    def rows(self) -> tuple[str, ...]:
+        """Return the labels of the depths, in order."""
+        return tuple(f"{depth:g}" for depth in self.depths) or FIFTHS
+
+    def column(self, case: Case, by: str) -> str | None:
+        """Return the length label of a case; None where it holds no haystack, or lies outside the bins."""
+        if not case.haystack:
+            return None
+        if by == "exact":
+            return str(case.length)
+        if by == "nearest":
+            return str(grouping(case.length))
+        return BINS[length_bin(case.length)] if SHORTEST <= case.length <= LONGEST else None
+
+    def row(self, case: Case) -> str | None:
+        """Return the depth label of a case: the nearest of the design's depths, or a fifth; None without a needle."""
+        if case.depth is None:
+            return None
+        if not self.depths:
+            return fifth(case)
+        return f"{self.depth(case):g}"
+
+    def depth(self, case: Case) -> float | None:
+        """Return the depth of a case as the design meant it, before rounding to a frame; None without a needle."""
+        depth = case.depth
+        if depth is None or not self.depths:
+            return depth
+        return min(self.depths, key=lambda own: abs(own - depth))
+
+
+def fifth(case: Case) -> str:
+    """Return the label of the fifth that a case's needle starts in."""
+    first = case.needles[0]
+    return FIFTHS[depth_bin(first.start, first.stop, case.length)]
+
+
+def layout_of(cases: Sequence[Case], suite: Suite | None) -> Layout:
+    """Return a suite's layout; without a suite, a grid if the cases have few distinct lengths."""
+    if suite is not None and suite.design == "paper":
+        return Layout("paper", GROUPINGS)
+    lengths = tuple(sorted({case.length for case in cases if case.haystack}))
+    if suite is not None:
+        return Layout("grid", tuple(sorted({*suite.lengths, *lengths})), tuple(sorted(suite.depths)))
+    if len(lengths) > FEW:
+        return Layout("paper", GROUPINGS)
+    depths = tuple(sorted({round(case.depth, 2) for case in cases if case.depth is not None}))
+    return Layout("grid", lengths, depths if len(depths) <= FEW else ())
+
+
+def together(first: Layout, second: Layout) -> Layout | None:
+    """Return the layout of two grids as one; None where it takes their cases to tell, as one of them is no grid."""
+    if first == second:
+        return first
+    if not first.design == second.design == "grid":
+        return None
+    depths = {*first.depths, *second.depths} if first.depths and second.depths else ()
+    return Layout("grid", tuple(sorted({*first.lengths, *second.lengths})), tuple(sorted(depths)))
+
+
+def shown(frames: str | int) -> str:
+    """Return a length for people: 2000 as 2K, a bin as 2K-2.5K."""
+    start, dash, stop = str(frames).partition("-")
+    if dash:
+        return f"{shown(start)}-{shown(int(stop) + int(stop) % 2)}"  # 2499 closes what 2500 opens
+    if not start.isdigit():
+        return start
+    count = int(start)
+    return f"{count / 1000:g}K" if count >= 1000 and count % 100 == 0 else start

@@ -1,0 +1,1 @@
+"""The command line: one parser tree, and a file for each command."""

@@ -1,0 +1,112 @@
+"""The command: `python -m niah.attention --model NAME ...` asks a model what it looks at, and writes that down.
+
+What is drawn from it: `python -m niah.paper figure3 FOLDER...` and `figure4 FOLDER...`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from niah.analysis.attention import TOP, over_frames, over_patches, received
+from niah.analysis.load import label
+from niah.cli.guard import guarded
+from niah.io import cache_folder
+from niah.media.decoders.decoder import decoder_named
+from niah.media.video import SplicedVideo
+from niah.run import registry
+from niah.run.arguments import parse
+from niah.run.attention import Attended, Attending
+from niah.run.config import RunConfig
+from niah.run.plan import Plan, make_plan
+from niah.types import Case, UserError
+
+EXAMPLES = """\
+examples:
+  python -m niah.attention --model vilamp --model_args keyframes=128,threshold=2 \\
+      --suite default --lengths 128 --depths 0.5 --conditions full --limit 16 --output_path runs/attention-whole
+      the micro ViLaMP with all 128 frames whole, as the paper's Figures 3 and 4 look at other models
+  python -m niah.attention --model vilamp --lengths 128 --depths 0.5 --conditions full --output_path runs/attention
+      as it answers: eight frames whole, one token for every other
+  python -m niah.paper figure3 runs/attention-whole runs/attention
+      draw them
+
+All flags of python -m niah.run that name a model, cases and a folder work here. The model must offer
+attentions(video, question), as niah/attention/contract.py says: vilamp, video_xl, llama_vid and videochat_flash do.
+Written: frames.csv (a line for each frame of each case), patches.csv (a line for each hundredth of the patches; only
+where frames are there whole), about.json. The model runs in this process.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m niah.attention",
+        usage="python -m niah.attention [--top N] [flags of python -m niah.run]",
+        description="Ask a model what its question looks at: attention over frames and patches, and their likeness.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    told = f"frames of most attention, taken for keyframes (default: {TOP})"
+    parser.add_argument("--top", type=int, default=TOP, metavar="N", help=told)
+    own, rest = parser.parse_known_args(arguments)
+    return guarded(lambda: measure(parse(rest), own.top))
+
+
+def measure(config: RunConfig, top: int) -> int:
+    """Ask about every case, and write what was seen into the output folder."""
+    plan = make_plan(config)
+    adapter = registry.load(registry.find(config.model), config.settings())
+    if not isinstance(adapter, Attending):
+        raise UserError(
+            f"{config.model} cannot tell what it looks at: it needs attentions(video, question), "
+            "as niah/attention/contract.py says"
+        )
+    frames, patches = [], []
+    for case in tqdm(plan.ordered, unit="case", disable=None):
+        attended = adapter.attentions(_video(config, plan, case), case.ask())
+        attention = received(attended)
+        frames += list(_frames(case, attended, attention))
+        if (attended.places >= 0).all():
+            patches += [{"case": case.id, **dataclasses.asdict(row)} for row in over_patches(attended, attention, top)]
+    folder = Path(config.output_path) if config.output_path else Path("runs") / f"attention-{config.folder().name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {**config.decides(), "label": label(config.decides()), "suite": plan.generated.suite.name, "top": top}
+    (folder / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    written = [_write(folder / "frames.csv", frames)]
+    written += [_write(folder / "patches.csv", patches)] if patches else []
+    sys.stdout.write("".join(f"{path}\n" for path in written))
+    return 0
+
+
+def _video(config: RunConfig, plan: Plan, case: Case) -> SplicedVideo:
+    """Return a case's video; nothing is decoded yet."""
+    generated, renders = plan.generated, cache_folder() / "rendered"
+    decoder = decoder_named(config.decoder)
+    return SplicedVideo(case.timeline, generated.sources, generated.suite.sampling, decoder, case.fps, renders)
+
+
+def _frames(case: Case, attended: Attended, attention: Any) -> Iterator[dict[str, Any]]:
+    """Yield the frames of a case, and whether each is of its needle."""
+    for row in over_frames(attended, attention):
+        inside = any(placed.start <= row.frame < placed.stop for placed in case.needles)
+        yield {"case": case.id, "needle": int(inside), **dataclasses.asdict(row)}
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    """Write rows and return where they are."""
+    pd.DataFrame(rows).to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""`python -m niah.benchmarks table1 [RESULTS...]` and `python -m niah.benchmarks sample FOLDER`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from niah.cli.guard import guarded
+from niah.integrations.benchmarks.table1 import markdown, ours, published
+
+EXAMPLES = """\
+examples:
+  python -m niah.benchmarks table1
+      Table 1 of ViLaMP's paper, as published
+  python -m niah.benchmarks table1 out
+      the same with ours below, out of what python -m niah.lm_eval wrote into out
+  python -m niah.benchmarks sample sample
+      twelve tiny videos and a table in Video-MME's schema, to try the task with
+
+The benchmarks themselves are tasks of python -m niah.lm_eval: docs/benchmarks.md
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m niah.benchmarks",
+        description="Public benchmarks: the paper's table with ours beside it, and a sample to try.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    table = commands.add_parser("table1", help="print Table 1")
+    table.add_argument("results", nargs="*", type=Path, metavar="RESULTS", help="folder or file that lm-eval wrote")
+    sample = commands.add_parser("sample", help="write a tiny table in Video-MME's schema")
+    sample.add_argument("folder", type=Path, metavar="FOLDER", help="where it goes")
+    options = parser.parse_args(arguments)
+    return guarded(lambda: _table(options.results) if options.command == "table1" else _sample(options.folder))
+
+
+def _table(results: list[Path]) -> int:
+    """Print the table."""
+    sys.stdout.write(markdown(published(), ours(results)))
+    return 0
+
+
+def _sample(folder: Path) -> int:
+    """Write the sample, and print the command that uses it."""
+    from niah.integrations.benchmarks.sample import write_sample  # here: it needs a decoder, the table does not
+
+    folder.mkdir(parents=True, exist_ok=True)
+    table = write_sample(folder)
+    sys.stdout.write(
+        f"{table}\npython -m niah.lm_eval --model vilamp --tasks videoniah_video_mme "
+        f"--metadata table={table},videos={folder / 'videos'},frame_size=64 --output_path out\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

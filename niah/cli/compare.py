@@ -1,0 +1,50 @@
+"""The command: `python -m niah.compare RUN RUN...` says which model is better on the same cases; writes nothing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from niah.analysis.checks.check import in_words as doubts_in_words
+from niah.analysis.checks.review import doubts
+from niah.analysis.compare.match import match
+from niah.analysis.compare.verdict import page
+from niah.analysis.load import join, read_run
+from niah.cli.guard import guarded
+from niah.cli.parser import command_parser
+
+EXAMPLES = """\
+examples:
+  python -m niah.compare runs/default-vilamp runs/default-chance
+      a verdict on the full cases, then types, lengths, depths, slopes and controls, corrected for being many
+  python -m niah.compare runs/default-vilamp runs/default-uniform runs/default-topk
+      every two of them, on the cases that all three were asked
+
+Intervals are 95 %. Cases that one of two models has no answer for are left out and counted. Needle source videos are
+resampled, haystacks too where there are 20 or more; otherwise a verdict is about these haystacks.
+
+exit codes: 0, 2 where the runs cannot be compared or the command is mistaken
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the verdict; return 0, or 2 where the user has to mend something."""
+    parser = command_parser(
+        "niah.compare", "Say which model is better on the same cases, and what could not have been seen.", EXAMPLES
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
+    options = parser.parse_args(arguments)
+    return guarded(lambda: _compare(options.runs), stopped="stopped")
+
+
+def _compare(folders: list[Path]) -> int:
+    """Print the verdict, after what a reviewer would object to."""
+    runs = join([read_run(folder) for folder in folders])
+    text = page(match(runs))
+    warned = doubts_in_words(doubts(runs))
+    sys.stdout.write("\n\n".join(part for part in (warned, text) if part) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""The command: `python -m niah.cost RUN`, `RUN RUN_WITHOUT_REUSE`, or `--memory RUN`; prints, writes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from niah.analysis.cost.compare import Comparison, compare
+from niah.analysis.cost.memory import Line, memory_line
+from niah.analysis.cost.stages import breakdown, costs, in_total
+from niah.analysis.load import Run, read_run
+from niah.cli.guard import guarded
+from niah.cli.parser import command_parser
+from niah.types import UserError
+
+EXAMPLES = """\
+examples:
+  python -m niah.cost runs/default-vilamp
+      seconds a case by stage, over lengths, with nothing stored and with frames reused
+  python -m niah.cost runs/default-vilamp runs/without-reuse
+      the same cases with and without reuse (--model_args reuse=False): time, ratio, answers that differ
+  python -m niah.cost --memory runs/long-vilamp --documented 2320
+      bytes that one more frame costs, beside what the model's documentation says
+
+exit codes: 0, 1 where answers differ or the documented bytes are off by more than a tenth, 2 a mistake in the command
+"""
+TOLERANCE = 0.1  # of the documented bytes a frame
+TARGET = 8  # times less time with reuse
+MIB = 2**20
+TWO = "{:.2f}".format
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print what was asked for and return the exit code."""
+    options = _parser().parse_args(arguments)
+    return guarded(lambda: _cost(options), stopped="stopped")
+
+
+def _cost(options: argparse.Namespace) -> int:
+    """Read the runs, print, and return the exit code."""
+    text, code = _say([read_run(folder) for folder in options.runs], options.memory, options.documented)
+    sys.stdout.write(text + "\n")
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser("niah.cost", "Say what a run cost, from its records.", EXAMPLES)
+    add = parser.add_argument
+    add("runs", nargs="+", type=Path, metavar="RUN", help="a folder of a run, or two: the second without reuse")
+    add("--memory", action="store_true", help="fit peak host memory over length by a line")
+    add("--documented", type=float, metavar="BYTES", help="with --memory: bytes a frame to hold it against")
+    return parser
+
+
+def _say(runs: list[Run], memory: bool, documented: float | None) -> tuple[str, int]:
+    """Return what to print, and the exit code. Raises UserError for what does not go together."""
+    if len(runs) > 2 or (memory and len(runs) > 1):
+        raise UserError(f"name one run, or two to compare (one for --memory); got {len(runs)}")
+    if documented is not None and not (memory and documented > 0):
+        raise UserError("--documented is a positive number of bytes a frame, and goes with --memory")
+    if memory:
+        return _line(runs[0], memory_line(runs[0]), documented)
+    if len(runs) == 2:
+        return _side_by_side(runs, compare(*runs))
+    return _stages(runs[0]), 0
+
+
+def _stages(run: Run) -> str:
+    """Return the breakdown of one run in words."""
+    frame: Any = costs(run)
+    if frame.empty:
+        raise UserError(f"{run.folder} holds no answer yet; run it first")
+    total = in_total(frame)
+    failed = sum(record.status != "ok" for record in run.records.values())
+    return "\n".join(
+        [
+            f"{run.model} on {run.suite}: seconds a case, means",
+            breakdown(frame).to_string(float_format="{:.3f}".format),
+            "",
+            "seconds in total",
+            pd.DataFrame([total, total / total["total"]], index=["seconds", "share"]).to_string(float_format=TWO),
+            "",
+            f"{len(frame)} cases, {60 * len(frame) / total['total']:.1f} a minute from file to answer"
+            + (f"; {failed} without an answer are left out" if failed else ""),
+            f"frames asked {frame['frames'].sum():,}, decoded {frame['decoded'].sum():,}",
+            f"peak host memory {frame['host_bytes'].max() / MIB:,.0f} MiB",
+        ]
+    )
+
+
+def _side_by_side(runs: list[Run], found: Comparison) -> tuple[str, int]:
+    """Return a comparison in words; 1 where answers differ."""
+    seconds = found.seconds.to_string(float_format=TWO)
+    verdict = "reached" if found.ratio >= TARGET else "missed"
+    lines = [
+        f"with: {runs[0].model} ({runs[0].folder.name}); without: {runs[1].model} ({runs[1].folder.name})",
+        "seconds over all cases",
+        seconds,
+        f"cases a minute: {60 * found.cases / found.seconds.loc['total', 'with']:.1f} with, "
+        f"{60 * found.cases / found.seconds.loc['total', 'without']:.1f} without",
+        f"frames decoded: {found.decoded[0]:,} with, {found.decoded[1]:,} without",
+        f"reuse takes {found.ratio:.1f} times less time (target {TARGET}: {verdict})",
+        f"records equal but for what was measured: {found.cases - len(found.differing)} of {found.cases}, "
+        f"{len(found.differing)} differ; largest difference of an option's score {found.score_gap:g}",
+        *(f"  differs: {name}" for name in found.differing[:10]),
+    ]
+    return "\n".join(lines), int(bool(found.differing))
+
+
+def _line(run: Run, line: Line, documented: float | None) -> tuple[str, int]:
+    """Return a line of memory in words; 1 where it is not what was documented."""
+    rows = [
+        f"{frames:>8,} frames  {peak / MIB:10,.1f} MiB  line {line.at(frames) / MIB:10,.1f} MiB"
+        for frames, peak in zip(line.frames, line.peak_bytes, strict=True)
+    ]
+    lines = [
+        f"{run.model} on {run.suite}: peak host memory, nothing stored",
+        *rows,
+        f"slope {line.slope:,.0f} bytes a frame from {line.start / MIB:,.1f} MiB at no frame",
+    ]
+    if documented is None:
+        return "\n".join(lines), 0
+    ratio = line.slope / documented
+    lines.append(
+        f"documented {documented:,.0f} bytes a frame, measured / documented {ratio:.3f} (wanted within {TOLERANCE:.0%})"
+    )
+    return "\n".join(lines), int(abs(ratio - 1) > TOLERANCE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""The command: `python -m niah.doctor` says what will not work here, and how to mend it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+from niah.cli.parser import command_parser
+from niah.tools.doctor.checks import CHECKS
+from niah.tools.doctor.finding import FAIL, OK, WARN, Line
+
+ASKED = ("hub",)  # only where it is named: it goes to the network
+EXAMPLES = """\
+examples:
+  python -m niah.doctor
+      everything but the network, in under a minute
+  python -m niah.doctor decoders gpu
+      only these
+  python -m niah.doctor hub
+      can the hub be reached, for checkpoints and data sets by name?
+
+Every line is ok, warn (something optional will not work) or fail (something needed will not).
+exit codes: 0 no line is fail, 1 some line is, 2 a mistake in the command
+"""
+
+
+def main(arguments: list | None = None) -> int:
+    """Check, print as it goes, and return the exit code."""
+    options = _parser().parse_args(arguments)
+    unknown = [name for name in options.checks if name not in CHECKS]
+    if unknown:
+        sys.stderr.write(f"error: no check is called {unknown[0]!r}. Known: {', '.join(CHECKS)}\n")
+        return 2
+    if not options.timeout > 0:  # so that "nan" is refused too
+        sys.stderr.write(f"error: --timeout is in seconds and above 0, got {options.timeout:g}\n")
+        return 2
+    try:
+        return _told(options.checks or [name for name in CHECKS if name not in ASKED], options.timeout)
+    except BrokenPipeError:  # | head: nobody reads any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush says so again
+        return 141  # as a shell says it
+
+
+def _told(checks: list, timeout: float) -> int:
+    """Run the checks, print what each finds, and return the exit code."""
+    counts: Counter = Counter()
+    for name in checks:
+        for line in _found(name, timeout):
+            counts[line.status] += 1
+            _print(line)
+    sys.stdout.write(f"{counts[OK]} ok, {counts[WARN]} warn, {counts[FAIL]} fail\n")
+    return int(counts[FAIL] > 0)
+
+
+def _found(name: str, timeout: float) -> Iterator:
+    """Yield what a check finds; one that the system lets go no further is a finding too."""
+    try:
+        yield from CHECKS[name](timeout)
+    except (OSError, RuntimeError) as error:  # no more open files, no folder to stand in; RuntimeError: no home
+        yield Line(FAIL, name, str(error), "mend what the system says, and ask again")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser("niah.doctor", "Say what will not work here, and how to mend it.", EXAMPLES)
+    parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"of: {', '.join(CHECKS)} (default: all but hub)")
+    parser.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="for one probe (default: 120)")
+    return parser
+
+
+def _print(line: Line) -> None:
+    sys.stdout.write(f"{line.status:5} {line.what:20} {line.said}\n")
+    if line.mend:
+        sys.stdout.write(f"{'':26} mend: {line.mend}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

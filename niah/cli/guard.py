@@ -1,0 +1,43 @@
+"""How every command ends: in words on stderr and with an exit code.
+
+Imports no decoder and nothing of a run: machines that only train have neither.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from niah.io import FULL, CannotWrite, in_words
+from niah.types import UserError
+
+DONE, USAGE, INCOMPLETE, INTERRUPTED = 0, 2, 3, 130
+UNREAD = 141  # what a shell says of a command whose output nobody reads any more: | head
+RESUMED = "stopped; nothing written is lost, and the same command goes on from here"
+
+
+def guarded(command: Callable[[], int], stopped: str = RESUMED, place: object = None) -> int:
+    """Return the exit code of a command; what ended it is said on stderr, and `stopped` at Ctrl-C.
+
+    `place` is where the command writes, for an error that names no file.
+    """
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush says so again
+        return UNREAD
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return USAGE
+    except CannotWrite as error:
+        sys.stderr.write(f"error: {error}\n")
+        return INCOMPLETE
+    except OSError as error:
+        sys.stderr.write(f"error: {in_words(error, place)}\n")
+        return INCOMPLETE if error.errno in FULL else USAGE
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{stopped}\n")
+        return INTERRUPTED

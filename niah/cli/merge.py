@@ -1,0 +1,86 @@
+"""The command: `python -m niah.merge SHARD… -o FOLDER`; writes the folder of the whole run, its table and figures."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from niah.cli.guard import DONE, INCOMPLETE, guarded
+from niah.cli.parser import command_parser
+from niah.run.records import FINAL
+from niah.tools.merge.join import Merged, merge
+from niah.types import UserError
+
+EXAMPLES = """\
+examples:
+  python -m niah.merge runs/default-vilamp-shard-*
+      into runs/default-vilamp, with its table and figures
+  python -m niah.merge /scratch/shard-1 /scratch/shard-2 -o runs/all
+      shards that were run with an --output_path of their own
+
+Shards stay as they are, and the same command again adds what they have answered since.
+To ask what is left, run niah.run into the merged folder, with the same settings and without --shard.
+
+exit codes: 0 every case has a record that is ok or oom, 2 a mistake in the command or its files,
+3 some case has none or one that is an error or a timeout, or the disk is full
+"""
+SHARD = re.compile(r"(.+)-shard-\d+-of-\d+")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    options = _parser().parse_args(arguments)
+    return guarded(lambda: _merge(options.shards, options.output_path, options.figures))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser("niah.merge", "Put the shards of one run together.", EXAMPLES)
+    add = parser.add_argument
+    add("shards", nargs="+", type=Path, metavar="SHARD", help="folders that niah.run --shard wrote, all of one run")
+    add("-o", "--output_path", type=Path, metavar="FOLDER", help="default: the shards' name without -shard-i-of-N")
+    add("--no_figures", dest="figures", action="store_false", help="draw no figures")
+    return parser
+
+
+def _merge(shards: Sequence[Path], out: Path | None, figures: bool) -> int:
+    """Merge, draw, say what came of it, and return the exit code."""
+    if out is None:
+        if not shards[0].exists():  # a pattern that matched nothing, above all
+            raise UserError(f"{shards[0]} does not exist; name folders that niah.run --shard wrote")
+        named = SHARD.fullmatch(shards[0].name)
+        if named is None:
+            raise UserError(f"{shards[0].name} is not called NAME-shard-i-of-N; name a folder for the whole with -o")
+        out = shards[0].with_name(named[1])
+    merged = merge(shards, out)
+    if merged.records:
+        from niah.analysis.table import (
+            write_table,  # here, because pandas takes a second that a refused command need not
+        )
+
+        write_table(out)
+        if figures:
+            from niah.figures.draw import draw
+
+            draw([out], out, "default")
+    return _say(merged)
+
+
+def _say(merged: Merged) -> int:
+    """Say what there is and what is not, and return the exit code."""
+    failed = sum(record.status not in FINAL for record in merged.records)
+    missing = len(merged.cases) - len(merged.records)
+    sys.stdout.write(f"{len(merged.records):,} records of {len(merged.cases):,} cases in {merged.folder}\n")
+    if merged.twice:
+        sys.stdout.write(f"{merged.twice:,} cases were answered more than once; the first answer was taken\n")
+    if merged.differ:
+        sys.stderr.write(f"WARNING: the shards differ in {'; '.join(merged.differ)}: their records may, too\n")
+    if failed or missing:
+        sys.stdout.write(f"{missing:,} cases not asked yet, {failed:,} failed; niah.run without --shard asks them\n")
+    return INCOMPLETE if failed or missing else DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

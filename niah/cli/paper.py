@@ -1,0 +1,110 @@
+"""The command: `python -m niah.paper figure3 FOLDER... [-o FOLDER]`, likewise the other figures and tables."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from niah.cli.guard import guarded
+from niah.figures.draw import LOOKS, save
+from niah.figures.paper import concentration, selection, settings
+from niah.figures.paper.runs import Point, points
+
+EXAMPLES = """\
+which:
+  figure3   attention concentrates on few frames       FOLDERs of python -m niah.attention
+  figure4   ... and on few of the other frames' patches  the same, all frames whole
+  figure6   accuracy over K                            RUNs that differ in K
+  table2    accuracy by compressor                     RUNs of vilamp, topk, uniform, mean, ...
+  table3    Hit@k: a kept frame shows the needle       RUNs of models that tell which frames they kept
+  table6    accuracy over alpha and tau                RUNs that differ in them
+
+examples:
+  python -m vilamp.sweep --config configs/sweeps/keyframes.yaml
+      makes the runs of figure6 and table3; configs/sweeps/constants.yaml those of table6
+  python -m niah.paper figure6 results/figures/micro/keyframes/* -o results/figures/micro
+  python -m niah.paper table3 results/default/vilamp results/default/topk -o compared
+      at every length of a run; needs no model
+
+Figures 1 and 2, memory and heatmaps: python -m niah.figures RUN... --style paper --with-published
+Each writes WHICH.png, WHICH.svg and WHICH.csv, the numbers drawn, from files alone: the same files, the same bytes.
+What the paper printed is of other benchmarks: it stands beside, labelled, in no CSV of ours.
+"""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A figure or table of runs: which of their points it shows and how, and why it shows no others."""
+
+    choose: Callable[[Sequence[Point]], list[Point]]
+    draw: Callable[[Sequence[Point]], Figure]
+    same_cases: bool
+    others: str = ""
+
+
+STUDIES = {
+    "figure6": Study(
+        selection.over_keyframes, settings.draw_over_keyframes, True,
+        "which differs from the runs drawn in more than K, or has no answer that tells its K",
+    ),
+    "table2": Study(selection.by_compressor, settings.draw_by_compressor, True),
+    "table3": Study(selection.hits, settings.draw_hits, False, "which has no answer that tells the frames it kept"),
+    "table6": Study(
+        selection.over_constants, settings.draw_over_constants, True,
+        "which differs from the runs drawn in more than alpha and tau, or has no answer that tells both",
+    ),
+}  # fmt: skip
+MEASURED = {"figure3": "frames", "figure4": "patches"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m niah.paper",
+        description="Draw the studies of ViLaMP's paper from runs and measurements of one's own.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("which", choices=(*MEASURED, *STUDIES))
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a run, or a measurement of attention")
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="where it goes; default: the first FOLDER")
+    parser.add_argument("--title", default="", metavar="TEXT", help="what stands above, for instance whose weights")
+    given = parser.parse_args(arguments)
+    return guarded(lambda: draw(given.which, given.folders, given.output or given.folders[0], given.title))
+
+
+def draw(which: str, folders: Sequence[Path], output: Path, title: str = "") -> int:
+    """Draw one figure or table, print what was written, and say which runs are not in it."""
+    with matplotlib.rc_context(LOOKS):
+        figure, rows, notes = _drawn(which, folders)
+        if title:
+            figure.suptitle(title, fontsize=9.5)
+        output.mkdir(parents=True, exist_ok=True)
+        paths = save(figure, output / which, rows)
+    sys.stderr.write("".join(f"{note}\n" for note in notes))
+    sys.stdout.write("".join(f"{path}\n" for path in paths))
+    return 0
+
+
+def _drawn(which: str, folders: Sequence[Path]) -> tuple[Figure, list[Any], list[str]]:
+    """Return a figure, the rows it shows, and in words which runs it does not."""
+    if which in MEASURED:
+        what = MEASURED[which]
+        panels = concentration.read_panels(folders, f"{what}.csv")
+        return concentration.draw(panels, what), [step for panel in panels for step in panel.steps], []
+    study = STUDIES[which]
+    found = points(folders, study.same_cases)
+    shown = study.choose(found)
+    notes = [f"not in {which}: {model}, {study.others}" for model in selection.left_out(found, shown)]
+    return study.draw(shown), shown, notes
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""The commands: `python -m niah.publish suite SUITE -o FOLDER` and `python -m niah.publish run RUN -o FOLDER`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from niah.cli.guard import guarded
+from niah.cli.parser import command_parser
+from niah.integrations.hub.card import UNKNOWN
+from niah.integrations.hub.publish_run import write_run
+from niah.integrations.hub.publish_suite import OWN, read_licences, write_suite
+from niah.integrations.hub.push import push
+from niah.suite.build import generate
+from niah.suite.config import SUITES, load_suite
+from niah.suite.generated import Generated, read
+from niah.types import UserError
+
+EXAMPLES = """\
+examples:
+  python -m niah.publish suite smoke -o published/smoke
+      the cases and the hashes of their videos as a datasets folder; never the videos
+  python -m niah.publish suite mine.yaml -o published/mine --licence cc-by-4.0 --licences films.csv
+      your own suite: the licence of your questions, and whose the videos are (columns source, licence, attribution)
+  python -m niah.publish run runs/smoke-chance -o published/smoke-chance
+      a run in lm-eval's format: results_DATE.json and samples_TASK_DATE.jsonl
+  python -m niah.publish suite smoke -o published/smoke --push me/videoniah-smoke
+      the same, and then onto the hub, private; nothing is ever pushed without --push
+
+The folders load with datasets.load_dataset(FOLDER).
+exit codes: 0 written (and pushed), 2 a mistake in the command or its files, or the hub refused
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write, push if told to, and return the exit code."""
+    return guarded(lambda: _publish(_parser().parse_args(arguments)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser(
+        "niah.publish",
+        "Write a suite or a run into a folder that others can load; the videos stay where they are.",
+        EXAMPLES,
+    )
+    parser.add_argument("what", choices=("suite", "run"), help="what to publish")
+    parser.add_argument("name", metavar="SUITE|RUN", help="a suite (name, .yaml, folder), or the folder of a run")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where it is written")
+    parser.add_argument("--licence", metavar="ID", help="of what is written, as the hub spells it: cc-by-4.0")
+    parser.add_argument("--licences", type=Path, metavar="FILE", help="csv or JSON lines: whose the videos are")
+    parser.add_argument("--push", metavar="OWNER/NAME", help="upload it as a data set of the hub, private")
+    parser.add_argument("--public", action="store_true", help="with --push: for everybody to see")
+    return parser
+
+
+def _publish(options: argparse.Namespace) -> int:
+    """Write one folder, and say what is in it."""
+    if options.public and options.push is None:
+        raise UserError("--public goes with --push OWNER/NAME; without it nothing is pushed")
+    if options.what == "run":
+        if options.licences is not None:
+            raise UserError("--licences tells whose the videos of a suite are; a run names none, leave it out")
+        licence = options.licence
+        files = write_run(Path(options.name), options.output, licence)
+    else:
+        generated = _generated(options.name)
+        licence = options.licence or (OWN if generated.suite.footage is not None else None)
+        licences = read_licences(options.licences) if options.licences is not None else {}
+        files = write_suite(generated, options.output, licence, licences)
+    sys.stdout.write("".join(f"{options.output / name}\n" for name in files))
+    if licence is None:
+        sys.stderr.write(f"licence: {UNKNOWN}; say under which you publish with --licence ID\n")
+    if options.push is not None:
+        if licence is None:
+            raise UserError("nothing is pushed without a licence: add --licence ID (cc-by-4.0, apache-2.0, ...)")
+        sys.stdout.write(f"pushed to {push(options.output, files, options.push, options.public)}\n")
+    return 0
+
+
+def _generated(name: str) -> Generated:
+    """Read a folder's cases, or generate a suite's."""
+    path = Path(name)
+    if path.is_dir() and not (SUITES / f"{name}.yaml").is_file():
+        return read(path)
+    return generate(*load_suite(name))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The benchmark inside other tools: lm-eval, lmms-eval, public benchmarks, the hub, trackers."""

@@ -1,0 +1,61 @@
+"""A tiny table in Video-MME's schema with real video, made of built-in footage: to try the task with.
+
+Clips of the suite `smoke` alone (short), hidden in 200 frames (medium) and in 400 (long). Its accuracy says
+nothing about Video-MME.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from niah.suite.build import generate
+from niah.suite.config import load_suite
+from niah.suite.render import render
+from niah.types import LETTERS, Case
+
+SRT = '1\n00:00:00,000 --> 00:00:02,000\n<font color="white" size=".72c">Nobody speaks.</font>\n'
+HIDDEN = {200: "medium", 400: "long"}
+
+
+def write_sample(folder: Path) -> Path:
+    """Write 12 videos, their subtitles and the table into `folder`, and return the table."""
+    generated = generate(*load_suite("smoke"))
+    rows = []
+    for case in generated.cases:
+        duration = _duration(case)
+        if duration is not None:
+            video = case.id.replace("/", "-")
+            render(case, generated, folder / "videos" / f"{video}.mp4")
+            (folder / "subtitles").mkdir(exist_ok=True)
+            (folder / "subtitles" / f"{video}.srt").write_text(SRT, encoding="utf-8")
+            rows.append(_row(case, video, duration))
+    table = folder / "video_mme.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return table
+
+
+def _duration(case: Case) -> str | None:
+    """Return what Video-MME would call a case's length; None for a case that is not in the sample."""
+    if case.condition == "needle_only":
+        return "short"
+    middle = case.depth is not None and abs(case.depth - 0.5) < 0.01
+    return HIDDEN.get(case.length) if case.condition == "full" and middle else None
+
+
+def _row(case: Case, video: str, duration: str) -> dict[str, Any]:
+    """Return a case in Video-MME's columns."""
+    return {
+        "video_id": case.needle,
+        "duration": duration,
+        "domain": "built-in footage",
+        "sub_category": case.type,
+        "url": "",
+        "videoID": video,
+        "question_id": case.id,
+        "task_type": case.type,
+        "question": case.question,
+        "options": [f"{letter}. {option}" for letter, option in zip(LETTERS, case.options, strict=False)],
+        "answer": case.answer,
+    }

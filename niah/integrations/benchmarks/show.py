@@ -1,0 +1,74 @@
+"""One question about one video file as a case: measured when it is asked for, not before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from niah.integrations.benchmarks.frames import Frames
+from niah.integrations.lm_eval.library import Shown
+from niah.media.scan import measure
+from niah.types import Case, Question, Sampling, Source
+
+
+@dataclass(frozen=True)
+class PromptedCase(Case):
+    """A case whose whole prompt is prescribed."""
+
+    prompt: str | None = None
+
+    def ask(self) -> Question:
+        """Return what the model is asked."""
+        return Question(self.question, self.options, self.template, self.prompt)
+
+
+@dataclass(frozen=True)
+class Screen:
+    """How every video of a benchmark is shown: which frames, and their size."""
+
+    frames: Frames = Frames()
+    width: int = 384
+    height: int = 384
+    fit: str = "stretch"
+
+    @property
+    def sampling(self) -> Sampling:
+        """The same in the words of a suite."""
+        return Sampling(self.frames.rate, self.width, self.height, self.fit)
+
+
+def show(benchmark: str, case: str, video: Path, question: Question, screen: Screen) -> Shown:
+    """Return the case of a question about a video file; decodes the file unless it was measured before.
+
+    Raises MediaError where the file is not a whole video.
+    """
+    index = measure(video)
+    name = f"{video.stem}-{index.sha256[:12]}"
+    source = Source(
+        name, f"sha256:{index.sha256}", index.path, index.sha256, index.count(screen.frames.rate), index.seconds
+    )
+    timeline = screen.frames.timeline(index, name)
+    length = sum(len(span) for span in timeline)
+    return Shown(
+        PromptedCase(
+            id=case,
+            suite=benchmark,
+            version=1,
+            condition="full",
+            needle="",
+            needle_source=source.identity,
+            haystack=name,
+            length=length,
+            needles=(),
+            timeline=timeline,
+            fps=1.0 if screen.frames.rate == "1" else length / index.seconds,
+            question=question.text,
+            options=question.options,
+            answer="",  # nobody who shows a case needs it
+            type="",
+            template=question.template,
+            prompt=question.prompt,
+        ),
+        {name: source},
+        screen.sampling,
+    )

@@ -1,0 +1,228 @@
+"""A public benchmark's table as documents of an lm-eval task.
+
+Everything a user says comes through lm-eval's --metadata: where table, videos and subtitles lie, and how
+prompts and frames are made. Nothing is downloaded unless `download` is said, and videos never are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from niah.integrations.benchmarks.frames import Frames
+from niah.integrations.benchmarks.item import Item
+from niah.integrations.benchmarks.prompts import ask, subtitle_text
+from niah.integrations.benchmarks.show import Screen, show
+from niah.integrations.lm_eval.library import Shown, keep
+from niah.prompt import format_prompt
+from niah.settings import from_mapping
+from niah.suite.downloads import refuse_card, refuse_outside
+from niah.suite.needles import SUFFIXES, TABLES
+from niah.types import Question, UserError
+
+GLIMPSE = 1 << 16  # bytes
+LEAVE = "say --metadata allow_outside=True"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What --metadata may say to a benchmark's task."""
+
+    table: str | None = None  # a parquet, json, jsonl or csv file, or a `datasets` folder
+    videos: str | None = None  # the folder they lie in
+    subtitles: str | None = None  # the folder of .srt files
+    download: bool = False  # let `datasets` fetch the table from the hub
+    allow_outside: bool = False  # let names and links lead out of these folders, as those of the hub's own cache do
+    missing: str = "refuse"  # or "skip": questions whose video is not there are left out
+    prompt: str | None = None  # release, letters or harness; None is the benchmark's own default
+    frame_sampling: str = "paper"
+    frame_limit: int | None = None
+    frame_size: int = 384
+
+    def __post_init__(self) -> None:
+        if self.missing not in ("refuse", "skip"):
+            raise UserError(f"missing is 'refuse' or 'skip', got {self.missing!r}")
+        if self.frame_size < 1:
+            raise UserError(f"frame_size is 1 or more, got {self.frame_size}")
+
+    @property
+    def screen(self) -> Screen:
+        """How every video is shown."""
+        return Screen(Frames(self.frame_sampling, self.frame_limit), self.frame_size, self.frame_size)
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> Settings:
+        """Read the settings out of lm-eval's metadata, which holds the model's arguments and more besides."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        return from_mapping(cls, {key: value for key, value in metadata.items() if key in known}, "--metadata")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One public table: where it is published, how a row is read, and which script of ViLaMP's release asks it."""
+
+    name: str
+    hub: str
+    read: Callable[[Mapping[str, Any], str], Iterable[Item]]
+    config: str | None = None  # of the table on the hub
+    split: str = "test"
+    script: str | None = None  # None: the release has none
+    subtitled: bool = False
+    check: Callable[[Sequence[Item]], None] | None = None  # of all items together; raises UserError
+
+
+class TableLibrary:
+    """The questions of one table; a video is measured when it is asked about."""
+
+    def __init__(self, name: str, screen: Screen, asked: Mapping[str, tuple[Path, Question]]) -> None:
+        self.name, self.screen, self._asked = name, screen, asked
+
+    def ask(self, case: str) -> Question:
+        """Return what is asked in the case of that name."""
+        return self._asked[case][1]
+
+    def shown(self, case: str) -> Shown:
+        """Return the case of that name. Raises MediaError where its video cannot be read."""
+        video, question = self._asked[case]
+        return show(self.name, case, video, question, self.screen)
+
+
+def documents(benchmark: Benchmark, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table as the task's only split, called test. Raises UserError."""
+    import datasets  # here: it takes a second, and a model has no need of it
+
+    settings = Settings.of(metadata)
+    items = _present(benchmark, settings, _checked(benchmark, list(_items(benchmark, settings))))
+    asked = {
+        item.name: (video, ask(benchmark.script, settings.prompt, item, _subtitle(benchmark, settings, item)))
+        for item, video in items
+    }
+    named = [settings.frame_sampling, settings.frame_limit, settings.frame_size]
+    seen = {video: _glimpse(video) for _, video in items}
+    named += [[name, video.name, seen[video], format_prompt(question)] for name, (video, question) in asked.items()]
+    digest = hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]
+    library = TableLibrary(f"{benchmark.name}@{digest}", settings.screen, asked)
+    keep(library)
+    rows = [
+        {**item.document(), "library": library.name, "prompt": format_prompt(asked[item.name][1])} for item, _ in items
+    ]
+    return {"test": datasets.Dataset.from_list(rows)}
+
+
+def _glimpse(video: Path) -> str:
+    """Return a hash of a file's size, beginning and end: lm-eval's cache must not answer for another video.
+
+    Hundreds of gigabytes cannot be hashed before the first question; a copy elsewhere has the same.
+    """
+    size = video.stat().st_size
+    with open(video, "rb") as file:
+        begins = file.read(GLIMPSE)
+        file.seek(max(0, size - GLIMPSE))
+        return hashlib.sha256(b"%d %b %b" % (size, begins, file.read(GLIMPSE))).hexdigest()
+
+
+def rows_of(benchmark: Benchmark, settings: Settings) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Yield (where, row) of the table that the settings name, or of the hub's if they say so."""
+    if settings.table is None and not settings.download:
+        raise UserError(
+            f"{benchmark.name}: name its table, a file or a folder: --metadata table=PATH; or let `datasets` download "
+            f"{benchmark.hub} from the hub: --metadata download=True (the table only, never the videos)"
+        )
+    name = settings.table or benchmark.hub
+    for number, row in enumerate(_loaded(benchmark, settings), start=1):
+        yield f"{name}, row {number}", row
+
+
+def _loaded(benchmark: Benchmark, settings: Settings) -> Iterable[dict[str, Any]]:
+    """Load a local table, or the hub's. Raises UserError where that cannot be done."""
+    import datasets
+    from datasets.exceptions import DatasetsError
+
+    table = settings.table
+    path = Path(table or "")
+    if table is not None and not path.exists():
+        raise UserError(f"{benchmark.name}: {table} does not exist; name a file ({', '.join(TABLES)}) or a folder")
+    try:
+        if table is None:
+            return datasets.load_dataset(benchmark.hub, benchmark.config, split=benchmark.split)  # type: ignore[return-value]
+        if path.is_file():
+            if path.suffix not in TABLES:
+                raise UserError(f"{benchmark.name}: a table is one of {', '.join(TABLES)}, got {path.name}")
+            return datasets.load_dataset(TABLES[path.suffix], data_files=str(path), split="train")  # type: ignore[return-value]
+        if not settings.allow_outside:
+            refuse_card(path, benchmark.name, LEAVE)
+        return datasets.load_dataset(str(path), split=benchmark.split)  # type: ignore[return-value]
+    # Not found, no such split, not a table: the library's own words say which.
+    except (OSError, ValueError, RuntimeError, DatasetsError, StopIteration) as error:  # StopIteration: an empty file
+        name, why = table or benchmark.hub, error.__cause__ or str(error) or "it holds no row"
+        raise UserError(f"{benchmark.name}: cannot load {name!r}: {why}") from error
+
+
+def _items(benchmark: Benchmark, settings: Settings) -> Iterable[Item]:
+    """Read every row. Raises UserError naming the row that cannot be read, and for two items of one name."""
+    seen: dict[str, str] = {}
+    for where, row in rows_of(benchmark, settings):
+        try:
+            items = list(benchmark.read(row, where))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # ValueError: no item; others: odd columns
+            told = error if isinstance(error, ValueError) else f"it cannot be read ({error!r})"
+            raise UserError(f"{where}: {told}; mend the row, or take it out") from error
+        for item in items:
+            if item.name in seen:
+                raise UserError(f"{where}: {item.name!r} was already given at {seen[item.name]}; remove one")
+            seen[item.name] = where
+            yield item
+
+
+def _checked(benchmark: Benchmark, items: list[Item]) -> list[Item]:
+    """Return the items. Raises UserError where there is none, and where together they are not the benchmark's."""
+    if not items:
+        raise UserError(f"{benchmark.name}: the table holds no question; name another with --metadata table=PATH")
+    if benchmark.check is not None:
+        benchmark.check(items)
+    return items
+
+
+def _present(benchmark: Benchmark, settings: Settings, items: list[Item]) -> list[tuple[Item, Path]]:
+    """Return the items whose video is there. Raises UserError where one is not, unless told to skip them."""
+    if settings.videos is None or not Path(settings.videos).is_dir():
+        raise UserError(f"{benchmark.name}: --metadata videos=FOLDER names where they lie, got {settings.videos!r}")
+    root = Path(settings.videos)
+    places = [(item, find_video(root, item.video, settings.allow_outside)) for item in items]
+    found = [(item, video) for item, video in places if video is not None]
+    absent = sorted({item.video for item in items} - {item.video for item, _ in found})
+    if not found or (absent and settings.missing == "refuse"):
+        raise UserError(
+            f"{benchmark.name}: {len(absent)} videos of {len({item.video for item in items})} are not in {root}, the "
+            f"first is {absent[:1]}; put them there, or leave their questions out: --metadata missing=skip"
+        )
+    return found
+
+
+def find_video(root: Path, video: str, allow_outside: bool = False) -> Path | None:
+    """Return the file of a video, whose suffix may be missing. Raises UserError for one outside `root`."""
+    for guess in (root / video, *(root / f"{video}{suffix}" for suffix in SUFFIXES)):
+        if not allow_outside:
+            refuse_outside(guess, root, f"video {video!r}", LEAVE)
+        if guess.is_file():
+            return guess
+    return None
+
+
+def _subtitle(benchmark: Benchmark, settings: Settings, item: Item) -> str:
+    """Return what is said in a video, "" where it has no .srt file. Raises UserError where the folder is not named."""
+    if not benchmark.subtitled:
+        return ""
+    if settings.subtitles is None or not Path(settings.subtitles).is_dir():
+        given = settings.subtitles
+        raise UserError(f"{benchmark.name}: --metadata subtitles=FOLDER names the .srt files, got {given!r}")
+    root = Path(settings.subtitles)
+    file = root / f"{item.video}.srt"
+    if not settings.allow_outside:
+        refuse_outside(file, root, f"subtitles of {item.video!r}", LEAVE)
+    return subtitle_text(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else ""

@@ -1,0 +1,117 @@
+"""ViLaMP's Table 1 with ours beside it: published rows out of a file, ours out of lm-eval's result files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from niah.types import UserError
+
+PUBLISHED = Path(__file__).resolve().parents[3] / "results" / "published" / "table1_accuracy.csv"
+
+
+class Column(NamedTuple):
+    """One number of the table: where it stands in lm-eval's results, and how many questions are all of them."""
+
+    title: str
+    task: str
+    metric: str
+    questions: int  # of the task
+
+
+COLUMNS = {
+    "lvbench": Column("LVBench", "videoniah_lvbench", "acc", 1549),
+    "egoschema": Column("EgoSchema", "videoniah_egoschema", "acc", 500),
+    "longvideobench": Column("LongVideoBench", "videoniah_longvideobench", "acc", 1337),
+    "mlvu": Column("MLVU M-Avg", "videoniah_mlvu", "m_avg", 2174),
+    "video_mme": Column("Video-MME", "videoniah_video_mme", "acc", 2700),
+    "video_mme_subtitles": Column("w/ subtitles", "videoniah_video_mme_subtitles", "acc", 2700),
+    "video_mme_long": Column("long", "videoniah_video_mme", "acc_long", 2700),
+    "video_mme_long_subtitles": Column("long w/ subtitles", "videoniah_video_mme_subtitles", "acc_long", 2700),
+}
+Row = Mapping[str, str]  # by column, as printed
+
+
+class Result(NamedTuple):
+    """One result file of lm-eval: what answered, and each column's number with the questions it is over."""
+
+    date: float
+    model: str
+    numbers: Mapping[str, tuple[float, int]]
+
+
+def published() -> dict[str, Row]:
+    """Return the published rows by model. Raises UserError outside of a checkout, which alone has them."""
+    if not PUBLISHED.is_file():
+        raise UserError(f"{PUBLISHED} is missing: published numbers come with the repository, run this from a checkout")
+    rows: dict[str, dict[str, str]] = {}
+    with open(PUBLISHED, encoding="utf-8", newline="") as file:
+        for line in csv.DictReader(file):
+            rows.setdefault(line["model"], {})[line["benchmark"]] = line["accuracy"]
+    return {model: row for model, row in rows.items()}
+
+
+def ours(paths: Iterable[Path]) -> dict[str, Row]:
+    """Return our rows by model out of result files, or of folders that hold some; of two alike the later counts.
+
+    A number over fewer questions than the benchmark has says over how many. Raises UserError.
+    """
+    rows: dict[str, dict[str, str]] = {}
+    for result in sorted(_results(paths), key=lambda result: result.date):
+        for name, (value, asked) in result.numbers.items():
+            questions = COLUMNS[name].questions
+            part = "" if asked == questions else f" (a run of {asked:,} of {questions:,} questions)"
+            rows.setdefault(result.model, {})[name] = f"{100 * value:.1f}{part}"
+    return {model: row for model, row in rows.items()}
+
+
+def markdown(theirs: Mapping[str, Row], mine: Mapping[str, Row]) -> str:
+    """Return the table: published models first, ours below, a dash where there is no number."""
+    titles = ["model", *(column.title for column in COLUMNS.values())]
+    lines = [_line(titles), _line(["---"] * len(titles))]
+    for rows, mark in ((theirs, " (published)"), (mine, " (here)")):
+        for model, row in rows.items():
+            lines.append(_line([model + mark, *(row.get(name, "–") for name in COLUMNS)]))
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _results(paths: Iterable[Path]) -> Iterable[Result]:
+    """Read lm-eval's result files. Raises UserError where there is none, and for a file that is none."""
+    for path in paths:
+        files = sorted(path.rglob("results_*.json")) if path.is_dir() else [path]
+        if not files:
+            raise UserError(f"{path} holds no results_*.json; run python -m niah.lm_eval with --output_path {path}")
+        for file in files:
+            try:
+                told = json.loads(file.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise UserError(f"{file} cannot be read ({error}); name what lm-eval wrote") from None
+            try:
+                yield Result(float(told["date"]), _model(told["config"]), _numbers(told))
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise UserError(f"{file} is no result file of lm-eval ({error!r}); name what lm-eval wrote") from None
+
+
+def _numbers(told: Mapping[str, Any]) -> dict[str, tuple[float, int]]:
+    """Return each column's number, and over how many questions it is."""
+    found = {}
+    for name, column in COLUMNS.items():
+        value = told["results"].get(column.task, {}).get(f"{column.metric},none")
+        if value is not None:
+            found[name] = (float(value), int(told["n-samples"][column.task]["effective"]))
+    return found
+
+
+def _model(config: Mapping[str, Any]) -> str:
+    """Name what answered, with the weights it was given."""
+    name = config.get("videoniah", {}).get("adapter") or config["model"]
+    arguments = config.get("model_args")
+    weights = arguments.get("pretrained") if isinstance(arguments, dict) else None
+    return f"{name}, {Path(str(weights)).name}" if weights else str(name)

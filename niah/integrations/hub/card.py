@@ -1,0 +1,60 @@
+"""The dataset card of what is published: a README.md whose head the `datasets` library reads.
+
+Names of suites, models and files are other people's words, so none reaches the page as markup.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from niah.io import replace_file
+from niah.types import UserError
+
+MARK = "<!-- written by python -m niah.publish -->"
+UNKNOWN = "unknown"
+
+
+def plain(text: object) -> str:
+    """Return words that show as they are in Markdown and in HTML, on one line."""
+    return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", html.escape(" ".join(str(text).split())))
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table."""
+    lines = [heads, ["---"] * len(heads), *([plain(cell) for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def config(name: str, split: str, path: str, default: bool = False) -> dict[str, Any]:
+    """Return the entry of one table of the data set."""
+    entry: dict[str, Any] = {"config_name": name, "data_files": [{"split": split, "path": path}]}
+    return {**entry, "default": True} if default else entry
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise UserError where a folder holds anything but what this command wrote; hidden files do not count."""
+    card = folder / "README.md"
+    own = card.is_file() and MARK in card.read_text(encoding="utf-8", errors="replace")
+    if own or not folder.exists():
+        return
+    held = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    if held:
+        raise UserError(
+            f"{folder} holds {held[0]} and no card that python -m niah.publish wrote, so its files are somebody else's "
+            "and could be lost; name a new or empty folder with -o"
+        )
+
+
+def write_card(folder: Path, head: Mapping[str, Any], body: str) -> str:
+    """Write README.md, whole or not at all, and return its name; before any other file, as it says whose they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "README.md"
+    front = yaml.safe_dump(dict(head), sort_keys=False, allow_unicode=True)
+    replace_file(path, f"---\n{front}---\n\n{MARK}\n\n{body.strip()}\n")
+    return path.name

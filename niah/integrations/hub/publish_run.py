@@ -1,0 +1,189 @@
+"""A run as lm-eval writes one: results_DATE.json, and every case in samples_TASK_DATE.jsonl.
+
+The names are those of lm-eval 0.4.13 and of `python -m niah.lm_eval`: `acc` is the accuracy of the `full`
+cases, `acc_blind` and its like are the controls. lm-eval knows no failed case, so a case without a reply
+is a sample with its status and without a metric: counted nowhere as an answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from niah.analysis.load import Run, read_run
+from niah.integrations.hub.card import UNKNOWN, config, plain, refuse_foreign, table, write_card
+from niah.integrations.lm_eval.suites import score
+from niah.prompt import format_prompt
+from niah.run.metadata import read_metadata
+from niah.types import LETTERS, Case, Record, UserError
+
+GENERATION = {"until": [], "do_sample": False}
+LOWER_IS_BETTER = ("unanswered",)
+
+
+def write_run(run_folder: Path, folder: Path, licence: str | None = None) -> list[str]:
+    """Write a run into `folder` and return the names of the files.
+
+    Raises UserError where it is no run, or `folder` holds other files than an earlier call wrote.
+    """
+    refuse_foreign(folder)
+    run = read_run(run_folder)
+    about = read_metadata(run_folder)
+    decides, task = about["decides"], f"videoniah_{run.suite}"
+    library = f"{run.suite}@{decides['cases_sha256'][:16]}"
+    asked = [case for case in run.cases if case.id in run.records]
+    samples = [_sample(number, case, run.records[case.id], library) for number, case in enumerate(asked)]
+    date = _date(about, run_folder).strftime("%Y-%m-%dT%H-%M-%S.%f")
+    model = re.sub(r"[^A-Za-z0-9_.-]+", "__", decides["model"]).lstrip(".") or "model"  # as lm-eval does, and more
+    results = {**_results(task, run, samples), **_facts(about, run)}
+    names = [f"{model}/results_{date}.json", f"{model}/samples_{_file_name(task)}_{date}.jsonl"]
+    head = {
+        "pretty_name": f"VideoNIAH {run.suite}: {decides['model']}",
+        "license": licence or UNKNOWN,
+        "tags": ["videoniah", "lm-eval", "long-video", "needle-in-a-haystack"],
+        "configs": [config("samples", "latest", names[1], default=True), config("results", "latest", names[0])],
+    }
+    card = write_card(folder, head, _body(run, results["results"][task]))
+    (folder / model).mkdir(exist_ok=True)
+    _write(folder / names[0], json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False))
+    _write(folder / names[1], "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
+    return [card, *names]
+
+
+def _sample(number: int, case: Case, record: Record, library: str) -> dict[str, Any]:
+    """Return one line of the samples, as lm-eval logs it, with the record's status."""
+    prompt, document = format_prompt(case.ask()), _document(case, library)
+    arguments = {"arg_0": prompt, "arg_1": GENERATION, "arg_2": {"visual": {"library": library, "case": case.id}}}
+    metrics = score(document, [record.reply]) if record.reply is not None else {}
+    return {
+        "doc_id": number,
+        "doc": document,
+        "target": case.answer,
+        "arguments": {"gen_args_0": arguments},
+        "resps": [[record.reply]],
+        "filtered_resps": [record.reply],
+        "filter": "none",
+        "metrics": list(metrics),
+        "doc_hash": _hash(json.dumps(document, indent=2, ensure_ascii=False)),
+        "prompt_hash": _hash(prompt),
+        "target_hash": _hash(case.answer),
+        "status": record.status,
+        "mode": record.mode,
+        "option_scores": record.option_scores,
+        **metrics,
+    }
+
+
+def _document(case: Case, library: str) -> dict[str, Any]:
+    """Return what lm-eval shows of a case."""
+    kept = ("condition", "length", "depth", "type", "question")
+    return {
+        "library": library,
+        "case": case.id,
+        **{name: getattr(case, name) for name in kept},
+        "options": list(case.options),
+        "answer": case.answer,
+        "label": LETTERS.index(case.answer),
+        "prompt": format_prompt(case.ask()),
+    }
+
+
+def _results(task: str, run: Run, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return means with their standard errors, over the samples that have the metric."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for sample in samples:
+        for metric in sample["metrics"]:
+            values[metric].append(sample[metric])
+    told: dict[str, Any] = {"name": task, "alias": task, "sample_len": len(samples)}
+    for metric, found in sorted(values.items()):
+        told[f"{metric},none"] = sum(found) / len(found)
+        told[f"{metric}_stderr,none"] = _standard_error(found)
+    return {
+        "results": {task: told},
+        "versions": {task: run.cases[0].version},
+        "n-shot": {task: 0},
+        "higher_is_better": {task: {metric: metric not in LOWER_IS_BETTER for metric in sorted(values)}},
+        "n-samples": {task: {"original": len(run.cases), "effective": sum(bool(s["metrics"]) for s in samples)}},
+        "task_hashes": {task: _hash("".join(s["doc_hash"] + s["prompt_hash"] + s["target_hash"] for s in samples))},
+    }
+
+
+def _facts(about: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    """Return what was run and on what; run.json names no folder of a machine."""
+    decides = about["decides"]
+    statuses = Counter(record.status for record in run.records.values())
+    told = {key: about[key] for key in ("versions", "device", "git", "worker", "python") if key in about}
+    cases = {**statuses, "missing": len(run.cases) - len(run.records)}
+    return {
+        "config": {
+            "model": decides["model"],
+            "model_args": decides["model_args"],
+            "device": decides.get("device"),
+            "videoniah": {"cases": cases, "cases_sha256": decides["cases_sha256"], **told},
+        },
+        "model_source": "videoniah",
+        "model_name": run.model,
+        "date": _date(about, run.folder).timestamp(),
+    }
+
+
+def _date(about: Mapping[str, Any], folder: Path) -> datetime:
+    """Return when the run last ended."""
+    runs = about.get("runs", [])
+    if runs:
+        try:
+            return datetime.fromisoformat(runs[-1]["ended"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{folder / 'run.json'} does not say when the run ended ({error!r}); restore it") from error
+    return datetime.fromtimestamp((folder / "records.jsonl").stat().st_mtime)
+
+
+def _standard_error(values: Sequence[float]) -> float | None:
+    """Return the standard error of a mean; None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    mean = sum(values) / len(values)
+    return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values))
+
+
+def _body(run: Run, told: Mapping[str, Any]) -> str:
+    """Return the page: the numbers, and how to read them."""
+    metrics = [name.removesuffix(",none") for name in told if name.endswith(",none") and "_stderr" not in name]
+    rows = []
+    for name in metrics:
+        error = told[f"{name}_stderr,none"]
+        rows.append((name, f"{told[f'{name},none']:.4f}", "" if error is None else f"{error:.4f}"))
+    failed = sum(record.status != "ok" for record in run.records.values())
+    return f"""# {plain(run.model)} on VideoNIAH suite {plain(run.suite)}
+
+{len(run.records):,} of {len(run.cases):,} cases were asked; {failed:,} of them ended without an answer (their `status`
+says how) and count in no accuracy.
+
+{table(("metric", "mean", "standard error"), rows)}
+`acc` is the accuracy with the clip hidden in a long video; the others are its controls. One needle is asked about many
+times, so these standard errors, which take answers for independent, are too small.
+
+```python
+samples = datasets.load_dataset(FOLDER, "samples", split="latest")
+results = datasets.load_dataset(FOLDER, "results", split="latest")
+```
+"""
+
+
+def _file_name(task: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", task)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")

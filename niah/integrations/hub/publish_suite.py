@@ -1,0 +1,224 @@
+"""A suite as a `datasets` folder: cases and sources as parquet, licences, hashes, a card.
+
+Never the videos: whoever has them holds them against the hashes (`python -m niah.verify`) and gets
+a suite that runs.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from niah.integrations.hub.card import UNKNOWN, config, plain, refuse_foreign, table, write_card
+from niah.run.config import without_machine
+from niah.suite.generated import Generated
+from niah.suite.hashes import cases_sha256, write_hashes
+from niah.types import Case, Source, UserError
+
+OWN = "apache-2.0"  # of built-in footage: this project draws it
+BUILT_IN = "footage-"  # how identities of built-in footage begin
+DRAWN = """Its videos are drawn on first use:
+
+```
+python -m niah.run --model NAME --suite FOLDER/suite.yaml
+```
+"""
+FOUND = """With the videos in a folder VIDEOS, under any names:
+
+```
+python -m niah.verify FOLDER --media VIDEOS -o my-suite
+python -m niah.run --model NAME --suite my-suite
+```
+
+The first holds every file against its hash, says what is missing or changed, and writes a suite that runs here.
+"""
+KEPT = ("sources.jsonl", "records.jsonl")  # of a folder that is in use and must keep its suite.yaml
+
+
+@dataclass(frozen=True)
+class Licence:
+    """Under what terms a video may be had, and whom to name."""
+
+    licence: str = UNKNOWN
+    attribution: str = ""
+
+
+def write_suite(
+    generated: Generated, folder: Path, licence: str | None = None, licences: Mapping[str, Licence] | None = None
+) -> list[str]:
+    """Write the suite into `folder` and return the names of the files.
+
+    `licence` is that of questions and cases, `licences` those of the videos by name or sha256.
+    Raises UserError where the folder is in use, or holds other files than an earlier call wrote.
+    """
+    for name in KEPT:
+        if (folder / name).exists():
+            raise UserError(f"{folder} holds {name}, so it is a suite or a run in use; name another folder with -o")
+    refuse_foreign(folder)
+    sources = [_source_row(source, licences or {}) for source in generated.sources.values()]
+    card = write_card(folder, _head(generated, _licence(generated, licence)), _body(generated, sources))
+    (folder / "data").mkdir(exist_ok=True)
+    files = [
+        card,
+        _parquet(folder, "data/cases.parquet", [_case_row(case) for case in generated.cases], _cases_features()),
+        _parquet(folder, "data/sources.parquet", sources, _sources_features()),
+    ]
+    values = without_machine(dataclasses.asdict(generated.suite))
+    text = yaml.safe_dump(_without_none(values), sort_keys=False, allow_unicode=True)
+    (folder / "suite.yaml").write_text(text, encoding="utf-8", newline="\n")
+    hashes = {row["name"]: row["sha256"] for row in sources}
+    return [*files, "suite.yaml", write_hashes(folder, generated.cases, hashes)]
+
+
+def read_suite(folder: Path) -> tuple[list[Case], list[dict[str, Any]]]:
+    """Return the cases and the rows of the sources of a published suite."""
+    from pyarrow import ArrowInvalid, parquet
+
+    names, tables = {field.name for field in dataclasses.fields(Case)}, []
+    for file in ("cases", "sources"):
+        path = folder / "data" / f"{file}.parquet"
+        try:
+            tables.append(parquet.read_table(path).to_pylist())
+        except (FileNotFoundError, ArrowInvalid) as error:
+            raise UserError(f"{path} is missing or damaged ({error}); download the data set again") from error
+    try:
+        cases = [Case.from_json({key: row[key] for key in row if key in names}) for row in tables[0]]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{folder}/data/cases.parquet: no case ({error!r}); download the data set again") from error
+    return cases, tables[1]
+
+
+def read_licences(path: Path) -> dict[str, Licence]:
+    """Read licences of videos: csv or JSON lines with licence, attribution, and source (or file) or sha256."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines: Iterable[Any] = list(csv.DictReader(file) if path.suffix == ".csv" else map(json.loads, file))
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}); name a csv or JSON lines file of licences") from error
+    except ValueError as error:
+        raise UserError(f"{path} is neither csv nor JSON lines ({error})") from error
+    found: dict[str, Licence] = {}
+    for number, row in enumerate(lines, start=1):
+        name = isinstance(row, dict) and (row.get("sha256") or row.get("source") or row.get("file"))
+        said = isinstance(row, dict) and (row.get("licence") or row.get("license"))
+        if not name or not said:
+            raise UserError(f"{path}, row {number}: wanted source (or file or sha256) and licence, got {row!r}")
+        found[str(name)] = Licence(str(said), str(row.get("attribution") or ""))
+    return found
+
+
+def _licence(generated: Generated, given: str | None) -> str:
+    """Return the licence of questions and cases; those of built-in footage are the project's own."""
+    return given or (OWN if generated.suite.footage is not None else UNKNOWN)
+
+
+def _source_row(source: Source, licences: Mapping[str, Licence]) -> dict[str, Any]:
+    """Return what is published of a source: not where it lies. Raises UserError where its licence is not sure."""
+    built_in = Licence(OWN, "drawn by VideoNIAH") if source.identity.startswith(BUILT_IN) else Licence()
+    licence = licences.get(source.sha256, licences.get(source.name))
+    if licence is None:
+        named = {name: licences[name] for name in licences if name.endswith(f"/{source.name}")}
+        if len(set(named.values())) > 1:
+            raise UserError(
+                f"{source.name} could be any of {', '.join(named)}, which have other licences; name it by its sha256, "
+                f"{source.sha256}"
+            )
+        licence = next(iter(named.values()), built_in)
+    row = {key: value for key, value in dataclasses.asdict(source).items() if key != "path"}
+    return {**row, **dataclasses.asdict(licence)}
+
+
+def _case_row(case: Case) -> dict[str, Any]:
+    """Return a case with its depth, which in cases.jsonl is derived."""
+    return {**case.to_json(), "depth": case.depth}
+
+
+def _parquet(folder: Path, name: str, rows: list[dict[str, Any]], features: Any) -> str:
+    """Write rows of one kind and return the file's name."""
+    from datasets import Dataset
+    from pyarrow import parquet
+
+    columns = {column: [row[column] for row in rows] for column in features}
+    parquet.write_table(Dataset.from_dict(columns, features=features).data.table, folder / name)
+    return name
+
+
+def _cases_features() -> Any:
+    """Return the types of the cases' columns; empty lists alone would not tell."""
+    from datasets import Features, List, Value
+
+    text, number, real = Value("string"), Value("int64"), Value("float64")
+    texts = ("id", "suite", "condition", "needle", "needle_source", "haystack", "question", "answer", "type")
+    return Features(
+        {
+            **dict.fromkeys((*texts, "template"), text),
+            **dict.fromkeys(("version", "length", "repeats"), number),
+            **dict.fromkeys(("depth", "fps"), real),
+            "options": List(text),
+            "needles": List({"needle": text, "start": number, "stop": number}),
+            "timeline": List({"source": text, "start": number, "stop": number}),
+        }
+    )
+
+
+def _sources_features() -> Any:
+    from datasets import Features, Value
+
+    texts = dict.fromkeys(("name", "identity", "sha256", "licence", "attribution"), Value("string"))
+    return Features({**texts, "frames": Value("int64"), "seconds": Value("float64")})
+
+
+def _head(generated: Generated, licence: str) -> dict[str, Any]:
+    return {
+        "pretty_name": f"VideoNIAH suite {generated.suite.name}",
+        "license": licence,
+        "task_categories": ["video-text-to-text", "visual-question-answering"],
+        "tags": ["videoniah", "long-video", "needle-in-a-haystack"],
+        "configs": [
+            config("cases", "test", "data/cases.parquet", default=True),
+            config("sources", "test", "data/sources.parquet"),
+        ],
+    }
+
+
+def _body(generated: Generated, sources: list[dict[str, Any]]) -> str:
+    """Return the page: what there is, whose the videos are, and how to run it."""
+    suite, conditions = generated.suite, Counter(case.condition for case in generated.cases)
+    sampling = f"{suite.sampling.rate} frames a second, {suite.sampling.width} x {suite.sampling.height}"
+    facts = [
+        ("cases", f"{len(generated.cases):,}: " + ", ".join(f"{n:,} {name}" for name, n in conditions.items())),
+        ("lengths in frames", ", ".join(f"{length:,}" for length in suite.lengths)),
+        ("depths", ", ".join(f"{depth:g}" for depth in suite.depths)),
+        ("sampling", sampling),
+        ("rules of generation", f"version {suite.version}"),
+        ("sha256 of cases.jsonl", cases_sha256(generated.cases)),
+    ]
+    terms = Counter((row["licence"], row["attribution"]) for row in sources)
+    owed = [(count, licence, attribution) for (licence, attribution), count in sorted(terms.items())]
+    return f"""# VideoNIAH suite {plain(suite.name)}
+
+Questions about a short clip (needle) hidden in long video (haystack), and for each the edit list of its video.
+**The videos are not in this data set**: `sources` names each by its SHA-256.
+
+{table(("what", "value"), facts)}
+## Whose the videos are
+
+{table(("videos", "licence", "attribution"), owed)}
+## To run it
+
+{DRAWN if suite.footage is not None else FOUND}"""
+
+
+def _without_none(value: Any) -> Any:
+    """Drop keys that are None, as a person would not write them."""
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return value

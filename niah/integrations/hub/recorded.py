@@ -1,0 +1,110 @@
+"""Read what a folder records of its cases and sources, and hold both against the hashes it keeps of them.
+
+A run keeps them in run.json; `niah.generate` and `niah.publish` write hashes.json. A suite of before that file has
+none: then only a source that its cases show and that it does not name is noticed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from niah.integrations.hub.publish_suite import read_suite
+from niah.io import numbered
+from niah.run.metadata import read_metadata
+from niah.settings import read_yaml
+from niah.suite.config import Suite
+from niah.suite.hashes import cases_sha256, read_hashes, sources_sha256, suite_sha256
+from niah.types import Case, Source, UserError
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a folder names; `wrong` says what of it is not as it was."""
+
+    cases: tuple[Case, ...]
+    sources: tuple[Source, ...]
+    wrong: tuple[str, ...]
+    hashed: bool  # whether a hash of the cases was kept
+
+
+def recorded(folder: Path) -> Recorded:
+    """Read the folder of a run, of niah.generate or of niah.publish. Raises UserError where it is none of them."""
+    if (folder / "data" / "sources.parquet").is_file():
+        cases, rows = read_suite(folder)
+        names, digest = ("data/cases.parquet", "data/sources.parquet"), cases_sha256(cases)
+        named = [(row, f"{folder}, source {number}") for number, row in enumerate(rows, start=1)]
+    elif (folder / "sources.jsonl").is_file():
+        names, named = ("cases.jsonl", "sources.jsonl"), list(_rows(folder / "sources.jsonl"))
+        cases, digest = _cases(folder / "cases.jsonl")
+    else:
+        raise UserError(f"{folder} names no sources; give a folder of niah.generate, niah.run or niah.publish")
+    sources = tuple(_source(row, where) for row, where in named)
+    run = (folder / "run.json").is_file()
+    kept = read_metadata(folder).get("decides", {}) if run else read_hashes(folder)
+    unnamed = [] if run else _unnamed(cases, sources, names[1])
+    wrong = [*_changed(kept, names, digest, sources), *_other_suite(folder, kept), *unnamed]
+    return Recorded(tuple(cases), sources, tuple(wrong), "cases_sha256" in kept)
+
+
+def _changed(
+    kept: Mapping[str, str], names: tuple[str, str], digest: str, sources: tuple[Source, ...]
+) -> Iterator[str]:
+    """Yield which of the two files is not what was hashed."""
+    found = (digest, sources_sha256({source.name: source.sha256 for source in sources}))
+    for name, key, have in zip(names, ("cases_sha256", "sources_sha256"), found, strict=True):
+        if kept.get(key, have) != have:
+            yield f"{name} has sha256 {have[:16]}, recorded was {kept[key][:16]}: restore it"
+
+
+def _other_suite(folder: Path, kept: Mapping[str, Any]) -> Iterator[str]:
+    """Yield that suite.yaml is not what was hashed, or not what a run was asked with; a suite of before has no hash."""
+    if "suite_sha256" in kept and suite_sha256(folder) != kept["suite_sha256"]:
+        yield f"suite.yaml is not as recorded (sha256 {kept['suite_sha256'][:16]}): restore it"
+    if "sampling" in kept and (folder / "suite.yaml").is_file():
+        sampling = dataclasses.asdict(read_yaml(Suite, folder / "suite.yaml").sampling)
+        if sampling != kept["sampling"]:
+            yield f"suite.yaml has sampling {sampling}, the run was asked with {kept['sampling']}: restore it"
+
+
+def _unnamed(cases: list[Case], sources: tuple[Source, ...], name: str) -> Iterator[str]:
+    """Yield the sources that cases show and the folder does not name."""
+    lacking = {span.source for case in cases for span in case.timeline} - {source.name for source in sources}
+    if lacking:
+        yield f"{name} lacks {len(lacking)} sources that its cases show, as {min(lacking)!r}: restore it"
+
+
+def _cases(path: Path) -> tuple[list[Case], str]:
+    """Return the cases of a file, and its hash."""
+    cases = []
+    for row, where in _rows(path):
+        try:
+            cases.append(Case.from_json(row))
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{where} is no case ({error!r}); restore the file") from error
+    return cases, sha256(path.read_bytes()).hexdigest()
+
+
+def _rows(path: Path) -> Iterator[tuple[Any, str]]:
+    """Yield each line's value, and where it stands."""
+    try:
+        for number, line in numbered(path.read_text(encoding="utf-8")):
+            yield json.loads(line), f"{path}, line {number}"
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; restore it") from None
+    except ValueError as error:  # not JSON, not UTF-8
+        raise UserError(f"{path} is not JSON lines ({error}); restore it") from error
+
+
+def _source(row: Any, where: str) -> Source:
+    """Return a source whose path may be unknown."""
+    names = [field.name for field in dataclasses.fields(Source)]
+    try:
+        return Source(**{name: row.get(name, "") if name == "path" else row[name] for name in names})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{where} is no source ({error!r}); restore the file") from error

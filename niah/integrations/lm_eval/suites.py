@@ -1,0 +1,110 @@
+"""Suites as lm-eval tasks: what their YAML files name with `!function`.
+
+Accuracy is told by condition, because the mean over hidden, blind and needle-less cases means nothing:
+`acc` is that of the `full` cases, `acc_blind` and its like are the controls.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from niah.integrations.lm_eval.library import Shown, keep, reference
+from niah.prompt import format_prompt
+from niah.run.config import resolve
+from niah.run.plan import make_plan
+from niah.scoring import extract_answer
+from niah.suite.generated import Generated
+from niah.types import LETTERS, Case, Question, UserError
+
+PARTS = ("lengths", "depths", "conditions")
+
+
+class SuiteLibrary:
+    """The cases of one generated suite."""
+
+    def __init__(self, generated: Generated) -> None:
+        self.generated = generated
+        self.name = f"{generated.suite.name}@{_digest(generated)}"
+        self._cases = {case.id: case for case in generated.cases}
+
+    def ask(self, case: str) -> Question:
+        """Return what is asked in the case of that name."""
+        return self._cases[case].ask()
+
+    def shown(self, case: str) -> Shown:
+        """Return the case of that name."""
+        return Shown(self._cases[case], self.generated.sources, self.generated.suite.sampling)
+
+
+def documents(of: str | None = None, suite: str | None = None, **metadata: Any) -> dict[str, Any]:
+    """Return the task of a suite: its cases in their order, as a split called test.
+
+    `of` is the suite a task file names. The rest is lm-eval's metadata, among it what `--metadata` gives:
+    `suite` for a task that names none, and `lengths`, `depths`, `conditions` as for niah.run.
+    """
+    import datasets  # here: it takes a second, and a model has no need of it
+
+    if of is None and suite is None:
+        raise UserError("name the suite of this task, for instance: --metadata suite=mine.yaml")
+    parts = {name: _listed(metadata[name]) for name in PARTS if name in metadata}
+    plan = make_plan(resolve({"suite": of or suite, **parts}, None))
+    library = SuiteLibrary(plan.generated)
+    keep(library)
+    rows = [_document(library.name, case) for case in plan.generated.cases]
+    return {"test": datasets.Dataset.from_list(rows)}
+
+
+def video(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return the reference of a document's video."""
+    return reference(document["library"], document["case"])
+
+
+def score(document: Mapping[str, Any], results: Sequence[Any]) -> dict[str, float]:
+    """Read a generated reply as niah.scoring does."""
+    letter = extract_answer(results[0], document["options"])
+    return {**_told(document, letter == document["answer"]), "unanswered": float(letter is None)}
+
+
+def score_options(document: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, float]:
+    """Take the option of the highest likelihood; of equals the first, as adapters do."""
+    likelihoods = [float(likelihood) for likelihood, _ in results]
+    return _told(document, likelihoods.index(max(likelihoods)) == document["label"])
+
+
+def _told(document: Mapping[str, Any], right: bool) -> dict[str, float]:
+    """Name a verdict after its condition."""
+    condition = document["condition"]
+    return {"acc" if condition == "full" else f"acc_{condition}": float(right)}
+
+
+def _document(library: str, case: Case) -> dict[str, Any]:
+    """Return what lm-eval logs of a case: no path of this machine."""
+    return {
+        "library": library,
+        "case": case.id,
+        "condition": case.condition,
+        "length": case.length,
+        "depth": case.depth,
+        "type": case.type,
+        "question": case.question,
+        "options": list(case.options),
+        "answer": case.answer,
+        "label": LETTERS.index(case.answer),
+        "prompt": format_prompt(case.ask()),
+    }
+
+
+def _digest(generated: Generated) -> str:
+    """Name cases and videos by what they are, so that lm-eval's cache never answers for another suite."""
+    sources = sorted((source.name, source.identity, source.sha256) for source in generated.sources.values())
+    parts = [[case.to_json() for case in generated.cases], sources, asdict(generated.suite.sampling)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _listed(value: Any) -> tuple:
+    """Read one value or several: `conditions=full` and `{"lengths": [2000, 4000]}` are both how people write."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)

@@ -1,0 +1,111 @@
+"""The same adapters as one model of lmms-eval: `--model videoniah --model_args adapter=vilamp`.
+
+lmms-eval finds it by the entry point `lmms_eval.models`. Its tasks hand over the path of a video and a whole
+prompt; options are read out of the prompt's lettered lines, so that adapters that score options can answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lmms_eval.api.model import lmms  # type: ignore[import-not-found]
+from lmms_eval.models.registry_v2 import ModelManifest  # type: ignore[import-not-found]
+
+from niah.integrations.benchmarks.frames import Frames
+from niah.integrations.benchmarks.item import split_question
+from niah.integrations.benchmarks.show import Screen, show
+from niah.integrations.lm_eval.library import Shown, keep, reference
+from niah.integrations.lm_eval.model import VideoLM
+from niah.types import Question, UserError
+
+
+def manifest() -> Any:
+    """Return what lmms-eval registers."""
+    return ModelManifest(model_id="videoniah", simple_class_path=f"{__name__}.VideoLmms")
+
+
+class Asked:
+    """The cases of one call, as they come out of lmms-eval's requests."""
+
+    name = "lmms-eval"
+
+    def __init__(self) -> None:
+        self.cases: dict[str, Shown] = {}
+
+    def ask(self, case: str) -> Question:
+        """Return what is asked in the case of that name."""
+        return self.cases[case].case.ask()
+
+    def shown(self, case: str) -> Shown:
+        """Return the case of that name."""
+        return self.cases[case]
+
+
+class VideoLmms(lmms):
+    """One adapter under lmms-eval; `frame_...` say how a video is shown, the other settings are VideoLM's."""
+
+    is_simple = True
+
+    def __init__(
+        self,
+        frame_sampling: str = "paper",
+        frame_limit: int | None = None,
+        frame_size: int = 384,
+        device: str | None = None,
+        **settings: Any,
+    ) -> None:
+        """Check the settings. Raises UserError."""
+        super().__init__()
+        self.screen = Screen(Frames(frame_sampling, frame_limit), frame_size, frame_size)
+        self.model = VideoLM.create_from_arg_obj(settings, {"device": device})
+
+    def generate_until(self, requests: Sequence[Any]) -> list[str]:
+        """Return what the adapter says to each prompt about its video."""
+        asked = Asked()
+        references = []
+        for number, request in enumerate(requests):
+            prompt, _, to_visual, *where = request.args
+            question = Question(*split_question(prompt), prompt=prompt)
+            references.append(self._note(asked, f"{number}", question, to_visual, where))
+        return self.model.generate(references, [request.args[1] for request in requests])
+
+    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+        """Return the likelihood of each continuation; those of one document are its options."""
+        asked, options = Asked(), {}
+        for request in requests:
+            prompt, target, _, *where = request.args
+            options.setdefault((prompt, *where), []).append(_text(target, self._document(where)))
+        references = []
+        for request in requests:
+            prompt, target, to_visual, *where = request.args
+            texts = dict.fromkeys(text.strip() for text in options[prompt, *where])
+            if len(texts) < 2:
+                raise UserError(f"only options of one question can be compared, got {list(texts)} alone for {prompt!r}")
+            question = Question(prompt, tuple(texts), prompt=prompt)
+            ref = self._note(asked, f"{where}/{prompt}", question, to_visual, where)
+            references.append((ref, _text(target, self._document(where))))
+        return self.model.likelihoods(references)
+
+    def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
+        """Refuse: an adapter answers one question."""
+        raise UserError("an adapter answers one question at a time; tasks of several rounds cannot be asked")
+
+    def _document(self, where: Sequence[Any]) -> Any:
+        document, task, split = where
+        return self.task_dict[task][split][document]
+
+    def _note(self, asked: Asked, case: str, question: Question, to_visual: Any, where: Sequence[Any]) -> dict:
+        """Keep one case and return its reference. Raises UserError for anything but one video file."""
+        visuals = to_visual(self._document(where))
+        if len(visuals) != 1 or not isinstance(visuals[0], str):
+            raise UserError(f"a task must hand over the path of one video, got {visuals!r:.200}")
+        asked.cases[case] = show(asked.name, case, Path(visuals[0]), question, self.screen)
+        keep(asked)
+        return reference(asked.name, case)
+
+
+def _text(target: Any, document: Any) -> str:
+    """Return a continuation, which lmms-eval gives as text or as a function of the document."""
+    return str(target(document) if callable(target) else target)

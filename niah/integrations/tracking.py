@@ -1,0 +1,189 @@
+"""The command: `python -m niah.track RUN --to tensorboard|wandb` shows a finished run where others show theirs.
+
+Accuracy over length is a curve with the length as its step, one for each condition and depth; memory and time
+likewise. The run's settings and its heatmap come along. Both packages are extras; nothing is sent anywhere
+but by wandb, which asks for a login or works offline (WANDB_MODE=offline).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from niah.analysis.groups import ALL
+from niah.analysis.load import Run, read_run
+from niah.analysis.table import Row, rows
+from niah.cli.guard import guarded
+from niah.cli.parser import command_parser
+from niah.run.metadata import read_metadata
+from niah.types import UserError
+
+EXAMPLES = """\
+examples:
+  python -m niah.track runs/default-vilamp --to tensorboard
+      event files into runs/default-vilamp/tensorboard; look at them with: tensorboard --logdir runs
+  python -m niah.track runs/default-vilamp --to wandb --project videoniah
+      a run of Weights & Biases; WANDB_MODE=offline keeps it on this machine until wandb sync
+
+Both are extras: pip install -e ".[track]"
+"""
+MIB = 2**20
+SETTINGS = "settings.json"  # beside the event files: what was run, and that they are ours
+
+
+@dataclass(frozen=True)
+class Point:
+    """One number of a curve; `step` is a length in frames, 0 where a video has none."""
+
+    name: str
+    step: int
+    value: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write what a run found to a tracker and return the exit code."""
+    return guarded(lambda: _track(_parser().parse_args(arguments)))
+
+
+def points(run: Run) -> list[Point]:
+    """Return the curves of a run, by name and step."""
+    found = [point for row in rows([run]) for point in _of_row(row)]
+    return sorted([*found, *_measured(run)], key=lambda point: (point.name, point.step))
+
+
+def to_tensorboard(run: Run, folder: Path) -> Path:
+    """Write event files into a folder, in place of those an earlier call wrote there.
+
+    Raises UserError where tensorboard is not usable, or the folder holds somebody else's events.
+    """
+    try:
+        from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[attr-defined]  # made by protobuf
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    except ImportError as error:
+        raise UserError(f'tensorboard is not usable ({error}): pip install -e ".[track]"') from error
+    earlier = list(folder.glob("events.out.tfevents.*"))
+    if earlier and not _ours(folder / SETTINGS):
+        raise UserError(
+            f"{folder} holds {earlier[0].name} and no {SETTINGS} that python -m niah.track wrote, so its events are "
+            "somebody else's and would be lost; name a new or empty folder with -o"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    told = json.dumps(_settings(run), indent=1)
+    (folder / SETTINGS).write_text(told + "\n", encoding="utf-8")  # first: it says whose the folder is
+    for old in earlier:
+        old.unlink()  # TensorBoard would draw both
+    writer = EventFileWriter(str(folder))
+    for point in points(run):
+        value = Summary.Value(tag=point.name, simple_value=point.value)
+        writer.add_event(Event(step=point.step, summary=Summary(value=[value])))
+    for name, image in _pictures(run.folder):
+        value = Summary.Value(tag=name, image=Summary.Image(encoded_image_string=image.read_bytes()))
+        writer.add_event(Event(summary=Summary(value=[value])))
+    writer.close()
+    return folder
+
+
+def to_wandb(run: Run, folder: Path, project: str) -> str:
+    """Log a run to Weights & Biases, whose own files go below `folder`; return where it is. Raises UserError."""
+    try:
+        import wandb  # pyright: ignore[reportMissingImports] (an extra)
+    except ImportError as error:
+        raise UserError(f'wandb is not usable ({error}): pip install -e ".[track]"') from error
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        name = f"{run.suite} {run.model}"
+        logged = wandb.init(project=project, name=name, config=_settings(run), dir=str(folder))
+    except wandb.Error as error:
+        mend = "log in with `wandb login`, or set WANDB_MODE=offline"
+        raise UserError(f"wandb does not begin ({error}); {mend}") from error
+    by_step: dict[int, dict[str, Any]] = {}
+    for point in points(run):
+        by_step.setdefault(point.step, {"frames": point.step})[point.name] = point.value
+    logged.define_metric("frames")
+    logged.define_metric("*", step_metric="frames")
+    for step in sorted(by_step):
+        logged.log(by_step[step])
+    logged.log({name: wandb.Image(str(path)) for name, path in _pictures(run.folder)})
+    logged.finish()
+    return logged.url or logged.dir
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser("niah.track", "Write what a run found to TensorBoard or Weights & Biases.", EXAMPLES)
+    add = parser.add_argument
+    add("run", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
+    add("--to", choices=("tensorboard", "wandb"), required=True, help="which tracker")
+    add("-o", "--output", type=Path, metavar="FOLDER", help="where its files go; default: RUN/tensorboard, RUN/wandb")
+    add("--project", default="videoniah", metavar="NAME", help="of wandb (default: videoniah)")
+    return parser
+
+
+def _track(options: argparse.Namespace) -> int:
+    """Read the run and hand it on."""
+    run = read_run(options.run)
+    folder = options.output or options.run / options.to
+    if options.to == "tensorboard":
+        written = f"{to_tensorboard(run, folder)}\nlook at it with: tensorboard --logdir {options.run}"
+    else:
+        written = to_wandb(run, folder, options.project)
+    sys.stdout.write(f"written: {written}\n")
+    return 0
+
+
+def _of_row(row: Row) -> list[Point]:
+    """Return the point of one line of the table: by length, with depth or question type but not both."""
+    split = [f"depth {row.depth}"] if row.depth != ALL else []
+    split += [row.type] if row.type != ALL else []
+    if row.accuracy is None or row.length_by == "bin" or len(split) > 1:
+        return []
+    if row.length == ALL:
+        return [] if split else [Point(f"overall/{row.condition}", 0, row.accuracy)]
+    return [Point("/".join(["accuracy", " ".join([row.condition, *split])]), int(row.length), row.accuracy)]
+
+
+def _measured(run: Run) -> list[Point]:
+    """Return memory and time of the cases for which nothing was stored, as in the figures."""
+    found = []
+    for case in run.cases:
+        record = run.records.get(case.id)
+        if record is None or record.status != "ok" or not record.measured.get("cold"):
+            continue
+        for name, key, unit in (
+            ("host MiB", "peak_host_bytes", MIB),
+            ("device MiB", "peak_reserved_bytes", MIB),
+            ("seconds to first token", "seconds_to_first_token", 1),
+        ):
+            value = record.measured.get(key)
+            if value is not None:
+                found.append(Point(f"cost/{name}", case.length, value / unit))
+    return found
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """Return what was run, from run.json, which names no folder of a machine and no key."""
+    about = read_metadata(run.folder)
+    return {"suite": run.suite, **about["decides"], **{key: about[key] for key in ("versions", "git") if key in about}}
+
+
+def _ours(path: Path) -> bool:
+    """Tell whether a file holds what `_settings` returns, and not what somebody else calls settings."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # ValueError: no JSON
+        return False
+    return isinstance(told, dict) and {"suite", "cases_sha256"} <= set(told)
+
+
+def _pictures(folder: Path) -> list[tuple[str, Path]]:
+    """Return the figures there are."""
+    return [(name, folder / f"{name}.png") for name in ("heatmap", "memory") if (folder / f"{name}.png").is_file()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

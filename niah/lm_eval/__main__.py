@@ -1,8 +1,0 @@
-"""`python -m niah.lm_eval`: lm-eval's own command line, with this project's models and tasks in it."""
-
-import sys
-
-from niah.lm_eval.command import main
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,91 @@
+"""Read frames with torchcodec, an extra: it brings torch along and needs an FFmpeg of the system's.
+
+torchcodec finds a frame by its time and says which time it found, so every frame is held
+against the index. Files whose stamps are out of order are asked for by the stamp they
+carry, wrong as it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib.metadata import version
+from typing import Any, Iterator, List, Sequence
+
+import av
+import numpy as np
+import torchcodec  # pyright: ignore[reportMissingImports] (an extra)
+from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportMissingImports]
+
+from niah.media.decoders.decoder import OpenFiles
+from niah.media.decoders.pyav import THREADS
+from niah.media.errors import MediaError
+from niah.media.index import Index
+from niah.media.resize import Shaper
+from niah.types import Sampling
+
+BATCH_BYTES = 16 << 20  # frames come at the file's own size; so many of them at a time
+
+
+class TorchcodecDecoder:
+    """Frames of any number of files, a few of them open at a time."""
+
+    def __init__(self) -> None:
+        scaler = ".".join(str(part) for part in av.library_versions["libswscale"])
+        ffmpeg = torchcodec.ffmpeg_major_version  # pyright: ignore[reportAttributeAccessIssue] (an extra)
+        self.name = f"torchcodec {version('torchcodec')}, FFmpeg {ffmpeg}, libswscale {scaler}"
+        self.decoded: "Counter[str]" = Counter()  # torchcodec does not tell; these are the frames it handed over
+        self._open = OpenFiles(_OpenFile, lambda file: None)
+
+    def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Iterator[np.ndarray]:
+        """Yield the frames with these rising ordinals, each (height, width, 3) uint8 RGB.
+
+        Raises MediaError where torchcodec cannot read the file as it was measured.
+        """
+        file = self._open.of(index)
+        size = max(1, BATCH_BYTES // (index.width * index.height * 3))
+        for start in range(0, len(ordinals), size):
+            wanted = list(ordinals[start : start + size])
+            self.decoded[index.sha256] += len(wanted)
+            for picture in file.pictures(wanted):
+                yield file.shaper.from_rgb(picture, sampling)
+
+    def close(self) -> None:
+        """Close every open file; a later read opens them again."""
+        self._open.close()
+
+
+class _OpenFile:
+    """One open file."""
+
+    def __init__(self, index: Index) -> None:
+        self.shaper = Shaper(index)
+        self._index = index
+        self._stamps = index.stamps or index.times
+        try:
+            self._decoder: Any = VideoDecoder(index.path, dimension_order="NHWC", num_ffmpeg_threads=THREADS)
+        except (RuntimeError, ValueError) as error:
+            raise self._refusal(f"it cannot open it ({str(error).splitlines()[0][:160]})") from error
+
+    def pictures(self, ordinals: List[int]) -> np.ndarray:
+        """Return (count, height, width, 3) pictures at the file's own size, each one's time checked."""
+        base = float(self._index.time_base)
+        # A quarter of a tick later: a time that falls a rounding error short would be the frame before.
+        seconds = [(self._stamps[ordinal] + 0.25) * base for ordinal in ordinals]
+        try:
+            batch = self._decoder.get_frames_played_at(seconds)
+        except (RuntimeError, IndexError) as error:
+            raise self._refusal(f"it stops ({str(error).splitlines()[0][:160]})") from error
+        for ordinal, found in zip(ordinals, batch.pts_seconds.tolist()):
+            if round(found / base) != self._stamps[ordinal]:
+                raise self._refusal(f"it shows the frame of {found:.3f} s as frame {ordinal}")
+        return batch.data.numpy()
+
+    def _refusal(self, what: str) -> MediaError:
+        return MediaError(
+            self._index.path, f"torchcodec cannot read this file: {what}", "use --decoder pyav, which can"
+        )
+
+
+def load() -> TorchcodecDecoder:
+    """Return the decoder."""
+    return TorchcodecDecoder()

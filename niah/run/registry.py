@@ -1,0 +1,108 @@
+"""Find an adapter by name and make it.
+
+A model is named by its entry point (group `videoniah.adapters`) or, while in
+development, as `module:function`; the harness itself knows none. Finding happens
+in the runner, loading in the worker, whose interpreter need not have the entry points.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from niah.types import Adapter, UserError
+
+GROUP = "videoniah.adapters"
+
+
+def find(name: str) -> str:
+    """Return the "module:function" that makes the adapter called `name`.
+
+    Raises UserError naming the adapters there are, and the one that may have been meant.
+    """
+    if ":" in name:
+        return name
+    known = _entry_points()
+    if name not in known:
+        from niah.settings import unknown  # here, because a worker's interpreter may lack yaml
+
+        wrong = unknown("model", name, sorted(known))
+        raise UserError(f"{wrong} A model in development can be named as 'module:function'.")
+    return known[name]
+
+
+def load(target: str, settings: Mapping[str, Any]) -> Adapter:
+    """Import "module:function", call it with `settings`, and return the adapter it makes.
+
+    Raises UserError where the module or function is missing, the function takes other
+    settings, or what it makes cannot answer. Whatever the function itself raises passes through.
+    """
+    function = _function(target)
+    try:
+        inspect.signature(function).bind(**settings)
+    except TypeError as error:
+        takes = inspect.signature(function)
+        mend = "mend --model_args, --device or --seed"
+        raise UserError(f"{target} takes {takes}, got {dict(settings)!r}: {error}; {mend}") from None
+    adapter = function(**settings)
+    if not callable(getattr(adapter, "answer", None)):
+        raise UserError(
+            f"{target} must return an adapter, an object with answer(video, question), got {type(adapter).__name__}"
+        )
+    return adapter
+
+
+def parse_settings(text: str) -> dict[str, Any]:
+    """Read `k=v,k=v` as lm-eval does: numbers, True, False and None are read, the rest is text."""
+    settings: dict[str, Any] = {}
+    for part in text.split(","):
+        key, equals, value = part.partition("=")
+        if not part.strip():
+            continue
+        if not equals or not key.strip():
+            raise UserError(f"model_args are written k=v,k=v, got {part!r} in {text!r}")
+        settings[key.strip()] = _value(value.strip())
+    return settings
+
+
+def _value(text: str) -> Any:
+    """Read one value of model_args."""
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _function(target: str) -> Any:
+    """Import the function that "module:function" names."""
+    module_name, _, function_name = target.partition(":")
+    if not module_name or not function_name:
+        raise UserError(f"a model in development is named as 'module:function', got {target!r}")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name + ".").startswith(error.name + "."):
+            raise UserError(
+                f"no module is called {error.name!r} (wanted for {target!r}); run from the folder it lies in, "
+                "or install it into the interpreter that --python names"
+            ) from None
+        raise UserError(f"{target!r} needs the module {error.name!r}, which is not installed") from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        there = ", ".join(name for name, value in vars(module).items() if inspect.isfunction(value)) or "none"
+        raise UserError(f"module {module_name!r} has no function {function_name!r}; its functions: {there}")
+    return function
+
+
+def _entry_points() -> dict[str, str]:
+    """Return the installed adapters, name to "module:function"."""
+    from importlib.metadata import entry_points  # grouped only from Python 3.10 on, where the runner lives
+
+    return {point.name: point.value for point in entry_points(group=GROUP)}

@@ -1,0 +1,1 @@
+"""suite.yaml -> cases: footage, needles and haystacks into edit lists of videos."""

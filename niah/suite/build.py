@@ -1,0 +1,100 @@
+"""A suite file into cases: find the footage, measure it, place the needles, say what was left out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from niah.io import cache_folder
+from niah.suite import user_media
+from niah.suite.cases import longest, make_cases, refuse_long
+from niah.suite.config import Footage, Suite
+from niah.suite.design import GROUPINGS
+from niah.suite.generated import Generated, NearDuplicate, Skip, retain
+from niah.suite.library import Clip, Haystack, Library
+from niah.suite.near_duplicates import near_duplicates
+from niah.types import Span, UserError
+
+
+def generate(suite: Suite, folder: Path) -> Generated:
+    """Return the cases of a suite whose relative paths start at `folder`.
+
+    Built-in footage is made on first use, under $VIDEONIAH_CACHE or ~/.cache/videoniah.
+    Raises UserError where the suite cannot be had; single files and needles that
+    cannot be used are left out, listed in `skipped` and told on stderr.
+    """
+    from niah.media.scan import measure  # here, so that reading a generated suite decodes nothing
+
+    suite = user_media.resolve(suite, Path(folder))
+    library = Library(suite.sampling.rate, measure)
+    near: tuple[NearDuplicate, ...] = ()
+    if suite.footage is not None:
+        haystacks, clips, skips = _built_in(suite, suite.footage, library)
+    else:
+        haystacks, clips, skips = user_media.load(suite, library)
+        near = near_duplicates(haystacks, clips, library, cache_folder() / "hashes")
+    return assemble(suite, haystacks, clips, library, skips, near)
+
+
+def assemble(
+    suite: Suite,
+    haystacks: Sequence[Haystack],
+    clips: Sequence[Clip],
+    library: Library,
+    skips: Sequence[Skip] = (),
+    near: tuple[NearDuplicate, ...] = (),
+) -> Generated:
+    """Place measured needles in measured haystacks, and tell what was left out."""
+    if suite.design == "paper" and suite.lengths != GROUPINGS:
+        raise UserError(f"suite {suite.name!r}: the paper design has its own lengths; remove lengths: from it")
+    cases, unplaced = make_cases(suite, haystacks, clips, library)
+    used = {span.source for case in cases for span in case.timeline}
+    whole = Generated(
+        suite=suite,
+        cases=tuple(cases),
+        sources={name: source for name, source in library.sources.items() if name in used},
+        skipped=(*skips, *unplaced),
+        near_duplicates=near,
+    )
+    generated = retain(whole)
+    _tell(generated)
+    if not generated.cases:
+        raise UserError(
+            f"suite {suite.name!r} has no case: {len(generated.skipped)} files and needles were left out, for the "
+            "reasons above; mend those first"
+        )
+    return generated
+
+
+def _built_in(suite: Suite, footage: Footage, library: Library) -> tuple[list[Haystack], list[Clip], list[Skip]]:
+    """Build the footage that comes with the benchmark, and measure it like anybody's."""
+    from niah.suite.footage.build import build
+
+    frames = longest(suite)
+    built = build(footage, frames, suite.sampling.rate, cache_folder())
+    haystacks, clips = [], []
+    for name, path, identity, _ in tqdm(built.haystacks, desc="measuring haystacks", leave=False, disable=None):
+        source = library.add(Path(path), name, identity)
+        if source.frames < frames:
+            raise UserError(f"{path} holds {source.frames} of {frames} frames: delete it and generate the suite again")
+        haystacks.append(Haystack(name, (Span(source.name, 0, frames),), frozenset({source.identity})))
+    for needle in tqdm(built.needles, desc="measuring needles", leave=False, disable=None):
+        source = library.add(Path(needle.path), needle.name, needle.identity)
+        refuse_long(source.frames, "built-in footage", needle.name, suite)
+        target = built.targets[needle.name]
+        clips.append(Clip(needle, Span(source.name, 0, source.frames), source.identity, target))
+    return haystacks, clips, []
+
+
+def _tell(generated: Generated) -> None:
+    """Say on stderr what was left out, and what looks alike."""
+    for skip in generated.skipped:
+        sys.stderr.write(f"skipped {skip.what}: {skip.why}\n")
+    for pair in generated.near_duplicates:
+        sys.stderr.write(
+            f"near-duplicate: frame {pair.first_frame} of {pair.first} and frame {pair.second_frame} of {pair.second} "
+            f"({pair.distance} of 64 bits differ)\n"
+        )

@@ -1,0 +1,72 @@
+"""Keep the needles that some model answers from the clip and not from the question alone.
+
+That model must not be one of those asked afterwards: it would be asked what it was seen to answer. The suite
+therefore names it, `niah.run` refuses it, and tables and reports of such a suite say so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from niah.analysis.load import Run, read_run
+from niah.analysis.table import outcome
+from niah.suite.config import Kept
+from niah.suite.generated import Generated, Skip, retain
+from niah.types import Case, UserError
+
+CONTROLS = {"needle_only": True, "blind": False}  # whether the answer is to be right
+
+
+def keep(generated: Generated, folder: Path) -> Generated:
+    """Return the cases of needles that the run in `folder` answers with needle_only and not blind.
+
+    Raises UserError where the run was asked other cases, or none of the two controls, and where no needle is left.
+    """
+    run = read_run(folder)
+    _refuse_others(generated, run)
+    needles = dict.fromkeys(case.needle for case in generated.cases)
+    judged = {needle: _why_not(run, needle) for needle in needles}
+    kept = tuple(needle for needle, why in judged.items() if not why)
+    skips = tuple(Skip(needle, why) for needle, why in judged.items() if why)
+    if not kept:
+        raise UserError(f"{run.model} in {folder} leaves no needle: {skips[0].what}: {skips[0].why}; name another run")
+    suite = dataclasses.replace(generated.suite, kept=Kept(run.model, kept))
+    return retain(dataclasses.replace(generated, suite=suite, skipped=(*generated.skipped, *skips)))
+
+
+def _why_not(run: Run, needle: str) -> str:
+    """Return why a needle is not kept; nothing where it is."""
+    for condition, wanted in CONTROLS.items():
+        cases = [case for case in run.cases if case.needle == needle and case.condition == condition]
+        scored = [outcome(case, run.records.get(case.id)) for case in cases]
+        if not scored:
+            return f"{run.model} was not asked it with {condition}"
+        if scored[0].status != "ok":
+            return f"{run.model} has no answer to it with {condition} ({scored[0].status})"
+        if scored[0].right != wanted:
+            return f"{run.model} answers it {condition}" if not wanted else f"{run.model} misses it with needle_only"
+    return ""
+
+
+def _refuse_others(generated: Generated, run: Run) -> None:
+    """Raise UserError where a run's controls are not those of this suite, or it has none."""
+    asked = {case.condition for case in run.cases}
+    lacking = [condition for condition in CONTROLS if condition not in asked]
+    if lacking:
+        raise UserError(
+            f"{run.folder} was not asked {' and '.join(lacking)}, by which needles are chosen; "
+            "run it with --conditions needle_only,blind"
+        )
+    own: dict[tuple[str, str], Case] = {(case.needle, case.condition): case for case in generated.cases}
+    for case in run.cases:
+        if case.condition not in CONTROLS:
+            continue
+        here = own.get((case.needle, case.condition))
+        if here is None and any(known == case.needle for known, _ in own):
+            raise UserError(f"suite {generated.suite.name!r} has no {case.condition}; add it to its conditions")
+        if here != case:
+            raise UserError(
+                f"{run.folder} was asked {case.id!r}, which suite {generated.suite.name!r} does not hold as it was: "
+                "name a run of this suite"
+            )

@@ -1,0 +1,215 @@
+"""Needle clips: 10 to 40 frames in which a named target does something, and a question about it.
+
+The options and the place of the right one are drawn before anything else and the clip is
+then made to match, so that no wording can hint at the answer. Bystanders move, turn
+and carry digits just like the target: whoever does not find the target can only guess.
+Paths are as likely backwards as forwards, and across as down, so no frame alone shows where a sprite is going.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from niah.suite.footage import draw
+from niah.suite.footage.draw import COLOURS, DIGITS, Look
+from niah.suite.footage.paths import DIRECTIONS, crossing, swaying
+from niah.suite.footage.phrases import PHRASED, base_type, phrase
+from niah.suite.footage.scenes import (
+    Scene,
+    SpriteLabel,
+    Track,
+    any_digit,
+    arrange,
+    common,
+    drifting,
+    generator,
+    reserved,
+)
+from niah.types import LETTERS
+
+CLIP_FRAMES = (10, 40)  # shortest and longest clip
+NUMBERS = ("one", "two", "three", "four")
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A needle before it is a file: its frames, and what is asked about them."""
+
+    scene: Scene
+    type: str
+    target: Look  # the sprite the question names; str(target) is "red circle"
+    question: str
+    options: tuple[str, ...]
+    answer: str  # a letter
+
+    @property
+    def count(self) -> int:
+        """Return how many frames the clip has."""
+        return self.scene.count
+
+    def frames(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Return frames `start` up to `stop` (all by default), (stop - start, 64, 64, 3) uint8 RGB."""
+        return self.scene.frames(start, stop)
+
+    def sprites(self, number: int) -> list[SpriteLabel]:
+        """Return a label for every sprite that frame `number` shows."""
+        return self.scene.sprites(number)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a kind of clip is made from."""
+
+    rng: random.Random
+    world: str
+    target: Look
+    count: int
+    alone: bool  # no bystander: the question does not say which sprite is meant
+
+
+class _Made(NamedTuple):
+    """What a kind of clip is made into; `right` is the place of the right option."""
+
+    question: str
+    options: Sequence[str]
+    right: int
+    tracks: list[Track]
+
+
+def clip(world: str, name: str, type: str | None = None, target: Look | None = None) -> Clip:
+    """Draw the clip called `name`; type and target (one of `reserved(world)`) are drawn too unless given."""
+    type = generator(world, name, "type").choice(TYPES) if type is None else type
+    if type not in (*TYPES, *PHRASED):
+        raise ValueError(f"no type of clip is called {type!r}; known: {', '.join((*TYPES, *PHRASED))}")
+    rng = generator(world, name, type)
+    drawn = rng.choice(reserved(world))  # drawn even if given, so that the numbers after it do not depend on that
+    told = PHRASED.get(type, "named")
+    plan = _Plan(rng, world, drawn if target is None else target, rng.randint(*CLIP_FRAMES), told == "unnamed")
+    made = _MAKERS[base_type(type)](plan)
+    scene = Scene(plan.count, draw.backdrop(rng), tuple(made.tracks), plan.alone)
+    question = phrase(made.question, plan.target, told)
+    return Clip(scene, type, plan.target, question, tuple(made.options), LETTERS[made.right])
+
+
+def _motion(plan: _Plan) -> _Made:
+    """Let the target cross the picture, and bystanders in other directions, if need be behind it."""
+    rng = plan.rng
+    options = rng.sample(DIRECTIONS, 4)
+    right = rng.randrange(4)
+    bystanders = _bystanders(plan)
+    ways = [*rng.sample([way for way in DIRECTIONS if way != options[right]], len(bystanders)), options[right]]
+    pause = rng.randrange(plan.count)
+    tracks = [
+        crossing(rng, look, any_digit(rng), way, plan.count, pause)
+        for look, way in zip((*bystanders, plan.target), ways, strict=True)
+    ]
+    return _Made(f"Which way does the {plan.target} move?", options, right, tracks)
+
+
+def _digit(plan: _Plan) -> _Made:
+    """Let the target cross the picture with a digit beside it, and bystanders carry the digits of wrong options."""
+    rng = plan.rng
+    digits = rng.sample(DIGITS, 4)
+    right = rng.randrange(4)
+    wrong = [digit for digit in digits if digit != digits[right]]
+    way, count = rng.choice(DIRECTIONS), plan.count
+    makers: list[Callable[[], Track]] = [
+        lambda: crossing(rng, plan.target, digits[right], way, count, rng.randrange(count))
+    ]
+    makers += [
+        lambda look=look, digit=digit: drifting(rng, look, digit, count, 8)
+        for look, digit in zip(_bystanders(plan), rng.sample(wrong, 3), strict=False)
+    ]
+    options = [str(digit) for digit in digits]
+    return _Made(f"Which digit is beside the {plan.target}?", options, right, arrange(makers))
+
+
+def _colour(plan: _Plan) -> _Made:
+    """Let the target turn into another colour, and a bystander of another shape into that of a wrong option."""
+    rng, target, usual = plan.rng, plan.target, common(plan.world)
+    # Turning into a reserved look would put another needle's target into this clip.
+    options = rng.sample([colour for colour in COLOURS if Look(target.shape, colour) in usual], 4)
+    right = rng.randrange(4)
+    wrong = [colour for colour in options if colour != options[right]]
+    pairs = [
+        (look, Look(look.shape, colour))
+        for look in usual
+        for colour in wrong
+        if look.shape != target.shape and look.colour != colour and Look(look.shape, colour) in usual
+    ]
+    turns = [(target, Look(target.shape, options[right])), rng.choice(pairs)]
+    digits = [any_digit(rng) for _ in turns]
+    makers = [
+        lambda look=look, digit=digit: drifting(rng, look, digit, plan.count)
+        for (look, _), digit in zip(turns, digits, strict=True)
+    ]
+    tracks = []
+    for track, (_, later) in zip(arrange(makers), turns, strict=True):
+        moment = plan.count * rng.randint(30, 70) // 100
+        tracks.append(replace(track, stop=moment))
+        tracks.append(replace(track, look=later, start=moment))
+    return _Made(f"Which colour does the {target} turn into?", options, right, tracks)
+
+
+def _order(plan: _Plan) -> _Made:
+    """Show five sprites one after another: the target, and before and after it those of the four options."""
+    rng = plan.rng
+    looks = rng.sample(common(plan.world), 4)
+    right = rng.randrange(4)
+    side = rng.choice(("before", "after"))
+    others = [look for look in looks if look != looks[right]]
+    rng.shuffle(others)
+    pair = [looks[right], plan.target] if side == "before" else [plan.target, looks[right]]
+    first = rng.randint(0, 3)  # how many of the others come before the pair
+    shown = [*others[:first], *pair, *others[first:]]
+    tracks = [
+        replace(
+            drifting(rng, look, any_digit(rng), plan.count),
+            start=part * plan.count // 5,
+            stop=(part + 1) * plan.count // 5,
+        )
+        for part, look in enumerate(shown)
+    ]
+    options = [str(look) for look in looks]
+    return _Made(f"Which sprite appears right {side} the {plan.target}?", options, right, tracks)
+
+
+def _count(plan: _Plan) -> _Made:
+    """Show one to four targets, and one or two bystanders."""
+    rng = plan.rng
+    options = rng.sample(NUMBERS, 4)
+    right = rng.randrange(4)
+    looks = [plan.target] * (1 + NUMBERS.index(options[right])) + _bystanders(plan)
+    cells = rng.sample([(column, row) for column in range(3) for row in range(3)], len(looks))
+    tracks = []
+    for look, cell in zip(looks, cells, strict=True):
+        xs, ys = (swaying(rng, 21 * number + 10, plan.count) for number in cell)
+        tracks.append(Track(look, None, xs, ys, 0, plan.count))
+    return _Made(f"How many {plan.target}{_plural(plan.target)} are there?", options, right, tracks)
+
+
+_MAKERS = {"motion": _motion, "colour": _colour, "order": _order, "digit": _digit, "count": _count}
+TYPES = tuple(_MAKERS)
+
+
+def _bystanders(plan: _Plan) -> list[Look]:
+    """Draw one or two looks that are not reserved; each shares colour or shape with the target half of the time."""
+    if plan.alone:
+        return []
+    usual = common(plan.world)
+    alike = [look for look in usual if look.colour == plan.target.colour or look.shape == plan.target.shape]
+    looks: list[Look] = []
+    for _ in range(plan.rng.randint(1, 2)):
+        pool = alike if plan.rng.randrange(2) else usual
+        looks.append(plan.rng.choice([look for look in pool if look not in looks]))
+    return looks
+
+
+def _plural(look: Look) -> str:
+    """Return the ending that makes a shape's name plural."""
+    return "es" if look.shape == "cross" else "s"

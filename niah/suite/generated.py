@@ -1,0 +1,149 @@
+"""What generation hands on: cases, the sources they name, and what was left out and why.
+
+cases.jsonl alone decides what is asked and is the same on every machine; where the
+files lie is in sources.jsonl beside it, and hashes.json has the hash of each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from niah.io import json_lines, numbered
+from niah.settings import read_yaml
+from niah.suite.config import Suite
+from niah.suite.hashes import write_hashes
+from niah.types import Case, Source, UserError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A file or needle that was left out, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class NearDuplicate:
+    """Two pieces of footage that look alike: two frames whose hashes differ in `distance` of 64 bits."""
+
+    first: str
+    first_frame: int
+    second: str
+    second_frame: int
+    distance: int
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The cases of a suite, in order, and all that is needed to run them."""
+
+    suite: Suite
+    cases: tuple[Case, ...]
+    sources: dict[str, Source]
+    skipped: tuple[Skip, ...] = ()
+    near_duplicates: tuple[NearDuplicate, ...] = ()
+
+
+def retain(generated: Generated) -> Generated:
+    """Return only the cases of the needles that the suite keeps, each as it was: no case is placed anew.
+
+    The clip of a needle that is not kept may still stand in for another's in a `swapped` case.
+    """
+    kept = generated.suite.kept
+    if kept is None:
+        return generated
+    cases = tuple(case for case in generated.cases if case.needle in set(kept.needles))
+    used = {span.source for case in cases for span in case.timeline}
+    sources = {name: source for name, source in generated.sources.items() if name in used}
+    return dataclasses.replace(generated, cases=cases, sources=sources)
+
+
+def write(generated: Generated, folder: Path) -> None:
+    """Write cases, sources, what was left out, near-duplicates, the suite and its hashes into `folder`."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in [
+        ("cases", generated.cases),
+        ("sources", generated.sources.values()),
+        ("skipped", generated.skipped),
+        ("near_duplicates", generated.near_duplicates),
+    ]:
+        text = json_lines(map(dataclasses.asdict, rows))
+        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8", newline="\n")
+    text = yaml.safe_dump(_plain(dataclasses.asdict(generated.suite)), sort_keys=False, allow_unicode=True)
+    (folder / "suite.yaml").write_text(text, encoding="utf-8")
+    write_hashes(folder, generated.cases, {source.name: source.sha256 for source in generated.sources.values()})
+
+
+def read(folder: Path) -> Generated:
+    """Read what `write` wrote. Raises UserError where `folder` holds no generated suite."""
+    folder = Path(folder)
+    if not (folder / "cases.jsonl").is_file():
+        raise UserError(f"{folder} holds no cases.jsonl; write one with: python -m niah.generate SUITE -o {folder}")
+    if (folder / "records.jsonl").is_file():
+        raise UserError(
+            f"{folder} is the folder of a run, not of a suite, and names no path of this machine; name the suite it "
+            "was made from: its .yaml, its name, or a folder that python -m niah.generate wrote"
+        )
+    return Generated(
+        suite=read_yaml(Suite, folder / "suite.yaml"),
+        cases=tuple(_read_lines(folder / "cases.jsonl", Case.from_json)),
+        sources={source.name: source for source in _read_lines(folder / "sources.jsonl", lambda row: Source(**row))},
+        skipped=tuple(_read_lines(folder / "skipped.jsonl", lambda row: Skip(**row))),
+        near_duplicates=near_duplicates_in(folder),
+    )
+
+
+def near_duplicates_in(folder: Path) -> tuple[NearDuplicate, ...]:
+    """Return the near-duplicates a suite's or a run's folder tells of; none where it has no such file."""
+    path = Path(folder) / "near_duplicates.jsonl"
+    return tuple(_read_lines(path, lambda row: NearDuplicate(**row))) if path.is_file() else ()
+
+
+def _read_lines(path: Path, make: Callable[[Any], T]) -> list[T]:
+    """Make something of each JSON line, naming the line of which that cannot be done."""
+    rows = []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; generate the suite into {path.parent} again") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error}); generate the suite again") from error
+    for number, line in numbered(text):
+        try:
+            rows.append(_checked(make(json.loads(line))))
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{path}, line {number} cannot be read ({error!r}); generate the suite again") from error
+    return rows
+
+
+def _checked(value: T) -> T:
+    """Return a dataclass. Raises TypeError where a field, or an item of a tuple, is of another kind than it says."""
+    for name, kind in typing.get_type_hints(type(value)).items():
+        given = getattr(value, name)
+        items = given if typing.get_origin(kind) is tuple else (given,)
+        kind = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else kind
+        for item in items:
+            if dataclasses.is_dataclass(item):
+                _checked(item)
+            elif not isinstance(item, (int, float) if kind is float else kind) or isinstance(item, bool):
+                raise TypeError(f"{name} is of type {kind.__name__}, got {item!r}")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Turn tuples into lists and drop what is None, so that the YAML reads like one a person wrote."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

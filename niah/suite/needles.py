@@ -1,0 +1,254 @@
+"""Read the user's needles: JSON lines, or a `datasets` table whose columns may be Video-MME's.
+
+Each row names a clip and asks what only that clip answers. Whatever is wrong with a row
+is an error that names its line; whether the video itself can be read is found out later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from niah.io import numbered
+from niah.settings import unknown
+from niah.suite.config import Needles
+from niah.suite.downloads import fetched, is_address, name_of, refuse_card, refuse_outside
+from niah.types import ALL_TYPES, LETTERS, Needle, UserError
+
+COLUMNS = ("video", "start", "stop", "question", "options", "answer", "type", "name")
+VIDEO_MME = ("video_id", "videoID", "question_id", "task_type", "duration", "domain", "sub_category", "url")
+SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".wmv", ".mpg", ".mpeg", ".ts", ".flv", ".ogv", ".3gp")
+TABLES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A needle, the line it was read from, and the video's name in its data set ("" where it has none)."""
+
+    needle: Needle
+    where: str
+    video: str = ""
+
+
+def read_needles(settings: Needles, folder: Path) -> tuple[Row, ...]:
+    """Read every needle of a suite; relative paths start at `folder`.
+
+    Raises UserError naming the file and the line.
+    """
+    root, rows = _rows(settings, folder)
+    read = tuple(_row(row, where, root, settings) for where, row in rows)
+    if not read:
+        raise UserError(f"needles: {settings.file or settings.dataset} holds no needle; give one JSON line for each")
+    _refuse_twins(read)
+    return read
+
+
+def complaints(settings: Needles, folder: Path) -> tuple[int, list[str]]:
+    """Return how many needles there are, and what is wrong with each that cannot be read."""
+    root, rows = _rows(settings, folder)
+    wrong = []
+    for where, row in rows:
+        try:
+            _row(row, where, root, settings)
+        except UserError as error:
+            wrong.append(str(error))
+    return len(rows), wrong
+
+
+def _rows(settings: Needles, folder: Path) -> tuple[Path, list[tuple[str, Mapping[str, Any]]]]:
+    """Return the media root, and (where, row) of every needle."""
+    if (settings.file is None) == (settings.dataset is None):
+        raise UserError("needles: name either file: (JSON lines) or dataset: (a `datasets` table), not both")
+    if settings.file is not None:
+        path = folder / settings.file
+        root, rows = path.parent, list(_json_lines(path))
+    else:
+        if not settings.allow_outside:
+            refuse_card(folder / (settings.dataset or ""), f"needles: dataset {settings.dataset!r}")
+        root, rows = folder, list(_table(settings.dataset or "", settings.split, folder))
+    if settings.media_root is not None:
+        root = folder / settings.media_root
+    if not root.is_dir():
+        raise UserError(f"needles: media_root {root} is not a folder; name the one that holds the videos")
+    return root, rows
+
+
+def _json_lines(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Yield (where, row) for each line that is not blank."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"needles: cannot read {path} ({error.strerror}); name a file of JSON lines") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"needles: {path} is not UTF-8 text ({error}); a table belongs under dataset:") from error
+    for number, line in numbered(text):
+        where = f"{path}, line {number}"
+        try:
+            row = json.loads(line)
+            json.dumps(row, ensure_ascii=False).encode()
+        except json.JSONDecodeError as error:
+            raise UserError(f"{where}: not JSON ({error}); each line is one needle in braces") from error
+        except UnicodeEncodeError as error:
+            raise UserError(f"{where}: half a character, {error.object[error.start]!r}; remove it") from error
+        if not isinstance(row, dict):
+            raise UserError(f'{where}: wanted {{"video": ..., "question": ..., ...}}, got {line.strip()[:60]}')
+        yield where, row
+
+
+def _table(name: str, split: str, folder: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Yield (where, row) of a table: a local file, a local folder, or a data set's name on the hub."""
+    import datasets  # here: it takes seconds, and most suites have no table
+    from datasets.exceptions import DatasetsError
+
+    path = folder / name
+    if path.suffix in TABLES and not path.is_file():
+        raise UserError(f"needles: dataset {path} does not exist; name a table that does, a folder, or a hub name")
+    try:
+        if path.is_file():
+            if path.suffix not in TABLES:
+                raise UserError(f"needles: dataset {path} must be a parquet, json or csv file")
+            table = datasets.load_dataset(TABLES[path.suffix], data_files=str(path), split="train")
+        elif (path / "state.json").is_file():
+            table = datasets.load_from_disk(str(path))
+        else:
+            table = datasets.load_dataset(str(path) if path.is_dir() else name, split=split)
+    # Not found, not reachable, no such split, not a table, a script: the library's own words say which.
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        why = error.__cause__ or error
+        raise UserError(f"needles: cannot load dataset {name!r}, split {split!r}: {why}") from error
+    for number, row in enumerate(table, start=1):
+        assert isinstance(row, dict)
+        yield f"{name}, row {number}", row
+
+
+def _row(row: Mapping[str, Any], where: str, root: Path, settings: Needles) -> Row:
+    """Check one row and turn it into a needle."""
+    for column in row:
+        if column not in COLUMNS + VIDEO_MME:
+            raise UserError(f"{where}: {unknown('column', column, COLUMNS + VIDEO_MME)}")
+    question = _text(row, "question", where)
+    options = _options(row.get("options"), where)
+    start, stop = _seconds(row, "start", where), _seconds(row, "stop", where)
+    if stop is not None and stop <= (start or 0.0):
+        raise UserError(f"{where}: stop ({stop:g} s) must come after start ({start or 0.0:g} s)")
+    video = _video(row, where)
+    path = _find(video, root, where, settings)
+    needle = Needle(
+        name=str(row.get("name") or row.get("question_id") or _name(video, start, stop, question)),
+        path=str(path),
+        question=question,
+        options=options,
+        answer=_answer(row.get("answer"), options, where),
+        type=_type(row, where),
+        start=start,
+        stop=stop,
+    )
+    return Row(needle, where, str(row.get("videoID") or ""))
+
+
+def _text(row: Mapping[str, Any], column: str, where: str) -> str:
+    """Return a column that must hold words."""
+    value = row.get(column)
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{where}: {column} must be text, got {value!r}")
+    return value.strip()
+
+
+def _type(row: Mapping[str, Any], where: str) -> str:
+    """Return the question's type, which a row need not tell."""
+    name = str(row.get("type") or row.get("task_type") or "unspecified")
+    if name == ALL_TYPES:
+        raise UserError(f"{where}: type {name!r} is what tables call all types together; give the needle another type")
+    return name
+
+
+def _seconds(row: Mapping[str, Any], column: str, where: str) -> float | None:
+    """Return a time in seconds; None or NaN (an empty cell of a table) means the clip's own end."""
+    value = row.get(column)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise UserError(f"{where}: {column} must be seconds from the video's first frame, got {value!r}")
+    return float(value)
+
+
+def _options(value: Any, where: str) -> tuple[str, ...]:
+    """Return the options without their letters. A csv cell may hold them as a JSON list."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{where}: options look like a list but are not JSON ({error})") from error
+    if not isinstance(value, list | tuple) or not all(isinstance(option, str) and option.strip() for option in value):
+        raise UserError(f"{where}: options must be a list of texts, got {value!r}")
+    if not 2 <= len(value) <= len(LETTERS):
+        raise UserError(f"{where}: a question needs 2 to {len(LETTERS)} options, got {len(value)}")
+    options = [option.strip() for option in value]
+    if all(re.match(rf"{letter}[.):]\s*\S", option) for letter, option in zip(LETTERS, options, strict=False)):
+        options = [option[2:].strip() for option in options]
+    if len(set(options)) < len(options):
+        raise UserError(f"{where}: two options are the same: {options}")
+    return tuple(options)
+
+
+def _answer(value: Any, options: tuple[str, ...], where: str) -> str:
+    """Return the answer's letter, given a letter or an option's text."""
+    letters = LETTERS[: len(options)]
+    if isinstance(value, str) and value.strip():
+        text = value.strip()
+        bare = re.sub(r"^([A-J])[.):](?=\s|$)\s*", r"\1 ", text).strip()  # "B. Cats", "B) Cats", "B." -> "B Cats", "B"
+        pairs = zip(letters, options, strict=True)
+        meant = {letter for letter, option in pairs if text == option or bare in (letter, f"{letter} {option}")}
+        if len(meant) == 1:
+            return meant.pop()
+        if meant:
+            raise UserError(f"{where}: answer {value!r} is one option's letter and another's text; write 'B. text'")
+    raise UserError(f"{where}: answer {value!r} is not among the options; give one of {letters} or of {options}")
+
+
+def _video(row: Mapping[str, Any], where: str) -> str:
+    """Return what the row calls its video."""
+    value = row.get("video") or row.get("videoID")
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise UserError(f"{where}: video (or videoID) must name a file, got {value!r}")
+    return value
+
+
+def _find(video: str, root: Path, where: str, settings: Needles) -> Path:
+    """Return the file of a video, whose suffix may be missing; an address is fetched where that is allowed."""
+    if is_address(video):
+        return fetched(video, settings.downloads, where)
+    path = root / video
+    for guess in (path, *(Path(f"{path}{suffix}") for suffix in SUFFIXES)):
+        if not settings.allow_outside:
+            refuse_outside(guess, root, f"{where}: video {video!r}")
+        if guess.is_file():
+            return guess
+    folder = path.parent
+    known = sorted(found.name for found in folder.iterdir()) if folder.is_dir() else []
+    hint = unknown("file", path.name, known[:20]) if known else f"{folder} holds no file."
+    raise UserError(f"{where}: video {video!r} is not in {root} (media_root): {hint}")
+
+
+def _name(video: str, start: float | None, stop: float | None, question: str) -> str:
+    """Name a needle by what it is, so that its name does not change when lines are added or moved."""
+    digest = hashlib.sha256(json.dumps([video, start, stop, question]).encode()).hexdigest()
+    return f"{Path(name_of(video)).stem}-{digest[:6]}"
+
+
+def _refuse_twins(rows: Iterable[Row]) -> None:
+    """Refuse two needles of one name: their cases could not be told apart."""
+    seen: dict[str, str] = {}
+    for row in rows:
+        if row.needle.name in seen:
+            raise UserError(
+                f"{row.where}: needle {row.needle.name!r} was already given at {seen[row.needle.name]}; "
+                "remove one, or give them names"
+            )
+        seen[row.needle.name] = row.where

@@ -1,0 +1,1 @@
+"""What is done around runs: look after the machine and the cache, merge shards."""

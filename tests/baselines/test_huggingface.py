@@ -1,0 +1,295 @@
+"""The adapter for models of transformers, with tiny random ones in a folder as a release is."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import Qwen2VLForConditionalGeneration
+
+from baselines.huggingface import load
+from niah.run.command import main
+from niah.types import Question, UserError
+from tests.helpers import few_real, tiny_huggingface
+from tests.helpers.small_suite import make_suite
+
+MODELS = ("qwen2_vl", "llava_onevision")
+QUESTION = Question("Which?", ("one", "two"))
+
+
+class Film:
+    """A video whose frame number n is grey 2 n, two a second."""
+
+    fps = 2.0
+    decode_seconds = 0.0
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def frames(self, indices):
+        return np.array([np.full((16, 16, 3), 2 * index) for index in indices], np.uint8).reshape(-1, 16, 16, 3)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("huggingface")
+    return {name: getattr(tiny_huggingface, name)(folder / name) for name in MODELS}
+
+
+@pytest.fixture(scope="module")
+def adapters(folders):
+    return {name: load(str(folders[name]), max_frames=4, max_new_tokens=4) for name in MODELS}
+
+
+@pytest.fixture
+def copy(folders, tmp_path):
+    """Return a copy of the tiny Qwen2-VL that a test may break."""
+    return Path(shutil.copytree(folders["qwen2_vl"], tmp_path / "copy"))
+
+
+def test_a_model_placed_by_device_map_answers_as_one_placed_by_device(adapters, folders):
+    spread = load(str(folders["qwen2_vl"]), max_frames=4, max_new_tokens=4, device_map="cpu", device="meta")
+    assert spread.answer(Film(40), QUESTION).text == adapters["qwen2_vl"].answer(Film(40), QUESTION).text
+
+
+# The pixels of 4 frames: Qwen2-VL takes 2 frames for one token and wraps a video in 2; LLaVA-OneVision
+# has 4 tokens a frame and one that ends the video.
+@pytest.mark.parametrize("name, tokens", [("qwen2_vl", 2 + 2), ("llava_onevision", 4 * 4 + 1)])
+def test_video_adds_its_tokens_to_those_of_the_blind_question(adapters, name, tokens):
+    seen, blind = (adapters[name].answer(Film(count), QUESTION) for count in (40, 0))
+    assert seen.language_tokens - blind.language_tokens == tokens
+    assert (seen.frames_used, seen.frames_kept, blind.frames_used) == ((5, 15, 25, 35), (5, 15, 25, 35), ())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_depend_on_the_frames_and_on_nothing_but_them(adapters, name):
+    adapter = adapters[name]
+    used = [5, 15, 25, 35]
+
+    def logits(frames):
+        inputs = adapter._inputs(frames, used, 40, 2.0, "Which?")
+        with torch.inference_mode():
+            return adapter.model(**inputs).logits[0, -1]
+
+    frames = Film(40).frames(used)
+    assert torch.equal(logits(frames), logits(frames))
+    assert not torch.equal(logits(frames), logits(255 - frames))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_reply_is_what_the_model_likes_best_token_by_token(adapters, name):
+    adapter = adapters[name]
+    inputs = adapter._inputs(Film(8).frames([1, 3, 5, 7]), [1, 3, 5, 7], 8, 2.0, "Which?")
+    ids = inputs["input_ids"]
+    with torch.inference_mode():
+        said = adapter.model.generate(**inputs)[0, ids.shape[1] :].tolist()
+        for token in said:  # a whole forward pass for each, without a cache
+            ids_now = inputs["input_ids"]
+            assert adapter.model(**inputs).logits[0, -1].argmax() == token
+            inputs["input_ids"] = torch.cat([ids_now, torch.tensor([[token]])], 1)
+            inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+            if "mm_token_type_ids" in inputs:
+                inputs["mm_token_type_ids"] = torch.nn.functional.pad(inputs["mm_token_type_ids"], (0, 1))
+    assert 1 <= len(said) <= 4
+
+
+def test_answer_depends_on_no_earlier_question(adapters):
+    adapter = adapters["qwen2_vl"]
+    first = adapter.answer(Film(40), QUESTION).text
+    adapter.answer(Film(7), Question("What else?", ("red", "blue")))
+    assert adapter.answer(Film(40), QUESTION).text == first
+
+
+def test_model_is_told_when_the_frames_were_shown(adapters, monkeypatch):
+    given = {}
+    adapter = adapters["qwen2_vl"]
+    processor = adapter.processor.video_processor
+
+    class Noting(type(processor)):
+        def __call__(self, videos, **kwargs):
+            given.update(kwargs)
+            return super().__call__(videos, **kwargs)
+
+    monkeypatch.setattr(processor, "__class__", Noting)
+    adapter.answer(Film(40), QUESTION)
+    (shown,) = given["video_metadata"]
+    assert (shown["frames_indices"], shown["fps"], shown["duration"]) == ([5, 15, 25, 35], 2.0, 20.0)
+    assert given["do_sample_frames"] is False
+
+
+def test_frames_go_as_images_where_told_to(folders):
+    adapter = load(str(folders["qwen2_vl"]), max_frames=3, max_new_tokens=1, as_images=True)
+    seen, blind = (adapter.answer(Film(count), QUESTION) for count in (40, 0))
+    assert seen.language_tokens - blind.language_tokens == 3 * (1 + 2)  # each image one token in its own wrapping
+
+
+def test_checkpoints_own_temperature_and_penalty_are_set_aside(copy):
+    shipped = {"do_sample": True, "temperature": 0.7, "repetition_penalty": 1.05, "eos_token_id": [257, 258]}
+    (copy / "generation_config.json").write_text(json.dumps(shipped))
+    config = load(str(copy)).model.generation_config
+    assert (config.do_sample, config.eos_token_id) == (False, [257, 258])
+    assert (config.temperature, config.repetition_penalty) in [(None, None), (1.0, 1.0)]  # 5.x writes either
+
+
+def test_more_positions_than_the_model_has_are_refused(copy):
+    config = json.loads((copy / "config.json").read_text())
+    config["text_config"]["max_position_embeddings"] = 90
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="tokens and up to 8 of an answer are more than the model's 90 positions"):
+        load(str(copy), max_frames=4, max_new_tokens=8).answer(Film(40), QUESTION)
+
+
+# ---- what is missing is said
+
+
+def with_config(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
+
+
+KINDS = [
+    ({"model_type": "llava_qwen"}, "does not know: its weights are for LLaVA-NeXT's .LongVA, LLaVA-Video. own code"),
+    ({"model_type": "llava_llama"}, "does not know: its weights are for VILA's .LongVILA. or LLaVA's own code"),
+    ({"model_type": "brand_new"}, "is of type 'brand_new', which transformers [0-9.]+ does not know. Take"),
+    ({"model_type": "qwen2"}, "knows, but not as a model of images and text"),
+    ({"model_type": "their_own", "auto_map": {"AutoModel": "code.Model"}}, "only by running the Python that comes"),
+]
+
+
+@pytest.mark.parametrize("changes, words", KINDS)
+def test_type_that_cannot_be_read_says_what_is_missing(copy, changes, words):
+    with_config(copy, **changes)
+    with pytest.raises(UserError, match=words):
+        load(str(copy))
+
+
+def test_code_of_a_checkpoint_runs_only_where_the_user_says_so(copy, tmp_path):
+    mark = tmp_path / "ran"
+    code = (
+        f"from pathlib import Path\nPath({str(mark)!r}).touch()\n"
+        "from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration\n"
+        "class Config(Qwen2VLConfig):\n    model_type = 'their_own'\n"
+        "class Model(Qwen2VLForConditionalGeneration):\n    config_class = Config\n"
+    )
+    (copy / "their_code.py").write_text(code)
+    model = Qwen2VLForConditionalGeneration.from_pretrained(copy)
+    save_file({name: w.clone() for name, w in model.state_dict().items()}, copy / "model.safetensors", {"format": "pt"})
+    where = {"AutoConfig": "their_code.Config", "AutoModel": "their_code.Model"}
+    with_config(copy, model_type="their_own", auto_map=where)
+    with pytest.raises(UserError, match="trust_remote_code=True"):
+        load(str(copy))
+    assert not mark.exists()
+    adapter = load(str(copy), max_new_tokens=2, trust_remote_code=True)
+    assert mark.exists() and type(adapter.model).__name__ == "Model"
+
+
+def test_logits_that_are_no_numbers_are_no_answer(copy):
+    adapter = load(str(copy), max_new_tokens=2)
+    adapter.model.get_output_embeddings().weight.data.fill_(float("nan"))
+    with pytest.raises(UserError, match="the logits are not finite numbers"):
+        adapter.answer(Film(4), QUESTION)
+
+
+def test_missing_weights_are_named(copy):
+    weights = load_file(copy / "model.safetensors")
+    lost = next(name for name in weights if "layers.1.self_attn.q_proj.weight" in name)
+    del weights[lost]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"lacks .*layers\.1\.self_attn\.q_proj\.weight"):
+        load(str(copy))
+
+
+def test_weights_of_another_shape_are_named(copy):
+    weights = load_file(copy / "model.safetensors")
+    odd = next(name for name in weights if "layers.0.mlp.up_proj.weight" in name)
+    weights[odd] = weights[odd][:-1].clone()
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"misshapes .*layers\.0\.mlp\.up_proj\.weight"):
+        load(str(copy))
+
+
+def test_output_embedding_is_tied_where_only_the_language_config_says_so(copy):
+    config = json.loads((copy / "config.json").read_text())
+    config["text_config"]["tie_word_embeddings"] = True
+    (copy / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "tie_word_embeddings"}))
+    weights = {name: weight for name, weight in load_file(copy / "model.safetensors").items() if "lm_head" not in name}
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    model = load(str(copy)).model
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def test_missing_processor_files_are_named(copy):
+    (copy / "processor_config.json").unlink()
+    with pytest.raises(UserError, match="preprocessor_config.json .*must lie beside"):
+        load(str(copy))
+
+
+def test_missing_chat_template_is_named(copy):
+    (copy / "chat_template.jinja").unlink()
+    with pytest.raises(UserError, match="has no chat template: put the chat_template.jinja"):
+        load(str(copy))
+
+
+SETTINGS = [
+    ({"max_frames": 0}, "max_frames is a whole number from 1 on, got 0"),
+    ({"dtype": "float8"}, "dtype is auto"),
+]
+
+
+@pytest.mark.parametrize("settings, words", SETTINGS)
+def test_setting_that_cannot_be_is_refused(folders, settings, words):
+    with pytest.raises(UserError, match=words):
+        load(str(folders["qwen2_vl"]), **settings)
+
+
+# ---- from the command line
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("suite")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDEONIAH_CACHE", str(folder / "cache"))
+        yield make_suite(folder)
+
+
+def run(folder, suite, out, *flags):
+    given = f"pretrained={folder},max_frames=4,max_new_tokens=2"
+    arguments = ["--model", "huggingface", "--model_args", given, "--suite", str(suite), "--output_path", str(out)]
+    code = main([*arguments, "--device", "cpu", *flags])
+    return code, [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_suite_runs_from_the_command_line(folders, suite, tmp_path, name):
+    code, records = run(folders[name], suite, tmp_path, "--in_process", "--no_figures")
+    assert (code, len(records), {record["status"] for record in records}) == (0, 24, {"ok"})
+    shown = {record["case"].split(".")[1]: record["frames_used"] for record in records}
+    assert shown == {"full": 4, "swapped": 4, "no_needle": 4, "needle_only": 4, "blind": 0}
+    assert all(record["language_tokens"] > 0 for record in records)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_suite_runs_in_workers_and_draws(folders, suite, tmp_path, name):
+    code, records = run(folders[name], suite, tmp_path, "--limit", "8")
+    assert (code, len(records), {record["status"] for record in records}) == (0, 8, {"ok"})
+    assert (tmp_path / "heatmap.png").stat().st_size > 0
+    assert json.loads((tmp_path / "run.json").read_text())["worker"]["versions"]["transformers"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not few_real.VIDEOS.is_dir(), reason="../shared/videos is not beside the project")
+@pytest.mark.parametrize("name", MODELS)
+def test_real_footage_is_answered_about(folders, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "cache"))
+    suite = few_real.write(tmp_path)
+    code, records = run(folders[name], suite, tmp_path / "out", "--in_process", "--no_figures")
+    assert (code, {record["status"] for record in records}) == (0, {"ok"})
+    assert sorted(record["frames_used"] for record in records) == [0, 0, 0, 4, 4, 4]

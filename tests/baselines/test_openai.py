@@ -1,0 +1,187 @@
+"""The adapter for API models, against a server on 127.0.0.1."""
+
+import numpy as np
+import pytest
+
+from baselines.openai import EndpointError, load
+from niah.types import Question, UserError
+from tests.helpers.chat_endpoint import AT_ONCE, completion, failure, serving
+
+pytest.importorskip("openai")
+KEY = "sk-not-a-key-0123456789"
+QUESTION = Question("Which?", ("one", "two"), "One clip was inserted. {question}")
+
+
+class Film:
+    """A video whose frame number n is grey 2 n."""
+
+    fps = 1.0
+    decode_seconds = 0.0
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def frames(self, indices):
+        return np.stack([np.full((16, 16, 3), 2 * index, np.uint8) for index in indices])
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+def ask(url, count=40, **settings):
+    """Put one question to the endpoint through the adapter."""
+    adapter = load("some-model", base_url=url, **settings)
+    try:
+        return adapter.answer(Film(count), QUESTION)
+    finally:
+        adapter.client.close()
+
+
+def ok(number):
+    return 200, {}, completion("B")
+
+
+def test_frames_are_sent_at_bin_centres_before_the_question():
+    with serving(ok) as endpoint:
+        reply = ask(endpoint.url, max_frames=4)
+    assert (reply.text, reply.frames_used, reply.frames_kept) == ("B", (5, 15, 25, 35), (5, 15, 25, 35))
+    assert [round(image.mean()) for image in endpoint.images()] == [10, 30, 50, 70]
+    assert [part["type"] for part in endpoint.bodies[0]["messages"][0]["content"]] == ["image_url"] * 4 + ["text"]
+    assert endpoint.text().startswith("One clip was inserted. Which?\nA. one\nB. two\n")
+
+
+def test_budget_above_the_video_sends_every_frame_once():
+    with serving(ok) as endpoint:
+        assert ask(endpoint.url, count=3, max_frames=8).frames_used == (0, 1, 2)
+    assert len(endpoint.images()) == 3
+
+
+def test_blind_question_sends_no_image():
+    with serving(ok) as endpoint:
+        assert ask(endpoint.url, count=0).frames_used == ()
+    assert endpoint.images() == []
+
+
+def test_quality_100_sends_the_very_pixels():
+    draw = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    film = Film(1)
+    film.frames = lambda indices: draw[None]
+    with serving(ok) as endpoint:
+        load("m", base_url=endpoint.url, quality=100).answer(film, QUESTION)
+    assert np.array_equal(endpoint.images()[0], draw)
+
+
+def test_settings_that_are_none_are_left_out_of_the_request():
+    with serving(ok) as endpoint:
+        ask(endpoint.url, max_tokens=None, max_completion_tokens=500, temperature=None, detail="low", seed=7)
+    body = endpoint.bodies[0]
+    assert set(body) == {"model", "messages", "max_completion_tokens", "seed"}
+    assert body["messages"][0]["content"][0]["image_url"]["detail"] == "low"
+
+
+def test_tokens_and_cost_are_in_the_reply():
+    with serving(ok) as endpoint:
+        reply = ask(endpoint.url, usd_per_million_in=2.5, usd_per_million_out=10.0)
+    assert reply.language_tokens == 1000
+    expected = {"requests": 1, "model": "served-1", "prompt_tokens": 1000, "completion_tokens": 3}
+    assert {what: said for what, said in reply.usage.items() if what != "usd"} == expected
+    assert reply.usage["usd"] == pytest.approx(0.00253)  # 1,000 x 2.5 / 10^6 + 3 x 10 / 10^6
+
+
+def test_endpoint_that_counts_nothing_leaves_tokens_open():
+    with serving(lambda number: (200, {}, completion("B", usage=None))) as endpoint:
+        reply = ask(endpoint.url)
+    assert (reply.language_tokens, reply.usage) == (None, {"requests": 1, "model": "served-1"})
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_failure_of_the_moment_is_tried_again(status):
+    with serving(lambda number: ok(number) if number == 3 else (status, AT_ONCE, failure("busy"))) as endpoint:
+        reply = ask(endpoint.url)
+    assert (reply.text, reply.usage["requests"]) == ("B", 3)
+
+
+def test_failure_that_stays_is_an_error_after_the_last_retry():
+    with (
+        serving(lambda number: (429, AT_ONCE, failure("slow down"))) as endpoint,
+        pytest.raises(EndpointError, match="some-model: RateLimitError: .*slow down"),
+    ):
+        ask(endpoint.url, retries=2)
+    assert len(endpoint.bodies) == 3
+
+
+def test_request_that_is_wrong_is_not_tried_again():
+    with (
+        serving(lambda number: (400, AT_ONCE, failure("context of 8192 tokens exceeded"))) as endpoint,
+        pytest.raises(EndpointError, match="BadRequestError: .*context of 8192 tokens exceeded"),
+    ):
+        ask(endpoint.url)
+    assert len(endpoint.bodies) == 1
+
+
+def test_nobody_listening_is_an_error_that_says_so():
+    with serving(ok) as endpoint:
+        url = endpoint.url
+    with pytest.raises(EndpointError, match="APIConnectionError: .*refused"):
+        ask(url, retries=0)
+
+
+SILENCES = [
+    (completion(None, finish="length"), "used up its tokens"),
+    (completion("B", choices=[]), "no choices"),
+]
+
+
+@pytest.mark.parametrize("body, words", SILENCES)
+def test_answer_without_an_answer_is_an_error(body, words):
+    with serving(lambda number: (200, {}, body)) as endpoint, pytest.raises(EndpointError, match=words):
+        ask(endpoint.url)
+
+
+def test_filtered_answer_is_an_empty_reply():
+    with serving(lambda number: (200, {}, completion(None, finish="content_filter"))) as endpoint:
+        assert ask(endpoint.url).text == ""
+
+
+def test_key_goes_to_the_endpoint_and_nowhere_else():
+    with (
+        serving(lambda number: (401, {}, failure(f"Incorrect API key provided: {KEY}"))) as endpoint,
+        pytest.raises(EndpointError, match=r"provided: \[key\]") as raised,
+    ):
+        ask(endpoint.url)
+    assert endpoint.keys == [f"Bearer {KEY}"]
+    assert KEY not in str(raised.value)
+    assert raised.value.__context__ is None  # what a printed traceback would show besides
+
+
+def test_missing_key_names_the_variable(monkeypatch):
+    monkeypatch.delenv("MY_KEY", raising=False)
+    with pytest.raises(UserError, match="environment variable MY_KEY, which is empty.*key_env=none"):
+        load("m", key_env="MY_KEY")
+
+
+def test_server_without_a_key_is_asked_without_one(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with serving(ok) as endpoint:
+        ask(endpoint.url, key_env=None)
+    assert KEY not in str(endpoint.keys)
+
+
+MISTAKES = [
+    ({"max_frames": 0}, "max_frames is at least 1"),
+    ({"concurrency": 0}, "concurrency is at least 1"),
+    ({"usd_per_million_in": 1.0}, "cost needs both prices"),
+    ({"base_url": "gpu7:8000/v1"}, "base_url is the address before /chat/completions"),
+    ({"max_frame": 8}, "no setting is called max_frame; known: model, max_frames"),
+]
+
+
+@pytest.mark.parametrize("settings, words", MISTAKES)
+def test_mistake_in_a_setting_is_told(settings, words):
+    with pytest.raises(UserError, match=words):
+        load("m", **settings)

@@ -1,0 +1,78 @@
+"""What the README tells people to do, done."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from niah.media.writer import write_mp4
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(language, under):
+    """Return the first code block of a language under a heading."""
+    section = README.split(f"## {under}\n", 1)[1].split("\n## ", 1)[0]
+    return re.search(rf"```{language}\n(.*?)```", section, re.DOTALL).group(1)
+
+
+def ran(folder, *arguments):
+    """Run a module in `folder`, as somebody would who had just saved a file there; return its output."""
+    paths = os.pathsep.join([str(folder), str(ROOT)])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_model_of_ten_lines_runs_as_printed(tmp_path):
+    (tmp_path / "mymodel.py").write_text(block("python", "Your own model"), encoding="utf-8")
+    command = re.search(r"run `python -m (niah\.run --model mymodel:load[^`]*)`", README).group(1).split()
+    ran(tmp_path, *command)
+    folder = next((tmp_path / "runs").iterdir())
+    records = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
+    assert len(records) == 48  # 2 needles x ... : 24 full, 8 no_needle, 8 swapped, 4 needle_only, 4 blind
+    assert {record["reply"] for record in records} == {"A"}
+
+
+@pytest.mark.slow
+def test_own_videos_run_from_the_five_lines_printed(tmp_path):
+    draw = np.random.default_rng(0)
+    (tmp_path / "path/to/long/videos").mkdir(parents=True)
+    (tmp_path / "clips").mkdir()
+    tiles = draw.integers(0, 255, (45, 8, 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
+    for way, name in enumerate(("one", "two")):
+        frames = (np.roll(tiles[n // 50], n % 50, axis=way) for n in range(2050))
+        write_mp4(tmp_path / f"path/to/long/videos/{name}.mp4", frames, Fraction(1))
+    write_mp4(tmp_path / "clips/dog.mp4", (np.flip(tile, 0) for tile in tiles[:12]), Fraction(1))
+    (tmp_path / "needles.jsonl").write_text(block("json", "Your own videos"), encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(block("yaml", "Your own videos"), encoding="utf-8")
+    ran(tmp_path, "niah.run", "--model", "chance", "--suite", "mine.yaml", "--no_figures")
+    table = (tmp_path / "runs/mine-chance/table.csv").read_text()
+    assert "needle_only" in table
+
+
+def test_every_file_of_the_house_exists():
+    tree = block("", "The house")
+    inside = "niah"
+    for line in tree.splitlines():
+        if re.match(r"\w+/ ", line):
+            inside = line.split("/")[0]
+        for name in re.findall(r"(?:^  | {3,})([a-z]+/?)(?= {2,})", line):
+            path = ROOT / inside / name
+            assert path.is_dir() if name.endswith("/") else path.with_suffix(".py").is_file(), name
+
+
+def test_every_link_and_picture_of_the_readme_exists():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target

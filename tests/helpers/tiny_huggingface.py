@@ -1,0 +1,97 @@
+"""Tiny models of transformers with random weights, written to a folder as a released checkpoint is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import (
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
+    LlavaOnevisionImageProcessor,
+    LlavaOnevisionProcessor,
+    LlavaOnevisionVideoProcessor,
+    PreTrainedTokenizerFast,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+    Qwen2VLImageProcessor,
+    Qwen2VLProcessor,
+    Qwen2VLVideoProcessor,
+)
+
+from tests.helpers import byte_tokenizer
+
+VOCABULARY = 300  # 256 bytes and the specials
+SPECIALS = (*byte_tokenizer.SPECIALS, "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+TEXT = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 2000,
+    "bos_token_id": None,
+    "eos_token_id": 256 + 1,
+}
+
+
+def template(video: str, image: str) -> str:
+    """Return a chat template in the manner of ChatML, with these words for a video and an image."""
+    part = "{% if p.type == 'video' %}VIDEO{% elif p.type == 'image' %}IMAGE{% else %}{{ p.text }}{% endif %}"
+    return (
+        (
+            "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for p in m.content %}"
+            + part
+            + "{% endfor %}<|im_end|>\n"
+            "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+        )
+        .replace("VIDEO", video)
+        .replace("IMAGE", image)
+    )
+
+
+def qwen2_vl(folder: Path) -> Path:
+    """Write a Qwen2-VL whose every two frames of 16 x 16 are one token: 2 x 2 patches of 8, merged into one."""
+    tokenizer = _tokenizer(folder)
+    vision = {"depth": 1, "embed_dim": 32, "hidden_size": 32, "num_heads": 2, "patch_size": 8, "mlp_ratio": 2}
+    text = {**TEXT, "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}}
+    ids = dict(zip(("vision_start", "vision_end", "image", "video"), range(259, 263), strict=True))
+    tokens = {f"{name}_token_id": number for name, number in ids.items()}
+    torch.manual_seed(0)
+    config = Qwen2VLConfig(vision_config=vision, text_config=text, **tokens)
+    Qwen2VLForConditionalGeneration(config).save_pretrained(folder)
+    size = {"shortest_edge": 16 * 16, "longest_edge": 16 * 16}
+    frames = Qwen2VLVideoProcessor(size=size, patch_size=8, cap_pixels_per_frame=False)
+    pictures = Qwen2VLImageProcessor(size=size, patch_size=8)
+    words = template("<|vision_start|><|video_pad|><|vision_end|>", "<|vision_start|><|image_pad|><|vision_end|>")
+    Qwen2VLProcessor(pictures, tokenizer, frames, chat_template=words).save_pretrained(folder)
+    return folder
+
+
+def llava_onevision(folder: Path) -> Path:
+    """Write a LLaVA-OneVision whose frame of 32 x 32 is 4 tokens: 4 x 4 patches of 8, pooled. One more ends a video."""
+    tokenizer = _tokenizer(folder, ("<image>", "<video>"))
+    vision = {
+        "model_type": "siglip_vision_model", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "image_size": 32, "patch_size": 8, "vision_use_head": False,
+    }  # fmt: skip
+    text = {"model_type": "qwen2", **TEXT}
+    places = {"image_token_index": 259, "video_token_index": 260, "image_grid_pinpoints": [[32, 32]]}
+    torch.manual_seed(0)
+    config = LlavaOnevisionConfig(vision_config=vision, text_config=text, **places)
+    LlavaOnevisionForConditionalGeneration(config).save_pretrained(folder)
+    size = {"height": 32, "width": 32}
+    pictures = LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=[[32, 32]])
+    settings = {"num_image_tokens": 16, "vision_feature_select_strategy": "full"}
+    words = template("<video>", "<image>")
+    frames = LlavaOnevisionVideoProcessor(size=size)
+    LlavaOnevisionProcessor(pictures, tokenizer, frames, chat_template=words, **settings).save_pretrained(folder)
+    return folder
+
+
+def _tokenizer(folder: Path, specials: tuple[str, ...] = SPECIALS[3:]) -> PreTrainedTokenizerFast:
+    """Write the byte tokenizer into the folder and read it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    byte_tokenizer.write(folder, VOCABULARY, (*byte_tokenizer.SPECIALS, *specials))
+    return PreTrainedTokenizerFast.from_pretrained(folder)

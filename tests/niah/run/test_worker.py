@@ -1,0 +1,278 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from niah.run.process import InProcess, Limits, Worker
+from niah.run.worker import Loading, asked, ran_out
+from niah.suite.generated import read
+from niah.types import UserError
+from tests.helpers.fake_adapters import ERRORS
+from tests.helpers.small_suite import make_suite
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("worker")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDEONIAH_CACHE", str(folder / "cache"))
+        yield read(make_suite(folder))
+
+
+@pytest.fixture
+def start(suite, tmp_path):
+    """Return a function that starts a worker with one fake adapter; all are closed at the end."""
+    started = []
+
+    def begin(name, seconds=30.0, host_bytes=None, python=None, **settings):
+        loading = loading_of(suite, name, **settings)
+        started.append(Worker(loading, python, Limits(seconds, host_bytes), tmp_path / "worker.log"))
+        return started[-1]
+
+    yield begin
+    for worker in started:
+        worker.close()
+
+
+def loading_of(suite, name, **settings):
+    target = f"tests.helpers.fake_adapters:{name}"
+    return Loading(target, settings, suite.sources, suite.suite.sampling, "pyav", "renders")
+
+
+def case_of(suite, length, condition="full"):
+    return next(case for case in suite.cases if case.length == length and case.condition == condition)
+
+
+def test_right_answer_comes_back_with_what_it_cost(start, suite):
+    outcome = start("right").ask(case_of(suite, 40))
+    assert (outcome.status, outcome.reply["text"], outcome.reply["seconds"]) == ("ok", "A", {"look": 0.5})
+    assert outcome.measured["handed_out"] == 40
+    assert outcome.measured["decode_seconds"] > 0
+    assert 2**24 < outcome.measured["peak_host_bytes"] < 2**31  # an interpreter with numpy takes 16 MiB and more
+
+
+def test_noise_on_stdout_breaks_nothing(start, suite, tmp_path):
+    worker = start("chatty")
+    texts = [worker.ask(case_of(suite, length)).reply["text"] for length in (20, 40)]
+    worker.close()
+    assert texts == ["A", "A"]
+    log = (tmp_path / "worker.log").read_text()
+    assert "progress: 50%" in log and "nonsense without an end" in log
+
+
+def test_log_of_a_worker_is_bounded(start, suite, tmp_path, monkeypatch):
+    monkeypatch.setattr("niah.run.process.LOG_BYTES", 100)
+    worker = start("chatty")
+    for _ in range(9):  # each writes 14 bytes and then 45 more
+        worker.ask(case_of(suite, 20))
+    worker.close()
+    assert [path.name for path in sorted(tmp_path.glob("worker.log*"))] == ["worker.log", "worker.log.1"]
+    sizes = [path.stat().st_size for path in tmp_path.glob("worker.log*")]
+    assert sum(sizes) < 9 * (14 + 45)
+    assert (tmp_path / "worker.log").read_text().endswith("nonsense without an end")
+
+
+def test_adapter_learns_neither_answer_nor_name(start, suite):
+    case = case_of(suite, 20)
+    request = asked(case)
+    assert set(request) == {"timeline", "fps", "question"}
+    assert set(request["question"]) == {"text", "options", "template", "prompt"}
+    words = start("peeping").ask(case).reply["text"].split()
+    assert set(words) & {"answer", "case", "id", "needles"} == set()
+
+
+DEATHS = [
+    ("killed", {}, "the worker died of SIGSEGV"),
+    ("killed", {"by": 40}, "the worker died of signal 40"),  # a real-time signal, which has no name
+    ("killed", {"by": "SIGKILL"}, "the worker died of SIGKILL"),
+    ("left", {"code": 7}, "the worker ended with exit code 7"),
+    ("left", {"code": 0}, "the worker ended with exit code 0"),
+    ("breaking_in", {}, "the worker wrote something that is no reply to the runner's descriptor"),
+]
+
+
+@pytest.mark.parametrize("name, settings, detail", DEATHS)
+def test_death_of_a_worker_is_told(start, suite, name, settings, detail):
+    worker = start(name, **settings)
+    assert worker.ask(case_of(suite, 20)).status == "ok"
+    outcome = worker.ask(case_of(suite, 40))
+    assert (outcome.status, outcome.detail, outcome.died, outcome.gone) == ("error", detail, True, True)
+
+
+def test_sigkill_is_out_of_memory_where_the_kernel_says_so(start, suite, monkeypatch):
+    worker = start("killed", by="SIGKILL")
+    worker._kills -= 1  # as if the kernel's counter had risen since the worker started
+    outcome = worker.ask(case_of(suite, 40))
+    assert (outcome.status, outcome.died) == ("oom", False)
+
+
+def test_hang_ends_at_the_limit_with_every_child(start, suite, tmp_path):
+    note = tmp_path / "child"
+    worker = start("hanging_with_child", seconds=1.0, note=str(note))
+    outcome = worker.ask(case_of(suite, 40))
+    assert (outcome.status, outcome.detail) == ("timeout", "no answer within 1 seconds")
+    assert gone(int(note.read_text()))
+
+
+def gone(pid, seconds=10.0):
+    """Tell whether a process ends within a while; a zombie that init has yet to collect has ended."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_memory_limit_is_out_of_memory(start, suite):
+    worker = start("hungry", host_bytes=250 << 20, mib=300)
+    assert worker.ask(case_of(suite, 20)).status == "ok"
+    outcome = worker.ask(case_of(suite, 40))
+    assert outcome.status == "oom"
+    assert outcome.detail.startswith("host memory passed the limit of 0.24")
+
+
+@pytest.mark.parametrize("error, status", [("host", "oom"), ("device", "oom"), ("words", "oom"), ("other", "error")])
+def test_raised_error_is_recorded_and_the_worker_goes_on(start, suite, error, status):
+    worker = start("raising", error=error)
+    outcome = worker.ask(case_of(suite, 40))
+    assert (outcome.status, outcome.reply, outcome.gone) == (status, None, False)
+    assert worker.ask(case_of(suite, 20)).status == "ok"
+
+
+def test_error_is_told_with_its_place_and_without_folders(start, suite):
+    detail = start("raising").ask(case_of(suite, 40)).detail
+    assert detail.startswith("KeyError: 'layers.0.weight'\n")
+    assert "fake_adapters.py:" in detail and "in fail" in detail
+    assert str(ROOT) not in detail
+
+
+BROKEN_CONTRACTS = [
+    ("text", "TypeError: answer(video, question) must return a niah.types.Reply, got str"),
+    ("outside", "ValueError: frames_used must lie within the video's 40 frames, got [40]"),
+    ("unused", "ValueError: frames_kept must be among frames_used, got [2] besides"),
+    ("scores", "ValueError: option_scores must be 4 finite numbers, got (1.0, 2.0)"),
+    ("nan", "ValueError: Out of range float values are not JSON compliant"),
+    ("mode", "ValueError: mode must be 'generated' or 'likelihood', got 'guessed'"),
+    ("endless", "ValueError: a reply's text has at most 1,000,000 characters, got 1,000,001"),
+]
+
+
+@pytest.mark.parametrize("what, words", BROKEN_CONTRACTS)
+def test_reply_that_breaks_the_contract_is_an_error(suite, what, words):
+    outcome = InProcess(loading_of(suite, "replying", what=what)).ask(case_of(suite, 40))
+    assert outcome.status == "error"
+    assert outcome.detail.startswith(words)
+
+
+ERROR_KINDS = [
+    (ERRORS["host"], True),
+    (ERRORS["device"], True),
+    (ERRORS["words"], True),
+    (RuntimeError("CUDA error: out of memory"), True),
+    (RuntimeError("shapes differ"), False),
+    (ValueError("out of memory"), False),  # a model's words about memory are not the machine's
+]
+
+
+@pytest.mark.parametrize("error, verdict", ERROR_KINDS)
+def test_error_means_out_of_memory(error, verdict):
+    assert ran_out(error) is verdict
+
+
+def test_missing_video_is_an_error_that_names_the_source(suite, tmp_path):
+    moved = {name: str(tmp_path / name) for name in suite.sources}
+    lost = {name: replace(source, path=moved[name]) for name, source in suite.sources.items()}
+    loading = Loading("tests.helpers.fake_adapters:right", {}, lost, suite.suite.sampling, "pyav", "renders")
+    outcome = InProcess(loading).ask(case_of(suite, 20))
+    assert outcome.status == "error"
+    assert outcome.detail.startswith("MediaError: ") and str(tmp_path) not in outcome.detail
+
+
+@pytest.mark.parametrize("name", ["broken", "nothing", "no_such"])
+def test_model_that_does_not_load_is_the_users_to_mend(start, name):
+    with pytest.raises(UserError, match="the model did not load: "):
+        start(name)
+
+
+def test_unknown_interpreter_is_the_users_to_mend(start):
+    with pytest.raises(UserError, match="no-such-python does not start"):
+        start("right", python="no-such-python")
+
+
+def test_interpreter_without_the_slice_is_the_users_to_mend(start, tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho no numpy here >&2\nexit 1\n")
+    python.chmod(0o755)
+    with pytest.raises(UserError, match="did not load: the worker ended with exit code 1"):
+        start("right", python=str(python))
+    assert (tmp_path / "worker.log").read_text() == "no numpy here\n"
+
+
+def test_worker_ends_when_its_runner_is_gone(suite):
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "niah.run.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    )
+    assert worker.stdin is not None and worker.stdout is not None
+    with worker.stdin as requests, worker.stdout:
+        message = {"do": "load", "number": 0, "loading": loading_of(suite, "right").to_json()}
+        requests.write(json.dumps(message).encode() + b"\n")
+        requests.flush()
+        assert json.loads(worker.stdout.readline())["status"] == "ready"
+        requests.close()
+        assert worker.wait(30) == 0
+
+
+def test_closed_worker_leaves_no_process(start):
+    worker = start("right")
+    pid = worker._child.pid
+    worker.close()
+    assert not psutil.pid_exists(pid)
+
+
+@pytest.mark.skipif("VIDEONIAH_PYTHON39" not in os.environ, reason="VIDEONIAH_PYTHON39 names no Python 3.9 with av")
+def test_worker_answers_from_python_39(start, suite):
+    worker = start("right", python=os.environ["VIDEONIAH_PYTHON39"])
+    assert worker.about["python"].startswith("3.9.")
+    assert worker.ask(case_of(suite, 40)).reply["text"] == "A"
+
+
+def test_a_worker_gets_the_grace_it_was_given_to_end(suite, tmp_path, monkeypatch):
+    started, waited = [], []
+    begin = subprocess.Popen
+
+    def noted(command, **more):
+        started.append(command)
+        return begin(command, **more)
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    worker = Worker(loading_of(suite, "right"), None, Limits(30.0, grace=7.0), tmp_path / "worker.log")
+    wait = worker._child.wait
+    monkeypatch.setattr(worker._child, "wait", lambda seconds: waited.append(seconds) or wait(seconds))
+    worker.close()
+    assert started[0][-1] == "3.5"  # half of it, once its runner has gone
+    assert waited == [7.0, 7.0]  # to end by itself, and to be gone once killed
+
+
+def test_a_killed_worker_that_hangs_in_the_kernel_is_not_waited_for_without_end(start, monkeypatch):
+    worker = start("right")
+    wait = worker._child.wait
+
+    def stuck(seconds):
+        raise subprocess.TimeoutExpired("worker", seconds)
+
+    monkeypatch.setattr(worker._child, "wait", stuck)
+    worker.close()
+    wait(30)
+    assert worker._child.returncode is not None  # it was ended, though nobody waited for it

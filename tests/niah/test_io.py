@@ -1,0 +1,96 @@
+"""Characters at which Python ends a line and JSON does not: they may stand in any string of any JSON-lines file."""
+
+import dataclasses
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from niah.analysis.load import read_run
+from niah.cli.verify import main as verify
+from niah.io import json_lines, numbered
+from niah.report.footage import find_films
+from niah.run.records import read_records, rewrite
+from niah.suite.config import Needles
+from niah.suite.generated import read, write
+from niah.suite.needles import read_needles
+from niah.tools.merge.part import read_part
+from tests.helpers.fake_runs import make_case, make_record, write_run
+from tests.helpers.small_suite import make_suite
+
+SUITE = "name: fake\nhaystacks: {folder: .}\nneedles: {file: n.jsonl}\n"
+BREAKS = "one\u2028two\u2029three\x85four"
+
+
+def test_lines_end_at_newlines_alone_and_blank_ones_are_counted():
+    assert list(numbered(f"{BREAKS}\n\n \nlast\r\n")) == [(1, BREAKS), (4, "last\r")]
+
+
+def test_a_row_is_one_line_whatever_it_holds():
+    assert [json.loads(line) for _, line in numbered(json_lines([{"a": BREAKS}, BREAKS]))] == [{"a": BREAKS}, BREAKS]
+
+
+def test_a_needle_is_read(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    row = {"video": "a.mp4", "question": BREAKS, "options": ["x", BREAKS], "answer": "A"}
+    (tmp_path / "n.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    [found] = read_needles(Needles(file="n.jsonl"), tmp_path)
+    assert (found.needle.question, found.needle.options) == (BREAKS, ("x", BREAKS))
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """The small suite with a haystack and questions of such names."""
+    folder = make_suite(tmp_path / "small")
+    made = read(folder)
+    made.sources["h1"] = dataclasses.replace(made.sources["h1"], identity=BREAKS)
+    write(dataclasses.replace(made, cases=tuple(dataclasses.replace(c, question=BREAKS) for c in made.cases)), folder)
+    return folder
+
+
+def test_a_suite_is_read_and_verified_and_written_anew(suite, tmp_path):
+    assert {case.question for case in read(suite).cases} == {BREAKS}
+    assert verify([str(suite), "-o", str(tmp_path / "again")]) == 0
+    for name in ("cases.jsonl", "sources.jsonl"):
+        assert (tmp_path / "again" / name).read_bytes() == (suite / name).read_bytes()
+
+
+@pytest.fixture
+def run(suite, tmp_path):
+    """A run of one case in which everything that can holds them; it says that it is a shard."""
+    case = make_case("n1", question=BREAKS)
+    folder = write_run(tmp_path / "run", [case], [], suite=SUITE)
+    rewrite(folder / "records.jsonl", [make_record(case, BREAKS)])
+    lines = json_lines([case.to_json()])
+    (folder / "cases.jsonl").write_text(lines, encoding="utf-8")
+    (folder / "sources.jsonl").write_text((suite / "sources.jsonl").read_text(encoding="utf-8"), encoding="utf-8")
+    about = json.loads((folder / "run.json").read_text())
+    digest = sha256(lines.encode()).hexdigest()
+    about["decides"]["cases_sha256"] = digest
+    shard = {"i": 1, "count": 1, "cases": 1, "cases_sha256": digest, "places": [0]}
+    (folder / "run.json").write_text(json.dumps({**about, "shard": shard}))
+    (folder / "config.yaml").write_text("model: fake\n")
+    return folder
+
+
+def test_a_run_is_read(run):
+    assert [record.reply for record in read_records(run / "records.jsonl")] == [BREAKS]
+    assert [case.question for case in read_run(run).cases] == [BREAKS]
+
+
+def test_a_shard_is_read(run):
+    part = read_part(run)
+    assert part.cases[0].question == BREAKS and len(part.sources) == 5
+
+
+def test_a_report_finds_the_sources(run):
+    films, _ = find_films([read_run(run)], None)
+    assert BREAKS in {film.identity for film in films.values()}
+
+
+def test_no_file_of_the_harness_reads_json_off_lines_that_end_elsewhere():
+    folder = Path(__file__).resolve().parents[2]
+    for path in (file for part in ("niah", "baselines", "vilamp") for file in (folder / part).rglob("*.py")):
+        lines = path.read_text(encoding="utf-8").split("\n")
+        assert not [line for line in lines if "json.loads" in line and "splitlines" in line], path

@@ -1,0 +1,94 @@
+"""Read and write a checkpoint folder: config.yaml, words.txt, model.safetensors.
+
+Names, shapes and dtypes are checked before anything is loaded, and every misfit is reported at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from niah.settings import from_mapping, read_yaml, unknown
+from niah.types import UserError
+from vilamp.config import VilampConfig, written
+from vilamp.model import Vilamp
+from vilamp.vocabulary import Vocabulary
+
+CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
+
+
+def locate(name: str) -> Path:
+    """Return the checkpoint folder called `name`, shipped with the project or given as a path."""
+    for folder in (CHECKPOINTS / name, Path(name)):
+        if (folder / "model.safetensors").is_file():
+            return folder
+    shipped = sorted(path.parent.name for path in CHECKPOINTS.glob("*/model.safetensors"))
+    raise UserError(
+        unknown("checkpoint", name, shipped) + " A folder of your own needs config.yaml, words.txt and "
+        "model.safetensors; a released checkpoint config.json, its weights and its tokenizer."
+    )
+
+
+def is_released(name: str) -> bool:
+    """Say whether a checkpoint is the authors': a folder with config.json, or a hub name. Ours has config.yaml."""
+    if any((folder / "config.yaml").is_file() for folder in (CHECKPOINTS / name, Path(name))):
+        return False
+    return (Path(name) / "config.json").is_file() or (name.count("/") == 1 and not Path(name).is_dir())
+
+
+def load(folder: Path, keyframes: Any = None, threshold: Any = None, temperature: Any = None) -> tuple[Vilamp, str]:
+    """Return the model in evaluation mode and an id of its weights (12 hex digits of their hash).
+
+    `keyframes`, `threshold` and `temperature` override the checkpoint's K, tau and alpha, which no weight depends on;
+    one with a budget has none to override. Raises UserError naming every missing, extra or misshapen tensor.
+    """
+    settings = read_yaml(VilampConfig, folder / "config.yaml")
+    given = {"keyframes": keyframes, "threshold": threshold, "temperature": temperature}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if changes:
+        if settings.compression is not None:
+            budget = settings.compression.budget
+            raise UserError(f"{list(changes)} of {folder.name} follow from its budget of {budget:g} tokens a frame")
+        settings = from_mapping(
+            VilampConfig, {**dataclasses.asdict(settings), **changes}, f"the constants of {folder.name}"
+        )
+    model = Vilamp(settings, Vocabulary.read(folder / "words.txt"))
+    file = folder / "model.safetensors"
+    expected = model.state_dict()
+    with safe_open(file, framework="pt") as tensors:
+        names = set(tensors.keys())
+        misfits = [f"missing {name}" for name in sorted(_stored(model) - names)]
+        misfits += [f"unexpected {name}" for name in sorted(names - set(expected))]
+        for name in sorted(names & set(expected)):
+            shape, wanted = tuple(tensors.get_slice(name).get_shape()), tuple(expected[name].shape)
+            if shape != wanted:
+                misfits.append(f"{name} has shape {shape}, the config wants {wanted}")
+        if misfits:
+            raise UserError(f"{file} does not fit its config.yaml:\n  " + "\n  ".join(misfits))
+        state = {name: tensors.get_tensor(name).float() for name in names}
+    model.load_state_dict(state, strict=False)  # the check above was strict; tied tensors are stored once
+    broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+    if broken:
+        raise UserError(f"{file} holds values that are not finite in: {', '.join(sorted(broken))}")
+    return model.eval(), hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+
+
+def save(model: Vilamp, folder: Path) -> None:
+    """Write the checkpoint folder of a model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state, stored = model.state_dict(), _stored(model)
+    save_file({name: state[name].contiguous() for name in sorted(stored)}, folder / "model.safetensors")
+    (folder / "words.txt").write_text("\n".join(model.vocabulary.words) + "\n", encoding="utf-8")
+    settings = yaml.safe_dump(written(model.config), sort_keys=False)
+    (folder / "config.yaml").write_text(settings, encoding="utf-8")
+
+
+def _stored(model: Vilamp) -> set[str]:
+    """Return the tensor names a checkpoint holds: each storage once, and no tied copy."""
+    return set(model.state_dict()) - {"language.lm_head.weight"}

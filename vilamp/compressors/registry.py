@@ -1,0 +1,59 @@
+"""Which schemes there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from transformers import Qwen2ForCausalLM
+
+from niah.adapters.compressor import Compressor
+from niah.settings import unknown
+from niah.types import UserError
+from vilamp.compressors.differential import Differential
+from vilamp.compressors.learned import Abstractor, ContextAndContent, QueryPooling
+from vilamp.compressors.merging import MemoryBank, MergeTokens
+from vilamp.compressors.pooled import Mean, MergedOnly
+from vilamp.compressors.selected import Reduce, Retrieve
+from vilamp.compressors.streaming import SlidingWindow
+from vilamp.compressors.summary import SummaryTokens
+from vilamp.compressors.whole import BudgetedDifferential, Keyframes, Uniform
+from vilamp.config import VilampConfig
+
+Maker = Callable[[float, VilampConfig, Qwen2ForCausalLM], Compressor]
+
+MAKERS: dict[str, Maker] = {
+    "differential": lambda budget, config, _: BudgetedDifferential(Differential.of(config), budget, patches(config)),
+    "keyframes": lambda budget, config, _: Keyframes(Differential.of(config), budget, patches(config)),
+    "uniform": lambda budget, config, _: Uniform(budget, patches(config)),
+    "mean": lambda budget, config, _: Mean(budget),
+    "summary": lambda budget, config, language: SummaryTokens(budget, language),
+    "merged": lambda budget, config, _: MergedOnly(budget, config.temperature),
+    "llama_vid": lambda budget, config, _: ContextAndContent(budget, config.vision.hidden_size),
+    "videochat_flash": lambda budget, config, _: MergeTokens(budget),
+    "qformer": lambda budget, config, _: QueryPooling(budget, channels(config)),
+    "abstractor": lambda budget, config, _: Abstractor(budget, channels(config)),
+    "memory_bank": lambda budget, config, _: MemoryBank(budget),
+    "retrieve": lambda budget, config, _: Retrieve(budget),
+    "longvu": lambda budget, config, _: Reduce(budget, patches(config)),
+    "streaming": lambda budget, config, language: SlidingWindow(budget, patches(config), len(language.model.layers)),
+}
+NAMES = tuple(MAKERS)
+
+
+def build(config: VilampConfig, language: Qwen2ForCausalLM) -> Compressor:
+    """Return the scheme a checkpoint is trained with. Raises UserError for one there is not."""
+    wanted = config.compression
+    assert wanted is not None  # without one, a checkpoint has ViLaMP's own compressor and its K
+    if wanted.scheme not in MAKERS:
+        raise UserError(f"compression: {unknown('scheme', wanted.scheme, NAMES)}")
+    return MAKERS[wanted.scheme](wanted.budget, config, language)
+
+
+def patches(config: VilampConfig) -> int:
+    """Return the patches of a frame."""
+    return config.vision.side**2
+
+
+def channels(config: VilampConfig) -> int:
+    """Return the numbers a patch has with the model's extras."""
+    return config.vision.hidden_size + config.extras.channels

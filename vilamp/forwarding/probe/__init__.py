@@ -1,0 +1,1 @@
+"""The old names of commands, kept for one release."""

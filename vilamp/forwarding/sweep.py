@@ -1,0 +1,8 @@
+"""The old name of a command, kept for one release."""
+
+import sys
+
+from vilamp.train.sweep import main
+
+if __name__ == "__main__":
+    sys.exit(main())

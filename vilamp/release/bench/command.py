@@ -1,0 +1,136 @@
+"""Measure memory and time to the first token of the 7B model, 64 to 10,000 frames.
+
+python -m vilamp.bench                            on a GPU, bf16: streamed, cached and as_released
+python -m vilamp.bench --execution streamed       ours alone
+python -m vilamp.bench --size tiny                on a CPU, in seconds
+python -m vilamp.bench --compiled                 with SigLIP's blocks compiled
+
+Weights are random: memory and time do not depend on values. Every length runs in a process of its own, and a
+line is appended to vilamp-SIZE.jsonl after each; vilamp-SIZE.csv is the table of all lines so far, with
+multiply-adds counted truly and as the paper counts them. Needs neither PyAV, decord nor open_clip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from niah.adapters import bench
+from niah.adapters.bench import Job, Measured
+from niah.cli.guard import guarded
+from vilamp.release.bench import counts
+from vilamp.release.bench.subject import CONFIGS, VilampBench, random_model
+
+STAGES = ("clip", "select", "vision", "merge", "prefill")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print and write; return the exit code, 2 where nothing could be done."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vilamp.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    bench.add_options(parser)
+    parser.add_argument("--compiled", action="store_true", help="compile SigLIP's blocks (results say so)")
+    options = parser.parse_args(arguments)
+    return guarded(lambda: measure(options), stopped="stopped")
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Measure what the options ask for and return 0. Raises UserError for what cannot be measured here."""
+    if options.one is not None:
+        job = Job(**json.loads(options.one))
+        measured = bench.measure(job, partial(build, compiled=options.compiled))
+        sys.stdout.write(json.dumps(dataclasses.asdict(measured)) + "\n")
+        return 0
+    name = "vilamp-compiled" if options.compiled else "vilamp"
+    jobs = _jobs(options, name)
+    file = options.out / f"{name}-{options.size}.jsonl"
+    flags = ["--compiled"] if options.compiled else []
+    bench.measure_all(jobs, [sys.executable, "-m", "vilamp.bench", *flags, "--one"], file, _tell, options.timeout)
+    write_table(bench.read(file), file.with_suffix(".csv"))
+    sys.stdout.write(f"results: {file} and {file.with_suffix('.csv')}\n")
+    return 0
+
+
+def build(size: str, device: str, compiled: bool = False) -> VilampBench:
+    """Return the model of a size with random weights, in bfloat16 on a GPU."""
+    dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
+    return VilampBench(random_model(CONFIGS[size], device, dtype), compiled)
+
+
+def row_of(measured: Measured) -> dict[str, Any]:
+    """Return one line of the table: memory, seconds by stage, tokens, and multiply-adds in units of 1e12."""
+    job, seconds = measured.job, measured.seconds
+    config = CONFIGS[job.size]
+    row: dict[str, Any] = {
+        "model": job.model, "execution": job.execution, "frames": job.frames, "status": measured.status,
+        "allocated_gib": _gib(measured.peak_allocated_bytes), "reserved_gib": _gib(measured.peak_reserved_bytes),
+        "host_gib": _gib(measured.peak_host_bytes), "tokens": measured.tokens,
+        "first_token_seconds": _round(measured.seconds_to_first_token),
+        **{f"{stage}_seconds": _round(seconds.get(stage)) for stage in STAGES},
+        "paper_tera_multiply_adds": _round(counts.paper(config, job.frames) / 1e12),
+        "machine": measured.machine,
+    }  # fmt: skip
+    if measured.tokens is not None:
+        row["tera_multiply_adds"] = _round(_work(measured) / 1e12)
+        row["tera_flops"] = _round(2 * _work(measured) / 1e12)
+    if seconds.get("vision") and job.execution == "streamed":
+        ideal = job.frames * counts.frame(config)["vision"] / 1e12 * seconds["matrices_per_trillion"]
+        row["vision_share_of_matrix_rate"] = _round(ideal / seconds["vision"])
+    return row
+
+
+def write_table(results: Sequence[Measured], file: Path) -> None:
+    """Write all results as a table."""
+    rows = [row_of(measured) for measured in results]
+    fields = list(dict.fromkeys(name for row in rows for name in row))
+    with open(file, "w", newline="", encoding="utf-8") as out:
+        writer = csv.DictWriter(out, fields, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _jobs(options: argparse.Namespace, name: str) -> list[Job]:
+    """Return the jobs asked for; what is streamed is also run with its patches cached."""
+    jobs = bench.jobs_of(options, name)
+    cached = [dataclasses.replace(job, execution="cached") for job in jobs if job.execution == "streamed"]
+    return [*jobs, *cached]
+
+
+def _work(measured: Measured) -> int:
+    """Return multiply-adds of one run."""
+    job, config, tokens = measured.job, CONFIGS[measured.job.size], measured.tokens or 0
+    if job.execution == "cached":
+        return job.frames * counts.frame(config)["merge"] + counts.prefill(config, tokens)
+    if job.execution == "streamed":
+        return counts.total(config, job.frames, tokens)
+    stages = counts.frame(config)
+    frames = stages["clip"] + stages["vision"] + counts.projector(config) + counts.composer_as_released(config)
+    head = (tokens - 1) * config.language.stack.hidden_size * config.language.vocabulary  # every position's logits
+    return job.frames * frames + counts.prefill(config, tokens) + head
+
+
+def _tell(measured: Measured) -> None:
+    sys.stdout.write(bench.line_of(measured) + "\n")
+    sys.stdout.flush()
+
+
+def _gib(size: int | None) -> float | None:
+    return None if size is None else _round(size / 2**30)
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Ask the probe of a checkpoint, as if it were a model, about cases whose needle it is shown.
+
+    python -m vilamp.probe --suite default
+    python -m niah.table runs/default-vilamp runs/default-vilamp-probe
+
+All flags of python -m niah.run that name cases and outputs work here; so does --model_args pretrained=, keyframes=.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from niah.adapters.feature_store import FeatureStore
+from niah.cli.guard import guarded
+from niah.io import cache_folder
+from niah.media.decoders.decoder import DEFAULT, decoder_named
+from niah.media.errors import MediaError
+from niah.media.video import SplicedVideo
+from niah.run.arguments import parse
+from niah.run.command import run
+from niah.run.config import RunConfig
+from niah.run.process import Outcome
+from niah.suite.generated import Generated
+from niah.types import Case, UserError
+from vilamp import checkpoint
+from vilamp.features import FrameFeatures
+from vilamp.train.probe import model as probes
+
+CONDITIONS = ("full", "needle_only")  # the others hold no needle that could be read
+
+
+class ProbeClient:
+    """Puts cases to the probe, in this process."""
+
+    def __init__(
+        self, generated: Generated, pretrained: str = "micro", keyframes: int | None = None, **unknown: Any
+    ) -> None:
+        if unknown:
+            raise UserError(f"a probe is told pretrained and keyframes, got {', '.join(sorted(unknown))}: leave it out")
+        folder = checkpoint.locate(pretrained)
+        self._model, self._weights_id = checkpoint.load(folder, keyframes)
+        self._probe = probes.load(folder, self._weights_id)
+        self._features = FrameFeatures(self._model, FeatureStore(2**30, 2**33, tempfile.gettempdir()))
+        self._generated, self._decoder = generated, decoder_named(DEFAULT)
+        versions = {"torch": torch.__version__}
+        python = "{}.{}.{}".format(*sys.version_info)
+        about = {"decoder": self._decoder.name, "python": python, "versions": versions, "concurrency": 1}
+        self.about: Mapping[str, Any] = about
+
+    @torch.inference_mode()
+    def ask(self, case: Case) -> Outcome:
+        """Compress the case's video for its question, and let the probe read what is left of the needle.
+
+        A video that cannot be read is an error of this case alone.
+        """
+        began = time.monotonic()
+        try:
+            reply = self._read(case)
+        except MediaError as error:
+            return Outcome("error", str(error), measured={"file_to_answer_seconds": time.monotonic() - began})
+        return Outcome("ok", reply=reply, measured={"file_to_answer_seconds": time.monotonic() - began})
+
+    def _read(self, case: Case) -> dict[str, Any]:
+        """Return the reply."""
+        generated, needle, compressor = self._generated, case.needles[0], self._model.compressor
+        renders = cache_folder() / "rendered"
+        sampling = generated.suite.sampling
+        video = SplicedVideo(case.timeline, generated.sources, sampling, self._decoder, case.fps, renders)
+        keys = video.keys(0, len(video))
+        query = self._model.encode_query(case.question)
+        looked = compressor.guided
+        frames = self._features.directions(video, keys, Counter()) if looked else torch.empty(len(keys), 0)
+        choice = compressor.choose(frames, query)
+        found = self._features.of(video, keys, "patches", choice.seen)
+        stream = self._model.left(choice, query, (torch.from_numpy(patches).float() for patches, _ in found))
+        remains = probes.remains_of(stream, needle.start, needle.stop, query)
+        scores = self._probe.score(remains, case.options)
+        return {
+            "text": case.options[scores.index(max(scores))],
+            "option_scores": scores,
+            "mode": "likelihood",
+            "frames_used": tuple(choice.seen),
+            "frames_kept": tuple(choice.kept),
+            "language_tokens": len(remains.tokens),
+            "settings": {**compressor.settings(), "weights": self._weights_id},
+        }
+
+    def close(self) -> None:
+        """Forget model and features."""
+        del self._model, self._probe, self._features
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; what went wrong is said on stderr."""
+    if {"-h", "--help"} & set(arguments):  # before niah.run's parser prints its own
+        sys.stdout.write(f"{__doc__}\nThe flags: python -m niah.run --help\n")
+        return 0
+    return guarded(lambda: run(_settings(parse(arguments)), arguments, ProbeClient))
+
+
+def _settings(config: RunConfig) -> RunConfig:
+    """Return the run's settings: the conditions that hold a needle, and a folder of its own."""
+    if config.decoder != DEFAULT:
+        raise UserError(f"a probe reads videos with {DEFAULT}, got --decoder {config.decoder}: leave it out")
+    named = dataclasses.replace(config, model=f"{config.model}-probe", conditions=config.conditions or CONDITIONS)
+    output = config.output_path or str(dataclasses.replace(config, model=named.model).folder())
+    return dataclasses.replace(named, output_path=output)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

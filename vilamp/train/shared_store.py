@@ -1,0 +1,32 @@
+"""Answer several runs in this process with one store of features.
+
+A frame's features are known by its pixels and the encoders' weights, so runs share them whatever constants, language
+model or compressor they differ in. Their times and memory mean nothing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from niah.adapters.feature_store import FeatureStore
+from niah.io import cache_folder
+from niah.media.decoders.decoder import DEFAULT
+from niah.run.process import InProcess
+from niah.run.worker import Loading
+from niah.suite.generated import Generated
+
+TARGET = "vilamp.adapter:load"
+
+
+def sharing() -> Callable[..., InProcess]:
+    """Return what makes adapters for runs in this process; all of them have one store, of 1 GiB, then 8 of disk."""
+    store = FeatureStore(2**30, 2**33, tempfile.gettempdir())
+
+    def loaded(generated: Generated, **settings: Any) -> InProcess:
+        renders = str(cache_folder() / "rendered")
+        given = {**settings, "store": store}
+        return InProcess(Loading(TARGET, given, generated.sources, generated.suite.sampling, DEFAULT, renders))
+
+    return loaded

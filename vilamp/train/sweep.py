@@ -1,0 +1,95 @@
+"""Ask the same cases with other constants: K alone, then every alpha with every tau. No weight changes.
+
+    python -m vilamp.sweep --config configs/sweeps/keyframes.yaml
+    python -m niah.paper figure6 results/figures/micro/keyframes/*
+    python -m vilamp.sweep --config configs/sweeps/constants.yaml
+    python -m niah.paper table6 results/figures/micro/constants/*
+
+Each setting is a run of its own, as `python -m niah.run` makes it, and resumable like one: a run that is complete is
+not asked again. The constants that are not varied are the checkpoint's. All runs share one process and the
+features of frames, which no constant moves, so a further setting costs little; their times and memory mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from niah.cli.guard import DONE, INTERRUPTED, guarded
+from niah.run.command import run
+from niah.run.config import RunConfig
+from niah.settings import read_yaml
+from niah.types import UserError
+from vilamp.train.shared_store import sharing
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is asked, and which constants are tried; the keys of the YAML file."""
+
+    output: str  # the folder that gets a run folder for each setting
+    keyframes: tuple[int, ...] = ()  # K
+    temperatures: tuple[float, ...] = ()  # alpha; crossed with the thresholds
+    thresholds: tuple[float, ...] = ()  # tau
+    pretrained: str = "micro"
+    device: str | None = None
+    suite: str = "default"
+    lengths: tuple[int, ...] | None = None  # None: the suite's; likewise depths
+    depths: tuple[float, ...] | None = None
+    conditions: tuple[str, ...] = ("full",)
+
+    def __post_init__(self) -> None:
+        if bool(self.temperatures) != bool(self.thresholds):
+            raise UserError("temperatures and thresholds are crossed: a sweep names both, or neither")
+        if not self.keyframes and not self.temperatures:
+            raise UserError("a sweep needs keyframes: [...], or temperatures: [...] and thresholds: [...]")
+
+    def runs(self) -> dict[str, RunConfig]:
+        """Return the run of each setting, by the name of its folder."""
+        settings: dict[str, dict[str, float | int]] = {f"k-{count}": {"keyframes": count} for count in self.keyframes}
+        for temperature in self.temperatures:
+            for threshold in self.thresholds:
+                name = f"alpha-{temperature:g}-tau-{threshold:g}"
+                settings[name] = {"temperature": temperature, "threshold": threshold}
+        return {name: self._run(name, constants) for name, constants in settings.items()}
+
+    def _run(self, name: str, constants: Mapping[str, float | int]) -> RunConfig:
+        """Return one run."""
+        return RunConfig(
+            model_args={"pretrained": self.pretrained, **constants},
+            device=self.device,
+            suite=self.suite,
+            lengths=self.lengths,
+            depths=self.depths,
+            conditions=self.conditions,
+            output_path=str(Path(self.output) / name),
+            figures=False,  # a heatmap of one cell says nothing
+        )
+
+
+def sweep(settings: Sweep) -> int:
+    """Ask every run; return the first exit code that is not 0. Ctrl-C ends it, and the same command goes on."""
+    codes, answerer = [], sharing()
+    for name, config in settings.runs().items():
+        sys.stderr.write(f"{name}\n")
+        codes.append(run(config, answerer=answerer))
+        if codes[-1] == INTERRUPTED:
+            break
+    return next((code for code in codes if code != DONE), DONE)
+
+
+def main() -> int:
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vilamp.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, required=True, help="a YAML file; see configs/sweeps/")
+    given = parser.parse_args()
+    return guarded(lambda: sweep(read_yaml(Sweep, given.config)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
