@@ -62,17 +62,6 @@ def test_own_videos_run_from_the_five_lines_printed(tmp_path):
     assert "needle_only" in table
 
 
-def test_every_file_of_the_house_exists():
-    tree = block("", "The house")
-    inside = "niah"
-    for line in tree.splitlines():
-        if re.match(r"\w+/ ", line):
-            inside = line.split("/")[0]
-        for name in re.findall(r"(?:^  | {3,})([a-z]+/?)(?= {2,})", line):
-            path = ROOT / inside / name
-            assert path.is_dir() if name.endswith("/") else path.with_suffix(".py").is_file(), name
-
-
 def test_every_link_and_picture_of_the_readme_exists():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
