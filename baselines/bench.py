@@ -1,9 +1,9 @@
 """Measure a baseline's memory and time over lengths, as Figure 1 of the ViLaMP paper has them.
 
-python -m baselines.bench NAME                      7B with random weights on a GPU, 64 to 10,000 frames
-python -m baselines.bench NAME --cap-gib 79         the same in the memory of a simulated A100
-python -m baselines.bench NAME --size tiny          on a CPU, in seconds
-python -m baselines.bench --draw results/bench      figure1 (PNG, SVG, CSV, caption) from all results there
+niah bench NAME                      7B with random weights on a GPU, 64 to 10,000 frames
+niah bench NAME --cap-gib 79         the same in the memory of a simulated A100
+niah bench NAME --size tiny          on a CPU, in seconds
+niah bench --draw results/bench      figure1 (PNG, SVG, CSV, caption) from all results there
 
 A baseline takes part by having a module `baselines.NAME.bench` with `build(size, device)`
 returning a `niah.adapters.bench.Subject`; none is imported before it is named. What is measured
@@ -29,7 +29,7 @@ from niah.types import UserError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, measure or draw, and return the exit code: 2 where nothing could be done."""
     parser = argparse.ArgumentParser(
-        prog="python -m baselines.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="niah bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", nargs="?", help=f"one of {', '.join(names('bench'))}")
     parser.add_argument("--draw", type=Path, metavar="FOLDER", help="draw Figure 1 from the results of a folder")

@@ -32,7 +32,7 @@ def draw(folder: Path) -> list[Path]:
     """
     measured = [line for file in sorted(folder.glob("*.jsonl")) for line in read(file)]
     if not measured:
-        raise UserError(f"{str(folder)!r} holds no results: run python -m baselines.bench NAME --out {folder} first")
+        raise UserError(f"{str(folder)!r} holds no results: run niah bench NAME --out {folder} first")
     drawn = [*points(measured), *published_points()]
     with matplotlib.rc_context(LOOKS):
         figure = draw_memory(drawn)

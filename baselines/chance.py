@@ -1,6 +1,6 @@
 """Guess every answer: the floor of every figure.
 
-python -m niah.run --model chance        accuracy near .25 where questions have four options
+niah run --model chance        accuracy near .25 where questions have four options
 """
 
 from __future__ import annotations

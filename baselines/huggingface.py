@@ -1,6 +1,6 @@
 """Ask any image-text-to-text model that transformers reads: Qwen2-VL, LLaVA-OneVision, LLaVA-NeXT-Video and others.
 
-python -m niah.run --model huggingface --model_args pretrained=FOLDER_OR_NAME,max_frames=32 --device cuda
+niah run --model huggingface --model_args pretrained=FOLDER_OR_NAME,max_frames=32 --device cuda
 
 Frames are sampled here, at bin centres, and the processor's own sampling is switched off: its rules
 differ from model to model and would hide which frames an answer depended on. A model that knows time

@@ -1,6 +1,6 @@
 """Keep the K frames least like the rest, never asking what for, and guess.
 
-python -m niah.run --model novelty        accuracy near .25; what matters is whether a needle is among the kept
+niah run --model novelty        accuracy near .25; what matters is whether a needle is among the kept
 
 If it keeps needle frames more often than chance would, needles look unlike their haystack,
 and a model can find them without reading the question.

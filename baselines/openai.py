@@ -1,8 +1,8 @@
 """Ask any OpenAI-compatible chat endpoint that sees images: GPT-4o, Gemini, a vLLM of your own.
 
 pip install -e ".[api]"; export OPENAI_API_KEY=...
-python -m niah.run --model openai --model_args model=gpt-4o,max_frames=32,concurrency=4
-python -m niah.run --model openai --model_args model=NAME,base_url=http://127.0.0.1:8000/v1,key_env=none
+niah run --model openai --model_args model=gpt-4o,max_frames=32,concurrency=4
+niah run --model openai --model_args model=NAME,base_url=http://127.0.0.1:8000/v1,key_env=none
 
 The key comes from the environment and is in no setting, so that run.json and config.yaml, which keep
 every setting, hold none; words of the endpoint that repeat it are masked. Prices change, so cost is

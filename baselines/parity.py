@@ -1,6 +1,6 @@
 """Compare a baseline with numbers recorded from its release.
 
-python -m baselines.parity NAME FOLDER     0: everything agrees, 1: something differs, 2: it could not be compared
+niah parity NAME FOLDER     0: everything agrees, 1: something differs, 2: it could not be compared
 
 FOLDER is laid out as the release's reference: a tiny checkpoint and golden files. A baseline
 takes part by having a module `baselines.NAME.parity` with `run(folder) -> int`; none is
@@ -25,7 +25,7 @@ from niah.types import UserError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, compare, and return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m baselines.parity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="niah parity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", help=f"one of {', '.join(names('parity'))}")
     parser.add_argument("folder", type=Path, help="a folder of golden files and a tiny checkpoint")

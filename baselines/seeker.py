@@ -1,6 +1,6 @@
 """Read the bar-codes of k evenly spread frames: the harness's own measuring stick.
 
-python -m niah.run --model seeker --suite calibration        right exactly where a sampled frame lies in the needle
+niah run --model seeker --suite calibration        right exactly where a sampled frame lies in the needle
 
 Frames are taken at bin centres, so depths 0 and 1 are no easier than others. On footage
 without bar-codes it guesses.

@@ -1,8 +1,8 @@
 """Three simple compressors in the place of ViLaMP's: encoders, connectors, language model and prompt stay the same.
 
-python -m niah.run --model uniform --model_args frames=8 --suite smoke        8 frames at bin centres, whole
-python -m niah.run --model topk --model_args keyframes=8 --suite smoke        the 8 frames most like the query, whole
-python -m niah.run --model mean --suite smoke                                 every frame, as the mean of its patches
+niah run --model uniform --model_args frames=8 --suite smoke        8 frames at bin centres, whole
+niah run --model topk --model_args keyframes=8 --suite smoke        the 8 frames most like the query, whole
+niah run --model mean --suite smoke                                 every frame, as the mean of its patches
 
 The shipped weights were trained with ViLaMP's compressor and with no other. Until each of these has weights
 trained with it, its answers say what a reader makes of tokens it was not trained for, not which rule compresses

@@ -1,6 +1,6 @@
 """Wrap a published repository, in the interpreter it pins: copy this file and fill in the two places marked HERE.
 
-python -m niah.run --config mymodel.yaml        (what that holds: docs/wrapping_a_repository.md)
+niah run --config mymodel.yaml        (what that holds: docs/wrapping_a_repository.md)
 
 As it stands it wraps a repository with a package `published` whose load_model(weights, device) makes a
 model with chat(frames, prompt). It imports on Python 3.9 with numpy alone: whatever the repository needs

@@ -1,3 +1,3 @@
 """VideoNIAH: hide needles in long video, ask, and map the answers. Knows no model."""
 
-__path__.append(f"{__path__[0]}/forwarding")  # python -m niah.table and the like, for one release
+__path__.append(f"{__path__[0]}/forwarding")  # niah table and the like, for one release

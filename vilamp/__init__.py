@@ -26,4 +26,4 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"vilamp.{_HOMES[name]}"), name)
 
 
-__path__.append(f"{__path__[0]}/forwarding")  # python -m vilamp.parity and the like, for one release
+__path__.append(f"{__path__[0]}/forwarding")  # niah parity vilamp and the like, for one release

@@ -1,4 +1,4 @@
-"""What an answer holds of each frame of a video: `python -m vilamp.memory [CHECKPOINT]` prints it.
+"""What an answer holds of each frame of a video: `niah memory [CHECKPOINT]` prints it.
 
 The peak comes at the end of prefill. What earlier stages held is less, and given back by then: an embedding of
 each frame for selection; one chunk of pixels, of patches and of activations, whatever the length. The store of
@@ -57,7 +57,7 @@ def _glibc() -> bool:
 def main(arguments: list[str]) -> None:
     """Print the parts and their sum."""
     parser = argparse.ArgumentParser(
-        prog="python -m vilamp.memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="niah memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkpoint", nargs="?", default="micro", help="a shipped one or a folder (default: micro)")
     folder = checkpoint.locate(parser.parse_args(arguments).checkpoint)

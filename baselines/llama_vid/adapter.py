@@ -1,6 +1,6 @@
 """LLaMA-VID as an adapter of the harness.
 
-python -m niah.run --model llama_vid --model_args pretrained=FOLDER --device cuda
+niah run --model llama_vid --model_args pretrained=FOLDER --device cuda
 
 It keeps nothing between cases but the tower's features under their frames' keys. One frame a second is shown, as
 many as there are. The Q-Former reads the bare question, of more than 256 word pieces the end, as in the release;

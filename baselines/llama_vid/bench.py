@@ -1,4 +1,4 @@
-"""LLaMA-VID with random weights, for `python -m baselines.bench llama_vid`: two tokens a frame, 80 of text.
+"""LLaMA-VID with random weights, for `niah bench llama_vid`: two tokens a frame, 80 of text.
 
 10,000 frames at 7B are 20,080 tokens, 9.8 GiB of cache beside 14.8 GiB of weights. Run as the
 release runs, all frames pass the tower as one batch with whole attention matrices (92 GB at

@@ -1,6 +1,6 @@
 """Compare this port with the recorded numbers of the release, every tensor of them.
 
-python -m baselines.parity llama_vid FOLDER        all agree: 89 comparisons, largest error near 1e-5
+niah parity llama_vid FOLDER        all agree: 89 comparisons, largest error near 1e-5
 
 FOLDER holds `tiny_checkpoint/` and `golden.safetensors`; `golden_meta.json`, the layout of
 the 7B checkpoint and the memory analysis are compared where they are there.

@@ -1,6 +1,6 @@
 """Video-XL as an adapter of the harness.
 
-python -m niah.run --model video_xl --model_args pretrained=FOLDER,ratio=16 --device cuda
+niah run --model video_xl --model_args pretrained=FOLDER,ratio=16 --device cuda
 
 It keeps nothing between cases but summary tokens under names made of their frames' keys.
 A record's `language_tokens` is what the cache holds at the first token, which is what an

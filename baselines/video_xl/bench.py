@@ -1,4 +1,4 @@
-"""Video-XL with random weights, for `python -m baselines.bench video_xl`: ratio 16, a prompt of 14 + 60 tokens.
+"""Video-XL with random weights, for `niah bench video_xl`: ratio 16, a prompt of 14 + 60 tokens.
 
 10,000 frames at 7B leave 90,074 tokens in the cache, 4.8 GiB, beside 15.6 GiB of weights. Run as the
 release runs, memory ends long before: all frames pass the tower in one batch with every

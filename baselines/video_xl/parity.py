@@ -1,4 +1,4 @@
-"""Compare this Video-XL with numbers recorded from the release: `python -m baselines.parity video_xl FOLDER`.
+"""Compare this Video-XL with numbers recorded from the release: `niah parity video_xl FOLDER`.
 
 Logits must agree within 1e-4 as they are, everything else within 1e-4 of the largest value
 of its tensor. Ratios are read from the recorded steps, since the release's draws depend on

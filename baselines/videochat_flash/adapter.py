@@ -1,6 +1,6 @@
 """VideoChat-Flash as an adapter of the harness.
 
-python -m niah.run --model videochat_flash --model_args pretrained=FOLDER,max_frames=512 --device cuda
+niah run --model videochat_flash --model_args pretrained=FOLDER,max_frames=512 --device cuda
 
 It keeps nothing between cases but merged tokens of clips under their frames' keys. Where the release would cut
 the sequence, and the question with it, the answer is an error that says so; `max_length` moves that limit.

@@ -1,4 +1,4 @@
-"""VideoChat-Flash with random weights, for `python -m baselines.bench videochat_flash`: 448 pixels, no dropout.
+"""VideoChat-Flash with random weights, for `niah bench videochat_flash`: 448 pixels, no dropout.
 
 With 60 tokens of text 10,000 frames at 7B are 160,060 tokens, 9.2 GB of cache beside 15.9 GB of weights. Run as
 the release runs, all clips pass the tower in one batch and every position gets its logits: at 448 pixels 80 GiB end

@@ -1,6 +1,6 @@
 """Compare this VideoChat-Flash with the numbers a release left in a folder.
 
-python -m baselines.parity videochat_flash FOLDER        every error below 1e-4 of its tensor's largest value
+niah parity videochat_flash FOLDER        every error below 1e-4 of its tensor's largest value
 
 FOLDER holds golden.safetensors, golden_meta.json and tiny_checkpoint/; checkpoint_layout_7b.json and
 memory_analysis.json are used where they are there. Indices and ids must be equal.

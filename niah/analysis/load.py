@@ -170,7 +170,7 @@ def _read(path: Path, make: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
     try:
         lines = path.read_bytes().split(b"\n")[:-1]  # bytes: a kill may have cut a letter in half
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: name a folder that python -m niah.run wrote") from None
+        raise UserError(f"{path} is missing: name a folder that niah run wrote") from None
     for number, line in enumerate(lines, start=1):
         try:
             yield make(json.loads(line))

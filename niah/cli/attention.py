@@ -1,6 +1,6 @@
-"""The command: `python -m niah.attention --model NAME ...` asks a model what it looks at, and writes that down.
+"""The command: `niah attention --model NAME ...` asks a model what it looks at, and writes that down.
 
-What is drawn from it: `python -m niah.paper figure3 FOLDER...` and `figure4 FOLDER...`.
+What is drawn from it: `niah paper figure3 FOLDER...` and `figure4 FOLDER...`.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from niah.types import Case, UserError
 
 EXAMPLES = """\
 examples:
-  python -m niah.attention --model vilamp --model_args keyframes=128,threshold=2 \\
+  niah attention --model vilamp --model_args keyframes=128,threshold=2 \\
       --suite default --lengths 128 --depths 0.5 --conditions full --limit 16 --output_path runs/attention-whole
       the micro ViLaMP with all 128 frames whole, as the paper's Figures 3 and 4 look at other models
-  python -m niah.attention --model vilamp --lengths 128 --depths 0.5 --conditions full --output_path runs/attention
+  niah attention --model vilamp --lengths 128 --depths 0.5 --conditions full --output_path runs/attention
       as it answers: eight frames whole, one token for every other
-  python -m niah.paper figure3 runs/attention-whole runs/attention
+  niah paper figure3 runs/attention-whole runs/attention
       draw them
 
-All flags of python -m niah.run that name a model, cases and a folder work here. The model must offer
+All flags of niah run that name a model, cases and a folder work here. The model must offer
 attentions(video, question), as niah/attention/contract.py says: vilamp, video_xl, llama_vid and videochat_flash do.
 Written: frames.csv (a line for each frame of each case), patches.csv (a line for each hundredth of the patches; only
 where frames are there whole), about.json. The model runs in this process.
@@ -49,8 +49,8 @@ where frames are there whole), about.json. The model runs in this process.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m niah.attention",
-        usage="python -m niah.attention [--top N] [flags of python -m niah.run]",
+        prog="niah attention",
+        usage="niah attention [--top N] [flags of niah run]",
         description="Ask a model what its question looks at: attention over frames and patches, and their likeness.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

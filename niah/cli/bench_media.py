@@ -1,6 +1,6 @@
 """Time the decoders on what users do, and count which files each reads rightly.
 
-    python -m niah.media.bench ../shared/videos
+    niah bench_media ../shared/videos
 
 prints the tables of docs/decoders.md (about eight minutes on two cores; without a folder's
 `haystacks/bbb.mp4` and `haystacks/mouse_arena.mp4` the longest two videos in it are timed).
@@ -42,7 +42,7 @@ SAME = 1.0  # of 256 levels, mean: ten-bit colour comes out this far apart, a wr
 def main() -> int:
     """Print both tables, and return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m niah.media.bench",
+        prog="niah bench_media",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,4 +1,4 @@
-"""`python -m niah.benchmarks table1 [RESULTS...]` and `python -m niah.benchmarks sample FOLDER`."""
+"""`niah benchmarks table1 [RESULTS...]` and `niah benchmarks sample FOLDER`."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from niah.integrations.benchmarks.table1 import markdown, ours, published
 
 EXAMPLES = """\
 examples:
-  python -m niah.benchmarks table1
+  niah benchmarks table1
       Table 1 of ViLaMP's paper, as published
-  python -m niah.benchmarks table1 out
-      the same with ours below, out of what python -m niah.lm_eval wrote into out
-  python -m niah.benchmarks sample sample
+  niah benchmarks table1 out
+      the same with ours below, out of what niah lm_eval wrote into out
+  niah benchmarks sample sample
       twelve tiny videos and a table in Video-MME's schema, to try the task with
 
-The benchmarks themselves are tasks of python -m niah.lm_eval: docs/benchmarks.md
+The benchmarks themselves are tasks of niah lm_eval: docs/benchmarks.md
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m niah.benchmarks",
+        prog="niah benchmarks",
         description="Public benchmarks: the paper's table with ours beside it, and a sample to try.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -52,7 +52,7 @@ def _sample(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     table = write_sample(folder)
     sys.stdout.write(
-        f"{table}\npython -m niah.lm_eval --model vilamp --tasks videoniah_video_mme "
+        f"{table}\nniah lm_eval --model vilamp --tasks videoniah_video_mme "
         f"--metadata table={table},videos={folder / 'videos'},frame_size=64 --output_path out\n"
     )
     return 0

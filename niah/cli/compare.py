@@ -1,4 +1,4 @@
-"""The command: `python -m niah.compare RUN RUN...` says which model is better on the same cases; writes nothing."""
+"""The command: `niah compare RUN RUN...` says which model is better on the same cases; writes nothing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from niah.cli.parser import command_parser
 
 EXAMPLES = """\
 examples:
-  python -m niah.compare runs/default-vilamp runs/default-chance
+  niah compare runs/default-vilamp runs/default-chance
       a verdict on the full cases, then types, lengths, depths, slopes and controls, corrected for being many
-  python -m niah.compare runs/default-vilamp runs/default-uniform runs/default-topk
+  niah compare runs/default-vilamp runs/default-uniform runs/default-topk
       every two of them, on the cases that all three were asked
 
 Intervals are 95 %. Cases that one of two models has no answer for are left out and counted. Needle source videos are
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = command_parser(
         "niah.compare", "Say which model is better on the same cases, and what could not have been seen.", EXAMPLES
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that niah run wrote")
     options = parser.parse_args(arguments)
     return guarded(lambda: _compare(options.runs), stopped="stopped")
 

@@ -1,4 +1,4 @@
-"""The command: `python -m niah.cost RUN`, `RUN RUN_WITHOUT_REUSE`, or `--memory RUN`; prints, writes nothing."""
+"""The command: `niah cost RUN`, `RUN RUN_WITHOUT_REUSE`, or `--memory RUN`; prints, writes nothing."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from niah.types import UserError
 
 EXAMPLES = """\
 examples:
-  python -m niah.cost runs/default-vilamp
+  niah cost runs/default-vilamp
       seconds a case by stage, over lengths, with nothing stored and with frames reused
-  python -m niah.cost runs/default-vilamp runs/without-reuse
+  niah cost runs/default-vilamp runs/without-reuse
       the same cases with and without reuse (--model_args reuse=False): time, ratio, answers that differ
-  python -m niah.cost --memory runs/long-vilamp --documented 2320
+  niah cost --memory runs/long-vilamp --documented 2320
       bytes that one more frame costs, beside what the model's documentation says
 
 exit codes: 0, 1 where answers differ or the documented bytes are off by more than a tenth, 2 a mistake in the command

@@ -1,4 +1,4 @@
-"""The command: `python -m niah.doctor` says what will not work here, and how to mend it."""
+"""The command: `niah doctor` says what will not work here, and how to mend it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from niah.tools.doctor.finding import FAIL, OK, WARN, Line
 ASKED = ("hub",)  # only where it is named: it goes to the network
 EXAMPLES = """\
 examples:
-  python -m niah.doctor
+  niah doctor
       everything but the network, in under a minute
-  python -m niah.doctor decoders gpu
+  niah doctor decoders gpu
       only these
-  python -m niah.doctor hub
+  niah doctor hub
       can the hub be reached, for checkpoints and data sets by name?
 
 Every line is ok, warn (something optional will not work) or fail (something needed will not).

@@ -1,4 +1,4 @@
-"""The command: `python -m niah.figures RUN... [-o FOLDER] [--style paper] [--with-published]`."""
+"""The command: `niah figures RUN... [-o FOLDER] [--style paper] [--with-published]`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from niah.types import UserError
 
 EXAMPLES = """\
 examples:
-  python -m niah.figures runs/default-vilamp
+  niah figures runs/default-vilamp
       heatmap and memory, each as PNG, SVG and the CSV of its numbers, into the run's folder
-  python -m niah.figures runs/default-vilamp runs/default-chance -o compared
+  niah figures runs/default-vilamp runs/default-chance -o compared
       two runs side by side
-  python -m niah.figures runs/paper-vilamp --style paper --with-published
+  niah figures runs/paper-vilamp --style paper --with-published
       16 x 5 bins as in the paper, beside the paper's numbers
 """
 
@@ -27,12 +27,12 @@ examples:
 def main(arguments: list[str] | None = None) -> int:
     """Draw; return 0, or 2 where the user has to mend something."""
     parser = argparse.ArgumentParser(
-        prog="python -m niah.figures",
+        prog="niah figures",
         description="Draw accuracy over length and depth, and memory over frames.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that niah run wrote")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="where figures go; default: the first RUN")
     parser.add_argument("--style", choices=STYLES, default=STYLES[0], help="paper: 16 x 5 bins, scale 0.2 to 0.7")
     parser.add_argument("--with-published", action="store_true", help="add the published numbers, marked as such")

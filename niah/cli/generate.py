@@ -1,4 +1,4 @@
-"""The commands: `python -m niah.generate SUITE -o FOLDER` and `python -m niah.generate render CASE`."""
+"""The commands: `niah generate SUITE -o FOLDER` and `niah render CASE`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from niah.suite.generated import Generated, read, write
 
 EXAMPLES = """\
 examples:
-  python -m niah.generate smoke -o my-suite
-      cases.jsonl, the hashes of all videos and what was left out; run it with: python -m niah.run --suite my-suite
-  python -m niah.generate mine.yaml -o my-suite --keep runs/mine-other
+  niah generate smoke -o my-suite
+      cases.jsonl, the hashes of all videos and what was left out; run it with: niah run --suite my-suite
+  niah generate mine.yaml -o my-suite --keep runs/mine-other
       only needles that another model reads and cannot guess
-  python -m niah.generate render needle-000.full.200.17 --suite smoke -o case.mp4
+  niah render needle-000.full.200.17 --suite smoke -o case.mp4
       one case's video, to be watched
 """
 
@@ -32,8 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _generate(words: list[str]) -> int:
     """Write the cases of a suite into a folder."""
     parser = argparse.ArgumentParser(
-        prog="python -m niah.generate",
-        description="Turn a suite into cases.jsonl. To watch a case: python -m niah.generate render CASE",
+        prog="niah generate",
+        description="Turn a suite into cases.jsonl. To watch a case: niah render CASE",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -79,9 +79,9 @@ def _keep(generated: Generated, run: Path) -> Generated:
 def _render(words: list[str]) -> int:
     """Write one case's video."""
     parser = argparse.ArgumentParser(
-        "python -m niah.generate render",
+        "niah render",
         description="Write a case's video to an mp4.",
-        epilog="example: python -m niah.generate render needle-000.full.200.17 --suite smoke -o case.mp4",
+        epilog="example: niah render needle-000.full.200.17 --suite smoke -o case.mp4",
     )
     parser.add_argument("case", help="its id in cases.jsonl")
     parser.add_argument("--suite", default="default", help="a suite, or a folder that holds its cases.jsonl")

@@ -1,4 +1,4 @@
-"""`python -m niah.lm_eval`: lm-eval's own command line, with this project's models and tasks in it."""
+"""`niah lm_eval`: lm-eval's own command line, with this project's models and tasks in it."""
 
 import sys
 

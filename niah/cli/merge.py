@@ -1,4 +1,4 @@
-"""The command: `python -m niah.merge SHARD… -o FOLDER`; writes the folder of the whole run, its table and figures."""
+"""The command: `niah merge SHARD… -o FOLDER`; writes the folder of the whole run, its table and figures."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from niah.types import UserError
 
 EXAMPLES = """\
 examples:
-  python -m niah.merge runs/default-vilamp-shard-*
+  niah merge runs/default-vilamp-shard-*
       into runs/default-vilamp, with its table and figures
-  python -m niah.merge /scratch/shard-1 /scratch/shard-2 -o runs/all
+  niah merge /scratch/shard-1 /scratch/shard-2 -o runs/all
       shards that were run with an --output_path of their own
 
 Shards stay as they are, and the same command again adds what they have answered since.

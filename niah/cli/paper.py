@@ -1,4 +1,4 @@
-"""The command: `python -m niah.paper figure3 FOLDER... [-o FOLDER]`, likewise the other figures and tables."""
+"""The command: `niah paper figure3 FOLDER... [-o FOLDER]`, likewise the other figures and tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from niah.figures.paper.runs import Point, points
 
 EXAMPLES = """\
 which:
-  figure3   attention concentrates on few frames       FOLDERs of python -m niah.attention
+  figure3   attention concentrates on few frames       FOLDERs of niah attention
   figure4   ... and on few of the other frames' patches  the same, all frames whole
   figure6   accuracy over K                            RUNs that differ in K
   table2    accuracy by compressor                     RUNs of vilamp, topk, uniform, mean, ...
@@ -27,13 +27,13 @@ which:
   table6    accuracy over alpha and tau                RUNs that differ in them
 
 examples:
-  python -m vilamp.sweep --config configs/sweeps/keyframes.yaml
+  niah sweep --config configs/sweeps/keyframes.yaml
       makes the runs of figure6 and table3; configs/sweeps/constants.yaml those of table6
-  python -m niah.paper figure6 results/figures/micro/keyframes/* -o results/figures/micro
-  python -m niah.paper table3 results/default/vilamp results/default/topk -o compared
+  niah paper figure6 results/figures/micro/keyframes/* -o results/figures/micro
+  niah paper table3 results/default/vilamp results/default/topk -o compared
       at every length of a run; needs no model
 
-Figures 1 and 2, memory and heatmaps: python -m niah.figures RUN... --style paper --with-published
+Figures 1 and 2, memory and heatmaps: niah figures RUN... --style paper --with-published
 Each writes WHICH.png, WHICH.svg and WHICH.csv, the numbers drawn, from files alone: the same files, the same bytes.
 What the paper printed is of other benchmarks: it stands beside, labelled, in no CSV of ours.
 """
@@ -67,7 +67,7 @@ MEASURED = {"figure3": "frames", "figure4": "patches"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m niah.paper",
+        prog="niah paper",
         description="Draw the studies of ViLaMP's paper from runs and measurements of one's own.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

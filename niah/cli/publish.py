@@ -1,4 +1,4 @@
-"""The commands: `python -m niah.publish suite SUITE -o FOLDER` and `python -m niah.publish run RUN -o FOLDER`."""
+"""The commands: `niah publish suite SUITE -o FOLDER` and `niah publish run RUN -o FOLDER`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from niah.types import UserError
 
 EXAMPLES = """\
 examples:
-  python -m niah.publish suite smoke -o published/smoke
+  niah publish suite smoke -o published/smoke
       the cases and the hashes of their videos as a datasets folder; never the videos
-  python -m niah.publish suite mine.yaml -o published/mine --licence cc-by-4.0 --licences films.csv
+  niah publish suite mine.yaml -o published/mine --licence cc-by-4.0 --licences films.csv
       your own suite: the licence of your questions, and whose the videos are (columns source, licence, attribution)
-  python -m niah.publish run runs/smoke-chance -o published/smoke-chance
+  niah publish run runs/smoke-chance -o published/smoke-chance
       a run in lm-eval's format: results_DATE.json and samples_TASK_DATE.jsonl
-  python -m niah.publish suite smoke -o published/smoke --push me/videoniah-smoke
+  niah publish suite smoke -o published/smoke --push me/videoniah-smoke
       the same, and then onto the hub, private; nothing is ever pushed without --push
 
 The folders load with datasets.load_dataset(FOLDER).

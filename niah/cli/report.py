@@ -1,4 +1,4 @@
-"""The command: `python -m niah.report RUN... -o report.html`."""
+"""The command: `niah report RUN... -o report.html`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from niah.report.page import write_report
 
 EXAMPLES = """\
 examples:
-  python -m niah.report results/default/vilamp -o report.html
+  niah report results/default/vilamp -o report.html
       one run; click a cell of the heatmap to see its cases
-  python -m niah.report results/default/vilamp results/default/chance -o report.html
+  niah report results/default/vilamp results/default/chance -o report.html
       several runs side by side; a case shows what each of them said
-  python -m niah.report runs/mine-vilamp --suite mine.yaml -o report.html
+  niah report runs/mine-vilamp --suite mine.yaml -o report.html
       your own videos: the suite says where they lie, for the pictures around the needle
 
 The page is one file: it needs no server and no network. In the heatmap the arrow keys
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = command_parser(
         "niah.report", "Write runs as one page to click through, from the heatmap down to the single case.", EXAMPLES
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that niah run wrote")
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help="the page")
     parser.add_argument("--suite", metavar="SUITE", help="suite file of the runs, if of your own videos")
     parser.add_argument("--no_thumbnails", action="store_true", help="a smaller page, written at once")

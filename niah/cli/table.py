@@ -1,4 +1,4 @@
-"""The command: `python -m niah.table RUN...` prints each run's page and writes table.csv into its folder."""
+"""The command: `niah table RUN...` prints each run's page and writes table.csv into its folder."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from niah.cli.guard import guarded
 
 EXAMPLES = """\
 examples:
-  python -m niah.table runs/default-vilamp
+  niah table runs/default-vilamp
       accuracy with its intervals, per condition, question type, length and depth
-  python -m niah.table runs/default-vilamp runs/default-chance
+  niah table runs/default-vilamp runs/default-chance
       two runs side by side
-  python -m niah.table runs/default-vilamp-shard-*
+  niah table runs/default-vilamp-shard-*
       the shards of one run, put together
 """
 
@@ -28,12 +28,12 @@ examples:
 def main(arguments: list[str] | None = None) -> int:
     """Print and write; return 0, or 2 where the user has to mend something."""
     parser = argparse.ArgumentParser(
-        prog="python -m niah.table",
+        prog="niah table",
         description="Sum up runs; shards of one run are put together in print.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that niah run wrote")
     options = parser.parse_args(arguments)
     return guarded(lambda: _table(options.runs), stopped="stopped")
 

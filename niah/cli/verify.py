@@ -1,4 +1,4 @@
-"""The command: `python -m niah.verify SUITE|RUN` holds every video against the hash that was kept of it.
+"""The command: `niah verify SUITE|RUN` holds every video against the hash that was kept of it.
 
 A folder of `niah.generate` says where the files lie. A run's and a published suite's do not: their files are
 looked for under --media, by name and then by hash, and built-in footage in the cache. Its cases are held against
@@ -28,13 +28,13 @@ from niah.types import UserError
 
 EXAMPLES = """\
 examples:
-  python -m niah.verify my-suite
-      a folder that python -m niah.generate wrote: are its videos still there, and the same?
-  python -m niah.verify runs/mine-vilamp --media path/to/videos
+  niah verify my-suite
+      a folder that niah generate wrote: are its videos still there, and the same?
+  niah verify runs/mine-vilamp --media path/to/videos
       the videos of a run, which names no folder of any machine
-  python -m niah.verify downloaded --media path/to/videos -o my-suite
+  niah verify downloaded --media path/to/videos -o my-suite
       a published suite; if every video is there, write a suite that runs on this machine
-  python -m niah.verify mine.yaml
+  niah verify mine.yaml
       a suite of which no hash was kept yet: are the files there that it names?
 
 exit codes: 0 everything is there and the same, 1 something is missing or changed, 2 a mistake in the command
@@ -92,7 +92,7 @@ def _advice(findings: Sequence[Finding]) -> Iterator[str]:
     """Yield how to mend what was found."""
     bad = {(finding.status, finding.source.identity.startswith(BUILT_IN)) for finding in findings}
     if (MISSING, True) in bad:
-        yield "mend: built-in footage is drawn by any run of its suite, or python -m niah.generate SUITE -o FOLDER"
+        yield "mend: built-in footage is drawn by any run of its suite, or niah generate SUITE -o FOLDER"
     if (CHANGED, True) in bad:
         yield (
             "mend: built-in footage has other bytes where another encoder drew it; its pictures are the same. Only "
@@ -108,7 +108,7 @@ def _write_suite(folder: Path, named: Recorded, findings: Sequence[Finding], out
     """Write a suite with this machine's paths."""
     found = {f.source.name: dataclasses.replace(f.source, path=str(Path(f.path or "").absolute())) for f in findings}
     write(Generated(read_yaml(Suite, folder / "suite.yaml"), named.cases, found), output)
-    sys.stdout.write(f"written: {output}; run it with: python -m niah.run --model NAME --suite {output}\n")
+    sys.stdout.write(f"written: {output}; run it with: niah run --model NAME --suite {output}\n")
 
 
 def _files_of(name: str, options: argparse.Namespace) -> int:
@@ -127,6 +127,6 @@ def _files_of(name: str, options: argparse.Namespace) -> int:
     sys.stdout.write("".join(f"{MISSING:8} {words}\n" for words in wrong))
     sys.stdout.write(
         f"{suite.name}: {videos} haystack files, {count} needles, {len(wrong)} complaints. No hash was kept yet: "
-        f"python -m niah.generate {name} -o FOLDER keeps them, python -m niah.verify FOLDER checks them\n"
+        f"niah generate {name} -o FOLDER keeps them, niah verify FOLDER checks them\n"
     )
     return int(bool(wrong))

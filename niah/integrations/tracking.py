@@ -1,4 +1,4 @@
-"""The command: `python -m niah.track RUN --to tensorboard|wandb` shows a finished run where others show theirs.
+"""The command: `niah track RUN --to tensorboard|wandb` shows a finished run where others show theirs.
 
 Accuracy over length is a curve with the length as its step, one for each condition and depth; memory and time
 likewise. The run's settings and its heatmap come along. Both packages are extras; nothing is sent anywhere
@@ -25,9 +25,9 @@ from niah.types import UserError
 
 EXAMPLES = """\
 examples:
-  python -m niah.track runs/default-vilamp --to tensorboard
+  niah track runs/default-vilamp --to tensorboard
       event files into runs/default-vilamp/tensorboard; look at them with: tensorboard --logdir runs
-  python -m niah.track runs/default-vilamp --to wandb --project videoniah
+  niah track runs/default-vilamp --to wandb --project videoniah
       a run of Weights & Biases; WANDB_MODE=offline keeps it on this machine until wandb sync
 
 Both are extras: pip install -e ".[track]"
@@ -70,7 +70,7 @@ def to_tensorboard(run: Run, folder: Path) -> Path:
     earlier = list(folder.glob("events.out.tfevents.*"))
     if earlier and not _ours(folder / SETTINGS):
         raise UserError(
-            f"{folder} holds {earlier[0].name} and no {SETTINGS} that python -m niah.track wrote, so its events are "
+            f"{folder} holds {earlier[0].name} and no {SETTINGS} that niah track wrote, so its events are "
             "somebody else's and would be lost; name a new or empty folder with -o"
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def to_wandb(run: Run, folder: Path, project: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("niah.track", "Write what a run found to TensorBoard or Weights & Biases.", EXAMPLES)
     add = parser.add_argument
-    add("run", type=Path, metavar="RUN", help="a folder that python -m niah.run wrote")
+    add("run", type=Path, metavar="RUN", help="a folder that niah run wrote")
     add("--to", choices=("tensorboard", "wandb"), required=True, help="which tracker")
     add("-o", "--output", type=Path, metavar="FOLDER", help="where its files go; default: RUN/tensorboard, RUN/wandb")
     add("--project", default="videoniah", metavar="NAME", help="of wandb (default: videoniah)")

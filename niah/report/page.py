@@ -62,7 +62,7 @@ def _refuse_foreign(path: Path) -> None:
         head = file.read(256)
     if MARK not in head:
         raise UserError(
-            f"{path} is no page that python -m niah.report wrote, so it was left as it is: name another file with -o, "
+            f"{path} is no page that niah report wrote, so it was left as it is: name another file with -o, "
             "or move this one away"
         )
 

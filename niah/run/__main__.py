@@ -1,4 +1,4 @@
-"""python -m niah.run --model vilamp: the default suite into runs/default-vilamp."""
+"""niah run --model vilamp: the default suite into runs/default-vilamp."""
 
 import sys
 

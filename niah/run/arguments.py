@@ -1,4 +1,4 @@
-"""The command line of `python -m niah.run`: flags as lm-eval names them, and a --help that teaches."""
+"""The command line of `niah run`: flags as lm-eval names them, and a --help that teaches."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from niah.run.registry import parse_settings
 
 EXAMPLES = """\
 examples:
-  python -m niah.run --model vilamp
+  niah run --model vilamp
       the default suite: a heatmap over 2K-10K frames into runs/default-vilamp
-  python -m niah.run --model seeker --model_args frames=8 --suite smoke
+  niah run --model seeker --model_args frames=8 --suite smoke
       another model with settings of its own, on the smallest suite
-  python -m niah.run --suite my/suite.yaml --model mymodule:load
+  niah run --suite my/suite.yaml --model mymodule:load
       your own videos, your own model: a function load(**settings) in mymodule.py
-  python -m niah.run --lengths 2000,4000 --conditions full --limit 50 --dry_run
+  niah run --lengths 2000,4000 --conditions full --limit 50 --dry_run
       what that would cost, before it runs
-  python -m niah.run --num_workers 2
+  niah run --num_workers 2
       two worker processes, each with the model loaded once
-  python -m niah.run --engine ray:auto --device cuda
+  niah run --engine ray:auto --device cuda
       one worker for each GPU of the Ray cluster this machine belongs to
-  python -m niah.run --shard 2/4
-      the second quarter of the cases, for four machines; python -m niah.merge joins them
-  python -m niah.run --config configs/models/mine.yaml --fresh
+  niah run --shard 2/4
+      the second quarter of the cases, for four machines; niah merge joins them
+  niah run --config configs/models/mine.yaml --fresh
       settings from a file (the same names; the command line wins), earlier records set aside
 
 The same command again goes on where the last one ended; cases that ended in an error
@@ -46,7 +46,7 @@ def parse(arguments: Sequence[str]) -> RunConfig:
 def _parser() -> argparse.ArgumentParser:
     """Return the parser; only flags that were given leave a value, so that a file's settings show through."""
     parser = argparse.ArgumentParser(
-        prog="python -m niah.run",
+        prog="niah run",
         description="Ask a model about videos in which a clip was hidden, and map what it answers.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

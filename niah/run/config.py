@@ -26,7 +26,7 @@ SHARD = re.compile(r"(\d+)/(\d+)")
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Every setting of `python -m niah.run`; the keys of a --config file."""
+    """Every setting of `niah run`; the keys of a --config file."""
 
     model: str = "vilamp"
     model_args: dict = field(default_factory=dict)

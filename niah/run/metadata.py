@@ -31,7 +31,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
         about = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
-            f"{path} is missing: name a folder that python -m niah.run wrote (its --output_path); records without it "
+            f"{path} is missing: name a folder that niah run wrote (its --output_path); records without it "
             "are set aside by --fresh"
         ) from None
     except ValueError as error:  # not JSON, not UTF-8

@@ -90,11 +90,11 @@ def read(folder: Path) -> Generated:
     """Read what `write` wrote. Raises UserError where `folder` holds no generated suite."""
     folder = Path(folder)
     if not (folder / "cases.jsonl").is_file():
-        raise UserError(f"{folder} holds no cases.jsonl; write one with: python -m niah.generate SUITE -o {folder}")
+        raise UserError(f"{folder} holds no cases.jsonl; write one with: niah generate SUITE -o {folder}")
     if (folder / "records.jsonl").is_file():
         raise UserError(
             f"{folder} is the folder of a run, not of a suite, and names no path of this machine; name the suite it "
-            "was made from: its .yaml, its name, or a folder that python -m niah.generate wrote"
+            "was made from: its .yaml, its name, or a folder that niah generate wrote"
         )
     return Generated(
         suite=read_yaml(Suite, folder / "suite.yaml"),

@@ -1,4 +1,4 @@
-"""The commands: `python -m niah.cache list` and `python -m niah.cache clean`: what is kept between runs.
+"""The commands: `niah cache list` and `niah cache clean`: what is kept between runs.
 
 All of it can be made again. Only files below folders that the project itself makes are deleted, so that a
 $VIDEONIAH_CACHE that is set to somebody's home costs nothing; links are neither followed nor deleted.
@@ -33,11 +33,11 @@ UNITS = {"h": 3600, "d": 86400, "w": 7 * 86400}
 MIB = 2**20
 EXAMPLES = """\
 examples:
-  python -m niah.cache list
+  niah cache list
       how much of what there is, and when it was last used
-  python -m niah.cache clean --older-than 30d --dry_run
+  niah cache clean --older-than 30d --dry_run
       what would go, of everything not used for 30 days (h, d and w: hours, days, weeks)
-  python -m niah.cache clean --what rendered,downloads
+  niah cache clean --what rendered,downloads
       two kinds, whatever their age
 
 Nothing a run writes lies in the cache. Let no run go on while it is cleaned: one that finds a file gone

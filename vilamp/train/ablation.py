@@ -1,7 +1,7 @@
 """What each thing that the paper does not have is worth: train without it, and ask the default needles.
 
-    python -m vilamp.train.ablation --config configs/train/ablation.yaml
-    python -m vilamp.train.ablation --config configs/train/ablation.yaml --records results/ablation
+    niah ablation --config configs/train/ablation.yaml
+    niah ablation --config configs/train/ablation.yaml --records results/ablation
 
 Resumable, like the training and the runs it is made of. With --records nothing is trained or asked: the table is made
 again from the runs in that folder, one for each variant.
@@ -120,7 +120,7 @@ def _encoded(base: Training) -> list[Features]:
 def main() -> int:
     """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m vilamp.train.ablation",
+        prog="niah ablation",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -65,5 +65,5 @@ class Training:
         if self.model.compression is not None:
             raise ValueError(
                 f"this trains ViLaMP's own compressor, got compression {self.model.compression.scheme!r}: other "
-                "compressors are trained by python -m vilamp.experiment"
+                "compressors are trained by niah experiment"
             )

@@ -1,11 +1,11 @@
 """Ask the same cases with other constants: K alone, then every alpha with every tau. No weight changes.
 
-    python -m vilamp.sweep --config configs/sweeps/keyframes.yaml
-    python -m niah.paper figure6 results/figures/micro/keyframes/*
-    python -m vilamp.sweep --config configs/sweeps/constants.yaml
-    python -m niah.paper table6 results/figures/micro/constants/*
+    niah sweep --config configs/sweeps/keyframes.yaml
+    niah paper figure6 results/figures/micro/keyframes/*
+    niah sweep --config configs/sweeps/constants.yaml
+    niah paper table6 results/figures/micro/constants/*
 
-Each setting is a run of its own, as `python -m niah.run` makes it, and resumable like one: a run that is complete is
+Each setting is a run of its own, as `niah run` makes it, and resumable like one: a run that is complete is
 not asked again. The constants that are not varied are the checkpoint's. All runs share one process and the
 features of frames, which no constant moves, so a further setting costs little; their times and memory mean nothing.
 """
@@ -84,7 +84,7 @@ def sweep(settings: Sweep) -> int:
 def main() -> int:
     """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m vilamp.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="niah sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", type=Path, required=True, help="a YAML file; see configs/sweeps/")
     given = parser.parse_args()

@@ -1,6 +1,6 @@
 """Train a micro ViLaMP from scratch on the built-in footage.
 
-    python -m vilamp.train --config configs/train/micro.yaml
+    niah train --config configs/train/micro.yaml
 
 Interrupt it whenever you like: the same command goes on where it stopped.
 """
@@ -45,7 +45,7 @@ _FEW = ((1, 2), (2, 4), (4, 8))  # K on the first rungs: a short sequence buys m
 def main() -> int:
     """Read the config, train both stages, write the checkpoint folder."""
     parser = argparse.ArgumentParser(
-        prog="python -m vilamp.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="niah train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", type=Path, required=True, help="a YAML file; see configs/train/")
     arguments = parser.parse_args()

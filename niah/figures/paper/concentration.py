@@ -58,7 +58,7 @@ class Panel:
 
 
 def read_panels(folders: Sequence[Path], name: str) -> list[Panel]:
-    """Return a panel for each folder that python -m niah.attention wrote and that holds frames.csv or patches.csv."""
+    """Return a panel for each folder that niah attention wrote and that holds frames.csv or patches.csv."""
     return [_panel(Path(folder), name) for folder in folders]
 
 
@@ -127,7 +127,7 @@ def _rows(path: Path) -> pd.DataFrame:
     lacking = [name for name in ("case", "share", "similarity", "random") if name not in rows]
     if lacking or rows.empty:
         what = f"has no column {', '.join(lacking)}" if lacking else "holds no line"
-        raise UserError(f"{path} {what}: it is not what python -m niah.attention writes; measure again")
+        raise UserError(f"{path} {what}: it is not what niah attention writes; measure again")
     return rows
 
 
@@ -137,12 +137,12 @@ def _about(folder: Path) -> dict:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: name a folder that python -m niah.attention wrote") from None
+        raise UserError(f"{path} is missing: name a folder that niah attention wrote") from None
     except ValueError as error:
         raise UserError(f"{path} cannot be read ({error}); measure again") from None
     lacking = [name for name in ("label", "suite") if name not in about]
     if lacking:
-        raise UserError(f"{path} lacks {' and '.join(lacking)}: name a folder that python -m niah.attention wrote")
+        raise UserError(f"{path} lacks {' and '.join(lacking)}: name a folder that niah attention wrote")
     return about
 
 

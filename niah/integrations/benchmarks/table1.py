@@ -87,7 +87,7 @@ def _results(paths: Iterable[Path]) -> Iterable[Result]:
     for path in paths:
         files = sorted(path.rglob("results_*.json")) if path.is_dir() else [path]
         if not files:
-            raise UserError(f"{path} holds no results_*.json; run python -m niah.lm_eval with --output_path {path}")
+            raise UserError(f"{path} holds no results_*.json; run niah lm_eval with --output_path {path}")
         for file in files:
             try:
                 told = json.loads(file.read_text(encoding="utf-8"))

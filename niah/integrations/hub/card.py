@@ -46,7 +46,7 @@ def refuse_foreign(folder: Path) -> None:
     held = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     if held:
         raise UserError(
-            f"{folder} holds {held[0]} and no card that python -m niah.publish wrote, so its files are somebody else's "
+            f"{folder} holds {held[0]} and no card that niah publish wrote, so its files are somebody else's "
             "and could be lost; name a new or empty folder with -o"
         )
 

@@ -1,6 +1,6 @@
 """A run as lm-eval writes one: results_DATE.json, and every case in samples_TASK_DATE.jsonl.
 
-The names are those of lm-eval 0.4.13 and of `python -m niah.lm_eval`: `acc` is the accuracy of the `full`
+The names are those of lm-eval 0.4.13 and of `niah lm_eval`: `acc` is the accuracy of the `full`
 cases, `acc_blind` and its like are the controls. lm-eval knows no failed case, so a case without a reply
 is a sample with its status and without a metric: counted nowhere as an answer.
 """

@@ -1,6 +1,6 @@
 """A suite as a `datasets` folder: cases and sources as parquet, licences, hashes, a card.
 
-Never the videos: whoever has them holds them against the hashes (`python -m niah.verify`) and gets
+Never the videos: whoever has them holds them against the hashes (`niah verify`) and gets
 a suite that runs.
 """
 
@@ -28,14 +28,14 @@ BUILT_IN = "footage-"  # how identities of built-in footage begin
 DRAWN = """Its videos are drawn on first use:
 
 ```
-python -m niah.run --model NAME --suite FOLDER/suite.yaml
+niah run --model NAME --suite FOLDER/suite.yaml
 ```
 """
 FOUND = """With the videos in a folder VIDEOS, under any names:
 
 ```
-python -m niah.verify FOLDER --media VIDEOS -o my-suite
-python -m niah.run --model NAME --suite my-suite
+niah verify FOLDER --media VIDEOS -o my-suite
+niah run --model NAME --suite my-suite
 ```
 
 The first holds every file against its hash, says what is missing or changed, and writes a suite that runs here.

@@ -26,7 +26,7 @@ def push(folder: Path, files: Sequence[str], name: str, public: bool = False, ap
             repo_type="dataset",
             folder_path=str(folder),
             allow_patterns=list(files),  # whatever else lies there stays here
-            commit_message="Published with python -m niah.publish",
+            commit_message="Published with niah publish",
         )
     except (OSError, ValueError, lost) as error:
         words = str(error).strip().splitlines() or [type(error).__name__]

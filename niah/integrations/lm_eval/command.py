@@ -18,23 +18,23 @@ from niah.run.registry import GROUP
 
 EXAMPLES = """\
 examples:
-  python -m niah.lm_eval --model vilamp --tasks videoniah_smoke --output_path out --log_samples
+  niah lm_eval --model vilamp --tasks videoniah_smoke --output_path out --log_samples
       a suite: results and samples where and as lm-eval writes them
-  python -m niah.lm_eval --model vilamp --tasks videoniah_smoke_options
+  niah lm_eval --model vilamp --tasks videoniah_smoke_options
       the same, by the likelihood of each option (adapters that score options)
-  python -m niah.lm_eval --model mymodule:load --tasks videoniah --metadata suite=mine.yaml
+  niah lm_eval --model mymodule:load --tasks videoniah --metadata suite=mine.yaml
       a model in development on a suite of your own
-  python -m niah.lm_eval ls tasks
+  niah lm_eval ls tasks
       every task, lm-eval's own included
 
-All flags are lm-eval's: python -m niah.lm_eval run --help
+All flags are lm-eval's: niah lm_eval run --help
 """
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run lm-eval's command line and return the exit code; what the user can mend is said on stderr."""
     if not arguments or list(arguments) in (["-h"], ["--help"]):
-        sys.stdout.write(f"usage: python -m niah.lm_eval [lm-eval's flags]\n\n{EXAMPLES}")
+        sys.stdout.write(f"usage: niah lm_eval [lm-eval's flags]\n\n{EXAMPLES}")
         return 0
     return guarded(lambda: _interruptible(list(arguments)))
 
@@ -69,7 +69,7 @@ def _run(arguments: list[str]) -> int:
     from lm_eval.utils import setup_logging
 
     setup_logging()
-    sys.argv = ["python -m niah.lm_eval", *arguments]  # where lm-eval reads its command line
+    sys.argv = ["niah lm_eval", *arguments]  # where lm-eval reads its command line
     command = HarnessCLI()
     namespace = command.parse_args()
     if hasattr(namespace, "include_path"):

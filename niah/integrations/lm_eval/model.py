@@ -1,6 +1,6 @@
 """Every adapter as an lm-eval model.
 
-The adapter runs in the same worker as under `python -m niah.run`: own process, own interpreter if one is
+The adapter runs in the same worker as under `niah run`: own process, own interpreter if one is
 named, limits of time and memory, one restart after a crash. A worker is told its videos when it is loaded,
 and lm-eval makes its model before its tasks; so the worker starts with the first request and serves one
 task's videos, and a second task loads the model again.
@@ -74,7 +74,7 @@ class VideoLM(LM):
         """Make the model from model_args and what lm-eval adds to them.
 
         lm-eval says cuda:0 whenever no device was named. An adapter's own default is better than that, so
-        cuda:0 is taken from model_args only, where `python -m niah.lm_eval` puts what --device says.
+        cuda:0 is taken from model_args only, where `niah lm_eval` puts what --device says.
         """
         added = {key: value for key, value in (additional_config or {}).items() if value is not None}
         if "device" in arg_dict or added.get("device") == UNNAMED_DEVICE:

@@ -68,7 +68,7 @@ def in_words(error: ValueError) -> UserError:
     """Return what lm-eval refuses in the command line as our own error. Raises any other again: it is a bug."""
     if "evaluate_config" not in traceback.extract_tb(error.__traceback__)[-1].filename:
         raise error
-    return UserError(f"lm-eval says: {error} (python -m niah.lm_eval run --help)")
+    return UserError(f"lm-eval says: {error} (niah lm_eval run --help)")
 
 
 def _refuse_tasks(names: Sequence[str], include_path: Sequence[str], own: Sequence[str]) -> None:

@@ -101,7 +101,7 @@ def disk(timeout: float) -> Iterator[Line]:
         if free < LEAST_GIB:
             yield Line(FAIL, what, said, "free some space, or move the cache: export VIDEONIAH_CACHE=FOLDER")
         elif free < WANTED_GIB:
-            yield Line(WARN, what, said, "the default suite is small, long ones are not: python -m niah.cache list")
+            yield Line(WARN, what, said, "the default suite is small, long ones are not: niah cache list")
         else:
             yield Line(OK, what, said)
 

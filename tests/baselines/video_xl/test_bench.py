@@ -111,7 +111,7 @@ def test_the_figure_holds_what_was_measured_beside_what_was_published(tmp_path):
 
 def test_a_folder_without_results_says_how_to_make_them(tmp_path, capsys):
     assert command.main(["--draw", str(tmp_path)]) == 2
-    assert "python -m baselines.bench NAME" in capsys.readouterr().err
+    assert "niah bench NAME" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -296,7 +296,7 @@ def test_anything_but_a_reference_is_refused(visual):
 
 def test_help_shows_commands_without_lm_eval(capsys):
     assert main(["--help"]) == 0
-    assert "python -m niah.lm_eval --model vilamp --tasks videoniah_smoke" in capsys.readouterr().out
+    assert "niah lm_eval --model vilamp --tasks videoniah_smoke" in capsys.readouterr().out
 
 
 @pytest.fixture(autouse=True)

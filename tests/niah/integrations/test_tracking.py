@@ -72,7 +72,7 @@ def test_events_of_somebody_else_are_left_as_they_are(run, tmp_path, capsys, set
     if settings is not None:
         (tmp_path / "logs" / "settings.json").write_text(settings)
     assert main([str(run), "--to", "tensorboard", "-o", str(tmp_path / "logs")]) == 2
-    assert f"holds {theirs.name} and no settings.json that python -m niah.track wrote" in capsys.readouterr().err
+    assert f"holds {theirs.name} and no settings.json that niah track wrote" in capsys.readouterr().err
     assert theirs.read_bytes() == b"a week of training"
 
 

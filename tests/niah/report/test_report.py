@@ -184,7 +184,7 @@ def test_a_file_that_is_no_report_is_left_as_it_is(tmp_path, capsys, before):
     words = [str(run_of(tmp_path / "run")), "--no_thumbnails", "-o", str(tmp_path / "notes.html")]
     assert main(words) == 2
     said = capsys.readouterr().err
-    assert f"{tmp_path / 'notes.html'} is no page that python -m niah.report wrote" in said and "with -o" in said
+    assert f"{tmp_path / 'notes.html'} is no page that niah report wrote" in said and "with -o" in said
     assert (tmp_path / "notes.html").read_bytes() == before
 
 

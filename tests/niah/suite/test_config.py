@@ -27,7 +27,7 @@ def refused(folder, *lines):
 def test_every_suite_of_the_project_loads_and_opens_with_its_command(path):
     found, folder = load_suite(path.stem)
     assert (found.name, folder) == (path.stem, SUITES)
-    assert path.read_text(encoding="utf-8").startswith("# python -m niah.run --model ")
+    assert path.read_text(encoding="utf-8").startswith("# niah run --model ")
 
 
 def test_a_suite_of_one_s_own_is_named_by_its_file(tmp_path):

@@ -191,7 +191,7 @@ def test_reading_the_folder_of_a_run_says_to_name_its_suite(tmp_path):
 
 
 def test_reading_a_folder_without_cases_says_how_to_write_them(tmp_path):
-    with pytest.raises(UserError, match="python -m niah.generate SUITE -o"):
+    with pytest.raises(UserError, match="niah generate SUITE -o"):
         read(tmp_path)
 
 

@@ -283,5 +283,5 @@ def test_a_probe_stands_beside_its_model_on_the_cases_both_were_asked(experiment
 
 
 def test_without_records_it_says_what_makes_them(experiment, tmp_path):
-    with pytest.raises(UserError, match="no training that was asked everything: python -m vilamp.experiment"):
+    with pytest.raises(UserError, match="no training that was asked everything: niah experiment"):
         analyse(dataclasses.replace(experiment, results=str(tmp_path / "nothing")))

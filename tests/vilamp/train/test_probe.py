@@ -75,7 +75,7 @@ def test_a_probe_of_other_weights_is_refused(probe, tmp_path):
 
 
 def test_a_checkpoint_without_a_probe_says_how_to_train_one(tmp_path):
-    with pytest.raises(UserError, match=r"python -m vilamp\.probe\.train --pretrained"):
+    with pytest.raises(UserError, match=r"niah probe_train --pretrained"):
         load(tmp_path, "abc")
 
 

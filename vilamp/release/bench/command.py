@@ -1,9 +1,9 @@
 """Measure memory and time to the first token of the 7B model, 64 to 10,000 frames.
 
-python -m vilamp.bench                            on a GPU, bf16: streamed, cached and as_released
-python -m vilamp.bench --execution streamed       ours alone
-python -m vilamp.bench --size tiny                on a CPU, in seconds
-python -m vilamp.bench --compiled                 with SigLIP's blocks compiled
+niah bench vilamp                            on a GPU, bf16: streamed, cached and as_released
+niah bench vilamp --execution streamed       ours alone
+niah bench vilamp --size tiny                on a CPU, in seconds
+niah bench vilamp --compiled                 with SigLIP's blocks compiled
 
 Weights are random: memory and time do not depend on values. Every length runs in a process of its own, and a
 line is appended to vilamp-SIZE.jsonl after each; vilamp-SIZE.csv is the table of all lines so far, with
@@ -36,7 +36,7 @@ STAGES = ("clip", "select", "vision", "merge", "prefill")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write; return the exit code, 2 where nothing could be done."""
     parser = argparse.ArgumentParser(
-        prog="python -m vilamp.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="niah bench vilamp", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     bench.add_options(parser)
     parser.add_argument("--compiled", action="store_true", help="compile SigLIP's blocks (results say so)")

@@ -1,6 +1,6 @@
 """Compare every recorded number of a reference folder with ours.
 
-python -m vilamp.parity tests/reference/vilamp/tiny
+niah parity vilamp tests/reference/vilamp/tiny
 
 FOLDER holds a checkpoint, inputs.safetensors, golden_*.safetensors and runs.json. Case files in it or above it
 (selection, gap filling, pooling, preprocessing, sampling, prompts, subtitles, names and shapes of the 7B model)
@@ -28,7 +28,7 @@ TOLERANCE = 2e-5
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare, print, and return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m vilamp.parity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="niah parity vilamp", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="laid out like the reference folder `tiny`")
     parser.add_argument("--device", default="cpu", help="default: cpu, where the numbers were recorded")

@@ -1,6 +1,6 @@
 """Tables, words and figures of the experiment, from the records that are kept and nothing else.
 
-    python -m vilamp.experiment.analyse --config configs/experiment/compression.yaml
+    niah experiment_analyse --config configs/experiment/compression.yaml
 
 Writes table.csv, contrasts.csv, trainings.csv, probe.csv, verdict.md, accuracy.*, lengths.*, questions.* and heatmap.*
 beside the records; the same records give the same bytes. Trainings that failed their gate are listed and left out of
@@ -159,7 +159,7 @@ def analyse(experiment: Experiment) -> str:
     jobs = [job for job in experiment.jobs() if done(experiment, job)]
     if not jobs:
         raise UserError(
-            f"{experiment.results} holds no training that was asked everything: python -m vilamp.experiment comes first"
+            f"{experiment.results} holds no training that was asked everything: niah experiment comes first"
         )
     abouts = {job: training_of(experiment, job) for job in jobs}
     encoders = {about["encoders"] for about in abouts.values()}
@@ -230,7 +230,7 @@ def _csv(path: Path, rows: Sequence) -> None:
 def main() -> int:
     """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m vilamp.experiment.analyse",
+        prog="niah experiment_analyse",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

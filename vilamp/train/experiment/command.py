@@ -1,9 +1,9 @@
 """Train one model after another, each with its own rule of compression and budget, and ask all the same cases.
 
-    python -m vilamp.experiment --config configs/experiment/compression.yaml
-    python -m vilamp.experiment --config configs/experiment/compression.yaml --dry_run
-    python -m vilamp.experiment --config configs/experiment/compression.yaml --only differential-2-0,mean-2-0
-    python -m vilamp.experiment.analyse --config configs/experiment/compression.yaml
+    niah experiment --config configs/experiment/compression.yaml
+    niah experiment --config configs/experiment/compression.yaml --dry_run
+    niah experiment --config configs/experiment/compression.yaml --only differential-2-0,mean-2-0
+    niah experiment_analyse --config configs/experiment/compression.yaml
 
 Stop it whenever you like: the same command goes on where it stopped. The queue is ordered so that what is done at any
 time is a balanced part. One command at a time trains; the last redraws tables and figures from what is kept.
@@ -23,7 +23,7 @@ from vilamp.train.experiment.queue import chosen, queue_text, work
 def main() -> int:
     """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m vilamp.experiment", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="niah experiment", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", type=Path, required=True, help="a YAML file; see configs/experiment/")
     parser.add_argument("--only", metavar="JOB,...", help="these trainings, in this order; --dry_run lists all")

@@ -1,9 +1,9 @@
 """Ask the probe of a checkpoint, as if it were a model, about cases whose needle it is shown.
 
-    python -m vilamp.probe --suite default
-    python -m niah.table runs/default-vilamp runs/default-vilamp-probe
+    niah probe --suite default
+    niah table runs/default-vilamp runs/default-vilamp-probe
 
-All flags of python -m niah.run that name cases and outputs work here; so does --model_args pretrained=, keyframes=.
+All flags of niah run that name cases and outputs work here; so does --model_args pretrained=, keyframes=.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class ProbeClient:
 def main(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; what went wrong is said on stderr."""
     if {"-h", "--help"} & set(arguments):  # before niah.run's parser prints its own
-        sys.stdout.write(f"{__doc__}\nThe flags: python -m niah.run --help\n")
+        sys.stdout.write(f"{__doc__}\nThe flags: niah run --help\n")
         return 0
     return guarded(lambda: run(_settings(parse(arguments)), arguments, ProbeClient))
 

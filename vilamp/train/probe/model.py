@@ -92,13 +92,12 @@ def load(folder: Path, weights_id: str) -> Probe:
             about, state = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (FileNotFoundError, SafetensorError) as error:
         raise UserError(
-            f"no probe can be read from {folder / FILE} ({error}); train one: "
-            f"python -m vilamp.probe.train --pretrained {folder}"
+            f"no probe can be read from {folder / FILE} ({error}); train one: niah probe_train --pretrained {folder}"
         ) from None
     if about["weights"] != weights_id:
         raise UserError(
             f"the probe in {folder} was trained on weights {about['weights']}, these are {weights_id}: a probe "
-            f"reads one model's stream only; train its own: python -m vilamp.probe.train --pretrained {folder}"
+            f"reads one model's stream only; train its own: niah probe_train --pretrained {folder}"
         )
     probe = Probe(state["token.weight"].shape[1], state["query.weight"].shape[1], tuple(json.loads(about["answers"])))
     probe.load_state_dict(state)

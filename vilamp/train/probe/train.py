@@ -1,6 +1,6 @@
 """Train the probe of a checkpoint on streams of the training worlds; the model stays as it is.
 
-python -m vilamp.probe.train --pretrained micro
+niah probe_train --pretrained micro
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BATCH, RATE = 16, 1e-3
 
 def main() -> int:
     """Train and save; return 0, or 2 where there is no such checkpoint or it has another compressor than ViLaMP's."""
-    parser = argparse.ArgumentParser(prog="python -m vilamp.probe.train", description=__doc__)
+    parser = argparse.ArgumentParser(prog="niah probe_train", description=__doc__)
     parser.add_argument("--pretrained", default="micro", help="a shipped checkpoint or a folder (default: micro)")
     parser.add_argument("--steps", type=int, default=2000, help="of 16 cases each (default: 2000)")
     given = parser.parse_args()
@@ -47,7 +47,7 @@ def _train(pretrained: str, steps: int) -> int:
     if model.config.compression is not None:
         raise UserError(
             f"{folder} has the compressor {model.config.compression.scheme!r}, and this trains probes of ViLaMP's own; "
-            "those of others are trained by python -m vilamp.experiment"
+            "those of others are trained by niah experiment"
         )
     model.requires_grad_(False)
     worlds = tqdm([f"train/probe/{number}" for number in range(WORLDS)], desc="footage", unit="world")
