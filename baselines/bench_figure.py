@@ -9,6 +9,7 @@ import matplotlib
 from niah.adapters.bench import Measured, read
 from niah.figures.draw import LOOKS, save
 from niah.figures.memory import Point, draw_memory, published_points
+from niah.io import replace_file
 from niah.types import UserError
 
 # What does not add up in the paper; results/published/README.md has it at length.
@@ -39,7 +40,7 @@ def draw(folder: Path) -> list[Path]:
         figure.axes[0].set_title("peak memory, and time to the first token, of one video", fontsize=10, loc="left")
         files = save(figure, folder / "figure1", drawn)
     caption = folder / "figure1.txt"
-    caption.write_text(CAPTION, encoding="utf-8")
+    replace_file(caption, CAPTION)
     return [*files, caption]
 
 

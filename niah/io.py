@@ -9,6 +9,7 @@ import errno
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -50,19 +51,50 @@ def cache_folder() -> Path:
         raise UserError(f"the cache has no place ({error}): export VIDEONIAH_CACHE=FOLDER") from None
 
 
-def partial_of(path: Path) -> Path:
-    """Return a name beside `path` to write under until the file is whole; nobody else writes there, on any machine."""
-    return path.with_name(f".{uuid4().hex}.partial.{path.name}")  # the ending stays: NumPy and PyAV go by it
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the path of a new, empty file beside `path`, which takes the place of `path` when the block ends.
 
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a whole file, or leave the old one."""
-    partial = partial_of(path)
+    Where the block raises, `path` stays as it was. A symbolic link at `path` is replaced and its
+    target is left alone: a folder from a stranger must not choose which files are overwritten.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{uuid4().hex}.partial.{path.name}")  # keeps the suffix, which NumPy and PyAV go by
     try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(partial, path)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # nobody knows the temporary name
+    try:
+        yield temporary
+        os.replace(temporary, path)
     finally:
-        partial.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, content: str | bytes) -> None:
+    """Write a whole file, text as UTF-8, or leave the old one; a symbolic link is replaced, not followed."""
+    with replacing(path) as temporary:
+        if isinstance(content, bytes):
+            temporary.write_bytes(content)
+        else:
+            temporary.write_text(content, encoding="utf-8", newline="\n")
+
+
+def open_to_append(path: Path) -> int:
+    """Open a file to which lines are added, created where it is missing, and return its descriptor.
+
+    Raises UserError where `path` is a symbolic link.
+    """
+    refuse_link(path)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+
+
+def refuse_link(path: Path) -> None:
+    """Raise UserError where `path` is a symbolic link."""
+    if os.path.islink(path):
+        raise UserError(
+            f"{path} is a symbolic link, and nothing is written through one; remove the link, or name another folder"
+        )
 
 
 def in_words(error: OSError, place: object = None) -> str:

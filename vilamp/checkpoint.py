@@ -14,6 +14,7 @@ import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from niah.io import replace_file, replacing
 from niah.settings import from_mapping, read_yaml, unknown
 from niah.types import UserError
 from vilamp.config import VilampConfig, written
@@ -83,10 +84,11 @@ def save(model: Vilamp, folder: Path) -> None:
     """Write the checkpoint folder of a model."""
     folder.mkdir(parents=True, exist_ok=True)
     state, stored = model.state_dict(), _stored(model)
-    save_file({name: state[name].contiguous() for name in sorted(stored)}, folder / "model.safetensors")
-    (folder / "words.txt").write_text("\n".join(model.vocabulary.words) + "\n", encoding="utf-8")
+    with replacing(folder / "model.safetensors") as temporary:
+        save_file({name: state[name].contiguous() for name in sorted(stored)}, temporary)
+    replace_file(folder / "words.txt", "\n".join(model.vocabulary.words) + "\n")
     settings = yaml.safe_dump(written(model.config), sort_keys=False)
-    (folder / "config.yaml").write_text(settings, encoding="utf-8")
+    replace_file(folder / "config.yaml", settings)
 
 
 def _stored(model: Vilamp) -> set[str]:

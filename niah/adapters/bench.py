@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from niah.adapters.device import clock, peaks, reset_peak
-from niah.io import numbered
+from niah.io import numbered, open_to_append
 from niah.types import FrameKey, UserError
 
 LENGTHS = (64, 256, 1024, 2048, 4096, 8192, 10000)
@@ -166,7 +166,7 @@ def measure_all(
     for job in jobs:
         if job not in known:
             measured = _in_process(job, command, seconds)
-            with open(file, "a", encoding="utf-8") as out:
+            with os.fdopen(open_to_append(file), "a", encoding="utf-8") as out:
                 out.write(json.dumps(dataclasses.asdict(measured)) + "\n")
                 out.flush()
                 os.fsync(out.fileno())

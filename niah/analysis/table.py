@@ -22,6 +22,7 @@ from niah.analysis.groups import ALL, Layout
 from niah.analysis.load import Run, read_run
 from niah.analysis.stats.proportions import clustered, retention, wilson
 from niah.analysis.stats.resample import Observation
+from niah.io import replace_file
 from niah.scoring import extract_answer
 from niah.types import CONDITIONS, Case, Record
 
@@ -96,7 +97,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
 def write_table(folder: Path) -> Path:
     """Write table.csv into a run folder and return its path. Raises UserError where it holds no run."""
     path = Path(folder) / "table.csv"
-    table([read_run(folder)]).to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    replace_file(path, table([read_run(folder)]).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     return path
 
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from niah.analysis.attention import TOP, over_frames, over_patches, received
 from niah.analysis.load import label
 from niah.cli.guard import guarded
-from niah.io import cache_folder
+from niah.io import cache_folder, replace_file
 from niah.media.decoders.decoder import decoder_named
 from niah.media.video import SplicedVideo
 from niah.run import registry
@@ -81,7 +81,7 @@ def measure(config: RunConfig, top: int) -> int:
     folder = Path(config.output_path) if config.output_path else Path("runs") / f"attention-{config.folder().name}"
     folder.mkdir(parents=True, exist_ok=True)
     about = {**config.decides(), "label": label(config.decides()), "suite": plan.generated.suite.name, "top": top}
-    (folder / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    replace_file(folder / "about.json", json.dumps(about, indent=2) + "\n")
     written = [_write(folder / "frames.csv", frames)]
     written += [_write(folder / "patches.csv", patches)] if patches else []
     sys.stdout.write("".join(f"{path}\n" for path in written))
@@ -104,7 +104,7 @@ def _frames(case: Case, attended: Attended, attention: Any) -> Iterator[dict[str
 
 def _write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     """Write rows and return where they are."""
-    pd.DataFrame(rows).to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    replace_file(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     return path
 
 

@@ -19,6 +19,7 @@ from niah.analysis.load import Run, join, read_run, told_apart
 from niah.figures.cells import PAPER, panels, published_panels
 from niah.figures.heatmap import default_heatmap, paper_heatmap
 from niah.figures.memory import draw_memory, points
+from niah.io import replace_file, replacing
 from niah.types import UserError
 
 STYLES = ("default", PAPER)
@@ -78,8 +79,10 @@ def _memory(runs: Sequence[Run], folder: Path, published: bool) -> list[Path]:
 def save(figure: Figure, stem: Path, drawn: Sequence[Any]) -> list[Path]:
     """Write a figure and its numbers, with nothing in it that changes from day to day."""
     paths = [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "svg", "csv")]
-    figure.savefig(paths[0], dpi=160, facecolor="white", metadata={"Software": None})
-    figure.savefig(paths[1], facecolor="white", metadata={"Date": None})
+    with replacing(paths[0]) as temporary:
+        figure.savefig(temporary, dpi=160, facecolor="white", metadata={"Software": None})
+    with replacing(paths[1]) as temporary:
+        figure.savefig(temporary, facecolor="white", metadata={"Date": None})
     rows = pd.DataFrame([dataclasses.asdict(row) for row in drawn])
-    rows.to_csv(paths[2], index=False, float_format="%.6g", lineterminator="\n")
+    replace_file(paths[2], rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     return paths

@@ -20,6 +20,7 @@ from niah.analysis.load import Run, read_run
 from niah.analysis.table import Row, rows
 from niah.cli.guard import guarded
 from niah.cli.parser import command_parser
+from niah.io import replace_file
 from niah.run.metadata import read_metadata
 from niah.types import UserError
 
@@ -75,7 +76,7 @@ def to_tensorboard(run: Run, folder: Path) -> Path:
         )
     folder.mkdir(parents=True, exist_ok=True)
     told = json.dumps(_settings(run), indent=1)
-    (folder / SETTINGS).write_text(told + "\n", encoding="utf-8")  # first: it says whose the folder is
+    replace_file(folder / SETTINGS, told + "\n")  # first: it says whose the folder is
     for old in earlier:
         old.unlink()  # TensorBoard would draw both
     writer = EventFileWriter(str(folder))

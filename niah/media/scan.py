@@ -7,6 +7,7 @@ FFmpeg, wherever it lies and whatever it is called.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 import av
 from av.error import FFmpegError
 
-from niah.io import cache_folder, partial_of
+from niah.io import cache_folder, replace_file
 from niah.media.container import open_video, sha256_of
 from niah.media.errors import MediaError, reencode
 from niah.media.index import Index, absolute
@@ -211,10 +212,6 @@ def _save(stored: Path, index: Index) -> None:
     values = {name: getattr(index, name) for name in ("width", "height", "rotation", "times", "end")}
     values.update(keyframes=index.keyframes, stamps=index.stamps)
     values.update(pixel_aspect=str(index.pixel_aspect), time_base=str(index.time_base))
-    partial = partial_of(stored)
-    try:
+    with contextlib.suppress(OSError):  # a full or read-only disk costs a second scan, nothing else
         stored.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(values))
-        os.replace(partial, stored)
-    except OSError:  # a full or read-only disk costs a second measurement, nothing else
-        partial.unlink(missing_ok=True) if partial.parent.is_dir() else None
+        replace_file(stored, json.dumps(values))

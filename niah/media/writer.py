@@ -6,7 +6,6 @@ one kind of processor gives the same bytes every time. The file appears under it
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Iterable, Union
@@ -14,7 +13,7 @@ from typing import Iterable, Union
 import av
 import numpy as np
 
-from niah.io import partial_of
+from niah.io import replacing
 
 
 def write_mp4(
@@ -30,25 +29,20 @@ def write_mp4(
     there is no frame.
     """
     path = Path(path)
-    partial = partial_of(path)
     count = 0
-    try:
-        with av.open(str(partial), "w", format="mp4") as container:
-            stream = None
-            for picture in frames:
-                if stream is None:
-                    stream = _add_stream(container, picture, rate, crf, keyframe_interval)
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-                frame.pts = count
-                frame.time_base = 1 / Fraction(rate)
-                container.mux(stream.encode(frame))
-                count += 1
+    with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+        stream = None
+        for picture in frames:
             if stream is None:
-                raise ValueError(f"no frames to write to {path.name}")
-            container.mux(stream.encode(None))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+                stream = _add_stream(container, picture, rate, crf, keyframe_interval)
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame.pts = count
+            frame.time_base = 1 / Fraction(rate)
+            container.mux(stream.encode(frame))
+            count += 1
+        if stream is None:
+            raise ValueError(f"no frames to write to {path.name}")
+        container.mux(stream.encode(None))
     return count
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from niah.io import FULL, json_lines, replace_file
+from niah.io import FULL, json_lines, open_to_append, replace_file
 from niah.run.case_runner import Asker
 from niah.run.config import RunConfig, without_machine
 from niah.run.metadata import read_metadata
@@ -33,7 +34,7 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold the folder; raises UserError where another run holds it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "w")  # noqa: SIM115 - closed below
+        lock = os.fdopen(open_to_append(folder / ".lock"), "a")
     except OSError as error:
         if error.errno in FULL:
             raise

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from niah.io import open_to_append, refuse_link
 from niah.run.memory import oom_kills, resident_bytes
 from niah.run.worker import Loading, Served, asked
 from niah.types import Case, UserError
@@ -125,6 +126,7 @@ class Worker:
         self._buffer = bytearray()
         self._ended = False
         self._kills = oom_kills()
+        refuse_link(log)
         self._child = _start(python or sys.executable, limits.grace / 2)
         self._log = threading.Thread(target=_copy, args=(self._child.stderr, log), name="worker.log", daemon=True)
         self._log.start()
@@ -286,8 +288,10 @@ def _copy(stream: BinaryIO, log: Path) -> None:
     """
     with stream:
         while data := stream.read(1 << 13):
-            with contextlib.suppress(OSError):  # a full disk costs the log, not the run: records have their own check
+            with contextlib.suppress(
+                OSError, UserError
+            ):  # a full disk costs the log, not the run: records have their own check
                 if log.exists() and log.stat().st_size > LOG_BYTES:
                     os.replace(log, log.with_name(f"{log.name}.1"))
-                with open(log, "ab") as file:
+                with os.fdopen(open_to_append(log), "ab") as file:
                     file.write(data)

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from niah.io import CannotWrite
+from niah.io import CannotWrite, open_to_append, replacing
 from niah.types import Record, UserError
 
 FINAL = ("ok", "oom")  # statuses that asking again would not change
@@ -30,7 +30,7 @@ class Records:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._descriptor = open_to_append(path)
 
     def append(self, record: Record) -> None:
         """Write one line and wait until the disk has it. Raises CannotWrite, with no part of the line left."""
@@ -72,16 +72,11 @@ def read_records(path: Path) -> list[Record]:
 
 def rewrite(path: Path, records: Iterable[Record]) -> None:
     """Put these records in place of the file, which at every moment is either the old or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with open(partial, "wb") as file:
-            for record in records:
-                file.write(_line(record))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        for record in records:
+            file.write(_line(record))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def set_aside(path: Path) -> None:

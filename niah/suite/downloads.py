@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
-from niah.io import cache_folder, partial_of
+from niah.io import cache_folder, replacing
 from niah.suite.config import Downloads
 from niah.suite.public_addresses import HttpHandler, HttpsHandler, NotPublic
 from niah.types import UserError
@@ -171,26 +171,23 @@ def _copied(answer: Any, out: Any, limit: int) -> str:
 def _download(address: str, file: Path, downloads: Downloads, what: str) -> None:
     """Let another process transfer a file, and end that when its time is up."""
     sys.stderr.write(f"downloading {_shown(address)}\n")
-    partial = partial_of(file)
     bounds = (int(downloads.limit_gib * 2**30), downloads.stall_seconds, downloads.allow_private)
-    order = json.dumps([address, str(partial), *bounds])  # by stdin: an address may be signed
-    around = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "niah.suite.downloads"],
-            input=order, env=around, text=True, capture_output=True, timeout=downloads.seconds, check=False,
-        )  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    with replacing(file) as temporary:
+        order = json.dumps([address, str(temporary), *bounds])  # on stdin: an address may be signed
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "niah.suite.downloads"],
+                input=order, env=environment, text=True, capture_output=True, timeout=downloads.seconds, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise UserError(
+                f"{what}: it did not come within {downloads.seconds:g} seconds; raise downloads: seconds, or download "
+                "it and name the file"
+            ) from None
         wrong = done.stdout.strip() if done.returncode == 0 else f"the download failed: {done.stderr.strip()[-200:]}"
         if wrong:
             raise UserError(f"{what}: {wrong}; mend the address, or download it and name the file")
-        os.replace(partial, file)
-    except subprocess.TimeoutExpired:
-        raise UserError(
-            f"{what}: it did not come within {downloads.seconds:g} seconds; raise downloads: seconds, or download it "
-            "and name the file"
-        ) from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _downloads() -> Path:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from niah.io import json_lines, numbered
+from niah.io import json_lines, numbered, replace_file
 from niah.settings import read_yaml
 from niah.suite.config import Suite
 from niah.suite.hashes import write_hashes
@@ -79,10 +79,9 @@ def write(generated: Generated, folder: Path) -> None:
         ("skipped", generated.skipped),
         ("near_duplicates", generated.near_duplicates),
     ]:
-        text = json_lines(map(dataclasses.asdict, rows))
-        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8", newline="\n")
+        replace_file(folder / f"{name}.jsonl", json_lines(map(dataclasses.asdict, rows)))
     text = yaml.safe_dump(_plain(dataclasses.asdict(generated.suite)), sort_keys=False, allow_unicode=True)
-    (folder / "suite.yaml").write_text(text, encoding="utf-8")
+    replace_file(folder / "suite.yaml", text)
     write_hashes(folder, generated.cases, {source.name: source.sha256 for source in generated.sources.values()})
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from niah.io import json_lines
+from niah.io import json_lines, replace_file
 from niah.types import Case, UserError
 
 HASHES = "hashes.json"
@@ -39,7 +39,7 @@ def write_hashes(folder: Path, cases: Iterable[Case], sources: Mapping[str, str]
         "sources_sha256": sources_sha256(sources),
         "suite_sha256": suite_sha256(folder),
     }
-    (folder / HASHES).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8", newline="\n")
+    replace_file(folder / HASHES, json.dumps(kept, indent=1) + "\n")
     return HASHES
 
 

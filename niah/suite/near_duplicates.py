@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from niah.io import partial_of
+from niah.io import replacing
 from niah.suite.generated import NearDuplicate
 from niah.suite.library import Clip, Haystack, Library
 from niah.types import Sampling, Span
@@ -65,9 +64,8 @@ def _remembered(
     if not path.is_file():
         bits, shown = _hash(look(span, numbers), numbers)
         folder.mkdir(parents=True, exist_ok=True)
-        partial = partial_of(path)
-        np.savez(partial, bits=bits, numbers=np.array(shown, dtype=np.int64))
-        os.replace(partial, path)
+        with replacing(path) as temporary:
+            np.savez(temporary, bits=bits, numbers=np.array(shown, dtype=np.int64))
     with np.load(path) as stored:
         return stored["bits"], stored["numbers"].tolist()
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import pandas as pd
 from niah.analysis.load import read_run
 from niah.analysis.table import table
 from niah.cli.guard import DONE, guarded
+from niah.io import replace_file
 from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.settings import from_mapping, read_yaml
@@ -75,7 +75,7 @@ def ablate(base: Training) -> int:
         if code != DONE:
             return code
         for kept in ("train.json", "curve.csv"):  # beside the records: what they are of
-            shutil.copy(Path(one.output) / kept, folder / kept)
+            replace_file(folder / kept, (Path(one.output) / kept).read_bytes())
     return DONE
 
 
@@ -135,7 +135,7 @@ def main() -> int:
         if code != DONE:
             return code
         rows = summed_up(base, folder)
-        rows.to_csv(folder / "table.csv", index=False, float_format="%.4f", lineterminator="\n")
+        replace_file(folder / "table.csv", rows.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
         sys.stdout.write(rows.to_string(index=False) + "\n")
         return DONE
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from niah.io import replacing
+
 
 def draw_curve(folder: Path) -> Path:
     """Write `curve.png` beside `curve.csv`: what each stage learned, against its steps."""
@@ -28,5 +30,6 @@ def draw_curve(folder: Path) -> Path:
     handles = [*right.get_lines(), *ladder.get_lines()]
     right.legend(handles, [line.get_label() for line in handles], frameon=False, loc="lower right")
     path = folder / "curve.png"
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, metadata={"Software": None})
     return path

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from niah.io import open_to_append, replacing
 from niah.types import UserError
 
 RESUME = "resume.pt"
@@ -48,7 +49,7 @@ class Journal:
         """Append a row to the curve."""
         path = self.folder / "curve.csv"
         new = not path.is_file()
-        with path.open("a", newline="") as file:
+        with os.fdopen(open_to_append(path), "a", newline="") as file:
             writer = csv.writer(file)
             if new:
                 writer.writerow(COLUMNS)
@@ -65,15 +66,14 @@ class Journal:
             header, *rows = csv.reader(file)
         order = {"encoder": 0, "reader": 1}
         here = (order[self.state["stage"]], self.state["step"])
-        with path.open("w", newline="") as file:
+        with replacing(path) as temporary, temporary.open("w", newline="") as file:
             csv.writer(file).writerows([header, *(row for row in rows if (order[row[0]], int(row[1])) < here)])
 
     def save(self, stage: str, step: int, **parts: Any) -> None:
         """Write the state to resume from: whole, or not at all."""
         self.state = {"fingerprint": self.fingerprint, "seconds": self.seconds, "stage": stage, "step": step, **parts}
-        partial = self._file.with_suffix(".partial")
-        torch.save(self.state, partial)
-        os.replace(partial, self._file)
+        with replacing(self._file) as temporary:
+            torch.save(self.state, temporary)
 
     def done(self) -> None:
         """Remove the state: the checkpoint stands for it."""

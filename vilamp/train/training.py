@@ -22,6 +22,7 @@ import torch
 from tqdm import tqdm
 
 from niah.cli.guard import guarded
+from niah.io import replace_file
 from niah.settings import read_yaml
 from niah.types import UserError
 from vilamp import checkpoint
@@ -83,7 +84,7 @@ def train(run: Training, pools: list[Features] | None = None) -> None:
     checkpoint.save(model, folder)
     summary = {"seed": run.seed, "seconds": round(journal.seconds), "device": device, "torch": torch.__version__}
     summary["codec"] = data.codec()
-    (folder / SUMMARY).write_text(json.dumps(summary | {"config": written(run)}, indent=1) + "\n")
+    replace_file(folder / SUMMARY, json.dumps(summary | {"config": written(run)}, indent=1) + "\n")
     draw_curve(folder)
     journal.done()
 

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from niah.io import replace_file
 from niah.suite.build import generate
 from niah.suite.config import load_suite
 from niah.suite.render import render
@@ -29,10 +30,10 @@ def write_sample(folder: Path) -> Path:
             video = case.id.replace("/", "-")
             render(case, generated, folder / "videos" / f"{video}.mp4")
             (folder / "subtitles").mkdir(exist_ok=True)
-            (folder / "subtitles" / f"{video}.srt").write_text(SRT, encoding="utf-8")
+            replace_file(folder / "subtitles" / f"{video}.srt", SRT)
             rows.append(_row(case, video, duration))
     table = folder / "video_mme.jsonl"
-    table.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    replace_file(table, "".join(json.dumps(row) + "\n" for row in rows))
     return table
 
 

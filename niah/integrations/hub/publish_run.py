@@ -20,6 +20,7 @@ from typing import Any
 from niah.analysis.load import Run, read_run
 from niah.integrations.hub.card import UNKNOWN, config, plain, refuse_foreign, table, write_card
 from niah.integrations.lm_eval.suites import score
+from niah.io import refuse_link, replace_file
 from niah.prompt import format_prompt
 from niah.run.metadata import read_metadata
 from niah.types import LETTERS, Case, Record, UserError
@@ -51,6 +52,7 @@ def write_run(run_folder: Path, folder: Path, licence: str | None = None) -> lis
         "configs": [config("samples", "latest", names[1], default=True), config("results", "latest", names[0])],
     }
     card = write_card(folder, head, _body(run, results["results"][task]))
+    refuse_link(folder / model)
     (folder / model).mkdir(exist_ok=True)
     _write(folder / names[0], json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False))
     _write(folder / names[1], "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
@@ -186,4 +188,4 @@ def _hash(text: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+    replace_file(path, text.encode("utf-8", "backslashreplace"))

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from niah.integrations.hub.card import UNKNOWN, config, plain, refuse_foreign, table, write_card
+from niah.io import refuse_link, replace_file, replacing
 from niah.run.config import without_machine
 from niah.suite.generated import Generated
 from niah.suite.hashes import cases_sha256, write_hashes
@@ -65,6 +66,7 @@ def write_suite(
     refuse_foreign(folder)
     sources = [_source_row(source, licences or {}) for source in generated.sources.values()]
     card = write_card(folder, _head(generated, _licence(generated, licence)), _body(generated, sources))
+    refuse_link(folder / "data")
     (folder / "data").mkdir(exist_ok=True)
     files = [
         card,
@@ -73,7 +75,7 @@ def write_suite(
     ]
     values = without_machine(dataclasses.asdict(generated.suite))
     text = yaml.safe_dump(_without_none(values), sort_keys=False, allow_unicode=True)
-    (folder / "suite.yaml").write_text(text, encoding="utf-8", newline="\n")
+    replace_file(folder / "suite.yaml", text)
     hashes = {row["name"]: row["sha256"] for row in sources}
     return [*files, "suite.yaml", write_hashes(folder, generated.cases, hashes)]
 
@@ -147,7 +149,8 @@ def _parquet(folder: Path, name: str, rows: list[dict[str, Any]], features: Any)
     from pyarrow import parquet
 
     columns = {column: [row[column] for row in rows] for column in features}
-    parquet.write_table(Dataset.from_dict(columns, features=features).data.table, folder / name)
+    with replacing(folder / name) as temporary:
+        parquet.write_table(Dataset.from_dict(columns, features=features).data.table, temporary)
     return name
 
 

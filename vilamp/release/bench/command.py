@@ -27,6 +27,7 @@ import torch
 from niah.adapters import bench
 from niah.adapters.bench import Job, Measured
 from niah.cli.guard import guarded
+from niah.io import replacing
 from vilamp.release.bench import counts
 from vilamp.release.bench.subject import CONFIGS, VilampBench, random_model
 
@@ -93,7 +94,7 @@ def write_table(results: Sequence[Measured], file: Path) -> None:
     """Write all results as a table."""
     rows = [row_of(measured) for measured in results]
     fields = list(dict.fromkeys(name for row in rows for name in row))
-    with open(file, "w", newline="", encoding="utf-8") as out:
+    with replacing(file) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, fields, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -19,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from niah.cli.guard import DONE, guarded
+from niah.io import replace_file
 from niah.settings import read_yaml
 from niah.suite.footage.phrases import TOLD
 from niah.types import UserError
@@ -191,7 +192,7 @@ def analyse(experiment: Experiment) -> str:
     draw_lengths(experiment, rows, folder)
     draw_heatmaps(experiment, passed(found), folder)
     text = verdict(experiment, jobs, all_gates, main, more, read, trainings)
-    (folder / "verdict.md").write_text(text, encoding="utf-8")
+    replace_file(folder / "verdict.md", text)
     return text
 
 
@@ -224,7 +225,7 @@ def _flat(one: Contrast) -> dict:
 def _csv(path: Path, rows: Sequence) -> None:
     """Write rows with the digits that matter."""
     plain = [row if isinstance(row, dict) else dataclasses.asdict(row) for row in rows]
-    pd.DataFrame(plain).to_csv(path, index=False, float_format="%.4f", lineterminator="\n")
+    replace_file(path, pd.DataFrame(plain).to_csv(index=False, float_format="%.4f", lineterminator="\n"))
 
 
 def main() -> int:

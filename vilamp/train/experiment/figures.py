@@ -18,6 +18,7 @@ from niah.analysis.stats.proportions import wilson
 from niah.figures.cells import Cell, Panel
 from niah.figures.draw import LOOKS
 from niah.figures.heatmap import default_heatmap
+from niah.io import replace_file, replacing
 from niah.suite.footage.phrases import TOLD
 from vilamp.train.experiment.config import Experiment
 from vilamp.train.experiment.contrasts import CHANCE
@@ -241,6 +242,9 @@ def _cell(name: str, experiment: Experiment, answers: Sequence[Answer], length: 
 
 def _save(figure: Figure, stem: Path, rows: Sequence[dict]) -> None:
     """Write a figure and its numbers, with nothing in it that changes from day to day."""
-    figure.savefig(stem.with_suffix(".png"), dpi=160, facecolor="white", metadata={"Software": None})
-    figure.savefig(stem.with_suffix(".svg"), facecolor="white", metadata={"Date": None})
-    pd.DataFrame(rows).to_csv(stem.with_suffix(".csv"), index=False, float_format="%.4f", lineterminator="\n")
+    with replacing(stem.with_suffix(".png")) as temporary:
+        figure.savefig(temporary, dpi=160, facecolor="white", metadata={"Software": None})
+    with replacing(stem.with_suffix(".svg")) as temporary:
+        figure.savefig(temporary, facecolor="white", metadata={"Date": None})
+    text = pd.DataFrame(rows).to_csv(index=False, float_format="%.4f", lineterminator="\n")
+    replace_file(stem.with_suffix(".csv"), text)

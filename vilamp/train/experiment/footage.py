@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from niah.io import replacing
 from niah.suite.footage.clips import clip
 from niah.suite.footage.scenes import FOOTAGE_VERSION
 from vilamp.features import encoders_id
@@ -54,8 +54,8 @@ def _world(experiment: Experiment, model: Vilamp, world: str) -> Features:
         "starts": list(pool.starts),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(stored, path.with_suffix(".partial"))
-    os.replace(path.with_suffix(".partial"), path)
+    with replacing(path) as temporary:
+        torch.save(stored, temporary)
     return features
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from niah.analysis.load import read_run
+from niah.io import replace_file, replacing
 from niah.scoring import extract_answer
 from niah.settings import from_mapping
 from niah.types import Case, Record, UserError
@@ -158,12 +159,10 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
 def _write_csv(path: Path, header: Sequence[str], rows: Sequence[tuple]) -> None:
     """Write a whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
-    partial.replace(path)
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    replace_file(path, "\n".join(lines) + "\n")

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from niah.io import replace_file
 from vilamp import checkpoint
 from vilamp.config import written
 from vilamp.model import Vilamp
@@ -82,7 +83,7 @@ def train(experiment: Experiment, job: Job, features: Callable[[], list[Features
         "seconds": round(journal.seconds, 1), "climbed": ladder.climbed, "accuracy": round(ladder.accuracy, 4),
         "parameters": sum(one.numel() for one in _trained(model)), "torch": torch.__version__,
     }  # fmt: skip
-    (folder / "train.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    replace_file(folder / "train.json", json.dumps(summary, indent=1) + "\n")
     journal.done()
 
 

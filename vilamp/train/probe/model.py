@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from niah.io import replacing
 from niah.types import UserError
 from vilamp.model import Stream
 
@@ -82,7 +83,8 @@ def save(probe: Probe, folder: Path, weights_id: str) -> None:
     """Write the probe of the checkpoint in `folder`, whose weights have that id."""
     about = {"weights": weights_id, "answers": json.dumps(probe.answers)}
     state = {name: tensor.contiguous() for name, tensor in probe.state_dict().items()}
-    save_file(state, folder / FILE, metadata=about)
+    with replacing(folder / FILE) as temporary:
+        save_file(state, temporary, metadata=about)
 
 
 def load(folder: Path, weights_id: str) -> Probe:
