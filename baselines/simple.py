@@ -22,7 +22,7 @@ from typing import Any
 from torch import Tensor
 
 from baselines.guess import positive
-from niah.adapters.compressor import Choice, Chunks, Compressor, Connectors, Run
+from niah.adapters.compressor import Choice, Chunks, Compressor, Connectors, TokenChunk
 from niah.adapters.sampling import bin_centres
 from niah.run import registry
 from niah.types import Adapter
@@ -49,7 +49,7 @@ class Uniform:
         """Return the patches of the sampled frames."""
         return patches * len(choice.seen)
 
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[Run]:
+    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
         """Yield each sampled frame whole."""
         return whole(chunks, connect)
 
@@ -80,7 +80,7 @@ class TopK:
         """Return the patches of the frames taken."""
         return patches * len(choice.seen)
 
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[Run]:
+    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
         """Yield each frame taken whole."""
         return whole(chunks, connect)
 
@@ -103,17 +103,17 @@ class Mean:
         """Return one token a frame."""
         return len(choice.seen)
 
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[Run]:
+    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
         """Yield a chunk's means, through the connector of merged tokens."""
         for numbers, patches in chunks:
-            yield Run(numbers, connect.merged(connect.features(patches).mean(dim=1)))
+            yield TokenChunk(numbers, connect.merged(connect.features(patches).mean(dim=1)))
 
 
-def whole(chunks: Chunks, connect: Connectors) -> Iterator[Run]:
+def whole(chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
     """Yield every patch of every frame, through the connector of keyframes."""
     for numbers, patches in chunks:
         for number, frame in zip(numbers, connect.features(patches), strict=True):
-            yield Run([number] * len(frame), connect.keyframe(frame))
+            yield TokenChunk([number] * len(frame), connect.keyframe(frame))
 
 
 def load_uniform(frames: int = 8, **shared: Any) -> Adapter:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import Cache, Qwen2Config, Qwen2ForCausalLM
 
-from niah.adapters.compressor import Choice, Compressor, Connectors, InLanguage, Run, Sequences, numbered
+from niah.adapters.compressor import Choice, Compressor, Connectors, InLanguage, Sequences, TokenChunk, numbered
 from niah.adapters.decode import cached
 from vilamp import compressors, config
 from vilamp.compressors.differential import Differential
@@ -199,7 +199,7 @@ class Vilamp(nn.Module):
         capacity = compressor.tokens(choice, self.config.vision.side**2) + room
         return compressor.read(self.language, self.runs(compressor, choice, query, chunks), capacity)
 
-    def left(
+    def compressed_tokens(
         self,
         choice: Choice,
         query: Float[Tensor, " dim"],
@@ -219,7 +219,7 @@ class Vilamp(nn.Module):
             frames_left = [number for number, one in zip(frames, stays, strict=True) if one]
             everything = torch.arange(len(frames_left) + 1, device=self.device)
             text = self.embed([PAD])  # a row must end in a text; nothing that stays sees it
-            batch = Sequences([Run(frames, embeddings, stays)], [[text]], [everything], [everything[:-1]])
+            batch = Sequences([TokenChunk(frames, embeddings, stays)], [[text]], [everything], [everything[:-1]])
             frames, embeddings = frames_left, self.compressor.states(self.language, batch).wanted[0]
         return Stream(embeddings, torch.tensor(frames, dtype=torch.long))
 
@@ -229,7 +229,7 @@ class Vilamp(nn.Module):
         choice: Choice,
         query: Float[Tensor, " dim"],
         chunks: Iterable[Float[Tensor, "_frames patches dim"]],
-    ) -> Iterator[Run]:
+    ) -> Iterator[TokenChunk]:
         """Yield a compressor's tokens, with the model's connectors for this query, with gradients where enabled."""
         connect = Connectors(
             features=lambda patches: self.features(patches, query),

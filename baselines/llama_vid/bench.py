@@ -21,7 +21,7 @@ from baselines.llama_vid.model import LlamaVid
 from baselines.llama_vid.prompt import one_per_second
 from baselines.llama_vid.tower import Block, EvaTower
 from niah.adapters.bench import Noise, Stages
-from niah.adapters.checkpoint import fill_at_random, weightless
+from niah.adapters.checkpoint import fill_at_random, on_meta_device
 from niah.adapters.device import clock
 from niah.adapters.preprocess import standardise
 
@@ -92,7 +92,7 @@ def unfused(tower: EvaTower, pixels: Float[Tensor, "frames 3 side side"]) -> Flo
 def build(size: str, device: str) -> LlamaVidBench:
     """Return the model of a size, its weights random, in 16 bits on a GPU."""
     dtype = torch.float16 if device.startswith("cuda") else torch.float32
-    with weightless():
+    with on_meta_device():
         model = LlamaVid(SIZES[size])
     fill_at_random(model, device, dtype)
     return LlamaVidBench(model)

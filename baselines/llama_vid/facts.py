@@ -17,7 +17,7 @@ from baselines.llama_vid import prompt
 from baselines.llama_vid.config import LlamaVidConfig
 from baselines.llama_vid.model import PLACEHOLDER, LlamaVid
 from baselines.llama_vid.weights import FREQUENCIES, POSITION_IDS, rename
-from niah.adapters.checkpoint import misfits, weightless
+from niah.adapters.checkpoint import mismatches, on_meta_device
 from niah.adapters.parity import Golden, Parity
 
 SEVEN_B = LlamaVidConfig()
@@ -58,7 +58,7 @@ def layout(entries: list[dict[str, Any]]) -> dict[str, tuple[int, ...]]:
 
 def seven_b() -> LlamaVid:
     """Build the 7B model without weights."""
-    with weightless():
+    with on_meta_device():
         return LlamaVid(SEVEN_B)
 
 
@@ -95,7 +95,7 @@ def _query_without_words(parity: Parity, golden: Golden, tokenizer: prompt.Query
 def _layout(parity: Parity, found: dict[str, Any]) -> None:
     model, shapes = seven_b(), layout(found["entries"])
     unused = (FREQUENCIES, POSITION_IDS)
-    parity.equal("7B names and shapes that do not fit", misfits(model, shapes, rename, unused), [])
+    parity.equal("7B names and shapes that do not fit", mismatches(model, shapes, rename, unused), [])
     parity.equal("7B tensors", len(shapes), found["tensors"])
     compressor = model.compressor
     parts: dict[str, list[nn.Module]] = {

@@ -13,7 +13,7 @@ from torch import nn
 
 from baselines.llama_vid.config import LlamaVidConfig, parse
 from baselines.llama_vid.model import LlamaVid
-from niah.adapters.checkpoint import load_into, locate, read_config, weightless
+from niah.adapters.checkpoint import load_into, locate, on_meta_device, read_config
 from niah.adapters.tensors import TensorSource, tensors, tensors_of
 from niah.types import UserError
 
@@ -62,7 +62,7 @@ def load(
 
     Raises UserError naming every tensor that does not fit, and damaged or contradictory tables.
     """
-    with weightless():
+    with on_meta_device():
         model = LlamaVid(config)
     tower_file = _tower_file(folder, tower)
     found = tensors(folder)

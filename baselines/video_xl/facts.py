@@ -16,7 +16,7 @@ from baselines.video_xl.config import VideoXLConfig
 from baselines.video_xl.model import build, rename, unused
 from baselines.video_xl.prompt import around
 from baselines.video_xl.ratios import SEED, RatioRule
-from niah.adapters.checkpoint import misfits, read_config
+from niah.adapters.checkpoint import mismatches, read_config
 from niah.adapters.parity import Parity
 
 LAYOUT, FACTS = "checkpoint_layout_7b.json", "facts.json"
@@ -30,7 +30,7 @@ def compare(parity: Parity, folder: Path) -> None:
         parity.uses(folder / LAYOUT)
         layout = read_config(folder, LAYOUT)
         settings, names = seven_billion(layout), expand(layout)
-        parity.equal(f"{LAYOUT}: misfits", misfits(build(settings), names, rename, unused(settings)), [])
+        parity.equal(f"{LAYOUT}: mismatches", mismatches(build(settings), names, rename, unused(settings)), [])
         parity.equal(f"{LAYOUT}: tensors", len(names), layout["num_tensors"])
     if (folder / FACTS).is_file():
         parity.uses(folder / FACTS)

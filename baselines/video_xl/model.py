@@ -16,7 +16,7 @@ from baselines.video_xl.config import VideoXLConfig
 from baselines.video_xl.language import SummaryQwen2
 from baselines.video_xl.vision import ClipTower, Projector, pixels
 from baselines.video_xl.windows import Window
-from niah.adapters.checkpoint import fill_at_random, load_into, weightless
+from niah.adapters.checkpoint import fill_at_random, load_into, on_meta_device
 from niah.adapters.decode import finite
 from niah.adapters.tensors import tensors
 
@@ -139,7 +139,7 @@ def unused(settings: VideoXLConfig) -> list[str]:
 
 def build(settings: VideoXLConfig) -> VideoXL:
     """Return the model without weights, on the meta device."""
-    with weightless():
+    with on_meta_device():
         return VideoXL(settings)
 
 

@@ -9,7 +9,7 @@ from baselines.videochat_flash import dropout
 from baselines.videochat_flash.config import TOKENS_PER_FRAME, Dropout, VideoChatFlashConfig, read
 from baselines.videochat_flash.model import rename, unloaded
 from baselines.videochat_flash.sizes import CONFIGS, DROPOUTS, RELEASED
-from niah.adapters.checkpoint import misfits
+from niah.adapters.checkpoint import mismatches
 from niah.adapters.parity import Parity
 
 _CHECKED = 9973  # the modulus that `sumsq_mod` of the recorded indices was made with
@@ -20,7 +20,7 @@ def check_layout(parity: Parity, layout: Mapping[str, Any]) -> None:
     shapes = expand(layout["entries"])
     for size in ("7b", "7b-224"):
         model = unloaded(read(CONFIGS[size]))
-        parity.equal(f"checkpoint layout, {size}", misfits(model, shapes, rename), [])
+        parity.equal(f"checkpoint layout, {size}", mismatches(model, shapes, rename), [])
         parts = {"language_model": model.language, "vision_tower": model.tower, "mm_projector": model.projector}
         counted = {name: sum(tensor.numel() for tensor in part.parameters()) for name, part in parts.items()}
         parity.equal(f"parameters by part, {size}", counted, layout["parameters_by_part"])

@@ -20,7 +20,7 @@ from baselines.videochat_flash.merge import merge_clips
 from baselines.videochat_flash.prompt import PLACEHOLDER
 from baselines.videochat_flash.rope import Rope
 from baselines.videochat_flash.tower import Tower
-from niah.adapters.checkpoint import load_into, weightless
+from niah.adapters.checkpoint import load_into, on_meta_device
 from niah.adapters.decode import PREFILL_CHUNK
 from niah.adapters.tensors import tensors
 from niah.types import UserError
@@ -155,7 +155,7 @@ def rename(name: str) -> str:
 
 def unloaded(config: VideoChatFlashConfig) -> VideoChatFlash:
     """Return the model without memory for its weights, to be filled or compared with a layout."""
-    with weightless():
+    with on_meta_device():
         return VideoChatFlash(config).eval()
 
 

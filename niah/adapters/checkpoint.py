@@ -1,6 +1,6 @@
 """Find a published checkpoint, read its tensors one at a time, and put them into a module.
 
-A module is built `weightless`, so that a checkpoint which does not fit is refused before
+A module is built meta-device, so that a checkpoint which does not fit is refused before
 memory is spent, with every misfit named at once; then each tensor is read, moved and
 dropped before the next: loading holds the weights once and one tensor besides.
 """
@@ -66,7 +66,7 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
     return found
 
 
-class weightless(TorchFunctionMode):
+class on_meta_device(TorchFunctionMode):
     """Build modules whose parameters take no memory: tensors without a meaningful value go to the meta device.
 
     Unlike `torch.device("meta")` it leaves computed constants (`arange`, `tensor`) real, so that tables
@@ -95,13 +95,13 @@ def load_into(
     dtype: torch.dtype = torch.float32,
     original: Rename | None = None,
 ) -> None:
-    """Fill a `weightless` module from a checkpoint, in evaluation mode, without gradients.
+    """Fill a meta-device module from a checkpoint, in evaluation mode, without gradients.
 
     `unused` are patterns (`*`) of checkpoint names that may be there and are not read; `original` undoes
-    `rename`, so that what is missing is called as the checkpoint would. Raises UserError with all misfits
+    `rename`, so that what is missing is called as the checkpoint would. Raises UserError with all mismatches
     (missing, unexpected, wrong shape, wrong kind of number), or naming every tensor that holds NaN or infinity.
     """
-    wrong = misfits(module, {name: source.shape for name, source in found.items()}, rename, unused, original)
+    wrong = mismatches(module, {name: source.shape for name, source in found.items()}, rename, unused, original)
     wrong += [
         f"{name} holds {source.dtype}, wanted floating-point numbers of 16 bits or more"
         for name, source in found.items()
@@ -130,7 +130,7 @@ def load_into(
 
 
 def fill_at_random(module: nn.Module, device: str | torch.device, dtype: torch.dtype) -> None:
-    """Fill a `weightless` module with small random numbers, made on the device a tensor at a time.
+    """Fill a meta-device module with small random numbers, made on the device a tensor at a time.
 
     For memory and time, which values do not move. Buffers move to the device as they are.
     """
@@ -151,11 +151,11 @@ def check_layout(
     unused: Iterable[str] = (),
     original: Rename | None = None,
 ) -> None:
-    """Compare names and shapes of a checkpoint with a `weightless` module. Raises UserError with all misfits."""
-    _refuse(misfits(module, layout, rename, unused, original))
+    """Compare names and shapes of a checkpoint with a meta-device module. Raises UserError with all mismatches."""
+    _refuse(mismatches(module, layout, rename, unused, original))
 
 
-def misfits(
+def mismatches(
     module: nn.Module,
     layout: Mapping[str, tuple[int, ...]],
     rename: Rename = str,

@@ -32,7 +32,7 @@ class Connectors:
     merged: Callable[[Tensor], Tensor]  # (tokens, channels) of frames that were merged -> (tokens, hidden)
 
 
-class Run(NamedTuple):
+class TokenChunk(NamedTuple):
     """A few tokens in a row."""
 
     frames: Sequence[int]  # one for each token: the frame it comes from
@@ -67,7 +67,7 @@ class Compressor(Protocol):
         query: Tensor,
         chunks: Chunks,
         connect: Connectors,
-    ) -> Iterator[Run]:
+    ) -> Iterator[TokenChunk]:
         """Yield the tokens of the frames seen, in playing order.
 
         `chunks` yields numbers and patches, (frames, patches, dim), of those frames in playing order,
@@ -79,7 +79,7 @@ class Compressor(Protocol):
 class Sequences(NamedTuple):
     """A batch of videos for the language model, each with one or several texts behind it; one entry a video."""
 
-    visual: Sequence[Run]  # all tokens of a video in one run
+    visual: Sequence[TokenChunk]  # all tokens of a video in one run
     texts: Sequence[Sequence[Tensor]]  # (words, hidden) each; none sees another
     places: Sequence[Tensor]  # (staying tokens + 1,) rising positions, the last that of every text's first word
     wanted: Sequence[Tensor]  # numbers among the staying tokens, whose states are wanted besides those of the texts
@@ -96,7 +96,7 @@ class States(NamedTuple):
 class InLanguage(Compressor, Protocol):
     """A compressor whose second half is the language model: `tokens` counts what stays of what it yields."""
 
-    def read(self, language: Any, runs: Iterable[Run], capacity: int) -> Any:
+    def read(self, language: Any, runs: Iterable[TokenChunk], capacity: int) -> Any:
         """Return a `transformers` cache with room for `capacity` tokens that holds what stays, at positions from 0."""
         ...
 

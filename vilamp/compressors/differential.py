@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from niah.adapters.compressor import Choice, Connectors, Run
+from niah.adapters.compressor import Choice, Connectors, TokenChunk
 from vilamp.config import VilampConfig
 from vilamp.keyframes import select_keyframes
 from vilamp.merge import merge_features, patch_saliency
@@ -53,7 +53,7 @@ class Differential:
         query: Float[Tensor, " dim"],
         chunks: Iterable[tuple[Sequence[int], Float[Tensor, "_frames patches dim"]]],
         connect: Connectors,
-    ) -> Iterator[Run]:
+    ) -> Iterator[TokenChunk]:
         """Merge all frames but the kept ones; both in temporal order (Eq. 5-11)."""
         kept = frozenset(choice.kept)
         anchor: Tensor | None = None  # (patches, dim) of the last keyframe so far
@@ -62,11 +62,11 @@ class Differential:
             start = 0
             for cut in [*cuts, len(patches)]:  # a run of frames that share their anchor, then a keyframe
                 if start < cut:
-                    yield Run(numbers[start:cut], self._merged(patches[start:cut], anchor, query, connect))
+                    yield TokenChunk(numbers[start:cut], self._merged(patches[start:cut], anchor, query, connect))
                 if cut < len(patches):
                     anchor = patches[cut].clone()  # a view would keep its whole chunk
                     keyframe = connect.keyframe(connect.features(anchor[None])[0])
-                    yield Run([numbers[cut]] * len(anchor), keyframe)
+                    yield TokenChunk([numbers[cut]] * len(anchor), keyframe)
                 start = cut + 1
 
     def _merged(

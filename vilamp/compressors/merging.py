@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from niah.adapters.compressor import Choice, Chunks, Connectors, Run
+from niah.adapters.compressor import Choice, Chunks, Connectors, TokenChunk
 from vilamp.compressors.budget import averaging, tokens_of
 
 CLIP = 8  # frames whose tokens are merged with one another
@@ -43,14 +43,14 @@ class MergeTokens:
         """Return floor(B N)."""
         return int(tokens_of(self.budget, torch.arange(len(choice.seen))).sum())
 
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[Run]:
+    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
         """Yield a clip's merged tokens, each counted to the first frame it has something of."""
         for numbers, features in clips(chunks, connect):
             count = int(tokens_of(self.budget, torch.tensor(numbers)).sum())
             means = averaging(POOLED, features.shape[1]).to(features) @ features  # (frames, pooled, channels)
             merged, first = merge_alike(means.flatten(0, 1), count)
             if count:
-                yield Run([numbers[0] + place // POOLED for place in first], connect.merged(merged))
+                yield TokenChunk([numbers[0] + place // POOLED for place in first], connect.merged(merged))
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class MemoryBank:
         """Return 16 a slot."""
         return POOLED * self._slots(len(choice.seen))
 
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[Run]:
+    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
         """Yield the slots in playing order, each counted to its first frame."""
         pooled: list[Tensor] = []
         for _, patches in chunks:
@@ -85,7 +85,7 @@ class MemoryBank:
         if pooled:
             slots, first = merge_neighbours(pooled, self._slots(len(choice.seen)))
             numbers = [choice.seen[place] for place in first for _ in range(POOLED)]
-            yield Run(numbers, connect.merged(slots.flatten(0, 1)))
+            yield TokenChunk(numbers, connect.merged(slots.flatten(0, 1)))
 
     def _slots(self, count: int) -> int:
         return min(count, max(1, round(self.budget * count / POOLED)))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from niah.adapters.compressor import Choice, Chunks, Connectors, Run
+from niah.adapters.compressor import Choice, Chunks, Connectors, TokenChunk
 from vilamp.compressors.budget import averaging, tokens_of
 from vilamp.merge import patch_saliency
 
@@ -40,7 +40,7 @@ class EveryFrame(nn.Module):
         """Return floor(B N)."""
         return int(tokens_of(self.budget, torch.arange(len(choice.seen))).sum())
 
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[Run]:
+    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
         """Yield a chunk's tokens, through the connector of merged tokens."""
         for numbers, patches in chunks:
             counts = tokens_of(self.budget, torch.tensor(numbers))  # all frames are seen: their numbers are ranks
@@ -52,7 +52,7 @@ class EveryFrame(nn.Module):
             if parts:
                 places = torch.cat(order)
                 turn = places.argsort(stable=True)
-                yield Run([numbers[n] for n in places[turn].tolist()], connect.merged(torch.cat(parts)[turn]))
+                yield TokenChunk([numbers[n] for n in places[turn].tolist()], connect.merged(torch.cat(parts)[turn]))
 
     def pool(self, features: Tensor, patches: Tensor, query: Tensor, count: int) -> Tensor:
         """Return (frames, count, channels) of (frames, patches, channels); `patches` are without a model's extras."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from niah.adapters.compressor import Choice, Chunks, Connectors, Run
+from niah.adapters.compressor import Choice, Chunks, Connectors, TokenChunk
 from vilamp.compressors.budget import averaging
 
 CLIP = 16  # frames that are retrieved together
@@ -43,11 +43,11 @@ class Retrieve:
         """Return 16 a frame seen."""
         return DENSE * len(choice.seen)
 
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[Run]:
+    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
         """Yield each frame seen as means over 16 squares of patches."""
         for numbers, patches in chunks:
             means = averaging(DENSE, patches.shape[1]).to(patches) @ connect.features(patches)
-            yield Run([number for number in numbers for _ in range(DENSE)], connect.merged(means.flatten(0, 1)))
+            yield TokenChunk([number for number in numbers for _ in range(DENSE)], connect.merged(means.flatten(0, 1)))
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Reduce:
         """Return M a frame kept and 4 a frame only seen."""
         return patches * len(choice.kept) + THIN * (len(choice.seen) - len(choice.kept))
 
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[Run]:
+    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
         """Yield frames in playing order, each through the connector of what it is."""
         kept = frozenset(choice.kept)
         for numbers, patches in chunks:
@@ -91,4 +91,4 @@ class Reduce:
             for place, number in enumerate(numbers):
                 whole = number in kept
                 tokens = connect.keyframe(features[place]) if whole else connect.merged(thin[place])
-                yield Run([number] * len(tokens), tokens)
+                yield TokenChunk([number] * len(tokens), tokens)

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import Cache
 
-from niah.adapters.compressor import Choice, Chunks, Connectors, Run, Sequences, States
+from niah.adapters.compressor import Choice, Chunks, Connectors, Sequences, States, TokenChunk
 from niah.adapters.decode import sized_cache
 from vilamp.compressors.summary import POOL, pooled
 from vilamp.prefill import turned
@@ -59,7 +59,7 @@ class SlidingWindow:
         """Return floor(B N), at least one and at most all; the last frame seen is the video's last."""
         return self._stay(choice.seen[-1] + 1, patches // POOL**2) if choice.seen else 0
 
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[Run]:
+    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
         """Yield the pooled patches within reach, through the connector of merged tokens, and which of them stay."""
         for numbers, patches in chunks:
             count, each = choice.seen[-1] + 1, patches.shape[1] // POOL**2
@@ -68,7 +68,7 @@ class SlidingWindow:
             made = ((rows < sinks) | (rows >= near)).nonzero()[:, 0]
             reading = pooled(connect.features(patches)).flatten(0, 1)[made.to(patches.device)]
             stays = (rows < sinks) | (rows >= sinks + dropped)
-            yield Run((rows[made] // each).tolist(), connect.merged(reading), stays[made].tolist())
+            yield TokenChunk((rows[made] // each).tolist(), connect.merged(reading), stays[made].tolist())
 
     def _stay(self, count: int, each: int) -> int:
         """Return how many tokens of `count` frames, `each` a frame, stay."""
@@ -83,7 +83,7 @@ class SlidingWindow:
         sinks = sinks_of(stay)
         return sinks, max(0, count * each - (self.layers + 1) * (stay - sinks))
 
-    def read(self, language: Any, runs: Iterable[Run], capacity: int) -> Cache:
+    def read(self, language: Any, runs: Iterable[TokenChunk], capacity: int) -> Cache:
         """Read layer by layer; return the cache of sinks and window, at positions 0, 1, ..."""
         held, cache = list(runs), sized_cache(self.layers, capacity)
         if not held:

@@ -20,7 +20,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import Cache, Qwen2ForCausalLM
 
 from niah.adapters.attention import causal_tail
-from niah.adapters.compressor import Choice, Chunks, Connectors, Run, Sequences, States
+from niah.adapters.compressor import Choice, Chunks, Connectors, Sequences, States, TokenChunk
 from niah.adapters.decode import sized_cache
 from vilamp.compressors.budget import tokens_of
 from vilamp.compressors.pooled import EveryFrame
@@ -57,7 +57,7 @@ class SummaryTokens(EveryFrame):
         """Return name, budget and frames of a window."""
         return {**super().settings(), "window": WINDOW}
 
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[Run]:
+    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
         """Yield a chunk's pooled patches, through the connector of merged tokens, with the summary tokens that stay."""
         for numbers, patches in chunks:
             raw = connect.merged(pooled(connect.features(patches)).flatten(0, 1))  # (frames x pooled, hidden)
@@ -69,9 +69,9 @@ class SummaryTokens(EveryFrame):
                 rows += made
                 frames += [number] * len(made)
             inputs = torch.cat([raw, self.token[None]])[torch.tensor(rows, device=raw.device)]
-            yield Run(frames, inputs, [row == len(raw) for row in rows])
+            yield TokenChunk(frames, inputs, [row == len(raw) for row in rows])
 
-    def read(self, language: Any, runs: Iterable[Run], capacity: int) -> Cache:
+    def read(self, language: Any, runs: Iterable[TokenChunk], capacity: int) -> Cache:
         """Read window by window into a cache of the summary tokens, at positions 0, 1, ..."""
         cache: Any = None
         for inputs, stays in windows(runs):
@@ -166,9 +166,9 @@ def interleaved(tokens: int, summaries: int) -> list[int]:
     return [row for token in range(tokens) for row in ([token, -1] if token + 1 in ends else [token])]
 
 
-def windows(runs: Iterable[Run]) -> Iterator[tuple[Tensor, Tensor]]:
+def windows(runs: Iterable[TokenChunk]) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the inputs (tokens, hidden) of each window and which of them stay, however they are cut into runs."""
-    held: list[Run] = []
+    held: list[TokenChunk] = []
     for run in runs:
         start = 0
         for window, group in groupby(run.frames, key=lambda number: number // WINDOW):
@@ -177,13 +177,13 @@ def windows(runs: Iterable[Run]) -> Iterator[tuple[Tensor, Tensor]]:
                 yield _joined(held)
                 held = []
             stays = None if run.stays is None else run.stays[start:stop]
-            held.append(Run(run.frames[start:stop], run.embeddings[start:stop], stays))
+            held.append(TokenChunk(run.frames[start:stop], run.embeddings[start:stop], stays))
             start = stop
     if held:
         yield _joined(held)
 
 
-def _joined(held: list[Run]) -> tuple[Tensor, Tensor]:
+def _joined(held: list[TokenChunk]) -> tuple[Tensor, Tensor]:
     inputs = torch.cat([run.embeddings for run in held])
     stays = [one for run in held for one in run.stays or ()]
     return inputs, torch.tensor(stays, dtype=torch.bool, device=inputs.device)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from niah.adapters.compressor import Choice, Chunks, Connectors, Run
+from niah.adapters.compressor import Choice, Chunks, Connectors, TokenChunk
 from niah.adapters.sampling import bin_centres
 from vilamp.compressors.budget import keyframes_beside_merged, whole_frames
 from vilamp.compressors.differential import Differential
@@ -42,7 +42,7 @@ class BudgetedDifferential:
         """Return M K + (N - K)."""
         return self.rule.tokens(choice, patches)
 
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[Run]:
+    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
         """Merge all frames but the kept ones."""
         return self.rule.compress(choice, query, chunks, connect)
 
@@ -72,7 +72,7 @@ class Keyframes:
         """Return M K."""
         return patches * len(choice.kept)
 
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[Run]:
+    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
         """Yield each keyframe whole."""
         return whole(chunks, connect)
 
@@ -99,13 +99,13 @@ class Uniform:
         """Return M K."""
         return patches * len(choice.seen)
 
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[Run]:
+    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
         """Yield each sampled frame whole."""
         return whole(chunks, connect)
 
 
-def whole(chunks: Chunks, connect: Connectors) -> Iterator[Run]:
+def whole(chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
     """Yield all patches of a chunk's frames at once, through the connector of keyframes."""
     for numbers, patches in chunks:
         tokens = connect.keyframe(connect.features(patches).flatten(0, 1))  # (frames x patches, hidden)
-        yield Run([number for number in numbers for _ in range(patches.shape[1])], tokens)
+        yield TokenChunk([number for number in numbers for _ in range(patches.shape[1])], tokens)

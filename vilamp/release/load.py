@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from niah.adapters.checkpoint import check_layout, load_into, locate, weightless
+from niah.adapters.checkpoint import check_layout, load_into, locate, on_meta_device
 from niah.adapters.tensors import TensorSource, tensors
 from niah.settings import unknown
 from niah.types import UserError
@@ -99,7 +99,7 @@ def from_tensors(
 
 def build(config: ReleaseConfig) -> ReleasedVilamp:
     """Return the model without weights: names and shapes alone."""
-    with weightless():
+    with on_meta_device():
         return ReleasedVilamp(config)
 
 

@@ -20,7 +20,7 @@ from niah.suite.generated import Generated
 TARGET = "vilamp.adapter:load"
 
 
-def sharing() -> Callable[..., InProcess]:
+def shared_store() -> Callable[..., InProcess]:
     """Return what makes adapters for runs in this process; all of them have one store, of 1 GiB, then 8 of disk."""
     store = FeatureStore(2**30, 2**33, tempfile.gettempdir())
 

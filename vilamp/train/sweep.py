@@ -23,7 +23,7 @@ from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.settings import read_yaml
 from niah.types import UserError
-from vilamp.train.shared_store import sharing
+from vilamp.train.shared_store import shared_store
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Sweep:
 
 def sweep(settings: Sweep) -> int:
     """Ask every run; return the first exit code that is not 0. Ctrl-C ends it, and the same command goes on."""
-    codes, answerer = [], sharing()
+    codes, answerer = [], shared_store()
     for name, config in settings.runs().items():
         sys.stderr.write(f"{name}\n")
         codes.append(run(config, answerer=answerer))

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from baselines.llama_vid import facts, parity, weights
 from baselines.parity import main
-from niah.adapters.checkpoint import misfits
+from niah.adapters.checkpoint import mismatches
 from niah.adapters.parity import Golden, Parity
 from niah.types import UserError
 from tests.helpers import tiny_llama_vid
@@ -106,7 +106,7 @@ def test_7b_model_has_every_tensor_of_the_release_and_takes_no_memory(layout):
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
     shapes = facts.layout(layout["entries"])
     assert len(shapes) == 1176
-    assert misfits(model, shapes, weights.rename, (weights.FREQUENCIES, weights.POSITION_IDS)) == []
+    assert mismatches(model, shapes, weights.rename, (weights.FREQUENCIES, weights.POSITION_IDS)) == []
 
 
 def test_folded_entries_count_in_steps():
@@ -117,7 +117,7 @@ def test_folded_entries_count_in_steps():
 def test_layout_with_another_shape_is_named(layout):
     shapes = facts.layout(layout["entries"])
     shapes["lm_head.weight"] = (32001, 4096)
-    found = misfits(facts.seven_b(), shapes, weights.rename, (weights.FREQUENCIES, weights.POSITION_IDS))
+    found = mismatches(facts.seven_b(), shapes, weights.rename, (weights.FREQUENCIES, weights.POSITION_IDS))
     assert found == ["lm_head.weight has shape [32001, 4096], the config wants [32000, 4096]"]
 
 

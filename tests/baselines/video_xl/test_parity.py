@@ -115,7 +115,7 @@ def test_a_layout_of_another_model_differs(few, tiny, tmp_path):
     layout = json.loads((FOLDER / facts.LAYOUT).read_text())
     layout["single"][0]["shape"] = [3, 5]
     (folder / facts.LAYOUT).write_text(json.dumps(layout))
-    assert parity.compare(folder, tiny).failed == ["checkpoint_layout_7b.json: misfits"]
+    assert parity.compare(folder, tiny).failed == ["checkpoint_layout_7b.json: mismatches"]
 
 
 def test_a_lost_golden_number_is_named(few, tiny, tmp_path):

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from niah.adapters.checkpoint import check_layout, load_into, locate, read_config, weightless
+from niah.adapters.checkpoint import check_layout, load_into, locate, on_meta_device, read_config
 from niah.adapters.tensors import tensors
 from niah.adapters.tokenizer import read_tokenizer
 from niah.types import UserError
@@ -24,7 +24,7 @@ class Two(nn.Module):
 
 
 def build():
-    with weightless():
+    with on_meta_device():
         return Two()
 
 
@@ -242,7 +242,7 @@ def test_a_folder_without_tokenizer_is_an_error(tmp_path):
 
 
 def test_a_missing_tensor_is_called_as_the_checkpoint_would_where_renaming_adds_a_prefix():
-    with weightless():
+    with on_meta_device():
         module = nn.ModuleDict({"language": Two()})
     layout = {"second.weight": (2, 3), "first.bias": (3,)}
     with pytest.raises(UserError, match=r"missing first\.weight \[3, 2\]"):

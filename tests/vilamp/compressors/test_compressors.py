@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from niah.adapters.compressor import Choice, Compressor, Connectors, InLanguage, Run, Sequences, numbered
+from niah.adapters.compressor import Choice, Compressor, Connectors, InLanguage, Sequences, TokenChunk, numbered
 from niah.settings import read_yaml
 from niah.types import UserError
 from vilamp import checkpoint, config
@@ -50,7 +50,9 @@ def watched(model, frames, chunk):
     choice = scheme.choose(looks if scheme.guided else looks[:, :0], QUERY)
     runs = list(model.runs(scheme, choice, QUERY, patches[list(choice.seen)].split(chunk)))
     stays = [one for run in runs for one in run.stays] if runs[0].stays else None
-    return choice, Run([n for run in runs for n in run.frames], torch.cat([run.embeddings for run in runs]), stays)
+    return choice, TokenChunk(
+        [n for run in runs for n in run.frames], torch.cat([run.embeddings for run in runs]), stays
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -220,7 +222,9 @@ def test_patches_of_an_earlier_window_reach_the_question_through_summary_tokens_
                   for number, (stays, frame) in enumerate(zip(run.stays, run.frames, strict=True))]  # fmt: skip
 
     def answer(embeddings, stays):
-        made = Sequences([Run(run.frames, embeddings, stays)], [[text]], [places[: sum(stays) + 1]], [places[:0]])
+        made = Sequences(
+            [TokenChunk(run.frames, embeddings, stays)], [[text]], [places[: sum(stays) + 1]], [places[:0]]
+        )
         return scheme.states(model.language, made).texts[0][0]
 
     assert not torch.allclose(answer(run.embeddings, run.stays), answer(changed, run.stays))
@@ -232,7 +236,7 @@ def test_gradients_flow_back_into_every_window():
     choice, run = watched(model, 24, 24)
     inputs = run.embeddings.detach().requires_grad_()
     places = torch.arange(model.compressor.tokens(choice, 64) + 1)
-    batch = Sequences([Run(run.frames, inputs, run.stays)], [[model.embed([65, 66])]], [places], [places[:0]])
+    batch = Sequences([TokenChunk(run.frames, inputs, run.stays)], [[model.embed([65, 66])]], [places], [places[:0]])
     model.compressor.states(model.language, batch).texts[0][0][-1].sum().backward()
     windows = torch.tensor(run.frames) // 8
     assert all(inputs.grad[windows == window].abs().sum() > 0 for window in range(3))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from niah.adapters.compressor import InLanguage, Run, Sequences
+from niah.adapters.compressor import InLanguage, Sequences, TokenChunk
 from tests.vilamp.compressors.test_compressors import QUERY, SIZES, made, watched
 from vilamp.compressors.streaming import SINKS, sinks_of
 from vilamp.compressors.summary import pooled
@@ -80,7 +80,7 @@ def test_training_reads_alike_also_where_the_question_comes_after_a_gap(gap):
 def test_how_the_video_is_cut_into_runs_does_not_matter():
     model = made("streaming")
     whole = watched(model, 20, 20)[1]
-    parts = [Run(whole.frames[n : n + 7], whole.embeddings[n : n + 7], whole.stays[n : n + 7])
+    parts = [TokenChunk(whole.frames[n : n + 7], whole.embeddings[n : n + 7], whole.stays[n : n + 7])
              for n in range(0, len(whole.frames), 7)]  # fmt: skip
     firsts = [model.prefill(model.compressor.read(model.language, runs, 50), PROMPT)[1] for runs in ([whole], parts)]
     assert torch.allclose(*firsts, atol=1e-6)
@@ -93,7 +93,7 @@ def test_no_token_depends_on_a_later_one():
     places = torch.arange(41)
 
     def last_states(embeddings):
-        batch = Sequences([Run(run.frames, embeddings, run.stays)], [[text]], [places], [places[:-1]])
+        batch = Sequences([TokenChunk(run.frames, embeddings, run.stays)], [[text]], [places], [places[:-1]])
         return model.compressor.states(model.language, batch).wanted[0]
 
     changed = run.embeddings.clone()
@@ -112,7 +112,7 @@ def test_sinks_and_one_window_a_layer_reach_the_question_and_nothing_else_does()
     assert sum(run.stays) == 80 and len(run.frames) == SINKS + (LAYERS + 1) * window  # of 640 tokens
     inputs = run.embeddings.detach().requires_grad_()
     places = torch.arange(81)
-    batch = Sequences([Run(run.frames, inputs, run.stays)], [[model.embed([65, 66])]], [places], [places[:0]])
+    batch = Sequences([TokenChunk(run.frames, inputs, run.stays)], [[model.embed([65, 66])]], [places], [places[:0]])
     model.compressor.states(model.language, batch).texts[0][0][-1].sum().backward()
     met = inputs.grad.abs().sum(dim=1) > 0
     reach = 1 + LAYERS * (window - 1)  # a token and those before it in its window, once for each layer

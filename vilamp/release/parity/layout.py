@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from niah.adapters.checkpoint import misfits
+from niah.adapters.checkpoint import mismatches
 from niah.adapters.parity import Parity
 from vilamp.release.config import config_of
 from vilamp.release.load import build, configured, official_name, rename, unused
@@ -17,7 +17,7 @@ def compare_layout(parity: Parity, layout: Mapping[str, Any], name: str) -> None
         shapes = expanded([*layout["common"], *rows])
         config = config_of({**layout["config_used"], "composer_type": composer}, name)
         config = configured(config, shapes, "release", {"composer_type": composer}, {})
-        words = misfits(build(config), shapes, rename, unused(config, shapes), official_name)
+        words = mismatches(build(config), shapes, rename, unused(config, shapes), official_name)
         parity.equal(f"7B layout, {composer}, {len(shapes)} tensors", words, [])
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from niah.adapters.compressor import Choice, Compressor, InLanguage, Run, Sequences, States
+from niah.adapters.compressor import Choice, Compressor, InLanguage, Sequences, States, TokenChunk
 from niah.suite.config import TEMPLATE
 from niah.suite.footage.phrases import TOLD
 from niah.types import LETTERS, Question
@@ -44,7 +44,7 @@ class Drawn:
 class Example:
     """One video, as a scheme compressed it, with one or several questions: ready for the language model."""
 
-    visual: Run
+    visual: TokenChunk
     texts: list[Float[Tensor, "_words hidden"]]  # prompt, then answer
     answers: list[list[int]]
     places: Int[Tensor, " tokens"]  # of the visual tokens that stay, then of every text's first word
@@ -100,7 +100,7 @@ def _read(model: Vilamp, features: Features, drawn: Drawn, course: Course, asked
     runs = list(model.runs(scheme, choice, query, chunks))
     numbers = [number for run in runs for number in run.frames]
     stays = [one for run in runs for one in run.stays or ()] if isinstance(scheme, InLanguage) else None
-    visual = Run(numbers, torch.cat([run.embeddings for run in runs]), stays)
+    visual = TokenChunk(numbers, torch.cat([run.embeddings for run in runs]), stays)
     staying = numbers if stays is None else [n for n, one in zip(numbers, stays, strict=True) if one]
     late = traced(staying, before + TRACED_FROM, before + clip.count)
     answers = [model.vocabulary.encode(one.answer) for one in asked]

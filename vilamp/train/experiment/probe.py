@@ -57,7 +57,7 @@ def remains(model: Vilamp, features: Features, drawn: Drawn) -> list[tuple[Remai
         query = features.queries[asked.text]
         if stream is None or scheme.guided:
             choice, chunks = chosen(scheme, features, order, query)
-            stream = model.left(choice, query, chunks)
+            stream = model.compressed_tokens(choice, query, chunks)
         left = remains_of(stream, before, before + clip.count, query)
         made.append((left, ANSWERS.index(asked.answer)))
     return made

@@ -23,7 +23,7 @@ from vilamp.train.experiment.records import departure, done, keep, kept, trainin
 from vilamp.train.experiment.train import finished, train
 from vilamp.train.probe.command import ProbeClient
 from vilamp.train.reader import Features
-from vilamp.train.shared_store import sharing
+from vilamp.train.shared_store import shared_store
 
 
 def chosen(experiment: Experiment, only: str | None) -> list[Job]:
@@ -49,7 +49,7 @@ def work(experiment: Experiment, jobs: Sequence[Job]) -> int:
         return features_of(experiment)
 
     worst = DONE
-    answerer = sharing()  # all models see the same frames through the same encoders
+    answerer = shared_store()  # all models see the same frames through the same encoders
     with locked(Path(experiment.output)):
         for later in (False, True):
             for number, job in enumerate(jobs):

@@ -80,7 +80,9 @@ class ProbeClient:
         frames = self._features.directions(video, keys, Counter()) if looked else torch.empty(len(keys), 0)
         choice = compressor.choose(frames, query)
         found = self._features.of(video, keys, "patches", choice.seen)
-        stream = self._model.left(choice, query, (torch.from_numpy(patches).float() for patches, _ in found))
+        stream = self._model.compressed_tokens(
+            choice, query, (torch.from_numpy(patches).float() for patches, _ in found)
+        )
         remains = probes.remains_of(stream, needle.start, needle.stop, query)
         scores = self._probe.score(remains, case.options)
         return {
