@@ -133,4 +133,4 @@ def load_mean(**shared: Any) -> Adapter:
 
 def _with(compressor: Compressor, shared: dict[str, Any]) -> Adapter:
     """Return the registered ViLaMP with another compressor; it is found by its name, as baselines import no model."""
-    return registry.load(registry.find("vilamp"), {**shared, "compressor": compressor})
+    return registry.load_adapter(registry.find_adapter("vilamp"), {**shared, "compressor": compressor})

@@ -20,7 +20,7 @@ from niah.adapters.compressor import Compressor, InLanguage
 from niah.adapters.device import dtype_named
 from niah.adapters.feature_store import FeatureStore
 from niah.adapters.options import gib, whole
-from niah.run.attention import Attended
+from niah.run.attention import VisualAttention
 from niah.settings import unknown
 from niah.types import FrameKey, Question, Reply, UserError, Video
 from vilamp import checkpoint
@@ -102,7 +102,7 @@ class VilampAdapter:
         return scores
 
     @torch.inference_mode()
-    def attentions(self, video: Video, question: Question) -> Attended:
+    def attentions(self, video: Video, question: Question) -> VisualAttention:
         """Return what the prompt looks at; a token's features are the encoder's, of a merged one their mean.
 
         For short videos: unlike `answer` it holds the patches of all frames seen. Raises UserError without a video,

@@ -10,11 +10,11 @@ import numpy as np
 from baselines.llama_vid.asking import Asked
 from baselines.llama_vid.model import LlamaVid
 from niah.adapters.attention_capture import attended
-from niah.run.attention import Attended
+from niah.run.attention import VisualAttention
 from niah.types import UserError
 
 
-def attentions(model: LlamaVid, asked: Asked) -> Attended:
+def attentions(model: LlamaVid, asked: Asked) -> VisualAttention:
     """Return what the words behind the video look at; a token's features are what the language model reads.
 
     Context token and pooled content stand for the whole frame; only tokens of a grid, or of all patches, have places.
@@ -32,4 +32,4 @@ def attentions(model: LlamaVid, asked: Asked) -> Attended:
 
     of_frame = np.arange(each) - 1  # the context token comes first
     places = np.tile(of_frame if each > 2 else np.full(each, -1), len(asked.shown))
-    return dataclasses.replace(told, places=places, layers=layers())
+    return dataclasses.replace(told, patches=places, layers=layers())

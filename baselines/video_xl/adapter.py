@@ -24,7 +24,7 @@ from niah.adapters.checkpoint import locate
 from niah.adapters.device import dtype_named
 from niah.adapters.meter import Meter
 from niah.adapters.tokenizer import read_tokenizer
-from niah.run.attention import Attended
+from niah.run.attention import VisualAttention
 from niah.types import Question, Reply, Video
 
 
@@ -57,7 +57,7 @@ class VideoXLAdapter:
             **meter.costs(),
         )
 
-    def attentions(self, video: Video, question: Question) -> Attended:
+    def attentions(self, video: Video, question: Question) -> VisualAttention:
         """Return what the question looks at, as `attention.attentions` says."""
         return attentions(self._watcher(video, question), self.settings.store)
 

@@ -15,12 +15,12 @@ import torch
 
 from baselines.video_xl.watch import Watcher
 from niah.adapters.feature_store import FeatureStore
-from niah.run.attention import Attended
+from niah.run.attention import VisualAttention
 from niah.types import UserError
 
 
 @torch.inference_mode()
-def attentions(watcher: Watcher, store: FeatureStore | None = None) -> Attended:
+def attentions(watcher: Watcher, store: FeatureStore | None = None) -> VisualAttention:
     """Read a video into the watcher's cache; return what the tokens behind it look at. Raises UserError without one.
 
     Held are the cache and, of one layer at a time, (heads, words, tokens).
@@ -31,7 +31,7 @@ def attentions(watcher: Watcher, store: FeatureStore | None = None) -> Attended:
     numbers, first = frames(watcher), len(watcher.prompt.prefix)
     values = watcher.cache.store[1, -1, :, first : watcher.cache.length]  # (key heads, summaries, head size)
     features = values.transpose(0, 1).flatten(1).float().cpu().numpy()
-    return Attended(numbers, np.full(len(numbers), -1), features, _layers(watcher))
+    return VisualAttention(numbers, np.full(len(numbers), -1), features, _layers(watcher))
 
 
 def frames(watcher: Watcher) -> np.ndarray:

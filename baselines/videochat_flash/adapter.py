@@ -23,7 +23,7 @@ from niah.adapters.checkpoint import locate, read_config
 from niah.adapters.device import dtype_named
 from niah.adapters.meter import Meter
 from niah.adapters.tokenizer import read_tokenizer
-from niah.run.attention import Attended
+from niah.run.attention import VisualAttention
 from niah.types import Question, Reply, Video
 
 
@@ -59,7 +59,7 @@ class VideoChatFlashAdapter:
             **meter.costs(),
         )
 
-    def attentions(self, video: Video, question: Question) -> Attended:
+    def attentions(self, video: Video, question: Question) -> VisualAttention:
         """Return what the question looks at, as `attention.attentions` says."""
         return attentions(self.model, self.asker.embed(video, question), self.rope)
 

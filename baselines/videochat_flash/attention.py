@@ -19,12 +19,12 @@ from baselines.videochat_flash.dropout import stretches
 from baselines.videochat_flash.language import State
 from baselines.videochat_flash.model import VideoChatFlash
 from baselines.videochat_flash.rope import Rope
-from niah.run.attention import Attended
+from niah.run.attention import VisualAttention
 from niah.types import UserError
 
 
 @torch.inference_mode()
-def attentions(model: VideoChatFlash, asked: Asked, rope: Rope) -> Attended:
+def attentions(model: VideoChatFlash, asked: Asked, rope: Rope) -> VisualAttention:
     """Read a prompt, and return what the tokens behind the video look at. Raises UserError without a video.
 
     A token's features are what the language model reads. Held are the cache of all layers, and of one
@@ -37,7 +37,7 @@ def attentions(model: VideoChatFlash, asked: Asked, rope: Rope) -> Attended:
     words = asked.embeds[visual.stop :].clone()  # reading overwrites the prompt
     state = model.read(asked.embeds, visual, rope, model.config.dropout)
     frames = np.repeat(asked.shown[:: tower.clip_frames], tower.clip_tokens)
-    return Attended(frames, np.full(len(frames), -1), features, _layers(model, state, words, visual, rope))
+    return VisualAttention(frames, np.full(len(frames), -1), features, _layers(model, state, words, visual, rope))
 
 
 @torch.inference_mode()

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
 from niah.adapters.attention import causal_tail
-from niah.run.attention import Attended
+from niah.run.attention import VisualAttention
 from niah.types import UserError
 
 CHUNK = 2048  # tokens that attend at a time
@@ -25,7 +25,7 @@ KNOWN = ("qwen2", "llama")  # whose layers are alike: projections, rotary positi
 
 def attended(
     language: Any, embeds: Tensor, first: int, frames: list[int], features: Tensor, between: int = 0
-) -> Attended:
+) -> VisualAttention:
     """Return what an adapter's `attentions` returns.
 
     `embeds` (tokens, hidden) is the whole prompt. Its visual tokens begin at number `first`; `frames` and `features`,
@@ -33,7 +33,7 @@ def attended(
     """
     numbers, stop = np.array(frames), first + len(frames)
     rows = (layer[:, :, first:stop].cpu().numpy() for layer in attention_rows(language, embeds, stop + between))
-    return Attended(numbers, places(numbers), features.float().cpu().numpy(), rows)
+    return VisualAttention(numbers, places(numbers), features.float().cpu().numpy(), rows)
 
 
 def places(frames: np.ndarray) -> np.ndarray:

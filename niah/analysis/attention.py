@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from niah.run.attention import Attended
+from niah.run.attention import VisualAttention
 from niah.types import UserError
 
 NEIGHBOURS = 3
@@ -41,7 +41,7 @@ class PatchRow:
     random: float  # mean over all pairs of a patch and a keyframe's patch
 
 
-def received(attended: Attended) -> np.ndarray:
+def received(attended: VisualAttention) -> np.ndarray:
     """Return what each visual token receives, (tokens,), from one pass over the layers."""
     total, layers = np.zeros(len(attended.frames)), 0
     for layer in attended.layers:  # (heads, words, tokens)
@@ -52,7 +52,7 @@ def received(attended: Attended) -> np.ndarray:
     return total / layers
 
 
-def over_frames(attended: Attended, attention: np.ndarray) -> list[FrameRow]:
+def over_frames(attended: VisualAttention, attention: np.ndarray) -> list[FrameRow]:
     """Return the frames by falling attention. Raises UserError with fewer than four, which lack neighbours."""
     numbers, sums, means = _by_frame(attended, attention)
     if len(numbers) <= NEIGHBOURS:
@@ -68,7 +68,7 @@ def over_frames(attended: Attended, attention: np.ndarray) -> list[FrameRow]:
     ]
 
 
-def over_patches(attended: Attended, attention: np.ndarray, top: int = TOP) -> list[PatchRow]:
+def over_patches(attended: VisualAttention, attention: np.ndarray, top: int = TOP) -> list[PatchRow]:
     """Return the patches of all but the `top` frames by falling attention, in hundredths.
 
     Each is compared with the same patch of the last of those frames before its own, or of the first where none is
@@ -76,13 +76,13 @@ def over_patches(attended: Attended, attention: np.ndarray, top: int = TOP) -> l
     """
     numbers, sums, _ = _by_frame(attended, attention)
     patches = np.bincount(np.searchsorted(numbers, attended.frames))
-    if (attended.places < 0).any() or len(set(patches)) > 1:
+    if (attended.patches < 0).any() or len(set(patches)) > 1:
         raise UserError("patches are compared place by place, so every frame must be there whole: with vilamp, "
                         "--model_args keyframes=N,threshold=2 for N frames")  # fmt: skip
     if not top < len(numbers):
         raise UserError(f"{top} frames are keyframes and the others are looked at, got {len(numbers)} frames in all")
     shape = len(numbers), int(patches[0])
-    order = np.lexsort((attended.places, attended.frames))
+    order = np.lexsort((attended.patches, attended.frames))
     units = _unit(attended.features[order]).reshape(*shape, -1)  # (frames, patches, dim)
     attention = attention[order].reshape(shape)
     keys = np.sort(np.argsort(-sums, kind="stable")[:top])
@@ -99,7 +99,7 @@ def over_patches(attended: Attended, attention: np.ndarray, top: int = TOP) -> l
     ]
 
 
-def _by_frame(attended: Attended, attention: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _by_frame(attended: VisualAttention, attention: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the frames in playing order, what each receives, (frames,), and its mean features, (frames, dim)."""
     numbers, rows = np.unique(attended.frames, return_inverse=True)
     means = np.zeros((len(numbers), attended.features.shape[1]))

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from niah.analysis.groups import Layout, layout_of, together
-from niah.run.metadata import of_every_shard, read_metadata
-from niah.run.records import checked
+from niah.run.metadata import read_metadata, without_shard_keys
+from niah.run.records import check_record
 from niah.settings import read_yaml
 from niah.suite.config import Suite
 from niah.suite.generated import NearDuplicate, near_duplicates_in
@@ -72,7 +72,7 @@ def read_run(folder: Path) -> Run:
     suite = read_yaml(Suite, folder / "suite.yaml") if (folder / "suite.yaml").is_file() else None
     kept_by = None if suite is None or suite.kept is None else suite.kept.by
     return Run(
-        folder, label(decides), printable(about["suite"]), of_every_shard(decides), cases, records,
+        folder, label(decides), printable(about["suite"]), without_shard_keys(decides), cases, records,
         layout_of(cases, suite), near_duplicates_in(folder), kept_by,
     )  # fmt: skip
 
@@ -162,7 +162,7 @@ def _within(folder: Path, record: Record, case: Case) -> None:
 
 
 def _record(row: Mapping[str, Any]) -> Record:
-    return checked(Record.from_json(row))
+    return check_record(Record.from_json(row))
 
 
 def _read(path: Path, make: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:

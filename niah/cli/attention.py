@@ -24,7 +24,7 @@ from niah.media.decoders.decoder import decoder_named
 from niah.media.video import SplicedVideo
 from niah.run import registry
 from niah.run.arguments import parse
-from niah.run.attention import Attended, Attending
+from niah.run.attention import SupportsAttention, VisualAttention
 from niah.run.config import RunConfig
 from niah.run.plan import Plan, make_plan
 from niah.types import Case, UserError
@@ -65,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(config: RunConfig, top: int) -> int:
     """Ask about every case, and write what was seen into the output folder."""
     plan = make_plan(config)
-    adapter = registry.load(registry.find(config.model), config.settings())
-    if not isinstance(adapter, Attending):
+    adapter = registry.load_adapter(registry.find_adapter(config.model), config.settings())
+    if not isinstance(adapter, SupportsAttention):
         raise UserError(
             f"{config.model} cannot tell what it looks at: it needs attentions(video, question), "
             "as niah/attention/contract.py says"
@@ -76,7 +76,7 @@ def measure(config: RunConfig, top: int) -> int:
         attended = adapter.attentions(_video(config, plan, case), case.ask())
         attention = received(attended)
         frames += list(_frames(case, attended, attention))
-        if (attended.places >= 0).all():
+        if (attended.patches >= 0).all():
             patches += [{"case": case.id, **dataclasses.asdict(row)} for row in over_patches(attended, attention, top)]
     folder = Path(config.output_path) if config.output_path else Path("runs") / f"attention-{config.folder().name}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def _video(config: RunConfig, plan: Plan, case: Case) -> SplicedVideo:
     return SplicedVideo(case.timeline, generated.sources, generated.suite.sampling, decoder, case.fps, renders)
 
 
-def _frames(case: Case, attended: Attended, attention: Any) -> Iterator[dict[str, Any]]:
+def _frames(case: Case, attended: VisualAttention, attention: Any) -> Iterator[dict[str, Any]]:
     """Yield the frames of a case, and whether each is of its needle."""
     for row in over_frames(attended, attention):
         inside = any(placed.start <= row.frame < placed.stop for placed in case.needles)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from niah.cli.parser import command_parser
 from niah.tools.doctor.checks import CHECKS
-from niah.tools.doctor.finding import FAIL, OK, WARN, Line
+from niah.tools.doctor.finding import FAIL, OK, WARN, Finding
 
 ASKED = ("hub",)  # only where it is named: it goes to the network
 EXAMPLES = """\
@@ -60,7 +60,7 @@ def _found(name: str, timeout: float) -> Iterator:
     try:
         yield from CHECKS[name](timeout)
     except (OSError, RuntimeError) as error:  # no more open files, no folder to stand in; RuntimeError: no home
-        yield Line(FAIL, name, str(error), "mend what the system says, and ask again")
+        yield Finding(FAIL, name, str(error), "mend what the system says, and ask again")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,10 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _print(line: Line) -> None:
-    sys.stdout.write(f"{line.status:5} {line.what:20} {line.said}\n")
-    if line.mend:
-        sys.stdout.write(f"{'':26} mend: {line.mend}\n")
+def _print(line: Finding) -> None:
+    sys.stdout.write(f"{line.status:5} {line.subject:20} {line.message}\n")
+    if line.fix:
+        sys.stdout.write(f"{'':26} mend: {line.fix}\n")
     sys.stdout.flush()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from niah.cli.guard import DONE, INCOMPLETE, guarded
 from niah.cli.parser import command_parser
 from niah.run.records import FINAL
-from niah.tools.merge.join import Merged, merge
+from niah.tools.merge.join import MergeResult, merge_shards
 from niah.types import UserError
 
 EXAMPLES = """\
@@ -54,7 +54,7 @@ def _merge(shards: Sequence[Path], out: Path | None, figures: bool) -> int:
         if named is None:
             raise UserError(f"{shards[0].name} is not called NAME-shard-i-of-N; name a folder for the whole with -o")
         out = shards[0].with_name(named[1])
-    merged = merge(shards, out)
+    merged = merge_shards(shards, out)
     if merged.records:
         from niah.analysis.table import (
             write_table,  # here, because pandas takes a second that a refused command need not
@@ -68,7 +68,7 @@ def _merge(shards: Sequence[Path], out: Path | None, figures: bool) -> int:
     return _say(merged)
 
 
-def _say(merged: Merged) -> int:
+def _say(merged: MergeResult) -> int:
     """Say what there is and what is not, and return the exit code."""
     failed = sum(record.status not in FINAL for record in merged.records)
     missing = len(merged.cases) - len(merged.records)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from niah.run.config import RunConfig, resolve
-from niah.run.registry import parse_settings
+from niah.run.registry import parse_model_args
 
 EXAMPLES = """\
 examples:
@@ -106,7 +106,7 @@ def _output(group: Any) -> None:
 
 def _settings(text: str) -> dict[str, Any]:
     """Read --model_args; a UserError passes through argparse to the command's own message."""
-    return parse_settings(text)
+    return parse_model_args(text)
 
 
 def _list(kind: type) -> Callable[[str], tuple]:

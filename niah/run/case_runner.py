@@ -11,17 +11,17 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from niah.run.process import Client, Lost, Outcome
+from niah.run.process import Worker, WorkerLostError, WorkerResult
 from niah.types import Case, Record
 
 ATTEMPTS = 2
 
 
-class Interrupted(Exception):
+class RunInterruptedError(Exception):
     """Somebody interrupted the question; it has no outcome."""
 
 
-class Asker:
+class CaseRunner:
     """Puts cases to workers, starting them as needed; one thread asks one asker.
 
     `start` makes a loaded worker. `about` is what the latest one said of itself.
@@ -31,7 +31,7 @@ class Asker:
 
     def __init__(
         self,
-        start: Callable[[], Client],
+        start: Callable[[], Worker],
         model: str,
         hashes: Mapping[str, str],
         numbers: Iterator[int] | None = None,
@@ -42,10 +42,10 @@ class Asker:
         self._hashes = hashes
         self._model = model
         self._numbers = itertools.count(1) if numbers is None else numbers
-        self._worker: Client | None = None
+        self._worker: Worker | None = None
         self._answered = False  # whether the worker may hold memory of earlier answers
         self.started = 0  # the number of its latest worker, siblings' counted
-        self.about: Mapping[str, Any] = {}
+        self.metadata: Mapping[str, Any] = {}
 
     def ask(self, case: Case, cold: bool) -> Record:
         """Return what becomes of one case; a cold one gets a worker that has answered nothing.
@@ -61,7 +61,7 @@ class Asker:
             if outcome.gone:
                 self._worker = None
             if self.stopping.is_set():
-                raise Interrupted
+                raise RunInterruptedError
             held, self._answered = self._answered, self._answered or outcome.status == "ok"
             filled = outcome.status == "oom" and held
             if filled:
@@ -69,12 +69,12 @@ class Asker:
             if attempt == ATTEMPTS or not (outcome.died or filled):
                 about = {"worker": self.started, "attempts": attempt, "cold": cold}
                 files = tuple(f"{name}@{self._hashes[name][:16]}" for name in _sources(case))
-                return make_record(case, outcome, self._model, str(self.about["decoder"]), files, about)
+                return make_record(case, outcome, self._model, str(self.metadata["decoder"]), files, about)
 
-    def sibling(self) -> Asker:
+    def sibling(self) -> CaseRunner:
         """Return another asker of the same model, with workers of its own."""
-        other = Asker(self._start, self._model, self._hashes, self._numbers, self.stopping)
-        other.about = self.about  # its workers will say the same
+        other = CaseRunner(self._start, self._model, self._hashes, self._numbers, self.stopping)
+        other.metadata = self.metadata  # its workers will say the same
         return other
 
     def close(self) -> None:
@@ -83,30 +83,30 @@ class Asker:
             self._worker.close()
             self._worker = None
 
-    def _outcome(self, case: Case, last: bool) -> Outcome:
+    def _outcome(self, case: Case, last: bool) -> WorkerResult:
         """Put a case to the worker; one that is lost while it starts counts as one that died of the case."""
         try:
             worker = self._ready()
-        except Lost as lost:
-            if last and not self.about:  # none has ever come up: too little is known for a record
+        except WorkerLostError as lost:
+            if last and not self.metadata:  # none has ever come up: too little is known for a record
                 raise
-            return Outcome("error", str(lost).partition(";")[0], died=True, gone=True)  # less the log's path
+            return WorkerResult("error", str(lost).partition(";")[0], died=True, gone=True)  # less the log's path
         return worker.ask(case)
 
-    def _ready(self) -> Client:
+    def _ready(self) -> Worker:
         """Return the worker, started if there is none."""
         if self.stopping.is_set():
-            raise Interrupted
+            raise RunInterruptedError
         if self._worker is None:
             self._worker = self._start()
             self._answered = False
             self.started = next(self._numbers)
-            self.about = self._worker.about
+            self.metadata = self._worker.metadata
         return self._worker
 
 
 def make_record(
-    case: Case, outcome: Outcome, model: str, decoder: str, files: tuple[str, ...], about: Mapping[str, Any]
+    case: Case, outcome: WorkerResult, model: str, decoder: str, files: tuple[str, ...], about: Mapping[str, Any]
 ) -> Record:
     """Return the record of one case. What may differ between two runs goes into `measured` and nowhere else."""
     reply: Mapping[str, Any] = outcome.reply or {}

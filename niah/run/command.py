@@ -16,19 +16,19 @@ from niah.cli.guard import DONE, INCOMPLETE, INTERRUPTED, guarded
 from niah.io import cache_folder
 from niah.media.container import STALL
 from niah.run.arguments import parse
-from niah.run.case_runner import Asker
+from niah.run.case_runner import CaseRunner
 from niah.run.config import RunConfig
 from niah.run.engine import Engine, opened
-from niah.run.environment import describe
+from niah.run.environment import collect_environment
 from niah.run.estimate import estimate
 from niah.run.folder import append_run, locked, prepare, put_in_order, write_run
 from niah.run.plan import Plan, make_plan
 from niah.run.pool import ask_all
-from niah.run.process import Client
+from niah.run.process import Worker
 from niah.run.progress import Progress, summary
 from niah.run.records import FINAL, Records, read_records
-from niah.run.registry import find
-from niah.run.worker import Loading
+from niah.run.registry import find_adapter
+from niah.run.worker import WorkerConfig
 from niah.types import Record
 
 AFAR = 3  # times the grace: for git and nvidia-smi, which may lie on a network share or wake a device
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     return guarded(lambda: run(parse(arguments), arguments))
 
 
-def run(config: RunConfig, arguments: Sequence[str] = (), answerer: Callable[..., Client] | None = None) -> int:
+def run(config: RunConfig, arguments: Sequence[str] = (), answerer: Callable[..., Worker] | None = None) -> int:
     """Ask everything `config` names; return 0 if every record is ok or oom, 3 otherwise, 130 after Ctrl-C.
 
     An `answerer`, made from the generated cases and `config.model_args`, is asked instead of a worker with the
@@ -48,7 +48,7 @@ def run(config: RunConfig, arguments: Sequence[str] = (), answerer: Callable[...
     """
     if config.stall_timeout is not None:
         os.environ[STALL] = f"{config.stall_timeout:g}"  # for this process and every worker
-    target = find(config.model) if answerer is None else f"{answerer.__module__}:{answerer.__qualname__}"
+    target = find_adapter(config.model) if answerer is None else f"{answerer.__module__}:{answerer.__qualname__}"
     plan = make_plan(config)
     folder = config.folder()
     if config.dry_run:
@@ -57,7 +57,7 @@ def run(config: RunConfig, arguments: Sequence[str] = (), answerer: Callable[...
         return DONE
     with locked(folder):
         done = prepare(folder, config, plan)
-        ran_on = describe(arguments, AFAR * config.grace)
+        ran_on = collect_environment(arguments, AFAR * config.grace)
         write_run(folder, {"suite": plan.generated.suite.name, "target": target, **ran_on})
         hashes = {name: source.sha256 for name, source in plan.generated.sources.items()}
         begun, stopped, stopping = time.time(), False, threading.Event()
@@ -66,7 +66,7 @@ def run(config: RunConfig, arguments: Sequence[str] = (), answerer: Callable[...
         else:
             engine = nullcontext(Engine(partial(answerer, plan.generated, **config.settings())))
         with engine as answering:
-            asker = Asker(answering.start, config.model, hashes, stopping=stopping)
+            asker = CaseRunner(answering.start, config.model, hashes, stopping=stopping)
             try:
                 _ask(plan, done, asker, folder, answering.width)
             except KeyboardInterrupt:
@@ -77,7 +77,7 @@ def run(config: RunConfig, arguments: Sequence[str] = (), answerer: Callable[...
         return _conclude(config, plan, records, folder, stopped)
 
 
-def _ask(plan: Plan, done: list[Record], asker: Asker, folder: Path, width: int | None) -> None:
+def _ask(plan: Plan, done: list[Record], asker: CaseRunner, folder: Path, width: int | None) -> None:
     """Ask the cases that are left; a batch system's SIGTERM is like Ctrl-C."""
     earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
     records = Records(folder / "records.jsonl")
@@ -89,11 +89,11 @@ def _ask(plan: Plan, done: list[Record], asker: Asker, folder: Path, width: int 
         signal.signal(signal.SIGTERM, earlier)
 
 
-def _loading(config: RunConfig, plan: Plan, target: str) -> Loading:
+def _loading(config: RunConfig, plan: Plan, target: str) -> WorkerConfig:
     """Return what every worker is told before its first question."""
     generated = plan.generated
     sampling = generated.suite.sampling
-    return Loading(target, config.settings(), generated.sources, sampling, config.decoder, str(_renders()))
+    return WorkerConfig(target, config.settings(), generated.sources, sampling, config.decoder, str(_renders()))
 
 
 def _conclude(config: RunConfig, plan: Plan, records: list[Record], folder: Path, stopped: bool) -> int:

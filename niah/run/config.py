@@ -112,12 +112,12 @@ class RunConfig:
     def decides(self) -> dict[str, Any]:
         """Return the settings that a record depends on; a resumed run must have the same."""
         names = ("model", "model_args", "device", "seed", "python", "decoder", "memory_limit_gib")
-        return {name: without_machine(getattr(self, name)) for name in names}
+        return {name: without_machine_paths(getattr(self, name)) for name in names}
 
     def to_yaml(self) -> dict[str, Any]:
         """Return the keys and values of config.yaml, None left out, folders of this machine shortened."""
         values = dataclasses.asdict(self)
-        return {key: without_machine(value) for key, value in values.items() if value is not None}
+        return {key: without_machine_paths(value) for key, value in values.items() if value is not None}
 
 
 def resolve(given: Mapping[str, Any], file: str | None) -> RunConfig:
@@ -128,7 +128,7 @@ def resolve(given: Mapping[str, Any], file: str | None) -> RunConfig:
     return from_mapping(RunConfig, {key: value for key, value in plain.items() if value is not None}, "settings")
 
 
-def without_machine(value: Any) -> Any:
+def without_machine_paths(value: Any) -> Any:
     """Shorten absolute paths to their last part and a mark of the whole, so that results can be published.
 
     So is the address of a Ray cluster.
@@ -136,9 +136,9 @@ def without_machine(value: Any) -> Any:
     Two folders stay told apart by the mark, the first digits of the path's SHA-256.
     """
     if isinstance(value, Mapping):
-        return {key: without_machine(item) for key, item in value.items()}
+        return {key: without_machine_paths(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [without_machine(item) for item in value]
+        return [without_machine_paths(item) for item in value]
     if isinstance(value, str) and value.startswith("ray:"):
         return "ray"  # the address is somebody's machine
     if isinstance(value, str) and os.path.isabs(value):

@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from niah.run.config import RunConfig
-from niah.run.process import Client, InProcess, Limits, Worker
-from niah.run.worker import Loading
+from niah.run.process import InProcessWorker, Limits, ProcessWorker, Worker
+from niah.run.worker import WorkerConfig
 
 
 @dataclass(frozen=True)
 class Engine:
     """`start` makes a loaded worker; `width` is how many are to answer at once, None for as many as the model says."""
 
-    start: Callable[[], Client]
+    start: Callable[[], Worker]
     width: int | None = None
 
 
 @contextmanager
-def opened(config: RunConfig, loading: Loading, folder: Path, stopping: threading.Event) -> Iterator[Engine]:
+def opened(config: RunConfig, loading: WorkerConfig, folder: Path, stopping: threading.Event) -> Iterator[Engine]:
     """Hold the engine that `config` names; its workers give up once `stopping` is set.
 
     Raises UserError where a Ray cluster cannot be reached, or Ray is not installed.
@@ -35,9 +35,9 @@ def opened(config: RunConfig, loading: Loading, folder: Path, stopping: threadin
     limits = Limits(config.timeout, None if gib is None else int(gib * 2**30), config.load_timeout, config.grace)
     log = (folder / "worker.log").absolute()
     if config.in_process:
-        yield Engine(lambda: InProcess(loading))
+        yield Engine(lambda: InProcessWorker(loading))
     elif config.engine == "local":
-        yield Engine(lambda: Worker(loading, config.python, limits, log, stopping), config.num_workers)
+        yield Engine(lambda: ProcessWorker(loading, config.python, limits, log, stopping), config.num_workers)
     else:
         from niah.run.ray import cluster  # here, because Ray is an extra
 

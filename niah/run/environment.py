@@ -13,13 +13,13 @@ from typing import Any
 
 import psutil
 
-from niah.run.config import without_machine
+from niah.run.config import without_machine_paths
 
 PACKAGES = ("videoniah", "numpy", "av", "decord", "torch", "transformers", "open_clip_torch", "scipy", "pandas")
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def describe(arguments: Sequence[str], seconds: float) -> dict[str, Any]:
+def collect_environment(arguments: Sequence[str], seconds: float) -> dict[str, Any]:
     """Return everything about this run that is not a setting; git and nvidia-smi get so many `seconds` each."""
     return {
         "command": ["python", "-m", "niah.run", *(_argument(argument) for argument in arguments)],
@@ -91,8 +91,8 @@ def _argument(argument: str) -> str:
     """Return a word of the command line without a folder of this machine."""
     head, equals, tail = argument.partition("=")
     if argument.startswith("--") and equals:
-        return f"{head}={without_machine(tail)}"
+        return f"{head}={without_machine_paths(tail)}"
     if "=" in argument:  # model_args
         parts = (part.partition("=") for part in argument.split(","))
-        return ",".join(f"{key}{equals}{without_machine(value)}" for key, equals, value in parts)
-    return str(without_machine(argument))
+        return ",".join(f"{key}{equals}{without_machine_paths(value)}" for key, equals, value in parts)
+    return str(without_machine_paths(argument))

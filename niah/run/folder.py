@@ -20,11 +20,11 @@ from typing import Any
 import yaml
 
 from niah.io import FULL, json_lines, open_to_append, replace_file
-from niah.run.case_runner import Asker
-from niah.run.config import RunConfig, without_machine
+from niah.run.case_runner import CaseRunner
+from niah.run.config import RunConfig, without_machine_paths
 from niah.run.metadata import read_metadata
 from niah.run.plan import Plan
-from niah.run.records import FINAL, read_records, rewrite, set_aside
+from niah.run.records import FINAL, read_records, rewrite_records, set_aside
 from niah.suite.hashes import cases_sha256, sources_sha256
 from niah.types import Record, UserError
 
@@ -61,17 +61,17 @@ def prepare(folder: Path, config: RunConfig, plan: Plan) -> list[Record]:
     decides = _decides(config, plan)
     if old:
         _refuse_others(folder, decides)
-        refuse_strays(path, old, {case.id for case in plan.ordered})
+        check_cases_known(path, old, {case.id for case in plan.ordered})
     else:
         (folder / "run.json").unlink(missing_ok=True)  # it tells of records that are no longer here
     _write(folder, config, plan, decides)
     final = [record for record in old if record.status in FINAL]
     if path.exists():
-        rewrite(path, final)  # drops half a line, and the records of cases that are asked again
+        rewrite_records(path, final)  # drops half a line, and the records of cases that are asked again
     return final
 
 
-def refuse_strays(path: Path, records: Iterable[Record], cases: set[str]) -> None:
+def check_cases_known(path: Path, records: Iterable[Record], cases: set[str]) -> None:
     """Raise UserError where a record is of no case of this run, or two are of one: no run writes either."""
     seen: set[str] = set()
     for record in records:
@@ -88,10 +88,10 @@ def put_in_order(folder: Path, plan: Plan) -> None:
     records = {record.case: record for record in read_records(folder / "records.jsonl")}
     planned = [case.id for case in plan.ordered]
     if list(records) != planned and set(records) == set(planned):
-        rewrite(folder / "records.jsonl", [records[name] for name in planned])
+        rewrite_records(folder / "records.jsonl", [records[name] for name in planned])
 
 
-def append_run(folder: Path, begun: float, before: list[Record], after: list[Record], asker: Asker) -> None:
+def append_run(folder: Path, begun: float, before: list[Record], after: list[Record], asker: CaseRunner) -> None:
     """Note in run.json when this run began and ended, what it added, and what its worker said of itself."""
     entry = {
         "began": _time(begun),
@@ -101,8 +101,8 @@ def append_run(folder: Path, begun: float, before: list[Record], after: list[Rec
         "workers": asker.started,
     }
     facts: dict[str, Any] = {"runs": [*read_metadata(folder).get("runs", []), entry]}
-    if asker.about:
-        facts["worker"] = {key: asker.about[key] for key in ("python", "versions", "decoder", "concurrency")}
+    if asker.metadata:
+        facts["worker"] = {key: asker.metadata[key] for key in ("python", "versions", "decoder", "concurrency")}
     write_run(folder, facts)
 
 
@@ -170,13 +170,15 @@ def _write(folder: Path, config: RunConfig, plan: Plan, decides: dict[str, Any])
     generated = plan.generated
     write_run(folder, {"decides": decides, **_shard(plan)})
     replace_file(folder / "config.yaml", _yaml(config.to_yaml()))
-    replace_file(folder / "suite.yaml", _yaml(_without_none(without_machine(dataclasses.asdict(generated.suite)))))
+    replace_file(
+        folder / "suite.yaml", _yaml(_without_none(without_machine_paths(dataclasses.asdict(generated.suite))))
+    )
     replace_file(folder / "cases.jsonl", json_lines(case.to_json() for case in generated.cases))
     rows = [dataclasses.asdict(source) for source in generated.sources.values()]
     for row in rows:
         del row["path"]  # of this machine
     replace_file(folder / "sources.jsonl", json_lines(rows))
-    skipped = [without_machine(dataclasses.asdict(skip)) for skip in generated.skipped]
+    skipped = [without_machine_paths(dataclasses.asdict(skip)) for skip in generated.skipped]
     write_or_remove(folder / "skipped.jsonl", json_lines(skipped))
     write_or_remove(folder / "near_duplicates.jsonl", json_lines(map(dataclasses.asdict, generated.near_duplicates)))
 

@@ -45,7 +45,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     return about
 
 
-def of_every_shard(decides: Mapping[str, Any]) -> dict[str, Any]:
+def without_shard_keys(decides: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a run's records depend on, less what tells which of its shards this is."""
     return {key: value for key, value in decides.items() if key not in OF_A_SHARD}
 

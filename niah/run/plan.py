@@ -44,7 +44,7 @@ def make_plan(config: RunConfig) -> Plan:
     _refuse_chooser(generated.suite, config)
     cases = _limited(generated.cases, config.limit)
     i, count = config.part()
-    ordered = in_order(generated.suite, _shard(in_groups(cases), i, count))
+    ordered = cold_first(generated.suite, _shard(sort_by_haystack(cases), i, count))
     if not ordered:
         raise UserError(f"shard {config.shard} of {len(cases)} cases is empty; use fewer shards")
     names = {case.id for case in ordered}
@@ -68,7 +68,7 @@ def _refuse_chooser(suite: Suite, config: RunConfig) -> None:
         )
 
 
-def in_groups(cases: tuple[Case, ...]) -> list[Case]:
+def sort_by_haystack(cases: tuple[Case, ...]) -> list[Case]:
     """Sort by haystack, then needle start, then name."""
     return sorted(cases, key=lambda case: (case.haystack, case.needles[0].start if case.needles else -1, case.id))
 
@@ -89,7 +89,7 @@ def cold_cases(suite: Suite, cases: list[Case] | tuple[Case, ...]) -> list[Case]
     return [chosen[length] for length in sorted(chosen)]
 
 
-def in_order(suite: Suite, grouped: list[Case]) -> tuple[Case, ...]:
+def cold_first(suite: Suite, grouped: list[Case]) -> tuple[Case, ...]:
     """Put the cold cases first and leave the rest in its groups."""
     first = cold_cases(suite, grouped)
     names = {case.id for case in first}

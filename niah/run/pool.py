@@ -13,18 +13,18 @@ import queue
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from niah.run.case_runner import Asker
+from niah.run.case_runner import CaseRunner
 from niah.run.plan import Plan
-from niah.run.process import NoPlace
+from niah.run.process import NoCapacityError
 from niah.run.records import Records
-from niah.run.scheduler import Shares
+from niah.run.scheduler import Scheduler
 from niah.types import Case, Record
 
 Tell = Callable[[Case, Record], None]
 
 
 def ask_all(
-    plan: Plan, done: Iterable[Record], asker: Asker, records: Records, tell: Tell, width: int | None = None
+    plan: Plan, done: Iterable[Record], asker: CaseRunner, records: Records, tell: Tell, width: int | None = None
 ) -> None:
     """Ask the cases that are not done, `width` at once, or as many as the adapter says.
 
@@ -47,16 +47,16 @@ def ask_all(
         asker.close()
 
 
-def _concurrency(asker: Asker) -> int:
+def _concurrency(asker: CaseRunner) -> int:
     """Return how many questions the model takes at once: 1 until a worker has said otherwise."""
-    return max(1, int(asker.about.get("concurrency", 1)))
+    return max(1, int(asker.metadata.get("concurrency", 1)))
 
 
-def _at_once(cases: Sequence[Case], asker: Asker, width: int, keep: Tell) -> None:
+def _at_once(cases: Sequence[Case], asker: CaseRunner, width: int, keep: Tell) -> None:
     """Ask cases through `width` askers, and break off what is under way when anything stops this thread."""
     askers = [asker, *(asker.sibling() for _ in range(min(width, len(cases)) - 1))]
-    shares = Shares(cases, askers)
-    free: queue.SimpleQueue[Asker] = queue.SimpleQueue()
+    shares = Scheduler(cases, askers)
+    free: queue.SimpleQueue[CaseRunner] = queue.SimpleQueue()
     for one in askers:
         free.put(one)
     with ThreadPoolExecutor(len(askers)) as threads:
@@ -75,7 +75,7 @@ def _at_once(cases: Sequence[Case], asker: Asker, width: int, keep: Tell) -> Non
                 one.close()
 
 
-def _ask_one(shares: Shares, free: queue.SimpleQueue[Asker]) -> tuple[Case, Record]:
+def _ask_one(shares: Scheduler, free: queue.SimpleQueue[CaseRunner]) -> tuple[Case, Record]:
     """Ask the next case through whoever is free; one that finds no place for its worker leaves the case to others."""
     while True:
         asker = free.get()
@@ -83,7 +83,7 @@ def _ask_one(shares: Shares, free: queue.SimpleQueue[Asker]) -> tuple[Case, Reco
         retired = False
         try:
             return case, asker.ask(case, cold=False)
-        except NoPlace:
+        except NoCapacityError:
             retired = shares.retire(asker, case)
             if not retired:
                 raise

@@ -1,7 +1,7 @@
 """Keep one worker, and survive whatever it does.
 
 A worker may crash, hang, write nonsense or eat the machine's memory: each becomes
-an `Outcome`, and the worker is then gone with every process it started. `InProcess`
+a `WorkerResult`, and the worker is then gone with every process it started. `InProcessWorker`
 has the same methods without the process, for debugging: nothing protects from it.
 """
 
@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Protocol
 
 from niah.io import open_to_append, refuse_link
 from niah.run.memory import oom_kills, resident_bytes
-from niah.run.worker import Loading, Served, asked
+from niah.run.worker import AdapterServer, WorkerConfig, case_request
 from niah.types import Case, UserError
 
 REPLY_BYTES = 1 << 26  # a reply naming a million frames is smaller
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WorkerResult:
     """What became of one question: a record's `status`, and whether a fresh worker may do better."""
 
     status: str
@@ -45,15 +45,15 @@ class Outcome:
     gone: bool = False  # no worker is left to ask
 
 
-class Client(Protocol):
+class Worker(Protocol):
     """Whoever puts questions to an adapter."""
 
     @property
-    def about(self) -> Mapping[str, Any]:
+    def metadata(self) -> Mapping[str, Any]:
         """What answers: decoder, interpreter, versions."""
         ...
 
-    def ask(self, case: Case) -> Outcome:
+    def ask(self, case: Case) -> WorkerResult:
         """Put one case to the adapter."""
         ...
 
@@ -62,25 +62,25 @@ class Client(Protocol):
         ...
 
 
-class Lost(UserError):
+class WorkerLostError(UserError):
     """A worker went away while it was being made, by no fault of the model's."""
 
 
-class NoPlace(UserError):
+class NoCapacityError(UserError):
     """No machine has room for another worker."""
 
 
-class InProcess:
+class InProcessWorker:
     """The adapter in the runner's own process; time and memory limits do not hold here."""
 
-    def __init__(self, loading: Loading) -> None:
-        self._served = Served(loading)
-        self.about = {**self._served.about(), "concurrency": 1}  # a debugger wants one thread
+    def __init__(self, loading: WorkerConfig) -> None:
+        self._served = AdapterServer(loading)
+        self.metadata = {**self._served.metadata(), "concurrency": 1}  # a debugger wants one thread
 
-    def ask(self, case: Case) -> Outcome:
+    def ask(self, case: Case) -> WorkerResult:
         """Put one case to the adapter."""
-        said = self._served.answer(asked(case))
-        return Outcome(said["status"], said["detail"], said["reply"], said["measured"])
+        said = self._served.answer(case_request(case))
+        return WorkerResult(said["status"], said["detail"], said["reply"], said["measured"])
 
     def close(self) -> None:
         """Forget the adapter."""
@@ -97,15 +97,15 @@ class Limits:
     grace: float = 10.0  # seconds to end by itself
 
 
-class _Gone(Exception):
+class _WorkerGoneError(Exception):
     """The worker cannot go on; the outcome says why."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: WorkerResult) -> None:
         super().__init__(outcome.detail)
         self.outcome = outcome
 
 
-class Worker:
+class ProcessWorker:
     """One `python -m niah.run.worker`, loaded and ready.
 
     It is killed as soon as `stopping` is set, whatever it does. Raises UserError where
@@ -114,7 +114,7 @@ class Worker:
 
     def __init__(
         self,
-        loading: Loading,
+        loading: WorkerConfig,
         python: str | None,
         limits: Limits,
         log: Path,
@@ -131,26 +131,26 @@ class Worker:
         self._log = threading.Thread(target=_copy, args=(self._child.stderr, log), name="worker.log", daemon=True)
         self._log.start()
         try:
-            self.about = self._call({"do": "load", "loading": loading.to_json()}, limits.loading_seconds)
-        except _Gone as gone:
-            kind = Lost if gone.outcome.died else UserError
+            self.metadata = self._call({"do": "load", "loading": loading.to_json()}, limits.loading_seconds)
+        except _WorkerGoneError as gone:
+            kind = WorkerLostError if gone.outcome.died else UserError
             raise kind(
                 f"the model did not load: {gone.outcome.detail}; what it printed is at the end of {log}"
             ) from None
         except BaseException:
             self.close()
             raise
-        if self.about["status"] != "ready":
+        if self.metadata["status"] != "ready":
             self.close()
-            raise UserError(f"the model did not load: {self.about['detail']}")
+            raise UserError(f"the model did not load: {self.metadata['detail']}")
 
-    def ask(self, case: Case) -> Outcome:
+    def ask(self, case: Case) -> WorkerResult:
         """Put one case to the adapter, and wait no longer than the limit."""
         try:
-            said = self._call({"do": "answer", "asked": asked(case)}, self._limits.seconds)
-        except _Gone as gone:
+            said = self._call({"do": "answer", "asked": case_request(case)}, self._limits.seconds)
+        except _WorkerGoneError as gone:
             return gone.outcome
-        return Outcome(said["status"], said["detail"], said["reply"], said["measured"])
+        return WorkerResult(said["status"], said["detail"], said["reply"], said["measured"])
 
     def close(self) -> None:
         """Let the worker end by itself; kill what is left of it and its children."""
@@ -161,7 +161,7 @@ class Worker:
         self._kill()
 
     def _call(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """Send a request and return its reply; raises _Gone, with the worker killed, where none comes."""
+        """Send a request and return its reply; raises _WorkerGoneError, with the worker killed, where none comes."""
         deadline = time.monotonic() + seconds
         number = message["number"] = next(self._numbers)
         try:
@@ -173,11 +173,13 @@ class Worker:
         except ValueError:
             self._kill()
             detail = "the worker wrote something that is no reply to the runner's descriptor"
-            raise _Gone(Outcome("error", detail, died=True, gone=True)) from None
+            raise _WorkerGoneError(WorkerResult("error", detail, died=True, gone=True)) from None
         except TimeoutError:
             self._kill()
-            raise _Gone(Outcome("timeout", f"no answer within {seconds:g} seconds", gone=True)) from None
-        except BaseException:  # _Gone, and Ctrl-C must leave no worker behind
+            raise _WorkerGoneError(
+                WorkerResult("timeout", f"no answer within {seconds:g} seconds", gone=True)
+            ) from None
+        except BaseException:  # _WorkerGoneError, and Ctrl-C must leave no worker behind
             self._kill()
             raise
         return said
@@ -192,7 +194,7 @@ class Worker:
                 try:
                     data = data[os.write(descriptor, data[: select.PIPE_BUF]) :]
                 except BrokenPipeError:
-                    raise _Gone(self._death()) from None
+                    raise _WorkerGoneError(self._death()) from None
             self._watch(deadline)
 
     def _receive(self, deadline: float) -> bytes:
@@ -205,13 +207,13 @@ class Worker:
             if ready:
                 data = os.read(descriptor, 1 << 16)
                 if not data:
-                    raise _Gone(self._death())
+                    raise _WorkerGoneError(self._death())
                 self._buffer += data
                 end = self._buffer.find(b"\n", len(self._buffer) - len(data))
                 if len(self._buffer) > REPLY_BYTES:
                     raise ValueError("a reply without an end")
             elif self._child.poll() is not None:  # a child it forked may still hold the descriptor
-                raise _Gone(self._death())
+                raise _WorkerGoneError(self._death())
             self._watch(deadline)
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
@@ -220,25 +222,25 @@ class Worker:
     def _watch(self, deadline: float) -> None:
         """Raise TimeoutError past the deadline, _Gone past the limit of memory or where somebody stops the run."""
         if self._stopping.is_set():
-            raise _Gone(Outcome("error", "interrupted", gone=True))
+            raise _WorkerGoneError(WorkerResult("error", "interrupted", gone=True))
         if time.monotonic() > deadline:
             raise TimeoutError
         limit = self._limits.host_bytes
         if limit is not None and resident_bytes(self._child.pid) > limit:
             detail = f"host memory passed the limit of {limit / 2**30:g} GiB"
-            raise _Gone(Outcome("oom", detail, gone=True))
+            raise _WorkerGoneError(WorkerResult("oom", detail, gone=True))
 
-    def _death(self) -> Outcome:
+    def _death(self) -> WorkerResult:
         """Say what the worker died of."""
         try:
             code = self._child.wait(self._limits.grace)
         except subprocess.TimeoutExpired:
-            return Outcome("error", "the worker closed its descriptor", died=True, gone=True)
+            return WorkerResult("error", "the worker closed its descriptor", died=True, gone=True)
         if code == -signal.SIGKILL and oom_kills() > self._kills:
-            return Outcome("oom", "the kernel killed the worker: the machine's memory did not suffice", gone=True)
+            return WorkerResult("oom", "the kernel killed the worker: the machine's memory did not suffice", gone=True)
         if code < 0:
-            return Outcome("error", f"the worker died of {_name(-code)}", died=True, gone=True)
-        return Outcome("error", f"the worker ended with exit code {code}", died=True, gone=True)
+            return WorkerResult("error", f"the worker died of {_name(-code)}", died=True, gone=True)
+        return WorkerResult("error", f"the worker ended with exit code {code}", died=True, gone=True)
 
     def _kill(self) -> None:
         """Kill the worker's whole group and collect it; once, as its number may then be another's."""

@@ -21,8 +21,8 @@ from typing import Any
 
 from niah.media.container import STALL
 from niah.run.config import RunConfig
-from niah.run.process import Limits, Lost, NoPlace, Outcome, Worker
-from niah.run.worker import Loading
+from niah.run.process import Limits, NoCapacityError, ProcessWorker, WorkerLostError, WorkerResult
+from niah.run.worker import WorkerConfig
 from niah.types import Case, UserError
 
 POLL_SECONDS = 1.0
@@ -39,10 +39,13 @@ class Cluster:
     width: int
 
     def worker(
-        self, loading: Loading, python: str | None, limits: Limits, log: Path, stopping: threading.Event
+        self, loading: WorkerConfig, python: str | None, limits: Limits, log: Path, stopping: threading.Event
     ) -> RayWorker:
-        """Return a loaded worker on some node. Raises NoPlace, Lost, or UserError where the model does not load."""
-        kind = self.ray.remote(num_cpus=1, num_gpus=self.gpus, max_restarts=0, max_task_retries=0)(Room)
+        """Return a loaded worker on some node.
+
+        Raises NoCapacityError, WorkerLostError, or UserError where the model does not load.
+        """
+        kind = self.ray.remote(num_cpus=1, num_gpus=self.gpus, max_restarts=0, max_task_retries=0)(WorkerActor)
         here = _Here(os.getcwd(), os.environ.get("OMP_NUM_THREADS"), os.environ.get(STALL))
         return RayWorker(self.ray, kind.remote(here), (loading, python, limits, log), stopping)
 
@@ -80,12 +83,12 @@ class RayWorker:
         self._ray, self._actor, self._stopping = ray, actor, stopping
         self._limits: Limits = made_of[2]
         try:
-            self.about = self._load(made_of)
+            self.metadata = self._load(made_of)
         except BaseException:
             ray.kill(actor)
             raise
 
-    def ask(self, case: Case) -> Outcome:
+    def ask(self, case: Case) -> WorkerResult:
         """Put one case to the adapter; an actor that is gone, or silent beyond the limit, has died of it."""
         try:
             outcome = self._wait(self._actor.ask.remote(case), self._limits.seconds + LATE * self._limits.grace)
@@ -100,7 +103,7 @@ class RayWorker:
             self._ray.kill(self._actor)
             raise
         self._ray.kill(self._actor)
-        return Outcome("error", detail, died=True, gone=True)
+        return WorkerResult("error", detail, died=True, gone=True)
 
     def close(self) -> None:
         """Let the worker end by itself, and take its place on the node back."""
@@ -112,28 +115,31 @@ class RayWorker:
         """Wait until the actor has a place, then until the model is loaded there."""
         seconds = self._limits.loading_seconds
         try:
-            self._wait(self._actor.placed.remote(), seconds)
+            self._wait(self._actor.ready.remote(), seconds)
         except TimeoutError:
-            raise NoPlace(
+            raise NoCapacityError(
                 f"no node of the Ray cluster had room for a worker within {seconds:g} seconds (--load_timeout); "
                 "see what it lacks with: ray status"
             ) from None
         except self._ray.exceptions.RayActorError:  # its own words name the machine, and details are published
-            raise Lost("a Ray actor or its node died before it started") from None
+            raise WorkerLostError("a Ray actor or its node died before it started") from None
         try:
             return self._wait(self._actor.load.remote(*made_of), seconds + LATE * self._limits.grace)
         except (TimeoutError, self._ray.exceptions.RayActorError):
-            raise Lost("a Ray actor or its node died while the model was loaded there") from None
+            raise WorkerLostError("a Ray actor or its node died while the model was loaded there") from None
 
     def _wait(self, reference: Any, seconds: float) -> Any:
-        """Return what a call to the actor returns. Raises TimeoutError, Lost once stopped, or what the call raised."""
+        """Return what a call to the actor returns.
+
+        Raises TimeoutError, WorkerLostError once the run is stopped, or whatever the call raised.
+        """
         deadline = time.monotonic() + seconds
         while True:
             left = deadline - time.monotonic()
             if self._ray.wait([reference], timeout=max(0.0, min(POLL_SECONDS, left)))[0]:
                 break
             if self._stopping.is_set():
-                raise Lost("interrupted")
+                raise WorkerLostError("interrupted")
             if left <= 0:
                 raise TimeoutError
         try:
@@ -151,7 +157,7 @@ class _Here:
     stall: str | None  # VIDEONIAH_STALL_SECONDS
 
 
-class Room:
+class WorkerActor:
     """The actor: one worker process on the node that Ray chose."""
 
     def __init__(self, here: _Here) -> None:
@@ -163,17 +169,17 @@ class Room:
             os.environ["OMP_NUM_THREADS"] = here.threads
         if here.stall is not None:
             os.environ[STALL] = here.stall
-        self._worker: Worker | None = None
+        self._worker: ProcessWorker | None = None
 
-    def placed(self) -> None:
+    def ready(self) -> None:
         """Return as soon as there is an actor to return."""
 
-    def load(self, loading: Loading, python: str | None, limits: Limits, log: Path) -> Mapping[str, Any]:
+    def load(self, loading: WorkerConfig, python: str | None, limits: Limits, log: Path) -> Mapping[str, Any]:
         """Load the model, once, and return what the worker says of itself."""
-        self._worker = Worker(loading, python, limits, log)
-        return self._worker.about
+        self._worker = ProcessWorker(loading, python, limits, log)
+        return self._worker.metadata
 
-    def ask(self, case: Case) -> Outcome:
+    def ask(self, case: Case) -> WorkerResult:
         """Put one case to the worker."""
         assert self._worker is not None
         return self._worker.ask(case)

@@ -64,13 +64,13 @@ def read_records(path: Path) -> list[Record]:
     records = []
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):  # what follows the last newline is half a line
         try:
-            records.append(checked(Record.from_json(json.loads(line))))
+            records.append(check_record(Record.from_json(json.loads(line))))
         except (ValueError, TypeError) as error:
             raise UserError(f"{path}, line {number} is no record ({error}); use --fresh or another folder") from error
     return records
 
 
-def rewrite(path: Path, records: Iterable[Record]) -> None:
+def rewrite_records(path: Path, records: Iterable[Record]) -> None:
     """Put these records in place of the file, which at every moment is either the old or the new one."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
         for record in records:
@@ -87,7 +87,7 @@ def set_aside(path: Path) -> None:
     path.rename(aside)
 
 
-def checked(record: Record) -> Record:
+def check_record(record: Record) -> Record:
     """Return the record. Raises TypeError where a value is of another kind than any run writes: a damaged file."""
     for name, kinds in KINDS.items():
         value = getattr(record, name)

@@ -17,7 +17,7 @@ from niah.types import Adapter, UserError
 GROUP = "videoniah.adapters"
 
 
-def find(name: str) -> str:
+def find_adapter(name: str) -> str:
     """Return the "module:function" that makes the adapter called `name`.
 
     Raises UserError naming the adapters there are, and the one that may have been meant.
@@ -33,7 +33,7 @@ def find(name: str) -> str:
     return known[name]
 
 
-def load(target: str, settings: Mapping[str, Any]) -> Adapter:
+def load_adapter(target: str, settings: Mapping[str, Any]) -> Adapter:
     """Import "module:function", call it with `settings`, and return the adapter it makes.
 
     Raises UserError where the module or function is missing, the function takes other
@@ -54,7 +54,7 @@ def load(target: str, settings: Mapping[str, Any]) -> Adapter:
     return adapter
 
 
-def parse_settings(text: str) -> dict[str, Any]:
+def parse_model_args(text: str) -> dict[str, Any]:
     """Read `k=v,k=v` as lm-eval does: numbers, True, False and None are read, the rest is text."""
     settings: dict[str, Any] = {}
     for part in text.split(","):

@@ -10,18 +10,18 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterable
 
-from niah.run.case_runner import Asker
+from niah.run.case_runner import CaseRunner
 from niah.types import Case
 
 
-class Shares:
+class Scheduler:
     """The cases still to be asked, and who is at which haystack. Any thread may call anything."""
 
-    def __init__(self, cases: Iterable[Case], askers: Iterable[Asker]) -> None:
+    def __init__(self, cases: Iterable[Case], askers: Iterable[CaseRunner]) -> None:
         self._left: dict[str, deque[Case]] = {}
         for case in cases:
             self._left.setdefault(case.haystack, deque()).append(case)
-        self._at: dict[Asker, str | None] = dict.fromkeys(askers)
+        self._at: dict[CaseRunner, str | None] = dict.fromkeys(askers)
         self._lock = threading.Lock()
 
     @property
@@ -29,7 +29,7 @@ class Shares:
         """Whether every case has been handed out."""
         return not any(self._left.values())
 
-    def take(self, asker: Asker) -> Case:
+    def take(self, asker: CaseRunner) -> Case:
         """Return the next case for this asker: of its own haystack, else of the one with the fewest askers."""
         with self._lock:
             at = self._at[asker]
@@ -40,7 +40,7 @@ class Shares:
                 self._at[asker] = at
             return self._left[at].popleft()
 
-    def retire(self, asker: Asker, case: Case) -> bool:
+    def retire(self, asker: CaseRunner, case: Case) -> bool:
         """Take back the case of an asker that can go on no more; False, and nothing done, where it is the last."""
         with self._lock:
             if len(self._at) == 1:

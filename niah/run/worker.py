@@ -31,7 +31,7 @@ from typing import Any, TextIO
 from niah.media.decoders.decoder import decoder_named
 from niah.media.errors import MediaError
 from niah.media.video import SplicedVideo
-from niah.run.registry import load
+from niah.run.registry import load_adapter
 from niah.types import Case, Question, Reply, Sampling, Source, Span, UserError
 
 PACKAGES = ("numpy", "av", "decord", "torchcodec", "torch", "transformers", "open_clip_torch")
@@ -43,7 +43,7 @@ _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|cannot allocate me
 
 
 @dataclass(frozen=True)
-class Loading:
+class WorkerConfig:
     """Everything a worker is told before the first question."""
 
     target: str  # "module:function"
@@ -54,7 +54,7 @@ class Loading:
     renders: str  # the folder rendered videos go to
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Loading:
+    def from_json(cls, row: Mapping[str, Any]) -> WorkerConfig:
         """Read what `to_json` wrote."""
         values = dict(row)
         values["sources"] = {name: Source(**source) for name, source in row["sources"].items()}
@@ -66,7 +66,7 @@ class Loading:
         return asdict(self)
 
 
-def asked(case: Case) -> dict[str, Any]:
+def case_request(case: Case) -> dict[str, Any]:
     """Return the request for one case: its video and question, without name, needle or answer."""
     return {
         "timeline": [[span.source, span.start, span.stop] for span in case.timeline],
@@ -75,18 +75,18 @@ def asked(case: Case) -> dict[str, Any]:
     }
 
 
-class Served:
+class AdapterServer:
     """One adapter with the media library it reads from, ready for questions.
 
     Raises UserError where the adapter cannot be made.
     """
 
-    def __init__(self, loading: Loading) -> None:
+    def __init__(self, loading: WorkerConfig) -> None:
         self.loading = loading
         self.decoder = decoder_named(loading.decoder)
-        self.adapter = load(loading.target, loading.settings)
+        self.adapter = load_adapter(loading.target, loading.settings)
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Say what answers: decoder, interpreter, versions."""
         return {
             "status": "ready",
@@ -190,7 +190,7 @@ def main(alone: float = GRACE_SECONDS) -> None:
     faulthandler.enable()
     replies = _private_stdout()
     requests = _requests(alone)
-    served: Served | None = None
+    served: AdapterServer | None = None
     while True:
         line = requests.get()
         if line is None:
@@ -207,16 +207,16 @@ def main(alone: float = GRACE_SECONDS) -> None:
         replies.flush()
 
 
-def _load(row: Mapping[str, Any]) -> tuple[Served | None, dict[str, Any]]:
+def _load(row: Mapping[str, Any]) -> tuple[AdapterServer | None, dict[str, Any]]:
     """Make the adapter, or say why it cannot be made."""
     try:
-        served = Served(Loading.from_json(row))
+        served = AdapterServer(WorkerConfig.from_json(row))
     except UserError as error:
         return None, {"status": "unusable", "detail": str(error)}
     except Exception as error:  # a model's own code may raise anything; the runner stops with these words
         traceback.print_exc()
         return None, {"status": "unusable", "detail": f"{row['target']} raised {type(error).__name__}: {error}"}
-    return served, served.about()
+    return served, served.metadata()
 
 
 def _private_stdout() -> TextIO:

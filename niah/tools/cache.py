@@ -46,7 +46,7 @@ records errors, and asks those cases again when it is started again.
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedFile:
     """One file of the cache."""
 
     kind: str
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded(lambda: _told(_parser().parse_args(arguments)))
 
 
-def kept(root: Path) -> Iterator[Kept]:
+def kept(root: Path) -> Iterator[CachedFile]:
     """Yield every regular file of the cache's own folders; no link is followed."""
     if not root.is_dir():
         return
@@ -75,10 +75,10 @@ def kept(root: Path) -> Iterator[Kept]:
                 except FileNotFoundError:  # a run beside this has given a partial file its name
                     continue
                 if stat.S_ISREG(status.st_mode):
-                    yield Kept(kind, Path(parent, name), status.st_size, max(status.st_atime, status.st_mtime))
+                    yield CachedFile(kind, Path(parent, name), status.st_size, max(status.st_atime, status.st_mtime))
 
 
-def clean(root: Path, files: Iterable[Kept]) -> None:
+def clean(root: Path, files: Iterable[CachedFile]) -> None:
     """Delete files of the cache, and folders this leaves empty. Raises UserError for one outside of `root`."""
     for file in files:
         if _kind(file.path.relative_to(root).parts[0]) is None or ".." in file.path.parts:

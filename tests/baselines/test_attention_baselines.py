@@ -13,7 +13,7 @@ from baselines.llama_vid import adapter as llama_vid
 from baselines.video_xl import adapter as video_xl
 from baselines.videochat_flash import adapter as videochat_flash
 from niah.cli.attention import main
-from niah.run.attention import Attending
+from niah.run.attention import SupportsAttention
 from niah.types import Question, UserError
 from tests.helpers import byte_tokenizer
 from tests.helpers.fake_video import FakeVideo
@@ -58,7 +58,7 @@ def mixed(model, run):
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_a_blind_question_has_nothing_to_look_at(folders, name):
     adapter = load(folders, name)
-    assert isinstance(adapter, Attending)
+    assert isinstance(adapter, SupportsAttention)
     with pytest.raises(UserError, match="ask about a video"):
         adapter.attentions(FakeVideo(), QUESTION)
 
@@ -105,7 +105,7 @@ def test_llama_vid_s_two_tokens_stand_for_their_frame(folders):
     adapter = load(folders, "llama_vid")
     told = adapter.attentions(FakeVideo(("h", 0, 100), fps=25.0), QUESTION)
     assert told.frames.tolist() == [0, 0, 25, 25, 50, 50, 75, 75]
-    assert set(told.places.tolist()) == {-1}
+    assert set(told.patches.tolist()) == {-1}
     assert told.features.shape == (8, adapter.model.config.language.width)
     assert np.abs(told.features).sum() > 0
 
@@ -133,7 +133,7 @@ def test_a_summary_token_is_counted_to_the_frame_it_closes(folders):
     assert told.frames.tolist() == [n for n in range(20) for _ in range(2)]  # 4 tokens a frame
     sparse = load(folders, "video_xl", ratio=8).attentions(FakeVideo(("h", 0, 20)), QUESTION)
     assert sparse.frames.tolist() == list(range(1, 20, 2))
-    assert set(told.places.tolist()) == {-1} and len(told.features) == 40
+    assert set(told.patches.tolist()) == {-1} and len(told.features) == 40
 
 
 def test_video_xl_tells_the_same_of_windows_it_had_kept(folders):
@@ -182,4 +182,4 @@ def test_videochat_flash_s_shares_times_the_cache_s_values_are_what_its_layers_m
 def test_a_merged_token_is_counted_to_the_first_frame_of_its_clip(folders):
     told = load(folders, "videochat_flash").attentions(FakeVideo(("h", 0, 16)), QUESTION)
     assert told.frames.tolist() == [n for n in (0, 4, 8, 12) for _ in range(64)]
-    assert set(told.places.tolist()) == {-1} and len(told.features) == 256
+    assert set(told.patches.tolist()) == {-1} and len(told.features) == 256

@@ -118,7 +118,7 @@ def test_novelty_sums_a_frame_up_by_the_mean_of_sixteen_parts(height, width):
 @pytest.mark.parametrize("value", [0, -3, 2.5, "many", True])
 def test_a_frame_limit_that_is_not_a_count_is_refused(model, value):
     with pytest.raises(UserError, match="frames is a whole number from 1 up"):
-        registry.load(f"baselines.{model}:load", {"frames": value})
+        registry.load_adapter(f"baselines.{model}:load", {"frames": value})
 
 
 TAKES = [("chance", r"\(\)"), ("seeker", "frames: 'int'"), ("novelty", "frames: 'int'")]
@@ -127,4 +127,4 @@ TAKES = [("chance", r"\(\)"), ("seeker", "frames: 'int'"), ("novelty", "frames: 
 @pytest.mark.parametrize("model, takes", TAKES)
 def test_an_unknown_setting_is_refused_with_the_known_ones(model, takes):
     with pytest.raises(UserError, match=f"baselines.{model}:load takes .*{takes}.*keyframes"):
-        registry.load(f"baselines.{model}:load", {"keyframes": 8})
+        registry.load_adapter(f"baselines.{model}:load", {"keyframes": 8})

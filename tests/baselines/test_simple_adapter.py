@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from baselines import simple
-from niah.run.registry import load
+from niah.run.registry import load_adapter
 from niah.types import UserError
 from tests.helpers.fake_video import FakeVideo
 from tests.vilamp.test_adapter import QUESTION, SIZES
@@ -72,7 +72,7 @@ def test_the_reply_names_the_compressor_and_the_weights(tiny):
 
 
 def test_vilamp_names_its_own_constants(tiny):
-    reply = load("vilamp.adapter:load", {"pretrained": tiny}).answer(FakeVideo(), QUESTION)
+    reply = load_adapter("vilamp.adapter:load", {"pretrained": tiny}).answer(FakeVideo(), QUESTION)
     constants = {"keyframes": 3, "threshold": 1.01, "redundancy_weight": 1.0, "temperature": 0.01}
     assert reply.settings == {"compressor": "vilamp", **constants, "weights": checkpoint.load(Path(tiny))[1]}
 
@@ -93,7 +93,7 @@ def test_reused_and_fresh_features_give_bit_equal_replies(tiny, model):
 
 @pytest.mark.parametrize("model", LOADED)
 def test_a_blind_case_is_answered_as_vilamp_answers_it(tiny, model):
-    blind = load("vilamp.adapter:load", {"pretrained": tiny}).answer(FakeVideo(), QUESTION)
+    blind = load_adapter("vilamp.adapter:load", {"pretrained": tiny}).answer(FakeVideo(), QUESTION)
     reply = LOADED[model](pretrained=tiny).answer(FakeVideo(), QUESTION)
     assert reply.option_scores == blind.option_scores
     assert reply.frames_used == ()
@@ -101,7 +101,7 @@ def test_a_blind_case_is_answered_as_vilamp_answers_it(tiny, model):
 
 def test_where_every_frame_is_a_keyframe_all_whole_frame_schemes_are_vilamp(tiny):
     """Three frames and K = 3 (the threshold lets all pass): the same tokens, so the same scores."""
-    own = load("vilamp.adapter:load", {"pretrained": tiny}).answer(FakeVideo(("h", 0, 3)), QUESTION)
+    own = load_adapter("vilamp.adapter:load", {"pretrained": tiny}).answer(FakeVideo(("h", 0, 3)), QUESTION)
     for model in ("uniform", "topk"):
         reply = LOADED[model](pretrained=tiny).answer(FakeVideo(("h", 0, 3)), QUESTION)
         assert reply.option_scores == pytest.approx(own.option_scores, abs=1e-5)
@@ -124,7 +124,7 @@ def test_settings_that_would_have_no_effect_are_refused(make, settings, words):
 
 def test_a_compressor_cannot_be_named_by_a_word():
     with pytest.raises(UserError, match="got 'mean'; name a model that brings one, such as uniform, topk or mean"):
-        load("vilamp.adapter:load", {"compressor": "mean"})
+        load_adapter("vilamp.adapter:load", {"compressor": "mean"})
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from niah.analysis.load import read_run
 from niah.cli.verify import main as verify
 from niah.io import json_lines, numbered
 from niah.report.footage import find_films
-from niah.run.records import read_records, rewrite
+from niah.run.records import read_records, rewrite_records
 from niah.suite.config import Needles
 from niah.suite.generated import read, write
 from niah.suite.needles import read_needles
@@ -61,7 +61,7 @@ def run(suite, tmp_path):
     """A run of one case in which everything that can holds them; it says that it is a shard."""
     case = make_case("n1", question=BREAKS)
     folder = write_run(tmp_path / "run", [case], [], suite=SUITE)
-    rewrite(folder / "records.jsonl", [make_record(case, BREAKS)])
+    rewrite_records(folder / "records.jsonl", [make_record(case, BREAKS)])
     lines = json_lines([case.to_json()])
     (folder / "cases.jsonl").write_text(lines, encoding="utf-8")
     (folder / "sources.jsonl").write_text((suite / "sources.jsonl").read_text(encoding="utf-8"), encoding="utf-8")

@@ -16,7 +16,7 @@ from niah.adapters.attention_capture import attended
 from niah.adapters.decode import continue_greedily, prefill
 from niah.adapters.device import clock, peaks, reset_peak
 from niah.prompt import format_prompt
-from niah.run.attention import Attended
+from niah.run.attention import VisualAttention
 from niah.types import FrameKey, Question, Reply, UserError, Video
 from vilamp.release.features import ReleaseFeatures
 from vilamp.release.model import VIDEO
@@ -71,7 +71,7 @@ class ReleaseAdapter:
         )
 
     @torch.inference_mode()
-    def attentions(self, video: Video, question: Question) -> Attended:
+    def attentions(self, video: Video, question: Question) -> VisualAttention:
         """Return what the words behind the video look at; a token's features are what the language model reads.
 
         Raises UserError without a video, or where the sequence is too long.

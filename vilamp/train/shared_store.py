@@ -13,20 +13,22 @@ from typing import Any
 from niah.adapters.feature_store import FeatureStore
 from niah.io import cache_folder
 from niah.media.decoders.decoder import DEFAULT
-from niah.run.process import InProcess
-from niah.run.worker import Loading
+from niah.run.process import InProcessWorker
+from niah.run.worker import WorkerConfig
 from niah.suite.generated import Generated
 
 TARGET = "vilamp.adapter:load"
 
 
-def shared_store() -> Callable[..., InProcess]:
+def shared_store() -> Callable[..., InProcessWorker]:
     """Return what makes adapters for runs in this process; all of them have one store, of 1 GiB, then 8 of disk."""
     store = FeatureStore(2**30, 2**33, tempfile.gettempdir())
 
-    def loaded(generated: Generated, **settings: Any) -> InProcess:
+    def loaded(generated: Generated, **settings: Any) -> InProcessWorker:
         renders = str(cache_folder() / "rendered")
         given = {**settings, "store": store}
-        return InProcess(Loading(TARGET, given, generated.sources, generated.suite.sampling, DEFAULT, renders))
+        return InProcessWorker(
+            WorkerConfig(TARGET, given, generated.sources, generated.suite.sampling, DEFAULT, renders)
+        )
 
     return loaded

@@ -19,7 +19,7 @@ import yaml
 
 from niah.integrations.hub.card import UNKNOWN, config, plain, refuse_foreign, table, write_card
 from niah.io import refuse_link, replace_file, replacing
-from niah.run.config import without_machine
+from niah.run.config import without_machine_paths
 from niah.suite.generated import Generated
 from niah.suite.hashes import cases_sha256, write_hashes
 from niah.types import Case, Source, UserError
@@ -73,7 +73,7 @@ def write_suite(
         _parquet(folder, "data/cases.parquet", [_case_row(case) for case in generated.cases], _cases_features()),
         _parquet(folder, "data/sources.parquet", sources, _sources_features()),
     ]
-    values = without_machine(dataclasses.asdict(generated.suite))
+    values = without_machine_paths(dataclasses.asdict(generated.suite))
     text = yaml.safe_dump(_without_none(values), sort_keys=False, allow_unicode=True)
     replace_file(folder / "suite.yaml", text)
     hashes = {row["name"]: row["sha256"] for row in sources}

@@ -25,11 +25,11 @@ from tqdm import tqdm
 from niah.integrations.lm_eval.library import Shown, check, find, question
 from niah.io import cache_folder
 from niah.prompt import format_prompt
-from niah.run.case_runner import Asker
+from niah.run.case_runner import CaseRunner
 from niah.run.config import RunConfig, resolve
-from niah.run.process import InProcess, Limits, Worker
-from niah.run.registry import find as find_adapter
-from niah.run.worker import Loading
+from niah.run.process import InProcessWorker, Limits, ProcessWorker
+from niah.run.registry import find_adapter
+from niah.run.worker import WorkerConfig
 from niah.scoring import extract_answer
 from niah.types import LETTERS, Question, Record, UserError
 
@@ -169,31 +169,31 @@ class VideoLM(LM):
         renders = str(cache_folder() / "rendered")
         sampling = several[0].sampling
         config = self.run_config
-        loading = Loading(self.target, config.settings(), sources, sampling, config.decoder, renders)
+        loading = WorkerConfig(self.target, config.settings(), sources, sampling, config.decoder, renders)
         with tempfile.TemporaryDirectory(prefix="videoniah-") as folder:
             log = Path(folder) / "worker.log"
             hashes = {name: source.sha256 for name, source in sources.items()}
-            asker = Asker(lambda: self._start(loading, log), config.model, hashes)
+            case_runner = CaseRunner(lambda: self._start(loading, log), config.model, hashes)
             try:
                 for one in tqdm(several, desc=f"asking {config.model}", unit="case"):
-                    record = asker.ask(one.case, cold=False)
-                    self._note(record, asker)
+                    record = case_runner.ask(one.case, cold=False)
+                    self._note(record, case_runner)
                     yield record
             finally:
-                asker.close()
+                case_runner.close()
 
-    def _start(self, loading: Loading, log: Path) -> InProcess | Worker:
+    def _start(self, loading: WorkerConfig, log: Path) -> InProcessWorker | ProcessWorker:
         """Start a worker, or the adapter in this process for a debugger."""
         if self.run_config.in_process:
-            return InProcess(loading)
+            return InProcessWorker(loading)
         config, gib = self.run_config, self.run_config.memory_limit_gib
         limits = Limits(config.timeout, None if gib is None else int(gib * 2**30), config.load_timeout, config.grace)
-        return Worker(loading, config.python, limits, log)
+        return ProcessWorker(loading, config.python, limits, log)
 
-    def _note(self, record: Record, asker: Asker) -> None:
+    def _note(self, record: Record, case_runner: CaseRunner) -> None:
         """Keep a record; stop at one without a reply unless told to go on. Raises UserError."""
         self.records.append(record)
-        self._about = {key: asker.about[key] for key in ("decoder", "python", "versions")}
+        self._about = {key: case_runner.metadata[key] for key in ("decoder", "python", "versions")}
         if record.reply is None and self.failed == "stop":
             raise UserError(
                 f"case {record.case} ended as {record.status}: {record.detail}; mend it, or go on with "

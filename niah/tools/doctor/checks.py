@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from niah.tools.doctor.finding import FAIL, INSTALL, OK, WARN, Line, probe
+from niah.tools.doctor.finding import FAIL, INSTALL, OK, WARN, Finding, probe
 from niah.tools.doctor.packages import installed, packages, project_table
 
 DECODERS = ("pyav", "decord", "torchcodec")
@@ -20,62 +20,64 @@ GIB = 2**30
 WANTED_GIB, LEAST_GIB = 5, 0.5
 
 
-def python(timeout: float) -> Iterator[Line]:
+def python(timeout: float) -> Iterator[Finding]:
     """Check this interpreter, and whether the project is installed in it."""
     wanted, found = project_table().get("requires-python", ""), platform.python_version()
     if sys.version_info < (3, 11):  # noqa: UP036 - it must say so where it is run by an older one
-        yield Line(FAIL, "python", f"{found}, wanted {wanted or '>=3.11'}", "make an environment with a newer Python")
+        yield Finding(
+            FAIL, "python", f"{found}, wanted {wanted or '>=3.11'}", "make an environment with a newer Python"
+        )
     else:
-        yield Line(OK, "python", f"{found} (wanted {wanted}), {platform.system()} {platform.machine()}")
+        yield Finding(OK, "python", f"{found} (wanted {wanted}), {platform.system()} {platform.machine()}")
     adapters = [point.name for point in _entry_points("videoniah.adapters")]
     if adapters:
-        yield Line(OK, "models", f"{len(adapters)} by name: {', '.join(sorted(adapters))}")
+        yield Finding(OK, "models", f"{len(adapters)} by name: {', '.join(sorted(adapters))}")
     else:
-        yield Line(FAIL, "models", "none is known by name: the project is not installed here", INSTALL)
+        yield Finding(FAIL, "models", "none is known by name: the project is not installed here", INSTALL)
 
 
-def decoders(timeout: float) -> Iterator[Line]:
+def decoders(timeout: float) -> Iterator[Finding]:
     """Write a tiny clip, and read it with every decoder."""
     for name in DECODERS:
         told = probe("decoder", name, timeout=timeout)
         if "ok" in told:
-            yield Line(OK, f"decoder {name}", told["ok"])
+            yield Finding(OK, f"decoder {name}", told["ok"])
         elif name == DECODERS[0]:
-            yield Line(FAIL, f"decoder {name}", told["error"], "run: pip install --force-reinstall av")
+            yield Finding(FAIL, f"decoder {name}", told["error"], "run: pip install --force-reinstall av")
         elif not installed(name):
-            yield Line(OK, f"decoder {name}", "not installed; pyav is the default")
+            yield Finding(OK, f"decoder {name}", "not installed; pyav is the default")
         else:
-            yield Line(WARN, f"decoder {name}", told["error"], f"leave --decoder {name} out; pyav is the default")
+            yield Finding(WARN, f"decoder {name}", told["error"], f"leave --decoder {name} out; pyav is the default")
 
 
-def codecs(timeout: float) -> Iterator[Line]:
+def codecs(timeout: float) -> Iterator[Finding]:
     """Check that videos can be written, and the usual ones read."""
     told = probe("codecs", timeout=timeout)
     if "writes" in told:
-        yield Line(OK, "codec for writing", f"H.264 ({told['writes']})")
+        yield Finding(OK, "codec for writing", f"H.264 ({told['writes']})")
     else:
         mend = "run: pip install --force-reinstall av (its wheels have libx264; a build of your own needs it too)"
-        yield Line(FAIL, "codec for writing", told["error"], mend)
+        yield Finding(FAIL, "codec for writing", told["error"], mend)
     if told.get("missing"):
         mend = "videos in these are reported and left out; re-encode them, or install av from its wheel"
-        yield Line(WARN, "codecs for reading", f"missing: {', '.join(told['missing'])}", mend)
+        yield Finding(WARN, "codecs for reading", f"missing: {', '.join(told['missing'])}", mend)
     elif "missing" in told:
-        yield Line(OK, "codecs for reading", "all the usual ones")
+        yield Finding(OK, "codecs for reading", "all the usual ones")
 
 
-def gpu(timeout: float) -> Iterator[Line]:
+def gpu(timeout: float) -> Iterator[Finding]:
     """Compare what the driver sees with what torch sees, and compute something."""
     seen = _nvidia(timeout)
     for device in seen:
-        yield Line(OK, "driver", device)
+        yield Finding(OK, "driver", device)
     told = probe("torch", timeout=timeout)
     if "error" in told:
-        yield Line(FAIL, "torch", told["error"], "reinstall it: pip install --force-reinstall torch")
+        yield Finding(FAIL, "torch", told["error"], "reinstall it: pip install --force-reinstall torch")
         return
     build = f"CUDA {told['cuda']}" if told["cuda"] else "for the CPU alone"
     if told["device"] != "cpu":
         there = "; ".join(told["devices"]) or told["device"]
-        yield Line(OK, "torch", f"{told['torch']} ({build}) computes on {there}")
+        yield Finding(OK, "torch", f"{told['torch']} ({build}) computes on {there}")
     elif seen:
         mend = (
             "its CUDA is newer than the driver, or hidden by CUDA_VISIBLE_DEVICES: update the driver, or install a "
@@ -83,27 +85,27 @@ def gpu(timeout: float) -> Iterator[Line]:
             if told["cuda"]
             else "install a build of torch with CUDA"
         )
-        yield Line(WARN, "torch", f"{told['torch']} ({build}) sees no GPU although the driver does", mend)
+        yield Finding(WARN, "torch", f"{told['torch']} ({build}) sees no GPU although the driver does", mend)
     else:
-        yield Line(OK, "torch", f"{told['torch']} ({build}); no GPU here, so models run on the CPU")
+        yield Finding(OK, "torch", f"{told['torch']} ({build}); no GPU here, so models run on the CPU")
 
 
-def disk(timeout: float) -> Iterator[Line]:
+def disk(timeout: float) -> Iterator[Finding]:
     """Check the room for footage and runs."""
     for what, place in (("disk of the cache", cache_folder), ("disk of this folder", Path.cwd)):
         try:
             folder = place()
             free = disk_free(folder)
         except (OSError, RuntimeError) as error:  # somebody else's folder, one that is gone; RuntimeError: no home
-            yield Line(FAIL, what, str(error), "go to a folder that is yours, and export VIDEONIAH_CACHE=FOLDER")
+            yield Finding(FAIL, what, str(error), "go to a folder that is yours, and export VIDEONIAH_CACHE=FOLDER")
             continue
         said = f"{free:,.1f} GiB free ({folder})"
         if free < LEAST_GIB:
-            yield Line(FAIL, what, said, "free some space, or move the cache: export VIDEONIAH_CACHE=FOLDER")
+            yield Finding(FAIL, what, said, "free some space, or move the cache: export VIDEONIAH_CACHE=FOLDER")
         elif free < WANTED_GIB:
-            yield Line(WARN, what, said, "the default suite is small, long ones are not: niah cache list")
+            yield Finding(WARN, what, said, "the default suite is small, long ones are not: niah cache list")
         else:
-            yield Line(OK, what, said)
+            yield Finding(OK, what, said)
 
 
 def disk_free(folder: Path) -> float:
@@ -113,7 +115,7 @@ def disk_free(folder: Path) -> float:
     return shutil.disk_usage(folder).free / GIB
 
 
-def cache(timeout: float) -> Iterator[Line]:
+def cache(timeout: float) -> Iterator[Finding]:
     """Check that the cache folder can be written, and say how much it holds."""
     folder = cache_folder()
     try:
@@ -122,11 +124,11 @@ def cache(timeout: float) -> Iterator[Line]:
             pass
     except OSError as error:
         mend = "give yourself access, or export VIDEONIAH_CACHE=FOLDER"
-        yield Line(FAIL, "cache", f"{folder}: {error.strerror}", mend)
+        yield Finding(FAIL, "cache", f"{folder}: {error.strerror}", mend)
         return
     sizes = list(_sizes(folder))
     said = f"{folder}: {len(sizes):,} files, {sum(sizes) / GIB:.2f} GiB, can be written"
-    yield Line(OK, "cache", said)
+    yield Finding(OK, "cache", said)
 
 
 def _sizes(folder: Path) -> Iterator[int]:
@@ -139,14 +141,14 @@ def _sizes(folder: Path) -> Iterator[int]:
                 continue
 
 
-def hub(timeout: float) -> Iterator[Line]:
+def hub(timeout: float) -> Iterator[Finding]:
     """Ask the hub whether it can be reached."""
     told = probe("hub", str(timeout), timeout=timeout)
     if "ok" in told:
-        yield Line(OK, "hub", told["ok"])
+        yield Finding(OK, "hub", told["ok"])
     else:
         mend = "nothing needs it but hub names and --push; behind a proxy export https_proxy, for a mirror HF_ENDPOINT"
-        yield Line(WARN, "hub", told["error"], mend)
+        yield Finding(WARN, "hub", told["error"], mend)
 
 
 CHECKS = {check.__name__: check for check in (python, packages, decoders, codecs, gpu, disk, cache, hub)}

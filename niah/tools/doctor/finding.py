@@ -9,21 +9,19 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from niah.io import numbered
-
 ROOT = Path(__file__).resolve().parents[3]
 OK, WARN, FAIL = "ok", "warn", "fail"
 INSTALL = "run: pip install -e . (in the project's folder, its virtual environment active)"
 
 
 @dataclass(frozen=True)
-class Line:
+class Finding:
     """One finding."""
 
     status: str
-    what: str
-    said: str
-    mend: str = ""
+    subject: str
+    message: str
+    fix: str = ""
 
 
 def probe(*words: str, timeout: float) -> dict:
@@ -51,4 +49,4 @@ def tried(words: tuple, timeout: float) -> tuple[list[dict], str]:
         text = error.stdout or ""
         said = text.decode(errors="replace") if isinstance(text, bytes) else text
         ended = f"no answer within {timeout:g} seconds (--timeout)"
-    return [json.loads(line) for _, line in numbered(said) if line.startswith("{")], ended
+    return [json.loads(line) for line in said.splitlines() if line.startswith("{")], ended

@@ -7,17 +7,17 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 
-from niah.tools.doctor.finding import FAIL, INSTALL, OK, ROOT, WARN, Line, tried
+from niah.tools.doctor.finding import FAIL, INSTALL, OK, ROOT, WARN, Finding, tried
 
 DISPENSABLE = ("decord",)  # a second decoder; nothing needs it
 
 
-def packages(timeout: float) -> Iterator[Line]:
+def packages(timeout: float) -> Iterator[Finding]:
     """Check versions against the project's ranges, and that what is needed can be imported."""
     try:
         from packaging.requirements import Requirement
     except ImportError:
-        yield Line(FAIL, "packages", "the package 'packaging' is missing, versions cannot be compared", INSTALL)
+        yield Finding(FAIL, "packages", "the package 'packaging' is missing, versions cannot be compared", INSTALL)
         return
     project, bad = project_table(), 0
     modules: dict[str, str] = {}  # to import, and the package each belongs to
@@ -35,7 +35,7 @@ def packages(timeout: float) -> Iterator[Line]:
         bad += 1
         yield line
     if not bad:
-        yield Line(OK, "packages", f"{len(modules)} are of the wanted versions and can be imported")
+        yield Finding(OK, "packages", f"{len(modules)} are of the wanted versions and can be imported")
     for extra, texts in project.get("optional-dependencies", {}).items():
         yield from _extra(extra, [Requirement(text) for text in texts])
 
@@ -64,7 +64,7 @@ def installed(name: str) -> bool:
     return True
 
 
-def _imported(modules: dict[str, str], timeout: float) -> Iterator[Line]:
+def _imported(modules: dict[str, str], timeout: float) -> Iterator[Finding]:
     """Yield a line for each module that cannot be imported, those included that end their interpreter."""
     left = list(modules)
     while left:
@@ -80,15 +80,15 @@ def _imported(modules: dict[str, str], timeout: float) -> Iterator[Line]:
         left = left[left.index(culprit) + 1 :]
 
 
-def _broken(name: str, why: str) -> Line:
+def _broken(name: str, why: str) -> Finding:
     """Return the line of a package that is installed and cannot be imported."""
     mend = f"run: pip install --force-reinstall {name}"
     if name in DISPENSABLE:
-        return Line(WARN, f"package {name}", why, f"nothing needs it; to have it, {mend}")
-    return Line(FAIL, f"package {name}", why, mend)
+        return Finding(WARN, f"package {name}", why, f"nothing needs it; to have it, {mend}")
+    return Finding(FAIL, f"package {name}", why, mend)
 
 
-def _version(wanted) -> Line | None:
+def _version(wanted) -> Finding | None:
     """Return what is wrong with an installed package's version; None if nothing is."""
     try:
         found = metadata.version(wanted.name)
@@ -99,21 +99,21 @@ def _version(wanted) -> Line | None:
             return None
         said, status = f"{found}, wanted {wanted.specifier}", FAIL
     status = WARN if wanted.name in DISPENSABLE else status
-    return Line(status, f"package {wanted.name}", said, f'run: pip install "{wanted.name}{wanted.specifier}"')
+    return Finding(status, f"package {wanted.name}", said, f'run: pip install "{wanted.name}{wanted.specifier}"')
 
 
-def _extra(extra: str, wanted: list) -> Iterator[Line]:
+def _extra(extra: str, wanted: list) -> Iterator[Finding]:
     """Tell whether an optional part is there: absent is no fault, the wrong version is."""
     wrong = [line for line in map(_version, wanted) if line is not None]
-    absent = [line for line in wrong if line.said.startswith("not installed")]
+    absent = [line for line in wrong if line.message.startswith("not installed")]
     for line in wrong:
         if line not in absent:
-            yield Line(WARN, f"extra {extra}", f"{line.what.split(' ', 1)[1]} is {line.said}", line.mend)
+            yield Finding(WARN, f"extra {extra}", f"{line.subject.split(' ', 1)[1]} is {line.message}", line.fix)
     if absent:
-        names = ", ".join(line.what.split(" ", 1)[1] for line in absent)
-        yield Line(OK, f"extra {extra}", f'not installed ({names}); to have it: pip install -e ".[{extra}]"')
+        names = ", ".join(line.subject.split(" ", 1)[1] for line in absent)
+        yield Finding(OK, f"extra {extra}", f'not installed ({names}); to have it: pip install -e ".[{extra}]"')
     elif not wrong:
-        yield Line(OK, f"extra {extra}", "installed")
+        yield Finding(OK, f"extra {extra}", "installed")
 
 
 def _modules() -> dict[str, str]:

@@ -15,17 +15,17 @@ from typing import Any
 import yaml
 
 from niah.io import json_lines, replace_file
-from niah.run.folder import locked, refuse_strays, write_or_remove, write_run
+from niah.run.folder import check_cases_known, locked, write_or_remove, write_run
 from niah.run.metadata import read_metadata
-from niah.run.plan import in_groups, in_order
-from niah.run.records import FINAL, read_records, rewrite
+from niah.run.plan import cold_first, sort_by_haystack
+from niah.run.records import FINAL, read_records, rewrite_records
 from niah.suite.hashes import cases_sha256, sources_sha256
-from niah.tools.merge.part import Part, read_part, refuse_unlike, unlike_surroundings
+from niah.tools.merge.part import ShardData, read_part, refuse_unlike, unlike_surroundings
 from niah.types import Case, Record, UserError
 
 
 @dataclass(frozen=True)
-class Merged:
+class MergeResult:
     """What came of a merge."""
 
     folder: Path
@@ -35,7 +35,7 @@ class Merged:
     differ: tuple[str, ...]  # what their surroundings differ in: versions, commit, accelerators
 
 
-def merge(folders: Sequence[Path], out: Path) -> Merged:
+def merge_shards(folders: Sequence[Path], out: Path) -> MergeResult:
     """Write what the shards in `folders` hold together into `out`.
 
     Raises UserError where they are not the shards of one run, where one is missing or being written,
@@ -52,11 +52,11 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
         held.enter_context(locked(out))
         earlier = _earlier(out, _decides(parts[0], sources), cases)
         records, twice = _records(earlier, *(part.records for part in parts))
-        ordered = in_order(parts[0].suite, in_groups(cases))
+        ordered = cold_first(parts[0].suite, sort_by_haystack(cases))
         kept = tuple(records[case.id] for case in ordered if case.id in records)
         _write(out, parts, cases, sources)
-        rewrite(out / "records.jsonl", kept)
-    return Merged(out, cases, kept, twice, tuple(unlike_surroundings(parts)))
+        rewrite_records(out / "records.jsonl", kept)
+    return MergeResult(out, cases, kept, twice, tuple(unlike_surroundings(parts)))
 
 
 def _refuse_places(folders: Sequence[Path], out: Path) -> None:
@@ -75,7 +75,7 @@ def _refuse_places(folders: Sequence[Path], out: Path) -> None:
         named.add(place)
 
 
-def _cases(parts: Iterable[Part]) -> tuple[Case, ...]:
+def _cases(parts: Iterable[ShardData]) -> tuple[Case, ...]:
     """Return the cases of all parts as they were generated. Raises UserError where they are not those of the run."""
     placed = {place: case for part in parts for place, case in zip(part.places, part.cases, strict=True)}
     cases = tuple(placed[place] for place in sorted(placed))
@@ -85,7 +85,7 @@ def _cases(parts: Iterable[Part]) -> tuple[Case, ...]:
     return cases
 
 
-def _sources(parts: Iterable[Part], cases: Iterable[Case]) -> list[Mapping[str, Any]]:
+def _sources(parts: Iterable[ShardData], cases: Iterable[Case]) -> list[Mapping[str, Any]]:
     """Return the rows of sources.jsonl, by first use. Raises UserError where two shards read different files."""
     rows: dict[str, Mapping[str, Any]] = {}
     for part in parts:
@@ -98,7 +98,7 @@ def _sources(parts: Iterable[Part], cases: Iterable[Case]) -> list[Mapping[str, 
     return [rows[name] for name in dict.fromkeys(span.source for case in cases for span in case.timeline)]
 
 
-def _decides(part: Part, sources: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def _decides(part: ShardData, sources: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return everything a record of the whole run depends on."""
     hashes = {row["name"]: row["sha256"] for row in sources}
     return {**part.decides, "cases_sha256": part.whole_sha256, "sources_sha256": sources_sha256(hashes)}
@@ -109,7 +109,7 @@ def _earlier(out: Path, decides: Mapping[str, Any], cases: Iterable[Case]) -> li
     records = read_records(out / "records.jsonl")
     if records and read_metadata(out).get("decides") != decides:
         raise UserError(f"{out} holds records of another run; name another folder with -o")
-    refuse_strays(out / "records.jsonl", records, {case.id for case in cases})
+    check_cases_known(out / "records.jsonl", records, {case.id for case in cases})
     return records
 
 
@@ -126,7 +126,7 @@ def _records(*groups: Iterable[Record]) -> tuple[dict[str, Record], int]:
     return found, len(several)
 
 
-def _write(out: Path, parts: Sequence[Part], cases: Iterable[Case], sources: list[Mapping[str, Any]]) -> None:
+def _write(out: Path, parts: Sequence[ShardData], cases: Iterable[Case], sources: list[Mapping[str, Any]]) -> None:
     """Write every file of a run's folder but the records."""
     first = parts[0]
     about = {key: value for key, value in first.about.items() if key not in ("shard", "decides", "runs")}

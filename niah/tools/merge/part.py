@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from niah.io import numbered
-from niah.run.folder import refuse_strays
-from niah.run.metadata import of_every_shard, read_metadata
+from niah.run.folder import check_cases_known
+from niah.run.metadata import read_metadata, without_shard_keys
 from niah.run.records import read_records
 from niah.settings import read_yaml
 from niah.suite.config import Suite
@@ -20,7 +20,7 @@ from niah.types import Case, Record, UserError
 
 
 @dataclass(frozen=True)
-class Part:
+class ShardData:
     """One shard. `places` are those of its cases among the cases of all shards."""
 
     folder: Path
@@ -39,10 +39,10 @@ class Part:
     @property
     def decides(self) -> dict[str, Any]:
         """What its records depend on, less what tells which shard it is."""
-        return of_every_shard(self.about["decides"])
+        return without_shard_keys(self.about["decides"])
 
 
-def read_part(folder: Path) -> Part:
+def read_part(folder: Path) -> ShardData:
     """Read the folder of one shard. Raises UserError where it is none, or was damaged."""
     folder = Path(folder)
     if not (folder / "run.json").is_file():
@@ -54,7 +54,7 @@ def read_part(folder: Path) -> Part:
         shard = about["shard"]
         cases = tuple(Case.from_json(row) for row in _rows(folder / "cases.jsonl"))
         sources = tuple(_rows(folder / "sources.jsonl"))
-        part = Part(
+        part = ShardData(
             folder, about, shard["i"], shard["count"], shard["cases"], shard["cases_sha256"], tuple(shard["places"]),
             cases, tuple(read_records(folder / "records.jsonl")), sources,
             read_yaml(Suite, folder / "suite.yaml"), yaml.safe_load((folder / "config.yaml").read_text("utf-8")),
@@ -68,11 +68,11 @@ def read_part(folder: Path) -> Part:
         raise UserError(f"{folder} cannot be merged ({error!r}); run that shard again") from error
     if not sound:
         raise UserError(f"{folder}: its run.json, config, cases and sources do not belong together; run it again")
-    refuse_strays(folder / "records.jsonl", part.records, {case.id for case in cases})
+    check_cases_known(folder / "records.jsonl", part.records, {case.id for case in cases})
     return part
 
 
-def refuse_unlike(parts: Sequence[Part]) -> None:
+def refuse_unlike(parts: Sequence[ShardData]) -> None:
     """Raise UserError where the parts are not of one run, or some are missing."""
     first = parts[0]
     for part in parts[1:]:
@@ -96,7 +96,7 @@ def refuse_unlike(parts: Sequence[Part]) -> None:
         )
 
 
-def unlike_surroundings(parts: Sequence[Part]) -> list[str]:
+def unlike_surroundings(parts: Sequence[ShardData]) -> list[str]:
     """Say what else differs between the parts: records of other versions or machines are not surely alike."""
     found: dict[str, set[str]] = {}
     for part in parts:

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from niah.analysis.attention import over_frames, over_patches, received
-from niah.run.attention import Attended
+from niah.run.attention import VisualAttention
 from niah.types import UserError
 
 
 def made(layers, frames, places, features):
     """Return what an adapter would tell."""
     rows = (np.array(layer, dtype=float) for layer in layers)
-    return Attended(np.array(frames), np.array(places), np.array(features, dtype=float), rows)
+    return VisualAttention(np.array(frames), np.array(places), np.array(features, dtype=float), rows)
 
 
 def whole(frames, patches, features, attention):

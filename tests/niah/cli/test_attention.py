@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from niah.adapters import attention_capture
 from niah.adapters.feature_store import FeatureStore
-from niah.run.attention import Attending
+from niah.run.attention import SupportsAttention
 from niah.types import Question, UserError
 from tests.helpers import byte_tokenizer
 from tests.helpers.fake_video import FakeVideo
@@ -81,9 +81,9 @@ def test_the_micro_adapter_tells_which_frame_each_token_is_of():
     adapter, video = micro(), FakeVideo(("h", 0, 10))
     kept = adapter.answer(video, QUESTION).frames_kept
     attended = adapter.attentions(video, QUESTION)
-    assert isinstance(adapter, Attending)
+    assert isinstance(adapter, SupportsAttention)
     assert attended.frames.tolist() == [n for n in range(10) for _ in range(64 if n in kept else 1)]
-    assert attended.places.tolist() == [m for n in range(10) for m in (range(64) if n in kept else [-1])]
+    assert attended.patches.tolist() == [m for n in range(10) for m in (range(64) if n in kept else [-1])]
     assert attended.features.shape == (3 * 64 + 7, 24)
 
 

@@ -11,11 +11,11 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from niah.run.case_runner import Asker
-from niah.run.config import RunConfig, without_machine
+from niah.run.case_runner import CaseRunner
+from niah.run.config import RunConfig, without_machine_paths
 from niah.run.pool import ask_all
-from niah.run.process import Lost, NoPlace, Outcome
-from niah.run.scheduler import Shares
+from niah.run.process import NoCapacityError, WorkerLostError, WorkerResult
+from niah.run.scheduler import Scheduler
 from niah.types import UserError
 from tests.helpers.engine_runs import runner, without_measured
 from tests.niah.run.test_pool import Kept, Rooms, case, plan, unmeasured
@@ -28,20 +28,20 @@ def cases(**haystacks):
 
 
 def test_each_asker_stays_with_one_haystack_as_long_as_it_lasts():
-    shares = Shares(cases(a=2, b=2), ["first", "second"])
+    shares = Scheduler(cases(a=2, b=2), ["first", "second"])
     taken = [shares.take(who).id for who in ("first", "second", "first", "second")]
     assert taken == ["a0", "b0", "a1", "b1"]
     assert shares.empty
 
 
 def test_fullest_haystack_is_begun_first_and_shared_when_no_other_is_left():
-    shares = Shares(cases(a=1, b=4), ["first", "second"])
+    shares = Scheduler(cases(a=1, b=4), ["first", "second"])
     taken = [shares.take(who).id for who in ("first", "second", "second", "first", "second")]
     assert taken == ["b0", "a0", "b1", "b2", "b3"]
 
 
 def test_case_of_one_who_retires_goes_to_another_and_the_last_cannot_retire():
-    shares = Shares(cases(a=2), ["first", "second"])
+    shares = Scheduler(cases(a=2), ["first", "second"])
     given = shares.take("first")
     assert shares.retire("first", given)
     assert [shares.take("second").id for _ in range(2)] == ["a0", "a1"]
@@ -57,13 +57,13 @@ class FewPlaces(Rooms):
 
     def start(self):
         if not self.places.acquire(blocking=False):
-            raise NoPlace("no room")
+            raise NoCapacityError("no room")
         return super().start()
 
 
 def test_askers_that_find_no_place_leave_their_cases_to_the_others():
     rooms, kept = FewPlaces(2), Kept()
-    asker = Asker(rooms.start, "m", {}, stopping=rooms.stopping)
+    asker = CaseRunner(rooms.start, "m", {}, stopping=rooms.stopping)
     ask_all(plan(9), (), asker, kept, lambda case, record: None, width=4)
     assert sorted(row.case for row in kept.rows) == [f"c{number}" for number in range(9)]
     assert len(rooms.made) == 2
@@ -71,18 +71,18 @@ def test_askers_that_find_no_place_leave_their_cases_to_the_others():
 
 def test_run_without_any_place_ends_in_words():
     rooms = FewPlaces(0)
-    asker = Asker(rooms.start, "m", {}, stopping=rooms.stopping)
-    with pytest.raises(NoPlace, match="no room"):
+    asker = CaseRunner(rooms.start, "m", {}, stopping=rooms.stopping)
+    with pytest.raises(NoCapacityError, match="no room"):
         ask_all(plan(9), (), asker, Kept(), lambda case, record: None, width=4)
 
 
 class Dying:
     """A worker that dies of its first question."""
 
-    about = {"decoder": "d"}
+    metadata = {"decoder": "d"}
 
     def ask(self, case):
-        return Outcome("error", "died", died=True, gone=True)
+        return WorkerResult("error", "died", died=True, gone=True)
 
     def close(self):
         raise AssertionError("a worker that has gone is not closed")
@@ -93,10 +93,10 @@ def test_worker_lost_while_it_starts_counts_as_the_retry():
 
     def start():
         if not ready:
-            raise Lost("its node went away; see the log")
+            raise WorkerLostError("its node went away; see the log")
         return ready.pop()
 
-    record = Asker(start, "m", {}).ask(case(0), cold=False)
+    record = CaseRunner(start, "m", {}).ask(case(0), cold=False)
     assert (record.status, record.detail, record.measured["attempts"]) == ("error", "its node went away", 2)
 
 
@@ -105,19 +105,19 @@ def test_worker_lost_twice_before_any_came_up_ends_the_run():
 
     def start():
         begun.append(None)
-        raise Lost("the disk went away")
+        raise WorkerLostError("the disk went away")
 
     with pytest.raises(UserError, match="the disk went away"):
-        Asker(start, "m", {}).ask(case(0), cold=False)
+        CaseRunner(start, "m", {}).ask(case(0), cold=False)
     assert len(begun) == 2
 
 
 def test_sibling_whose_first_worker_is_lost_records_its_case():
-    asker = Asker(Rooms(1, alone=99).start, "m", {})
+    asker = CaseRunner(Rooms(1, alone=99).start, "m", {})
     asker.ask(case(0), cold=False)
 
     def start():
-        raise Lost("the disk went away")
+        raise WorkerLostError("the disk went away")
 
     other = asker.sibling()
     other._start = start
@@ -238,13 +238,13 @@ def test_engine_that_cannot_be_is_refused(settings, words):
 
 def test_address_of_a_cluster_stays_out_of_what_is_published():
     assert RunConfig(engine="ray:somebody.example:6379").to_yaml()["engine"] == "ray"
-    assert without_machine(["--engine", "ray:auto"]) == ["--engine", "ray"]
+    assert without_machine_paths(["--engine", "ray:auto"]) == ["--engine", "ray"]
 
 
 def test_same_case_gives_the_same_record_at_any_width():
     alone, four = Kept(), Kept()
     for kept, width in ((alone, 1), (four, 4)):
         rooms = Rooms(1, alone=99)
-        asker = Asker(rooms.start, "m", {}, stopping=rooms.stopping)
+        asker = CaseRunner(rooms.start, "m", {}, stopping=rooms.stopping)
         ask_all(plan(9), (), asker, kept, lambda case, record: None, width=width)
     assert unmeasured(alone) == unmeasured(four)

@@ -15,7 +15,7 @@ from niah.media.errors import MediaError
 from niah.media.scan import measure
 from niah.media.video import SplicedVideo
 from niah.run.command import main
-from niah.run.records import read_records, rewrite
+from niah.run.records import read_records, rewrite_records
 from niah.types import Sampling, Source, Span
 from tests.helpers.media_samples import make
 from tests.helpers.small_suite import make_suite
@@ -110,7 +110,7 @@ def test_sorting_on_a_full_disk_leaves_the_records_as_they_were(folder, tmp_path
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
     try:
         with pytest.raises(OSError, match="File too large"):
-            rewrite(path, records[::-1])
+            rewrite_records(path, records[::-1])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == before

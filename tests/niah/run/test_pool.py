@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from niah.run.case_runner import Asker
+from niah.run.case_runner import CaseRunner
 from niah.run.plan import Plan
 from niah.run.pool import ask_all
-from niah.run.process import Outcome
+from niah.run.process import WorkerResult
 from niah.run.records import CannotWrite
 from niah.suite.config import Footage, Suite
 from niah.suite.generated import Generated
@@ -34,7 +34,7 @@ class Rooms:
     """Makes clients; each question waits at `barrier` once `alone` questions were asked."""
 
     def __init__(self, width, alone=1, barrier=None, starts=99):
-        self.about = {"decoder": "d", "concurrency": width}
+        self.metadata = {"decoder": "d", "concurrency": width}
         self.alone, self.barrier, self.starts = alone, barrier, starts
         self.made, self.forgotten = [], 0  # forgotten: questions that nobody broke off
         self.asked = itertools.count(1)
@@ -50,7 +50,7 @@ class Rooms:
 
 class Client:
     def __init__(self, rooms):
-        self.rooms, self.about = rooms, rooms.about
+        self.rooms, self.metadata = rooms, rooms.metadata
         self.closed = False
 
     def ask(self, case):
@@ -61,11 +61,11 @@ class Client:
         if next(rooms.asked) > rooms.alone:
             if rooms.barrier is None:
                 rooms.forgotten += not rooms.stopping.wait(WAIT)
-                return Outcome("error", "killed", died=True, gone=True)
+                return WorkerResult("error", "killed", died=True, gone=True)
             rooms.barrier.wait(WAIT)
         with rooms.lock:
             rooms.under_way -= 1
-        return Outcome("ok", reply={"text": "A"})
+        return WorkerResult("ok", reply={"text": "A"})
 
     def close(self):
         self.closed = True
@@ -84,7 +84,7 @@ class Kept:
 
 
 def ask(plan, rooms, kept, done=(), width=None):
-    asker = Asker(rooms.start, "m", {}, stopping=rooms.stopping)
+    asker = CaseRunner(rooms.start, "m", {}, stopping=rooms.stopping)
     ask_all(plan, done, asker, kept, lambda case, record: None, width)
     return asker
 

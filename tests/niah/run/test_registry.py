@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from niah.run.registry import find, load, parse_settings
+from niah.run.registry import find_adapter, load_adapter, parse_model_args
 from niah.types import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -15,16 +15,16 @@ SLICE = "niah.types, niah.media, niah.scoring, niah.run.registry, niah.run.worke
 
 
 def test_entry_point_is_found_by_name():
-    assert find("seeker") == "baselines.seeker:load"
+    assert find_adapter("seeker") == "baselines.seeker:load"
 
 
 def test_model_in_development_names_itself():
-    assert find("my.module:make") == "my.module:make"
+    assert find_adapter("my.module:make") == "my.module:make"
 
 
 def test_unknown_model_is_refused_with_the_nearest_name():
     with pytest.raises(UserError) as refused:
-        find("seekr")
+        find_adapter("seekr")
     words = str(refused.value)
     assert words.startswith("no model is called 'seekr'. Did you mean 'seeker'? Known: chance, ")
     assert words.endswith("A model in development can be named as 'module:function'.")
@@ -41,21 +41,21 @@ SETTINGS = [
 
 @pytest.mark.parametrize("text, settings", SETTINGS)
 def test_model_args_are_read_as(text, settings):
-    assert parse_settings(text) == settings
+    assert parse_model_args(text) == settings
 
 
 @pytest.mark.parametrize("text", ["frames", "frames:8", "=8", "a=1,b"])
 def test_model_args_without_a_key_are_refused(text):
     with pytest.raises(UserError, match="k=v,k=v"):
-        parse_settings(text)
+        parse_model_args(text)
 
 
 def test_numbers_in_model_args_keep_their_kind():
-    assert type(parse_settings("frames=8")["frames"]) is int
+    assert type(parse_model_args("frames=8")["frames"]) is int
 
 
 def test_settings_reach_the_adapter():
-    adapter = load("tests.helpers.fake_adapters:settings", {"seed": 3})
+    adapter = load_adapter("tests.helpers.fake_adapters:settings", {"seed": 3})
     assert adapter.answer((), None).text == "[('seed', 3)]"
 
 
@@ -73,19 +73,19 @@ BAD_TARGETS = [
 @pytest.mark.parametrize("target, settings, words", BAD_TARGETS)
 def test_target_that_makes_no_adapter_is_refused(target, settings, words):
     with pytest.raises(UserError, match=words):
-        load(target, settings)
+        load_adapter(target, settings)
 
 
 def test_what_loading_raises_passes_through():
     with pytest.raises(ImportError, match="libfoo"):
-        load("tests.helpers.fake_adapters:broken", {})
+        load_adapter("tests.helpers.fake_adapters:broken", {})
 
 
 def test_module_that_a_model_needs_is_named(tmp_path, monkeypatch):
     (tmp_path / "needy_model.py").write_text("import no_such_package\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(UserError, match="needs the module 'no_such_package'"):
-        load("needy_model:load", {})
+        load_adapter("needy_model:load", {})
 
 
 def imports_of(path: Path) -> set[str]:
@@ -109,7 +109,9 @@ def imported_in(files: Iterable[Path], packages: set[str]) -> set[tuple[str, str
 
 
 ADAPTERS = set((ROOT / "niah" / "adapters").rglob("*.py"))  # what torch adapters share, so the one folder with torch
-PROBES = {ROOT / "niah" / "doctor" / "probe.py"}  # each probe is a process of its own, asked what it can import
+PROBES = {
+    ROOT / "niah" / "tools" / "doctor" / "probe.py"
+}  # each probe is a process of its own, asked what it can import
 HARNESS = set((ROOT / "niah").rglob("*.py")) - ADAPTERS - PROBES
 
 

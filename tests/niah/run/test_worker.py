@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from niah.run.process import InProcess, Limits, Worker
-from niah.run.worker import Loading, asked, ran_out
+from niah.run.process import InProcessWorker, Limits, ProcessWorker
+from niah.run.worker import WorkerConfig, case_request, ran_out
 from niah.suite.generated import read
 from niah.types import UserError
 from tests.helpers.fake_adapters import ERRORS
@@ -34,7 +34,7 @@ def start(suite, tmp_path):
 
     def begin(name, seconds=30.0, host_bytes=None, python=None, **settings):
         loading = loading_of(suite, name, **settings)
-        started.append(Worker(loading, python, Limits(seconds, host_bytes), tmp_path / "worker.log"))
+        started.append(ProcessWorker(loading, python, Limits(seconds, host_bytes), tmp_path / "worker.log"))
         return started[-1]
 
     yield begin
@@ -44,7 +44,7 @@ def start(suite, tmp_path):
 
 def loading_of(suite, name, **settings):
     target = f"tests.helpers.fake_adapters:{name}"
-    return Loading(target, settings, suite.sources, suite.suite.sampling, "pyav", "renders")
+    return WorkerConfig(target, settings, suite.sources, suite.suite.sampling, "pyav", "renders")
 
 
 def case_of(suite, length, condition="full"):
@@ -82,7 +82,7 @@ def test_log_of_a_worker_is_bounded(start, suite, tmp_path, monkeypatch):
 
 def test_adapter_learns_neither_answer_nor_name(start, suite):
     case = case_of(suite, 20)
-    request = asked(case)
+    request = case_request(case)
     assert set(request) == {"timeline", "fps", "question"}
     assert set(request["question"]) == {"text", "options", "template", "prompt"}
     words = start("peeping").ask(case).reply["text"].split()
@@ -171,7 +171,7 @@ BROKEN_CONTRACTS = [
 
 @pytest.mark.parametrize("what, words", BROKEN_CONTRACTS)
 def test_reply_that_breaks_the_contract_is_an_error(suite, what, words):
-    outcome = InProcess(loading_of(suite, "replying", what=what)).ask(case_of(suite, 40))
+    outcome = InProcessWorker(loading_of(suite, "replying", what=what)).ask(case_of(suite, 40))
     assert outcome.status == "error"
     assert outcome.detail.startswith(words)
 
@@ -194,8 +194,8 @@ def test_error_means_out_of_memory(error, verdict):
 def test_missing_video_is_an_error_that_names_the_source(suite, tmp_path):
     moved = {name: str(tmp_path / name) for name in suite.sources}
     lost = {name: replace(source, path=moved[name]) for name, source in suite.sources.items()}
-    loading = Loading("tests.helpers.fake_adapters:right", {}, lost, suite.suite.sampling, "pyav", "renders")
-    outcome = InProcess(loading).ask(case_of(suite, 20))
+    loading = WorkerConfig("tests.helpers.fake_adapters:right", {}, lost, suite.suite.sampling, "pyav", "renders")
+    outcome = InProcessWorker(loading).ask(case_of(suite, 20))
     assert outcome.status == "error"
     assert outcome.detail.startswith("MediaError: ") and str(tmp_path) not in outcome.detail
 
@@ -244,7 +244,7 @@ def test_closed_worker_leaves_no_process(start):
 @pytest.mark.skipif("VIDEONIAH_PYTHON39" not in os.environ, reason="VIDEONIAH_PYTHON39 names no Python 3.9 with av")
 def test_worker_answers_from_python_39(start, suite):
     worker = start("right", python=os.environ["VIDEONIAH_PYTHON39"])
-    assert worker.about["python"].startswith("3.9.")
+    assert worker.metadata["python"].startswith("3.9.")
     assert worker.ask(case_of(suite, 40)).reply["text"] == "A"
 
 
@@ -257,7 +257,7 @@ def test_a_worker_gets_the_grace_it_was_given_to_end(suite, tmp_path, monkeypatc
         return begin(command, **more)
 
     monkeypatch.setattr(subprocess, "Popen", noted)
-    worker = Worker(loading_of(suite, "right"), None, Limits(30.0, grace=7.0), tmp_path / "worker.log")
+    worker = ProcessWorker(loading_of(suite, "right"), None, Limits(30.0, grace=7.0), tmp_path / "worker.log")
     wait = worker._child.wait
     monkeypatch.setattr(worker._child, "wait", lambda seconds: waited.append(seconds) or wait(seconds))
     worker.close()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from niah.tools.cache import Kept, age, clean, kept, main
+from niah.tools.cache import CachedFile, age, clean, kept, main
 from niah.types import UserError
 
 FILES = ("footage-1/w/1-fps/a.mp4", "index/b.json", "rendered/c.mp4", "downloads/0a/d.mp4", "hashes/e.npz")
@@ -83,7 +83,7 @@ def test_a_folder_that_became_a_link_in_the_meantime_is_not_followed(cache, tmp_
 @pytest.mark.parametrize("name", ["thesis.tex", "index/../thesis.tex"])
 def test_a_file_that_is_not_the_cache_s_is_refused(cache, name):
     with pytest.raises(UserError, match="is no file of the cache"):
-        clean(cache, [Kept("index", cache / name, 1, 0.0)])
+        clean(cache, [CachedFile("index", cache / name, 1, 0.0)])
     assert (cache / "thesis.tex").is_file()
 
 

@@ -31,29 +31,29 @@ def shadow(tmp_path, monkeypatch):
 
 
 def test_pyav_writes_and_reads_a_clip():
-    (line,) = [line for line in checks.decoders(120) if line.what == "decoder pyav"]
-    assert line.status == OK and line.said.endswith("three frames written and read back")
+    (line,) = [line for line in checks.decoders(120) if line.subject == "decoder pyav"]
+    assert line.status == OK and line.message.endswith("three frames written and read back")
 
 
 def test_a_decoder_that_kills_its_interpreter_is_a_warning(shadow):
     shadow("decord", DIES)
-    lines = {line.what: line for line in checks.decoders(120)}
+    lines = {line.subject: line for line in checks.decoders(120)}
     assert lines["decoder pyav"].status == OK
-    assert lines["decoder decord"].status == WARN and "signal 6" in lines["decoder decord"].said
-    assert "leave --decoder decord out" in lines["decoder decord"].mend
+    assert lines["decoder decord"].status == WARN and "signal 6" in lines["decoder decord"].message
+    assert "leave --decoder decord out" in lines["decoder decord"].fix
 
 
 def test_no_pyav_is_a_failure_with_its_remedy(shadow):
     shadow("av", RAISES)
-    (line,) = [line for line in checks.decoders(120) if line.what == "decoder pyav"]
-    assert line.status == FAIL and "libcuda.so.9" in line.said and "install --force-reinstall av" in line.mend
+    (line,) = [line for line in checks.decoders(120) if line.subject == "decoder pyav"]
+    assert line.status == FAIL and "libcuda.so.9" in line.message and "install --force-reinstall av" in line.fix
     assert next(checks.codecs(120)).status == FAIL
 
 
 def test_a_torch_that_cannot_be_imported_is_a_failure_with_its_words(shadow):
     shadow("torch", RAISES)
     line = list(checks.gpu(120))[-1]
-    assert (line.status, line.what) == (FAIL, "torch") and "libcuda.so.9" in line.said and "torch" in line.mend
+    assert (line.status, line.subject) == (FAIL, "torch") and "libcuda.so.9" in line.message and "torch" in line.fix
 
 
 TORCH = """
@@ -80,24 +80,24 @@ def test_a_gpu_that_torch_does_not_see_is_a_warning(shadow, tmp_path, monkeypatc
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     driver, torch = checks.gpu(120)
-    assert (driver.status, driver.said) == (OK, "Some GPU, 81920 MiB, 550.1")
-    assert torch.status == WARN and "sees no GPU although the driver does" in torch.said and words in torch.mend
+    assert (driver.status, driver.message) == (OK, "Some GPU, 81920 MiB, 550.1")
+    assert torch.status == WARN and "sees no GPU although the driver does" in torch.message and words in torch.fix
 
 
 def test_every_broken_package_is_told_and_the_rest_are_imported(shadow):
     shadow("tqdm", DIES)
     shadow("yaml", RAISES)
     modules = {"tqdm": "tqdm", "yaml": "pyyaml", "psutil": "psutil"}
-    told = {line.what: line for line in packages._imported(modules, 120)}
+    told = {line.subject: line for line in packages._imported(modules, 120)}
     assert set(told) == {"package tqdm", "package pyyaml"}
-    assert "signal 6" in told["package tqdm"].said and "libcuda.so.9" in told["package pyyaml"].said
-    assert told["package pyyaml"].mend == "run: pip install --force-reinstall pyyaml"
+    assert "signal 6" in told["package tqdm"].message and "libcuda.so.9" in told["package pyyaml"].message
+    assert told["package pyyaml"].fix == "run: pip install --force-reinstall pyyaml"
 
 
 def test_a_package_that_hangs_ends_at_the_time_limit(shadow):
     shadow("tqdm", HANGS)
     (line,) = packages._imported({"tqdm": "tqdm"}, 2)
-    assert line.said == "no answer within 2 seconds (--timeout)"
+    assert line.message == "no answer within 2 seconds (--timeout)"
 
 
 def test_versions_are_held_against_the_ranges(monkeypatch):
@@ -106,7 +106,7 @@ def test_versions_are_held_against_the_ranges(monkeypatch):
         "optional-dependencies": {"odd": ["psutil<1"], "none": ["nosuchpackage"]},
     }
     monkeypatch.setattr(packages, "project_table", lambda: table)
-    said = [(line.status, line.what, line.said) for line in packages.packages(60)]
+    said = [(line.status, line.subject, line.message) for line in packages.packages(60)]
     assert said[:2] == [
         (FAIL, "package numpy", f"{metadata.version('numpy')}, wanted <1"),
         (FAIL, "package nosuchpackage", "not installed, wanted >=3"),
@@ -119,14 +119,14 @@ def test_a_cache_that_cannot_be_written_is_a_failure(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "file" / "cache"))
     (line,) = checks.cache(1)
-    assert line.status == FAIL and "export VIDEONIAH_CACHE=FOLDER" in line.mend
+    assert line.status == FAIL and "export VIDEONIAH_CACHE=FOLDER" in line.fix
 
 
 def test_a_cache_is_measured(tmp_path, monkeypatch):
     monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path))
     (tmp_path / "a").write_bytes(bytes(2**20))
     (line,) = checks.cache(1)
-    assert line.said == f"{tmp_path}: 1 files, 0.00 GiB, can be written"
+    assert line.message == f"{tmp_path}: 1 files, 0.00 GiB, can be written"
 
 
 @pytest.mark.parametrize("gib, status", [(0.1, FAIL), (2, WARN), (50, OK)])
@@ -153,7 +153,9 @@ def test_the_doctor_runs_where_nothing_is_installed():
 
 def test_the_exit_code_is_1_only_where_something_needed_fails(monkeypatch, capsys):
     for status, code in ((OK, 0), (WARN, 0), (FAIL, 1)):
-        monkeypatch.setitem(checks.CHECKS, "disk", lambda timeout, s=status: [checks.Line(s, "disk", "said", "mended")])
+        monkeypatch.setitem(
+            checks.CHECKS, "disk", lambda timeout, s=status: [checks.Finding(s, "disk", "said", "mended")]
+        )
         assert main(["disk"]) == code
     assert "fail  disk                 said\n                           mend: mended" in capsys.readouterr().out
 
@@ -231,7 +233,7 @@ def test_a_file_that_is_renamed_meanwhile_is_not_counted(tmp_path, monkeypatch):
     walk = os.walk
     monkeypatch.setattr(os, "walk", lambda top: ((here, [], [*names, "gone"]) for here, _, names in walk(top)))
     (line,) = checks.cache(1)
-    assert line.status == OK and "1 files" in line.said
+    assert line.status == OK and "1 files" in line.message
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan"])

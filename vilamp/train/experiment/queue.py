@@ -13,7 +13,7 @@ from niah.cli.guard import DONE, INCOMPLETE, INTERRUPTED
 from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.run.folder import locked
-from niah.run.process import Client
+from niah.run.process import Worker
 from niah.settings import unknown
 from niah.types import UserError
 from vilamp.train.experiment.config import Asked, Experiment, Job
@@ -94,7 +94,7 @@ def _trained(experiment: Experiment, job: Job, features: Callable[[], list[Featu
     return True
 
 
-def _ask(experiment: Experiment, job: Job, parts: Sequence[Asked], answerer: Callable[..., Client]) -> int:
+def _ask(experiment: Experiment, job: Job, parts: Sequence[Asked], answerer: Callable[..., Worker]) -> int:
     """Put parts of the suite to a trained model and keep what is whole; return the worst exit code."""
     worst = DONE
     for part in parts:

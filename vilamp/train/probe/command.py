@@ -27,7 +27,7 @@ from niah.media.video import SplicedVideo
 from niah.run.arguments import parse
 from niah.run.command import run
 from niah.run.config import RunConfig
-from niah.run.process import Outcome
+from niah.run.process import WorkerResult
 from niah.suite.generated import Generated
 from niah.types import Case, UserError
 from vilamp import checkpoint
@@ -52,11 +52,11 @@ class ProbeClient:
         self._generated, self._decoder = generated, decoder_named(DEFAULT)
         versions = {"torch": torch.__version__}
         python = "{}.{}.{}".format(*sys.version_info)
-        about = {"decoder": self._decoder.name, "python": python, "versions": versions, "concurrency": 1}
-        self.about: Mapping[str, Any] = about
+        metadata = {"decoder": self._decoder.name, "python": python, "versions": versions, "concurrency": 1}
+        self.metadata: Mapping[str, Any] = metadata
 
     @torch.inference_mode()
-    def ask(self, case: Case) -> Outcome:
+    def ask(self, case: Case) -> WorkerResult:
         """Compress the case's video for its question, and let the probe read what is left of the needle.
 
         A video that cannot be read is an error of this case alone.
@@ -65,8 +65,8 @@ class ProbeClient:
         try:
             reply = self._read(case)
         except MediaError as error:
-            return Outcome("error", str(error), measured={"file_to_answer_seconds": time.monotonic() - began})
-        return Outcome("ok", reply=reply, measured={"file_to_answer_seconds": time.monotonic() - began})
+            return WorkerResult("error", str(error), measured={"file_to_answer_seconds": time.monotonic() - began})
+        return WorkerResult("ok", reply=reply, measured={"file_to_answer_seconds": time.monotonic() - began})
 
     def _read(self, case: Case) -> dict[str, Any]:
         """Return the reply."""
