@@ -41,7 +41,7 @@ class PatchRow:
     random: float  # mean over all pairs of a patch and a keyframe's patch
 
 
-def received(attended: VisualAttention) -> np.ndarray:
+def attention_received(attended: VisualAttention) -> np.ndarray:
     """Return what each visual token receives, (tokens,), from one pass over the layers."""
     total, layers = np.zeros(len(attended.frames)), 0
     for layer in attended.layers:  # (heads, words, tokens)
@@ -52,7 +52,7 @@ def received(attended: VisualAttention) -> np.ndarray:
     return total / layers
 
 
-def over_frames(attended: VisualAttention, attention: np.ndarray) -> list[FrameRow]:
+def frame_rows(attended: VisualAttention, attention: np.ndarray) -> list[FrameRow]:
     """Return the frames by falling attention. Raises UserError with fewer than four, which lack neighbours."""
     numbers, sums, means = _by_frame(attended, attention)
     if len(numbers) <= NEIGHBOURS:
@@ -68,7 +68,7 @@ def over_frames(attended: VisualAttention, attention: np.ndarray) -> list[FrameR
     ]
 
 
-def over_patches(attended: VisualAttention, attention: np.ndarray, top: int = TOP) -> list[PatchRow]:
+def patch_rows(attended: VisualAttention, attention: np.ndarray, top: int = TOP) -> list[PatchRow]:
     """Return the patches of all but the `top` frames by falling attention, in hundredths.
 
     Each is compared with the same patch of the last of those frames before its own, or of the first where none is

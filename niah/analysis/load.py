@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from niah.analysis.groups import Layout, layout_of, together
+from niah.analysis.layout import Layout, infer_layout, merge_layouts
 from niah.run.metadata import read_metadata, without_shard_keys
 from niah.run.records import check_record
 from niah.settings import read_yaml
@@ -26,7 +26,7 @@ T = TypeVar("T", Case, Record)
 
 
 @dataclass(frozen=True)
-class Run:
+class RunData:
     """The cases of a run, and the records of those that were asked.
 
     `model` names the model with its arguments; `decides` is what run.json says the records depend on, less what
@@ -41,10 +41,10 @@ class Run:
     records: Mapping[str, Record]  # by case
     layout: Layout
     near_duplicates: tuple[NearDuplicate, ...] = ()
-    kept_by: str | None = None  # the model whose answers chose the needles
+    needles_selected_by: str | None = None  # the model whose answers chose the needles
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> RunData:
     """Read one run folder.
 
     Raises UserError where a file is missing or of another version, where two records name one
@@ -71,18 +71,18 @@ def read_run(folder: Path) -> Run:
         records[record.case] = record
     suite = read_yaml(Suite, folder / "suite.yaml") if (folder / "suite.yaml").is_file() else None
     kept_by = None if suite is None or suite.kept is None else suite.kept.by
-    return Run(
-        folder, label(decides), printable(about["suite"]), without_shard_keys(decides), cases, records,
-        layout_of(cases, suite), near_duplicates_in(folder), kept_by,
+    return RunData(
+        folder, model_label(decides), printable(about["suite"]), without_shard_keys(decides), cases, records,
+        infer_layout(cases, suite), near_duplicates_in(folder), kept_by,
     )  # fmt: skip
 
 
-def join(runs: Sequence[Run]) -> list[Run]:
+def join_shards(runs: Sequence[RunData]) -> list[RunData]:
     """Put shards together, and tell apart by folder what would otherwise have one name.
 
     Raises UserError where one folder is named twice.
     """
-    joined: list[Run] = []
+    joined: list[RunData] = []
     for run in runs:
         shards = [other for other in joined if _are_shards(other, run)]
         if shards:
@@ -92,7 +92,7 @@ def join(runs: Sequence[Run]) -> list[Run]:
     return [_named(run, joined[:place]) for place, run in enumerate(joined)]
 
 
-def told_apart(runs: Sequence[Run]) -> list[Run]:
+def with_distinct_names(runs: Sequence[RunData]) -> list[RunData]:
     """Name the suite with the model where one model ran on several suites and both are drawn on one page."""
     models = [run.model for run in runs]
     return [
@@ -101,7 +101,7 @@ def told_apart(runs: Sequence[Run]) -> list[Run]:
     ]
 
 
-def _named(run: Run, before: Sequence[Run]) -> Run:
+def _named(run: RunData, before: Sequence[RunData]) -> RunData:
     """Return a run with as much of its folder in its name as none of those before it shares."""
     others = [other.folder.resolve().parts for other in before if (other.model, other.suite) == (run.model, run.suite)]
     if not others:
@@ -113,18 +113,18 @@ def _named(run: Run, before: Sequence[Run]) -> Run:
     raise UserError(f"{run.folder} is named twice; name each run once: one run differs from itself by nothing")
 
 
-def _are_shards(one: Run, other: Run) -> bool:
+def _are_shards(one: RunData, other: RunData) -> bool:
     """Tell whether two runs are parts of one: their records depend on the same, and no case was asked in both."""
-    whole, others = ((run.model, run.suite, run.decides, run.kept_by) for run in (one, other))
+    whole, others = ((run.model, run.suite, run.decides, run.needles_selected_by) for run in (one, other))
     return whole == others and not {case.id for case in one.cases} & {case.id for case in other.cases}
 
 
-def _together(first: Run, second: Run) -> Run:
+def _together(first: RunData, second: RunData) -> RunData:
     """Return two shards as one run."""
     cases = first.cases + second.cases
     return dataclasses.replace(
         first, cases=cases, records={**first.records, **second.records},
-        layout=together(first.layout, second.layout) or layout_of(cases, None),
+        layout=merge_layouts(first.layout, second.layout) or infer_layout(cases, None),
         near_duplicates=tuple(dict.fromkeys(first.near_duplicates + second.near_duplicates)),
     )  # fmt: skip
 
@@ -139,7 +139,7 @@ def _about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def label(decides: Mapping[str, Any]) -> str:
+def model_label(decides: Mapping[str, Any]) -> str:
     """Return the model's name with the arguments it was given, of what run.json says decides the records."""
     arguments = ", ".join(f"{key}={value}" for key, value in sorted(decides["model_args"].items()))
     told = f"{decides['model']} ({arguments})" if arguments else decides["model"]

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from niah.analysis.load import Run
+from niah.analysis.load import RunData
+from niah.analysis.stats.bootstrap import MIN_HAYSTACKS, Estimate, Observation, cluster_bootstrap, proportion
 from niah.analysis.stats.detectable import smallest_difference
-from niah.analysis.stats.resample import HAYSTACKS, Estimate, Observation, resample, share
 from niah.analysis.stats.trend import slope
-from niah.analysis.table import Outcome, observations, outcome
+from niah.analysis.table import ScoredCase, observations, score_case
 
 
-def reach(runs: Sequence[Run]) -> str:
+def power_summary(runs: Sequence[RunData]) -> str:
     """Return a paragraph for each run that answered `full` cases; nothing where none did."""
     return "\n\n".join(paragraph for paragraph in map(_paragraph, runs) if paragraph)
 
 
-def _paragraph(run: Run) -> str:
+def _paragraph(run: RunData) -> str:
     """Return slopes, what intervals by source are about, and the smallest difference the run's suite can show."""
-    scored = [outcome(case, run.records.get(case.id)) for case in run.cases if case.condition == "full"]
+    scored = [score_case(case, run.records.get(case.id)) for case in run.cases if case.condition == "full"]
     answers = [one for one in scored if one.status == "ok"]
     if not answers:
         return ""
     head = f"{run.model} on suite {run.suite}, full"
-    whole = resample(observations(answers), share, f"{run.model}/{run.suite}/reach")
+    whole = cluster_bootstrap(observations(answers), proportion, f"{run.model}/{run.suite}/reach")
     if whole is None:
         return f"{head}: one needle source, so nothing here speaks for other needles"
     lines = [
@@ -38,23 +38,23 @@ def _paragraph(run: Run) -> str:
     return "\n  ".join([head, *lines])
 
 
-def _slope(run: Run, answers: Sequence[Outcome], axis: str, unit: str) -> list[str]:
+def _slope(run: RunData, answers: Sequence[ScoredCase], axis: str, unit: str) -> list[str]:
     """Return how accuracy changes along one axis, where it can be told."""
     points = []
     for one in answers:
-        x = one.case.length / 1000 if axis == "length" else run.layout.depth(one.case)
+        x = one.case.length / 1000 if axis == "length" else run.layout.nominal_depth(one.case)
         if x is not None:
-            points.append(Observation(one.case.needle_source, one.case.haystack, (x, float(one.right))))
+            points.append(Observation(one.case.needle_source, one.case.haystack, (x, float(one.correct))))
     found = slope(points, f"{run.model}/{run.suite}/slope over {axis}")
     if found is None:
         return []
     return [f"slope over {axis}: {100 * found.value:+.1f} {unit} [{100 * found.low:.1f}, {100 * found.high:.1f}]"]
 
 
-def _drawn(whole: Estimate, answers: Sequence[Outcome]) -> str:
+def _drawn(whole: Estimate, answers: Sequence[ScoredCase]) -> str:
     """Return what was resampled, and whom the intervals therefore speak for."""
     sources = len({one.case.needle_source for one in answers})
     if whole.generalises:
         return f"{sources} videos of needles and {whole.haystacks} haystacks were resampled"
     which = "this one haystack" if whole.haystacks == 1 else f"these {whole.haystacks} haystacks"
-    return f"{sources} videos of needles were resampled; for {which} (fewer than {HAYSTACKS})"
+    return f"{sources} videos of needles were resampled; for {which} (fewer than {MIN_HAYSTACKS})"

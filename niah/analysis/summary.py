@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from niah.analysis.groups import ALL, shown
+from niah.analysis.layout import ALL, format_length
 from niah.analysis.table import Row
 
 FAILURES = ("oom", "error", "timeout", "missing")
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary_page(rows: Sequence[Row]) -> str:
     """Return accuracy per condition, the lengths x depths of `full`, and retention of each model."""
     pages = list(dict.fromkeys((row.model, row.suite) for row in rows))
     return "\n\n".join(_page([row for row in rows if (row.model, row.suite) == page]) for page in pages) or "no cases"
@@ -42,7 +42,7 @@ def _grid(rows: Sequence[Row]) -> list[str]:
         return ["no full cases"]
     cells = {(row.type, row.depth, row.length): row for row in rows}
     lengths = list(dict.fromkeys(row.length for row in rows))
-    lines = ["full: depth  " + "".join(f"{shown(length):>13}" for length in lengths)]
+    lines = ["full: depth  " + "".join(f"{format_length(length):>13}" for length in lengths)]
     depths, types = (list(dict.fromkeys(getattr(row, name) for row in rows)) for name in ("depth", "type"))
     places = [(depth, ALL, depth) for depth in depths]
     places += [(kind, kind, ALL) for kind in types if kind != ALL and len(types) > 2]
@@ -61,7 +61,8 @@ def _cell(row: Row) -> str:
 def _retained(full: Sequence[Row]) -> list[str]:
     """Return retention per length, or why there is none."""
     lines = [
-        f"{shown(row.length):<13}{row.retention:>9.1%}  {_between(row.retention_low, row.retention_high)}  n {row.n}"
+        f"{format_length(row.length):<13}{row.retention:>9.1%}  "
+        f"{_between(row.retention_low, row.retention_high)}  n {row.n}"
         for row in full
         if row.retention is not None and row.depth == ALL
     ]

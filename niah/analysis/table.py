@@ -18,10 +18,10 @@ from pathlib import Path
 import pandas as pd
 from scipy.stats import hypergeom
 
-from niah.analysis.groups import ALL, Layout
-from niah.analysis.load import Run, read_run
-from niah.analysis.stats.proportions import clustered, retention, wilson
-from niah.analysis.stats.resample import Observation
+from niah.analysis.layout import ALL, Layout
+from niah.analysis.load import RunData, read_run
+from niah.analysis.stats.bootstrap import Observation
+from niah.analysis.stats.proportions import clustered_interval, retention, wilson_interval
 from niah.io import replace_file
 from niah.scoring import extract_answer
 from niah.types import CONDITIONS, Case, Record
@@ -76,45 +76,45 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ScoredCase:
     """What became of one case."""
 
     case: Case
     status: str
-    right: bool = False
+    correct: bool = False
     unanswered: bool = False
     kept: bool = False
     hit: bool = False
     hit_chance: float = 0.0
 
 
-def table(runs: Sequence[Run]) -> pd.DataFrame:
+def table_frame(runs: Sequence[RunData]) -> pd.DataFrame:
     """Return the rows of some runs as a frame whose columns are the fields of `Row`."""
     columns = pd.Index([field.name for field in dataclasses.fields(Row)])
-    return pd.DataFrame([dataclasses.asdict(row) for row in rows(runs)], columns=columns)
+    return pd.DataFrame([dataclasses.asdict(row) for row in table_rows(runs)], columns=columns)
 
 
 def write_table(folder: Path) -> Path:
     """Write table.csv into a run folder and return its path. Raises UserError where it holds no run."""
     path = Path(folder) / "table.csv"
-    replace_file(path, table([read_run(folder)]).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    replace_file(path, table_frame([read_run(folder)]).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     return path
 
 
-def rows(runs: Sequence[Run]) -> list[Row]:
+def table_rows(runs: Sequence[RunData]) -> list[Row]:
     """Return a row per run, condition, question type, length and depth, "all" among each."""
     return list(itertools.chain.from_iterable(_rows(run) for run in runs))
 
 
-def outcome(case: Case, record: Record | None) -> Outcome:
+def score_case(case: Case, record: Record | None) -> ScoredCase:
     """Score one case."""
     if record is None:
-        return Outcome(case, MISSING)
+        return ScoredCase(case, MISSING)
     if record.reply is None:
-        return Outcome(case, record.status)
+        return ScoredCase(case, record.status)
     letter = extract_answer(record.reply, case.options)
     own = case.own_needles
-    scored = Outcome(case, record.status, letter == case.answer, letter is None)
+    scored = ScoredCase(case, record.status, letter == case.answer, letter is None)
     if case.condition != "full" or not record.frames_kept or not own:
         return scored
     needle_frames = sum(placed.stop - placed.start for placed in own)
@@ -122,20 +122,20 @@ def outcome(case: Case, record: Record | None) -> Outcome:
     return dataclasses.replace(scored, kept=True, hit=case.needle_frames(record.frames_kept) > 0, hit_chance=chance)
 
 
-def observations(outcomes: Sequence[Outcome]) -> list[Observation]:
+def observations(outcomes: Sequence[ScoredCase]) -> list[Observation]:
     """Return (right, 1) of each outcome that is an answer."""
     return [
-        Observation(scored.case.needle_source, scored.case.haystack, (float(scored.right), 1.0))
+        Observation(scored.case.needle_source, scored.case.haystack, (float(scored.correct), 1.0))
         for scored in outcomes
         if scored.status == "ok"
     ]
 
 
-def _rows(run: Run) -> Iterator[Row]:
+def _rows(run: RunData) -> Iterator[Row]:
     """Yield the rows of one run."""
-    cells: dict[tuple[str, ...], list[Outcome]] = defaultdict(list)
+    cells: dict[tuple[str, ...], list[ScoredCase]] = defaultdict(list)
     for case in run.cases:
-        scored = outcome(case, run.records.get(case.id))
+        scored = score_case(case, run.records.get(case.id))
         for place in _places(run.layout, case):
             cells[place].append(scored)
     types = sorted({case.type for case in run.cases})
@@ -150,8 +150,8 @@ def _rows(run: Run) -> Iterator[Row]:
 
 def _places(layout: Layout, case: Case) -> Iterator[tuple[str, ...]]:
     """Yield the rows that a case counts for, as (condition, type, grouping, length, depth)."""
-    depth = layout.row(case)
-    lengths = [(by, layout.column(case, by)) for by in layout.columns()]
+    depth = layout.depth_label(case)
+    lengths = [(by, layout.length_label(case, by)) for by in layout.length_labels()]
     columns = [(ALL, ALL), *((by, length) for by, length in lengths if length is not None)]
     for kind, (by, length), row in itertools.product((ALL, case.type), columns, (ALL, depth)):
         if row is not None:
@@ -160,27 +160,27 @@ def _places(layout: Layout, case: Case) -> Iterator[tuple[str, ...]]:
 
 def _groups(layout: Layout, condition: str) -> Iterator[tuple[str, str, str]]:
     """Yield (grouping, length, depth) of every row of one condition; what has no haystack has no length."""
-    depths = (ALL, *layout.rows()) if condition in ("full", "swapped") else (ALL,)
+    depths = (ALL, *layout.depth_labels()) if condition in ("full", "swapped") else (ALL,)
     columns = [(ALL, ALL)]
     if condition not in ("needle_only", "blind"):
-        columns += [(by, length) for by, lengths in layout.columns().items() for length in lengths]
+        columns += [(by, length) for by, lengths in layout.length_labels().items() for length in lengths]
     for (by, length), depth in itertools.product(columns, depths):
         yield by, length, depth
 
 
-def _row(run: Run, place: tuple[str, ...], cell: Sequence[Outcome]) -> Row:
+def _row(run: RunData, place: tuple[str, ...], cell: Sequence[ScoredCase]) -> Row:
     """Count one cell."""
     answers = [scored for scored in cell if scored.status == "ok"]
     kept = [scored for scored in answers if scored.kept]
-    correct, unanswered = sum(s.right for s in answers), sum(s.unanswered for s in answers)
-    low, high = wilson(correct, len(answers))
+    correct, unanswered = sum(s.correct for s in answers), sum(s.unanswered for s in answers)
+    low, high = wilson_interval(correct, len(answers))
     condition, kind, by, length, depth = place
     name = "/".join((run.model, run.suite, *place))
-    cluster = clustered(observations(answers), name) if ALL in (length, depth) else (None, None)
+    cluster = clustered_interval(observations(answers), name) if ALL in (length, depth) else (None, None)
     statuses = {s: sum(scored.status == s for scored in cell) for s in ("oom", "error", "timeout", MISSING)}
     return Row(
         run.model, run.suite, condition, kind, by, length, depth,
-        n=len(answers), correct=correct, accuracy=_mean([s.right for s in answers]), low=low, high=high,
+        n=len(answers), correct=correct, accuracy=_mean([s.correct for s in answers]), low=low, high=high,
         cluster_low=cluster[0], cluster_high=cluster[1],
         chance=_mean([1 / len(scored.case.options) for scored in cell]),
         unanswered=unanswered, unanswered_share=_mean([s.unanswered for s in answers]), **statuses,
@@ -190,7 +190,7 @@ def _row(run: Run, place: tuple[str, ...], cell: Sequence[Outcome]) -> Row:
     )  # fmt: skip
 
 
-def _with_retention(row: Row, *parts: Sequence[Outcome]) -> Row:
+def _with_retention(row: Row, *parts: Sequence[ScoredCase]) -> Row:
     """Add what is left of the understanding of the clip alone, where there is any."""
     full, blind, alone = (observations(part) for part in parts)
     name = "/".join((row.model, row.suite, row.type, row.length_by, row.length, "retention"))

@@ -16,8 +16,8 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from niah.analysis.attention import TOP, over_frames, over_patches, received
-from niah.analysis.load import label
+from niah.analysis.attention import TOP, attention_received, frame_rows, patch_rows
+from niah.analysis.load import model_label
 from niah.cli.guard import guarded
 from niah.io import cache_folder, replace_file
 from niah.media.decoders.decoder import decoder_named
@@ -74,13 +74,13 @@ def measure(config: RunConfig, top: int) -> int:
     frames, patches = [], []
     for case in tqdm(plan.ordered, unit="case", disable=None):
         attended = adapter.attentions(_video(config, plan, case), case.ask())
-        attention = received(attended)
+        attention = attention_received(attended)
         frames += list(_frames(case, attended, attention))
         if (attended.patches >= 0).all():
-            patches += [{"case": case.id, **dataclasses.asdict(row)} for row in over_patches(attended, attention, top)]
+            patches += [{"case": case.id, **dataclasses.asdict(row)} for row in patch_rows(attended, attention, top)]
     folder = Path(config.output_path) if config.output_path else Path("runs") / f"attention-{config.folder().name}"
     folder.mkdir(parents=True, exist_ok=True)
-    about = {**config.decides(), "label": label(config.decides()), "suite": plan.generated.suite.name, "top": top}
+    about = {**config.decides(), "label": model_label(config.decides()), "suite": plan.generated.suite.name, "top": top}
     replace_file(folder / "about.json", json.dumps(about, indent=2) + "\n")
     written = [_write(folder / "frames.csv", frames)]
     written += [_write(folder / "patches.csv", patches)] if patches else []
@@ -97,7 +97,7 @@ def _video(config: RunConfig, plan: Plan, case: Case) -> SplicedVideo:
 
 def _frames(case: Case, attended: VisualAttention, attention: Any) -> Iterator[dict[str, Any]]:
     """Yield the frames of a case, and whether each is of its needle."""
-    for row in over_frames(attended, attention):
+    for row in frame_rows(attended, attention):
         inside = any(placed.start <= row.frame < placed.stop for placed in case.needles)
         yield {"case": case.id, "needle": int(inside), **dataclasses.asdict(row)}
 

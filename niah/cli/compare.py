@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from niah.analysis.checks.check import in_words as doubts_in_words
-from niah.analysis.checks.review import doubts
-from niah.analysis.compare.match import match
-from niah.analysis.compare.verdict import page
-from niah.analysis.load import join, read_run
+from niah.analysis.checks.failed_check import as_text
+from niah.analysis.checks.runs import check_runs
+from niah.analysis.compare.comparisons import pair_runs
+from niah.analysis.compare.verdict import comparison_page
+from niah.analysis.load import join_shards, read_run
 from niah.cli.guard import guarded
 from niah.cli.parser import command_parser
 
@@ -39,9 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _compare(folders: list[Path]) -> int:
     """Print the verdict, after what a reviewer would object to."""
-    runs = join([read_run(folder) for folder in folders])
-    text = page(match(runs))
-    warned = doubts_in_words(doubts(runs))
+    runs = join_shards([read_run(folder) for folder in folders])
+    text = comparison_page(pair_runs(runs))
+    warned = as_text(check_runs(runs))
     sys.stdout.write("\n\n".join(part for part in (warned, text) if part) + "\n")
     return 0
 

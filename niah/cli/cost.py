@@ -9,10 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from niah.analysis.cost.compare import Comparison, compare
-from niah.analysis.cost.memory import Line, memory_line
-from niah.analysis.cost.stages import breakdown, costs, in_total
-from niah.analysis.load import Run, read_run
+from niah.analysis.cost import MemoryFit, ReuseComparison, breakdown, compare_reuse, costs, fit_memory, in_total
+from niah.analysis.load import RunData, read_run
 from niah.cli.guard import guarded
 from niah.cli.parser import command_parser
 from niah.types import UserError
@@ -56,20 +54,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _say(runs: list[Run], memory: bool, documented: float | None) -> tuple[str, int]:
+def _say(runs: list[RunData], memory: bool, documented: float | None) -> tuple[str, int]:
     """Return what to print, and the exit code. Raises UserError for what does not go together."""
     if len(runs) > 2 or (memory and len(runs) > 1):
         raise UserError(f"name one run, or two to compare (one for --memory); got {len(runs)}")
     if documented is not None and not (memory and documented > 0):
         raise UserError("--documented is a positive number of bytes a frame, and goes with --memory")
     if memory:
-        return _line(runs[0], memory_line(runs[0]), documented)
+        return _line(runs[0], fit_memory(runs[0]), documented)
     if len(runs) == 2:
-        return _side_by_side(runs, compare(*runs))
+        return _side_by_side(runs, compare_reuse(*runs))
     return _stages(runs[0]), 0
 
 
-def _stages(run: Run) -> str:
+def _stages(run: RunData) -> str:
     """Return the breakdown of one run in words."""
     frame: Any = costs(run)
     if frame.empty:
@@ -92,7 +90,7 @@ def _stages(run: Run) -> str:
     )
 
 
-def _side_by_side(runs: list[Run], found: Comparison) -> tuple[str, int]:
+def _side_by_side(runs: list[RunData], found: ReuseComparison) -> tuple[str, int]:
     """Return a comparison in words; 1 where answers differ."""
     seconds = found.seconds.to_string(float_format=TWO)
     verdict = "reached" if found.ratio >= TARGET else "missed"
@@ -111,7 +109,7 @@ def _side_by_side(runs: list[Run], found: Comparison) -> tuple[str, int]:
     return "\n".join(lines), int(bool(found.differing))
 
 
-def _line(run: Run, line: Line, documented: float | None) -> tuple[str, int]:
+def _line(run: RunData, line: MemoryFit, documented: float | None) -> tuple[str, int]:
     """Return a line of memory in words; 1 where it is not what was documented."""
     rows = [
         f"{frames:>8,} frames  {peak / MIB:10,.1f} MiB  line {line.at(frames) / MIB:10,.1f} MiB"

@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from niah.analysis.checks.check import in_words as doubts_in_words
-from niah.analysis.checks.review import doubts
-from niah.analysis.load import join, read_run
+from niah.analysis.checks.failed_check import as_text
+from niah.analysis.checks.runs import check_runs
+from niah.analysis.load import join_shards, read_run
 from niah.cli.guard import guarded
 from niah.figures.draw import CONDITIONS, STYLES, draw, left_out
 from niah.types import UserError
@@ -51,8 +51,8 @@ def _draw(options: argparse.Namespace, folder: Path) -> int:
     for model in left_out(runs, options.style, options.condition):
         sys.stderr.write(f"not in the heatmap: {model}, which holds no case of {options.condition!r} on these axes\n")
     if options.with_published:
-        found = doubts(join(runs), published=True)
-        sys.stderr.write(doubts_in_words([doubt for doubt in found if doubt.kind == "published"]) + "\n")
+        found = check_runs(join_shards(runs), published=True)
+        sys.stderr.write(as_text([doubt for doubt in found if doubt.kind == "published"]) + "\n")
     sys.stdout.write("".join(f"{path}\n" for path in paths))
     return 0
 

@@ -6,12 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from niah.analysis.checks.check import in_words as doubts_in_words
-from niah.analysis.checks.review import doubts
-from niah.analysis.load import join, read_run
-from niah.analysis.power import reach
-from niah.analysis.summary import summary
-from niah.analysis.table import rows, write_table
+from niah.analysis.checks.failed_check import as_text
+from niah.analysis.checks.runs import check_runs
+from niah.analysis.load import join_shards, read_run
+from niah.analysis.power import power_summary
+from niah.analysis.summary import summary_page
+from niah.analysis.table import table_rows, write_table
 from niah.cli.guard import guarded
 
 EXAMPLES = """\
@@ -42,9 +42,9 @@ def _table(folders: list[Path]) -> int:
     """Write every run's table, and print what they say together."""
     runs = [read_run(folder) for folder in folders]
     paths = [write_table(folder) for folder in folders]
-    joined = join(runs)
+    joined = join_shards(runs)
     written = "written: " + ", ".join(map(str, paths))
-    parts = [summary(rows(joined)), reach(joined), doubts_in_words(doubts(joined)), written]
+    parts = [summary_page(table_rows(joined)), power_summary(joined), as_text(check_runs(joined)), written]
     sys.stdout.write("\n\n".join(part for part in parts if part) + "\n")
     return 0
 

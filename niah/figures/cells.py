@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from niah.analysis.groups import ALL, BINS, FIFTHS, Layout
-from niah.analysis.load import Run
-from niah.analysis.table import Row, rows
+from niah.analysis.layout import ALL, DEPTH_BIN_LABELS, LENGTH_BIN_LABELS, Layout
+from niah.analysis.load import RunData
+from niah.analysis.table import Row, table_rows
 from niah.figures.published import heatmaps
 from niah.suite.design import GROUPINGS
 
@@ -48,11 +48,11 @@ class Panel:
     chance: float | None
 
 
-def panels(runs: Sequence[Run], style: str, condition: str) -> list[Panel]:
+def panels(runs: Sequence[RunData], style: str, condition: str) -> list[Panel]:
     """Return a panel for each run that has cases of the condition between the axes' ends."""
     if style == PAPER:
         runs = [dataclasses.replace(run, layout=Layout("paper", GROUPINGS)) for run in runs]
-    made = (_panel(run, "bin" if style == PAPER else next(iter(run.layout.columns())), condition) for run in runs)
+    made = (_panel(run, "bin" if style == PAPER else run.layout.grouping, condition) for run in runs)
     return [panel for panel in made if panel is not None]
 
 
@@ -62,22 +62,22 @@ def published_panels() -> list[Panel]:
     for model, depths in heatmaps().items():
         cells = [
             Cell(model, "ViLaMP's Figure 2", "full", length, depth, "ok", accuracy)
-            for depth, line in zip(FIFTHS, depths, strict=True)
-            for length, accuracy in zip(BINS, line, strict=True)
+            for depth, line in zip(DEPTH_BIN_LABELS, depths, strict=True)
+            for length, accuracy in zip(LENGTH_BIN_LABELS, line, strict=True)
         ]
-        found.append(Panel(model, "ViLaMP's Figure 2", BINS, FIFTHS, tuple(cells), None))
+        found.append(Panel(model, "ViLaMP's Figure 2", LENGTH_BIN_LABELS, DEPTH_BIN_LABELS, tuple(cells), None))
     return found
 
 
-def _panel(run: Run, by: str, condition: str) -> Panel | None:
+def _panel(run: RunData, by: str, condition: str) -> Panel | None:
     """Return one run's panel; None where it has nothing to show."""
-    own = [row for row in rows([run]) if row.condition == condition and row.type == ALL and row.length_by == by]
+    own = [row for row in table_rows([run]) if row.condition == condition and row.type == ALL and row.length_by == by]
     cells = tuple(_cell(row) for row in own if row.depth != ALL)
     if not any(row.n + row.failed for row in own):
         return None
     asked = [case for case in run.cases if case.condition == condition]
     chance = sum(1 / len(case.options) for case in asked) / len(asked)
-    return Panel(run.model, run.suite, run.layout.columns()[by], run.layout.rows(), cells, chance)
+    return Panel(run.model, run.suite, run.layout.length_labels()[by], run.layout.depth_labels(), cells, chance)
 
 
 def _cell(row: Row) -> Cell:

@@ -15,7 +15,7 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from niah.analysis.load import Run, join, read_run, told_apart
+from niah.analysis.load import RunData, join_shards, read_run, with_distinct_names
 from niah.figures.cells import PAPER, panels, published_panels
 from niah.figures.heatmap import default_heatmap, paper_heatmap
 from niah.figures.memory import draw_memory, points
@@ -29,7 +29,7 @@ LOOKS["text.parse_math"] = False  # a model's arguments may hold dollar signs
 
 
 def draw(
-    runs: Sequence[Run | Path],
+    runs: Sequence[RunData | Path],
     folder: Path,
     style: str = "default",
     *,
@@ -43,20 +43,20 @@ def draw(
     """
     if style not in STYLES or condition not in CONDITIONS:
         raise UserError(f"style is one of {STYLES} and condition one of {CONDITIONS}, got {style!r}, {condition!r}")
-    read = told_apart(join([run if isinstance(run, Run) else read_run(run) for run in runs]))
+    read = with_distinct_names(join_shards([run if isinstance(run, RunData) else read_run(run) for run in runs]))
     Path(folder).mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(LOOKS):
         return [*_heatmap(read, Path(folder), style, condition, published), *_memory(read, Path(folder), published)]
 
 
-def left_out(runs: Sequence[Run], style: str = "default", condition: str = "full") -> list[str]:
+def left_out(runs: Sequence[RunData], style: str = "default", condition: str = "full") -> list[str]:
     """Return the names of the runs that hold no case of the condition on the heatmap's axes."""
-    apart = told_apart(join(runs))
+    apart = with_distinct_names(join_shards(runs))
     drawn = {panel.model for panel in panels(apart, style, condition)}
     return [run.model for run in apart if run.model not in drawn]
 
 
-def _heatmap(runs: Sequence[Run], folder: Path, style: str, condition: str, published: bool) -> list[Path]:
+def _heatmap(runs: Sequence[RunData], folder: Path, style: str, condition: str, published: bool) -> list[Path]:
     """Draw accuracy over length and depth."""
     own = panels(runs, style, condition)
     if not own:
@@ -70,7 +70,7 @@ def _heatmap(runs: Sequence[Run], folder: Path, style: str, condition: str, publ
     return save(figure, folder / name, [cell for panel in own for cell in panel.cells])
 
 
-def _memory(runs: Sequence[Run], folder: Path, published: bool) -> list[Path]:
+def _memory(runs: Sequence[RunData], folder: Path, published: bool) -> list[Path]:
     """Draw memory and time over frames."""
     found = points(runs, published)
     return save(draw_memory(found), folder / "memory", found) if found else []

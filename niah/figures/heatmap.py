@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 from seaborn.utils import relative_luminance
 
-from niah.analysis.groups import shown
+from niah.analysis.layout import format_length
 from niah.figures.cells import Cell, Panel
 
 GREY = "#d9d9d9"
@@ -40,7 +40,9 @@ def default_heatmap(panels: Sequence[Panel], condition: str) -> Figure:
     grid = figure.subplots(down, across, squeeze=False)
     for axes, panel in zip(grid.flat, panels, strict=False):
         _fill(axes, panel, "viridis", 0.0, 1.0, [_words(cell) for cell in panel.cells])
-        axes.set_xticks(np.arange(len(panel.lengths)) + 0.5, [shown(length) for length in panel.lengths], rotation=0)
+        axes.set_xticks(
+            np.arange(len(panel.lengths)) + 0.5, [format_length(length) for length in panel.lengths], rotation=0
+        )
         axes.set_yticks(np.arange(len(panel.depths)) + 0.5, [_depth(depth) for depth in panel.depths], rotation=0)
         axes.set_title(_title(panel.model, f"suite {panel.suite}, condition {condition}", width), fontsize=10)
         axes.set_xlabel("haystack length (frames)")

@@ -17,8 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from niah.analysis.groups import shown
-from niah.analysis.load import Run
+from niah.analysis.layout import format_length
+from niah.analysis.load import RunData
 from niah.figures.published import efficiency
 from niah.types import Case, Record
 
@@ -44,7 +44,7 @@ class Point:
     seconds_to_first_token: float | None
 
 
-def points(runs: Sequence[Run], published: bool) -> list[Point]:
+def points(runs: Sequence[RunData], published: bool) -> list[Point]:
     """Return what to draw; device memory if every run that measured anything has it, else host memory."""
     fresh = [(run, case, record) for run in runs for case, record in _fresh(run)]
     measured = [record for _, _, record in fresh if record.status == "ok"]
@@ -52,7 +52,7 @@ def points(runs: Sequence[Run], published: bool) -> list[Point]:
     memory = "peak_reserved_bytes" if device else "peak_host_bytes"
     groups: dict[tuple[str, int], list[Record]] = {}
     for run, case, record in fresh:
-        frames = int(run.layout.column(case, next(iter(run.layout.columns()))) or case.length)
+        frames = int(run.layout.length_label(case, run.layout.grouping) or case.length)
         groups.setdefault((run.model, frames), []).append(record)
     models = [run.model for run in runs]
     in_order = sorted(groups.items(), key=lambda group: (models.index(group[0][0]), group[0][1]))
@@ -93,7 +93,7 @@ def draw_memory(found: Sequence[Point]) -> Figure:
     return figure
 
 
-def _fresh(run: Run) -> list[tuple[Case, Record]]:
+def _fresh(run: RunData) -> list[tuple[Case, Record]]:
     """Return the `full` cases that ran with nothing reused, and those that ran out of memory."""
     asked = [(case, run.records[case.id]) for case in run.cases if case.condition == "full" and case.id in run.records]
     return [
@@ -148,7 +148,7 @@ def _axes(axes: Axes, found: Sequence[Point], log: bool) -> None:
     else:
         axes.set_xlim(0, frames[-1] * 1.06)
     ticks = [2**power for power in range(6, 15) if frames[0] <= 2**power <= frames[-1]] if log else frames
-    axes.set_xticks(ticks, [shown(count) for count in ticks], rotation=45 if len(ticks) > 9 else 0, fontsize=8)
+    axes.set_xticks(ticks, [format_length(count) for count in ticks], rotation=45 if len(ticks) > 9 else 0, fontsize=8)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("frames")
     axes.grid(alpha=0.3, linewidth=0.6)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from niah.analysis.groups import ALL
-from niah.analysis.load import Run, read_run
-from niah.analysis.table import Row, rows
+from niah.analysis.layout import ALL
+from niah.analysis.load import RunData, read_run
+from niah.analysis.table import Row, table_rows
 from niah.cli.guard import guarded
 from niah.cli.parser import command_parser
 from niah.io import replace_file
@@ -51,13 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded(lambda: _track(_parser().parse_args(arguments)))
 
 
-def points(run: Run) -> list[Point]:
+def points(run: RunData) -> list[Point]:
     """Return the curves of a run, by name and step."""
-    found = [point for row in rows([run]) for point in _of_row(row)]
+    found = [point for row in table_rows([run]) for point in _of_row(row)]
     return sorted([*found, *_measured(run)], key=lambda point: (point.name, point.step))
 
 
-def to_tensorboard(run: Run, folder: Path) -> Path:
+def to_tensorboard(run: RunData, folder: Path) -> Path:
     """Write event files into a folder, in place of those an earlier call wrote there.
 
     Raises UserError where tensorboard is not usable, or the folder holds somebody else's events.
@@ -90,7 +90,7 @@ def to_tensorboard(run: Run, folder: Path) -> Path:
     return folder
 
 
-def to_wandb(run: Run, folder: Path, project: str) -> str:
+def to_wandb(run: RunData, folder: Path, project: str) -> str:
     """Log a run to Weights & Biases, whose own files go below `folder`; return where it is. Raises UserError."""
     try:
         import wandb  # pyright: ignore[reportMissingImports] (an extra)
@@ -148,7 +148,7 @@ def _of_row(row: Row) -> list[Point]:
     return [Point("/".join(["accuracy", " ".join([row.condition, *split])]), int(row.length), row.accuracy)]
 
 
-def _measured(run: Run) -> list[Point]:
+def _measured(run: RunData) -> list[Point]:
     """Return memory and time of the cases for which nothing was stored, as in the figures."""
     found = []
     for case in run.cases:
@@ -166,7 +166,7 @@ def _measured(run: Run) -> list[Point]:
     return found
 
 
-def _settings(run: Run) -> dict[str, Any]:
+def _settings(run: RunData) -> dict[str, Any]:
     """Return what was run, from run.json, which names no folder of a machine and no key."""
     about = read_metadata(run.folder)
     return {"suite": run.suite, **about["decides"], **{key: about[key] for key in ("versions", "git") if key in about}}

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from niah.analysis.groups import ALL
-from niah.analysis.load import Run
+from niah.analysis.layout import ALL
+from niah.analysis.load import RunData
 from niah.analysis.table import Row
 from niah.figures.memory import GIB, KINDS, Point, points
 
@@ -34,7 +34,7 @@ CONFIG = {
 
 
 def charts(
-    runs: Sequence[Run], counted: Mapping[str, Sequence[Row]], colours: Mapping[str, str]
+    runs: Sequence[RunData], counted: Mapping[str, Sequence[Row]], colours: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """Return (title, text, spec) of each curve the runs hold numbers for."""
     made = [_accuracy(runs, counted, colours), *_costs(runs, colours)]
@@ -42,10 +42,10 @@ def charts(
 
 
 def _accuracy(
-    runs: Sequence[Run], counted: Mapping[str, Sequence[Row]], colours: Mapping[str, str]
+    runs: Sequence[RunData], counted: Mapping[str, Sequence[Row]], colours: Mapping[str, str]
 ) -> dict[str, Any] | None:
     """Return accuracy of `full` over length, with intervals; None where no length was answered."""
-    first = {run.model: next(iter(run.layout.columns())) for run in runs}
+    first = {run.model: run.layout.grouping for run in runs}
     values = [
         {
             "model": model, "frames": int(row.length), "accuracy": row.accuracy, "n": row.n,
@@ -77,7 +77,7 @@ def _accuracy(
     return _chart("Accuracy over length", text, values, layers, colours, "the models' accuracy over haystack length")
 
 
-def _chance(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def _chance(runs: Sequence[RunData]) -> list[dict[str, Any]]:
     """Return a dashed line where guessing is, if all cases have equally many options."""
     counts = {len(case.options) for run in runs for case in run.cases if case.condition == "full"}
     if len(counts) != 1:
@@ -87,7 +87,7 @@ def _chance(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return [{"mark": mark, "data": {"values": [{}]}, "encoding": {"x": None, "color": None, "y": datum}}]
 
 
-def _costs(runs: Sequence[Run], colours: Mapping[str, str]) -> list[dict[str, Any] | None]:
+def _costs(runs: Sequence[RunData], colours: Mapping[str, str]) -> list[dict[str, Any] | None]:
     """Return memory over frames, and time to the first token; each None where it was not measured."""
     found = points(runs, False)
     short = [{"model": point.model, "frames": point.frames} for point in found if point.status != "ok"]

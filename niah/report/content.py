@@ -16,11 +16,11 @@ import seaborn
 from matplotlib.colors import to_hex
 from seaborn.utils import relative_luminance
 
-from niah.analysis.checks.review import doubts
-from niah.analysis.groups import shown
-from niah.analysis.load import Run
-from niah.analysis.stats.resample import HAYSTACKS
-from niah.analysis.table import Row, outcome, rows
+from niah.analysis.checks.runs import check_runs
+from niah.analysis.layout import format_length
+from niah.analysis.load import RunData
+from niah.analysis.stats.bootstrap import MIN_HAYSTACKS
+from niah.analysis.table import Row, score_case, table_rows
 from niah.figures.heatmap import EVEN
 from niah.report.charts import charts
 from niah.report.pictures import Pictures, strip
@@ -30,20 +30,20 @@ from niah.types import CONDITIONS, LETTERS, Case, Record
 STEPS = 100  # of the colour scale, one a per cent
 
 
-def content(runs: Sequence[Run], pictures: Pictures) -> dict[str, Any]:
+def content(runs: Sequence[RunData], pictures: Pictures) -> dict[str, Any]:
     """Return everything the page is made from; `runs` are as `niah.analysis.load.join` returns them."""
     numbers: dict[tuple[str, Case], int] = {}
     for run in runs:
         for case in run.cases:
             numbers.setdefault((run.suite, case), len(numbers))
-    counted = {run.model: rows([run]) for run in runs}
+    counted = {run.model: table_rows([run]) for run in runs}
     colours = line_colours(runs)
     return {
         "letters": LETTERS,
         "conditions": [name for name in CONDITIONS if any(case.condition == name for _, case in numbers)],
         "types": sorted({case.type for _, case in numbers}),
         "palette": palette(),
-        "doubts": [{"severity": doubt.severity, "text": doubt.text} for doubt in doubts(runs)],
+        "doubts": [{"severity": doubt.severity, "text": doubt.text} for doubt in check_runs(runs)],
         "runs": [_run(run, counted[run.model], numbers, colours[run.model]) for run in runs],
         "cases": [_case(suite, case) for suite, case in numbers],
         "pictures": _pictures(pictures),
@@ -52,14 +52,14 @@ def content(runs: Sequence[Run], pictures: Pictures) -> dict[str, Any]:
     }
 
 
-def _reach(runs: Sequence[Run]) -> list[str]:
+def _reach(runs: Sequence[RunData]) -> list[str]:
     """Say whom intervals by needle source do not speak for."""
     notes = []
     for run in runs:
         count = len({case.haystack for case in run.cases if case.haystack})
-        if 0 < count < HAYSTACKS:
+        if 0 < count < MIN_HAYSTACKS:
             notes.append(
-                f"Suite {run.suite} has {count} haystack{'s' * (count > 1)}, fewer than {HAYSTACKS}: intervals by "
+                f"Suite {run.suite} has {count} haystack{'s' * (count > 1)}, fewer than {MIN_HAYSTACKS}: intervals by "
                 "needle source speak for other needles in these, not for other haystacks."
             )
     return list(dict.fromkeys(notes))
@@ -71,15 +71,15 @@ def palette() -> list[tuple[str, str]]:
     return [(to_hex(shade), "#000000" if relative_luminance(shade) > EVEN else "#ffffff") for shade in shades]
 
 
-def line_colours(runs: Sequence[Run]) -> dict[str, str]:
+def line_colours(runs: Sequence[RunData]) -> dict[str, str]:
     """Return the colour of each model's lines, as the figures draw them."""
     colours = seaborn.color_palette("colorblind", len(runs)).as_hex()
     return {run.model: colour for run, colour in zip(runs, colours, strict=True)}
 
 
-def _run(run: Run, counted: Sequence[Row], numbers: Mapping[tuple[str, Case], int], colour: str) -> dict[str, Any]:
+def _run(run: RunData, counted: Sequence[Row], numbers: Mapping[tuple[str, Case], int], colour: str) -> dict[str, Any]:
     """Return one run: its axes, its cells, and what came of each of its cases."""
-    columns = run.layout.columns()
+    columns = run.layout.length_labels()
     chances = [1 / len(case.options) for case in run.cases]
     return {
         "model": run.model,
@@ -87,14 +87,14 @@ def _run(run: Run, counted: Sequence[Row], numbers: Mapping[tuple[str, Case], in
         "colour": colour,
         "asked": len(run.records),
         "chance": sum(chances) / len(chances) if chances else None,
-        "lengths": {by: [[label, shown(label)] for label in labels] for by, labels in columns.items()},
-        "depths": list(run.layout.rows()),
+        "lengths": {by: [[label, format_length(label)] for label in labels] for by, labels in columns.items()},
+        "depths": list(run.layout.depth_labels()),
         "cells": [_cell(row) for row in counted],
         "answers": [
             {
                 "case": numbers[run.suite, case],
-                "length": {by: run.layout.column(case, by) for by in columns},
-                "depth": run.layout.row(case),
+                "length": {by: run.layout.length_label(case, by) for by in columns},
+                "depth": run.layout.depth_label(case),
                 **_answer(case, run.records.get(case.id)),
             }
             for case in run.cases
@@ -111,12 +111,12 @@ def _cell(row: Row) -> dict[str, Any]:
 
 def _answer(case: Case, record: Record | None) -> dict[str, Any]:
     """Return what came of one case."""
-    scored = outcome(case, record)
+    scored = score_case(case, record)
     if record is None:
         return {"status": scored.status}
     known = {
         "status": record.status,
-        "right": scored.right if record.status == "ok" else None,
+        "right": scored.correct if record.status == "ok" else None,
         "letter": None if record.reply is None else extract_answer(record.reply, case.options),
         "reply": record.reply,
         "scores": record.option_scores and [round(score, 5) for score in record.option_scores],

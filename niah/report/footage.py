@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from niah.analysis.load import Run
+from niah.analysis.load import RunData
 from niah.io import cache_folder, numbered
 from niah.settings import read_yaml
 from niah.suite import user_media
@@ -37,7 +37,7 @@ class Film:
 Films = Mapping[tuple[str, str], Film]  # by suite and source name
 
 
-def find_films(runs: Sequence[Run], suite: str | None = None) -> tuple[Films, list[str]]:
+def find_films(runs: Sequence[RunData], suite: str | None = None) -> tuple[Films, list[str]]:
     """Return the sources of all runs, and in words what was not found and why.
 
     `suite` is the suite file the user named. Raises UserError where what it names cannot be had.
@@ -67,7 +67,7 @@ def find_films(runs: Sequence[Run], suite: str | None = None) -> tuple[Films, li
     return films, list(dict.fromkeys(notes))
 
 
-def _known(run: Run) -> list[Film] | str:
+def _known(run: RunData) -> list[Film] | str:
     """Return what a run's folder says of its sources, or why it says nothing."""
     if not (run.folder / "suite.yaml").is_file() or not (run.folder / "sources.jsonl").is_file():
         return f"no pictures of {run.model}: its folder {run.folder.name} holds no suite.yaml or no sources.jsonl"
@@ -94,7 +94,7 @@ def _identities(folder: Path) -> dict[str, str]:
     return found
 
 
-def _paths(runs: Sequence[Run], suite: str | None) -> Mapping[str, Path] | str:
+def _paths(runs: Sequence[RunData], suite: str | None) -> Mapping[str, Path] | str:
     """Return where the videos of one suite's runs lie, by identity, or why that is not known."""
     files = [run.folder / "suite.yaml" for run in runs]
     own_suite = max((read_yaml(Suite, file) for file in files if file.is_file()), key=longest)

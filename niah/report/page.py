@@ -18,7 +18,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from niah.analysis.load import join, read_run, told_apart
+from niah.analysis.load import join_shards, read_run, with_distinct_names
 from niah.io import replace_file
 from niah.report.content import content
 from niah.report.footage import find_films
@@ -39,7 +39,7 @@ def write_report(
     """
     _refuse_foreign(path)
     read = [read_run(folder) for folder in folders]
-    runs = told_apart(join(read))
+    runs = with_distinct_names(join_shards(read))
     empty = [str(run.folder) for run in runs if not run.cases]
     if empty:
         raise UserError(f"{', '.join(empty)}: cases.jsonl holds no case, so there is nothing to report; run it again")

@@ -18,7 +18,7 @@ from itertools import accumulate
 from PIL import Image
 from tqdm import tqdm
 
-from niah.analysis.load import Run
+from niah.analysis.load import RunData
 from niah.media.decoders.decoder import Decoder, decoder_named
 from niah.media.errors import MediaError
 from niah.media.scan import measure
@@ -52,7 +52,7 @@ def strip(case: Case) -> tuple[int, ...]:
     return (*before, *inside, *after)
 
 
-def take_pictures(runs: Sequence[Run], films: Films) -> Pictures:
+def take_pictures(runs: Sequence[RunData], films: Films) -> Pictures:
     """Decode and encode what the cases of some runs show, from the sources that were found."""
     around = dict.fromkeys(frame for run in runs for case in run.cases for frame in _located(run, case, strip(case)))
     kept = dict.fromkeys(
@@ -76,7 +76,7 @@ def take_pictures(runs: Sequence[Run], films: Films) -> Pictures:
     return Pictures(chosen, tuple(notes))
 
 
-def _located(run: Run, case: Case, numbers: Iterable[int]) -> Iterator[Frame]:
+def _located(run: RunData, case: Case, numbers: Iterable[int]) -> Iterator[Frame]:
     """Yield where the frames of a case come from; a frame beyond its end, which no sound record names, is passed by."""
     starts = [0, *accumulate(len(span) for span in case.timeline)]
     for number in numbers:

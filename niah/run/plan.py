@@ -59,9 +59,9 @@ def _refuse_chooser(suite: Suite, config: RunConfig) -> None:
     """Refuse to ask a model the needles that were kept because it answered them."""
     if suite.kept is None:
         return
-    from niah.analysis.load import label  # here: it loads pandas, and few suites are chosen
+    from niah.analysis.load import model_label  # here: it loads pandas, and few suites are chosen
 
-    if label(config.decides()) == suite.kept.by:
+    if model_label(config.decides()) == suite.kept.by:
         raise UserError(
             f"the needles of suite {suite.name!r} are those that {suite.kept.by} was seen to answer, so its accuracy "
             "on them says nothing; ask another model, or the whole suite"

@@ -58,12 +58,12 @@ class Progress:
 
 def summary(plan: Plan, records: Sequence[Record], folder: Path) -> str:
     """Return accuracy per condition with its interval, what became of the cases, where the files are, and doubts."""
-    from niah.analysis.checks.check import (
-        in_words,  # here, because SciPy takes seconds that a refused command need not wait
+    from niah.analysis.checks.failed_check import (
+        as_text,  # here, because SciPy takes seconds that a refused command need not wait
     )
-    from niah.analysis.checks.review import doubts
+    from niah.analysis.checks.runs import check_runs
     from niah.analysis.load import read_run
-    from niah.analysis.stats.proportions import wilson
+    from niah.analysis.stats.proportions import wilson_interval
 
     by_name = {record.case: record for record in records}
     lines = [""]
@@ -71,7 +71,7 @@ def summary(plan: Plan, records: Sequence[Record], folder: Path) -> str:
         asked = [case for case in plan.ordered if case.condition == condition and case.id in by_name]
         right = [is_right(case, by_name[case.id]) for case in asked if by_name[case.id].status == "ok"]
         if right:
-            low, high = wilson(sum(right), len(right))
+            low, high = wilson_interval(sum(right), len(right))
             share = sum(right) / len(right)
             lines.append(f"{condition:>12}  {share:6.1%}  [{low:.1%}, {high:.1%}]  {sum(right)} of {len(right)} right")
     statuses = Counter(record.status for record in records)
@@ -79,8 +79,8 @@ def summary(plan: Plan, records: Sequence[Record], folder: Path) -> str:
     missing = len(plan.ordered) - len(records)
     lines.append(f"{'records':>12}  {counts}" + (f"; {missing} cases not asked yet" if missing else ""))
     lines.append(f"{'files':>12}  {folder}: " + ", ".join(_files(folder)))
-    found = doubts([read_run(folder)]) if records else []
-    return "\n".join([*lines, *([in_words(found)] if found else [])])
+    found = check_runs([read_run(folder)]) if records else []
+    return "\n".join([*lines, *([as_text(found)] if found else [])])
 
 
 def _files(folder: Path) -> list[str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from niah.analysis.load import Run, read_run
-from niah.analysis.table import outcome
+from niah.analysis.load import RunData, read_run
+from niah.analysis.table import score_case
 from niah.suite.config import Kept
 from niah.suite.generated import Generated, Skip, retain
 from niah.types import Case, UserError
@@ -35,21 +35,21 @@ def keep(generated: Generated, folder: Path) -> Generated:
     return retain(dataclasses.replace(generated, suite=suite, skipped=(*generated.skipped, *skips)))
 
 
-def _why_not(run: Run, needle: str) -> str:
+def _why_not(run: RunData, needle: str) -> str:
     """Return why a needle is not kept; nothing where it is."""
     for condition, wanted in CONTROLS.items():
         cases = [case for case in run.cases if case.needle == needle and case.condition == condition]
-        scored = [outcome(case, run.records.get(case.id)) for case in cases]
+        scored = [score_case(case, run.records.get(case.id)) for case in cases]
         if not scored:
             return f"{run.model} was not asked it with {condition}"
         if scored[0].status != "ok":
             return f"{run.model} has no answer to it with {condition} ({scored[0].status})"
-        if scored[0].right != wanted:
+        if scored[0].correct != wanted:
             return f"{run.model} answers it {condition}" if not wanted else f"{run.model} misses it with needle_only"
     return ""
 
 
-def _refuse_others(generated: Generated, run: Run) -> None:
+def _refuse_others(generated: Generated, run: RunData) -> None:
     """Raise UserError where a run's controls are not those of this suite, or it has none."""
     asked = {case.condition for case in run.cases}
     lacking = [condition for condition in CONTROLS if condition not in asked]

@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from niah.analysis.load import read_run
-from niah.analysis.table import table
+from niah.analysis.table import table_frame
 from niah.cli.guard import DONE, guarded
 from niah.io import replace_file
 from niah.run.command import run
@@ -101,7 +101,7 @@ def _table(folder: Path, name: str, trained: Training) -> pd.DataFrame:
     if from_mapping(Training, about, str(folder / "train.json")) != trained:
         raise UserError(f"{folder} is not of the variant {name!r} of this config: train.json tells another training")
     longest = pd.read_csv(folder / "curve.csv")["length"].max()  # empty but for the reader's steps
-    return table([asked]).assign(variant=name, trained_to=f"{longest:.0f}")
+    return table_frame([asked]).assign(variant=name, trained_to=f"{longest:.0f}")
 
 
 def _slug(variant: str) -> str:

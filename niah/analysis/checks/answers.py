@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from niah.analysis.checks.check import Doubt
-from niah.analysis.groups import shown
-from niah.analysis.load import Run
-from niah.analysis.table import Outcome, outcome
+from niah.analysis.checks.failed_check import FailedCheck
+from niah.analysis.layout import format_length
+from niah.analysis.load import RunData
+from niah.analysis.table import ScoredCase, score_case
 from niah.types import CONDITIONS
 
 UNANSWERED = 0.05  # share above which the reading of replies deserves a look
 
 
-def about_answers(run: Run) -> Iterator[Doubt]:
+def about_answers(run: RunData) -> Iterator[FailedCheck]:
     """Yield the doubts about each condition of one run."""
-    scored = [outcome(case, run.records.get(case.id)) for case in run.cases]
+    scored = [score_case(case, run.records.get(case.id)) for case in run.cases]
     for condition in CONDITIONS:
         part = [one for one in scored if one.case.condition == condition]
         if not part:
@@ -25,12 +25,12 @@ def about_answers(run: Run) -> Iterator[Doubt]:
         yield from _failed(run, condition, part)
 
 
-def _unanswered(run: Run, condition: str, part: Sequence[Outcome]) -> Iterator[Doubt]:
+def _unanswered(run: RunData, condition: str, part: Sequence[ScoredCase]) -> Iterator[FailedCheck]:
     """Yield that too many replies name no option."""
     answered = [one for one in part if one.status == "ok"]
     unread = [one.case.id for one in answered if one.unanswered]
     if len(unread) > UNANSWERED * len(answered):
-        yield Doubt(
+        yield FailedCheck(
             "unanswered",
             f"{run.model}, {condition}: {len(unread)} of {len(answered)} replies name no option, or more than one; "
             "counted as wrong",
@@ -40,7 +40,7 @@ def _unanswered(run: Run, condition: str, part: Sequence[Outcome]) -> Iterator[D
         )
 
 
-def _failed(run: Run, condition: str, part: Sequence[Outcome]) -> Iterator[Doubt]:
+def _failed(run: RunData, condition: str, part: Sequence[ScoredCase]) -> Iterator[FailedCheck]:
     """Yield which cases are in no accuracy, so that an average over cells is one over those that are left."""
     without = [one for one in part if one.status != "ok"]
     if not without:
@@ -54,18 +54,20 @@ def _failed(run: Run, condition: str, part: Sequence[Outcome]) -> Iterator[Doubt
         yield _doubt(run, condition, "no_answer", what, others, len(part))
 
 
-def _doubt(run: Run, condition: str, kind: str, what: str, without: Sequence[Outcome], count: int) -> Doubt:
+def _doubt(
+    run: RunData, condition: str, kind: str, what: str, without: Sequence[ScoredCase], count: int
+) -> FailedCheck:
     """Return the doubt about cases that have no answer, and at which lengths."""
-    by = next(iter(run.layout.columns()))
-    held = {run.layout.column(one.case, by) for one in without}
-    lengths = [length for length in run.layout.columns()[by] if length in held]
-    where = f" (at {', '.join(shown(length) for length in lengths)})" if lengths else ""
+    by = run.layout.grouping
+    held = {run.layout.length_label(one.case, by) for one in without}
+    lengths = [length for length in run.layout.length_labels()[by] if length in held]
+    where = f" (at {', '.join(format_length(length) for length in lengths)})" if lengths else ""
     left = (
         "there is no accuracy at all"
         if len(without) == count
         else "every average that holds these cells is one over the cases left, which may be the easier ones"
     )
-    return Doubt(
+    return FailedCheck(
         kind,
         f"{run.model}, {condition}: {what} in {len(without)} of {count} cases{where}; {left}",
         "caution",

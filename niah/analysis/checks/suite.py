@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from niah.analysis.checks.check import Doubt
-from niah.analysis.load import Run
+from niah.analysis.checks.failed_check import FailedCheck
+from niah.analysis.load import RunData
 
 FEW = 8  # needles: of fewer, letters are unbalanced whatever one does
 SURPLUS = 0.1  # above chance, for one who always answers the commonest letter
 
 
-def about_suite(run: Run) -> Iterator[Doubt]:
+def about_suite(run: RunData) -> Iterator[FailedCheck]:
     """Yield the doubts about the cases of one run."""
     repeated = tuple(case.id for case in run.cases if case.repeats)
     if repeated:
-        yield Doubt(
+        yield FailedCheck(
             "repeats",
             f"suite {run.suite}: {len(repeated)} of {len(run.cases)} cases show some frame twice: they hold less "
             "footage than their length says",
@@ -29,7 +29,7 @@ def about_suite(run: Run) -> Iterator[Doubt]:
     yield from _chosen(run)
 
 
-def _look_alikes(run: Run) -> Iterator[Doubt]:
+def _look_alikes(run: RunData) -> Iterator[FailedCheck]:
     """Yield the footage that looks like a needle, where both were asked about."""
     for pair in run.near_duplicates:
         cases = tuple(
@@ -39,7 +39,7 @@ def _look_alikes(run: Run) -> Iterator[Doubt]:
         )
         needles = {case.needle for case in run.cases}
         if cases or {pair.first, pair.second} <= needles:
-            yield Doubt(
+            yield FailedCheck(
                 "near_duplicate",
                 f"suite {run.suite}: frame {pair.first_frame} of {pair.first} looks like frame {pair.second_frame} of "
                 f"{pair.second} ({pair.distance} of 64 bits differ): if one is a copy, the needle is there twice",
@@ -49,7 +49,7 @@ def _look_alikes(run: Run) -> Iterator[Doubt]:
             )
 
 
-def _letters(run: Run) -> Iterator[Doubt]:
+def _letters(run: RunData) -> Iterator[FailedCheck]:
     """Yield that always answering one letter would pay."""
     needles = {case.needle: case for case in run.cases}
     if len(needles) < FEW:
@@ -58,7 +58,7 @@ def _letters(run: Run) -> Iterator[Doubt]:
     letter, count = min(letters.items(), key=lambda item: (-item[1], item[0]))
     chance = sum(1 / len(case.options) for case in needles.values()) / len(needles)
     if count / len(needles) > chance + SURPLUS:
-        yield Doubt(
+        yield FailedCheck(
             "letters",
             f"suite {run.suite}: {letter} is right for {count} of {len(needles)} needles, so always answering {letter} "
             f"gets {count / len(needles):.1%} where chance is {chance:.1%}",
@@ -68,13 +68,13 @@ def _letters(run: Run) -> Iterator[Doubt]:
         )
 
 
-def _chosen(run: Run) -> Iterator[Doubt]:
+def _chosen(run: RunData) -> Iterator[FailedCheck]:
     """Yield that a model chose the needles, above all if it is the one asked."""
-    if run.kept_by is None:
+    if run.needles_selected_by is None:
         return
-    own = run.kept_by.partition(" (")[0] == run.model.partition(" (")[0]
-    text = f"{run.model}: the needles are those that {run.kept_by} answers with needle_only and not blind"
-    yield Doubt(
+    own = run.needles_selected_by.partition(" (")[0] == run.model.partition(" (")[0]
+    text = f"{run.model}: the needles are those that {run.needles_selected_by} answers with needle_only and not blind"
+    yield FailedCheck(
         "chosen",
         text + (": a model is asked what it was seen to answer, so its accuracy is too high" if own else ""),
         "serious" if own else "note",

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from niah.analysis.compare.lines import Line, further, primary
-from niah.analysis.compare.match import Match, pairs
-from niah.analysis.stats.paired import Difference, difference, holm
-from niah.analysis.stats.resample import HAYSTACKS
+from niah.analysis.compare.comparisons import Line, PairedRuns, further, pairs, primary
+from niah.analysis.stats.bootstrap import MIN_HAYSTACKS
+from niah.analysis.stats.paired import Difference, holm, paired_difference
 from niah.types import UserError
 
 SURE = 0.05
 
 
-def page(matches: Sequence[Match]) -> str:
+def comparison_page(matches: Sequence[PairedRuns]) -> str:
     """Return the verdicts on some pairs of runs and the further comparisons. Raises UserError without an answer."""
     for match in matches:
         if not match.answered():
@@ -26,7 +25,7 @@ def page(matches: Sequence[Match]) -> str:
                 f"({match.unanswered()}), so there is nothing to compare"
             )
     found = [primary(match) for match in matches]
-    known = [difference.p for _, difference in found if difference.p is not None]
+    known = [paired_difference.p for _, paired_difference in found if paired_difference.p is not None]
     corrected = iter(holm(known))
     parts = []
     for match, (condition, result) in zip(matches, found, strict=True):
@@ -36,7 +35,7 @@ def page(matches: Sequence[Match]) -> str:
     return "\n\n".join([*parts, *_further(matches)])
 
 
-def verdict(match: Match, condition: str, found: Difference, p: float | None, comparisons: int = 1) -> str:
+def verdict(match: PairedRuns, condition: str, found: Difference, p: float | None, comparisons: int = 1) -> str:
     """Return which model is better on one condition, by how much, and what could not have been seen.
 
     `p` is corrected for the number of `comparisons`; None where nothing can be said of chance.
@@ -63,20 +62,20 @@ def verdict(match: Match, condition: str, found: Difference, p: float | None, co
     return f"{scores}.\n{said}\n({how}).\n{seen}."
 
 
-def _left_out(match: Match, condition: str) -> list[str]:
+def _left_out(match: PairedRuns, condition: str) -> list[str]:
     """Return what is not in the verdict, and what it would be with those cases counted as wrong."""
     why = match.unanswered(condition)
     if not why:
         return []
     whole = [pair for pair in match.outcomes if pair[0].case.condition == condition]
-    value = difference(pairs(whole), "left out").value
+    value = paired_difference(pairs(whole), "left out").value
     return [
         f"Left out, as one of the two has no answer: {why}. Counted as wrong, {match.first.model} - "
         f"{match.second.model} would be {100 * value:+.1f} points of {len(whole)} cases."
     ]
 
 
-def _further(matches: Sequence[Match]) -> list[str]:
+def _further(matches: Sequence[PairedRuns]) -> list[str]:
     """Return the table of further comparisons, all corrected together."""
     rows = [(match, line) for match in matches for line in further(match)]
     tested = [(match, line, line.found.p) for match, line in rows if line.found.p is not None]
@@ -118,7 +117,7 @@ def _where(found: Difference) -> str:
 
 def _reach(found: Difference) -> str:
     """Return what was resampled or paired."""
-    few = f", haystacks as they are: fewer than {HAYSTACKS}" if 0 < found.haystacks < HAYSTACKS else ""
+    few = f", haystacks as they are: fewer than {MIN_HAYSTACKS}" if 0 < found.haystacks < MIN_HAYSTACKS else ""
     return f"{found.sources} needle sources" + (f" and {found.haystacks} haystacks" if found.generalises else few)
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
+from niah.analysis.stats.bootstrap import Estimate, Observation, cluster_bootstrap, proportion
 from niah.analysis.stats.detectable import smallest_by_mcnemar, smallest_difference
-from niah.analysis.stats.resample import Estimate, Observation, resample, share
 
 RESAMPLES = 10_000  # so that a p-value can be small enough to be corrected
 MCNEMAR, BOOTSTRAP = "exact McNemar", "paired cluster bootstrap"
@@ -58,13 +58,13 @@ class Difference:
         return self.first - self.second
 
 
-def difference(pairs: Sequence[Pair], name: str) -> Difference:
+def paired_difference(pairs: Sequence[Pair], name: str) -> Difference:
     """Compare two models on the cases both answered. Raises ValueError where there is none."""
     if not pairs:
         raise ValueError("a difference needs at least one case that both models answered")
     sources = {pair.source for pair in pairs}
     points = [Observation(pair.source, pair.haystack, (float(pair.first) - pair.second, 1.0)) for pair in pairs]
-    found = resample(points, share, name, RESAMPLES)
+    found = cluster_bootstrap(points, proportion, name, RESAMPLES)
     once = len(sources) == len(pairs)
     low, high, p = None, None, None
     if found is not None:
@@ -85,7 +85,7 @@ def difference(pairs: Sequence[Pair], name: str) -> Difference:
     )
 
 
-def gap(first: Sequence[Observation], second: Sequence[Observation], name: str) -> Estimate | None:
+def unpaired_difference(first: Sequence[Observation], second: Sequence[Observation], name: str) -> Estimate | None:
     """Return by how much the share of `first` exceeds that of `second`, over sources that have both.
 
     Observations hold (right, 1); the two may be different numbers of cases, of one model. Haystacks are not drawn.
@@ -93,7 +93,7 @@ def gap(first: Sequence[Observation], second: Sequence[Observation], name: str) 
     common = {one.source for one in first} & {one.source for one in second}
     both = [Observation(one.source, "", (*one.values, 0, 0)) for one in first if one.source in common]
     both += [Observation(one.source, "", (0, 0, *one.values)) for one in second if one.source in common]
-    found = resample(both, lambda sums: share(sums[:2]) - share(sums[2:]), name)
+    found = cluster_bootstrap(both, lambda sums: proportion(sums[:2]) - proportion(sums[2:]), name)
     if found is None:
         return None
     low, high = _interval(found)

@@ -14,13 +14,13 @@ import numpy as np
 from scipy.stats import binomtest, norm, t
 from statsmodels.stats.proportion import proportion_confint
 
-from niah.analysis.stats.paired import gap
-from niah.analysis.stats.resample import Estimate, Observation, resample, share
+from niah.analysis.stats.bootstrap import Estimate, Observation, cluster_bootstrap, proportion
+from niah.analysis.stats.paired import unpaired_difference
 
 Interval = tuple[float, float]
 
 
-def wilson(correct: int, n: int) -> Interval | tuple[None, None]:
+def wilson_interval(correct: int, n: int) -> Interval | tuple[None, None]:
     """Return Wilson's 95 % interval; None where nothing was answered."""
     if n == 0:
         return None, None
@@ -28,9 +28,9 @@ def wilson(correct: int, n: int) -> Interval | tuple[None, None]:
     return float(interval.low), float(interval.high)
 
 
-def clustered(observations: Sequence[Observation], name: str) -> Interval | tuple[None, None]:
+def clustered_interval(observations: Sequence[Observation], name: str) -> Interval | tuple[None, None]:
     """Return the 95 % interval of a share whose observations hold (right, 1); None with fewer than two sources."""
-    found = resample(observations, share, name)
+    found = cluster_bootstrap(observations, proportion, name)
     if found is None:
         return None, None
     count, spread = found.clusters, found.value * (1 - found.value)
@@ -51,7 +51,7 @@ def retention(
     """
     common = set.intersection(*({one.source for one in part} for part in (full, blind, alone)))
     parts = [[one for one in part if one.source in common] for part in (full, blind, alone)]
-    known = gap(parts[2], parts[1], name)
+    known = unpaired_difference(parts[2], parts[1], name)
     if known is None or known.low <= 0:
         return None
     padded = [
@@ -59,11 +59,11 @@ def retention(
         for place, part in enumerate(parts)
         for one in part
     ]
-    return resample(padded, _retained, name)
+    return cluster_bootstrap(padded, _retained, name)
 
 
 def _retained(sums: np.ndarray) -> np.ndarray:
     """Return retention; NaN for a resample in which the clip alone is no better than the question alone."""
-    found, guessed, known = (share(sums[place : place + 2]) for place in (0, 2, 4))
+    found, guessed, known = (proportion(sums[place : place + 2]) for place in (0, 2, 4))
     apart = known > guessed
     return np.where(apart, (found - guessed) / np.where(apart, known - guessed, 1), np.nan)

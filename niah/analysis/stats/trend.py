@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from niah.analysis.stats.bootstrap import RESAMPLES, Estimate, Observation, cluster_bootstrap
 from niah.analysis.stats.paired import RESAMPLES as COMPARED
-from niah.analysis.stats.resample import RESAMPLES, Estimate, Observation, resample
 
 
 def slope(observations: Sequence[Observation], name: str) -> Estimate | None:
@@ -38,7 +38,7 @@ def _fit(points: Sequence[Observation], name: str, resamples: int = RESAMPLES) -
     for point in points:
         x, y = point.values[0] - centre, point.values[1]
         moments.append(Observation(point.source, point.haystack, (1.0, x, y, x * x, x * y)))
-    found = resample(moments, _slope, name, resamples)
+    found = cluster_bootstrap(moments, _slope, name, resamples)
     return found if found is not None and found.error > 0 else None
 
 

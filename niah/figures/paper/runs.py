@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from niah.analysis.groups import ALL, Layout
-from niah.analysis.load import Run, join, read_run
-from niah.analysis.table import Row, rows
+from niah.analysis.layout import ALL, Layout
+from niah.analysis.load import RunData, join_shards, read_run
+from niah.analysis.table import Row, table_rows
 from niah.types import Case, Record, UserError
 
 
@@ -71,10 +71,10 @@ def points(folders: Sequence[Path], same_cases: bool = True) -> list[Point]:
             raise UserError(f"{run.folder} was asked no full case, and these studies are of full cases: leave it out")
     if same_cases:
         _refuse_others(runs)
-    return [point for run in join(runs) for point in _points(run)]
+    return [point for run in join_shards(runs) for point in _points(run)]
 
 
-def setting(run: Run) -> Setting:
+def setting(run: RunData) -> Setting:
     """Return what a run's model was set to. Raises UserError where its records disagree."""
     answers = _answers(run, _full(run))
     told = {json.dumps(dict(record.settings), sort_keys=True) for record in answers}
@@ -90,17 +90,17 @@ def setting(run: Run) -> Setting:
     )
 
 
-def _points(run: Run) -> list[Point]:
+def _points(run: RunData) -> list[Point]:
     """Return the points of one run."""
     about = dataclasses.asdict(setting(run))
     return [
         _point(run, row, about)
-        for row in rows([run])
+        for row in table_rows([run])
         if row.condition == "full" and row.depth == ALL and row.length_by != "bin" and row.n + row.failed
     ]
 
 
-def _point(run: Run, row: Row, about: dict[str, Any]) -> Point:
+def _point(run: RunData, row: Row, about: dict[str, Any]) -> Point:
     """Return one row of the table as a point."""
     cases = [case for case in _full(run) if _counts(row, run.layout, case)]
     once = len({case.needle_source for case in cases}) == len(cases)
@@ -115,20 +115,22 @@ def _point(run: Run, row: Row, about: dict[str, Any]) -> Point:
 
 def _counts(row: Row, layout: Layout, case: Case) -> bool:
     """Tell whether a `full` case counts for a row of all depths."""
-    return row.type in (ALL, case.type) and (row.length == ALL or layout.column(case, row.length_by) == row.length)
+    return row.type in (ALL, case.type) and (
+        row.length == ALL or layout.length_label(case, row.length_by) == row.length
+    )
 
 
-def _full(run: Run) -> list[Case]:
+def _full(run: RunData) -> list[Case]:
     return [case for case in run.cases if case.condition == "full"]
 
 
-def _answers(run: Run, cases: Sequence[Case]) -> list[Record]:
+def _answers(run: RunData, cases: Sequence[Case]) -> list[Record]:
     """Return the records of some cases that hold an answer."""
     known = [run.records[case.id] for case in cases if case.id in run.records]
     return [record for record in known if record.status == "ok"]
 
 
-def _refuse_others(runs: Sequence[Run]) -> None:
+def _refuse_others(runs: Sequence[RunData]) -> None:
     """Refuse runs whose `full` cases differ: their numbers would not compare."""
     asked = [set(_full(run)) for run in runs]
     for run, cases in zip(runs, asked, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from niah.analysis.groups import ALL
+from niah.analysis.layout import ALL
 from niah.figures.paper.runs import Point
 from niah.types import UserError
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 from seaborn.utils import relative_luminance
 
-from niah.analysis.groups import ALL, shown
+from niah.analysis.layout import ALL, format_length
 from niah.figures.heatmap import STARRED
 from niah.figures.paper.runs import Point
 from niah.figures.paper.selection import line_of
@@ -255,7 +255,7 @@ def _lengths(points: Sequence[Point]) -> list[str]:
 
 
 def _frames(length: str) -> str:
-    return "all lengths" if length == ALL else f"{shown(length)} frames"
+    return "all lengths" if length == ALL else f"{format_length(length)} frames"
 
 
 def _counts(points: Sequence[Point]) -> str:

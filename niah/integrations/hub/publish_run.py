@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from niah.analysis.load import Run, read_run
+from niah.analysis.load import RunData, read_run
 from niah.integrations.hub.card import UNKNOWN, config, plain, refuse_foreign, table, write_card
 from niah.integrations.lm_eval.suites import score
 from niah.io import refuse_link, replace_file
@@ -97,7 +97,7 @@ def _document(case: Case, library: str) -> dict[str, Any]:
     }
 
 
-def _results(task: str, run: Run, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _results(task: str, run: RunData, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return means with their standard errors, over the samples that have the metric."""
     values: dict[str, list[float]] = defaultdict(list)
     for sample in samples:
@@ -117,7 +117,7 @@ def _results(task: str, run: Run, samples: Sequence[Mapping[str, Any]]) -> dict[
     }
 
 
-def _facts(about: Mapping[str, Any], run: Run) -> dict[str, Any]:
+def _facts(about: Mapping[str, Any], run: RunData) -> dict[str, Any]:
     """Return what was run and on what; run.json names no folder of a machine."""
     decides = about["decides"]
     statuses = Counter(record.status for record in run.records.values())
@@ -155,7 +155,7 @@ def _standard_error(values: Sequence[float]) -> float | None:
     return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values))
 
 
-def _body(run: Run, told: Mapping[str, Any]) -> str:
+def _body(run: RunData, told: Mapping[str, Any]) -> str:
     """Return the page: the numbers, and how to read them."""
     metrics = [name.removesuffix(",none") for name in told if name.endswith(",none") and "_stderr" not in name]
     rows = []

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from niah.analysis.attention import over_frames, over_patches, received
+from niah.analysis.attention import attention_received, frame_rows, patch_rows
 from niah.run.attention import VisualAttention
 from niah.types import UserError
 
@@ -23,37 +23,37 @@ def whole(frames, patches, features, attention):
 def test_attention_received_is_the_mean_over_layers_heads_and_words():
     one = [[[0.1, 0.3], [0.3, 0.1]], [[0.2, 0.0], [0.2, 0.0]]]  # two heads, two words, two tokens
     other = [[[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.8], [0.0, 0.8]]]
-    found = received(made([one, other], [0, 1], [-1, -1], [[1], [1]]))
+    found = attention_received(made([one, other], [0, 1], [-1, -1], [[1], [1]]))
     assert found == pytest.approx([(0.2 + 0) / 2, (0.1 + 0.4) / 2])
 
 
 def test_layers_without_any_attention_on_the_video_are_refused():
     with pytest.raises(UserError, match="2 layers paid the video no attention"):
-        received(made([[[[0.0]]], [[[0.0]]]], [0], [-1], [[1]]))
+        attention_received(made([[[[0.0]]], [[[0.0]]]], [0], [-1], [[1]]))
 
 
 def test_frames_are_summed_over_their_tokens_and_ranked():
     attended = made([], [0, 1, 1, 2, 3], [-1, 0, 1, -1, -1], [[1, 0]] * 5)
-    rows = over_frames(attended, np.array([0.2, 0.3, 0.1, 0.1, 0.3]))
+    rows = frame_rows(attended, np.array([0.2, 0.3, 0.1, 0.1, 0.3]))
     assert [row.frame for row in rows] == [1, 3, 0, 2]
     assert [row.share for row in rows] == pytest.approx([0.4, 0.3, 0.2, 0.1])
 
 
 def test_a_frame_is_compared_with_the_three_nearest_in_rank_and_with_all():
     attended, attention = whole(5, 1, [[1, 0], [1, 0], [1, 0], [0, 1], [0, 1]], [5, 4, 3, 2, 1])
-    rows = over_frames(attended, attention)
+    rows = frame_rows(attended, attention)
     assert [row.similarity for row in rows] == pytest.approx([2 / 3, 2 / 3, 2 / 3, 1 / 3, 1 / 3])
     assert rows[0].random == pytest.approx(4 / 10)  # of ten pairs three agree among the first, one among the last
 
 
 def test_three_frames_have_no_three_neighbours():
     with pytest.raises(UserError, match="compared with 3 others, got 3 frames"):
-        over_frames(*whole(3, 1, [[1]] * 3, [1, 1, 1]))
+        frame_rows(*whole(3, 1, [[1]] * 3, [1, 1, 1]))
 
 
 def test_a_patch_is_compared_with_the_same_patch_of_the_keyframe_before_or_of_the_first():
     features = [[0, 1], [1, 0], [1, 0], [0, 1], [1, 0], [1, 0]]  # frame 0, keyframe 1, frame 2; two patches each
-    rows = over_patches(*whole(3, 2, features, [3, 1, 9, 9, 4, 2]), top=1)
+    rows = patch_rows(*whole(3, 2, features, [3, 1, 9, 9, 4, 2]), top=1)
     assert [row.share for row in rows] == pytest.approx([0.4, 0.3, 0.2, 0.1])
     assert [row.similarity for row in rows] == pytest.approx([1, 0, 0, 0])  # (2, 0), (0, 0), (2, 1), (0, 1)
     assert rows[0].random == pytest.approx(0.5)  # 3 of 4 patches lie along x, 1 of the keyframe's 2
@@ -61,16 +61,16 @@ def test_a_patch_is_compared_with_the_same_patch_of_the_keyframe_before_or_of_th
 
 def test_a_frame_behind_two_keyframes_is_compared_with_the_later():
     features = [[1, 0], [0, 1], [0, 1]]
-    (row,) = over_patches(*whole(3, 1, features, [5, 4, 1]), top=2)
+    (row,) = patch_rows(*whole(3, 1, features, [5, 4, 1]), top=2)
     assert row.similarity == pytest.approx(1)
 
 
 def test_patches_of_merged_frames_are_refused():
     attended = made([], [0, 0, 1], [0, 1, -1], [[1]] * 3)
     with pytest.raises(UserError, match="every frame must be there whole"):
-        over_patches(attended, np.array([1.0, 1.0, 1.0]), top=1)
+        patch_rows(attended, np.array([1.0, 1.0, 1.0]), top=1)
 
 
 def test_without_a_frame_that_is_no_keyframe_there_are_no_patches():
     with pytest.raises(UserError, match="32 frames are keyframes .* got 3 frames in all"):
-        over_patches(*whole(3, 1, [[1]] * 3, [1, 1, 1]))
+        patch_rows(*whole(3, 1, [[1]] * 3, [1, 1, 1]))

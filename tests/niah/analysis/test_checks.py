@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from niah.analysis.checks.check import Doubt, in_words
-from niah.analysis.checks.review import doubts
-from niah.analysis.load import join, read_run
+from niah.analysis.checks.failed_check import FailedCheck, as_text
+from niah.analysis.checks.runs import check_runs
+from niah.analysis.load import join_shards, read_run
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
 SUITE = "name: fake\nlengths: [2000, 4000]\ndepths: [0.1, 0.5]\nfootage: {world: fake}\n"
@@ -21,7 +21,7 @@ def made(tmp_path, cases, reply=lambda case: "B", model="fake", name=None, suite
 
 
 def kinds(*runs, **more):
-    return {doubt.kind for doubt in doubts(join(runs), **more)}
+    return {doubt.kind for doubt in check_runs(join_shards(runs), **more)}
 
 
 def one(found, kind):
@@ -59,7 +59,7 @@ def test_a_sound_run_raises_no_doubt(tmp_path):
             return letters(case)
         return letters(case) if number(case) // 4 == 0 and number(case) % 4 == 0 else wrong(case)
 
-    assert doubts([made(tmp_path, cases, reply)]) == []
+    assert check_runs([made(tmp_path, cases, reply)]) == []
 
 
 @pytest.mark.parametrize("condition", ["blind", "no_needle", "swapped"])
@@ -67,7 +67,7 @@ def test_a_control_above_chance_is_doubted(tmp_path, condition):
     cases = balanced(20, "full", "needle_only", "blind", condition)
     cases = list({case.id: case for case in cases}.values())
     run = made(tmp_path, cases, lambda c: letters(c) if c.condition == condition and number(c) < 15 else wrong(c))
-    doubt = one(doubts([run]), f"{condition}_above")
+    doubt = one(check_runs([run]), f"{condition}_above")
     assert doubt.severity == "serious"
     assert "75.0% [" in doubt.text and "above chance, 25.0%" in doubt.text
     assert set(doubt.cases) == {case.id for case in cases if case.condition == condition}
@@ -78,7 +78,7 @@ def test_a_control_above_blind_is_doubted_even_at_chance(tmp_path, condition):
     cases = balanced(20, "blind", condition)
     run = made(tmp_path, cases, lambda c: letters(c) if c.condition == condition and number(c) < 8 else wrong(c))
     # 8 of 20 are 40 % [22, 61], not above chance; blind gets none
-    text = one(doubts([run]), f"{condition}_above").text
+    text = one(check_runs([run]), f"{condition}_above").text
     assert "is above blind, by 40.0 points" in text and "above chance" not in text
 
 
@@ -88,7 +88,7 @@ def test_a_control_of_one_type_above_chance_is_doubted_with_the_type(tmp_path):
         for c in balanced(40, "swapped", "blind")
     ]
     run = made(tmp_path, cases, lambda c: letters(c) if c.condition == "swapped" and number(c) < 10 else wrong(c))
-    (doubt,) = [d for d in doubts([run]) if d.kind == "swapped_above" and "chance" in d.text]
+    (doubt,) = [d for d in check_runs([run]) if d.kind == "swapped_above" and "chance" in d.text]
     assert doubt.text.startswith("fake, swapped on motion: 83.3%")  # of all, 10 of 40 are chance
     assert (doubt.severity, len(doubt.cases)) == ("caution", 12)
 
@@ -101,7 +101,7 @@ def test_two_lucky_needles_of_four_are_no_leak_however_often_they_are_asked(tmp_
 def test_needle_only_not_above_blind_says_nothing_about_length(tmp_path):
     cases = balanced(20, "full", "needle_only", "blind")
     run = made(tmp_path, cases, lambda c: letters(c) if number(c) < 6 else wrong(c))
-    doubt = one(doubts([run]), "unreadable")
+    doubt = one(check_runs([run]), "unreadable")
     assert "says nothing about length" in doubt.text and doubt.severity == "serious"
 
 
@@ -111,13 +111,13 @@ def test_a_type_that_is_not_read_is_doubted_by_itself(tmp_path):
         for c in balanced(25, "needle_only", "blind")
     ]
     run = made(tmp_path, cases, lambda c: letters(c) if c.condition == "needle_only" and number(c) >= 5 else wrong(c))
-    doubt = one(doubts([run]), "unreadable")
+    doubt = one(check_runs([run]), "unreadable")
     assert "needle_only on motion is not surely above blind" in doubt.text
     assert doubt.severity == "caution"
 
 
 def test_controls_that_were_not_asked_are_named(tmp_path):
-    doubt = one(doubts([made(tmp_path, balanced(8, "full"))]), "unasked")
+    doubt = one(check_runs([made(tmp_path, balanced(8, "full"))]), "unasked")
     assert "needle_only and blind not asked" in doubt.text and doubt.severity == "note"
 
 
@@ -138,7 +138,7 @@ def test_needles_found_as_often_as_by_chance_are_not_doubted(tmp_path):
 @pytest.mark.parametrize("silent, raised", [(1, False), (2, True)])
 def test_more_than_one_reply_in_twenty_without_an_option_is_doubted(tmp_path, silent, raised):
     cases = balanced(20, "full")
-    found = doubts([made(tmp_path, cases, lambda c: "A or B" if number(c) < silent else letters(c))])
+    found = check_runs([made(tmp_path, cases, lambda c: "A or B" if number(c) < silent else letters(c))])
     assert ("unanswered" in {doubt.kind for doubt in found}) == raised
     if raised:
         assert one(found, "unanswered").cases == tuple(case.id for case in cases[:2])
@@ -153,31 +153,31 @@ def grid(tmp_path, status):
 
 
 def test_cells_out_of_memory_are_named_in_what_averages_over_them(tmp_path):
-    doubt = one(doubts([grid(tmp_path, "oom")]), "oom")
+    doubt = one(check_runs([grid(tmp_path, "oom")]), "oom")
     assert "out of memory in 8 of 32 cases (at 4K); every average that holds these cells" in doubt.text
     assert len(doubt.cases) == 8
 
 
 @pytest.mark.parametrize("status", ["error", "timeout"])
 def test_cells_without_an_answer_are_named(tmp_path, status):
-    assert f"8 {status} in 8 of 32 cases (at 4K)" in one(doubts([grid(tmp_path, status)]), "no_answer").text
+    assert f"8 {status} in 8 of 32 cases (at 4K)" in one(check_runs([grid(tmp_path, status)]), "no_answer").text
 
 
 def test_missing_cells_are_named(tmp_path):
     cases = balanced(10, "full")
     run = read_run(write_run(tmp_path / "run", cases, [make_record(case) for case in cases[:4]]))
-    assert "6 missing in 6 of 10 cases" in one(doubts([run]), "no_answer").text
+    assert "6 missing in 6 of 10 cases" in one(check_runs([run]), "no_answer").text
 
 
 def test_a_run_that_only_ran_out_of_memory_has_no_accuracy(tmp_path):
     cases = balanced(10, "full")
     run = read_run(write_run(tmp_path / "run", cases, [make_record(case, status="oom") for case in cases]))
-    assert "10 of 10 cases (at 2K); there is no accuracy at all" in one(doubts([run]), "oom").text
+    assert "10 of 10 cases (at 2K); there is no accuracy at all" in one(check_runs([run]), "oom").text
 
 
 def test_repeated_frames_are_doubted_once_for_all_models(tmp_path):
     cases = balanced(8, "full", repeats=5)
-    doubt = one(doubts([made(tmp_path, cases, letters, model) for model in ("a", "b")]), "repeats")
+    doubt = one(check_runs([made(tmp_path, cases, letters, model) for model in ("a", "b")]), "repeats")
     assert "suite fake: 8 of 8 cases show some frame twice" in doubt.text
     assert doubt.models == ("a", "b")
 
@@ -189,7 +189,7 @@ def test_look_alikes_of_an_asked_needle_are_doubted(tmp_path):
     far = {"first": "n9", "first_frame": 3, "second": "h", "second_frame": 9, "distance": 2}
     lines = "".join(json.dumps(row) + "\n" for row in (twin, far))
     (tmp_path / "fake" / "near_duplicates.jsonl").write_text(lines)
-    doubt = one(doubts([read_run(tmp_path / "fake")]), "near_duplicate")
+    doubt = one(check_runs([read_run(tmp_path / "fake")]), "near_duplicate")
     assert "frame 3 of n1 looks like frame 90 of h (2 of 64 bits differ)" in doubt.text
     assert doubt.cases == ("n1.full.2000.995",)  # the blind case holds no footage
 
@@ -197,7 +197,7 @@ def test_look_alikes_of_an_asked_needle_are_doubted(tmp_path):
 def test_a_letter_that_pays_is_doubted(tmp_path):
     cases = [make_case(f"n{i}", "full", answer="C" if i < 5 else letters(make_case(f"n{i}"))) for i in range(10)]
     # C for n0 to n4 and, by turns, n6: 6 of 10
-    doubt = one(doubts([made(tmp_path, cases)]), "letters")
+    doubt = one(check_runs([made(tmp_path, cases)]), "letters")
     assert "C is right for 6 of 10 needles, so always answering C gets 60.0% where chance is 25.0%" in doubt.text
 
 
@@ -208,7 +208,7 @@ def test_letters_that_take_turns_are_not_doubted(tmp_path):
 def test_needles_chosen_by_another_model_are_noted_and_by_itself_doubted(tmp_path):
     suite = SUITE + "kept: {by: vilamp (pretrained=x), needles: [n0]}\n"
     runs = [made(tmp_path, balanced(8, "full"), letters, model, suite=suite) for model in ("vilamp", "chance")]
-    found = {doubt.models: doubt.severity for doubt in doubts(runs) if doubt.kind == "chosen"}
+    found = {doubt.models: doubt.severity for doubt in check_runs(runs) if doubt.kind == "chosen"}
     assert found == {("vilamp",): "serious", ("chance",): "note"}  # other settings, but the same adapter
 
 
@@ -224,7 +224,7 @@ DIFFERENT = [
 def test_runs_that_differ_in_more_than_the_model_are_doubted(tmp_path, kind, changes, words):
     cases = balanced(8, "full")
     runs = [made(tmp_path, cases, letters, "a"), made(tmp_path, cases, letters, "b", **changes)]
-    assert words in one(doubts(runs), kind).text
+    assert words in one(check_runs(runs), kind).text
 
 
 def sampled(**changes):
@@ -236,7 +236,7 @@ def test_runs_of_equal_cases_that_saw_other_pixels_are_doubted(tmp_path, change,
     cases = balanced(8, "full")
     of = {"a": sampled(), "b": sampled(**change)}
     runs = [made(tmp_path, cases, letters, model, decides=decides) for model, decides in of.items()]
-    text = one(doubts(join(runs)), "sampling").text
+    text = one(check_runs(join_shards(runs)), "sampling").text
     assert "differ in sampling (a: fit stretch, height 64, rate 1, width 64; b: fit " in text and words in text
 
 
@@ -245,7 +245,7 @@ def test_a_missing_record_hides_no_other_file(tmp_path):
     first = made(tmp_path, cases, letters, "a", sources=("h@0",))
     records = [make_record(case, letters(case), sources=("h@1",)) for case in cases[1:]]
     second = read_run(write_run(tmp_path / "b", cases, records, model="b"))
-    assert "other video files" in one(doubts([first, second]), "files").text
+    assert "other video files" in one(check_runs([first, second]), "files").text
 
 
 def test_files_of_cases_that_only_one_run_recorded_are_not_compared(tmp_path):
@@ -263,23 +263,23 @@ def test_runs_that_differ_in_the_model_alone_are_not_doubted(tmp_path):
 
 def test_runs_of_different_cases_are_doubted(tmp_path):
     runs = [made(tmp_path, balanced(8, "full"), model="a"), made(tmp_path, balanced(12, "full"), model="b")]
-    doubt = one(doubts(runs), "cases")
+    doubt = one(check_runs(runs), "cases")
     assert "(a 8, b 12; 8 in common)" in doubt.text and doubt.severity == "serious"
 
 
 def test_published_points_belong_to_another_suite(tmp_path):
     run = made(tmp_path, balanced(8, "full"))
-    assert "published numbers lie beside suite fake" in one(doubts([run], published=True), "published").text
+    assert "published numbers lie beside suite fake" in one(check_runs([run], published=True), "published").text
     assert "published" not in kinds(run)
 
 
 def test_serious_doubts_come_first(tmp_path):
     cases = balanced(20, "full", "needle_only", "blind", repeats=1)
-    found = doubts([made(tmp_path, cases, wrong)])
+    found = check_runs([made(tmp_path, cases, wrong)])
     assert [doubt.severity for doubt in found] == ["serious", "caution"]
-    assert in_words(found).startswith("WARNING: fake, needle_only is not surely above blind")
+    assert as_text(found).startswith("WARNING: fake, needle_only is not surely above blind")
 
 
 def test_an_unknown_severity_is_refused():
     with pytest.raises(ValueError, match="unknown severity 'grave'"):
-        Doubt("x", "y", "grave", ())
+        FailedCheck("x", "y", "grave", ())

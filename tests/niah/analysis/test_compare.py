@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from niah.analysis.compare.match import match
-from niah.analysis.compare.verdict import page
+from niah.analysis.compare.comparisons import pair_runs
+from niah.analysis.compare.verdict import comparison_page
 from niah.analysis.load import read_run
 from niah.cli.compare import main
 from niah.types import UserError
@@ -36,7 +36,7 @@ def once(count=20, **changes):
 def told(tmp_path, first, second, cases=None):
     """The page on models a and b."""
     cases = cases or once()
-    return page(match([made(tmp_path, "a", cases, first), made(tmp_path, "b", cases, second)]))
+    return comparison_page(pair_runs([made(tmp_path, "a", cases, first), made(tmp_path, "b", cases, second)]))
 
 
 def test_the_better_model_is_named_with_points_and_interval(tmp_path):
@@ -100,7 +100,7 @@ def test_cases_without_an_answer_are_left_out_and_told(tmp_path):
         made(tmp_path, "a", cases, lambda c: True, lost=lambda c: number(c) >= 15),
         made(tmp_path, "b", cases, lambda c: number(c) < 5),
     ]
-    text = page(match(runs))
+    text = comparison_page(pair_runs(runs))
     assert "full: a 100.0%, b 33.3% of 15 cases both answered." in text
     assert "no answer: a 5 oom. Counted as wrong, a - b would be +50.0 points of 20 cases" in text
 
@@ -111,14 +111,14 @@ def test_cases_of_other_conditions_are_not_among_those_left_out_of_the_verdict(t
         made(tmp_path, "a", cases, lambda c: True, lost=lambda c: c.condition == "blind"),
         made(tmp_path, "b", cases, lambda c: number(c) < 5),
     ]
-    assert "Left out" not in page(match(runs))
+    assert "Left out" not in comparison_page(pair_runs(runs))
 
 
 def test_a_run_that_only_ran_out_of_memory_is_refused(tmp_path):
     cases = once()
     runs = [made(tmp_path, "a", cases, lambda c: True), made(tmp_path, "b", cases, lambda c: True, lost=lambda c: True)]
     with pytest.raises(UserError, match=r"a and b have no case that both answered \(b 20 oom\)"):
-        page(match(runs))
+        comparison_page(pair_runs(runs))
 
 
 def test_further_comparisons_are_corrected_together(tmp_path):
@@ -146,37 +146,37 @@ def test_three_runs_are_compared_two_by_two_and_corrected(tmp_path):
         made(tmp_path, name, cases, lambda c, least=least: number(c) >= least)
         for name, least in (("a", 0), ("b", 10), ("c", 20))
     ]
-    text = page(match(runs))
+    text = comparison_page(pair_runs(runs))
     assert "a is better than b by 50.0 points" in text and "b is better than c by 50.0 points" in text
     assert "p = 0.004, corrected for 3 pairs" in text  # 2 x 0.00195: the third pair's is smaller
 
 
 def test_only_cases_asked_of_all_are_compared(tmp_path):
     runs = [made(tmp_path, "a", once(20), lambda c: True), made(tmp_path, "b", once(12), lambda c: False)]
-    assert "of 12 cases both answered" in page(match(runs))
+    assert "of 12 cases both answered" in comparison_page(pair_runs(runs))
 
 
 def test_runs_without_a_common_case_are_refused_with_their_suites(tmp_path):
     runs = [made(tmp_path, "a", once(3), lambda c: True), made(tmp_path, "b", once(3, length=4000), lambda c: True)]
     with pytest.raises(UserError, match=r"\(a, suite fake\).* have no case in common"):
-        match(runs)
+        pair_runs(runs)
 
 
 def test_cases_of_one_name_that_differ_are_refused(tmp_path):
     runs = [made(tmp_path, "a", once(3), lambda c: True), made(tmp_path, "b", once(3, answer="C"), lambda c: True)]
     with pytest.raises(UserError, match=r"3 cases of one name that differ \(n0\.full"):
-        match(runs)
+        pair_runs(runs)
 
 
 def test_one_run_is_refused(tmp_path):
     with pytest.raises(UserError, match="two runs or more, got 1"):
-        match([made(tmp_path, "a", once(3), lambda c: True)])
+        pair_runs([made(tmp_path, "a", once(3), lambda c: True)])
 
 
 def test_a_run_beside_itself_is_refused(tmp_path):
     run = made(tmp_path, "a", once(3), lambda c: True)
     with pytest.raises(UserError, match="named twice"):
-        match([run, dataclasses.replace(run, model="a [again]")])
+        pair_runs([run, dataclasses.replace(run, model="a [again]")])
 
 
 def test_the_command_prints_doubts_and_verdict_the_same_each_time(tmp_path, capsys):

@@ -4,9 +4,7 @@ import dataclasses
 
 import pytest
 
-from niah.analysis.cost.compare import compare
-from niah.analysis.cost.memory import memory_line
-from niah.analysis.cost.stages import breakdown, costs
+from niah.analysis.cost import breakdown, compare_reuse, costs, fit_memory
 from niah.analysis.load import read_run
 from niah.cli.cost import main
 from niah.types import UserError
@@ -80,7 +78,7 @@ def test_a_failed_case_is_counted_and_left_out(tmp_path, capsys):
 
 
 def test_the_ratio_is_of_the_time_from_file_to_answer(reusing, without):
-    found = compare(read_run(reusing), read_run(without))
+    found = compare_reuse(read_run(reusing), read_run(without))
     assert found.ratio == 8.0
     assert found.seconds.loc["encode", ["with", "without"]].tolist() == [6.0, 76.0]
     assert found.decoded == (4020, 8000)
@@ -108,7 +106,7 @@ def test_a_score_that_differs_in_its_last_digit_is_a_differing_answer(tmp_path):
         read_run(write_run(tmp_path / str(n), CASES[:1], [took(CASES[0], 1.0, 1.0, 2.0, option_scores=s)]))
         for n, s in enumerate(scores)
     ]
-    found = compare(*runs)
+    found = compare_reuse(*runs)
     assert found.differing == (CASES[0].id,)
     assert found.score_gap == 0.25
 
@@ -118,30 +116,30 @@ def test_runs_of_different_cases_are_refused(reusing, tmp_path):
     cases = [moved, CASES[1], make_case("c")]
     other = write_run(tmp_path / "other", cases, [took(case, 1.0, 0.5, 2.0) for case in cases])
     with pytest.raises(UserError, match="2 only in the first, 1 only in the second, 1 differ"):
-        compare(read_run(reusing), read_run(other))
+        compare_reuse(read_run(reusing), read_run(other))
 
 
 def test_a_run_that_was_not_finished_is_refused(reusing, tmp_path):
     half = write_run(tmp_path / "half", CASES, [took(CASES[0], 4.0, 0.5, 5.0)])
     with pytest.raises(UserError, match="3 cases were not asked and 0 have no answer"):
-        compare(read_run(reusing), read_run(half))
+        compare_reuse(read_run(reusing), read_run(half))
 
 
 def test_a_run_that_reused_frames_is_not_taken_for_one_without_reuse(reusing, without):
     with pytest.raises(UserError, match=r"reused frames in 2 cases \(b\.full\.2000\.995\)"):
-        compare(read_run(without), read_run(reusing))
+        compare_reuse(read_run(without), read_run(reusing))
 
 
 def test_a_frame_reused_within_its_own_case_is_no_reuse_between_cases(reusing, tmp_path):
     records = [took(case, 1.0, 0.5, 2.0, reused=3 * (n == 0), repeats=3 * (n == 0)) for n, case in enumerate(CASES)]
-    found = compare(read_run(reusing), read_run(write_run(tmp_path / "repeating", CASES, records)))
+    found = compare_reuse(read_run(reusing), read_run(write_run(tmp_path / "repeating", CASES, records)))
     assert found.cases == 4
 
 
 def test_two_models_are_not_compared(reusing, tmp_path):
     other = [took(case, 1.0, 0.5, 2.0, model="another") for case in CASES]
     with pytest.raises(UserError, match="different models.*another, fake"):
-        compare(read_run(reusing), read_run(write_run(tmp_path / "other", CASES, other)))
+        compare_reuse(read_run(reusing), read_run(write_run(tmp_path / "other", CASES, other)))
 
 
 def lengths_run(folder, peaks, **measured):
@@ -155,7 +153,7 @@ def lengths_run(folder, peaks, **measured):
 
 
 def test_the_slope_is_bytes_a_frame_and_the_start_what_the_model_takes(tmp_path):
-    line = memory_line(read_run(lengths_run(tmp_path / "run", {1000: 7000, 2000: 9000, 4000: 13_000})))
+    line = fit_memory(read_run(lengths_run(tmp_path / "run", {1000: 7000, 2000: 9000, 4000: 13_000})))
     assert line.slope == pytest.approx(2.0)
     assert line.start == pytest.approx(5000.0)
 
@@ -170,7 +168,7 @@ def test_documented_bytes_hold_within_a_tenth(tmp_path, documented, code):
 def test_memory_that_other_answers_may_have_left_gives_no_line(tmp_path, measured):
     run = lengths_run(tmp_path / "run", {1000: 7000, 2000: 9000, 4000: 13_000}, **measured)
     with pytest.raises(UserError, match="at 0 lengths, 3 are needed"):
-        memory_line(read_run(run))
+        fit_memory(read_run(run))
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from niah.analysis.stats.bootstrap import Observation, cluster_bootstrap, proportion
 from niah.analysis.stats.detectable import smallest_by_mcnemar, smallest_difference
-from niah.analysis.stats.paired import Pair, difference, gap, holm
-from niah.analysis.stats.proportions import clustered, retention, wilson
-from niah.analysis.stats.resample import Observation, resample, share
+from niah.analysis.stats.paired import Pair, holm, paired_difference, unpaired_difference
+from niah.analysis.stats.proportions import clustered_interval, retention, wilson_interval
 from niah.analysis.stats.trend import slope, slope_difference
 
 # Newcombe 1998, "Two-sided confidence intervals for the single proportion", Table I, method 3
@@ -17,11 +17,11 @@ NEWCOMBE = [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0
 
 @pytest.mark.parametrize("correct, n, low, high", NEWCOMBE)
 def test_wilson_intervals_are_those_newcombe_printed(correct, n, low, high):
-    assert wilson(correct, n) == pytest.approx((low, high), abs=6e-5)
+    assert wilson_interval(correct, n) == pytest.approx((low, high), abs=6e-5)
 
 
 def test_an_interval_of_nothing_is_none():
-    assert wilson(0, 0) == (None, None)
+    assert wilson_interval(0, 0) == (None, None)
 
 
 def answers(counts, haystack="h"):
@@ -34,14 +34,14 @@ def answers(counts, haystack="h"):
 
 
 def test_one_answer_a_source_is_wilsons_interval_at_students_quantile():
-    low, high = clustered(answers({f"s{i}": (int(i < 10), 1) for i in range(20)}), "x")
+    low, high = clustered_interval(answers({f"s{i}": (int(i < 10), 1) for i in range(20)}), "x")
     # By hand: p = 1/2, n = 19 (20 answers, the spread of which is estimated), t = 2.093 for 19 degrees:
     # the half width is t / (1 + t^2 / n) * sqrt(1 / (4 n) + t^2 / (4 n^2)) = 0.216
     assert (low, high) == pytest.approx((0.284, 0.716), abs=0.01)
 
 
 def test_agreeing_sources_are_as_many_answers_as_there_are_sources():
-    assert clustered(answers({f"s{i}": (25, 25) for i in range(20)}), "x") == pytest.approx(
+    assert clustered_interval(answers({f"s{i}": (25, 25) for i in range(20)}), "x") == pytest.approx(
         (0.820, 1.0),
         abs=1e-3,  # 20 / (20 + t^2), t = 2.093
     )
@@ -49,14 +49,14 @@ def test_agreeing_sources_are_as_many_answers_as_there_are_sources():
 
 def test_resampling_repeats_itself_and_depends_on_its_name():
     split = answers({"a": (5, 5), "b": (1, 5), "c": (3, 5), "d": (0, 5)})
-    first, second = (resample(split, share, name) for name in ("x", "y"))
-    assert (first.draws == resample(split, share, "x").draws).all()
+    first, second = (cluster_bootstrap(split, proportion, name) for name in ("x", "y"))
+    assert (first.draws == cluster_bootstrap(split, proportion, "x").draws).all()
     assert not (first.draws == second.draws).all()
 
 
 def test_one_source_has_no_interval():
-    assert clustered(answers({"a": (3, 5)}), "x") == (None, None)
-    assert resample(answers({"a": (3, 5)}), share, "x") is None
+    assert clustered_interval(answers({"a": (3, 5)}), "x") == (None, None)
+    assert cluster_bootstrap(answers({"a": (3, 5)}), proportion, "x") is None
 
 
 def square(sources, haystacks, right):
@@ -65,27 +65,27 @@ def square(sources, haystacks, right):
 
 
 def test_twenty_haystacks_are_drawn_too():
-    found = resample(square(20, 20, lambda i, j: j < 10), share, "x")
+    found = cluster_bootstrap(square(20, 20, lambda i, j: j < 10), proportion, "x")
     assert found.generalises and found.haystacks == 20
     assert found.error == pytest.approx((0.25 / 19) ** 0.5, rel=0.05)  # of 20 haystacks, half of them 1
 
 
 def test_nineteen_haystacks_are_taken_as_they_are():
-    found = resample(square(20, 19, lambda i, j: j < 10), share, "x")
+    found = cluster_bootstrap(square(20, 19, lambda i, j: j < 10), proportion, "x")
     assert not found.generalises
     assert found.error == 0  # every source has the same 10 right of 19
 
 
 def test_sources_that_lie_in_one_haystack_each_are_drawn_with_it():
     nested = [Observation(f"s{i}", f"h{i // 2}", (float(i < 20), 1.0)) for i in range(40)]
-    found = resample(nested, share, "x")
+    found = cluster_bootstrap(nested, proportion, "x")
     assert (found.generalises, found.clusters) == (True, 20)
     assert found.error == pytest.approx((0.25 / 19) ** 0.5, rel=0.05)  # not less, as 40 sources would have
 
 
 def test_crossed_draws_weigh_an_answer_by_both_its_draws():
     # One right answer, at s0 and h0: the share is (draws of s0) x (draws of h0) / 400, whose mean is 1 / 400.
-    found = resample(square(20, 20, lambda i, j: i == j == 0), share, "x")
+    found = cluster_bootstrap(square(20, 20, lambda i, j: i == j == 0), proportion, "x")
     in_four_hundredths = found.draws * 400
     assert in_four_hundredths == pytest.approx(np.round(in_four_hundredths))
     assert in_four_hundredths.mean() == pytest.approx(1.0, abs=0.15)
@@ -104,7 +104,7 @@ def mcnemar_pairs(both, first, second, neither):
 def test_mcnemar_and_its_interval_are_those_of_a_published_example():
     # Airway hyper-responsiveness of 21 children, Fagerland et al. 2013 (BMC Med Res Methodol 13:91): exact p 0.0703,
     # which is 2 (C(8,0) + C(8,1)) / 2^8; Bonett and Price's interval from (1 + 1) / 23 and (7 + 1) / 23 by hand.
-    found = difference(mcnemar_pairs(1, 1, 7, 12), "x")
+    found = paired_difference(mcnemar_pairs(1, 1, 7, 12), "x")
     assert (found.method, found.value) == ("exact McNemar", pytest.approx(-6 / 21))
     assert found.p == pytest.approx(18 / 256)
     assert (found.low, found.high) == pytest.approx((-0.508, -0.013), abs=1e-3)
@@ -112,20 +112,20 @@ def test_mcnemar_and_its_interval_are_those_of_a_published_example():
 
 def test_needles_that_are_asked_twice_are_resampled():
     pairs = [Pair(f"s{i}", "h", i < 15, i < 10) for i in range(20) for _ in range(2)]
-    found = difference(pairs, "x")
+    found = paired_difference(pairs, "x")
     assert (found.method, found.cases, found.sources) == ("paired cluster bootstrap", 40, 20)
     assert found.value == 0.25 and found.low > 0 and found.p < 0.05
 
 
 def test_models_that_agree_on_everything_are_not_known_to_be_equal():
-    found = difference([Pair(f"s{i}", "h", True, True) for i in range(20) for _ in range(5)], "x")
+    found = paired_difference([Pair(f"s{i}", "h", True, True) for i in range(20) for _ in range(5)], "x")
     # Bonett and Price with no differing pair of 20: 1.96 sqrt(2 / 22 / 22) = 0.126
     assert (found.value, found.low, found.high) == pytest.approx((0, -0.126, 0.126), abs=1e-3)
     assert found.p == 1
 
 
 def test_two_sources_prove_nothing():
-    assert difference([Pair(s, "h", True, False) for s in "ab" for _ in range(50)], "x").p > 0.05
+    assert paired_difference([Pair(s, "h", True, False) for s in "ab" for _ in range(50)], "x").p > 0.05
 
 
 def test_a_p_value_is_below_5_per_cent_exactly_where_the_interval_leaves_0_out():
@@ -133,7 +133,7 @@ def test_a_p_value_is_below_5_per_cent_exactly_where_the_interval_leaves_0_out()
     agree = []
     for shift in np.linspace(0, 0.5, 20):
         right = draw.random((20, 4, 2)) < [0.5 + shift / 2, 0.5 - shift / 2]
-        found = difference([Pair(f"s{i}", "h", *right[i, j]) for i in range(20) for j in range(4)], f"{shift}")
+        found = paired_difference([Pair(f"s{i}", "h", *right[i, j]) for i in range(20) for j in range(4)], f"{shift}")
         agree.append((found.p < 0.05) == (found.low > 0 or found.high < 0))
         if abs(found.p - 0.05) > 0.005:  # at the edge, interpolation of percentiles decides
             assert agree[-1]
@@ -143,13 +143,13 @@ def test_a_p_value_is_below_5_per_cent_exactly_where_the_interval_leaves_0_out()
 def test_sources_that_all_differ_by_a_third_are_as_unsure_as_so_many_pairs():
     # numpy's deviation of draws that are all 1/3 is 5e-17, not 0. By hand for 8 pairs, 8/3 of them ahead:
     # 11/30 - 1/10 = 0.267 -+ 1.96 sqrt((0.467 - 0.071) / 10)
-    found = difference([Pair(f"s{i}", "h", j < 1, False) for i in range(8) for j in range(3)], "x")
+    found = paired_difference([Pair(f"s{i}", "h", j < 1, False) for i in range(8) for j in range(3)], "x")
     assert (found.value, found.low, found.high) == pytest.approx((1 / 3, -0.123, 0.657), abs=1e-3)
     assert found.p > 0.05 and found.detectable == smallest_by_mcnemar(8)
 
 
 def test_sources_that_all_have_a_third_right_are_as_many_answers_as_there_are_sources():
-    assert clustered(answers({f"s{i}": (1, 3) for i in range(8)}), "x") == pytest.approx(
+    assert clustered_interval(answers({f"s{i}": (1, 3) for i in range(8)}), "x") == pytest.approx(
         (0.092, 0.712),
         abs=1e-3,  # by Wilson, t = 2.365: (1/3 + 0.350 -+ 2.365 sqrt(1/36 + 0.0219)) / 1.699
     )
@@ -157,7 +157,7 @@ def test_sources_that_all_have_a_third_right_are_as_many_answers_as_there_are_so
 
 def test_five_sources_on_one_side_are_luck_one_time_in_sixteen():
     apart = [Pair(f"s{i}", "h", j < 5 + i, False) for i in range(5) for j in range(10)]
-    assert difference(apart, "x").p == 1 / 16
+    assert paired_difference(apart, "x").p == 1 / 16
     assert smallest_difference(error=0.01, clusters=5) == 1.0
 
 
@@ -170,7 +170,7 @@ def test_equal_models_of_few_sources_are_told_apart_one_time_in_twenty():
             first, second = (draw.binomial(10, np.clip(ease + side * favour, 0, 1)) for side in (1, -1))
             points = answers({f"s{i}": (n, 10) for i, n in enumerate(first)})
             others = answers({f"s{i}": (n, 10) for i, n in enumerate(second)})
-            found = gap(points, others, f"{trial}")
+            found = unpaired_difference(points, others, f"{trial}")
             told[sources] += found.low > 0 or found.high < 0
     assert max(told.values()) <= 24
 
@@ -182,7 +182,7 @@ def test_a_difference_of_slopes_alone_survives_correction_for_a_whole_page():
 
 
 def test_one_source_has_no_p_value():
-    found = difference([Pair("s", "h", True, False)] * 3, "x")
+    found = paired_difference([Pair("s", "h", True, False)] * 3, "x")
     assert (found.value, found.low, found.p, found.detectable) == (1.0, None, None, None)
 
 
@@ -215,8 +215,8 @@ def two_models(draw, apart):
 
 def test_the_smallest_detectable_difference_is_detected_four_times_in_five():
     draw = np.random.default_rng(0)
-    smallest = np.mean([difference(two_models(draw, 0.0), f"{trial}").detectable for trial in range(20)])
-    seen = [difference(two_models(draw, smallest), f"{trial}").p < 0.05 for trial in range(80)]
+    smallest = np.mean([paired_difference(two_models(draw, 0.0), f"{trial}").detectable for trial in range(20)])
+    seen = [paired_difference(two_models(draw, smallest), f"{trial}").p < 0.05 for trial in range(80)]
     assert 0.7 <= np.mean(seen) <= 0.9
 
 
@@ -245,11 +245,14 @@ def test_slopes_differ_by_the_difference_of_the_slopes():
 
 def test_a_gap_is_taken_over_sources_that_have_both():
     first, second = answers({"a": (4, 4), "b": (0, 4), "lost": (0, 9)}), answers({"a": (0, 1), "b": (0, 1)})
-    assert gap(first, second, "x").value == 0.5
+    assert unpaired_difference(first, second, "x").value == 0.5
 
 
 def test_four_sources_that_all_agree_make_a_gap_sure_and_two_do_not():
-    sure = [gap(answers({s: (1, 1) for s in n}), answers({s: (0, 1) for s in n}), "x").low > 0 for n in ("abcd", "ab")]
+    sure = [
+        unpaired_difference(answers({s: (1, 1) for s in n}), answers({s: (0, 1) for s in n}), "x").low > 0
+        for n in ("abcd", "ab")
+    ]
     assert sure == [True, False]
 
 
@@ -288,7 +291,7 @@ def test_intervals_of_a_marginal_hold_the_truth_19_times_in_20(alike):
     for p in SHARES:
         for trial in range(30):
             right = draw.binomial(10, needles(draw, p, alike))
-            low, high = clustered(answers({f"s{i}": (n, 10) for i, n in enumerate(right)}), f"{p}/{trial}")
+            low, high = clustered_interval(answers({f"s{i}": (n, 10) for i, n in enumerate(right)}), f"{p}/{trial}")
             held.append(low <= p <= high)
     assert 0.92 <= np.mean(held) <= 0.99
 
@@ -296,7 +299,10 @@ def test_intervals_of_a_marginal_hold_the_truth_19_times_in_20(alike):
 def test_wilson_holds_the_truth_19_times_in_20():
     from scipy.stats import binom
 
-    held = [sum(binom.pmf(k, 32, p) for k in range(33) if wilson(k, 32)[0] <= p <= wilson(k, 32)[1]) for p in SHARES]
+    held = [
+        sum(binom.pmf(k, 32, p) for k in range(33) if wilson_interval(k, 32)[0] <= p <= wilson_interval(k, 32)[1])
+        for p in SHARES
+    ]
     assert 0.92 <= np.mean(held) <= 0.99
 
 
@@ -310,7 +316,7 @@ def test_intervals_over_needles_and_haystacks_hold_the_truth_19_times_in_20(cros
             for j in range(20) if crossed else (i, i, i):
                 chance = np.clip(0.5 + sources[i] + haystacks[j], 0, 1)  # symmetric: the mean chance is 1/2
                 points.append(Observation(f"s{i}", f"h{j}", (float(draw.random() < chance), 1.0)))
-        low, high = clustered(points, f"{trial}")
+        low, high = clustered_interval(points, f"{trial}")
         held.append(low <= 0.5 <= high)
     assert 0.92 <= np.mean(held) <= 0.99
 
@@ -323,7 +329,7 @@ def test_intervals_of_a_difference_hold_the_truth_19_times_in_20(cases):
             easy = needles(draw, p, 0.4)[:, None]
             first, second = draw.random((20, cases)) < easy, draw.random((20, cases)) < 0.8 * easy
             pairs = [Pair(f"s{i}", "h", first[i, j], second[i, j]) for i in range(20) for j in range(cases)]
-            found = difference(pairs, f"{p}/{trial}")
+            found = paired_difference(pairs, f"{p}/{trial}")
             held.append(found.low <= 0.2 * p <= found.high)
     assert 0.92 <= np.mean(held) <= 0.99
 

@@ -7,11 +7,11 @@ import math
 
 import pytest
 
-from niah.analysis.groups import Layout, shown, together
-from niah.analysis.load import join, read_run
-from niah.analysis.power import reach
-from niah.analysis.summary import summary
-from niah.analysis.table import rows, table, write_table
+from niah.analysis.layout import Layout, format_length, merge_layouts
+from niah.analysis.load import join_shards, read_run
+from niah.analysis.power import power_summary
+from niah.analysis.summary import summary_page
+from niah.analysis.table import table_frame, table_rows, write_table
 from niah.cli.table import main
 from niah.types import UserError
 from tests.helpers.fake_runs import make_case, make_record, write_run
@@ -36,7 +36,7 @@ def test_a_cell_counts_right_answers_of_its_length_and_depth(tmp_path):
     places = [(length, depth) for length in (2000, 4000) for depth in (0.1, 0.5)]
     cases = [make_case(name, "full", length, depth) for name in ("n0", "n1") for length, depth in places]
     records = [make_record(case, "B" if case.length == 2000 else "A") for case in cases]
-    found = rows([run_of(tmp_path, cases, records, suite=GRID)])
+    found = table_rows([run_of(tmp_path, cases, records, suite=GRID)])
     assert (row(found, length="2000", depth="0.1").n, row(found, length="2000", depth="0.1").accuracy) == (2, 1.0)
     assert (row(found, length="4000", depth="0.5").n, row(found, length="4000", depth="0.5").accuracy) == (2, 0.0)
     assert (row(found, length="2000").n, row(found, depth="0.5").n, row(found).n) == (4, 4, 8)
@@ -47,32 +47,32 @@ def test_a_cell_counts_right_answers_of_its_length_and_depth(tmp_path):
 def test_a_failed_case_is_not_a_wrong_answer(tmp_path, status):
     cases = [make_case("n0"), make_case("n1")]
     records = [make_record(cases[0]), make_record(cases[1], status=status)]
-    whole = row(rows([run_of(tmp_path, cases, records)]))
+    whole = row(table_rows([run_of(tmp_path, cases, records)]))
     assert (whole.n, whole.accuracy, getattr(whole, status)) == (1, 1.0, 1)
 
 
 def test_a_case_without_a_record_is_missing_and_not_wrong(tmp_path):
     cases = [make_case("n0"), make_case("n1")]
-    whole = row(rows([run_of(tmp_path, cases, [make_record(cases[0])])]))
+    whole = row(table_rows([run_of(tmp_path, cases, [make_record(cases[0])])]))
     assert (whole.n, whole.accuracy, whole.missing) == (1, 1.0, 1)
 
 
 def test_a_length_of_the_suite_without_a_case_has_a_row(tmp_path):
     case = make_case("n0", length=2000, depth=0.1)
-    empty = row(rows([run_of(tmp_path, [case], [make_record(case)], suite=GRID)]), length="4000", depth="0.5")
+    empty = row(table_rows([run_of(tmp_path, [case], [make_record(case)], suite=GRID)]), length="4000", depth="0.5")
     assert (empty.n, empty.accuracy, empty.low, empty.missing) == (0, None, None, 0)
 
 
 def test_an_unanswered_reply_is_wrong_and_counted_apart(tmp_path):
     cases = [make_case(f"n{i}") for i in range(4)]
     records = [make_record(case, reply) for case, reply in zip(cases, ("B", "B", "A or B", "A"), strict=True)]
-    whole = row(rows([run_of(tmp_path, cases, records)]))
+    whole = row(table_rows([run_of(tmp_path, cases, records)]))
     assert (whole.n, whole.correct, whole.unanswered, whole.unanswered_share) == (4, 2, 1, 0.25)
 
 
 def test_types_have_rows_of_their_own(tmp_path):
     cases = [make_case("n0", type="motion"), make_case("n1", type="digit")]
-    found = rows([run_of(tmp_path, cases, [make_record(cases[0], "B"), make_record(cases[1], "A")])])
+    found = table_rows([run_of(tmp_path, cases, [make_record(cases[0], "B"), make_record(cases[1], "A")])])
     assert [row(found, kind=kind).accuracy for kind in ("all", "digit", "motion")] == [0.5, 0.0, 1.0]
 
 
@@ -86,19 +86,19 @@ def test_a_case_that_would_count_twice_among_all_types_is_refused(tmp_path):
 
 def test_chance_is_the_mean_of_one_over_options(tmp_path):
     cases = [make_case("n0"), make_case("n1", options=("Left", "Right"))]
-    whole = row(rows([run_of(tmp_path, cases, [make_record(case) for case in cases])]))
+    whole = row(table_rows([run_of(tmp_path, cases, [make_record(case) for case in cases])]))
     assert whole.chance == 0.375
 
 
 def test_a_case_without_haystack_has_no_length(tmp_path):
     cases = [make_case("n0"), make_case("n0", "blind"), make_case("n0", "needle_only")]
-    found = rows([run_of(tmp_path, cases, [make_record(case) for case in cases])])
+    found = table_rows([run_of(tmp_path, cases, [make_record(case) for case in cases])])
     assert {(r.length, r.depth) for r in found if r.condition in ("blind", "needle_only")} == {("all", "all")}
 
 
 def test_paper_lengths_go_to_the_nearest_of_five_ties_upwards_and_to_bins(tmp_path):
     cases = [make_case(f"n{length}", length=length, depth=0.1) for length in (2999, 3000, 10000)]
-    found = rows([run_of(tmp_path, cases, [make_record(case) for case in cases], suite=PAPER)])
+    found = table_rows([run_of(tmp_path, cases, [make_record(case) for case in cases], suite=PAPER)])
     assert [row(found, length=length, by="nearest").n for length in ("2000", "4000", "10000")] == [1, 1, 1]
     bins = [row(found, length=length, by="bin").n for length in ("2500-2999", "3000-3499", "9500-10000")]
     assert bins == [1, 1, 1]
@@ -107,24 +107,26 @@ def test_paper_lengths_go_to_the_nearest_of_five_ties_upwards_and_to_bins(tmp_pa
 @pytest.mark.parametrize("depth, label", [(0.0, "0-0.2"), (0.19, "0-0.2"), (0.2, "0.2-0.4"), (1.0, "0.8-1")])
 def test_paper_depths_are_fifths_the_last_closed(tmp_path, depth, label):
     case = make_case("n0", length=2010, depth=depth)  # 2,000 frames of room
-    assert row(rows([run_of(tmp_path, [case], [make_record(case)], suite=PAPER)]), depth=label).n == 1
+    assert row(table_rows([run_of(tmp_path, [case], [make_record(case)], suite=PAPER)]), depth=label).n == 1
 
 
 def test_few_lengths_are_a_grid_even_without_a_suite(tmp_path):
     cases = [make_case(f"n{i}", length=400, depth=depth) for i in range(2) for depth in (0.1, 0.9)]
-    found = rows([run_of(tmp_path, cases, [make_record(case) for case in cases])])
+    found = table_rows([run_of(tmp_path, cases, [make_record(case) for case in cases])])
     assert [row(found, length="400", depth=depth).n for depth in ("0.1", "0.9")] == [2, 2]
 
 
 def test_many_lengths_are_the_paper_design_even_without_a_suite(tmp_path):
     cases = [make_case(f"n{i}", length=2000 + i) for i in range(20)]
-    found = rows([run_of(tmp_path, cases, [make_record(case) for case in cases])])
+    found = table_rows([run_of(tmp_path, cases, [make_record(case) for case in cases])])
     assert row(found, length="2000", by="nearest").n == 20
 
 
 def test_cluster_interval_is_wider_than_wilson_where_a_needle_repeats(tmp_path):
     cases = [make_case(f"n{i}", length=2000, depth=d / 100) for i in range(4) for d in range(10)]
-    found = rows([run_of(tmp_path, cases, [make_record(c, "B" if c.needle in ("n0", "n1") else "A") for c in cases])])
+    found = table_rows(
+        [run_of(tmp_path, cases, [make_record(c, "B" if c.needle in ("n0", "n1") else "A") for c in cases])]
+    )
     whole = row(found)
     assert whole.cluster_high - whole.cluster_low > whole.high - whole.low
 
@@ -133,7 +135,7 @@ def test_the_page_tells_each_type_at_each_length(tmp_path):
     cases = [make_case(f"n{i}", "full", length, 0.1, type=kind) for length in (2000, 4000)
              for i, kind in enumerate(("motion", "digit"))]  # fmt: skip
     records = [make_record(case, "A" if (case.type, case.length) == ("motion", 4000) else "B") for case in cases]
-    lines = [line.split() for line in summary(rows([run_of(tmp_path, cases, records)])).splitlines()]
+    lines = [line.split() for line in summary_page(table_rows([run_of(tmp_path, cases, records)])).splitlines()]
     assert ["digit", "100.0%", "(1)", "100.0%", "(1)"] in lines
     assert ["motion", "100.0%", "(1)", "0.0%", "(1)"] in lines
 
@@ -141,14 +143,14 @@ def test_the_page_tells_each_type_at_each_length(tmp_path):
 def test_retention_of_sources_that_all_agree_has_no_interval(tmp_path):
     cases = [make_case(f"n{i}", condition) for i in range(5) for condition in ("full", "needle_only", "blind")]
     records = [make_record(case, "A" if case.condition == "blind" else "B") for case in cases]
-    whole = row(rows([run_of(tmp_path, cases, records)]))
+    whole = row(table_rows([run_of(tmp_path, cases, records)]))
     assert (whole.retention, whole.retention_low, whole.retention_high) == (1.0, None, None)
 
 
 def test_retention_stands_in_the_full_rows_of_each_length(tmp_path):
     cases = [make_case(f"n{i}", c) for i in range(8) for c in ("full", "needle_only", "blind")]
     records = [make_record(case, "A" if case.condition == "blind" else "B") for case in cases]
-    found = rows([run_of(tmp_path, cases, records)])
+    found = table_rows([run_of(tmp_path, cases, records)])
     assert (row(found).retention, row(found, length="2000").retention) == (1.0, 1.0)
     assert row(found, "blind").retention is None
 
@@ -156,14 +158,14 @@ def test_retention_stands_in_the_full_rows_of_each_length(tmp_path):
 def test_hits_are_compared_with_as_many_random_frames(tmp_path):
     case = make_case("n0", length=100)  # 10 of 100 frames show the needle
     record = make_record(case, frames_kept=(50, 51))
-    whole = row(rows([run_of(tmp_path, [case], [record])]))
+    whole = row(table_rows([run_of(tmp_path, [case], [record])]))
     assert (whole.kept, whole.hits, whole.hit_share) == (1, 1, 1.0)
     assert whole.hit_chance == pytest.approx(1 - (90 * 89) / (100 * 99))
 
 
 def test_answers_that_tell_no_kept_frames_have_no_hit_rate(tmp_path):
     case = make_case("n0")
-    whole = row(rows([run_of(tmp_path, [case], [make_record(case)])]))
+    whole = row(table_rows([run_of(tmp_path, [case], [make_record(case)])]))
     assert (whole.kept, whole.hit_share) == (0, None)
 
 
@@ -181,17 +183,17 @@ def test_table_csv_is_the_table_and_the_same_bytes_each_time(tmp_path):
 def test_an_empty_run_is_all_missing(tmp_path):
     cases = [make_case("n0"), make_case("n0", "blind")]
     run = run_of(tmp_path, cases, [])
-    whole = row(rows([run]))
+    whole = row(table_rows([run]))
     assert (whole.n, whole.accuracy, whole.missing) == (0, None, 1)
-    assert math.isnan(table([run])["accuracy"].astype(float).iloc[0])
-    assert "1 missing" in summary(rows([run]))
+    assert math.isnan(table_frame([run])["accuracy"].astype(float).iloc[0])
+    assert "1 missing" in summary_page(table_rows([run]))
 
 
 def test_a_run_whose_cases_all_ran_out_of_memory_has_no_accuracy(tmp_path):
     case = make_case("n0")
     run = run_of(tmp_path, [case], [make_record(case, status="oom")])
-    assert row(rows([run])).accuracy is None
-    assert "OOM" in summary(rows([run]))
+    assert row(table_rows([run])).accuracy is None
+    assert "OOM" in summary_page(table_rows([run]))
 
 
 @pytest.mark.parametrize("name", ["cases.jsonl", "records.jsonl", "run.json"])
@@ -264,7 +266,7 @@ def test_shards_are_one_run_and_reruns_are_told_apart(tmp_path):
     one, two = make_case("n0"), make_case("n1")
     shards = [read_run(write_run(tmp_path / f"shard{i}", [c], [make_record(c)])) for i, c in enumerate((one, two))]
     again = read_run(write_run(tmp_path / "again", [one], [make_record(one, "A")]))
-    joined = join([*shards, again])
+    joined = join_shards([*shards, again])
     assert [(run.model, len(run.cases), len(run.records)) for run in joined] == [("fake", 2, 2), ("fake [again]", 1, 1)]
 
 
@@ -277,7 +279,7 @@ def test_runs_whose_records_depend_on_other_settings_are_no_shards(tmp_path, wha
         write_run(tmp_path / f"r{i}", [make_case(f"n{i}")], [], decides={what: value})
         for i, value in enumerate((one, other))
     ]
-    assert [run.model for run in join([read_run(folder) for folder in folders])] == ["fake", "fake [r1]"]
+    assert [run.model for run in join_shards([read_run(folder) for folder in folders])] == ["fake", "fake [r1]"]
 
 
 def test_runs_of_needles_that_different_models_kept_are_no_shards(tmp_path):
@@ -285,7 +287,7 @@ def test_runs_of_needles_that_different_models_kept_are_no_shards(tmp_path):
         run_of(tmp_path / by, [make_case(f"n-{by}")], [], suite=f"{GRID}kept: {{by: {by}, needles: [n-{by}]}}\n")
         for by in ("x", "y")
     ]
-    assert [(run.model, run.kept_by) for run in join(runs)] == [("fake", "x"), ("fake [y/run]", "y")]
+    assert [(run.model, run.needles_selected_by) for run in join_shards(runs)] == [("fake", "x"), ("fake [y/run]", "y")]
 
 
 def test_shards_by_length_keep_the_depths_of_the_suite(tmp_path):
@@ -295,10 +297,10 @@ def test_shards_by_length_keep_the_depths_of_the_suite(tmp_path):
         suite = f"name: fake\nlengths: [{length}]\ndepths: {list(depths)}\nfootage: {{world: fake}}\n"
         cases = [make_case("n0", length=length, depth=depth) for depth in depths]
         shards.append(run_of(tmp_path / f"{length}", cases, [make_record(case) for case in cases], suite=suite))
-    (whole,) = join(shards)
-    assert whole.layout.rows() == ("0.1", "0.3", "0.5", "0.7", "0.9")
-    assert whole.layout.columns() == {"exact": ("64", "128")}
-    assert [row(rows([whole]), depth=f"{depth:g}").n for depth in depths] == [2] * 5
+    (whole,) = join_shards(shards)
+    assert whole.layout.depth_labels() == ("0.1", "0.3", "0.5", "0.7", "0.9")
+    assert whole.layout.length_labels() == {"exact": ("64", "128")}
+    assert [row(table_rows([whole]), depth=f"{depth:g}").n for depth in depths] == [2] * 5
 
 
 GRIDS = [
@@ -309,22 +311,22 @@ GRIDS = [
 
 @pytest.mark.parametrize("one, other, both", GRIDS)
 def test_two_grids_together_have_the_depths_of_both(one, other, both):
-    assert together(Layout("grid", (64,), one), Layout("grid", (128,), other)) == Layout("grid", (64, 128), both)
+    assert merge_layouts(Layout("grid", (64,), one), Layout("grid", (128,), other)) == Layout("grid", (64, 128), both)
 
 
 def test_runs_whose_folders_have_one_name_are_told_apart_by_what_lies_above(tmp_path):
     case = make_case("n0")
     three = [read_run(write_run(tmp_path / up / "run", [case], [make_record(case)])) for up in ("a", "b", "c")]
-    joined = join(three)
+    joined = join_shards(three)
     assert [run.model for run in joined] == ["fake", "fake [b/run]", "fake [c/run]"]
-    assert summary(rows(joined)).count("condition") == 3  # a page each
+    assert summary_page(table_rows(joined)).count("condition") == 3  # a page each
 
 
 def test_a_folder_named_twice_is_refused(tmp_path):
     case = make_case("n0")
     run = read_run(write_run(tmp_path / "run", [case], [make_record(case)]))
     with pytest.raises(UserError, match="named twice"):
-        join([run, run])
+        join_shards([run, run])
 
 
 def test_a_model_is_named_with_its_arguments(tmp_path):
@@ -337,7 +339,7 @@ SHOWN = [(200, "200"), (2000, "2K"), (2500, "2.5K"), (10000, "10K"), (40588, "40
 
 @pytest.mark.parametrize("frames, words", SHOWN)
 def test_lengths_are_shown_in_thousands(frames, words):
-    assert shown(frames) == words
+    assert format_length(frames) == words
 
 
 def test_the_command_prints_a_page_and_writes_the_table(tmp_path, capsys):
@@ -378,7 +380,7 @@ def steps(tmp_path, right):
 
 def test_a_page_tells_the_slope_over_length_and_what_its_intervals_are_about(tmp_path):
     # The first eight needles are lost after 2,000, 4,000 or 6,000 frames: 12, 8 and 4 of 12, a sixth per 1,000 frames
-    told = reach([steps(tmp_path, lambda i, length: i >= 8 or length <= (2000 if i < 4 else 4000))])
+    told = power_summary([steps(tmp_path, lambda i, length: i >= 8 or length <= (2000 if i < 4 else 4000))])
     assert "slope over length: -16.7 points per 1,000 frames [" in told
     assert "12 videos of needles were resampled; for this one haystack (fewer than 20)" in told
     assert "smallest difference that this suite shows four times in five" in told
@@ -387,18 +389,18 @@ def test_a_page_tells_the_slope_over_length_and_what_its_intervals_are_about(tmp
 def test_a_page_says_that_its_slopes_leave_out_cases_without_an_answer(tmp_path):
     run = steps(tmp_path, lambda i, length: i % 2 == 0)
     lost = {name: record for place, (name, record) in enumerate(run.records.items()) if place}
-    assert "about the 71 of 72 cases that have an answer" in reach([dataclasses.replace(run, records=lost)])
+    assert "about the 71 of 72 cases that have an answer" in power_summary([dataclasses.replace(run, records=lost)])
 
 
 def test_a_page_of_one_needle_speaks_for_no_other(tmp_path):
     case = make_case("n0")
-    assert "one needle source" in reach([run_of(tmp_path, [case], [make_record(case)])])
+    assert "one needle source" in power_summary([run_of(tmp_path, [case], [make_record(case)])])
 
 
 def test_hits_follow_from_the_frames_kept_whatever_a_record_counts(tmp_path):
     case = make_case("n0", length=100)
     record = make_record(case, frames_kept=(5,), needle_frames_kept=1)
-    assert row(rows([run_of(tmp_path, [case], [record])])).hits == 0
+    assert row(table_rows([run_of(tmp_path, [case], [record])])).hits == 0
 
 
 def test_a_record_of_another_kind_is_refused_with_its_line(tmp_path):

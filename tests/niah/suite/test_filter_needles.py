@@ -112,7 +112,7 @@ def test_a_run_of_chosen_needles_knows_who_chose(tmp_path):
     cases = generated().cases[:1]
     yaml = "name: fake\nfootage: {world: fake}\nkept: {by: chance, needles: [good]}\n"
     folder = write_run(tmp_path / "run", cases, [make_record(case) for case in cases], suite=yaml)
-    assert read_run(folder).kept_by == "chance"
+    assert read_run(folder).needles_selected_by == "chance"
 
 
 def test_the_command_says_which_needles_go(tmp_path, capsys, monkeypatch):

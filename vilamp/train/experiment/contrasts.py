@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
+from niah.analysis.stats.bootstrap import seed_from_name as seed_of
 from niah.analysis.stats.paired import holm
-from niah.analysis.stats.proportions import wilson
-from niah.analysis.stats.resample import seed as seed_of
+from niah.analysis.stats.proportions import wilson_interval
 from vilamp.train.experiment.records import Answer
 
 RESAMPLES = 4000
@@ -69,7 +69,7 @@ class Gate:
     @property
     def low(self) -> float:
         """Return the lower end of Wilson's 95 % interval."""
-        return wilson(self.right, self.n)[0] or 0.0
+        return wilson_interval(self.right, self.n)[0] or 0.0
 
     @property
     def trained(self) -> bool:

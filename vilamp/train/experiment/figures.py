@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from niah.analysis.stats.proportions import wilson
+from niah.analysis.stats.proportions import wilson_interval
 from niah.figures.cells import Cell, Panel
 from niah.figures.draw import LOOKS
 from niah.figures.heatmap import default_heatmap
@@ -235,7 +235,7 @@ def _cell(name: str, experiment: Experiment, answers: Sequence[Answer], length: 
     right = [one.right for one in answers if str(one.length) == length and f"{one.depth:g}" == depth]
     if not right:
         return Cell(name, experiment.name, "full", length, depth, "missing", None)
-    low, high = wilson(sum(right), len(right))
+    low, high = wilson_interval(sum(right), len(right))
     share = sum(right) / len(right)
     return Cell(name, experiment.name, "full", length, depth, "ok", share, low, high, len(right), sum(right))
 

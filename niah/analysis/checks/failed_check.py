@@ -9,7 +9,7 @@ SEVERITIES = ("serious", "caution", "note")  # serious: the figure may not say w
 
 
 @dataclass(frozen=True)
-class Doubt:
+class FailedCheck:
     """Something that casts doubt on runs.
 
     `kind` is one word or two for machines, `text` a sentence for people that names the model where it is about
@@ -27,12 +27,12 @@ class Doubt:
             raise ValueError(f"{self.kind}: unknown severity {self.severity!r}; known: {SEVERITIES}")
 
 
-def in_order(found: Iterable[Doubt]) -> list[Doubt]:
+def by_severity(found: Iterable[FailedCheck]) -> list[FailedCheck]:
     """Return the serious ones first, otherwise as they were found."""
     return sorted(found, key=lambda doubt: SEVERITIES.index(doubt.severity))
 
 
-def in_words(found: Sequence[Doubt]) -> str:
+def as_text(found: Sequence[FailedCheck]) -> str:
     """Return a line for each doubt; nothing where there is none."""
     heads = {"serious": "WARNING", "caution": "warning", "note": "note"}
     return "\n".join(f"{heads[doubt.severity]}: {doubt.text}" for doubt in found)

@@ -26,8 +26,8 @@ from niah.types import ALL_TYPES, Case
 
 FEW = 12  # distinct lengths at most, for cases without a suite to be taken for a grid
 ALL = ALL_TYPES  # and every length, every depth
-FIFTHS = tuple(f"{fifth / DEPTH_BINS:g}-{(fifth + 1) / DEPTH_BINS:g}" for fifth in range(DEPTH_BINS))
-BINS = tuple(
+DEPTH_BIN_LABELS = tuple(f"{number / DEPTH_BINS:g}-{(number + 1) / DEPTH_BINS:g}" for number in range(DEPTH_BINS))
+LENGTH_BIN_LABELS = tuple(
     f"{SHORTEST + BIN_FRAMES * number}-{SHORTEST + BIN_FRAMES * (number + 1) - (number < LENGTH_BINS - 1)}"
     for number in range(LENGTH_BINS)
 )
@@ -41,16 +41,21 @@ class Layout:
     lengths: tuple[int, ...]
     depths: tuple[float, ...] = ()
 
-    def columns(self) -> dict[str, tuple[str, ...]]:
+    def length_labels(self) -> dict[str, tuple[str, ...]]:
         """Return the labels of each way lengths are grouped, in order."""
         lengths = tuple(str(length) for length in self.lengths)
-        return {"exact": lengths} if self.design == "grid" else {"nearest": lengths, "bin": BINS}
+        return {"exact": lengths} if self.design == "grid" else {"nearest": lengths, "bin": LENGTH_BIN_LABELS}
 
-    def rows(self) -> tuple[str, ...]:
+    @property
+    def grouping(self) -> str:
+        """Return how lengths are grouped in heatmaps: a key of `length_labels`."""
+        return "exact" if self.design == "grid" else "nearest"
+
+    def depth_labels(self) -> tuple[str, ...]:
         """Return the labels of the depths, in order."""
-        return tuple(f"{depth:g}" for depth in self.depths) or FIFTHS
+        return tuple(f"{depth:g}" for depth in self.depths) or DEPTH_BIN_LABELS
 
-    def column(self, case: Case, by: str) -> str | None:
+    def length_label(self, case: Case, by: str) -> str | None:
         """Return the length label of a case; None where it holds no haystack, or lies outside the bins."""
         if not case.haystack:
             return None
@@ -58,17 +63,17 @@ class Layout:
             return str(case.length)
         if by == "nearest":
             return str(grouping(case.length))
-        return BINS[length_bin(case.length)] if SHORTEST <= case.length <= LONGEST else None
+        return LENGTH_BIN_LABELS[length_bin(case.length)] if SHORTEST <= case.length <= LONGEST else None
 
-    def row(self, case: Case) -> str | None:
+    def depth_label(self, case: Case) -> str | None:
         """Return the depth label of a case: the nearest of the design's depths, or a fifth; None without a needle."""
         if case.depth is None:
             return None
         if not self.depths:
-            return fifth(case)
-        return f"{self.depth(case):g}"
+            return depth_bin_label(case)
+        return f"{self.nominal_depth(case):g}"
 
-    def depth(self, case: Case) -> float | None:
+    def nominal_depth(self, case: Case) -> float | None:
         """Return the depth of a case as the design meant it, before rounding to a frame; None without a needle."""
         depth = case.depth
         if depth is None or not self.depths:
@@ -76,13 +81,13 @@ class Layout:
         return min(self.depths, key=lambda own: abs(own - depth))
 
 
-def fifth(case: Case) -> str:
+def depth_bin_label(case: Case) -> str:
     """Return the label of the fifth that a case's needle starts in."""
     first = case.needles[0]
-    return FIFTHS[depth_bin(first.start, first.stop, case.length)]
+    return DEPTH_BIN_LABELS[depth_bin(first.start, first.stop, case.length)]
 
 
-def layout_of(cases: Sequence[Case], suite: Suite | None) -> Layout:
+def infer_layout(cases: Sequence[Case], suite: Suite | None) -> Layout:
     """Return a suite's layout; without a suite, a grid if the cases have few distinct lengths."""
     if suite is not None and suite.design == "paper":
         return Layout("paper", GROUPINGS)
@@ -95,7 +100,7 @@ def layout_of(cases: Sequence[Case], suite: Suite | None) -> Layout:
     return Layout("grid", lengths, depths if len(depths) <= FEW else ())
 
 
-def together(first: Layout, second: Layout) -> Layout | None:
+def merge_layouts(first: Layout, second: Layout) -> Layout | None:
     """Return the layout of two grids as one; None where it takes their cases to tell, as one of them is no grid."""
     if first == second:
         return first
@@ -105,11 +110,11 @@ def together(first: Layout, second: Layout) -> Layout | None:
     return Layout("grid", tuple(sorted({*first.lengths, *second.lengths})), tuple(sorted(depths)))
 
 
-def shown(frames: str | int) -> str:
+def format_length(frames: str | int) -> str:
     """Return a length for people: 2000 as 2K, a bin as 2K-2.5K."""
     start, dash, stop = str(frames).partition("-")
     if dash:
-        return f"{shown(start)}-{shown(int(stop) + int(stop) % 2)}"  # 2499 closes what 2500 opens
+        return f"{format_length(start)}-{format_length(int(stop) + int(stop) % 2)}"  # 2499 closes what 2500 opens
     if not start.isdigit():
         return start
     count = int(start)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import DegenerateDataWarning, bootstrap, norm, t
 
-HAYSTACKS = 20  # at least, for them to be drawn: of fewer, the spread is not known
+MIN_HAYSTACKS = 20  # at least, for them to be drawn: of fewer, the spread is not known
 RESAMPLES = 2000
 FEW = 16  # clusters: with fewer, percentiles alone are too narrow
 ROUNDING = 1e-12  # of sums of shares; by less, nothing differs
@@ -75,7 +75,7 @@ class Estimate:
         return max(p, 0.5 ** (self.clusters - 1))
 
 
-def resample(
+def cluster_bootstrap(
     observations: Sequence[Observation], statistic: Statistic, name: str, resamples: int = RESAMPLES
 ) -> Estimate | None:
     """Return a statistic of the sums of `values` with its interval; None with fewer than two sources.
@@ -86,7 +86,7 @@ def resample(
         return None
     haystacks = {one.haystack for one in observations}
     known = "" not in haystacks
-    clusters, draw = _scheme(observations, known and len(haystacks) >= HAYSTACKS)
+    clusters, draw = _scheme(observations, known and len(haystacks) >= MIN_HAYSTACKS)
 
     def drawn(*parts: np.ndarray, axis: int) -> np.ndarray:
         return statistic(draw(*parts))
@@ -99,7 +99,7 @@ def resample(
             n_resamples=resamples,
             method="percentile",
             vectorized=True,
-            rng=np.random.default_rng(seed(name)),
+            rng=np.random.default_rng(seed_from_name(name)),
         )
     draws = found.bootstrap_distribution[~np.isnan(found.bootstrap_distribution)]
     sums = np.array([one.values for one in observations], float).sum(axis=0)[:, None]  # (values, 1)
@@ -107,16 +107,16 @@ def resample(
     low, high = np.quantile(draws, (_tail(count), 1 - _tail(count)))
     return _widened(Estimate(
         float(statistic(sums)[0]), float(low), float(high), draws, count,
-        len(haystacks - {""}), known and len(haystacks) >= HAYSTACKS,
+        len(haystacks - {""}), known and len(haystacks) >= MIN_HAYSTACKS,
     ))  # fmt: skip
 
 
-def share(sums: np.ndarray) -> np.ndarray:
+def proportion(sums: np.ndarray) -> np.ndarray:
     """Return right / answered, the first two of some sums; NaN for a resample without an answer."""
     return np.divide(sums[0], sums[1], out=np.full(sums.shape[1:], np.nan), where=sums[1] > 0)
 
 
-def seed(name: str) -> int:
+def seed_from_name(name: str) -> int:
     """Return the seed that a name stands for."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 

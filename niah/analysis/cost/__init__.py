@@ -1,1 +1,0 @@
-"""What a run cost: seconds by stage, what reuse saved, memory over length."""
