@@ -21,7 +21,7 @@ from pathlib import Path
 
 from baselines.parity import module, names
 from niah.adapters import bench
-from niah.adapters.bench import Job, Measured
+from niah.adapters.bench import Job, Measurement
 from niah.cli.guard import guarded
 from niah.types import UserError
 
@@ -49,13 +49,13 @@ def _measure(options: argparse.Namespace) -> int:
         return 0
     command = [sys.executable, "-m", "baselines.bench", options.name, "--one"]
     file = options.out / f"{options.name}-{options.size}.jsonl"
-    bench.measure_all(bench.jobs_of(options, options.name), command, file, _tell, options.timeout)
+    bench.measure_all(bench.plan_jobs(options, options.name), command, file, _tell, options.timeout)
     sys.stdout.write(f"results: {file}\n")
     return 0
 
 
-def _tell(measured: Measured) -> None:
-    sys.stdout.write(bench.line_of(measured) + "\n")
+def _tell(measured: Measurement) -> None:
+    sys.stdout.write(bench.format_measurement(measured) + "\n")
     sys.stdout.flush()
 
 

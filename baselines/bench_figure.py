@@ -6,7 +6,7 @@ from pathlib import Path
 
 import matplotlib
 
-from niah.adapters.bench import Measured, read
+from niah.adapters.bench import Measurement, read
 from niah.figures.draw import LOOKS, save
 from niah.figures.memory import Point, draw_memory, published_points
 from niah.io import replace_file
@@ -44,7 +44,7 @@ def draw(folder: Path) -> list[Path]:
     return [*files, caption]
 
 
-def points(measured: list[Measured]) -> list[Point]:
+def points(measured: list[Measurement]) -> list[Point]:
     """Return what to draw: memory of the device where any was measured there, else of the host; errors are left out."""
     device = any(line.peak_reserved_bytes is not None for line in measured)
     kind = "peak_reserved_bytes" if device else "peak_host_bytes"

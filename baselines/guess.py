@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 
-from niah.types import LETTERS, Question, UserError, Video
+from niah.types import LETTERS, Question, Video
 
 
 def guess(video: Video, question: Question) -> str:
@@ -18,10 +18,3 @@ def guess(video: Video, question: Question) -> str:
     for part in (question.text, *question.options, *video.keys(0, len(video))):
         seed.update(repr(part).encode())
     return LETTERS[random.Random(seed.hexdigest()).randrange(len(question.options))]
-
-
-def positive(name: str, value: int) -> int:
-    """Return a setting that counts something. Raises UserError unless it is a whole number from 1 up."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UserError(f"the setting {name} is a whole number from 1 up, got {value!r}; mend --model_args")
-    return value

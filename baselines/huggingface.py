@@ -19,11 +19,11 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from baselines.pretrained import load_pretrained
-from niah.adapters.decode import finite
 from niah.adapters.meter import Meter
-from niah.adapters.options import whole
+from niah.adapters.qwen import check_finite
 from niah.adapters.sampling import bin_centres
 from niah.prompt import format_prompt
+from niah.settings import positive_int
 from niah.types import Question, Reply, UserError, Video
 
 
@@ -91,7 +91,7 @@ class _Watch(LogitsProcessor):
         if not self._met:
             self._meter.first_token()
             self._met = True
-        return finite(scores)
+        return check_finite(scores)
 
 
 def load(
@@ -113,7 +113,7 @@ def load(
     model over the GPUs at hand, whatever `device` says. `seed` changes nothing, as decoding is greedy.
     """
     del seed
-    max_frames, max_new_tokens = whole("max_frames", max_frames), whole("max_new_tokens", max_new_tokens)
+    max_frames, max_new_tokens = positive_int("max_frames", max_frames), positive_int("max_new_tokens", max_new_tokens)
     model, processor = load_pretrained(pretrained, dtype, attn_implementation, trust_remote_code, device_map)
     model.generation_config = _greedy(model.generation_config, max_new_tokens)
     placed = model if device_map is not None else model.to(device)

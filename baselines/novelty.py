@@ -12,7 +12,8 @@ import time
 
 import numpy as np
 
-from baselines.guess import guess, positive
+from baselines.guess import guess
+from niah.settings import positive_int
 from niah.types import Question, Reply, Video
 
 CHUNK = 64  # frames decoded at a time
@@ -53,4 +54,4 @@ def outliers(descriptors: np.ndarray, limit: int) -> list[int]:
 
 def load(frames: int = 32) -> Novelty:
     """Return an adapter that keeps `frames` frames."""
-    return Novelty(positive("frames", frames))
+    return Novelty(positive_int("frames", frames))

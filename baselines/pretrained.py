@@ -19,7 +19,8 @@ from transformers import (
     AutoProcessor,
 )
 
-from niah.adapters.checkpoint import locate, read_config
+from niah.adapters.checkpoint import locate
+from niah.adapters.config_reader import read_config
 from niah.types import UserError
 
 ORIGINAL = {  # types whose weights are written for a repository's own code -> that code

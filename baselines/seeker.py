@@ -11,8 +11,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from baselines.guess import guess, positive
+from baselines.guess import guess
 from niah.adapters.sampling import bin_centres
+from niah.settings import positive_int
 from niah.suite.footage.calibration import QUESTION, Barcode, read_barcode
 from niah.types import LETTERS, Question, Reply, Video
 
@@ -40,7 +41,7 @@ class Seeker:
 
 def load(frames: int = 64) -> Seeker:
     """Return an adapter that samples `frames` frames."""
-    return Seeker(positive("frames", frames))
+    return Seeker(positive_int("frames", frames))
 
 
 def _text(codes: Sequence[Barcode], video: Video, question: Question) -> str:

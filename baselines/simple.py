@@ -21,10 +21,10 @@ from typing import Any
 
 from torch import Tensor
 
-from baselines.guess import positive
 from niah.adapters.compressor import Choice, Chunks, Compressor, Connectors, TokenChunk
 from niah.adapters.sampling import bin_centres
 from niah.run import registry
+from niah.settings import positive_int
 from niah.types import Adapter
 
 
@@ -118,12 +118,12 @@ def whole(chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
 
 def load_uniform(frames: int = 8, **shared: Any) -> Adapter:
     """Return the micro ViLaMP reading `frames` frames at bin centres; `shared` are settings of the model `vilamp`."""
-    return _with(Uniform(positive("frames", frames)), shared)
+    return _with(Uniform(positive_int("frames", frames)), shared)
 
 
 def load_topk(keyframes: int = 8, **shared: Any) -> Adapter:
     """Return the micro ViLaMP reading the `keyframes` most relevant frames; `shared` are settings of `vilamp`."""
-    return _with(TopK(positive("keyframes", keyframes)), shared)
+    return _with(TopK(positive_int("keyframes", keyframes)), shared)
 
 
 def load_mean(**shared: Any) -> Adapter:

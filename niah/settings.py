@@ -23,6 +23,13 @@ def unknown(what: str, name: str, known: typing.Sequence[str]) -> str:
     return f"no {what} is called {name!r}.{meant} Known: {', '.join(str(k) for k in known)}."
 
 
+def positive_int(name: str, value: typing.Any) -> int:
+    """Return a setting that counts something. Raises UserError for anything but a whole number from 1 on."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UserError(f"{name} must be a whole number from 1 on, got {value!r}; fix --model_args")
+    return value
+
+
 def read_yaml(cls: type[T], path: Path) -> T:
     """Read one YAML file into one dataclass. Raises UserError naming the file and the key."""
     try:

@@ -14,14 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from niah.adapters.attention_capture import attended
+from niah.adapters.attention import capture_attention
 from niah.adapters.checkpoint import locate
 from niah.adapters.compressor import Compressor, InLanguage
-from niah.adapters.device import dtype_named
 from niah.adapters.feature_store import FeatureStore
-from niah.adapters.options import gib, whole
+from niah.adapters.options import bytes_of_gib, resolve_dtype
 from niah.run.attention import VisualAttention
-from niah.settings import unknown
+from niah.settings import positive_int, unknown
 from niah.types import FrameKey, Question, Reply, UserError, Video
 from vilamp import checkpoint
 from vilamp.features import FrameFeatures
@@ -126,7 +125,7 @@ class VilampAdapter:
         ]
         prompt = self.model.embed(self.model.vocabulary.encode(cloze(question)))
         whole = torch.cat([*(run.embeddings for run in runs), prompt])
-        return attended(self.model.language, whole, 0, frames, torch.cat(shown))
+        return capture_attention(self.model.language, whole, 0, frames, torch.cat(shown))
 
     def _embeddings(self, video: Video, keys: list[FrameKey], encoded: Counter[str]) -> Tensor:
         """Return the unit-length embeddings of all frames, (frames, dim), dim 0 where nobody looks at them."""
@@ -179,7 +178,7 @@ def load(
     del seed  # greedy from end to end; taken because the runner hands it to every adapter
     if compressor is not None:
         _check_compressor(compressor, pretrained, keyframes=keyframes, threshold=threshold, temperature=temperature)
-    memory, disk = gib("store_gib", store_gib), gib("store_disk_gib", store_disk_gib)
+    memory, disk = bytes_of_gib("store_gib", store_gib), bytes_of_gib("store_disk_gib", store_disk_gib)
     store = FeatureStore(memory, disk, tempfile.gettempdir()) if store is None else store
     if checkpoint.is_released(pretrained):
         if temperature is not None:
@@ -240,12 +239,12 @@ def load_released(
         if setting not in known:
             raise UserError(unknown("setting of a released checkpoint", setting, known))
     if keyframes is not None:
-        whole("keyframes", keyframes)
+        positive_int("keyframes", keyframes)
     folder = locate(name)
     given = {"max_frame_num": keyframes, "f2f_thrd": threshold}
     overrides = {name: value for name, value in given.items() if value is not None}
     text = ReleaseText(folder, read_release(folder, overrides).clip)
-    precision = dtype_named(dtype, device, torch.bfloat16)
+    precision = resolve_dtype(dtype, device, torch.bfloat16)
     model = from_release(folder, device, precision, behaviour=behaviour, overrides=overrides, **settings)
     cut_vocabulary(model, text.rows)
     return ReleaseAdapter(ReleaseFeatures(model, weights_id(folder), store, capacity), text, max_new_tokens)

@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy
 from transformers import Cache, Qwen2Config, Qwen2ForCausalLM
 
 from niah.adapters.compressor import Choice, Compressor, Connectors, InLanguage, Sequences, TokenChunk, numbered
-from niah.adapters.decode import cached
+from niah.adapters.kv_cache import cache_arguments
 from vilamp import compressors, config
 from vilamp.compressors.differential import Differential
 from vilamp.connector import Connector
@@ -257,7 +257,9 @@ class Vilamp(nn.Module):
         into a cache already is only followed by the prompt.
         """
         if isinstance(visual, Cache):
-            logits = self.language(inputs_embeds=self.embed(prompt)[None], **cached(self.language, visual)).logits
+            logits = self.language(
+                inputs_embeds=self.embed(prompt)[None], **cache_arguments(self.language, visual)
+            ).logits
             return visual, logits[0, -1].log_softmax(-1)
         cache, logits = prefill(self.language, visual, self.embed(prompt), room)
         return cache, logits.log_softmax(-1)
@@ -272,7 +274,7 @@ class Vilamp(nn.Module):
         total = float(first[option[0]])
         if len(option) > 1:
             inputs = self.embed(option[:-1])[None]
-            logits = self.language(inputs_embeds=inputs, **cached(self.language, cache)).logits[0]
+            logits = self.language(inputs_embeds=inputs, **cache_arguments(self.language, cache)).logits[0]
             cache.crop(1 - len(option))  # negative: how many tokens to take back
             picked = torch.tensor(option[1:], device=self.device)[:, None]
             total += float(logits.log_softmax(-1).gather(1, picked).sum())

@@ -16,7 +16,7 @@ from transformers import Cache, Qwen2ForCausalLM
 from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
 from niah.adapters.attention import causal_tail
-from niah.adapters.decode import sized_cache
+from niah.adapters.kv_cache import sized_cache
 
 CHUNK = 2048  # tokens that are between two layers at a time
 

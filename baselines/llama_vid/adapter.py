@@ -19,11 +19,10 @@ from baselines.llama_vid.asking import Asker
 from baselines.llama_vid.attention import attentions
 from baselines.llama_vid.features import FrameFeatures
 from baselines.llama_vid.settings import Settings, read_settings
-from niah.adapters.checkpoint import locate
-from niah.adapters.decode import continue_greedily
-from niah.adapters.device import dtype_named
+from niah.adapters.checkpoint import locate, read_tokenizer
 from niah.adapters.meter import Meter
-from niah.adapters.tokenizer import read_tokenizer
+from niah.adapters.options import resolve_dtype
+from niah.adapters.qwen import continue_greedily
 from niah.run.attention import VisualAttention
 from niah.types import Question, Reply, Video
 
@@ -72,7 +71,7 @@ def load(pretrained: str, device: str = "cpu", dtype: str = "auto", seed: int = 
     """
     del seed
     settings = read_settings(options)
-    kind, folder = dtype_named(dtype, device, torch.float16), locate(pretrained)
+    kind, folder = resolve_dtype(dtype, device, torch.float16), locate(pretrained)
     sizes = weights.read(folder, settings.config, settings.bert)
     words = prompt.QueryTokenizer(weights.bert_folder(folder, settings.bert) / "vocab.txt")
     tokenizer = read_tokenizer(folder)

@@ -9,7 +9,7 @@ import numpy as np
 
 from baselines.llama_vid.asking import Asked
 from baselines.llama_vid.model import LlamaVid
-from niah.adapters.attention_capture import attended
+from niah.adapters.attention import capture_attention
 from niah.run.attention import VisualAttention
 from niah.types import UserError
 
@@ -24,7 +24,7 @@ def attentions(model: LlamaVid, asked: Asked) -> VisualAttention:
         raise UserError("attention is told of a video's tokens: ask about a video, not a blind case")
     each, last = model.tokens_per_frame, asked.first + model.tokens_per_frame * len(asked.shown)
     frames = [frame for frame in asked.shown for _ in range(each)]
-    told = attended(model.language, asked.embeds, asked.first, frames, asked.embeds[asked.first : last])
+    told = capture_attention(model.language, asked.embeds, asked.first, frames, asked.embeds[asked.first : last])
 
     def layers() -> Iterator[np.ndarray]:
         model.rotary.expect(len(asked.embeds))  # now: another answer may have been given since

@@ -20,9 +20,9 @@ from baselines.llama_vid.features import FrameFeatures
 from baselines.llama_vid.model import LlamaVid
 from baselines.llama_vid.prompt import one_per_second
 from baselines.llama_vid.tower import Block, EvaTower
-from niah.adapters.bench import Noise, Stages
+from niah.adapters.bench import NoiseVideo, StageCosts
 from niah.adapters.checkpoint import fill_at_random, on_meta_device
-from niah.adapters.device import clock
+from niah.adapters.meter import clock
 from niah.adapters.preprocess import standardise
 
 BEFORE, AFTER, QUERY = 40, 40, 24  # tokens of text around the video, and of the Q-Former's question
@@ -46,20 +46,20 @@ class LlamaVidBench:
         self.query = Query(ids, torch.ones_like(ids))
         self.before, self.after = (torch.ones(count, dtype=torch.long) for count in (BEFORE, AFTER))
 
-    def run(self, video: Noise, execution: str) -> Stages:
+    def run(self, video: NoiseVideo, execution: str) -> StageCosts:
         """Read a video and a question up to the first logits on the host."""
         return self._streamed(video) if execution == "streamed" else self._as_released(video)
 
-    def _streamed(self, video: Noise) -> Stages:
+    def _streamed(self, video: NoiseVideo) -> StageCosts:
         began = clock(self.device)
         shown = one_per_second(len(video), video.fps)
         chunks = (features for features, _ in FrameFeatures(self.model, None).of(video, shown, 1))
         embeds = self._around(self.model.video_tokens(chunks, self.query)[0])
         encoded = clock(self.device)
         self.model.prefill(embeds)[1].cpu()
-        return Stages({"encode": encoded - began, "prefill": clock(self.device) - encoded}, len(embeds))
+        return StageCosts({"encode": encoded - began, "prefill": clock(self.device) - encoded}, len(embeds))
 
-    def _as_released(self, video: Noise) -> Stages:
+    def _as_released(self, video: NoiseVideo) -> StageCosts:
         """Hold all frames at once, attend with whole matrices, and run the head for every token."""
         began, model = clock(self.device), self.model
         for part in (model.language, model.compressor.vlm_att_encoder):
@@ -71,7 +71,7 @@ class LlamaVidBench:
         model.rotary.expect(len(embeds))
         logits = model.language(inputs_embeds=embeds[None], use_cache=True).logits.float()
         logits[0, -1].cpu()
-        return Stages({"encode": encoded - began, "prefill": clock(self.device) - encoded}, len(embeds))
+        return StageCosts({"encode": encoded - began, "prefill": clock(self.device) - encoded}, len(embeds))
 
     def _around(self, tokens: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "total hidden"]:
         """Put the prompt around a video's tokens."""

@@ -20,7 +20,7 @@ from baselines.llama_vid.compressor import Compressor, Query
 from baselines.llama_vid.config import Language, LlamaVidConfig
 from baselines.llama_vid.rope import Rotary
 from baselines.llama_vid.tower import EvaTower
-from niah.adapters import attention, decode
+from niah.adapters import attention, qwen
 
 PLACEHOLDER = -200  # the id that stands for the video, or on the long path for one of its tokens
 CHUNK = 32  # frames
@@ -103,11 +103,11 @@ class LlamaVid(nn.Module):
         return self.language.model.embed_tokens(ids.to(self.device))
 
     def prefill(
-        self, embeds: Float[Tensor, "total hidden"], room: int = 0, chunk: int = decode.PREFILL_CHUNK
+        self, embeds: Float[Tensor, "total hidden"], room: int = 0, chunk: int = qwen.PREFILL_CHUNK
     ) -> tuple[Cache, Float[Tensor, " vocabulary"]]:
         """Run a prompt through the language model; return its cache and the logits of the last position alone."""
         self.rotary.expect(len(embeds))
-        return decode.prefill(self.language, embeds, chunk, room)
+        return qwen.prefill(self.language, embeds, chunk, room)
 
 
 def _language(sizes: Language) -> LlamaForCausalLM:
@@ -125,6 +125,6 @@ def _language(sizes: Language) -> LlamaForCausalLM:
             tie_word_embeddings=sizes.tied,
             bos_token_id=sizes.start,
             eos_token_id=sizes.end,
-            attn_implementation=attention.register(),  # type: ignore[call-arg]  (taken by every config)
+            attn_implementation=attention.register_attention(),  # type: ignore[call-arg]  (taken by every config)
         )
     )

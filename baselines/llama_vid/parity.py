@@ -23,7 +23,7 @@ from baselines.llama_vid.compressor import Query
 from baselines.llama_vid.model import LlamaVid
 from baselines.llama_vid.rope import inverse_frequencies, rotary_table
 from baselines.llama_vid.tokens import patches_of
-from niah.adapters.decode import cached
+from niah.adapters.kv_cache import cache_arguments
 from niah.adapters.parity import Golden, Parity
 from niah.adapters.preprocess import centre_square, standardise
 from niah.types import UserError
@@ -206,7 +206,7 @@ def _language(parity: Parity, golden: Golden, model: LlamaVid, path: str, tokens
     logits = [first]
     for token in ids[:-1]:
         one = model.embed(token[None])[None]  # (1, 1, hidden)
-        states = model.language.model(inputs_embeds=one, **cached(model.language.model, cache))[0]
+        states = model.language.model(inputs_embeds=one, **cache_arguments(model.language.model, cache))[0]
         logits.append(model.language.lm_head(states)[0, 0])
     parity.tensor(f"{path}.generated_logits", torch.stack(logits), want)
     parity.equal(f"{path}.generated_ids", [int(row.argmax()) for row in logits], ids.tolist())

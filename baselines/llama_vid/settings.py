@@ -9,7 +9,8 @@ from typing import Any
 from baselines.llama_vid.prompt import PATHS
 from baselines.llama_vid.rope import MODES
 from niah.adapters.feature_store import FeatureStore
-from niah.adapters.options import options_of, store_of, whole
+from niah.adapters.options import make_store, read_options
+from niah.settings import positive_int
 from niah.types import UserError
 
 
@@ -42,7 +43,7 @@ class Settings:
 
 def read_settings(given: Mapping[str, Any]) -> Settings:
     """Check the options. Raises UserError naming what is wrong."""
-    options = options_of(Options, "llama_vid", given)
+    options = read_options(Options, "llama_vid", given)
     if options.path not in (None, *PATHS):
         raise UserError(f"path is short or long, got {options.path!r}; mend --model_args")
     if options.rope not in MODES:
@@ -53,6 +54,6 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         config=str(options.config),
         tower=None if options.tower is None else str(options.tower),
         bert=None if options.bert is None else str(options.bert),
-        max_new_tokens=whole("max_new_tokens", options.max_new_tokens),
-        store=store_of(options.store_gib, options.store_disk_gib),
+        max_new_tokens=positive_int("max_new_tokens", options.max_new_tokens),
+        store=make_store(options.store_gib, options.store_disk_gib),
     )

@@ -13,7 +13,8 @@ from torch import nn
 
 from baselines.llama_vid.config import LlamaVidConfig, parse
 from baselines.llama_vid.model import LlamaVid
-from niah.adapters.checkpoint import load_into, locate, on_meta_device, read_config
+from niah.adapters.checkpoint import load_into, locate, on_meta_device
+from niah.adapters.config_reader import read_config
 from niah.adapters.tensors import TensorSource, tensors, tensors_of
 from niah.types import UserError
 

@@ -20,10 +20,9 @@ from baselines.video_xl.model import load as load_model
 from baselines.video_xl.prompt import encode, stop_ids
 from baselines.video_xl.settings import Settings, read_settings
 from baselines.video_xl.watch import Watcher
-from niah.adapters.checkpoint import locate
-from niah.adapters.device import dtype_named
+from niah.adapters.checkpoint import locate, read_tokenizer
 from niah.adapters.meter import Meter
-from niah.adapters.tokenizer import read_tokenizer
+from niah.adapters.options import resolve_dtype
 from niah.run.attention import VisualAttention
 from niah.types import Question, Reply, Video
 
@@ -73,7 +72,7 @@ def load(pretrained: str, device: str = "cpu", dtype: str = "auto", seed: int = 
     `dtype` auto is float16 on a GPU, as in the release. `seed` moves draws between several ratios; 0 draws
     like the release. Raises UserError saying what does not fit.
     """
-    kind = dtype_named(dtype, device, torch.float16)
+    kind = resolve_dtype(dtype, device, torch.float16)
     folder = locate(pretrained)
     model = load_model(folder, device, kind)
     settings = read_settings(options, model.settings.rule, seed)

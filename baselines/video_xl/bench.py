@@ -23,8 +23,8 @@ from baselines.video_xl.settings import Compression
 from baselines.video_xl.vision import ClipLayer, ClipTower, pixels
 from baselines.video_xl.watch import Watcher
 from baselines.video_xl.windows import cut, plan
-from niah.adapters.bench import Noise, Stages
-from niah.adapters.device import clock
+from niah.adapters.bench import NoiseVideo, StageCosts
+from niah.adapters.meter import clock
 
 RATIO = 16
 PROMPT = Prompt(tuple(range(14)), tuple(range(60)))
@@ -51,22 +51,22 @@ class VideoXLBench:
     def __init__(self, model: VideoXL) -> None:
         self.model, self.device, self.side = model, model.device, model.settings.vision.image
 
-    def run(self, video: Noise, execution: str) -> Stages:
+    def run(self, video: NoiseVideo, execution: str) -> StageCosts:
         """Read a video and a question up to the first logits on the host."""
         read = streamed if execution == "streamed" else as_released
         return read(self.model, video)[0]
 
 
-def streamed(model: VideoXL, video: Noise) -> tuple[Stages, Tensor]:
+def streamed(model: VideoXL, video: NoiseVideo) -> tuple[StageCosts, Tensor]:
     """Read a video as the adapter does; return what it cost and the last token's (vocabulary,) logits."""
     began = clock(model.device)
     watcher = Watcher(model, Compression(RatioRule((RATIO,))), video, PROMPT, new_tokens=1)
     logits = watcher.read().cpu()
     seconds, encode = clock(model.device) - began, watcher.encode_seconds
-    return Stages({"encode": encode, "prefill": seconds - encode}, watcher.cache.length), logits
+    return StageCosts({"encode": encode, "prefill": seconds - encode}, watcher.cache.length), logits
 
 
-def as_released(model: VideoXL, video: Noise) -> tuple[Stages, Tensor]:
+def as_released(model: VideoXL, video: NoiseVideo) -> tuple[StageCosts, Tensor]:
     """The same with the release's batches, copies and logits."""
     began = clock(model.device)
     prepared = pixels(video.frames(range(len(video))), model.settings.pixels, model.device)
@@ -81,7 +81,7 @@ def as_released(model: VideoXL, video: Noise) -> tuple[Stages, Tensor]:
     for taken in model.read(prefix, windows, lambda window: visual[window.start : window.stop], suffix, cache):
         logits = model.language.logits(taken.states).float()  # of all tokens, in single precision
     last = logits[-1].cpu()
-    return Stages({"encode": encoded - began, "prefill": clock(model.device) - encoded}, cache.length), last
+    return StageCosts({"encode": encoded - began, "prefill": clock(model.device) - encoded}, cache.length), last
 
 
 class ReleasedCache(GradientCache):

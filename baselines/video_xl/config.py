@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.video_xl.ratios import RatioRule
-from niah.adapters.checkpoint import read_config
-from niah.adapters.config_reader import Keys
+from niah.adapters.config_reader import Keys, read_config
 from niah.adapters.preprocess import CLIP_MEAN, CLIP_STD
 from niah.types import UserError
 

@@ -16,7 +16,8 @@ from baselines.video_xl.config import VideoXLConfig
 from baselines.video_xl.model import build, rename, unused
 from baselines.video_xl.prompt import around
 from baselines.video_xl.ratios import SEED, RatioRule
-from niah.adapters.checkpoint import mismatches, read_config
+from niah.adapters.checkpoint import mismatches
+from niah.adapters.config_reader import read_config
 from niah.adapters.parity import Parity
 
 LAYOUT, FACTS = "checkpoint_layout_7b.json", "facts.json"

@@ -18,8 +18,7 @@ from torch.nn.functional import linear, silu
 from baselines.video_xl.cache import KeyValues
 from baselines.video_xl.config import LanguageConfig
 from baselines.video_xl.windows import Window
-from niah.adapters.attention import causal_tail
-from niah.adapters.attention_capture import shares
+from niah.adapters.attention import attention_weights, causal_tail
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,11 @@ class Attention(nn.Module):
         cache.keep(layer, rotated.to(values.dtype), values)
         return self.o_proj(attended.transpose(0, 1).flatten(1))
 
-    def shares(self, states: Tensor, step: Step, cache: KeyValues, layer: int) -> Tensor:
+    def attention_weights(self, states: Tensor, step: Step, cache: KeyValues, layer: int) -> Tensor:
         """Return what (tokens, hidden) attend to, (heads, tokens, kept + tokens), in rows of sum 1; keeps nothing."""
         queries, keys, values = self._project(states, step)
         all_keys, _ = cache.look(layer, step.rotate(keys).to(values.dtype), values)
-        return shares(step.rotate(queries).to(values.dtype), all_keys, self.dim**-0.5)
+        return attention_weights(step.rotate(queries).to(values.dtype), all_keys, self.dim**-0.5)
 
     def _project(self, states: Tensor, step: Step) -> list[Tensor]:
         """Return queries, keys and values, by either set of projections."""

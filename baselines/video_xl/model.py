@@ -17,7 +17,7 @@ from baselines.video_xl.language import SummaryQwen2
 from baselines.video_xl.vision import ClipTower, Projector, pixels
 from baselines.video_xl.windows import Window
 from niah.adapters.checkpoint import fill_at_random, load_into, on_meta_device
-from niah.adapters.decode import finite
+from niah.adapters.qwen import check_finite
 from niah.adapters.tensors import tensors
 
 TOWER = "model.vision_tower.vision_tower.vision_model."
@@ -115,7 +115,7 @@ class VideoXL(nn.Module):
         not finite.
         """
         for count in range(limit):
-            best = int(finite(logits).argmax())
+            best = int(check_finite(logits).argmax())
             yield best, logits
             if count + 1 < limit:
                 states = self.language.read_text(torch.tensor([best], device=self.device), cache)

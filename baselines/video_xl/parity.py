@@ -25,7 +25,7 @@ from baselines.video_xl.ratios import RatioRule
 from baselines.video_xl.training import loss
 from baselines.video_xl.vision import pixels
 from baselines.video_xl.windows import Window, cut, plan
-from niah.adapters.checkpoint import read_config
+from niah.adapters.config_reader import read_config
 from niah.adapters.parity import Golden, Parity
 from niah.types import UserError
 

@@ -9,8 +9,8 @@ from typing import Any
 from baselines.video_xl.prompt import STYLES
 from baselines.video_xl.ratios import RatioRule
 from niah.adapters.feature_store import FeatureStore
-from niah.adapters.options import options_of, store_of, whole
-from niah.settings import unknown
+from niah.adapters.options import make_store, read_options
+from niah.settings import positive_int, unknown
 from niah.types import UserError
 
 
@@ -61,9 +61,9 @@ class Settings:
 
 def read_settings(given: Mapping[str, Any], rule: RatioRule, seed: int = 0) -> Settings:
     """Check the options of a checkpoint whose own ratio rule is `rule`. Raises UserError naming what is wrong."""
-    options = options_of(Options, "video_xl", given)
+    options = read_options(Options, "video_xl", given)
     for name in ("frames", "max_new_tokens"):
-        whole(name, given.get(name, 1))
+        positive_int(name, given.get(name, 1))
     if options.prompt not in STYLES:
         raise UserError(unknown("prompt", str(options.prompt), STYLES))
     if not isinstance(options.dynamic, bool):
@@ -75,7 +75,7 @@ def read_settings(given: Mapping[str, Any], rule: RatioRule, seed: int = 0) -> S
         Compression(asked, options.dynamic, options.frames, seed),
         options.prompt,
         options.max_new_tokens,
-        store_of(options.store_gib, options.store_disk_gib),
+        make_store(options.store_gib, options.store_disk_gib),
     )
 
 

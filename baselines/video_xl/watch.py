@@ -21,9 +21,9 @@ from baselines.video_xl.prompt import Prompt
 from baselines.video_xl.ratios import SEED
 from baselines.video_xl.settings import Compression
 from baselines.video_xl.windows import Window, cut, plan
-from niah.adapters.decode import finite
-from niah.adapters.device import clock
 from niah.adapters.feature_store import FeatureStore
+from niah.adapters.meter import clock
+from niah.adapters.qwen import check_finite
 from niah.types import UserError, Video
 
 
@@ -76,7 +76,7 @@ class Watcher:
         they are not finite, which in float16 happens to weights that were trained in bfloat16.
         """
         self.watch(store)
-        return finite(self.model.language.logits(self._take(suffix=self.prompt.suffix))[0])
+        return check_finite(self.model.language.logits(self._take(suffix=self.prompt.suffix))[0])
 
     def watch(self, store: FeatureStore | None = None) -> None:
         """Read prefix and windows, those excepted that the store has."""

@@ -19,10 +19,10 @@ from baselines.videochat_flash.model import VideoChatFlash
 from baselines.videochat_flash.model import load as load_model
 from baselines.videochat_flash.prompt import STOP, stop_ids
 from baselines.videochat_flash.settings import Settings, read_settings, told
-from niah.adapters.checkpoint import locate, read_config
-from niah.adapters.device import dtype_named
+from niah.adapters.checkpoint import locate, read_tokenizer
+from niah.adapters.config_reader import read_config
 from niah.adapters.meter import Meter
-from niah.adapters.tokenizer import read_tokenizer
+from niah.adapters.options import resolve_dtype
 from niah.run.attention import VisualAttention
 from niah.types import Question, Reply, Video
 
@@ -74,7 +74,7 @@ def load(
     """
     del seed
     settings = read_settings(options)
-    kind, folder = dtype_named(dtype, device, torch.bfloat16), locate(pretrained)
+    kind, folder = resolve_dtype(dtype, device, torch.bfloat16), locate(pretrained)
     config = settings.configure(read_config(folder))
     tokenizer = read_tokenizer(folder)
     return VideoChatFlashAdapter(load_model(folder, config, device, kind), tokenizer, settings)

@@ -18,9 +18,9 @@ from baselines.videochat_flash.pixels import prepare
 from baselines.videochat_flash.prompt import PLACEHOLDER
 from baselines.videochat_flash.sampling import frame_indices
 from baselines.videochat_flash.sizes import CONFIGS
-from niah.adapters.bench import Noise, Stages
+from niah.adapters.bench import NoiseVideo, StageCosts
 from niah.adapters.checkpoint import fill_at_random
-from niah.adapters.device import clock
+from niah.adapters.meter import clock
 
 BEFORE, AFTER = 14, 46  # tokens of text around the video
 
@@ -32,7 +32,7 @@ class VideoChatFlashBench:
         self.model, self.device, self.side = model, model.device, model.config.tower.image_size
         self.ids = [*range(BEFORE), PLACEHOLDER, *range(AFTER)]
 
-    def run(self, video: Noise, execution: str) -> Stages:
+    def run(self, video: NoiseVideo, execution: str) -> StageCosts:
         """Read a video and a question up to the first logits on the host."""
         streamed = execution == "streamed"
         began, model, rope = clock(self.device), self.model, self.model.rope("faithful")
@@ -48,9 +48,9 @@ class VideoChatFlashBench:
         else:
             state = model.read(embeds, visual, rope, rows=tokens, chunk=tokens)
         model.language.logits(state.hidden)[-1].cpu()  # one row, or as the release makes them a row a position
-        return Stages({"encode": encoded - began, "prefill": clock(self.device) - encoded}, tokens)
+        return StageCosts({"encode": encoded - began, "prefill": clock(self.device) - encoded}, tokens)
 
-    def _at_once(self, video: Noise, shown: list[int]) -> Tensor:
+    def _at_once(self, video: NoiseVideo, shown: list[int]) -> Tensor:
         """Return the merged tokens of all clips, encoded and merged in one batch."""
         frames = prepare(video.frames(shown), self.side, self.device)
         return self.model.encode(frames.unflatten(0, (-1, self.model.config.tower.clip_frames)))

@@ -20,9 +20,9 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMS
 from baselines.videochat_flash import dropout as drop
 from baselines.videochat_flash.config import Dropout, LanguageConfig
 from baselines.videochat_flash.rope import Rope, rotate
-from niah.adapters.attention import causal_tail
-from niah.adapters.attention_capture import shares
-from niah.adapters.decode import PREFILL_CHUNK, SizedLayer
+from niah.adapters.attention import attention_weights, causal_tail
+from niah.adapters.kv_cache import SizedLayer
+from niah.adapters.qwen import PREFILL_CHUNK
 
 
 def qwen_config(config: LanguageConfig) -> Qwen2Config:
@@ -119,7 +119,7 @@ class Language(nn.Module):
             assert keys is not None and values is not None  # the prompt was read
             turns = rope.rows(stop - len(words), stop, state.longest[number], words)
             query = self._heads(layer, words, turns)[0]
-            yield shares(query, keys[0], self.config.head_width**-0.5)
+            yield attention_weights(query, keys[0], self.config.head_width**-0.5)
             words = self._after(layer, words, causal_tail(query[None], keys, values))
 
     def logits(self, hidden: Tensor) -> Tensor:

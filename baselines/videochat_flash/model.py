@@ -21,7 +21,7 @@ from baselines.videochat_flash.prompt import PLACEHOLDER
 from baselines.videochat_flash.rope import Rope
 from baselines.videochat_flash.tower import Tower
 from niah.adapters.checkpoint import load_into, on_meta_device
-from niah.adapters.decode import PREFILL_CHUNK
+from niah.adapters.qwen import PREFILL_CHUNK
 from niah.adapters.tensors import tensors
 from niah.types import UserError
 

@@ -25,7 +25,7 @@ from baselines.videochat_flash.pixels import prepare
 from baselines.videochat_flash.rope import faithful_rows
 from baselines.videochat_flash.sizes import RELEASED
 from baselines.videochat_flash.tower import Tower, positions
-from niah.adapters.checkpoint import read_config
+from niah.adapters.config_reader import read_config
 from niah.adapters.parity import Golden, Parity, relative_error
 from niah.types import UserError
 

@@ -13,7 +13,8 @@ from baselines.videochat_flash.rope import MODES
 from baselines.videochat_flash.sampling import FEWEST
 from baselines.videochat_flash.sizes import DROPOUTS
 from niah.adapters.feature_store import FeatureStore
-from niah.adapters.options import options_of, store_of, whole
+from niah.adapters.options import make_store, read_options
+from niah.settings import positive_int
 from niah.types import UserError
 
 DROPOUT_NAMES = ("config", "off", "stored", *DROPOUTS)
@@ -59,25 +60,25 @@ class Settings:
 
 def read_settings(given: Mapping[str, Any]) -> Settings:
     """Check the options. Raises UserError naming what is wrong."""
-    options = options_of(Options, "videochat_flash", given)
+    options = read_options(Options, "videochat_flash", given)
     if options.rope not in MODES:
         raise UserError(f"rope is one of {', '.join(MODES)}; got {options.rope!r}")
     if options.dropout not in DROPOUT_NAMES:
         raise UserError(f"dropout is one of {', '.join(DROPOUT_NAMES)}; got {options.dropout!r}")
     return Settings(
         max_frames=_frames_limit(options.max_frames),
-        max_new_tokens=whole("max_new_tokens", options.max_new_tokens),
+        max_new_tokens=positive_int("max_new_tokens", options.max_new_tokens),
         rope=options.rope,
         dropout=options.dropout,
-        max_length=None if options.max_length is None else whole("max_length", options.max_length),
+        max_length=None if options.max_length is None else positive_int("max_length", options.max_length),
         yarn=_yarn(options.yarn, options.rope),
-        store=store_of(options.store_gib, options.store_disk_gib),
+        store=make_store(options.store_gib, options.store_disk_gib),
     )
 
 
 def _frames_limit(max_frames: int) -> int:
     """Return the most frames shown. Raises UserError for a number the release's rule would not keep to."""
-    if whole("max_frames", max_frames) < FEWEST or max_frames % 4:
+    if positive_int("max_frames", max_frames) < FEWEST or max_frames % 4:
         raise UserError(
             f"max_frames is a multiple of 4 from {FEWEST} on, as the release shows clips of 4 frames and never "
             f"fewer than {FEWEST} frames of a video that has them; got {max_frames}"

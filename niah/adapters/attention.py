@@ -1,35 +1,57 @@
-"""Causal attention of the last tokens to all tokens before them, without a mask in memory.
+"""Causal attention without a mask in memory, and the capture of attention weights layer by layer.
 
-`transformers` makes a (queries, keys) mask for every prefill chunk after the first and repeats
-grouped keys for every head; both grow with the video. On a GPU a flash kernel needs neither. On a
-CPU the tokens before and the chunk itself are attended to apart, which takes no mask, and put together by
-the weight of each; where gradients are wanted, the queries go in small blocks, a mask each.
+`transformers` makes a (queries, keys) mask for every prefill chunk after the first and repeats grouped keys for every
+head; both grow with the video. On a GPU a flash kernel needs neither. On a CPU the earlier tokens and the chunk itself
+are attended to separately, which takes no mask, and combined by the weight of each; where gradients are wanted, the
+queries go in small blocks with a mask each.
+
+`output_attentions` of `transformers` holds (heads, tokens, tokens) of every layer: for 128 whole frames at 7B
+28 x 28 x 25,000 x 25,000 numbers. `capture_attention` sends a sequence through one layer at a time; it holds the
+sequence's states, the keys and values of one layer, one chunk of activations, and the rows asked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-NAME = "causal_tail"
+from niah.adapters.qwen import Rope, finish_layer, project_keys_values, project_queries, rope_cos_sin
+from niah.run.attention import VisualAttention
+from niah.types import UserError
+
+NAME = "causal_tail"  # by which a config of `transformers` selects this attention
 CPU_ROWS = 64  # queries a block
+CAPTURE_CHUNK = 2048  # tokens that attend at a time while attention is captured
+CAPTURABLE = ("qwen2", "llama")  # model types with the same layers: projections, rotary positions, two norms
 
 
-def register() -> str:
-    """Tell `transformers` of this attention, and return the name a config selects it by."""
+def register_attention() -> str:
+    """Register `causal_tail` with `transformers`, and return the name by which a config selects it."""
     AttentionInterface.register(NAME, _for_transformers)
     return NAME
 
 
-def causal_tail(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None) -> Tensor:
-    """Attend from (1, heads, queries, dim) to (1, key heads, keys, dim); the last query sees every key.
+def causal_tail(
+    query: Float[Tensor, "1 heads queries size"],
+    key: Float[Tensor, "1 groups keys size"],
+    value: Float[Tensor, "1 groups keys size"],
+    scale: float | None = None,
+) -> Float[Tensor, "1 heads queries size"]:
+    """Attend from the last tokens to all tokens up to each of them: of q queries over k keys, query i sees k - q + i.
 
-    Query i of q sees keys up to keys - q + i. Returns (1, heads, queries, dim).
+    Args:
+        query: Queries of the last tokens of the sequence.
+        key: Keys of the whole sequence; several heads may share a group's.
+        value: Values of the whole sequence.
+        scale: What scores are multiplied by; the usual 1 / sqrt(size) if None.
     """
     queries, keys = query.shape[2], key.shape[2]
     grouped = query.shape[1] != key.shape[1]
@@ -38,10 +60,10 @@ def causal_tail(query: Tensor, key: Tensor, value: Tensor, scale: float | None =
     if queries == 1:
         return scaled_dot_product_attention(query, key, value, scale=scale, enable_gqa=grouped)
     if query.is_cuda:
-        mask: Any = causal_lower_right(queries, keys)  # a promise to the kernel, not a tensor
+        mask: Any = causal_lower_right(queries, keys)  # tells the kernel which mask is meant; no tensor is made
         return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale, enable_gqa=grouped)
     if not torch.is_grad_enabled():
-        return _in_two_parts(query, key, value, scale)
+        return _attend_in_two_parts(query, key, value, scale)
     parts = []
     for start in range(0, queries, CPU_ROWS):
         rows = query[:, :, start : start + CPU_ROWS]
@@ -55,30 +77,119 @@ def causal_tail(query: Tensor, key: Tensor, value: Tensor, scale: float | None =
     return torch.cat(parts, dim=2)
 
 
-def _in_two_parts(query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+def attention_weights(
+    queries: Float[Tensor, "heads queries size"], keys: Float[Tensor, "groups keys size"], scale: float
+) -> Float[Tensor, "heads queries keys"]:
+    """Return the softmax of the last tokens' queries over all keys up to each of them, in single precision."""
+    heads, rows, size = queries.shape
+    grouped = queries.reshape(len(keys), -1, size)  # (groups, heads of a group x queries, size)
+    scores = (grouped @ keys.transpose(1, 2)).reshape(heads, rows, -1).float() * scale
+    ahead = torch.ones(rows, rows, dtype=torch.bool, device=scores.device).triu(1)  # keys after a query's own
+    scores[:, :, -rows:].masked_fill_(ahead, float("-inf"))
+    return scores.softmax(dim=-1)
+
+
+def capture_attention(
+    language_model: Any,
+    embeds: Float[Tensor, "tokens hidden"],
+    first: int,
+    frames: list[int],
+    features: Float[Tensor, "visual dim"],
+    skipped: int = 0,
+) -> VisualAttention:
+    """Return what an adapter's `attentions` returns: what the tokens after the video attend to in it.
+
+    Args:
+        language_model: A causal language model of `transformers`, of one of the CAPTURABLE types.
+        embeds: Embeddings of the whole prompt.
+        first: Number of the first visual token in the prompt; visual tokens are consecutive.
+        frames: For each visual token, the number of the frame it comes from.
+        features: What each visual token shows, for cosines between tokens; of any dimension.
+        skipped: Tokens right after the video whose attention is not wanted, a newline for example.
+    """
+    numbers = np.array(frames)
+    stop = first + len(frames)
+    rows = (layer[:, :, first:stop].cpu().numpy() for layer in attention_rows(language_model, embeds, stop + skipped))
+    return VisualAttention(numbers, patch_places(numbers), features.float().cpu().numpy(), rows)
+
+
+def patch_places(frames: np.ndarray) -> np.ndarray:
+    """Return which token of its frame each visual token is, (tokens,); -1 where it is the frame's only one."""
+    places = np.empty(len(frames), dtype=int)
+    for frame in np.unique(frames):
+        tokens = np.flatnonzero(frames == frame)
+        places[tokens] = np.arange(len(tokens)) if len(tokens) > 1 else -1
+    return places
+
+
+@torch.inference_mode()
+def attention_rows(
+    language_model: Any, embeds: Float[Tensor, "tokens hidden"], start: int
+) -> Iterator[Float[Tensor, "heads rows tokens"]]:
+    """Yield for each layer the attention weights of the tokens from number `start` on; each row sums to 1.
+
+    Weights are in single precision whatever the model's dtype. Raises UserError for another type of model, or where
+    no token is left whose attention could be captured.
+    """
+    kind = language_model.config.model_type
+    if kind not in CAPTURABLE:
+        raise UserError(f"attention is captured in language models of type {' or '.join(CAPTURABLE)}, got {kind}")
+    if not 0 <= start < len(embeds):
+        raise UserError(f"{len(embeds)} tokens have none from number {start} on whose attention could be captured")
+    states = embeds.clone()  # (tokens, hidden)
+    rope = rope_cos_sin(language_model, states, torch.arange(len(states), device=states.device))
+    asking = slice(start, len(states))
+    layers = language_model.model.layers
+    for layer in layers:
+        chunks = _chunks(len(states))
+        projected = [
+            project_keys_values(layer, layer.input_layernorm(states[rows]), _cut(rope, rows)) for rows in chunks
+        ]
+        keys, values = (torch.cat(parts, dim=1) for parts in zip(*projected, strict=True))  # (groups, tokens, size)
+        del projected
+        queries = project_queries(layer, layer.input_layernorm(states[asking]), _cut(rope, asking))
+        yield attention_weights(queries, keys, layer.self_attn.scaling)
+        if layer is layers[-1]:
+            return  # nobody reads its output
+        for rows in chunks:
+            queries = project_queries(layer, layer.input_layernorm(states[rows]), _cut(rope, rows))
+            attended = causal_tail(queries[None], keys[None, :, : rows.stop], values[None, :, : rows.stop])[0]
+            states[rows] = finish_layer(layer, states[rows], attended)
+
+
+def _chunks(count: int) -> list[slice]:
+    return [slice(start, min(start + CAPTURE_CHUNK, count)) for start in range(0, count, CAPTURE_CHUNK)]
+
+
+def _cut(rope: Rope, rows: slice) -> Rope:
+    return rope[0][rows], rope[1][rows]
+
+
+def _attend_in_two_parts(query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
     """Attend to the keys before the queries and to the queries' own, and mix both as one softmax would.
 
-    The CPU kernel behind `scaled_dot_product_attention` also tells the logarithm of each softmax's sum, which
-    that function drops. Query heads that share keys go one after another: the kernel would want the keys repeated.
+    The CPU kernel behind `scaled_dot_product_attention` also returns the logarithm of each softmax's sum, which that
+    function drops. Query heads that share keys go one after another: the kernel would want the keys repeated.
     """
     attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    before, sharing = key.shape[2] - query.shape[2], query.shape[1] // key.shape[1]
-    mixed = torch.empty_like(query)  # (1, heads, queries, dim)
-    for number in range(sharing):
-        heads = slice(number, None, sharing)  # one of each group
+    before = key.shape[2] - query.shape[2]
+    heads_per_group = query.shape[1] // key.shape[1]
+    mixed = torch.empty_like(query)  # (1, heads, queries, size)
+    for number in range(heads_per_group):
+        heads = slice(number, None, heads_per_group)  # one of each group
         rows = query[:, heads]
-        far, far_sum = attend(rows, key[:, :, :before], value[:, :, :before], scale=scale)
-        near, near_sum = attend(rows, key[:, :, before:], value[:, :, before:], is_causal=True, scale=scale)
-        share = torch.sigmoid(far_sum - near_sum)[..., None]  # (1, key heads, queries, 1)
-        mixed[:, heads] = (share * far + (1 - share) * near).to(query.dtype)
+        earlier, earlier_sum = attend(rows, key[:, :, :before], value[:, :, :before], scale=scale)
+        own, own_sum = attend(rows, key[:, :, before:], value[:, :, before:], is_causal=True, scale=scale)
+        share = torch.sigmoid(earlier_sum - own_sum)[..., None]  # (1, groups, queries, 1)
+        mixed[:, heads] = (share * earlier + (1 - share) * own).to(query.dtype)
     return mixed
 
 
 def _for_transformers(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
 ) -> tuple[Tensor, None]:
-    """Attend as a `transformers` attention function. Raises ValueError for batches that are padded."""
+    """Attend as an attention function of `transformers`. Raises ValueError for padded batches."""
     if attention_mask is not None:
-        raise ValueError("causal_tail attends to every token before: it takes no mask, so no padded batches")
+        raise ValueError("causal_tail attends to every earlier token: it takes no mask, so no padded batches")
     mixed = causal_tail(query, key, value, settings.get("scaling"))
     return mixed.transpose(1, 2).contiguous(), None

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from niah.adapters.device import clock, peaks, reset_peak
+from niah.adapters.meter import clock, peaks, reset_peak
 from niah.io import numbered, open_to_append
 from niah.types import FrameKey, UserError
 
@@ -36,25 +36,25 @@ WARM_UP = 16  # frames run first, so that loading kernels is not counted
 
 
 @dataclass(frozen=True)
-class Stages:
+class StageCosts:
     """What one run reports: seconds of each stage up to the first token, and tokens the answer can attend to."""
 
     seconds: Mapping[str, float]
     tokens: int
 
 
-class Subject(Protocol):
+class BenchModel(Protocol):
     """A model with random weights."""
 
     device: torch.device
     side: int  # pixels along the edge of the frames it is given, so that none is resized
 
-    def run(self, video: Noise, execution: str) -> Stages:
+    def run(self, video: NoiseVideo, execution: str) -> StageCosts:
         """Read a video and a question up to the first logits, which reach the host."""
         ...
 
 
-Build = Callable[[str, str], Subject]  # size, device -> model
+Build = Callable[[str, str], BenchModel]  # size, device -> model
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """A line of results; status is ok, oom or error."""
 
     job: Job
@@ -91,7 +91,7 @@ class Measured:
     machine: str = ""
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Measured:
+    def from_json(cls, row: Mapping[str, Any]) -> Measurement:
         """Read a line. Raises UserError for one of another version."""
         try:
             return cls(**{**row, "job": Job(**row["job"])})
@@ -99,7 +99,7 @@ class Measured:
             raise UserError(f"a measurement of another version ({error}): measure again") from None
 
 
-class Noise:
+class NoiseVideo:
     """A video of `count` frames that takes no memory to speak of: sixteen frames of noise, over and over."""
 
     fps, decode_seconds = 1.0, 0.0
@@ -131,30 +131,36 @@ class Noise:
         raise NotImplementedError("a video of noise lies in no file")
 
 
-def measure(job: Job, build: Build) -> Measured:
+def measure(job: Job, build: Build) -> Measurement:
     """Build the model and run one length in this process; running out of memory is a result."""
     if job.cap_gib is not None:
         if not job.device.startswith("cuda"):
             raise UserError(f"a cap of device memory needs a GPU, got device {job.device!r}")
         total = torch.cuda.get_device_properties(job.device).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, job.cap_gib * 2**30 / total), job.device)
-    machine = described(job.device)
+    machine = describe_machine(job.device)
     try:
         subject = build(job.size, job.device)
         with torch.inference_mode():
-            subject.run(Noise(min(WARM_UP, job.frames), subject.side), job.execution)
+            subject.run(NoiseVideo(min(WARM_UP, job.frames), subject.side), job.execution)
             reset_peak(subject.device)
             began = clock(subject.device)
-            stages = subject.run(Noise(job.frames, subject.side), job.execution)
+            stages = subject.run(NoiseVideo(job.frames, subject.side), job.execution)
             elapsed = clock(subject.device) - began
     except (torch.OutOfMemoryError, MemoryError) as error:
-        return Measured(job, "oom", str(error).split("\n")[0][:300], peak_host_bytes=_host(), machine=machine)
+        return Measurement(job, "oom", str(error).split("\n")[0][:300], peak_host_bytes=_host(), machine=machine)
     allocated, reserved = peaks(subject.device)
-    return Measured(job, "ok", "", dict(stages.seconds), elapsed, stages.tokens, allocated, reserved, _host(), machine)
+    return Measurement(
+        job, "ok", "", dict(stages.seconds), elapsed, stages.tokens, allocated, reserved, _host(), machine
+    )
 
 
 def measure_all(
-    jobs: Sequence[Job], command: Sequence[str], file: Path, tell: Callable[[Measured], None], seconds: float = 3600.0
+    jobs: Sequence[Job],
+    command: Sequence[str],
+    file: Path,
+    tell: Callable[[Measurement], None],
+    seconds: float = 3600.0,
 ) -> None:
     """Measure every job in a process of its own and append a line to `file` after each.
 
@@ -173,10 +179,10 @@ def measure_all(
             tell(measured)
 
 
-def read(file: Path) -> list[Measured]:
+def read(file: Path) -> list[Measurement]:
     """Return the lines of a file of results. Raises UserError for a line that is none."""
     try:
-        return [Measured.from_json(json.loads(line)) for _, line in numbered(file.read_text(encoding="utf-8"))]
+        return [Measurement.from_json(json.loads(line)) for _, line in numbered(file.read_text(encoding="utf-8"))]
     except ValueError as error:
         raise UserError(f"{file.name} holds a line that is no measurement ({error}): remove it") from None
 
@@ -193,7 +199,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--one", help=argparse.SUPPRESS)  # one job as JSON, in a process of its own
 
 
-def jobs_of(options: argparse.Namespace, model: str) -> list[Job]:
+def plan_jobs(options: argparse.Namespace, model: str) -> list[Job]:
     """Return the jobs that the options ask for, shortest first. Raises UserError for a length below 1."""
     lengths = options.lengths or ((16, 48) if options.size == "tiny" else LENGTHS)
     if min(lengths) < 1:
@@ -209,7 +215,7 @@ def jobs_of(options: argparse.Namespace, model: str) -> list[Job]:
     ]
 
 
-def line_of(measured: Measured) -> str:
+def format_measurement(measured: Measurement) -> str:
     """Return one result as a line to print."""
     job = measured.job
     head = f"{job.title} {job.size}, {job.frames:,} frames: "
@@ -224,26 +230,26 @@ def line_of(measured: Measured) -> str:
     )
 
 
-def described(device: str) -> str:
+def describe_machine(device: str) -> str:
     """Return the machine in words."""
     where = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or "CPU"
     return f"{where}, torch {torch.__version__}"
 
 
-def _in_process(job: Job, command: Sequence[str], seconds: float) -> Measured:
+def _in_process(job: Job, command: Sequence[str], seconds: float) -> Measurement:
     """Run one job; a process that the system ended for its memory counts as out of memory."""
     try:
         done = subprocess.run(
             [*command, json.dumps(dataclasses.asdict(job))], capture_output=True, text=True, timeout=seconds
         )
     except subprocess.TimeoutExpired:
-        return Measured(job, "error", f"took longer than {seconds:g} s (--timeout)")
+        return Measurement(job, "error", f"took longer than {seconds:g} s (--timeout)")
     if done.returncode == 0:
-        return Measured.from_json(json.loads([line for _, line in numbered(done.stdout)][-1]))
+        return Measurement.from_json(json.loads([line for _, line in numbered(done.stdout)][-1]))
     words = done.stderr.strip().splitlines()
     killed = done.returncode == -9
     detail = "ended by the system, most likely for its memory" if killed else (words[-1] if words else "no output")
-    return Measured(job, "oom" if killed else "error", f"exit code {done.returncode}: {detail[:300]}")
+    return Measurement(job, "oom" if killed else "error", f"exit code {done.returncode}: {detail[:300]}")
 
 
 def _host() -> int:

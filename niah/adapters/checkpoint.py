@@ -1,13 +1,12 @@
-"""Find a published checkpoint, read its tensors one at a time, and put them into a module.
+"""Find a published checkpoint and its tokenizer, and load its tensors into a module one at a time.
 
-A module is built meta-device, so that a checkpoint which does not fit is refused before
-memory is spent, with every misfit named at once; then each tensor is read, moved and
-dropped before the next: loading holds the weights once and one tensor besides.
+A module is built on the meta device, so that a checkpoint which does not fit is refused before memory is spent, with
+every mismatch named at once; then each tensor is read, moved and dropped before the next: loading holds the weights
+once and one tensor besides.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,10 +16,12 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from niah.adapters.config_reader import read_config
 from niah.adapters.tensors import FLOATS, TensorSource
 from niah.types import UserError
 
 Rename = Callable[[str], str]  # a tensor's name in the checkpoint -> its name in the module
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model")
 
 
 def locate(name: str) -> Path:
@@ -49,28 +50,37 @@ def locate(name: str) -> Path:
         ) from error
 
 
-def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
-    """Return a JSON object of a checkpoint folder. Raises UserError where it is missing or none."""
-    file = folder / name
-    if not file.is_file():
+def read_tokenizer(folder: Path) -> Any:
+    """Return the tokenizer of a checkpoint's language model.
+
+    Not through `AutoTokenizer`: that first reads the folder's `model_type`, and the type of a published video model
+    ("llava_qwen") is known only to its own code. Raises UserError where there is no tokenizer, or one of a class that
+    `transformers` lacks.
+    """
+    import transformers
+
+    if not (folder / "tokenizer_config.json").is_file() or not any(
+        (folder / name).is_file() for name in TOKENIZER_FILES
+    ):
         raise UserError(
-            f"{folder.name} holds no {name}, which every released checkpoint has: is it the folder you meant? "
-            "If so, download it again"
+            f"{folder.name} holds no tokenizer: wanted tokenizer_config.json and one of {', '.join(TOKENIZER_FILES)}; "
+            "a released checkpoint carries them, so copy them from there"
         )
+    name = read_config(folder, "tokenizer_config.json").get("tokenizer_class", "PreTrainedTokenizerFast")
+    kind = getattr(transformers, str(name), None)
+    if kind is None:
+        raise UserError(f"tokenizer_config.json of {folder.name} names the class {name!r}, which transformers lacks")
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{name} of {folder.name} is no JSON ({error}): download it again") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{name} of {folder.name} must hold a JSON object, got {type(found).__name__}")
-    return found
+        return kind.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise UserError(f"the tokenizer files of {folder.name} cannot be read ({error}): copy them again") from error
 
 
 class on_meta_device(TorchFunctionMode):
-    """Build modules whose parameters take no memory: tensors without a meaningful value go to the meta device.
+    """Build modules whose parameters take no memory: within this context they are made on the meta device.
 
     Unlike `torch.device("meta")` it leaves computed constants (`arange`, `tensor`) real, so that tables
-    which no checkpoint holds, like rotary frequencies, need not be made again.
+    which no checkpoint holds, like rotary frequencies, need not be computed again.
     """
 
     VALUELESS = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn})
@@ -95,11 +105,19 @@ def load_into(
     dtype: torch.dtype = torch.float32,
     original: Rename | None = None,
 ) -> None:
-    """Fill a meta-device module from a checkpoint, in evaluation mode, without gradients.
+    """Load a checkpoint into a module built `on_meta_device`, for evaluation, without gradients.
 
-    `unused` are patterns (`*`) of checkpoint names that may be there and are not read; `original` undoes
-    `rename`, so that what is missing is called as the checkpoint would. Raises UserError with all mismatches
-    (missing, unexpected, wrong shape, wrong kind of number), or naming every tensor that holds NaN or infinity.
+    Raises UserError listing all mismatches (missing, unexpected, wrong shape, wrong kind of number), or naming every
+    tensor that holds NaN or infinity.
+
+    Args:
+        module: The module to fill; all its parameters and buffers are replaced or moved.
+        found: The checkpoint's tensors by name, as `niah.adapters.tensors.tensors` lists them.
+        rename: Maps a name in the checkpoint to a name in the module.
+        unused: Patterns (`*`) of checkpoint names that may be there and are not read.
+        device: Where the weights go.
+        dtype: What they are converted to.
+        original: Undoes `rename`, so that a missing tensor is reported by the name it has in a checkpoint.
     """
     wrong = mismatches(module, {name: source.shape for name, source in found.items()}, rename, unused, original)
     wrong += [
@@ -130,11 +148,12 @@ def load_into(
 
 
 def fill_at_random(module: nn.Module, device: str | torch.device, dtype: torch.dtype) -> None:
-    """Fill a meta-device module with small random numbers, made on the device a tensor at a time.
+    """Fill a module built `on_meta_device` with small random numbers, made on the device one tensor at a time.
 
-    For memory and time, which values do not move. Buffers move to the device as they are.
+    For benchmarks: memory and time do not depend on values. Buffers move to the device as they are.
     """
-    generator, shared = torch.Generator(device).manual_seed(0), _shared(module)
+    generator = torch.Generator(device).manual_seed(0)
+    shared = _shared(module)
     for name, parameter in list(module.named_parameters()):
         drawn = torch.empty(parameter.shape, device=device, dtype=dtype).normal_(0, 0.02, generator=generator)
         for place in shared[name]:
@@ -151,7 +170,7 @@ def check_layout(
     unused: Iterable[str] = (),
     original: Rename | None = None,
 ) -> None:
-    """Compare names and shapes of a checkpoint with a meta-device module. Raises UserError with all mismatches."""
+    """Compare names and shapes of a checkpoint with a module. Raises UserError listing all mismatches."""
     _refuse(mismatches(module, layout, rename, unused, original))
 
 
@@ -162,14 +181,22 @@ def mismatches(
     unused: Iterable[str] = (),
     original: Rename | None = None,
 ) -> list[str]:
-    """Return in words what of a layout a module lacks, what it has besides, and where shapes differ.
+    """Return one sentence for each tensor that a checkpoint lacks, has in excess, or has in another shape.
 
-    Tensors the module ties together need to be there once. What is missing has the name that `original`
-    gives it, else the one a neighbour's name suggests.
+    Of tensors that the module ties together, one is enough.
+
+    Args:
+        module: What the tensors are to be loaded into.
+        layout: Name and shape of each tensor of the checkpoint.
+        rename: Maps a name in the checkpoint to a name in the module.
+        unused: Patterns (`*`) of checkpoint names that may be there and are not read.
+        original: Undoes `rename` for missing tensors; without it their names are derived from a neighbour's.
     """
     unused = tuple(unused)
     wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict(keep_vars=True).items()}
-    shared, words, seen = _shared(module), [], set()
+    shared = _shared(module)
+    words: list[str] = []
+    seen: set[str] = set()
     for name, shape in sorted(layout.items()):
         if _matches(name, unused):
             continue
@@ -186,7 +213,7 @@ def mismatches(
 
 
 def _shared(module: nn.Module) -> dict[str, list[str]]:
-    """Return for each tensor of a module the names it is known by."""
+    """Return for each tensor of a module all names it has: several where it is tied."""
     state = module.state_dict(keep_vars=True)
     names: dict[int, list[str]] = {}
     for name, tensor in state.items():
@@ -195,7 +222,7 @@ def _shared(module: nn.Module) -> dict[str, list[str]]:
 
 
 def _original(place: str, layout: Mapping[str, Any], rename: Rename) -> str:
-    """Return what the checkpoint would call a tensor of the module, judged by a neighbour that is there."""
+    """Return what the checkpoint would call a tensor of the module, derived from a neighbour's name."""
     head = place.rpartition(".")[0]
     while head:
         for name in layout:
@@ -213,7 +240,7 @@ def _refuse(words: list[str]) -> None:
 
 
 def _listed(words: list[str], limit: int = 200) -> str:
-    """Return one line each; a checkpoint of another model has thousands."""
+    """Return one line each, at most `limit`; a checkpoint of another model has thousands."""
     more = [f"... and {len(words) - limit} more"] if len(words) > limit else []
     return "".join(f"\n  {line}" for line in [*words[:limit], *more])
 

@@ -1,16 +1,35 @@
-"""Read a checkpoint's JSON key by key, and tell all that is wrong with it at once.
+"""Read a checkpoint's JSON files key by key, and report everything that is wrong with one at once.
 
-A value of the wrong kind must not reach a model: it would fail there in words about tensors, or not
-fail at all and answer as another model.
+A value of the wrong type must not reach a model: it would fail there with a message about tensors, or not fail at
+all and answer as another model.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from niah.types import UserError
+
+
+def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """Return a JSON object of a checkpoint folder. Raises UserError where it is missing or none."""
+    file = folder / name
+    if not file.is_file():
+        raise UserError(
+            f"{folder.name} holds no {name}, which every released checkpoint has: is it the folder you meant? "
+            "If so, download it again"
+        )
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{name} of {folder.name} is no JSON ({error}): download it again") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{name} of {folder.name} must hold a JSON object, got {type(found).__name__}")
+    return found
 
 
 class Keys(dict[str, Any]):

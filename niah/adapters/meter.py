@@ -1,12 +1,12 @@
-"""What one answer cost: seconds by stage without the wait for the decoder, the first token, the device's peaks."""
+"""Measure what an answer costs: seconds by stage without the wait for the decoder, the first token, peak memory."""
 
 from __future__ import annotations
 
+import time
 from typing import Any, TypedDict
 
 import torch
 
-from niah.adapters.device import clock, peaks, reset_peak
 from niah.types import Video
 
 
@@ -20,34 +20,75 @@ class Costs(TypedDict):
 
 
 class Meter:
-    """Starts when made, with the frames about to be handed over."""
+    """Measures one answer from the moment it is made; the time a video spends decoding is a stage of its own."""
 
     def __init__(self, device: torch.device, video: Video) -> None:
         reset_peak(device)
         self._device, self._video = device, video
-        self._began = self._last = clock(device)
-        self._waited = self._heard = video.decode_seconds
-        self._first: float | None = None
+        self._start = self._stage_start = clock(device)
+        self._decoded_before = self._stage_decoded = video.decode_seconds
+        self._first_token: float | None = None
         self._seconds: dict[str, float] = {}
 
     def stage(self, name: str, **within: float) -> None:
-        """End a stage; `within` are seconds of it that belong to other stages."""
-        now, heard = clock(self._device), self._video.decode_seconds
+        """End a stage; `within` are seconds of it that belong to other stages, by their names."""
+        now = clock(self._device)
+        decoded = self._video.decode_seconds
         self._seconds.update(within)
-        self._seconds[name] = now - self._last - (heard - self._heard) - sum(within.values())
-        self._last, self._heard = now, heard
+        self._seconds[name] = now - self._stage_start - (decoded - self._stage_decoded) - sum(within.values())
+        self._stage_start, self._stage_decoded = now, decoded
 
     def first_token(self) -> None:
         """Note that the first logits are on the host."""
-        self._first = clock(self._device) - self._began - (self._video.decode_seconds - self._waited)
+        self._first_token = clock(self._device) - self._start - (self._video.decode_seconds - self._decoded_before)
 
     def costs(self) -> Costs:
-        """Return the fields of a reply, to be handed over with two asterisks."""
+        """Return the fields of a reply, to be passed on with two asterisks."""
         allocated, reserved = peaks(self._device)
-        seconds: dict[str, Any] = {"decode": self._video.decode_seconds - self._waited, **self._seconds}
+        seconds: dict[str, Any] = {"decode": self._video.decode_seconds - self._decoded_before, **self._seconds}
         return Costs(
             seconds=seconds,
-            seconds_to_first_token=self._first,
+            seconds_to_first_token=self._first_token,
             peak_allocated_bytes=allocated,
             peak_reserved_bytes=reserved,
         )
+
+
+class Stopwatch:
+    """Adds up the seconds spent inside `with stopwatch:` blocks, the device's work included."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.seconds = 0.0
+        self._device = device
+        self._start = 0.0
+
+    def __enter__(self) -> None:
+        self._start = clock(self._device)
+
+    def __exit__(self, *error: object) -> None:
+        self.seconds += clock(self._device) - self._start
+
+
+def clock(device: torch.device) -> float:
+    """Return the time in seconds once the device has finished what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def reset_peak(device: torch.device) -> None:
+    """Restart the measurement of peak memory, on every GPU this process sees: a model may be spread over several."""
+    if device.type == "cuda":
+        for number in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(number)
+
+
+def peaks(device: torch.device) -> tuple[int | None, int | None]:
+    """Return the peak of allocated and of reserved bytes since `reset_peak`, as a `Reply` has them: None on a CPU.
+
+    They are sums over the GPUs this process sees; one it does not use adds nothing.
+    """
+    if device.type != "cuda":
+        return None, None
+    numbers = range(torch.cuda.device_count())
+    return sum(map(torch.cuda.max_memory_allocated, numbers)), sum(map(torch.cuda.max_memory_reserved, numbers))

@@ -1,4 +1,4 @@
-"""Settings that adapters of released models share: counts, and how much room features may take."""
+"""Read the settings that adapters of released models take by `--model_args`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import torch
+
 from niah.adapters.feature_store import FeatureStore
 from niah.settings import unknown
 from niah.types import UserError
 
 T = TypeVar("T")
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-def options_of(kind: type[T], model: str, given: Mapping[str, Any]) -> T:
-    """Return the dataclass of a model's options. Raises UserError for a name it has not, with those it has."""
+def read_options(kind: type[T], model: str, given: Mapping[str, Any]) -> T:
+    """Return the dataclass of a model's settings, which checks their values.
+
+    Raises UserError for a name that is not a setting, listing those that are.
+    """
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for name in given:
         if name not in known:
@@ -23,21 +29,33 @@ def options_of(kind: type[T], model: str, given: Mapping[str, Any]) -> T:
     return kind(**given)
 
 
-def whole(name: str, value: Any) -> int:
-    """Return a whole number from 1 on. Raises UserError with the setting's name."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UserError(f"{name} is a whole number from 1 on, got {value!r}; mend --model_args")
-    return value
-
-
-def gib(name: str, value: Any) -> int:
-    """Return so many GiB in bytes. Raises UserError with the setting's name for no number from 0 on."""
+def bytes_of_gib(name: str, value: Any) -> int:
+    """Return a setting in GiB as bytes. Raises UserError naming the setting for anything but a number from 0 on."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1 << 20:
-        raise UserError(f"{name} is a number of GiB from 0 on, got {value!r}; mend --model_args")
+        raise UserError(f"{name} must be a number of GiB from 0 on, got {value!r}; fix --model_args")
     return int(value * 2**30)
 
 
-def store_of(store_gib: Any, store_disk_gib: Any) -> FeatureStore | None:
-    """Return a store of so many GiB of memory and of disk, None where both are 0. Raises UserError for no number."""
-    memory, disk = gib("store_gib", store_gib), gib("store_disk_gib", store_disk_gib)
+def make_store(store_gib: Any, store_disk_gib: Any) -> FeatureStore | None:
+    """Return a feature store of that many GiB of memory and of disk, or None where both are 0."""
+    memory = bytes_of_gib("store_gib", store_gib)
+    disk = bytes_of_gib("store_disk_gib", store_disk_gib)
     return FeatureStore(memory, disk, tempfile.gettempdir()) if memory or disk else None
+
+
+def resolve_dtype(name: str, device: str, on_gpu: torch.dtype) -> torch.dtype:
+    """Return the dtype to load weights in; "auto" is `on_gpu` on a GPU, float32 elsewhere. Raises UserError."""
+    if name == "auto":
+        return on_gpu if device.startswith("cuda") else torch.float32
+    if name not in DTYPES:
+        raise UserError(f"dtype must be auto, {', '.join(DTYPES)}; got {name!r}")
+    return DTYPES[name]
+
+
+def check_device(name: str) -> str:
+    """Return a device's name. Raises UserError for an unknown device, or one this machine lacks."""
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without it
+        raise UserError(f"no device {name!r} is at hand ({str(error).splitlines()[0]}): use cpu, or cuda") from None
+    return name

@@ -1,13 +1,13 @@
 """Compare a model with the recorded numbers of a release, tensor by tensor.
 
-The relative error of a tensor is max|got - want| / max|want|. A golden tensor that
-nothing was compared with fails the comparison: a hole must not look like agreement.
+The relative error of a tensor is max|got - want| / max|want|. A golden tensor that nothing was compared with fails
+the comparison: a gap must not look like agreement.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -31,7 +31,7 @@ class Golden(dict[str, Tensor]):
 
 
 class Parity:
-    """Collects comparisons and tells them as one table."""
+    """Collects comparisons and reports them as one table."""
 
     def __init__(self, tolerance: float) -> None:
         self.tolerance = tolerance
@@ -77,7 +77,7 @@ class Parity:
     def skip(self, name: str, reason: str, golden: Golden, prefix: str) -> None:
         """Note that a part cannot be compared, and why; golden tensors under `prefix` then need not be looked up.
 
-        The verdict names it: a hole must not look like agreement.
+        The last line of the report names it: a gap must not look like agreement.
         """
         self._rows.append((name, f"skipped: {reason}", True))
         self._skipped.append(name)
@@ -116,6 +116,27 @@ def relative_error(got: Tensor, want: Tensor) -> float:
         return 0.0
     scale = float(other.abs().max())
     return float((one - other).abs().max()) / (scale or 1.0)
+
+
+def expand_layout(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of every tensor that the rows of a checkpoint layout stand for.
+
+    A row has a name and a shape, and may stand for one tensor per layer: then the name contains "{i}", and the row
+    has the layers' numbers as `layers` [first, last] or as `i` "first..last step s", last included.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for row in rows:
+        first, last, step = (*row["layers"], 1) if "layers" in row else _parse_range(row.get("i", "0..0"))
+        for number in range(first, last + 1, step):
+            shapes[row["name"].replace("{i}", str(number))] = tuple(row["shape"])
+    return shapes
+
+
+def _parse_range(text: str) -> tuple[int, int, int]:
+    """Return first, last and step of "first..last step s", where the step may be left out."""
+    ends, _, step = text.partition(" step ")
+    first, _, last = ends.partition("..")
+    return int(first), int(last), int(step or 1)
 
 
 def _short(value: Any) -> str:

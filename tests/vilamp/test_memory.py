@@ -12,8 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import DynamicCache
 
-from niah.adapters.decode import cached
 from niah.adapters.feature_store import FeatureStore
+from niah.adapters.kv_cache import cache_arguments
 from niah.media.decoders.decoder import decoder_named
 from niah.media.scan import measure
 from niah.media.video import SplicedVideo
@@ -183,7 +183,7 @@ def test_the_command_prints_the_sum(capsys):
 def whole(model, visual, prompt):
     """Cache and log-probabilities as transformers' own loop makes them."""
     inputs, cache = torch.cat([visual, model.embed(prompt)])[None], DynamicCache()
-    output = model.language(inputs_embeds=inputs, **cached(model.language, cache))
+    output = model.language(inputs_embeds=inputs, **cache_arguments(model.language, cache))
     return cache, output.logits[0, -1].log_softmax(-1)
 
 

@@ -26,7 +26,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import Cache
 
 from niah.adapters.compressor import Choice, Chunks, Connectors, Sequences, States, TokenChunk
-from niah.adapters.decode import sized_cache
+from niah.adapters.kv_cache import sized_cache
 from vilamp.compressors.summary import POOL, pooled
 from vilamp.prefill import turned
 

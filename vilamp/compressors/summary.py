@@ -21,7 +21,7 @@ from transformers import Cache, Qwen2ForCausalLM
 
 from niah.adapters.attention import causal_tail
 from niah.adapters.compressor import Choice, Chunks, Connectors, Sequences, States, TokenChunk
-from niah.adapters.decode import sized_cache
+from niah.adapters.kv_cache import sized_cache
 from vilamp.compressors.budget import tokens_of
 from vilamp.compressors.pooled import EveryFrame
 from vilamp.compressors.summary_rows import WINDOW, Part, Rows, lay_out

@@ -12,9 +12,9 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from niah.adapters.attention_capture import attended
-from niah.adapters.decode import continue_greedily, prefill
-from niah.adapters.device import clock, peaks, reset_peak
+from niah.adapters.attention import capture_attention
+from niah.adapters.meter import clock, peaks, reset_peak
+from niah.adapters.qwen import continue_greedily, prefill
 from niah.prompt import format_prompt
 from niah.run.attention import VisualAttention
 from niah.types import FrameKey, Question, Reply, UserError, Video
@@ -88,7 +88,7 @@ class ReleaseAdapter:
         each = model.visual_tokens(1, 1) - newline
         keyframes = set(kept)
         frames = [n for n in range(len(keys)) for _ in range(each if n in keyframes else 1)]
-        return attended(model.language, whole, first, frames, whole[first : first + len(frames)], newline)
+        return capture_attention(model.language, whole, first, frames, whole[first : first + len(frames)], newline)
 
     def settings(self) -> dict[str, float | str | None]:
         """Return what is computed, for every record: behaviour, K, threshold, limit, dtype, weights."""

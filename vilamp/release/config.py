@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from niah.adapters.checkpoint import read_config
+from niah.adapters.config_reader import read_config
 from niah.settings import unknown
 from niah.types import UserError
 from vilamp.release.behaviour import CHOICES, RELEASE, Behaviour

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from niah.adapters.attention import register
+from niah.adapters.attention import register_attention
 from niah.types import UserError
 from vilamp.keyframes import fill_gaps, select_keyframes
 from vilamp.release.behaviour import Behaviour
@@ -209,5 +209,5 @@ def _language(sizes: LanguageSizes) -> Qwen2Config:
         tie_word_embeddings=False,
         bos_token_id=None,
         eos_token_id=None,
-        attn_implementation=register(),  # type: ignore[call-arg]  # taken by every config's base class
+        attn_implementation=register_attention(),  # type: ignore[call-arg]  # taken by every config's base class
     )

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from niah.adapters.tokenizer import read_tokenizer
+from niah.adapters.checkpoint import read_tokenizer
 from niah.types import UserError
 from vilamp.release.model import VIDEO
 from vilamp.release.prompts import PLACE, chat

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from niah.adapters.checkpoint import read_config
+from niah.adapters.config_reader import read_config
 from niah.types import UserError
 
 SIGLIP_FILE, CLIP_FILE = "siglip_tower.json", "clip_selector.json"

@@ -236,11 +236,11 @@ def test_released_7b_answers_with_two_tokens_a_frame_of_256_patches():
 
 @pytest.mark.parametrize("execution", ["streamed", "as_released"])
 def test_bench_counts_two_tokens_a_frame_and_80_of_text(execution):
-    from niah.adapters.bench import Noise
+    from niah.adapters.bench import NoiseVideo
 
     subject = build_bench("tiny", "cpu")
     with torch.inference_mode():
-        assert subject.run(Noise(40, subject.side), execution).tokens == 2 * 40 + 80
+        assert subject.run(NoiseVideo(40, subject.side), execution).tokens == 2 * 40 + 80
 
 
 # ---- batches of frames

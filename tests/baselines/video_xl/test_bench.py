@@ -11,7 +11,7 @@ from baselines import bench as command
 from baselines.bench_figure import draw, points
 from baselines.video_xl.bench import as_released, build, streamed
 from niah.adapters import bench
-from niah.adapters.bench import Job, Measured, Noise, Stages
+from niah.adapters.bench import Job, Measurement, NoiseVideo, StageCosts
 from niah.types import UserError
 
 
@@ -23,7 +23,7 @@ class Fits:
     def run(self, video, execution):
         if len(video) >= 100:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-        return Stages({"encode": 0.0}, len(video) + 7)
+        return StageCosts({"encode": 0.0}, len(video) + 7)
 
 
 def job(frames, cap=None):
@@ -34,7 +34,7 @@ def job(frames, cap=None):
 @torch.no_grad()
 def test_both_executions_compute_the_same_tokens(execution):
     # 48 frames x 4 tokens in windows of 64 at ratio 16 leave 12, beside a prompt of 14 + 60
-    assert build("tiny", "cpu").run(Noise(48, 56), execution).tokens == 14 + 12 + 60
+    assert build("tiny", "cpu").run(NoiseVideo(48, 56), execution).tokens == 14 + 12 + 60
 
 
 @torch.no_grad()
@@ -42,7 +42,7 @@ def test_both_executions_compute_the_same_logits():
     model = build("tiny", "cpu").model
     for parameter in model.parameters():
         parameter.mul_(5)  # small random weights would make all logits alike
-    ours, released = (read(model, Noise(20, 56))[1] for read in (streamed, as_released))
+    ours, released = (read(model, NoiseVideo(20, 56))[1] for read in (streamed, as_released))
     assert ours.abs().max() > 0.1
     torch.testing.assert_close(ours, released, rtol=1e-4, atol=1e-4)
 
@@ -60,8 +60,12 @@ def test_a_cap_of_device_memory_needs_a_device():
 
 
 def test_a_capped_line_says_that_it_is_simulated():
-    assert "simulated A100" in bench.line_of(Measured(Job("x", "7b", "streamed", 64, "cuda", 79.0), "oom", "full"))
-    assert "simulated" not in bench.line_of(Measured(Job("x", "7b", "streamed", 64, "cuda", 40.0), "oom", "full"))
+    assert "simulated A100" in bench.format_measurement(
+        Measurement(Job("x", "7b", "streamed", 64, "cuda", 79.0), "oom", "full")
+    )
+    assert "simulated" not in bench.format_measurement(
+        Measurement(Job("x", "7b", "streamed", 64, "cuda", 40.0), "oom", "full")
+    )
 
 
 PROCESS = """
@@ -90,9 +94,9 @@ def test_a_line_of_another_version_is_named(tmp_path):
 
 def test_the_figure_holds_what_was_measured_beside_what_was_published(tmp_path):
     lines = [
-        Measured(job(64), "ok", seconds_to_first_token=1.5, tokens=9, peak_host_bytes=3 << 30),
-        Measured(job(256), "oom"),
-        Measured(job(1024), "error", "broke"),
+        Measurement(job(64), "ok", seconds_to_first_token=1.5, tokens=9, peak_host_bytes=3 << 30),
+        Measurement(job(256), "oom"),
+        Measurement(job(1024), "error", "broke"),
     ]
     drawn = points(lines)
     assert [(p.frames, p.status, p.peak_bytes) for p in drawn] == [(64, "ok", 3 << 30), (256, "oom", None)]

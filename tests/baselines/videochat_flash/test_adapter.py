@@ -16,9 +16,9 @@ from baselines.videochat_flash.adapter import load
 from baselines.videochat_flash.features import ClipFeatures
 from baselines.videochat_flash.prompt import PLACEHOLDER, encode_prompt, write_prompt
 from niah.adapters import attention
-from niah.adapters.bench import Noise
+from niah.adapters.bench import NoiseVideo
+from niah.adapters.checkpoint import read_tokenizer
 from niah.adapters.feature_store import FeatureStore
-from niah.adapters.tokenizer import read_tokenizer
 from niah.prompt import format_prompt
 from niah.run.command import main
 from niah.types import Question, UserError
@@ -240,7 +240,7 @@ def test_a_tied_head_is_the_embedding(folder, tmp_path):
 @pytest.mark.parametrize("execution", ["streamed", "as_released"])
 def test_both_ways_to_measure_read_the_same_prompt(execution):
     subject = bench.build("tiny", "cpu")
-    stages = subject.run(Noise(16, subject.side), execution)
+    stages = subject.run(NoiseVideo(16, subject.side), execution)
     assert stages.tokens == 16 * 16 + 60
     assert set(stages.seconds) == {"encode", "prefill"}
 

@@ -12,7 +12,7 @@ from baselines import parity as command
 from baselines.videochat_flash import parity
 from baselines.videochat_flash.config import read
 from baselines.videochat_flash.model import load, rename
-from niah.adapters.checkpoint import read_config
+from niah.adapters.config_reader import read_config
 from tests.reference_impl.videochat_flash import Sizes, write_folder
 
 FOLDER = Path(__file__).resolve().parents[2] / "reference" / "videochat_flash"

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from niah.adapters.checkpoint import check_layout, load_into, locate, on_meta_device, read_config
+from niah.adapters.checkpoint import check_layout, load_into, locate, on_meta_device, read_tokenizer
+from niah.adapters.config_reader import read_config
 from niah.adapters.tensors import tensors
-from niah.adapters.tokenizer import read_tokenizer
 from niah.types import UserError
 from tests.helpers import byte_tokenizer
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from niah.adapters import attention_capture
+from niah.adapters import attention
 from niah.adapters.feature_store import FeatureStore
 from niah.run.attention import SupportsAttention
 from niah.types import Question, UserError
@@ -39,10 +39,10 @@ def tiny(model, settings, changes):
 def test_rows_are_those_of_an_eager_forward_pass(model, settings, changes, chunk, monkeypatch):
     language = tiny(model, settings, changes)
     embeds = torch.randn(13, 16, generator=torch.Generator().manual_seed(1))
-    monkeypatch.setattr(attention_capture, "CHUNK", chunk)
+    monkeypatch.setattr(attention, "CAPTURE_CHUNK", chunk)
     with torch.no_grad():
         whole = language(inputs_embeds=embeds[None], output_attentions=True).attentions
-    rows = list(attention_capture.attention_rows(language, embeds, 9))
+    rows = list(attention.attention_rows(language, embeds, 9))
     assert len(rows) == 3
     for found, wanted in zip(rows, whole, strict=True):
         torch.testing.assert_close(found, wanted[0, :, 9:], atol=1e-6, rtol=1e-5)
@@ -50,17 +50,17 @@ def test_rows_are_those_of_an_eager_forward_pass(model, settings, changes, chunk
 
 def test_a_language_model_of_another_kind_is_refused():
     language = GPT2LMHeadModel(GPT2Config(vocab_size=11, n_embd=8, n_layer=1, n_head=2))
-    with pytest.raises(UserError, match="of the kinds qwen2, llama, got gpt2"):
-        next(attention_capture.attention_rows(language, torch.zeros(3, 8), 2))
+    with pytest.raises(UserError, match="of type qwen2 or llama, got gpt2"):
+        next(attention.attention_rows(language, torch.zeros(3, 8), 2))
 
 
 def test_a_prompt_without_a_word_behind_the_video_is_refused():
     with pytest.raises(UserError, match="13 tokens have none from number 13 on"):
-        next(attention_capture.attention_rows(tiny(*KINDS[0]), torch.zeros(13, 16), 13))
+        next(attention.attention_rows(tiny(*KINDS[0]), torch.zeros(13, 16), 13))
 
 
 def test_places_count_within_a_frame_and_a_lone_token_has_none():
-    assert attention_capture.places(np.array([0, 3, 3, 3, 4])).tolist() == [-1, 0, 1, 2, -1]
+    assert attention.patch_places(np.array([0, 3, 3, 3, 4])).tolist() == [-1, 0, 1, 2, -1]
 
 
 def micro():

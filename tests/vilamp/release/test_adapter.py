@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from niah.adapters.decode import greedy
+from niah.adapters.qwen import generate_greedily
 from niah.prompt import format_prompt
 from niah.run.__main__ import main
 from niah.types import Question, UserError
@@ -56,7 +56,7 @@ def test_the_adapter_says_what_the_model_computes_of_all_frames_at_once(folder):
         whole, room = model.sequence([*ids(before), -200, *ids(after)], model.visual_tokens(50, len(kept)))
         model.stream(kept, embeddings, encoded, [patches], room)
         model.language.lm_head.weight.data = model.language.lm_head.weight.data[:259]
-        words = greedy(model.language, whole, 8, {257})
+        words = generate_greedily(model.language, whole, 8, {257})
     assert reply.frames_kept == tuple(kept)
     assert reply.language_tokens == len(whole) == len(ids(before)) + len(ids(after)) + 8 * 16 + 42 + 1
     raw = bytes(token for token in words if token < 256)

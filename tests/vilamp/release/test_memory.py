@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from niah.adapters.decode import prefill
+from niah.adapters.qwen import prefill
 from vilamp.keyframes import select_keyframes
 from vilamp.release.bench.subject import TINY, random_model
 from vilamp.release.model import VIDEO

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from niah.adapters import bench
-from niah.adapters.bench import Job, Measured
+from niah.adapters.bench import Job, Measurement
 from niah.cli.guard import guarded
 from niah.io import replacing
 from vilamp.release.bench import counts
@@ -68,7 +68,7 @@ def build(size: str, device: str, compiled: bool = False) -> VilampBench:
     return VilampBench(random_model(CONFIGS[size], device, dtype), compiled)
 
 
-def row_of(measured: Measured) -> dict[str, Any]:
+def row_of(measured: Measurement) -> dict[str, Any]:
     """Return one line of the table: memory, seconds by stage, tokens, and multiply-adds in units of 1e12."""
     job, seconds = measured.job, measured.seconds
     config = CONFIGS[job.size]
@@ -90,7 +90,7 @@ def row_of(measured: Measured) -> dict[str, Any]:
     return row
 
 
-def write_table(results: Sequence[Measured], file: Path) -> None:
+def write_table(results: Sequence[Measurement], file: Path) -> None:
     """Write all results as a table."""
     rows = [row_of(measured) for measured in results]
     fields = list(dict.fromkeys(name for row in rows for name in row))
@@ -102,12 +102,12 @@ def write_table(results: Sequence[Measured], file: Path) -> None:
 
 def _jobs(options: argparse.Namespace, name: str) -> list[Job]:
     """Return the jobs asked for; what is streamed is also run with its patches cached."""
-    jobs = bench.jobs_of(options, name)
+    jobs = bench.plan_jobs(options, name)
     cached = [dataclasses.replace(job, execution="cached") for job in jobs if job.execution == "streamed"]
     return [*jobs, *cached]
 
 
-def _work(measured: Measured) -> int:
+def _work(measured: Measurement) -> int:
     """Return multiply-adds of one run."""
     job, config, tokens = measured.job, CONFIGS[measured.job.size], measured.tokens or 0
     if job.execution == "cached":
@@ -120,8 +120,8 @@ def _work(measured: Measured) -> int:
     return job.frames * frames + counts.prefill(config, tokens) + head
 
 
-def _tell(measured: Measured) -> None:
-    sys.stdout.write(bench.line_of(measured) + "\n")
+def _tell(measured: Measurement) -> None:
+    sys.stdout.write(bench.format_measurement(measured) + "\n")
     sys.stdout.flush()
 
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, normalize
 
-from niah.adapters.bench import Noise, Stages
-from niah.adapters.decode import prefill
-from niah.adapters.device import clock
+from niah.adapters.bench import NoiseVideo, StageCosts
+from niah.adapters.meter import clock
+from niah.adapters.qwen import prefill
 from vilamp.keyframes import fill_gaps, select_keyframes
 from vilamp.merge import anchors
 from vilamp.release.behaviour import RELEASE
@@ -65,13 +65,13 @@ class VilampBench:
         if compiled:
             model.vision.encoder.compile()
 
-    def run(self, video: Noise, execution: str) -> Stages:
+    def run(self, video: NoiseVideo, execution: str) -> StageCosts:
         """Read a video and a question up to the first logits on the host."""
         runs = {"streamed": self._streamed, "cached": self._cached, "as_released": self._as_released}
         seconds, tokens = runs[execution](video)
-        return Stages({**seconds, "matrices_per_trillion": 1e12 / self.rate}, tokens)
+        return StageCosts({**seconds, "matrices_per_trillion": 1e12 / self.rate}, tokens)
 
-    def _streamed(self, video: Noise) -> tuple[dict[str, float], int]:
+    def _streamed(self, video: NoiseVideo) -> tuple[dict[str, float], int]:
         times = Watch(self.device)
         embeddings, query = self._clip(video), self._query()
         times.lap("clip")
@@ -79,7 +79,7 @@ class VilampBench:
         times.lap("select")
         return self._finish(times, kept, embeddings, query, self._patches(video, times))
 
-    def _cached(self, video: Noise) -> tuple[dict[str, float], int]:
+    def _cached(self, video: NoiseVideo) -> tuple[dict[str, float], int]:
         """Take embeddings and patches as a store hands them over, from host memory."""
         config, count = self.model.config, len(video)
         host = torch.zeros(CHUNK, config.patches, config.siglip.hidden_size, dtype=self.model.dtype).normal_()
@@ -105,7 +105,7 @@ class VilampBench:
         times.lap("prefill")
         return times.seconds, len(whole)
 
-    def _clip(self, video: Noise) -> Tensor:
+    def _clip(self, video: NoiseVideo) -> Tensor:
         side, size = self.model.config.clip.picture.side, len(video)
         return torch.cat(
             [
@@ -117,7 +117,7 @@ class VilampBench:
     def _query(self) -> Tensor:
         return self.model.encode_query(torch.arange(12, device=self.device)[None])
 
-    def _patches(self, video: Noise, times: Watch) -> Iterator[Tensor]:
+    def _patches(self, video: NoiseVideo, times: Watch) -> Iterator[Tensor]:
         for start in range(0, len(video), CHUNK):
             times.lap("merge")
             pixels = self._pixels(video, range(start, start + CHUNK), self.side)  # of one shape, also the last
@@ -125,12 +125,12 @@ class VilampBench:
             times.lap("vision")
             yield patches
 
-    def _pixels(self, video: Noise, frames: range, side: int) -> Tensor:
+    def _pixels(self, video: NoiseVideo, frames: range, side: int) -> Tensor:
         """Return pixels of a tower's size; frames are cut, not resized, which is decoding's business."""
         bytes_ = torch.from_numpy(np.ascontiguousarray(video.frames(frames)[:, :side, :side])).to(self.device)
         return bytes_.permute(0, 3, 1, 2).to(self.model.dtype) / 127.5 - 1
 
-    def _as_released(self, video: Noise) -> tuple[dict[str, float], int]:
+    def _as_released(self, video: NoiseVideo) -> tuple[dict[str, float], int]:
         model, count, times = self.model, len(video), Watch(self.device)
         everything = range(count)
         embeddings = model.clip.encode_image(self._pixels(video, everything, model.config.clip.picture.side))

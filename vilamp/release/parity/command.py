@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from niah.adapters.device import checked_device
+from niah.adapters.options import check_device
 from niah.adapters.parity import Parity
 from niah.cli.guard import guarded
 from niah.types import UserError
@@ -45,7 +45,7 @@ def compare(folder: Path, device: str = "cpu", tolerance: float = TOLERANCE) -> 
         raise UserError(f"--tolerance is a number from 0 up, got {tolerance}")
     parity = Parity(tolerance)
     compare_cases(parity, folder)
-    compare_runs(parity, folder, checked_device(device))
+    compare_runs(parity, folder, check_device(device))
     return parity.report()
 
 

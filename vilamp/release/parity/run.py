@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from niah.adapters.decode import greedy
+from niah.adapters.qwen import generate_greedily
 from vilamp.merge import anchors
 from vilamp.release.model import ReleasedVilamp
 from vilamp.release.stream import Merger
@@ -140,7 +140,7 @@ class Run:
 
     def generated(self, count: int) -> list[int]:
         """Return as many greedy ids, by chunked prefill and cached steps."""
-        return greedy(self.model.language, self.embeds, count, chunk=8 * CHUNK)
+        return generate_greedily(self.model.language, self.embeds, count, chunk=8 * CHUNK)
 
     def layers(self, count: int) -> Tensor:
         """Return the language model's states: input, after block 1, ..., the last after the final norm."""

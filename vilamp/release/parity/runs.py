@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from niah.adapters.checkpoint import read_config
+from niah.adapters.config_reader import read_config
 from niah.adapters.parity import Golden, Parity
 from niah.adapters.tensors import TensorSource, tensors, tensors_of
 from niah.settings import unknown

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from niah.adapters.attention import causal_tail, register
-from niah.adapters.decode import continue_greedily, greedy, prefill
+from niah.adapters.attention import causal_tail, register_attention
 from niah.adapters.parity import Parity
+from niah.adapters.qwen import continue_greedily, generate_greedily, prefill
 from niah.types import UserError
 
 
@@ -45,18 +45,18 @@ def test_chunked_prefill_gives_the_last_logits_of_the_whole(language, embeds, ch
 
 @pytest.mark.parametrize("chunk", [5, 100])
 def test_greedy_equals_recomputing_everything(language, embeds, chunk):
-    assert greedy(language, embeds, 9, chunk=chunk) == slow(language, embeds, 9)
+    assert generate_greedily(language, embeds, 9, chunk=chunk) == slow(language, embeds, 9)
 
 
 def test_a_stop_id_ends_the_reply_and_is_not_part_of_it(language, embeds):
     whole = slow(language, embeds, 9)
     stop = next(token for token in whole if token != whole[0])
-    assert greedy(language, embeds, 9, {stop}) == whole[: whole.index(stop)]
+    assert generate_greedily(language, embeds, 9, {stop}) == whole[: whole.index(stop)]
 
 
 def test_the_cache_is_sized_once(language, embeds):
     cache, _ = prefill(language, embeds, chunk=4, room=5)
-    keys, values = cache.layers[0].room
+    keys, values = cache.layers[0].buffers
     assert keys.shape == values.shape == (1, 2, 28, 4)
     assert cache.get_seq_length() == 23
 
@@ -115,7 +115,7 @@ def test_attention_without_masks_gives_the_same_logits(embeds, language):
     with torch.inference_mode():
         whole = language(inputs_embeds=embeds[None]).logits[0, -1]
     usual = language.config._attn_implementation
-    language.config._attn_implementation = register()
+    language.config._attn_implementation = register_attention()
     _, logits = prefill(language, embeds, chunk=9)
     language.config._attn_implementation = usual
     torch.testing.assert_close(logits, whole, rtol=0, atol=1e-4)

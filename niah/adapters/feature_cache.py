@@ -1,0 +1,96 @@
+"""Get the features of frames from a store, or encode and store them.
+
+Cases that share frames so share their encoding. The keys name pixels and weights, and a frame always has the same
+place in a batch of the same shape, so features are the same bits whether they were encoded for this case or found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from niah.adapters.feature_store import FeatureStore
+from niah.types import FrameKey
+
+Item = TypeVar("Item")
+_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # NumPy has no bfloat16
+
+
+class FeatureCache:
+    """Tensors of one dtype in a `FeatureStore`, bit for bit; without a store it encodes everything anew."""
+
+    def __init__(self, store: FeatureStore | None, dtype: torch.dtype, device: torch.device) -> None:
+        self.store, self.dtype, self.device = store, dtype, device
+
+    def get(self, key: Hashable) -> Float[Tensor, ...] | None:
+        """Return what is stored under `key`, on the device, or None."""
+        bits = None if self.store is None else self.store.get(key)
+        return None if bits is None else torch.from_numpy(bits.copy()).view(self.dtype).to(self.device)  # writable
+
+    def put(self, key: Hashable, features: Float[Tensor, ...]) -> None:
+        """Store a copy of `features`, which are of the cache's dtype."""
+        if self.store is not None:
+            self.store.put(key, features.cpu().contiguous().view(_BITS[features.element_size()]).numpy())
+
+    def get_or_encode(
+        self,
+        batches: Iterable[Sequence[Item]],
+        key: Callable[[Item], Hashable],
+        encode: Callable[[list[Item]], Float[Tensor, "missing ..."]],
+        keep: bool = True,
+    ) -> Iterator[tuple[Float[Tensor, "items ..."], int]]:
+        """Yield the features of each batch, and how many of its items had to be encoded; holds one batch at a time.
+
+        Args:
+            batches: What to encode, frames or clips, grouped as they shall be yielded.
+            key: Names an item's pixels, and the weights where the store serves several models.
+            encode: Returns the features of the items of a batch that are not stored, in their order.
+            keep: Whether to store what was encoded.
+        """
+        for batch in batches:
+            found = [self.get(key(item)) for item in batch]
+            missing = [item for item, features in zip(batch, found, strict=True) if features is None]
+            fresh: Sequence[Tensor] = ()
+            if missing:
+                encoded = encode(missing)
+                if keep and self.store is not None:
+                    for item, features in zip(missing, encoded.cpu(), strict=True):
+                        self.put(key(item), features)
+                fresh = encoded.unbind()
+            rest = iter(fresh)
+            yield torch.stack([next(rest) if features is None else features for features in found]), len(missing)
+
+
+class Slot(NamedTuple):
+    """One frame's place in a batch."""
+
+    frame: int  # number in the video
+    place: int  # row of the batch
+
+
+def slot_batches(keys: Sequence[FrameKey], frames: Sequence[int], size: int, stride: int = 1) -> Iterator[list[Slot]]:
+    """Group frames into batches of at most `size`, in which a frame's row depends only on its number in its source.
+
+    Args:
+        keys: The keys of all frames of the video.
+        frames: Numbers of the wanted frames, in order.
+        size: Rows of a batch.
+        stride: The distance between wanted frames of one source, where they are evenly spaced; one in `stride` frames
+            then has a row.
+    """
+    batch: list[Slot] = []
+    current: tuple[str, int] | None = None
+    for frame in frames:
+        step = keys[frame].number // stride
+        slot, name = Slot(frame, step % size), (keys[frame].source, step // size)
+        if batch and (name != current or slot.place in {other.place for other in batch}):
+            yield batch
+            batch = []
+        batch.append(slot)
+        current = name
+    if batch:
+        yield batch

@@ -1,0 +1,50 @@
+"""Features are encoded once, stored bit for bit, and a frame's row in a batch depends on its number alone."""
+
+import torch
+
+from niah.adapters.feature_cache import FeatureCache, Slot, slot_batches
+from niah.adapters.feature_store import FeatureStore
+from niah.types import FrameKey
+
+
+def test_stored_features_are_the_bits_that_were_encoded(tmp_path):
+    cache = FeatureCache(FeatureStore(1 << 20, 0, tmp_path), torch.bfloat16, torch.device("cpu"))
+    features = torch.tensor([[0.1, -3.0]], dtype=torch.bfloat16)
+    cache.put("a", features)
+    assert torch.equal(cache.get("a"), features) and cache.get("b") is None
+
+
+def test_only_what_is_not_stored_is_encoded(tmp_path):
+    cache = FeatureCache(FeatureStore(1 << 20, 0, tmp_path), torch.float32, torch.device("cpu"))
+    asked = []
+
+    def encode(items):
+        asked.append(list(items))
+        return torch.tensor([[float(item)] for item in items])
+
+    for batches in ([[1, 2]], [[2, 3], [1]]):
+        found = [(rows.flatten().tolist(), fresh) for rows, fresh in cache.get_or_encode(batches, str, encode)]
+    assert found == [([2.0, 3.0], 1), ([1.0], 0)]
+    assert asked == [[1, 2], [3]]
+
+
+def test_without_a_store_everything_is_encoded_and_without_keep_nothing_is_stored(tmp_path):
+    def encode(items):
+        return torch.zeros(len(items), 1)
+
+    for store in (None, FeatureStore(1 << 20, 0, tmp_path)):
+        cache = FeatureCache(store, torch.float32, torch.device("cpu"))
+        fresh = [count for _, count in cache.get_or_encode([[1], [1]], str, encode, keep=False)]
+        assert fresh == [1, 1]
+
+
+def test_rows_follow_from_the_frames_number_and_end_where_source_or_batch_changes_or_a_row_is_taken():
+    numbers = [("a", 2), ("a", 3), ("a", 4), ("b", 5), ("b", 5)]
+    keys = [FrameKey(source, "", "", "", number) for source, number in numbers]
+    batches = list(slot_batches(keys, range(5), size=4))
+    assert batches == [[Slot(0, 2), Slot(1, 3)], [Slot(2, 0)], [Slot(3, 1)], [Slot(4, 1)]]
+
+
+def test_a_stride_leaves_no_rows_empty():
+    keys = [FrameKey("a", "", "", "", number) for number in range(6)]
+    assert list(slot_batches(keys, [0, 2, 4], size=4, stride=2)) == [[Slot(0, 0), Slot(2, 1), Slot(4, 2)]]
