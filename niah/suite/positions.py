@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 
 def starts_in_bin(number: int, bins: int, room: int) -> range:
-    """Return the starts whose depth, start / room, lies in bin `number` of `bins`; may be empty where there is little room."""
+    """Return the starts whose depth, start / room, lies in bin `number` of `bins`; none where there is little room."""
     if not 0 <= number < bins:
         raise ValueError(f"wanted a bin from 0 to {bins - 1}, got {number}")
     start = -(-number * room // bins)  # rounded up
