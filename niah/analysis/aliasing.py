@@ -1,6 +1,6 @@
 """Do the needles of a suite lie where uniform samplers look, or where they do not? Geometry alone; no model is run.
 
-A sampler of k frames sees a needle if one of its frames lies in it. Where needles start anywhere in their depth bin, how
+A sampler of k frames sees a needle if one of its frames lies in it. If needles start anywhere in their depth bin, how
 many are seen is a sum of independent draws with known chances; where positions alias with the sampler, far more or far
 fewer are. The excess is the distance from the expected number in standard deviations, for one sampler, one k and one
 bin. How large the largest of them may be by chance follows from suites whose starts are drawn anew.
