@@ -27,8 +27,8 @@ from niah.settings import from_mapping, read_yaml
 from niah.types import UserError
 from vilamp import checkpoint
 from vilamp.config import VilampConfig
-from vilamp.train.config import Training
-from vilamp.train.reader import Features
+from vilamp.train.config import TrainingConfig
+from vilamp.train.reader import PoolFeatures
 from vilamp.train.training import encode_pools, train
 
 LENGTHS = (128, 512)  # the longest that so short a training comes to, and four times that; at 5,000 all guess
@@ -39,7 +39,7 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def variants(base: Training) -> dict[str, Training]:
+def variants(base: TrainingConfig) -> dict[str, TrainingConfig]:
     """Return the base and, for each thing it has beyond the paper, a training without that."""
     extras, reader = base.model.extras, base.reader
     off = {
@@ -55,13 +55,13 @@ def variants(base: Training) -> dict[str, Training]:
     }
 
 
-def _without(base: Training, extra: str) -> VilampConfig:
+def _without(base: TrainingConfig, extra: str) -> VilampConfig:
     """Return the model's settings with one extra switched off."""
     extras = dataclasses.replace(base.model.extras, **{extra: False})
     return dataclasses.replace(base.model, extras=extras)
 
 
-def ablate(base: Training) -> int:
+def ablate(base: TrainingConfig) -> int:
     """Train every variant and ask each the default needles; return the exit code of the first run that is not whole."""
     pools = None
     for name, one in variants(base).items():
@@ -79,7 +79,7 @@ def ablate(base: Training) -> int:
     return DONE
 
 
-def summed_up(base: Training, folder: Path) -> pd.DataFrame:
+def variants_table(base: TrainingConfig, folder: Path) -> pd.DataFrame:
     """Return the rows of all variants' tables that matter, and the longest haystack each was promoted to, in frames.
 
     They come from the runs below a folder. Raises UserError where one is missing, not whole or of another training.
@@ -90,7 +90,7 @@ def summed_up(base: Training, folder: Path) -> pd.DataFrame:
     return rows.loc[wanted & of_length, COLUMNS]
 
 
-def _table(folder: Path, name: str, trained: Training) -> pd.DataFrame:
+def _table(folder: Path, name: str, trained: TrainingConfig) -> pd.DataFrame:
     """Return the table of one variant's run, with its name and how far its training came."""
     asked = read_run(folder)
     lacking = len(asked.cases) - sum(record.status == "ok" for record in asked.records.values())
@@ -98,7 +98,7 @@ def _table(folder: Path, name: str, trained: Training) -> pd.DataFrame:
         told = f"{lacking} of {len(asked.cases)} cases have no answer"
         raise UserError(f"{folder}: {told}, and a table would be of the rest; ask again, or restore its records")
     about = json.loads((folder / "train.json").read_text(encoding="utf-8"))["config"]
-    if from_mapping(Training, about, str(folder / "train.json")) != trained:
+    if from_mapping(TrainingConfig, about, str(folder / "train.json")) != trained:
         raise UserError(f"{folder} is not of the variant {name!r} of this config: train.json tells another training")
     longest = pd.read_csv(folder / "curve.csv")["length"].max()  # empty but for the reader's steps
     return table_frame([asked]).assign(variant=name, trained_to=f"{longest:.0f}")
@@ -109,7 +109,7 @@ def _slug(variant: str) -> str:
     return variant.replace(" ", "-")
 
 
-def _encoded(base: Training) -> list[Features]:
+def _encoded(base: TrainingConfig) -> list[PoolFeatures]:
     """Return the reader's footage as all variants see it: they share their encoders."""
     if base.encoder_from is None:
         raise UserError("an ablation compares readers on the same encoders: name a checkpoint as encoder_from")
@@ -129,12 +129,12 @@ def main() -> int:
     given = parser.parse_args()
 
     def command() -> int:
-        base = read_yaml(Training, given.config)
+        base = read_yaml(TrainingConfig, given.config)
         folder = given.records or Path(base.output)
         code = ablate(base) if given.records is None else DONE
         if code != DONE:
             return code
-        rows = summed_up(base, folder)
+        rows = variants_table(base, folder)
         replace_file(folder / "table.csv", rows.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
         sys.stdout.write(rows.to_string(index=False) + "\n")
         return DONE

@@ -8,7 +8,7 @@ from vilamp.config import VilampConfig
 
 
 @dataclass(frozen=True)
-class Encoder:
+class EncoderConfig:
     """The first stage: CLIP and the SigLIP tower, on single frames."""
 
     steps: int = 2000
@@ -24,7 +24,7 @@ class Encoder:
 
 
 @dataclass(frozen=True)
-class Reader:
+class ReaderConfig:
     """The second stage: connectors and language model, on cases spliced from frozen features.
 
     `lengths` is the ladder: the next rung is taken when accuracy over the last `window`
@@ -47,7 +47,7 @@ class Reader:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingConfig:
     """A whole run, from random weights to a checkpoint folder."""
 
     name: str
@@ -58,8 +58,8 @@ class Training:
     device: str = "auto"
     encoder_from: str | None = None  # a checkpoint whose encoders are taken as they are; None trains them
     model: VilampConfig = VilampConfig()
-    encoder: Encoder = Encoder()
-    reader: Reader = Reader()
+    encoder: EncoderConfig = EncoderConfig()
+    reader: ReaderConfig = ReaderConfig()
 
     def __post_init__(self) -> None:
         if self.model.compression is not None:

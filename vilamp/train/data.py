@@ -37,7 +37,7 @@ LOOKS = tuple(Look(shape, colour) for shape in SHAPES for colour in COLOURS)
 NO_LABEL = -1
 
 
-def words() -> tuple[str, ...]:
+def vocabulary_words() -> tuple[str, ...]:
     """Return the vocabulary of the built-in footage's questions and options."""
     texts = [template.replace("{look}", "") for template in (*TEMPLATES, TEMPLATE.replace("{question}", ""))]
     found = [w for text in texts for w in text.lower().replace("?", " ?").replace(".", " .").split()]
@@ -47,10 +47,10 @@ def words() -> tuple[str, ...]:
     return tuple(dict.fromkeys([*found, "answer", ":", *COLOURS, *SHAPES, *plurals, *options]))
 
 
-def more_words() -> tuple[str, ...]:
+def extended_vocabulary_words() -> tuple[str, ...]:
     """Return the vocabulary with the words of indirect and unnamed questions behind it; old words keep their ids."""
     texts = ("with the colour of", *THINGS.values(), CONDITION)
-    return tuple(dict.fromkeys([*words(), *(word for text in texts for word in text.split())]))
+    return tuple(dict.fromkeys([*vocabulary_words(), *(word for text in texts for word in text.split())]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,14 +113,14 @@ def crowd(world: str, number: int) -> tuple[np.ndarray, list[SpriteLabel]]:
     return picture, sprites
 
 
-def codec() -> str:
+def codec_name() -> str:
     """Say what training frames go through here: "h264", or "none" on a machine without PyAV."""
     return "h264" if find_spec("av") else "none"
 
 
 def through_codec(frames: np.ndarray) -> Iterator[np.ndarray]:
     """Yield frames as they come back from the encoder every suite's files go through; as drawn, without PyAV."""
-    if codec() == "none":
+    if codec_name() == "none":
         yield from frames
         return
     import av

@@ -33,7 +33,7 @@ TRACED_FROM = 6  # frames of a clip before anybody could name its answer
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
+class PoolFeatures:
     """A pool after the encoders; 13 KB a frame, labels kept, pixels gone."""
 
     pool: Pool
@@ -43,7 +43,7 @@ class Features:
 
 
 @dataclass(frozen=True, eq=False)
-class Spliced:
+class SplicedCase:
     """A clip in a haystack, compressed."""
 
     clip: Clip
@@ -67,7 +67,7 @@ class Example:
 
 
 @torch.inference_mode()
-def encode_pool(model: Vilamp, pool: Pool) -> Features:
+def encode_pool(model: Vilamp, pool: Pool) -> PoolFeatures:
     """Run the frozen encoders over a pool."""
     embeddings, patches = [], []
     for start in range(0, len(pool.frames), ENCODED):
@@ -77,10 +77,12 @@ def encode_pool(model: Vilamp, pool: Pool) -> Features:
     asked = {clip.question for clip in pool.clips}
     queries = {text: model.encode_query(text) for text in sorted(asked)}
     kept = Pool(pool.world, np.zeros((0,)), pool.labels, pool.haystack, pool.clips, pool.starts)
-    return Features(kept, torch.cat(embeddings), torch.cat(patches), queries)
+    return PoolFeatures(kept, torch.cat(embeddings), torch.cat(patches), queries)
 
 
-def splice(model: Vilamp, features: Features, type: str, length: int, keyframes: int, rng: random.Random) -> Spliced:
+def splice(
+    model: Vilamp, features: PoolFeatures, type: str, length: int, keyframes: int, rng: random.Random
+) -> SplicedCase:
     """Splice a clip into about `length` frames of its world and compress them; the clip alone if `length` is 0."""
     pool = features.pool
     number = rng.choice([n for n, clip in enumerate(pool.clips) if clip.type == type])
@@ -99,11 +101,11 @@ def splice(model: Vilamp, features: Features, type: str, length: int, keyframes:
     frames = torch.nn.functional.normalize(features.embeddings[order], dim=-1)
     kept = model.select(frames, query, keyframes)
     chunks = (features.patches[part].to(query) for part in order.split(1024))
-    return Spliced(needle, before, kept, query, model.compress(kept, query, chunks))
+    return SplicedCase(needle, before, kept, query, model.compress(kept, query, chunks))
 
 
-def example(
-    model: Vilamp, features: Features, type: str, length: int, keyframes: int, positions: int, rng: random.Random
+def build_example(
+    model: Vilamp, features: PoolFeatures, type: str, length: int, keyframes: int, positions: int, rng: random.Random
 ) -> Example:
     """Make a case of about `length` frames ready for the language model.
 
@@ -122,11 +124,11 @@ def example(
     labels = [IGNORED] * (len(visual) + len(prompt)) + answer
     inputs = torch.cat([visual, model.embed(prompt + answer)])
     targets = torch.tensor(labels, device=model.device)
-    places = gapped(len(visual), len(inputs), positions, rng).to(model.device)
+    places = positions_with_gaps(len(visual), len(inputs), positions, rng).to(model.device)
     return Example(inputs, places, targets, merged.nonzero()[:, 0], tuple(o[0] for o in options), right, needle.type)
 
 
-def gapped(visual: int, tokens: int, positions: int, rng: random.Random) -> Int[Tensor, " tokens"]:
+def positions_with_gaps(visual: int, tokens: int, positions: int, rng: random.Random) -> Int[Tensor, " tokens"]:
     """Return rising positions of `tokens` tokens below `positions`, with two gaps among the first `visual`."""
     places = torch.arange(tokens)
     spare = max(0, positions - tokens)
@@ -152,7 +154,7 @@ def reader_loss(model: Vilamp, batch: list[Example]) -> tuple[Float[Tensor, ""],
     return loss, cross_entropy(named, torch.tensor(answers, device=named.device)), right
 
 
-def alignment_loss(model: Vilamp, features: Features, rng: random.Random, count: int = 48) -> Float[Tensor, ""]:
+def alignment_loss(model: Vilamp, features: PoolFeatures, rng: random.Random, count: int = 48) -> Float[Tensor, ""]:
     """Return how badly the embeddings of sprite patches point at the words for shape, colour and digit."""
     rows = torch.tensor([rng.randrange(len(features.patches)) for _ in range(count)])
     labels = torch.from_numpy(features.pool.labels[rows.numpy()]).long().to(model.device)

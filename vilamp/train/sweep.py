@@ -23,7 +23,7 @@ from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.settings import read_yaml
 from niah.types import UserError
-from vilamp.train.shared_store import shared_store
+from vilamp.train.many_runs import shared_store
 
 
 @dataclass(frozen=True)

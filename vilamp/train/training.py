@@ -29,11 +29,11 @@ from vilamp import checkpoint
 from vilamp.config import written
 from vilamp.model import Vilamp
 from vilamp.train import data
-from vilamp.train.config import Training
+from vilamp.train.config import TrainingConfig
 from vilamp.train.curve import draw_curve
 from vilamp.train.encoder import EncoderHeads, encoder_loss
 from vilamp.train.journal import Journal
-from vilamp.train.reader import Features, alignment_loss, encode_pool, example, reader_loss
+from vilamp.train.reader import PoolFeatures, alignment_loss, build_example, encode_pool, reader_loss
 from vilamp.vocabulary import FIRST_WORD, Vocabulary
 
 SUMMARY = "train.json"  # of a training that came to its end
@@ -52,13 +52,13 @@ def main() -> int:
     arguments = parser.parse_args()
 
     def both_stages() -> int:
-        train(read_yaml(Training, arguments.config))
+        train(read_yaml(TrainingConfig, arguments.config))
         return 0
 
     return guarded(both_stages, stopped="stopped; the same command goes on from the last saved step")
 
 
-def train(run: Training, pools: list[Features] | None = None) -> None:
+def train(run: TrainingConfig, pools: list[PoolFeatures] | None = None) -> None:
     """Train `run` to its end, or from where an earlier attempt stopped.
 
     `pools` are the reader's, if somebody has encoded them already with the encoders `run` takes. Raises UserError
@@ -72,24 +72,24 @@ def train(run: Training, pools: list[Features] | None = None) -> None:
         )
     journal = Journal(folder, json.dumps(written(run), sort_keys=True))
     torch.manual_seed(run.seed)  # the initial weights, drawn in one place; every later draw is named
-    model = Vilamp(run.model, Vocabulary(data.words())).to(device)
+    model = Vilamp(run.model, Vocabulary(data.vocabulary_words())).to(device)
     if journal.state["stage"] == "encoder":
         if run.encoder_from is None:
             train_encoder(run, model, journal)
         else:
-            take_encoders(model, run.encoder_from)
+            copy_encoders(model, run.encoder_from)
         journal.save("reader", 0, model=model.state_dict())
     model.load_state_dict(journal.state["model"])
     train_reader(run, model, journal, pools or encode_pools(run, model))
     checkpoint.save(model, folder)
     summary = {"seed": run.seed, "seconds": round(journal.seconds), "device": device, "torch": torch.__version__}
-    summary["codec"] = data.codec()
+    summary["codec"] = data.codec_name()
     replace_file(folder / SUMMARY, json.dumps(summary | {"config": written(run)}, indent=1) + "\n")
     draw_curve(folder)
     journal.done()
 
 
-def take_encoders(model: Vilamp, name: str) -> None:
+def copy_encoders(model: Vilamp, name: str) -> None:
     """Copy CLIP and the SigLIP tower of the checkpoint called `name`.
 
     Its words must be the model's, or the first of them: words behind them, which no encoder was taught, get
@@ -117,7 +117,7 @@ def _with_rows(table: torch.Tensor, known: Vocabulary, new: tuple[str, ...]) -> 
     return torch.cat([table[: known.end], torch.stack(rows), table[known.end :]])
 
 
-def train_encoder(run: Training, model: Vilamp, journal: Journal) -> None:
+def train_encoder(run: TrainingConfig, model: Vilamp, journal: Journal) -> None:
     """Train CLIP and the SigLIP tower on single frames of all worlds, whose pixels stay in memory, 12 KB a frame."""
     settings = run.encoder
     heads = EncoderHeads(model).to(model.device)
@@ -139,7 +139,7 @@ def train_encoder(run: Training, model: Vilamp, journal: Journal) -> None:
         frames = torch.from_numpy(pool.frames[rows]).to(model.device)
         labels = torch.from_numpy(pool.labels[rows]).to(model.device)
         loss, plotted = encoder_loss(model, heads, frames, labels, rng)
-        take_step(optimizer, loss, trained, falling(settings.rate, step, settings.steps))
+        optimizer_step(optimizer, loss, trained, cosine_rate(settings.rate, step, settings.steps))
         if step % PLOTTED == 0:
             journal.plot("encoder", step, {"loss": loss.item(), **plotted})
             progress.set_postfix(loss=f"{loss.item():.2f}", digit=f"{plotted['digit']:.2f}")
@@ -148,13 +148,13 @@ def train_encoder(run: Training, model: Vilamp, journal: Journal) -> None:
             journal.save("encoder", step + 1, **states)
 
 
-def encode_pools(run: Training, model: Vilamp) -> list[Features]:
+def encode_pools(run: TrainingConfig, model: Vilamp) -> list[PoolFeatures]:
     """Draw the reader's footage and run the trained encoders over it; 13 KB a frame stay in memory."""
     model.eval().requires_grad_(False)
     return [encode_pool(model, pool) for pool in _pools(run, run.reader.haystack, run.reader.clips)]
 
 
-def train_reader(run: Training, model: Vilamp, journal: Journal, pools: list[Features]) -> None:
+def train_reader(run: TrainingConfig, model: Vilamp, journal: Journal, pools: list[PoolFeatures]) -> None:
     """Train connectors and language model on spliced cases; the haystack grows with success."""
     settings = run.reader
     model.eval().requires_grad_(False)
@@ -181,12 +181,12 @@ def train_reader(run: Training, model: Vilamp, journal: Journal, pools: list[Fea
         practised = [1.1 - accuracy[kind] for kind in run.types]  # what is not yet known is asked more often
         kinds = rng.choices(run.types, practised, k=count)
         positions = settings.positions if rng.random() < settings.position_gaps else 0
-        batch = [example(model, features, kind, length, keyframes, positions, rng) for kind in kinds]
+        batch = [build_example(model, features, kind, length, keyframes, positions, rng) for kind in kinds]
         loss, traced, right = reader_loss(model, batch)
         extra = settings.tracing * traced
         if settings.alignment:
             extra = extra + settings.alignment * alignment_loss(model, features, rng)
-        take_step(optimizer, loss + extra, trained, falling(settings.rate, step, settings.steps))
+        optimizer_step(optimizer, loss + extra, trained, cosine_rate(settings.rate, step, settings.steps))
         if at == rung:
             for kind, hit in zip(kinds, right, strict=True):
                 recent[kind].append(hit)
@@ -211,20 +211,20 @@ def _reading(model: Vilamp) -> tuple[torch.nn.Module, ...]:
     return model.keyframe_connector, model.merged_connector, model.language
 
 
-def _pools(run: Training, haystack: int, clips: int, crowds: int = 0) -> Iterator[data.Pool]:
+def _pools(run: TrainingConfig, haystack: int, clips: int, crowds: int = 0) -> Iterator[data.Pool]:
     """Draw one pool a world, each when it is asked for."""
     worlds = [f"train/{run.name}/{number}" for number in range(run.worlds)]
     for world in tqdm(worlds, desc="footage", unit="world"):
         yield data.build_pool(world, haystack, clips, run.types, crowds)
 
 
-def falling(rate: float, step: int, steps: int, floor: float = 0.05) -> float:
+def cosine_rate(rate: float, step: int, steps: int, floor: float = 0.05) -> float:
     """Return the learning rate of a step: warm-up over 100 steps, then half a cosine down to `floor` of it."""
     warm = min(1.0, (step + 1) / 100)
     return rate * warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
-def take_step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, trained: list, rate: float) -> None:
+def optimizer_step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, trained: list, rate: float) -> None:
     """Take one step of AdamW at a learning rate, gradients clipped at 1."""
     for group in optimizer.param_groups:
         group["lr"] = rate

@@ -18,8 +18,8 @@ from vilamp.compressors.registry import NAMES
 from vilamp.compressors.selected import Reduce, Retrieve
 from vilamp.compressors.summary import interleaved, pooled
 from vilamp.model import Vilamp
-from vilamp.train.config import Training
-from vilamp.train.training import take_encoders
+from vilamp.train.config import TrainingConfig
+from vilamp.train.training import copy_encoders
 from vilamp.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -265,23 +265,23 @@ def test_encoders_are_taken_by_a_model_with_more_words(tmp_path):
     first = Vilamp(SIZES, Vocabulary(("red", "blue")))
     checkpoint.save(first, tmp_path)
     more = Vilamp(SIZES, Vocabulary(("red", "blue", "blood", "snow")))
-    take_encoders(more, str(tmp_path))
+    copy_encoders(more, str(tmp_path))
     for text in ("red", "blue", "?", "red blue red"):
         assert torch.allclose(more.encode_query(text), first.encode_query(text), atol=1e-6)
     again = Vilamp(SIZES, Vocabulary(("red", "blue", "snow")))
-    take_encoders(again, str(tmp_path))
+    copy_encoders(again, str(tmp_path))
     assert torch.equal(again.encode_query("snow"), more.encode_query("snow"))
 
 
 def test_encoders_of_other_words_are_refused(tmp_path):
     checkpoint.save(Vilamp(SIZES, Vocabulary(("red", "blue"))), tmp_path)
     with pytest.raises(UserError, match="trained with other words"):
-        take_encoders(Vilamp(SIZES, Vocabulary(("blue", "red"))), str(tmp_path))
+        copy_encoders(Vilamp(SIZES, Vocabulary(("blue", "red"))), str(tmp_path))
 
 
 def test_a_training_without_a_scheme_has_the_fingerprint_it_had_before_there_were_any():
-    run = read_yaml(Training, ROOT / "configs" / "train" / "micro.yaml")
+    run = read_yaml(TrainingConfig, ROOT / "configs" / "train" / "micro.yaml")
     assert "compression" not in config.written(run)["model"]
-    assert set(config.written(run)) == {field.name for field in config.dataclasses.fields(Training)}
+    assert set(config.written(run)) == {field.name for field in config.dataclasses.fields(TrainingConfig)}
     other = config.dataclasses.replace(SIZES, compression=config.Compression("mean", 2.0))
     assert config.written(other)["compression"] == {"scheme": "mean", "budget": 2.0}

@@ -17,14 +17,23 @@ from vilamp.model import Vilamp
 from vilamp.train import data
 from vilamp.train.experiment import footage
 from vilamp.train.experiment import train as trainer
-from vilamp.train.experiment.config import Asked, Budget, Course, Experiment, Job, Rung, misfits, read_experiment
-from vilamp.train.experiment.examples import draw, loss_of, order_of, read, traced
-from vilamp.train.experiment.footage import features_of
-from vilamp.train.experiment.probe import remains, train_probe
+from vilamp.train.experiment.config import (
+    Budget,
+    Curriculum,
+    Experiment,
+    Job,
+    Stage,
+    SuitePart,
+    budget_mismatches,
+    read_experiment,
+)
+from vilamp.train.experiment.examples import batch_loss, build_examples, draw_examples, frame_order, traced_places
+from vilamp.train.experiment.footage import load_features
+from vilamp.train.experiment.probe import needle_examples, train_probe
 from vilamp.train.experiment.questions import questions
-from vilamp.train.experiment.queue import chosen, queue_text, work
-from vilamp.train.experiment.records import kept
-from vilamp.train.experiment.train import Ladder, fresh, rate_at
+from vilamp.train.experiment.queue import queue_text, run_jobs, select_jobs
+from vilamp.train.experiment.records import has_records
+from vilamp.train.experiment.train import StageTracker, hold_then_cool, new_model
 from vilamp.train.probe.model import FILE
 from vilamp.train.probe.train import ANSWERS
 from vilamp.vocabulary import Vocabulary
@@ -38,8 +47,8 @@ SIZES = config.VilampConfig(
     language=config.Language(hidden_size=16, intermediate_size=16, layers=2, heads=2, key_value_heads=1),
     extras=config.Extras(patch_positions=True),
 )
-RUNGS = (Rung(0, 2, 0.5, ("named",)), Rung(64, 1, 1.0))
-COURSE = Course(steps=4, worlds=1, haystack=80, clips=12, rungs=RUNGS, window=4, promote=0.9)
+RUNGS = (Stage(0, 2, 0.5, ("named",)), Stage(64, 1, 1.0))
+COURSE = Curriculum(steps=4, worlds=1, haystack=80, clips=12, rungs=RUNGS, window=4, promote=0.9)
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +56,16 @@ def tiny(tmp_path_factory):
     """An experiment of seconds, on encoders that know nothing."""
     folder = tmp_path_factory.mktemp("experiment")
     torch.manual_seed(0)
-    checkpoint.save(Vilamp(SIZES, Vocabulary(data.words())), folder / "encoders")
+    checkpoint.save(Vilamp(SIZES, Vocabulary(data.vocabulary_words())), folder / "encoders")
     return Experiment(
         name="tiny", output=str(folder / "out"), results=str(folder / "results"), suite="smoke", budgets=(TWO,),
-        asked=(Asked("near", ("full",)),), encoder_from=str(folder / "encoders"), model=SIZES, course=COURSE,
+        asked=(SuitePart("near", ("full",)),), encoder_from=str(folder / "encoders"), model=SIZES, course=COURSE,
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def features(tiny):
-    return features_of(tiny)
+    return load_features(tiny)
 
 
 def test_wherever_the_queue_stops_what_is_done_is_balanced():
@@ -80,32 +89,32 @@ def test_a_length_at_which_a_scheme_misses_the_budget_is_refused(tmp_path):
 
 
 def test_lengths_asked_of_all_budgets_are_checked_too():
-    far = Asked("far", ("full",), lengths=(100,))  # of 100 frames at 2: 3 whole frames are 192 of 200
+    far = SuitePart("far", ("full",), lengths=(100,))  # of 100 frames at 2: 3 whole frames are 192 of 200
     experiment = dataclasses.replace(read_experiment(CONFIG), asked=(far,))
-    assert not [miss for miss in misfits(experiment, Budget(2.0, ())) if "uniform" in miss]
+    assert not [miss for miss in budget_mismatches(experiment, Budget(2.0, ())) if "uniform" in miss]
     # at 1.25: 2 whole frames are 128 of 125, and ViLaMP's one keyframe makes 163
-    assert list(misfits(experiment, Budget(1.25, ()))) == ["differential of 100 frames +30%"]
+    assert list(budget_mismatches(experiment, Budget(1.25, ()))) == ["differential of 100 frames +30%"]
 
 
 def test_examples_follow_from_seed_and_step_and_not_from_how_far_a_scheme_has_come():
-    course = Course(rungs=(Rung(0, 8, 0.4), Rung(64, 4, 0.6), Rung(128, 2, 0.8), Rung(256, 1, 1.0)))
+    course = Curriculum(rungs=(Stage(0, 8, 0.4), Stage(64, 4, 0.6), Stage(128, 2, 0.8), Stage(256, 1, 1.0)))
     for step in range(40):
-        (low, first), (high, second) = draw(course, 0, step, 0), draw(course, 0, step, 3)
+        (low, first), (high, second) = draw_examples(course, 0, step, 0), draw_examples(course, 0, step, 3)
         assert low == 0 and len(first) == 8 and len(second) == course.rungs[high].videos
         for one, other in zip(first, second, strict=False):
             assert dataclasses.replace(one, length=0) == dataclasses.replace(other, length=0)
             longest = course.rungs[high].length
             assert longest // 2 <= other.length <= longest
-    assert draw(course, 1, 0, 0) != draw(course, 0, 0, 0)
+    assert draw_examples(course, 1, 0, 0) != draw_examples(course, 0, 0, 0)
 
 
 def test_types_take_turns_though_a_step_has_fewer_examples():
-    made = [one.clip % 6 for step in range(12) for one in draw(Course(), 0, step, 4)[1]]
+    made = [one.clip % 6 for step in range(12) for one in draw_examples(Curriculum(), 0, step, 4)[1]]
     assert min(made.count(kind) for kind in range(6)) >= 2
 
 
 def test_a_rung_shows_and_asks_only_what_is_told_in_its_way():
-    made = [one for step in range(6) for one in draw(Course(), 0, step, 0)[1]]
+    made = [one for step in range(6) for one in draw_examples(Curriculum(), 0, step, 0)[1]]
     assert {one.clip % 6 for one in made} == {0, 1}  # motion-named and digit-named
     assert [one.clip % 6 for one in made].count(0) == len(made) / 2
     drawn = clip("w", "needle-0", "digit-named")
@@ -114,28 +123,30 @@ def test_a_rung_shows_and_asks_only_what_is_told_in_its_way():
 
 
 @pytest.mark.parametrize(
-    "rungs", [(), (Rung(0, 1, 0.5),), (Rung(0, 1, 0.6), Rung(64, 1, 0.5), Rung(128, 1, 1.0)), (Rung(0, 1, 0.0),)]
+    "rungs", [(), (Stage(0, 1, 0.5),), (Stage(0, 1, 0.6), Stage(64, 1, 0.5), Stage(128, 1, 1.0)), (Stage(0, 1, 0.0),)]
 )
 def test_rungs_end_one_after_another_and_with_the_steps(rungs):
     with pytest.raises(ValueError, match="rungs end one after another"):
-        Course(rungs=rungs)
+        Curriculum(rungs=rungs)
 
 
 def test_the_rate_rises_for_100_steps_and_falls_over_the_last_fifth():
-    course = Course(steps=1000, rate=1.0, cooling=0.2)
-    rates = [rate_at(course, step) for step in (0, 49, 99, 800, 900, 999)]
+    course = Curriculum(steps=1000, rate=1.0, cooling=0.2)
+    rates = [hold_then_cool(course, step) for step in (0, 49, 99, 800, 900, 999)]
     assert rates == pytest.approx([0.01, 0.5, 1.0, 1.0, 0.5, 0.05])
 
 
 def test_gaps_come_on_rungs_that_have_them_only():
-    course = Course(rungs=(Rung(0, 1, 0.5), Rung(64, 1, 1.0, gaps=1.0)))
-    assert [one.gaps for step in range(20) for one in draw(course, 0, step, 0)[1]] == [None] * 20
-    assert None not in [one.gaps for step in range(20) for at, made in [draw(course, 0, step, 1)] if at for one in made]
+    course = Curriculum(rungs=(Stage(0, 1, 0.5), Stage(64, 1, 1.0, gaps=1.0)))
+    assert [one.gaps for step in range(20) for one in draw_examples(course, 0, step, 0)[1]] == [None] * 20
+    assert None not in [
+        one.gaps for step in range(20) for at, made in [draw_examples(course, 0, step, 1)] if at for one in made
+    ]
 
 
 def test_a_rung_is_refused_whose_phrasing_no_one_knows():
     with pytest.raises(ValueError, match="phrasings out of named, indirect, unnamed"):
-        Rung(0, 1, 1.0, ("whispered",))
+        Stage(0, 1, 1.0, ("whispered",))
 
 
 @pytest.mark.parametrize("type", PHRASED)
@@ -164,13 +175,13 @@ def test_a_digit_clip_says_which_way_its_target_goes():
 
 
 def test_the_last_token_of_each_late_frame_of_the_needle_is_traced():
-    assert traced([3, 3, 4, 4, 4, 6, 7], start=4, stop=7) == [4, 5]
+    assert traced_places([3, 3, 4, 4, 4, 6, 7], start=4, stop=7) == [4, 5]
 
 
 def test_a_clip_lies_in_its_haystack_where_it_was_drawn_to_lie(features):
     pool = features[0].pool
-    drawn = dataclasses.replace(draw(COURSE, 0, 0, 1)[1][0], clip=3, length=64, depth=0.5, offset=1.0)
-    order, before = order_of(features[0], drawn)
+    drawn = dataclasses.replace(draw_examples(COURSE, 0, 0, 1)[1][0], clip=3, length=64, depth=0.5, offset=1.0)
+    order, before = frame_order(features[0], drawn)
     frames = pool.starts[4] - pool.starts[3]
     assert len(order) == 64 and before == round((64 - frames) / 2)
     assert order[before : before + frames].tolist() == list(range(pool.starts[3], pool.starts[4]))
@@ -178,14 +189,14 @@ def test_a_clip_lies_in_its_haystack_where_it_was_drawn_to_lie(features):
 
 
 def test_footage_is_encoded_once(tiny, features):
-    again = features_of(tiny)
+    again = load_features(tiny)
     assert torch.equal(again[0].patches, features[0].patches)
     assert again[0].queries.keys() == features[0].queries.keys()
     assert again[0].pool.starts == features[0].pool.starts
 
 
 def model_of(tiny, scheme):
-    return fresh(tiny, Job(scheme, TWO, 0))
+    return new_model(tiny, Job(scheme, TWO, 0))
 
 
 SCHEMES = ("differential", "keyframes", "uniform", "mean", "summary")
@@ -197,13 +208,15 @@ LEARNERS = {"summary", "qformer", "abstractor", "llama_vid"}  # have parameters 
 @pytest.mark.parametrize("scheme", NAMES)
 def test_every_scheme_learns_from_the_same_answers_and_its_own_parameters_too(tiny, features, scheme):
     model = model_of(tiny, scheme)
-    drawn = [dataclasses.replace(draw(COURSE, 0, 0, 1)[1][0], clip=n, length=64, gaps=n or None) for n in (0, 2)]
-    batch = [made for one in drawn for made in read(model, features[0], one, COURSE)]
+    drawn = [
+        dataclasses.replace(draw_examples(COURSE, 0, 0, 1)[1][0], clip=n, length=64, gaps=n or None) for n in (0, 2)
+    ]
+    batch = [made for one in drawn for made in build_examples(model, features[0], one, COURSE)]
     answers = sorted(answer for one in batch for answer in one.answers)
     expected = [model.vocabulary.encode(one.answer) for d in drawn for one in questions(features[0].pool.clips[d.clip])]
     assert answers == sorted(expected)
     assert len(batch) == (len(expected) if model.compressor.guided else 2)
-    loss, tracing, right = loss_of(model, batch)
+    loss, tracing, right = batch_loss(model, batch)
     assert len(right) == 2  # of the clips' own questions
     (loss + tracing).backward()
     used = {name for name, one in model.named_parameters() if one.grad is not None and one.grad.abs().sum() > 0}
@@ -218,9 +231,9 @@ def test_all_schemes_of_a_seed_begin_with_the_same_connectors_and_language_model
 
 
 def test_the_next_length_comes_by_success_or_at_its_deadline(tiny):
-    rungs = (Rung(0, 1, 0.5), Rung(64, 1, 0.7), Rung(128, 1, 1.0))
+    rungs = (Stage(0, 1, 0.5), Stage(64, 1, 0.7), Stage(128, 1, 1.0))
     course = dataclasses.replace(COURSE, steps=100, rungs=rungs)
-    ladder = Ladder(dataclasses.replace(tiny, course=course), {})
+    ladder = StageTracker(dataclasses.replace(tiny, course=course), {})
     for step in range(4):
         ladder.tell(step, 0, [True])
     assert (ladder.rung, ladder.climbed) == (1, [[4, 1]])  # four of four right: above 0.9
@@ -263,21 +276,21 @@ def test_extrapolation_and_probe_are_asked_of_some_models_only():
 
 
 def test_jobs_can_be_named(tiny):
-    assert [job.name for job in chosen(tiny, "mean-2-1,uniform-2-0")] == ["mean-2-1", "uniform-2-0"]
+    assert [job.name for job in select_jobs(tiny, "mean-2-1,uniform-2-0")] == ["mean-2-1", "uniform-2-0"]
     with pytest.raises(UserError, match="no job is called 'meen-2-1'. Did you mean 'mean-2-1'"):
-        chosen(tiny, "meen-2-1")
+        select_jobs(tiny, "meen-2-1")
 
 
 def test_a_model_of_which_anything_is_kept_is_not_trained_again(tiny, tmp_path, capsys):
     experiment = dataclasses.replace(
         tiny, output=str(tmp_path / "out"), results=str(tmp_path / "results"),
-        asked=(Asked("near", ("full",)), Asked("more", ("needle_only",))),
+        asked=(SuitePart("near", ("full",)), SuitePart("more", ("needle_only",))),
     )  # fmt: skip
     records = tmp_path / "results" / "records" / "near"
     records.mkdir(parents=True)
     (records / "mean-2-0.csv").write_text("case,reply,tokens,seen,kept,needle_seen,needle_kept\n")
     job = Job("mean", TWO, 0)
-    assert work(experiment, [job]) == 3
+    assert run_jobs(experiment, [job]) == 3
     assert "another training would be another model" in capsys.readouterr().err
     assert not experiment.checkpoint(job).exists()
 
@@ -286,19 +299,19 @@ def test_footage_of_another_version_is_encoded_anew(tiny, tmp_path, monkeypatch)
     experiment, encoded = dataclasses.replace(tiny, output=str(tmp_path)), []
     encode = footage.encode_pool
     monkeypatch.setattr(footage, "encode_pool", lambda *given: encoded.append(1) or encode(*given))
-    features_of(experiment)
-    features_of(experiment)
+    load_features(experiment)
+    load_features(experiment)
     assert len(encoded) == 1
     monkeypatch.setattr(footage, "FOOTAGE_VERSION", footage.FOOTAGE_VERSION + 1)
-    features_of(experiment)
+    load_features(experiment)
     assert len(encoded) == 2
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_probe_sees_what_a_scheme_left_of_the_needle_and_nothing_else(tiny, features, scheme):
     model = model_of(tiny, scheme)
-    drawn = dataclasses.replace(draw(COURSE, 0, 0, 1)[1][0], clip=0, length=64, depth=1.0)
-    pairs = remains(model, features[0], drawn)
+    drawn = dataclasses.replace(draw_examples(COURSE, 0, 0, 1)[1][0], clip=0, length=64, depth=1.0)
+    pairs = needle_examples(model, features[0], drawn)
     assert [ANSWERS[place] for _, place in pairs] == [one.answer for one in questions(features[0].pool.clips[0])]
     frames = features[0].pool.starts[1] - features[0].pool.starts[0]
     for left, _ in pairs:
@@ -320,7 +333,7 @@ def test_a_probe_is_trained_once(tiny, features, tmp_path):
 
 def test_what_is_asked_later_waits_for_all_trainings_and_needs_their_checkpoints(tiny, tmp_path, monkeypatch, capsys):
     small = {"lengths": (200,), "depths": (0.5,), "limit": 2.0}
-    parts = (Asked("near", ("full",), **small), Asked("far", ("needle_only",), later=True))
+    parts = (SuitePart("near", ("full",), **small), SuitePart("far", ("needle_only",), later=True))
     experiment = dataclasses.replace(
         tiny, output=str(tmp_path / "out"), results=str(tmp_path / "results"), asked=parts, seeds=(0,),
         schemes=("mean", "uniform"), course=dataclasses.replace(COURSE, steps=1),
@@ -329,21 +342,21 @@ def test_what_is_asked_later_waits_for_all_trainings_and_needs_their_checkpoints
     monkeypatch.setattr(
         "vilamp.train.experiment.queue.run", lambda config, *_: asked.append(Path(config.output_path)) or 3
     )
-    assert work(experiment, jobs) == 3
+    assert run_jobs(experiment, jobs) == 3
     assert [(path.parent.name, path.name) for path in asked] == [
         ("mean-2-0", "near"), ("uniform-2-0", "near"), ("mean-2-0", "far"), ("uniform-2-0", "far"),
     ]  # fmt: skip
     monkeypatch.undo()
-    assert work(experiment, jobs[:1]) == 0
-    assert [kept(experiment, job, part) for job in jobs for part in parts] == [True, True, False, False]
+    assert run_jobs(experiment, jobs[:1]) == 0
+    assert [has_records(experiment, job, part) for job in jobs for part in parts] == [True, True, False, False]
     (tmp_path / "results" / "records" / "far" / "mean-2-0.csv").unlink()
     longer = dataclasses.replace(experiment, course=dataclasses.replace(COURSE, steps=2))
     with pytest.raises(UserError, match="mean-2-0 was trained with another course than this config's"):
-        work(longer, jobs[:1])
+        run_jobs(longer, jobs[:1])
     training = experiment.checkpoint(jobs[0]) / "train.json"
     training.write_text(json.dumps({**json.loads(training.read_text()), "cpu_seconds": 7.0}))
     with pytest.raises(UserError, match=r"mean-2-0.json is of another training than .*answers of two models"):
-        work(experiment, jobs[:1])
+        run_jobs(experiment, jobs[:1])
     training.unlink()
-    assert work(experiment, jobs[:1]) == 3
+    assert run_jobs(experiment, jobs[:1]) == 3
     assert "another training would be another model" in capsys.readouterr().err

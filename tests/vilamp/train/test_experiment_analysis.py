@@ -10,21 +10,21 @@ import pytest
 
 from niah.types import UserError
 from vilamp.config import written
-from vilamp.train.experiment.analyse import analyse, secondary, table
-from vilamp.train.experiment.config import Asked, Budget, Course, Experiment, Job
+from vilamp.train.experiment.analyse import accuracy_table, analyse, secondary_contrasts
+from vilamp.train.experiment.config import Budget, Curriculum, Experiment, Job, SuitePart
 from vilamp.train.experiment.contrasts import (
     Contrast,
-    Spread,
+    Estimate,
     accuracy,
     contrasts,
     difference,
     gates,
     interaction,
     passed,
-    weighed,
+    weighted_sum,
 )
-from vilamp.train.experiment.records import Answer, answers
-from vilamp.train.experiment.words import _contrast
+from vilamp.train.experiment.records import Answer, load_answers
+from vilamp.train.experiment.verdict import _contrast
 
 TYPES = ("motion-named", "digit-named", "motion-unnamed", "digit-unnamed")
 
@@ -136,8 +136,8 @@ def test_an_interaction_is_a_difference_of_differences():
 
 def test_a_weighed_sum_is_over_the_seeds_and_cases_that_all_parts_have():
     first, other = many("d", (1.0, 1.0, 0.0)), many("u", (0.5, 0.25))
-    assert weighed([(1.0, first), (-1.0, other)], "w").seeds == {0: 0.5, 1: 0.75}
-    assert weighed([(1.0, first), (-1.0, [])], "w") is None
+    assert weighted_sum([(1.0, first), (-1.0, other)], "w").seeds == {0: 0.5, 1: 0.75}
+    assert weighted_sum([(1.0, first), (-1.0, [])], "w") is None
 
 
 def test_what_a_scheme_gains_by_tokens_is_told_beside_what_differential_gains(experiment):
@@ -151,9 +151,9 @@ def test_what_a_scheme_gains_by_tokens_is_told_beside_what_differential_gains(ex
     ]  # fmt: skip
     shares = at(1.25, "differential", (0.5, 0.5)) + at(4.0, "differential", (0.75, 0.75))
     shares += at(1.25, "uniform", (0.25, 0.25)) + at(4.0, "uniform", (1.0, 1.0))
-    assert not any("budget" in name for name in secondary(experiment, gates + shares))  # of one budget
+    assert not any("budget" in name for name in secondary_contrasts(experiment, gates + shares))  # of one budget
     several = dataclasses.replace(experiment, budgets=tuple(Budget(tokens, (256,)) for tokens in (2.0, 1.25, 4.0)))
-    told = {name: spread for name, spread in secondary(several, gates + shares).items() if "budget" in name}
+    told = {name: spread for name, spread in secondary_contrasts(several, gates + shares).items() if "budget" in name}
     assert [spread and spread.value for spread in told.values()] == [0.5, None]  # uniform (1 - .25) - (.75 - .5)
 
 
@@ -164,7 +164,7 @@ def test_a_difference_without_any_spread_is_not_called_untrained():
 
 
 def test_a_seed_at_0_is_on_no_side():
-    spread = Spread(-0.1, -0.2, 0.0, {0: -0.2, 1: 0.0}, 40, 0.03)
+    spread = Estimate(-0.1, -0.2, 0.0, {0: -0.2, 1: 0.0}, 40, 0.03)
     assert "seeds disagree in sign: no difference found" in _contrast(Contrast("a", "b", spread, 0.03))
 
 
@@ -173,8 +173,8 @@ def experiment(tmp_path):
     """Records of two schemes and two seeds: 8 needles in 4 haystacks; one scheme right on all, one on every second."""
     made = Experiment(
         name="made", output=str(tmp_path / "out"), results=str(tmp_path / "results"), suite="smoke",
-        budgets=(Budget(2.0, (256,)),), asked=(Asked("far", ("full",), lengths=(10000,)),),
-        schemes=("differential", "keyframes", "uniform", "mean", "summary"), seeds=(0, 1), course=Course(),
+        budgets=(Budget(2.0, (256,)),), asked=(SuitePart("far", ("full",), lengths=(10000,)),),
+        schemes=("differential", "keyframes", "uniform", "mean", "summary"), seeds=(0, 1), course=Curriculum(),
     )  # fmt: skip
     cases, replies = [], {0: [], 1: []}
     for number in range(24):
@@ -226,7 +226,7 @@ def test_records_redraw_every_file_byte_for_byte(experiment):
 
 
 def test_the_table_says_accuracy_tokens_and_what_was_seen(experiment):
-    rows = table(answers(experiment, experiment.jobs()[:5:3]))  # differential and mean of seed 0
+    rows = accuracy_table(load_answers(experiment, experiment.jobs()[:5:3]))  # differential and mean of seed 0
     (row,) = [
         row for row in rows
         if (row.scheme, row.seed, row.condition, row.length, row.type) == ("mean", "all", "full", "256", "all")
@@ -235,7 +235,7 @@ def test_the_table_says_accuracy_tokens_and_what_was_seen(experiment):
 
 
 def test_a_type_of_one_word_is_counted_once():
-    rows = table(many("mean", (0.5,), type="motion"))
+    rows = accuracy_table(many("mean", (0.5,), type="motion"))
     assert {row.type: row.n for row in rows} == {"motion": 40, "all": 40}
 
 
@@ -277,7 +277,7 @@ def test_a_probe_stands_beside_its_model_on_the_cases_both_were_asked(experiment
     (records / "probe").mkdir()
     name = "differential-2-0.csv"  # the probe answers as `mean` did: every second case right
     (records / "probe" / name).write_text((records / "far" / "mean-2-0.csv").read_text())
-    asked = (*experiment.asked, Asked("probe", ("full",), probe=True))
+    asked = (*experiment.asked, SuitePart("probe", ("full",), probe=True))
     text = analyse(dataclasses.replace(experiment, asked=asked))
     assert "- differential: probe 50.0%, model 100.0% of 48" in text
 

@@ -10,9 +10,9 @@ from niah.types import UserError
 from tests.helpers.small_suite import GREYS, OPTIONS, make_suite
 from vilamp import checkpoint, config
 from vilamp.model import Stream, Vilamp
-from vilamp.train.probe.command import ProbeClient
-from vilamp.train.probe.command import main as ask
-from vilamp.train.probe.model import Probe, Remains, load, remains_of, save
+from vilamp.train.probe.client import ProbeClient
+from vilamp.train.probe.client import main as ask
+from vilamp.train.probe.model import NeedleTokens, Probe, load, needle_tokens, save
 from vilamp.train.probe.train import main as train
 from vilamp.vocabulary import Vocabulary
 
@@ -33,12 +33,12 @@ def probe():
 def remains(tokens, seed):
     draw = torch.Generator().manual_seed(seed)
     frames = torch.arange(tokens)
-    return Remains(torch.randn(tokens, 16, generator=draw), frames, torch.randn(8, generator=draw))
+    return NeedleTokens(torch.randn(tokens, 16, generator=draw), frames, torch.randn(8, generator=draw))
 
 
 def test_what_remains_of_a_needle_is_its_frames_tokens_counted_from_its_first_frame():
     stream = Stream(torch.arange(6.0)[:, None].expand(6, 16), torch.tensor([0, 1, 1, 1, 2, 3]))
-    found = remains_of(stream, 1, 3, torch.ones(8))
+    found = needle_tokens(stream, 1, 3, torch.ones(8))
     assert found.tokens[:, 0].tolist() == [1, 2, 3, 4]
     assert found.frames.tolist() == [0, 0, 0, 1]
 

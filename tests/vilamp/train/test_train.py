@@ -22,9 +22,9 @@ from vilamp.model import Vilamp
 from vilamp.train import data
 from vilamp.train import training as trainer
 from vilamp.train.ablation import main, variants
-from vilamp.train.config import Encoder, Reader, Training
+from vilamp.train.config import EncoderConfig, ReaderConfig, TrainingConfig
 from vilamp.train.encoder import EncoderHeads, encoder_loss
-from vilamp.train.reader import gapped
+from vilamp.train.reader import positions_with_gaps
 from vilamp.vocabulary import BYTES, Vocabulary
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -39,9 +39,11 @@ def tiny(folder):
         language=config.Language(hidden_size=16, intermediate_size=16, layers=1, heads=2, key_value_heads=1),
         extras=config.Extras(patch_positions=True, query_scores=True),
     )
-    encoder = Encoder(steps=6, batch=8, haystack=60, clips=4, crowds=10)
-    reader = Reader(steps=6, tokens=400, haystack=60, clips=4, lengths=(0, 64), window=4, promote=0.0, positions=600)
-    return Training("tiny", 0, str(folder), worlds=1, device="cpu", model=model, encoder=encoder, reader=reader)
+    encoder = EncoderConfig(steps=6, batch=8, haystack=60, clips=4, crowds=10)
+    reader = ReaderConfig(
+        steps=6, tokens=400, haystack=60, clips=4, lengths=(0, 64), window=4, promote=0.0, positions=600
+    )
+    return TrainingConfig("tiny", 0, str(folder), worlds=1, device="cpu", model=model, encoder=encoder, reader=reader)
 
 
 def test_a_patch_is_labelled_with_the_sprite_that_covers_it():
@@ -62,7 +64,7 @@ def test_a_plate_belongs_to_its_sprite():
 
 
 def test_every_word_of_the_built_in_questions_is_one_token():
-    vocabulary = Vocabulary(data.words())
+    vocabulary = Vocabulary(data.vocabulary_words())
     pool = data.build_pool("train/words", 24, 10, ("motion", "colour", "order", "digit", "count"))
     for clip in pool.clips:
         for text in (clip.question, *clip.options):
@@ -79,13 +81,13 @@ def test_a_pool_holds_its_haystack_then_its_clips():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_positions_rise_with_gaps_among_the_visual_tokens_alone(seed):
-    places = gapped(30, 40, 1000, random.Random(seed)).tolist()
+    places = positions_with_gaps(30, 40, 1000, random.Random(seed)).tolist()
     assert places == sorted(set(places)) and places[0] >= 0 and places[-1] < 1000
     assert [later - earlier for earlier, later in pairwise(places[30:])] == [1] * 9
 
 
 def test_positions_have_no_gaps_where_none_are_asked_for():
-    assert gapped(30, 40, 0, random.Random(0)).tolist() == list(range(40))
+    assert positions_with_gaps(30, 40, 0, random.Random(0)).tolist() == list(range(40))
 
 
 def test_training_needs_neither_pyav_nor_open_clip_and_says_what_its_frames_went_through():
@@ -93,7 +95,7 @@ def test_training_needs_neither_pyav_nor_open_clip_and_says_what_its_frames_went
         "import sys; sys.modules.update(dict.fromkeys(['av', 'decord', 'open_clip', 'torchcodec', 'datasets']))\n"
         "import vilamp.train.training; from vilamp import data\n"
         "pool = data.build_pool('train/bare', 5, 1, ('motion',)); "
-        "print(data.codec(), len(pool.frames) - pool.starts[1])"
+        "print(data.codec_name(), len(pool.frames) - pool.starts[1])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == ["none", "0"], done.stderr
@@ -135,7 +137,7 @@ def test_an_ablation_of_runs_that_are_not_whole_or_of_others_is_refused(tmp_path
 
 
 def test_each_variant_of_the_ablation_lacks_one_thing():
-    base = read_yaml(Training, ROOT / "configs" / "train" / "ablation.yaml")
+    base = read_yaml(TrainingConfig, ROOT / "configs" / "train" / "ablation.yaml")
     made = variants(base)
     lacking = ("patch_positions", "query_scores", "alignment", "tracing", "position_gaps")
     assert list(made) == ["all", *(f"no {name}" for name in lacking)]
@@ -149,7 +151,7 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path, monkeypatc
     monkeypatch.setattr(trainer, "SAVED", 2)
     monkeypatch.setattr(trainer, "PLOTTED", 1)
     trainer.train(tiny(tmp_path / "whole"))
-    step, taken = trainer.take_step, []
+    step, taken = trainer.optimizer_step, []
 
     def interrupted(*arguments):
         taken.append(1)
@@ -189,7 +191,7 @@ def test_another_compressor_is_not_trained_in_the_name_of_vilamp(tmp_path):
 
 def test_a_batch_that_shows_nothing_has_a_loss_that_is_a_number():
     torch.manual_seed(0)
-    model = Vilamp(tiny("unused").model, Vocabulary(data.words()))
+    model = Vilamp(tiny("unused").model, Vocabulary(data.vocabulary_words()))
     frames = torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8)
     labels = torch.full((4, 64, 3), data.NO_LABEL, dtype=torch.int8)
     loss, plotted = encoder_loss(model, EncoderHeads(model), frames, labels, random.Random(0))

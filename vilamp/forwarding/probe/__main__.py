@@ -2,7 +2,7 @@
 
 import sys
 
-from vilamp.train.probe.command import main
+from vilamp.train.probe.client import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -26,18 +26,18 @@ from niah.types import UserError
 from vilamp.train.experiment.config import Experiment
 from vilamp.train.experiment.contrasts import (
     Contrast,
+    Estimate,
     Gate,
-    Spread,
     accuracy,
     contrasts,
     gates,
     interaction,
     passed,
-    weighed,
+    weighted_sum,
 )
 from vilamp.train.experiment.figures import draw_accuracy, draw_heatmaps, draw_lengths, draw_questions
-from vilamp.train.experiment.records import Answer, answers, departure, done, training_of
-from vilamp.train.experiment.words import verdict
+from vilamp.train.experiment.records import Answer, config_mismatch, is_done, load_answers, read_training
+from vilamp.train.experiment.verdict import verdict
 
 ALL = "all"
 UNGUIDED = ("uniform", "mean", "summary")
@@ -45,7 +45,7 @@ LEAN, RICH = 1.25, 4.0  # tokens a frame, between which the hypothesis asks what
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class TableRow:
     """One line of table.csv: a scheme at a budget, over its trained seeds (or one seed), on some cases."""
 
     scheme: str
@@ -62,7 +62,7 @@ class Row:
     seen: float  # share of cases with a frame of the needle among those that reached the language model
 
 
-def table(found: Sequence[Answer]) -> list[Row]:
+def accuracy_table(found: Sequence[Answer]) -> list[TableRow]:
     """Return the rows of the table: for each training, and for each scheme over what passed."""
     good = {(one.scheme, one.budget, one.seed) for one in passed(found)}
     cells: dict[tuple, list[Answer]] = defaultdict(list)
@@ -75,16 +75,16 @@ def table(found: Sequence[Answer]) -> list[Row]:
     return [_row(key, cells[key]) for key in sorted(cells)]
 
 
-def _row(key: tuple, own: Sequence[Answer]) -> Row:
+def _row(key: tuple, own: Sequence[Answer]) -> TableRow:
     spread = accuracy(own, "/".join(map(str, key)))
     assert spread is not None  # a cell has answers
     tokens, seen = sum(one.tokens for one in own) / len(own), sum(one.needle_seen > 0 for one in own) / len(own)
     scheme, budget, seed, condition, length, kind = key
     numbers = len(own), spread.value, spread.low, spread.high, tokens, seen
-    return Row(scheme, budget, seed, condition, length, kind, *numbers)
+    return TableRow(scheme, budget, seed, condition, length, kind, *numbers)
 
 
-def primary(experiment: Experiment, found: Sequence[Answer]) -> list[Contrast]:
+def primary_contrasts(experiment: Experiment, found: Sequence[Answer]) -> list[Contrast]:
     """Return the first scheme against each other one, at the first budget and the longest trained length."""
     budget, length = experiment.budgets[0].tokens, experiment.course.longest
     cases = [one for one in passed(found) if (one.budget, one.condition, one.length) == (budget, "full", length)]
@@ -92,7 +92,7 @@ def primary(experiment: Experiment, found: Sequence[Answer]) -> list[Contrast]:
     return contrasts(cases, first, others, f"{experiment.name}/primary")
 
 
-def secondary(experiment: Experiment, found: Sequence[Answer]) -> dict[str, Spread | None]:
+def secondary_contrasts(experiment: Experiment, found: Sequence[Answer]) -> dict[str, Estimate | None]:
     """Return what the hypothesis names besides the primary contrast, at the longest trained length."""
     budget, length = experiment.budgets[0].tokens, experiment.course.longest
     budgets = {one.tokens for one in experiment.budgets}
@@ -109,7 +109,7 @@ def secondary(experiment: Experiment, found: Sequence[Answer]) -> dict[str, Spre
     return {
         "guidance: differential less the unguided, named less unnamed":
             interaction(first, unguided, told["named"], told["unnamed"], "guidance"),
-        "guidance: differential less the unguided, unnamed alone": weighed(unnamed, "unnamed"),
+        "guidance: differential less the unguided, unnamed alone": weighted_sum(unnamed, "unnamed"),
         "halves: differential less keyframes, motion less digit":
             interaction(first, [of["keyframes"]], base["motion"], base["digit"], "keyframes"),
         "halves: differential less mean, digit less motion":
@@ -119,15 +119,15 @@ def secondary(experiment: Experiment, found: Sequence[Answer]) -> dict[str, Spre
     }  # fmt: skip
 
 
-def _gained(cases: Sequence[Answer], scheme: str) -> Spread | None:
+def _gained(cases: Sequence[Answer], scheme: str) -> Estimate | None:
     """Return how much more a scheme gains by tokens than `differential` does."""
     signs = {(scheme, RICH): 1.0, (scheme, LEAN): -1.0, ("differential", RICH): -1.0, ("differential", LEAN): 1.0}
     parts = [(sign, [one for one in cases if (one.scheme, one.budget) == place]) for place, sign in signs.items()]
-    return weighed(parts, f"budget/{scheme}")
+    return weighted_sum(parts, f"budget/{scheme}")
 
 
 @dataclasses.dataclass(frozen=True)
-class Probed:
+class ProbeRow:
     """One line of probe.csv: the model and its reader probe, which is told where the needle lies, on the same cases."""
 
     scheme: str
@@ -138,7 +138,7 @@ class Probed:
     probe: float
 
 
-def beside(found: Sequence[Answer], probes: Sequence[Answer]) -> list[Probed]:
+def compare_with_probe(found: Sequence[Answer], probes: Sequence[Answer]) -> list[ProbeRow]:
     """Return what probes read of the cases that their models were asked too."""
     own = {(one.scheme, one.budget, one.seed, one.case): one.right for one in found}
     cells: dict[tuple, list[tuple[bool, bool]]] = defaultdict(list)
@@ -151,18 +151,18 @@ def beside(found: Sequence[Answer], probes: Sequence[Answer]) -> list[Probed]:
     for scheme, condition, kind in sorted(cells):
         pairs = cells[scheme, condition, kind]
         model, probe = (sum(pair[side] for pair in pairs) / len(pairs) for side in (0, 1))
-        rows.append(Probed(scheme, condition, kind, len(pairs), model, probe))
+        rows.append(ProbeRow(scheme, condition, kind, len(pairs), model, probe))
     return rows
 
 
 def analyse(experiment: Experiment) -> str:
     """Write everything; return the verdict in words. Raises UserError where nothing comparable is kept."""
-    jobs = [job for job in experiment.jobs() if done(experiment, job)]
+    jobs = [job for job in experiment.jobs() if is_done(experiment, job)]
     if not jobs:
         raise UserError(
             f"{experiment.results} holds no training that was asked everything: niah experiment comes first"
         )
-    abouts = {job: training_of(experiment, job) for job in jobs}
+    abouts = {job: read_training(experiment, job) for job in jobs}
     encoders = {about["encoders"] for about in abouts.values()}
     if len(encoders) > 1:
         raise UserError(
@@ -170,7 +170,7 @@ def analyse(experiment: Experiment) -> str:
             f"({', '.join(sorted(encoders))}): what is compared must share them. Remove the records of one set, "
             "and train these again"
         )
-    departures = {job.name: departure(experiment, job, about) for job, about in abouts.items()}
+    departures = {job.name: config_mismatch(experiment, job, about) for job, about in abouts.items()}
     for what in ("course", "model"):
         other = [name for name, found in departures.items() if found == what]
         if other:
@@ -178,14 +178,19 @@ def analyse(experiment: Experiment) -> str:
                 f"{experiment.results} holds trainings of another {what} than this config's: {', '.join(other)}. What "
                 "is compared must share it: name the config they were trained with, or remove their records"
             )
-    found = answers(experiment, jobs)
+    found = load_answers(experiment, jobs)
     folder = Path(experiment.results)
-    rows, main, more, all_gates = table(found), primary(experiment, found), secondary(experiment, found), gates(found)
+    rows, main, more, all_gates = (
+        accuracy_table(found),
+        primary_contrasts(experiment, found),
+        secondary_contrasts(experiment, found),
+        gates(found),
+    )
     _csv(folder / "table.csv", rows)
     _csv(folder / "contrasts.csv", [_flat(one) for one in main])
     trainings = [_training(experiment, gate) for gate in all_gates]
     _csv(folder / "trainings.csv", trainings)
-    read = beside(found, answers(experiment, jobs, probe=True))
+    read = compare_with_probe(found, load_answers(experiment, jobs, probe=True))
     _csv(folder / "probe.csv", read)
     draw_accuracy(experiment, rows, folder)
     draw_questions(experiment, rows, folder)
@@ -202,7 +207,7 @@ def _training(experiment: Experiment, gate: Gate) -> dict:
         job for job in experiment.jobs()
         if (job.scheme, job.budget.tokens, job.seed) == (gate.scheme, gate.budget, gate.seed)
     )  # fmt: skip
-    about = training_of(experiment, job)
+    about = read_training(experiment, job)
     climbed = " ".join(f"{step}{'' if earned else '*'}" for step, earned in about["climbed"])
     minutes = about["cpu_seconds"] / 60
     return {

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from niah.cli.guard import DONE, guarded
 from vilamp.train.experiment.config import read_experiment
-from vilamp.train.experiment.queue import chosen, queue_text, work
+from vilamp.train.experiment.queue import queue_text, run_jobs, select_jobs
 
 
 def main() -> int:
@@ -32,11 +32,11 @@ def main() -> int:
 
     def command() -> int:
         experiment = read_experiment(given.config)
-        jobs = chosen(experiment, given.only)
+        jobs = select_jobs(experiment, given.only)
         if given.dry_run:
             sys.stdout.write(queue_text(experiment, jobs) + "\n")
             return DONE
-        return work(experiment, jobs)
+        return run_jobs(experiment, jobs)
 
     return guarded(command)
 

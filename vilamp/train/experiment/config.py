@@ -34,7 +34,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Rung:
+class Stage:
     """What is read for a while: haystacks up to a length, and how targets are told in them."""
 
     length: int  # frames, those of the clip included; 0: the clip alone
@@ -52,7 +52,7 @@ class Rung:
 
 
 @dataclass(frozen=True)
-class Course:
+class Curriculum:
     """How each model is trained: the same steps, gate and examples whatever the scheme.
 
     The next rung comes when accuracy over the last `window` examples of the present one exceeds `promote`, or when
@@ -68,9 +68,9 @@ class Course:
     types: tuple[str, ...] = (
         "motion-named", "digit-named", "motion-indirect", "digit-indirect", "motion-unnamed", "digit-unnamed",
     )  # fmt: skip
-    rungs: tuple[Rung, ...] = (
-        Rung(0, 12, 0.25, ("named",)), Rung(0, 8, 0.35), Rung(64, 4, 0.53), Rung(128, 2, 0.73),
-        Rung(256, 1, 1.0, gaps=0.2),
+    rungs: tuple[Stage, ...] = (
+        Stage(0, 12, 0.25, ("named",)), Stage(0, 8, 0.35), Stage(64, 4, 0.53), Stage(128, 2, 0.73),
+        Stage(256, 1, 1.0, gaps=0.2),
     )  # fmt: skip
     promote: float = 0.85
     window: int = 240
@@ -91,13 +91,13 @@ class Course:
         """Return the longest haystack that is trained on, in frames."""
         return max(rung.length for rung in self.rungs)
 
-    def places(self, rung: Rung) -> list[int]:
+    def places(self, rung: Stage) -> list[int]:
         """Return which of the types a rung has clips of."""
         return [place for place, kind in enumerate(self.types) if PHRASED[kind] in rung.told]
 
 
 @dataclass(frozen=True)
-class Asked:
+class SuitePart:
     """A part of the suite that every trained model is asked; without lengths, those of its budget."""
 
     name: str
@@ -133,7 +133,7 @@ class Experiment:
     results: str  # what is kept: records, tables, figures
     suite: str
     budgets: tuple[Budget, ...]  # the first is that of the primary contrast
-    asked: tuple[Asked, ...]
+    asked: tuple[SuitePart, ...]
     schemes: tuple[str, ...] = ("differential", "keyframes", "uniform", "mean", "summary")  # of the contrasts
     further: tuple[str, ...] = ()  # one seed, the first budget
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -144,7 +144,7 @@ class Experiment:
     minutes: float = 20.0  # of one core that a training may cost
     expected: dict = field(default_factory=dict)  # minutes of one core for a training, by scheme, as measured
     model: VilampConfig = VilampConfig()
-    course: Course = Course()
+    course: Curriculum = Curriculum()
     probe_steps: int = 800
 
     def model_of(self, job: Job) -> VilampConfig:
@@ -159,7 +159,7 @@ class Experiment:
         """Say whether a job's model gets a reader probe: those of the first budget and seed."""
         return (job.budget, job.seed) == (self.budgets[0], self.seeds[0])
 
-    def parts(self, job: Job) -> list[Asked]:
+    def parts(self, job: Job) -> list[SuitePart]:
         """Return the parts of the suite that a job is asked."""
         return [
             part
@@ -189,7 +189,7 @@ def read_experiment(path: Path) -> Experiment:
         if scheme not in NAMES:
             raise UserError(f"{path}: schemes are {', '.join(NAMES)}; got {scheme!r}")
     for budget in experiment.budgets:
-        misses = list(misfits(experiment, budget))
+        misses = list(budget_mismatches(experiment, budget))
         if misses:
             raise UserError(
                 f"{path}: a budget is met within {TOLERANCE:.0%} by every scheme at every length asked, or nothing is "
@@ -198,7 +198,7 @@ def read_experiment(path: Path) -> Experiment:
     return experiment
 
 
-def misfits(experiment: Experiment, budget: Budget) -> Iterator[str]:
+def budget_mismatches(experiment: Experiment, budget: Budget) -> Iterator[str]:
     """Say which schemes miss a budget at which lengths, those of every part asked included."""
     lengths = sorted({*budget.lengths, *(length for part in experiment.asked for length in part.lengths)})
     model = experiment.model

@@ -27,7 +27,7 @@ LEAST = 2  # trained pairs of seeds for a verdict
 
 
 @dataclass(frozen=True)
-class Spread:
+class Estimate:
     """A mean over seeds, each seed's own, and the 95 % interval over seeds, haystacks and needles."""
 
     value: float
@@ -44,7 +44,7 @@ class Contrast:
 
     first: str
     second: str
-    spread: Spread | None
+    spread: Estimate | None
     corrected: float | None  # p after Holm
 
     @property
@@ -92,12 +92,12 @@ def passed(answers: Sequence[Answer]) -> list[Answer]:
     return [one for one in answers if (one.scheme, one.budget, one.seed) in trained]
 
 
-def accuracy(answers: Sequence[Answer], name: str) -> Spread | None:
+def accuracy(answers: Sequence[Answer], name: str) -> Estimate | None:
     """Return the accuracy of answers of one scheme and budget; None without any."""
     return _spread({(one.seed, one.case): (one.haystack, float(one.right)) for one in answers}, name)
 
 
-def difference(first: Sequence[Answer], second: Sequence[Answer], name: str) -> Spread | None:
+def difference(first: Sequence[Answer], second: Sequence[Answer], name: str) -> Estimate | None:
     """Return accuracy of `first` less that of `second` over the cases and seeds that both have."""
     others = {(one.seed, one.case): one.right for one in second}
     pairs = {
@@ -110,7 +110,7 @@ def difference(first: Sequence[Answer], second: Sequence[Answer], name: str) -> 
 
 def interaction(
     first: Sequence[Answer], others: Sequence[Sequence[Answer]], plus: set[str], minus: set[str], name: str
-) -> Spread | None:
+) -> Estimate | None:
     """Return (`first` - mean of `others`) over types in `plus`, less the same over types in `minus`.
 
     Only seeds that all schemes have. Both halves are means over their own cases.
@@ -130,7 +130,7 @@ def interaction(
     return _spread(values, name)
 
 
-def weighed(parts: Sequence[tuple[float, Sequence[Answer]]], name: str) -> Spread | None:
+def weighted_sum(parts: Sequence[tuple[float, Sequence[Answer]]], name: str) -> Estimate | None:
     """Return a sum of accuracies, each with its weight, over the seeds and cases that all parts have."""
     common = set.intersection(*({(one.seed, one.case) for one in part} for _, part in parts))
     values: dict[tuple[int, str], tuple[str, float]] = {}
@@ -156,7 +156,7 @@ def contrasts(answers: Sequence[Answer], first: str, others: Sequence[str], name
     ]
 
 
-def _spread(values: dict[tuple[int, str], tuple[str, float]], name: str) -> Spread | None:
+def _spread(values: dict[tuple[int, str], tuple[str, float]], name: str) -> Estimate | None:
     """Return mean and interval of values by (seed, case), each with its haystack ("" has none: its case stands alone).
 
     Seeds and haystacks are drawn independently and crossed; a draw's mean weighs every case by both counts.
@@ -173,11 +173,11 @@ def _spread(values: dict[tuple[int, str], tuple[str, float]], name: str) -> Spre
         counts[place] += 1
     rng = np.random.default_rng(seed_of(name))
     drawn = [rng.multinomial(count, np.full(count, 1 / count), RESAMPLES) for count in (len(seeds), len(groups))]
-    weighed = [((drawn[0] @ part) * drawn[1]).sum(axis=1) for part in (sums, counts)]  # (resamples,) each
-    low, high = np.quantile(weighed[0][weighed[1] > 0] / weighed[1][weighed[1] > 0], (0.025, 0.975))
+    draws = [((drawn[0] @ part) * drawn[1]).sum(axis=1) for part in (sums, counts)]  # (resamples,) each
+    low, high = np.quantile(draws[0][draws[1] > 0] / draws[1][draws[1] > 0], (0.025, 0.975))
     own = {seed: float(sums[n].sum() / counts[n].sum()) for n, seed in enumerate(seeds)}
     mean = float(sums.sum() / counts.sum())
-    return Spread(mean, float(low), float(high), own, int(counts[0].sum()), _p(sums, counts, mean))
+    return Estimate(mean, float(low), float(high), own, int(counts[0].sum()), _p(sums, counts, mean))
 
 
 def _p(sums: np.ndarray, counts: np.ndarray, mean: float) -> float | None:

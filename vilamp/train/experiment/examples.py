@@ -20,14 +20,14 @@ from niah.suite.config import TEMPLATE
 from niah.suite.footage.phrases import TOLD
 from niah.types import LETTERS, Question
 from vilamp.model import Vilamp
-from vilamp.train.experiment.config import Course
-from vilamp.train.experiment.questions import Asking, questions
-from vilamp.train.reader import TRACED_FROM, Features, gapped
+from vilamp.train.experiment.config import Curriculum
+from vilamp.train.experiment.questions import ClipQuestion, questions
+from vilamp.train.reader import TRACED_FROM, PoolFeatures, positions_with_gaps
 from vilamp.vocabulary import cloze
 
 
 @dataclass(frozen=True)
-class Drawn:
+class ExampleSpec:
     """One example before any scheme has seen it."""
 
     world: int
@@ -53,7 +53,7 @@ class Example:
     right: int
 
 
-def draw(course: Course, seed: int, step: int, rung: int) -> tuple[int, list[Drawn]]:
+def draw_examples(course: Curriculum, seed: int, step: int, rung: int) -> tuple[int, list[ExampleSpec]]:
     """Return the rung of a step's examples, `rung` or below, and the examples; no draw depends on an earlier one."""
     rng = random.Random(f"compression/{seed}/{step}")
     at = rung if rng.random() < 0.67 else int(rng.random() * (rung + 1))
@@ -66,11 +66,13 @@ def draw(course: Course, seed: int, step: int, rung: int) -> tuple[int, list[Dra
         world, share, depth, offset = rng.randrange(course.worlds), rng.random(), rng.random(), rng.random()
         length = longest // 2 + round(share * (longest - longest // 2))
         templated, gaps = rng.random() < 0.7, rng.getrandbits(32)
-        made.append(Drawn(world, clip, length, depth, offset, templated, gaps if gapped_step else None, here.told))
+        made.append(
+            ExampleSpec(world, clip, length, depth, offset, templated, gaps if gapped_step else None, here.told)
+        )
     return at, made
 
 
-def order_of(features: Features, drawn: Drawn) -> tuple[Int[Tensor, " frames"], int]:
+def frame_order(features: PoolFeatures, drawn: ExampleSpec) -> tuple[Int[Tensor, " frames"], int]:
     """Return which frames of a world are shown, and the place of the clip's first among them."""
     pool = features.pool
     first, stop = pool.starts[drawn.clip], pool.starts[drawn.clip + 1]
@@ -80,7 +82,7 @@ def order_of(features: Features, drawn: Drawn) -> tuple[Int[Tensor, " frames"], 
     return torch.cat([torch.arange(*part) for part in parts]), before
 
 
-def read(model: Vilamp, features: Features, drawn: Drawn, course: Course) -> list[Example]:
+def build_examples(model: Vilamp, features: PoolFeatures, drawn: ExampleSpec, course: Curriculum) -> list[Example]:
     """Compress a video with the model's scheme and put its questions behind it.
 
     A scheme that looks at the question compresses the video for each; another does so once.
@@ -91,18 +93,20 @@ def read(model: Vilamp, features: Features, drawn: Drawn, course: Course) -> lis
     return [_read(model, features, drawn, course, asked)]
 
 
-def _read(model: Vilamp, features: Features, drawn: Drawn, course: Course, asked: list[Asking]) -> Example:
+def _read(
+    model: Vilamp, features: PoolFeatures, drawn: ExampleSpec, course: Curriculum, asked: list[ClipQuestion]
+) -> Example:
     """Compress a video for the first of some questions, and put all of them behind it."""
     scheme, clip = model.compressor, features.pool.clips[drawn.clip]
-    order, before = order_of(features, drawn)
+    order, before = frame_order(features, drawn)
     query = features.queries[asked[0].text].to(model.device)
-    choice, chunks = chosen(scheme, features, order, query)
+    choice, chunks = choose_frames(scheme, features, order, query)
     runs = list(model.runs(scheme, choice, query, chunks))
     numbers = [number for run in runs for number in run.frames]
     stays = [one for run in runs for one in run.stays or ()] if isinstance(scheme, InLanguage) else None
     visual = TokenChunk(numbers, torch.cat([run.embeddings for run in runs]), stays)
     staying = numbers if stays is None else [n for n, one in zip(numbers, stays, strict=True) if one]
-    late = traced(staying, before + TRACED_FROM, before + clip.count)
+    late = traced_places(staying, before + TRACED_FROM, before + clip.count)
     answers = [model.vocabulary.encode(one.answer) for one in asked]
     prompts = [model.vocabulary.encode(_cloze(one, drawn.templated)) for one in asked]
     options = tuple(model.vocabulary.encode(option)[0] for option in asked[0].options)
@@ -117,8 +121,8 @@ def _read(model: Vilamp, features: Features, drawn: Drawn, course: Course, asked
     )
 
 
-def chosen(
-    scheme: Compressor, features: Features, order: Int[Tensor, " frames"], query: Float[Tensor, " dim"]
+def choose_frames(
+    scheme: Compressor, features: PoolFeatures, order: Int[Tensor, " frames"], query: Float[Tensor, " dim"]
 ) -> tuple[Choice, Iterator[Float[Tensor, "_frames patches dim"]]]:
     """Return what a scheme chooses of some frames of a world, and the patches of those, 512 frames at a time."""
     frames = features.embeddings[order].to(query.device)
@@ -127,30 +131,30 @@ def chosen(
     return choice, (features.patches[part].to(query) for part in seen.split(512))
 
 
-def _cloze(asked: Asking, templated: bool) -> str:
+def _cloze(asked: ClipQuestion, templated: bool) -> str:
     """Return a prompt; which options there are does not show in it."""
     return cloze(Question(asked.text, ("", ""), TEMPLATE if templated else "{question}"))
 
 
-def _places(model: Vilamp, staying: int, drawn: Drawn, course: Course) -> Int[Tensor, " places"]:
+def _places(model: Vilamp, staying: int, drawn: ExampleSpec, course: Curriculum) -> Int[Tensor, " places"]:
     """Return rising positions of the tokens that stay and of what comes next, with gaps where the example has them."""
     if drawn.gaps is None:
         return torch.arange(staying + 1)
     compression = model.config.compression
     assert compression is not None  # every model of an experiment has one
     farthest = round(course.farthest * compression.budget)
-    return gapped(staying, staying + 1, farthest, random.Random(drawn.gaps))
+    return positions_with_gaps(staying, staying + 1, farthest, random.Random(drawn.gaps))
 
 
-def traced(frames: list[int], start: int, stop: int) -> list[int]:
+def traced_places(frames: list[int], start: int, stop: int) -> list[int]:
     """Return the place of the last token of each frame from `start` up to `stop`, as far as there is one."""
     last = {frame: place for place, frame in enumerate(frames)}
     return sorted(place for frame, place in last.items() if start <= frame < stop)
 
 
-def loss_of(model: Vilamp, batch: list[Example]) -> tuple[Float[Tensor, ""], Float[Tensor, ""], list[bool]]:
+def batch_loss(model: Vilamp, batch: list[Example]) -> tuple[Float[Tensor, ""], Float[Tensor, ""], list[bool]]:
     """Return the loss of the answers, the tracing loss, and of each own question whether it was answered right."""
-    states = states_of(model, batch)
+    states = last_states(model, batch)
     before, targets, own, row = [], [], [], 0
     for one, texts in zip(batch, states.texts, strict=True):
         own += [(row, one)] if one.options else []
@@ -174,7 +178,7 @@ def _answers(batch: list[Example]) -> list[list[list[int]]]:
     return [one.answers for one in batch for _ in range(len(one.traced))]
 
 
-def states_of(model: Vilamp, batch: list[Example]) -> States:
+def last_states(model: Vilamp, batch: list[Example]) -> States:
     """Return the last states of texts and traced tokens, through the scheme where it works in the language model."""
     scheme = model.compressor
     if isinstance(scheme, InLanguage):

@@ -25,13 +25,13 @@ from vilamp.train.experiment.contrasts import CHANCE
 from vilamp.train.experiment.records import Answer
 
 if TYPE_CHECKING:
-    from vilamp.train.experiment.analyse import Row
+    from vilamp.train.experiment.analyse import TableRow
 
 MARKS = "osD^vP*Xh<>dp"
 FURTHER = "lower row: further schemes, one seed, in no contrast"
 
 
-def draw_accuracy(experiment: Experiment, rows: Sequence[Row], folder: Path) -> None:
+def draw_accuracy(experiment: Experiment, rows: Sequence[TableRow], folder: Path) -> None:
     """Draw accuracy against tokens at the longest trained length, and beside it every length beyond, labelled so.
 
     Further schemes have one budget, and so no curve: they stand in a panel of their own, at the longest trained length.
@@ -49,7 +49,7 @@ def draw_accuracy(experiment: Experiment, rows: Sequence[Row], folder: Path) -> 
         count = len(lengths) + bool(more)
         figure = Figure(figsize=(4.6 * count, 4.4), layout="constrained")
         places = list(figure.subplots(1, count, squeeze=False)[0])
-        drawn: list[Row] = []
+        drawn: list[TableRow] = []
         for axes, length in zip(places, lengths, strict=False):
             own = [row for row in chosen if row.length == str(length)]
             _curves(axes, experiment, own)
@@ -64,7 +64,7 @@ def draw_accuracy(experiment: Experiment, rows: Sequence[Row], folder: Path) -> 
         _save(figure, folder / "accuracy", [dataclasses.asdict(row) for row in drawn])
 
 
-def draw_questions(experiment: Experiment, rows: Sequence[Row], folder: Path) -> None:
+def draw_questions(experiment: Experiment, rows: Sequence[TableRow], folder: Path) -> None:
     """Draw accuracy over how much the question tells, at the primary budget and the longest trained length."""
     budget, length = experiment.budgets[0].tokens, str(experiment.course.longest)
     own = [
@@ -76,7 +76,7 @@ def draw_questions(experiment: Experiment, rows: Sequence[Row], folder: Path) ->
         return
     with matplotlib.rc_context(LOOKS):
         figure = Figure(figsize=(9.6, 3.8 * len(lines) + 0.4), layout="constrained")
-        drawn: list[Row] = []
+        drawn: list[TableRow] = []
         for plots, schemes in zip(figure.subplots(len(lines), 2, sharey=True, squeeze=False), lines, strict=True):
             for axes, base in zip(plots, ("motion", "digit"), strict=True):
                 for number, scheme in enumerate(schemes):
@@ -93,7 +93,7 @@ def draw_questions(experiment: Experiment, rows: Sequence[Row], folder: Path) ->
         _save(figure, folder / "questions", [dataclasses.asdict(row) for row in drawn])
 
 
-def draw_lengths(experiment: Experiment, rows: Sequence[Row], folder: Path) -> None:
+def draw_lengths(experiment: Experiment, rows: Sequence[TableRow], folder: Path) -> None:
     """Draw accuracy over the haystack's length, from the clip alone to the longest trained, at the primary budget."""
     budget = experiment.budgets[0].tokens
     ticks = ["clip alone", *map(str, sorted({rung.length for rung in experiment.course.rungs} - {0}))]
@@ -104,7 +104,7 @@ def draw_lengths(experiment: Experiment, rows: Sequence[Row], folder: Path) -> N
     told = {"all": "all questions", "motion": "questions on motion", "digit": "questions on digits"}
     with matplotlib.rc_context(LOOKS):
         figure = Figure(figsize=(12.6, 3.8 * len(lines) + 0.4), layout="constrained")
-        drawn: list[Row] = []
+        drawn: list[TableRow] = []
         for plots, schemes in zip(figure.subplots(len(lines), 3, sharey=True, squeeze=False), lines, strict=True):
             for axes, kind in zip(plots, told, strict=True):
                 for number, scheme in enumerate(schemes):
@@ -126,13 +126,13 @@ def draw_lengths(experiment: Experiment, rows: Sequence[Row], folder: Path) -> N
         _save(figure, folder / "lengths", [dataclasses.asdict(row) for row in drawn])
 
 
-def _present(experiment: Experiment, found: Sequence[Row] | Sequence[Answer]) -> list[str]:
+def _present(experiment: Experiment, found: Sequence[TableRow] | Sequence[Answer]) -> list[str]:
     """Return the schemes that something was found of, in the order of the config."""
     there = {one.scheme for one in found}
     return [scheme for scheme in (*experiment.schemes, *experiment.further) if scheme in there]
 
 
-def _lines(experiment: Experiment, found: Sequence[Row]) -> list[list[str]]:
+def _lines(experiment: Experiment, found: Sequence[TableRow]) -> list[list[str]]:
     """Return the schemes of the contrasts, then the further ones, as far as they are there: one line of plots each."""
     there = _present(experiment, found)
     lines = [[one for one in there if one in named] for named in (experiment.schemes, experiment.further)]
@@ -158,7 +158,7 @@ def _legend(axes: Axes) -> None:
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
 
 
-def _bars(axes: Axes, xs: Sequence[float], rows: Sequence[Row], number: int, scheme: str) -> None:
+def _bars(axes: Axes, xs: Sequence[float], rows: Sequence[TableRow], number: int, scheme: str) -> None:
     """Draw one scheme's line with its intervals."""
     ys = [row.accuracy for row in rows]
     bars = [[row.accuracy - row.low for row in rows], [row.high - row.accuracy for row in rows]]
@@ -175,7 +175,7 @@ def _accuracies(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(PercentFormatter(1))
 
 
-def _curves(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> None:
+def _curves(axes: Axes, experiment: Experiment, rows: Sequence[TableRow]) -> None:
     """Draw a curve for each scheme; schemes stand beside one another at a budget, so that bars can be told apart."""
     schemes, budgets = _present(experiment, rows), sorted({row.budget for row in rows})
     wide = budgets[-1] / budgets[0] * 1.7
@@ -197,7 +197,7 @@ def _curves(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> None:
     _accuracies(axes)
 
 
-def _points(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> list[Row]:
+def _points(axes: Axes, experiment: Experiment, rows: Sequence[TableRow]) -> list[TableRow]:
     """Draw a point for each scheme that has one budget alone; return their rows in the order drawn."""
     found = {row.scheme: row for row in rows}
     schemes = _present(experiment, rows)

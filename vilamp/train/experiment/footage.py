@@ -17,26 +17,26 @@ from vilamp.model import Vilamp
 from vilamp.train import data
 from vilamp.train.experiment.config import Experiment
 from vilamp.train.experiment.questions import questions
-from vilamp.train.reader import Features, encode_pool
-from vilamp.train.training import take_encoders
+from vilamp.train.reader import PoolFeatures, encode_pool
+from vilamp.train.training import copy_encoders
 from vilamp.vocabulary import Vocabulary
 
 
-def features_of(experiment: Experiment) -> list[Features]:
+def load_features(experiment: Experiment) -> list[PoolFeatures]:
     """Return the features of every world, from the files of an earlier call where they fit; 13 KB a frame in memory."""
     torch.manual_seed(0)  # of parts that are overwritten or not used
-    model = Vilamp(experiment.model, Vocabulary(data.more_words()))
-    take_encoders(model, experiment.encoder_from)
+    model = Vilamp(experiment.model, Vocabulary(data.extended_vocabulary_words()))
+    copy_encoders(model, experiment.encoder_from)
     model.eval().requires_grad_(False)
     worlds = [f"train/{experiment.name}/{number}" for number in range(experiment.course.worlds)]
     return [_world(experiment, model, world) for world in tqdm(worlds, desc="footage", unit="world")]
 
 
-def _world(experiment: Experiment, model: Vilamp, world: str) -> Features:
+def _world(experiment: Experiment, model: Vilamp, world: str) -> PoolFeatures:
     """Return the features of one world."""
     course = experiment.course
     drawn = f"footage-{FOOTAGE_VERSION} {world} {course.haystack} {course.clips} {','.join(course.types)}"
-    made_from = f"{drawn} {encoders_id(model)} {data.codec()}"
+    made_from = f"{drawn} {encoders_id(model)} {data.codec_name()}"
     path = Path(experiment.output) / "features" / f"{world.rpartition('/')[2]}.pt"
     if path.is_file():
         stored = torch.load(path, weights_only=True)
@@ -59,13 +59,13 @@ def _world(experiment: Experiment, model: Vilamp, world: str) -> Features:
     return features
 
 
-def _restored(model: Vilamp, world: str, clips: int, types: tuple[str, ...], stored: dict) -> Features:
+def _restored(model: Vilamp, world: str, clips: int, types: tuple[str, ...], stored: dict) -> PoolFeatures:
     """Return stored features; the clips' questions are drawn again, which takes no pixel."""
     drawn = tuple(clip(world, f"clip-{number}", types[number % len(types)]) for number in range(clips))
     pool = data.Pool(
         world, np.zeros((0,)), stored["labels"].numpy(), stored["haystack"], drawn, tuple(stored["starts"])
     )
-    return Features(pool, stored["embeddings"], stored["patches"], _queries(model, pool))
+    return PoolFeatures(pool, stored["embeddings"], stored["patches"], _queries(model, pool))
 
 
 @torch.no_grad()

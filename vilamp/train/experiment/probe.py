@@ -13,16 +13,16 @@ import torch
 from vilamp import checkpoint
 from vilamp.model import Vilamp
 from vilamp.train.experiment.config import Experiment, Job
-from vilamp.train.experiment.examples import Drawn, chosen, draw, order_of
+from vilamp.train.experiment.examples import ExampleSpec, choose_frames, draw_examples, frame_order
 from vilamp.train.experiment.questions import questions
-from vilamp.train.probe.model import FILE, Remains, remains_of, save
+from vilamp.train.probe.model import FILE, NeedleTokens, needle_tokens, save
 from vilamp.train.probe.train import ANSWERS, fit
-from vilamp.train.reader import Features
+from vilamp.train.reader import PoolFeatures
 
 VIDEOS = 8  # a step
 
 
-def train_probe(experiment: Experiment, job: Job, features: Callable[[], list[Features]]) -> None:
+def train_probe(experiment: Experiment, job: Job, features: Callable[[], list[PoolFeatures]]) -> None:
     """Train the probe of a job's checkpoint, unless it is there."""
     folder = experiment.checkpoint(job)
     if (folder / FILE).is_file():
@@ -32,32 +32,32 @@ def train_probe(experiment: Experiment, job: Job, features: Callable[[], list[Fe
     pools = features()
 
     @torch.no_grad()
-    def batch(step: int) -> list[tuple[Remains, int]]:
-        return [pair for one in drawn_for(experiment, step) for pair in remains(model, pools[one.world], one)]
+    def batch(step: int) -> list[tuple[NeedleTokens, int]]:
+        return [pair for one in probe_specs(experiment, step) for pair in needle_examples(model, pools[one.world], one)]
 
     save(fit(model, experiment.probe_steps, batch, f"probe of {job.name}"), folder, weights_id)
 
 
-def drawn_for(experiment: Experiment, step: int) -> list[Drawn]:
+def probe_specs(experiment: Experiment, step: int) -> list[ExampleSpec]:
     """Return the videos of a step, of all lengths; no scheme and no seed of a training decides on them."""
     course, made, number = experiment.course, [], 0
     while len(made) < VIDEOS:
-        _, more = draw(course, -1, VIDEOS * step + number, len(course.rungs) - 1)
+        _, more = draw_examples(course, -1, VIDEOS * step + number, len(course.rungs) - 1)
         made += more
         number += 1
     return made[:VIDEOS]
 
 
-def remains(model: Vilamp, features: Features, drawn: Drawn) -> list[tuple[Remains, int]]:
+def needle_examples(model: Vilamp, features: PoolFeatures, drawn: ExampleSpec) -> list[tuple[NeedleTokens, int]]:
     """Return for each question of a video what is left of its needle, and the place of the answer in ANSWERS."""
     clip, scheme = features.pool.clips[drawn.clip], model.compressor
-    order, before = order_of(features, drawn)
+    order, before = frame_order(features, drawn)
     made, stream = [], None
     for asked in questions(clip):
         query = features.queries[asked.text]
         if stream is None or scheme.guided:
-            choice, chunks = chosen(scheme, features, order, query)
+            choice, chunks = choose_frames(scheme, features, order, query)
             stream = model.compressed_tokens(choice, query, chunks)
-        left = remains_of(stream, before, before + clip.count, query)
+        left = needle_tokens(stream, before, before + clip.count, query)
         made.append((left, ANSWERS.index(asked.answer)))
     return made

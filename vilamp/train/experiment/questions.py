@@ -19,7 +19,7 @@ TEXTS = {"motion": "Which way does the {look} move?", "digit": "Which digit is b
 
 
 @dataclass(frozen=True)
-class Asking:
+class ClipQuestion:
     """A question about a clip and its right answer; `options` are those of the clip's own question, else none."""
 
     text: str
@@ -27,13 +27,13 @@ class Asking:
     options: tuple[str, ...] = ()
 
 
-def questions(clip: Clip, allowed: Collection[str] = TOLD) -> list[Asking]:
+def questions(clip: Clip, allowed: Collection[str] = TOLD) -> list[ClipQuestion]:
     """Return the clip's own question first, then the others: the same target's motion and digit, as told and named.
 
     The others tell the target in an `allowed` way only.
     A clip whose target is unnamed shows one sprite and is asked in no other words; a named one's is unique.
     """
-    own = Asking(clip.question, clip.options[LETTERS.index(clip.answer)], clip.options)
+    own = ClipQuestion(clip.question, clip.options[LETTERS.index(clip.answer)], clip.options)
     answers = {"motion": _way(clip), "digit": _digit(clip)}
     own_way = PHRASED[clip.type]
     told = ("unnamed",) if own_way == "unnamed" else ("named", "indirect")
@@ -44,7 +44,10 @@ def questions(clip: Clip, allowed: Collection[str] = TOLD) -> list[Asking]:
         if how in allowed or how == own_way
     }
     assert texts[own.text] == own.answer, f"{clip.type}: the pictures say {texts[own.text]}, the clip {own.answer}"
-    return [own, *(Asking(text, answer) for text, answer in texts.items() if answer is not None and text != own.text)]
+    return [
+        own,
+        *(ClipQuestion(text, answer) for text, answer in texts.items() if answer is not None and text != own.text),
+    ]
 
 
 def _way(clip: Clip) -> str:

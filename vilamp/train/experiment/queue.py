@@ -16,17 +16,17 @@ from niah.run.folder import locked
 from niah.run.process import Worker
 from niah.settings import unknown
 from niah.types import UserError
-from vilamp.train.experiment.config import Asked, Experiment, Job
-from vilamp.train.experiment.footage import features_of
+from vilamp.train.experiment.config import Experiment, Job, SuitePart
+from vilamp.train.experiment.footage import load_features
 from vilamp.train.experiment.probe import train_probe
-from vilamp.train.experiment.records import departure, done, keep, kept, training_of
-from vilamp.train.experiment.train import finished, train
-from vilamp.train.probe.command import ProbeClient
-from vilamp.train.reader import Features
-from vilamp.train.shared_store import shared_store
+from vilamp.train.experiment.records import config_mismatch, has_records, is_done, read_training, save_records
+from vilamp.train.experiment.train import read_summary, train
+from vilamp.train.many_runs import shared_store
+from vilamp.train.probe.client import ProbeClient
+from vilamp.train.reader import PoolFeatures
 
 
-def chosen(experiment: Experiment, only: str | None) -> list[Job]:
+def select_jobs(experiment: Experiment, only: str | None) -> list[Job]:
     """Return the queue, or the jobs that `only` names, apart by commas. Raises UserError for an unknown one."""
     jobs = {job.name: job for job in experiment.jobs()}
     if only is None:
@@ -37,7 +37,7 @@ def chosen(experiment: Experiment, only: str | None) -> list[Job]:
     return [jobs[name] for name in only.split(",")]
 
 
-def work(experiment: Experiment, jobs: Sequence[Job]) -> int:
+def run_jobs(experiment: Experiment, jobs: Sequence[Job]) -> int:
     """Do what is left of the jobs; return 0, 3 where something could not be asked, 130 where somebody stopped a run.
 
     All trainings come first, then the parts that are asked later.
@@ -46,7 +46,7 @@ def work(experiment: Experiment, jobs: Sequence[Job]) -> int:
 
     @cache
     def features():
-        return features_of(experiment)
+        return load_features(experiment)
 
     worst = DONE
     answerer = shared_store()  # all models see the same frames through the same encoders
@@ -54,7 +54,7 @@ def work(experiment: Experiment, jobs: Sequence[Job]) -> int:
         for later in (False, True):
             for number, job in enumerate(jobs):
                 left = [part for part in experiment.parts(job) if part.later == later]
-                left = [part for part in left if not kept(experiment, job, part)]
+                left = [part for part in left if not has_records(experiment, job, part)]
                 if not left:
                     continue
                 sys.stderr.write(f"{number + 1} of {len(jobs)}: {job.name}: {', '.join(one.name for one in left)}\n")
@@ -68,23 +68,23 @@ def work(experiment: Experiment, jobs: Sequence[Job]) -> int:
     return worst
 
 
-def _trained(experiment: Experiment, job: Job, features: Callable[[], list[Features]]) -> bool:
+def _trained(experiment: Experiment, job: Job, features: Callable[[], list[PoolFeatures]]) -> bool:
     """Train a job's model and its probe unless they are there; say whether they can be asked.
 
     Raises UserError where the model that is there was trained otherwise than the config says.
     """
     checkpoint = experiment.checkpoint(job)
-    training = finished(checkpoint)
+    training = read_summary(checkpoint)
     if training is None:
-        if any(kept(experiment, job, part) for part in experiment.parts(job)):
+        if any(has_records(experiment, job, part) for part in experiment.parts(job)):
             sys.stderr.write(
                 f"{job.name} was asked before and its checkpoint is gone ({checkpoint}): another "
                 "training would be another model. Restore the checkpoint, or remove the job's records\n"
             )
             return False
         train(experiment, job, features)
-        sys.stderr.write(told_cost(experiment, job) + "\n")
-    elif (what := departure(experiment, job, training)) is not None:
+        sys.stderr.write(cost_text(experiment, job) + "\n")
+    elif (what := config_mismatch(experiment, job, training)) is not None:
         raise UserError(
             f"{checkpoint} was trained with another {what} than this config's: give this experiment another output, "
             "or name the config it was trained with"
@@ -94,7 +94,7 @@ def _trained(experiment: Experiment, job: Job, features: Callable[[], list[Featu
     return True
 
 
-def _ask(experiment: Experiment, job: Job, parts: Sequence[Asked], answerer: Callable[..., Worker]) -> int:
+def _ask(experiment: Experiment, job: Job, parts: Sequence[SuitePart], answerer: Callable[..., Worker]) -> int:
     """Put parts of the suite to a trained model and keep what is whole; return the worst exit code."""
     worst = DONE
     for part in parts:
@@ -107,27 +107,27 @@ def _ask(experiment: Experiment, job: Job, parts: Sequence[Asked], answerer: Cal
             depths=part.depths,
             conditions=part.conditions,
             limit=part.limit,
-            output_path=str(asked_folder(experiment, job, part)),
+            output_path=str(run_folder(experiment, job, part)),
             in_process=True,  # of time and memory nothing is concluded
             figures=False,
         )
         code = run(config, (), ProbeClient if part.probe else answerer)
         if code == DONE:
-            keep(experiment, job, part, asked_folder(experiment, job, part))
+            save_records(experiment, job, part, run_folder(experiment, job, part))
         if code == INTERRUPTED:
             return code
         worst = max(worst, code)
     return worst
 
 
-def asked_folder(experiment: Experiment, job: Job, part: Asked) -> Path:
+def run_folder(experiment: Experiment, job: Job, part: SuitePart) -> Path:
     """Return the run folder of one part."""
     return Path(experiment.output) / "asked" / job.name / part.name
 
 
-def told_cost(experiment: Experiment, job: Job) -> str:
+def cost_text(experiment: Experiment, job: Job) -> str:
     """Say what a training cost, and whether that is more than it may."""
-    training = finished(experiment.checkpoint(job))
+    training = read_summary(experiment.checkpoint(job))
     minutes = training["cpu_seconds"] / 60 if training else 0.0
     over = f", MORE than the {experiment.minutes:g} it may" if minutes > experiment.minutes else ""
     return f"{job.name}: {minutes:.1f} minutes of one core{over}"
@@ -137,10 +137,10 @@ def queue_text(experiment: Experiment, jobs: Sequence[Job]) -> str:
     """Return the queue with what each training costs, measured where it is done and expected where it is not."""
     lines, left = [f"{'job':24} {'minutes':>8}  state"], 0.0
     for job in jobs:
-        training = finished(experiment.checkpoint(job))
-        if done(experiment, job):
-            later = [part.name for part in experiment.parts(job) if not kept(experiment, job, part)]
-            minutes = training_of(experiment, job)["cpu_seconds"] / 60
+        training = read_summary(experiment.checkpoint(job))
+        if is_done(experiment, job):
+            later = [part.name for part in experiment.parts(job) if not has_records(experiment, job, part)]
+            minutes = read_training(experiment, job)["cpu_seconds"] / 60
             state = f"done, but for {', '.join(later)}" if later else "done"
         elif training is not None:
             minutes, state = training["cpu_seconds"] / 60, "trained, not all asked"

@@ -18,7 +18,7 @@ from niah.scoring import extract_answer
 from niah.settings import from_mapping
 from niah.types import Case, Record, UserError
 from vilamp.config import VilampConfig
-from vilamp.train.experiment.config import Asked, Course, Experiment, Job
+from vilamp.train.experiment.config import Curriculum, Experiment, Job, SuitePart
 
 CASE = ("case", "condition", "type", "needle", "source", "haystack", "length", "start", "options", "answer")
 REPLY = ("case", "reply", "tokens", "seen", "kept", "needle_seen", "needle_kept")
@@ -42,7 +42,7 @@ class Answer:
     needle_seen: int  # frames of the needle that reached the language model at all
 
 
-def keep(experiment: Experiment, job: Job, part: Asked, folder: Path) -> None:
+def save_records(experiment: Experiment, job: Job, part: SuitePart, folder: Path) -> None:
     """Write what is kept of a job's training and of the run of one part.
 
     Raises UserError where a case has another meaning than for earlier jobs, or an earlier part another training.
@@ -52,7 +52,7 @@ def keep(experiment: Experiment, job: Job, part: Asked, folder: Path) -> None:
     rows = [_reply(asked.records[case.id]) for case in asked.cases if case.id in asked.records]
     training = json.loads((experiment.checkpoint(job) / "train.json").read_text(encoding="utf-8"))
     file = _training_file(experiment, job)
-    if file.is_file() and training_of(experiment, job) != training:
+    if file.is_file() and read_training(experiment, job) != training:
         raise UserError(
             f"{file} is of another training than {experiment.checkpoint(job)}: answers of two models would stand "
             "together. Restore the checkpoint, or remove the job's records and this file"
@@ -61,31 +61,31 @@ def keep(experiment: Experiment, job: Job, part: Asked, folder: Path) -> None:
     _write_csv(_records_file(experiment, job, part), REPLY, sorted(rows))
 
 
-def kept(experiment: Experiment, job: Job, part: Asked) -> bool:
+def has_records(experiment: Experiment, job: Job, part: SuitePart) -> bool:
     """Say whether the records of one part are kept."""
     return _records_file(experiment, job, part).is_file()
 
 
-def done(experiment: Experiment, job: Job) -> bool:
+def is_done(experiment: Experiment, job: Job) -> bool:
     """Say whether a job is trained and asked, but for what is asked later."""
-    return all(kept(experiment, job, part) for part in experiment.parts(job) if not part.later)
+    return all(has_records(experiment, job, part) for part in experiment.parts(job) if not part.later)
 
 
-def training_of(experiment: Experiment, job: Job) -> dict:
+def read_training(experiment: Experiment, job: Job) -> dict:
     """Return what is kept of a job's training."""
     return json.loads(_training_file(experiment, job).read_text(encoding="utf-8"))
 
 
-def departure(experiment: Experiment, job: Job, training: dict) -> str | None:
+def config_mismatch(experiment: Experiment, job: Job, training: dict) -> str | None:
     """Name what a training was made with that the config does not say: its course, its model, or None."""
-    if from_mapping(Course, training["course"], job.name) != experiment.course:
+    if from_mapping(Curriculum, training["course"], job.name) != experiment.course:
         return "course"
     if from_mapping(VilampConfig, training["model"], job.name) != experiment.model_of(job):
         return "model"
     return None
 
 
-def answers(experiment: Experiment, jobs: Iterable[Job], probe: bool = False) -> list[Answer]:
+def load_answers(experiment: Experiment, jobs: Iterable[Job], probe: bool = False) -> list[Answer]:
     """Return all kept answers of some jobs, or of their probes, scored.
 
     Raises UserError where a reply's case is not known.
@@ -143,7 +143,7 @@ def _keep_cases(path: Path, cases: Sequence[Case]) -> None:
     _write_csv(path, CASE, sorted(known.values()))
 
 
-def _records_file(experiment: Experiment, job: Job, part: Asked) -> Path:
+def _records_file(experiment: Experiment, job: Job, part: SuitePart) -> Path:
     return Path(experiment.results) / "records" / part.name / f"{job.name}.csv"
 
 

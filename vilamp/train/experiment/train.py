@@ -22,18 +22,18 @@ from vilamp import checkpoint
 from vilamp.config import written
 from vilamp.model import Vilamp
 from vilamp.train import data
-from vilamp.train.experiment.config import Course, Experiment, Job
-from vilamp.train.experiment.examples import draw, loss_of, read
+from vilamp.train.experiment.config import Curriculum, Experiment, Job
+from vilamp.train.experiment.examples import batch_loss, build_examples, draw_examples
 from vilamp.train.journal import Journal
-from vilamp.train.reader import Features, alignment_loss
-from vilamp.train.training import take_encoders, take_step
+from vilamp.train.reader import PoolFeatures, alignment_loss
+from vilamp.train.training import copy_encoders, optimizer_step
 from vilamp.vocabulary import Vocabulary
 
 SAVED = 100  # steps between two states to resume from
 PLOTTED = 20  # steps between two rows of the curve
 
 
-class Ladder:
+class StageTracker:
     """Which rung a training has come to, by what it got right of late or by the deadline."""
 
     def __init__(self, experiment: Experiment, state: dict) -> None:
@@ -64,7 +64,7 @@ class Ladder:
         return {"rung": self.rung, "recent": list(self.recent), "climbed": self.climbed}
 
 
-def train(experiment: Experiment, job: Job, features: Callable[[], list[Features]]) -> None:
+def train(experiment: Experiment, job: Job, features: Callable[[], list[PoolFeatures]]) -> None:
     """Train a job's model to its end; `features` are asked for only if there is something to train."""
     folder = experiment.checkpoint(job)
     told = {"job": job.name, "course": dataclasses.asdict(experiment.course), "encoder_from": experiment.encoder_from}
@@ -72,10 +72,10 @@ def train(experiment: Experiment, job: Job, features: Callable[[], list[Features
     told["encoders"] = sha256(encoders.read_bytes()).hexdigest()[:12]
     told["model"] = written(experiment.model_of(job))
     journal = Journal(folder, json.dumps(told, sort_keys=True))
-    model = fresh(experiment, job)
+    model = new_model(experiment, job)
     if journal.state["stage"] == "reader":
         model.load_state_dict(journal.state["model"])
-    ladder = Ladder(experiment, journal.state)
+    ladder = StageTracker(experiment, journal.state)
     seconds = _train(experiment, job, model, journal, ladder, features())
     checkpoint.save(model, folder)
     summary = {
@@ -87,11 +87,11 @@ def train(experiment: Experiment, job: Job, features: Callable[[], list[Features
     journal.done()
 
 
-def fresh(experiment: Experiment, job: Job) -> Vilamp:
+def new_model(experiment: Experiment, job: Job) -> Vilamp:
     """Return a job's model before training: connectors and language model begin alike for all schemes of a seed."""
     torch.manual_seed(job.seed)  # the initial weights, a scheme's own last; every later draw is named
-    model = Vilamp(experiment.model_of(job), Vocabulary(data.more_words()))
-    take_encoders(model, experiment.encoder_from)
+    model = Vilamp(experiment.model_of(job), Vocabulary(data.extended_vocabulary_words()))
+    copy_encoders(model, experiment.encoder_from)
     model.eval().requires_grad_(False)
     for parameter in _trained(model):
         parameter.requires_grad_(True)
@@ -106,7 +106,7 @@ def _trained(model: Vilamp) -> list[torch.nn.Parameter]:
 
 
 def _train(
-    experiment: Experiment, job: Job, model: Vilamp, journal: Journal, ladder: Ladder, pools: list[Features]
+    experiment: Experiment, job: Job, model: Vilamp, journal: Journal, ladder: StageTracker, pools: list[PoolFeatures]
 ) -> float:
     """Take the steps that are left; return the seconds of processor time of all attempts."""
     course, state, trained = experiment.course, journal.state, _trained(model)
@@ -117,14 +117,14 @@ def _train(
     start = state["step"]
     progress = tqdm(range(start, course.steps), initial=start, total=course.steps, desc=job.name, unit="step")
     for step in progress:
-        at, drawn = draw(course, job.seed, step, ladder.rung)
-        batch = [made for one in drawn for made in read(model, pools[one.world], one, course)]
-        loss, tracing, right = loss_of(model, batch)
+        at, drawn = draw_examples(course, job.seed, step, ladder.rung)
+        batch = [made for one in drawn for made in build_examples(model, pools[one.world], one, course)]
+        loss, tracing, right = batch_loss(model, batch)
         whole = loss + course.tracing * tracing
         if course.alignment:
             rng = random.Random(f"compression/{job.seed}/{step}/alignment")
             whole = whole + course.alignment * alignment_loss(model, pools[rng.randrange(len(pools))], rng)
-        take_step(optimizer, whole, trained, rate_at(course, step))
+        optimizer_step(optimizer, whole, trained, hold_then_cool(course, step))
         ladder.tell(step, at, right)
         if step % PLOTTED == 0:
             plotted = {"accuracy": ladder.accuracy, "length": course.rungs[ladder.rung].length}
@@ -136,7 +136,7 @@ def _train(
     return time.process_time() - began
 
 
-def rate_at(course: Course, step: int) -> float:
+def hold_then_cool(course: Curriculum, step: int) -> float:
     """Return the learning rate of a step: warm-up over 100, then all of it, and down to a twentieth at the end.
 
     It falls only over the last `cooling` of the steps: the longest haystacks come late, and must be learned too.
@@ -145,7 +145,7 @@ def rate_at(course: Course, step: int) -> float:
     return course.rate * min(1.0, warm, max(0.05, left))
 
 
-def finished(folder: Path) -> dict | None:
+def read_summary(folder: Path) -> dict | None:
     """Return what a finished training says of itself, or None where a folder holds none."""
     path = folder / "train.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -29,7 +29,7 @@ FILE = "probe.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
-class Remains:
+class NeedleTokens:
     """What compression left of a needle's frames, and what was asked."""
 
     tokens: Float[Tensor, "tokens hidden"]
@@ -49,7 +49,7 @@ class Probe(nn.Module):
         self.layers = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
         self.answer = nn.Linear(WIDTH, len(answers))
 
-    def forward(self, batch: list[Remains]) -> Float[Tensor, "batch answers"]:
+    def forward(self, batch: list[NeedleTokens]) -> Float[Tensor, "batch answers"]:
         """Return a logit for every answer; a batch is padded to its longest."""
         tokens = nn.utils.rnn.pad_sequence([one.tokens for one in batch], batch_first=True)
         frames = nn.utils.rnn.pad_sequence([one.frames for one in batch], batch_first=True)
@@ -60,7 +60,7 @@ class Probe(nn.Module):
         states = self.layers(torch.cat([asked, inputs], dim=1), src_key_padding_mask=padding)
         return self.answer(states[:, 0])
 
-    def score(self, remains: Remains, options: tuple[str, ...]) -> tuple[float, ...]:
+    def score(self, remains: NeedleTokens, options: tuple[str, ...]) -> tuple[float, ...]:
         """Return the logit of each option. Raises UserError for one the probe was not trained on."""
         unknown = [option for option in options if option not in self.answers]
         if unknown:
@@ -72,11 +72,11 @@ class Probe(nn.Module):
         return tuple(float(logits[self.answers.index(option)]) for option in options)
 
 
-def remains_of(stream: Stream, start: int, stop: int, query: Float[Tensor, " dim"]) -> Remains:
+def needle_tokens(stream: Stream, start: int, stop: int, query: Float[Tensor, " dim"]) -> NeedleTokens:
     """Cut the tokens of the needle's frames, `start` up to `stop`, out of a compressed stream."""
     inside = (stream.frames >= start) & (stream.frames < stop)
     tokens = stream.embeddings[inside.to(stream.embeddings.device)]
-    return Remains(tokens, (stream.frames[inside] - start).to(tokens.device), query)
+    return NeedleTokens(tokens, (stream.frames[inside] - start).to(tokens.device), query)
 
 
 def save(probe: Probe, folder: Path, weights_id: str) -> None:

@@ -21,9 +21,9 @@ from niah.types import LETTERS, UserError
 from vilamp import checkpoint
 from vilamp.model import Vilamp
 from vilamp.train import data
-from vilamp.train.probe.model import Probe, Remains, remains_of, save
-from vilamp.train.reader import Features, encode_pool, splice
-from vilamp.train.training import falling, take_step
+from vilamp.train.probe.model import NeedleTokens, Probe, needle_tokens, save
+from vilamp.train.reader import PoolFeatures, encode_pool, splice
+from vilamp.train.training import cosine_rate, optimizer_step
 
 ANSWERS = (*DIRECTIONS, *map(str, DIGITS))
 TYPES = ("motion", "digit")
@@ -56,17 +56,17 @@ def _train(pretrained: str, steps: int) -> int:
     return 0
 
 
-def train(model: Vilamp, pools: list[Features], steps: int) -> Probe:
+def train(model: Vilamp, pools: list[PoolFeatures], steps: int) -> Probe:
     """Return a probe trained on cases of up to the pools' haystacks, K from 1 up to the model's."""
 
-    def batch(step: int) -> list[tuple[Remains, int]]:
+    def batch(step: int) -> list[tuple[NeedleTokens, int]]:
         rng = random.Random(f"probe/{step}")
-        return [example(model, rng.choice(pools), rng) for _ in range(BATCH)]
+        return [needle_example(model, rng.choice(pools), rng) for _ in range(BATCH)]
 
     return fit(model, steps, batch, "probe")
 
 
-def fit(model: Vilamp, steps: int, batch: Callable[[int], list[tuple[Remains, int]]], name: str) -> Probe:
+def fit(model: Vilamp, steps: int, batch: Callable[[int], list[tuple[NeedleTokens, int]]], name: str) -> Probe:
     """Return a probe of a model's streams after `steps` batches: what is left of needles, and places in ANSWERS."""
     torch.manual_seed(0)  # the initial weights; every later draw is named
     probe = Probe(model.config.language.hidden_size, model.config.clip.embed_dim, ANSWERS)
@@ -78,19 +78,19 @@ def fit(model: Vilamp, steps: int, batch: Callable[[int], list[tuple[Remains, in
         rights = torch.tensor(places)
         logits = probe(list(remains))
         loss = cross_entropy(logits, rights)
-        take_step(optimizer, loss, list(probe.parameters()), falling(RATE, step, steps, floor=0.02))
+        optimizer_step(optimizer, loss, list(probe.parameters()), cosine_rate(RATE, step, steps, floor=0.02))
         recent = [*recent, *(logits.argmax(-1) == rights).tolist()][-400:]
         progress.set_postfix(right=f"{sum(recent) / len(recent):.2f}")
     return probe.eval()
 
 
 @torch.no_grad()
-def example(model: Vilamp, features: Features, rng: random.Random) -> tuple[Remains, int]:
+def needle_example(model: Vilamp, features: PoolFeatures, rng: random.Random) -> tuple[NeedleTokens, int]:
     """Return what is left of the needle of one spliced case, and the place of its answer in ANSWERS."""
     keyframes = rng.randint(1, model.config.keyframes)
     case = splice(model, features, rng.choice(TYPES), rng.randint(0, HAYSTACK), keyframes, rng)
     answer = case.clip.options[LETTERS.index(case.clip.answer)]
-    return remains_of(case.stream, case.start, case.start + case.clip.count, case.query), ANSWERS.index(answer)
+    return needle_tokens(case.stream, case.start, case.start + case.clip.count, case.query), ANSWERS.index(answer)
 
 
 if __name__ == "__main__":

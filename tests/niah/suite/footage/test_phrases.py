@@ -48,7 +48,7 @@ def test_answers_of_a_phrased_type_take_turns():
 
 @pytest.mark.parametrize("type", PHRASED)
 def test_words_of_phrased_questions_are_tokens_behind_the_old_words(type):
-    old, new = data.words(), data.more_words()
+    old, new = data.vocabulary_words(), data.extended_vocabulary_words()
     assert new[: len(old)] == old and len(set(new)) == len(new)
     for number in range(30):
         question = clip("w", f"needle-{number:03d}", type).question
@@ -56,7 +56,7 @@ def test_words_of_phrased_questions_are_tokens_behind_the_old_words(type):
 
 
 def test_words_of_the_trained_encoders_are_what_they_were():
-    assert list(data.words()) == WORDS.read_text(encoding="utf-8").split()
+    assert list(data.vocabulary_words()) == WORDS.read_text(encoding="utf-8").split()
 
 
 def test_an_unnamed_digit_clip_shows_the_digit_of_its_answer():

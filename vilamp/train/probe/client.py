@@ -83,7 +83,7 @@ class ProbeClient:
         stream = self._model.compressed_tokens(
             choice, query, (torch.from_numpy(patches).float() for patches, _ in found)
         )
-        remains = probes.remains_of(stream, needle.start, needle.stop, query)
+        remains = probes.needle_tokens(stream, needle.start, needle.stop, query)
         scores = self._probe.score(remains, case.options)
         return {
             "text": case.options[scores.index(max(scores))],

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vilamp.train.experiment.config import Experiment, Job
-from vilamp.train.experiment.contrasts import Contrast, Gate, Spread
+from vilamp.train.experiment.contrasts import Contrast, Estimate, Gate
 
 if TYPE_CHECKING:
-    from vilamp.train.experiment.analyse import Probed
+    from vilamp.train.experiment.analyse import ProbeRow
 
 
 def verdict(
@@ -17,8 +17,8 @@ def verdict(
     jobs: Sequence[Job],
     all_gates: Sequence[Gate],
     main: Sequence[Contrast],
-    more: Mapping[str, Spread | None],
-    probes: Sequence[Probed],
+    more: Mapping[str, Estimate | None],
+    probes: Sequence[ProbeRow],
     trainings: Sequence[Mapping],
 ) -> str:
     """Return what was done, what did not train or cost too much, the primary contrast and the secondary ones.
@@ -78,14 +78,14 @@ def _contrast(one: Contrast) -> str:
     return f"{name}: {_points(one.spread)}, Holm p {one.corrected:.3f}, {agree}: {word}"
 
 
-def _further(spread: Spread | None) -> str:
+def _further(spread: Estimate | None) -> str:
     """Return a secondary contrast: its interval alone, of a few seeds, is too narrow to conclude from."""
     if spread is None:
         return "no verdict, as not all of these trained"
     return f"{_points(spread)}, {'no test' if spread.p is None else f'p {spread.p:.3f}, not corrected'}"
 
 
-def _points(spread: Spread) -> str:
+def _points(spread: Estimate) -> str:
     """Return a difference in points with its interval and every seed's own."""
     own = ", ".join(f"{100 * value:+.1f}" for value in spread.seeds.values())
     return f"{100 * spread.value:+.1f} points [{100 * spread.low:+.1f}, {100 * spread.high:+.1f}] (by seed {own})"
