@@ -246,7 +246,7 @@ def test_the_next_length_comes_by_success_or_at_its_deadline(tiny):
 
 def test_an_interrupted_training_ends_as_an_undisturbed_one(tiny, features, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "SAVED", 1)
-    job, step, taken = Job("summary", TWO, 0), trainer.take_step, []
+    job, step, taken = Job("summary", TWO, 0), trainer.optimizer_step, []
 
     def interrupted(*arguments):
         taken.append(1)
@@ -255,7 +255,7 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(tiny, features, tmp_
         step(*arguments)
 
     trainer.train(dataclasses.replace(tiny, output=str(tmp_path / "whole")), job, lambda: features)
-    monkeypatch.setattr(trainer, "take_step", interrupted)
+    monkeypatch.setattr(trainer, "optimizer_step", interrupted)
     parts = dataclasses.replace(tiny, output=str(tmp_path / "parts"))
     with pytest.raises(KeyboardInterrupt):
         trainer.train(parts, job, lambda: features)

@@ -159,7 +159,7 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path, monkeypatc
             raise KeyboardInterrupt
         step(*arguments)
 
-    monkeypatch.setattr(trainer, "take_step", interrupted)
+    monkeypatch.setattr(trainer, "optimizer_step", interrupted)
     run = tiny(tmp_path / "parts")
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
