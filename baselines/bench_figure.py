@@ -7,8 +7,8 @@ from pathlib import Path
 import matplotlib
 
 from niah.adapters.bench import Measurement, read
-from niah.figures.draw import LOOKS, save
-from niah.figures.memory import Point, draw_memory, published_points
+from niah.figures.memory import MemoryPoint, draw_memory, published_points
+from niah.figures.plotting import RC_PARAMS, save_figure
 from niah.io import replace_file
 from niah.types import UserError
 
@@ -35,22 +35,22 @@ def draw(folder: Path) -> list[Path]:
     if not measured:
         raise UserError(f"{str(folder)!r} holds no results: run niah bench NAME --out {folder} first")
     drawn = [*points(measured), *published_points()]
-    with matplotlib.rc_context(LOOKS):
+    with matplotlib.rc_context(RC_PARAMS):
         figure = draw_memory(drawn)
         figure.axes[0].set_title("peak memory, and time to the first token, of one video", fontsize=10, loc="left")
-        files = save(figure, folder / "figure1", drawn)
+        files = save_figure(figure, folder / "figure1", drawn)
     caption = folder / "figure1.txt"
     replace_file(caption, CAPTION)
     return [*files, caption]
 
 
-def points(measured: list[Measurement]) -> list[Point]:
+def points(measured: list[Measurement]) -> list[MemoryPoint]:
     """Return what to draw: memory of the device where any was measured there, else of the host; errors are left out."""
     device = any(line.peak_reserved_bytes is not None for line in measured)
     kind = "peak_reserved_bytes" if device else "peak_host_bytes"
     drawn = [line for line in measured if line.status in ("ok", "oom")]
     return [
-        Point(
+        MemoryPoint(
             model=f"{line.job.title}{' (tiny)' * (line.job.size == 'tiny')}",
             published=False,
             frames=line.job.frames,

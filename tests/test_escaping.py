@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from niah.analysis.table import write_table
-from niah.figures.draw import draw
+from niah.figures.draw import draw_runs
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
 NAMES = [
@@ -22,7 +22,7 @@ def test_a_figure_holds_nothing_a_name_could_add_to_it(tmp_path, name):
     def drawn(folder, model):
         cases = [make_case("n1", length=length, depth=depth) for length in (2000, 4000) for depth in (0.1, 0.9)]
         run = write_run(tmp_path / folder, cases, [make_record(case) for case in cases], model=model)
-        draw([run], run)
+        draw_runs([run], run)
         return [ElementTree.parse(path) for path in sorted(run.glob("*.svg"))]
 
     plain, hostile = drawn("plain", "model"), drawn("hostile", name)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from niah.cli.guard import guarded
-from niah.integrations.benchmarks.table1 import markdown, ours, published
+from niah.integrations.benchmarks.table1 import our_rows, published_rows, table_markdown
 
 EXAMPLES = """\
 examples:
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _table(results: list[Path]) -> int:
     """Print the table."""
-    sys.stdout.write(markdown(published(), ours(results)))
+    sys.stdout.write(table_markdown(published_rows(), our_rows(results)))
     return 0
 
 

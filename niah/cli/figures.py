@@ -10,7 +10,7 @@ from niah.analysis.checks.failed_check import as_text
 from niah.analysis.checks.runs import check_runs
 from niah.analysis.load import join_shards, read_run
 from niah.cli.guard import guarded
-from niah.figures.draw import CONDITIONS, STYLES, draw, left_out
+from niah.figures.draw import CONDITIONS, STYLES, draw_runs, left_out
 from niah.types import UserError
 
 EXAMPLES = """\
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _draw(options: argparse.Namespace, folder: Path) -> int:
     """Draw, and say which files there are now."""
     runs = [read_run(run) for run in options.runs]
-    paths = draw(runs, folder, options.style, condition=options.condition, published=options.with_published)
+    paths = draw_runs(runs, folder, options.style, condition=options.condition, published=options.with_published)
     if not paths:
         raise UserError(f"nothing to draw: no run holds a case of condition {options.condition!r} on these axes")
     for model in left_out(runs, options.style, options.condition):

@@ -2,7 +2,7 @@
 
 import sys
 
-from niah.integrations.lm_eval.command import main
+from niah.integrations.lm_eval.cli import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

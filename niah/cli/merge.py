@@ -62,9 +62,9 @@ def _merge(shards: Sequence[Path], out: Path | None, figures: bool) -> int:
 
         write_table(out)
         if figures:
-            from niah.figures.draw import draw
+            from niah.figures.draw import draw_runs
 
-            draw([out], out, "default")
+            draw_runs([out], out, "default")
     return _say(merged)
 
 

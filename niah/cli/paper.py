@@ -13,9 +13,9 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from niah.cli.guard import guarded
-from niah.figures.draw import LOOKS, save
-from niah.figures.paper import concentration, selection, settings
-from niah.figures.paper.runs import Point, points
+from niah.figures.paper import attention, selection, studies
+from niah.figures.paper.points import StudyPoint, study_points
+from niah.figures.plotting import RC_PARAMS, save_figure
 
 EXAMPLES = """\
 which:
@@ -43,21 +43,21 @@ What the paper printed is of other benchmarks: it stands beside, labelled, in no
 class Study:
     """A figure or table of runs: which of their points it shows and how, and why it shows no others."""
 
-    choose: Callable[[Sequence[Point]], list[Point]]
-    draw: Callable[[Sequence[Point]], Figure]
+    choose: Callable[[Sequence[StudyPoint]], list[StudyPoint]]
+    draw: Callable[[Sequence[StudyPoint]], Figure]
     same_cases: bool
     others: str = ""
 
 
 STUDIES = {
     "figure6": Study(
-        selection.over_keyframes, settings.draw_over_keyframes, True,
+        selection.over_keyframes, studies.draw_over_keyframes, True,
         "which differs from the runs drawn in more than K, or has no answer that tells its K",
     ),
-    "table2": Study(selection.by_compressor, settings.draw_by_compressor, True),
-    "table3": Study(selection.hits, settings.draw_hits, False, "which has no answer that tells the frames it kept"),
+    "table2": Study(selection.by_compressor, studies.draw_by_compressor, True),
+    "table3": Study(selection.hits, studies.draw_hits, False, "which has no answer that tells the frames it kept"),
     "table6": Study(
-        selection.over_constants, settings.draw_over_constants, True,
+        selection.over_constants, studies.draw_over_constants, True,
         "which differs from the runs drawn in more than alpha and tau, or has no answer that tells both",
     ),
 }  # fmt: skip
@@ -82,12 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def draw(which: str, folders: Sequence[Path], output: Path, title: str = "") -> int:
     """Draw one figure or table, print what was written, and say which runs are not in it."""
-    with matplotlib.rc_context(LOOKS):
+    with matplotlib.rc_context(RC_PARAMS):
         figure, rows, notes = _drawn(which, folders)
         if title:
             figure.suptitle(title, fontsize=9.5)
         output.mkdir(parents=True, exist_ok=True)
-        paths = save(figure, output / which, rows)
+        paths = save_figure(figure, output / which, rows)
     sys.stderr.write("".join(f"{note}\n" for note in notes))
     sys.stdout.write("".join(f"{path}\n" for path in paths))
     return 0
@@ -97,10 +97,10 @@ def _drawn(which: str, folders: Sequence[Path]) -> tuple[Figure, list[Any], list
     """Return a figure, the rows it shows, and in words which runs it does not."""
     if which in MEASURED:
         what = MEASURED[which]
-        panels = concentration.read_panels(folders, f"{what}.csv")
-        return concentration.draw(panels, what), [step for panel in panels for step in panel.steps], []
+        panels = attention.read_panels(folders, f"{what}.csv")
+        return attention.draw_concentration(panels, what), [step for panel in panels for step in panel.steps], []
     study = STUDIES[which]
-    found = points(folders, study.same_cases)
+    found = study_points(folders, study.same_cases)
     shown = study.choose(found)
     notes = [f"not in {which}: {model}, {study.others}" for model in selection.left_out(found, shown)]
     return study.draw(shown), shown, notes

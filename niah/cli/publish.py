@@ -9,10 +9,9 @@ from pathlib import Path
 
 from niah.cli.guard import guarded
 from niah.cli.parser import command_parser
-from niah.integrations.hub.card import UNKNOWN
+from niah.integrations.hub.dataset_repo import UNKNOWN, push
 from niah.integrations.hub.publish_run import write_run
 from niah.integrations.hub.publish_suite import OWN, read_licences, write_suite
-from niah.integrations.hub.push import push
 from niah.suite.build import generate
 from niah.suite.config import SUITES, load_suite
 from niah.suite.generated import Generated, read

@@ -16,8 +16,16 @@ from pathlib import Path
 
 from niah.cli.guard import guarded
 from niah.cli.parser import command_parser
-from niah.integrations.hub.find_files import BUILT_IN, CHANGED, MISSING, OK, Finding, check
-from niah.integrations.hub.recorded import Recorded, recorded
+from niah.integrations.hub.verify import (
+    BUILT_IN,
+    CHANGED,
+    MISSING,
+    OK,
+    RecordedFolder,
+    SourceCheck,
+    check_sources,
+    read_recorded,
+)
 from niah.settings import read_yaml
 from niah.suite import user_media
 from niah.suite.config import SUITES, Suite, load_suite
@@ -65,8 +73,8 @@ def _verify(options: argparse.Namespace) -> int:
     path = Path(options.what)
     if not path.is_dir() or (SUITES / f"{options.what}.yaml").is_file():
         return _files_of(options.what, options)
-    named = recorded(path)
-    findings = check(named.sources, options.media)
+    named = read_recorded(path)
+    findings = check_sources(named.sources, options.media)
     sys.stdout.write(_told(findings, named.wrong) + "\n")
     if not named.hashed:
         sys.stderr.write(f"no hash of the cases was kept: generate or publish the suite anew, which writes {HASHES}\n")
@@ -78,7 +86,7 @@ def _verify(options: argparse.Namespace) -> int:
     return int(bad)
 
 
-def _told(findings: Sequence[Finding], wrong: Sequence[str]) -> str:
+def _told(findings: Sequence[SourceCheck], wrong: Sequence[str]) -> str:
     """Return what is not as recorded, the count, and how to mend it."""
     counts = Counter(finding.status for finding in findings)
     lines = [f"{f.status:8} {f.source.name}: {f.why}" for f in findings if f.status != OK]
@@ -88,7 +96,7 @@ def _told(findings: Sequence[Finding], wrong: Sequence[str]) -> str:
     return "\n".join([*lines, *_advice(findings)])
 
 
-def _advice(findings: Sequence[Finding]) -> Iterator[str]:
+def _advice(findings: Sequence[SourceCheck]) -> Iterator[str]:
     """Yield how to mend what was found."""
     bad = {(finding.status, finding.source.identity.startswith(BUILT_IN)) for finding in findings}
     if (MISSING, True) in bad:
@@ -104,7 +112,7 @@ def _advice(findings: Sequence[Finding]) -> Iterator[str]:
         yield "mend: restore the files the cases were made from; or generate again, which makes another suite"
 
 
-def _write_suite(folder: Path, named: Recorded, findings: Sequence[Finding], output: Path) -> None:
+def _write_suite(folder: Path, named: RecordedFolder, findings: Sequence[SourceCheck], output: Path) -> None:
     """Write a suite with this machine's paths."""
     found = {f.source.name: dataclasses.replace(f.source, path=str(Path(f.path or "").absolute())) for f in findings}
     write(Generated(read_yaml(Suite, folder / "suite.yaml"), named.cases, found), output)

@@ -16,7 +16,7 @@ PAPER = "paper"
 
 
 @dataclass(frozen=True)
-class Cell:
+class HeatmapCell:
     """One cell. `status` is ok, partial (some cases have no answer), oom, failed, or missing (nothing was asked)."""
 
     model: str
@@ -37,18 +37,18 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Panel:
+class HeatmapPanel:
     """One model's heatmap; `chance` is None for published numbers, which do not say."""
 
     model: str
     suite: str
     lengths: tuple[str, ...]
     depths: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[HeatmapCell, ...]
     chance: float | None
 
 
-def panels(runs: Sequence[RunData], style: str, condition: str) -> list[Panel]:
+def heatmap_panels(runs: Sequence[RunData], style: str, condition: str) -> list[HeatmapPanel]:
     """Return a panel for each run that has cases of the condition between the axes' ends."""
     if style == PAPER:
         runs = [dataclasses.replace(run, layout=Layout("paper", GROUPINGS)) for run in runs]
@@ -56,20 +56,20 @@ def panels(runs: Sequence[RunData], style: str, condition: str) -> list[Panel]:
     return [panel for panel in made if panel is not None]
 
 
-def published_panels() -> list[Panel]:
+def published_panels() -> list[HeatmapPanel]:
     """Return Figure 2 of the paper."""
     found = []
     for model, depths in heatmaps().items():
         cells = [
-            Cell(model, "ViLaMP's Figure 2", "full", length, depth, "ok", accuracy)
+            HeatmapCell(model, "ViLaMP's Figure 2", "full", length, depth, "ok", accuracy)
             for depth, line in zip(DEPTH_BIN_LABELS, depths, strict=True)
             for length, accuracy in zip(LENGTH_BIN_LABELS, line, strict=True)
         ]
-        found.append(Panel(model, "ViLaMP's Figure 2", LENGTH_BIN_LABELS, DEPTH_BIN_LABELS, tuple(cells), None))
+        found.append(HeatmapPanel(model, "ViLaMP's Figure 2", LENGTH_BIN_LABELS, DEPTH_BIN_LABELS, tuple(cells), None))
     return found
 
 
-def _panel(run: RunData, by: str, condition: str) -> Panel | None:
+def _panel(run: RunData, by: str, condition: str) -> HeatmapPanel | None:
     """Return one run's panel; None where it has nothing to show."""
     own = [row for row in table_rows([run]) if row.condition == condition and row.type == ALL and row.length_by == by]
     cells = tuple(_cell(row) for row in own if row.depth != ALL)
@@ -77,16 +77,16 @@ def _panel(run: RunData, by: str, condition: str) -> Panel | None:
         return None
     asked = [case for case in run.cases if case.condition == condition]
     chance = sum(1 / len(case.options) for case in asked) / len(asked)
-    return Panel(run.model, run.suite, run.layout.length_labels()[by], run.layout.depth_labels(), cells, chance)
+    return HeatmapPanel(run.model, run.suite, run.layout.length_labels()[by], run.layout.depth_labels(), cells, chance)
 
 
-def _cell(row: Row) -> Cell:
+def _cell(row: Row) -> HeatmapCell:
     """Return a row of the table as a cell."""
     if row.n:
         status = "partial" if row.failed else "ok"
     else:
         status = "oom" if row.oom else "failed" if row.error + row.timeout else "missing"
-    return Cell(
+    return HeatmapCell(
         row.model, row.suite, row.condition, row.length, row.depth, status,
         row.accuracy, row.low, row.high, row.n, row.correct, row.oom, row.error, row.timeout, row.missing,
     )  # fmt: skip

@@ -6,29 +6,23 @@ backend and leaves no figure open.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
-import pandas as pd
-from matplotlib.figure import Figure
 
 from niah.analysis.load import RunData, join_shards, read_run, with_distinct_names
-from niah.figures.cells import PAPER, panels, published_panels
+from niah.figures.cells import PAPER, heatmap_panels, published_panels
 from niah.figures.heatmap import default_heatmap, paper_heatmap
-from niah.figures.memory import draw_memory, points
-from niah.io import replace_file, replacing
+from niah.figures.memory import draw_memory, memory_points
+from niah.figures.plotting import RC_PARAMS, save_figure
 from niah.types import UserError
 
 STYLES = ("default", PAPER)
 CONDITIONS = ("full", "swapped")  # those in which something lies at a depth
-LOOKS: Any = {"font.family": "DejaVu Sans", "svg.hashsalt": "niah", "axes.titleweight": "normal"}
-LOOKS["text.parse_math"] = False  # a model's arguments may hold dollar signs
 
 
-def draw(
+def draw_runs(
     runs: Sequence[RunData | Path],
     folder: Path,
     style: str = "default",
@@ -45,20 +39,20 @@ def draw(
         raise UserError(f"style is one of {STYLES} and condition one of {CONDITIONS}, got {style!r}, {condition!r}")
     read = with_distinct_names(join_shards([run if isinstance(run, RunData) else read_run(run) for run in runs]))
     Path(folder).mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(LOOKS):
+    with matplotlib.rc_context(RC_PARAMS):
         return [*_heatmap(read, Path(folder), style, condition, published), *_memory(read, Path(folder), published)]
 
 
 def left_out(runs: Sequence[RunData], style: str = "default", condition: str = "full") -> list[str]:
     """Return the names of the runs that hold no case of the condition on the heatmap's axes."""
     apart = with_distinct_names(join_shards(runs))
-    drawn = {panel.model for panel in panels(apart, style, condition)}
+    drawn = {panel.model for panel in heatmap_panels(apart, style, condition)}
     return [run.model for run in apart if run.model not in drawn]
 
 
 def _heatmap(runs: Sequence[RunData], folder: Path, style: str, condition: str, published: bool) -> list[Path]:
     """Draw accuracy over length and depth."""
-    own = panels(runs, style, condition)
+    own = heatmap_panels(runs, style, condition)
     if not own:
         return []
     name = "-".join(["heatmap", *([PAPER] if style == PAPER else []), *([condition] if condition != "full" else [])])
@@ -67,22 +61,10 @@ def _heatmap(runs: Sequence[RunData], folder: Path, style: str, condition: str, 
         figure = paper_heatmap(own, condition)
     else:
         figure = default_heatmap(own, condition)
-    return save(figure, folder / name, [cell for panel in own for cell in panel.cells])
+    return save_figure(figure, folder / name, [cell for panel in own for cell in panel.cells])
 
 
 def _memory(runs: Sequence[RunData], folder: Path, published: bool) -> list[Path]:
     """Draw memory and time over frames."""
-    found = points(runs, published)
-    return save(draw_memory(found), folder / "memory", found) if found else []
-
-
-def save(figure: Figure, stem: Path, drawn: Sequence[Any]) -> list[Path]:
-    """Write a figure and its numbers, with nothing in it that changes from day to day."""
-    paths = [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "svg", "csv")]
-    with replacing(paths[0]) as temporary:
-        figure.savefig(temporary, dpi=160, facecolor="white", metadata={"Software": None})
-    with replacing(paths[1]) as temporary:
-        figure.savefig(temporary, facecolor="white", metadata={"Date": None})
-    rows = pd.DataFrame([dataclasses.asdict(row) for row in drawn])
-    replace_file(paths[2], rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    return paths
+    found = memory_points(runs, published)
+    return save_figure(draw_memory(found), folder / "memory", found) if found else []

@@ -19,7 +19,7 @@ from matplotlib.ticker import PercentFormatter
 from seaborn.utils import relative_luminance
 
 from niah.analysis.layout import format_length
-from niah.figures.cells import Cell, Panel
+from niah.figures.cells import HeatmapCell, HeatmapPanel
 
 GREY = "#d9d9d9"
 EVEN = 0.18  # luminance on which black and white stand out alike
@@ -30,7 +30,7 @@ PUBLISHED = "published: other needles, haystacks and questions, so a distance to
 WHY = {"oom": "OOM", "failed": "failed"}
 
 
-def default_heatmap(panels: Sequence[Panel], condition: str) -> Figure:
+def default_heatmap(panels: Sequence[HeatmapPanel], condition: str) -> Figure:
     """Draw lengths x depths with accuracy and n in every cell, on a scale from 0 to 1 that says where chance is."""
     across = min(len(panels), ACROSS)
     down = -(-len(panels) // ACROSS)
@@ -54,7 +54,7 @@ def default_heatmap(panels: Sequence[Panel], condition: str) -> Figure:
     return figure
 
 
-def paper_heatmap(panels: Sequence[Panel], condition: str) -> Figure:
+def paper_heatmap(panels: Sequence[HeatmapPanel], condition: str) -> Figure:
     """Draw 16 length bins x 5 depth bins as ViLaMP's Figure 2 does: red 0.2 to green 0.7, models in rows."""
     across = min(len(panels), PAPER_ACROSS)
     down = -(-len(panels) // across)
@@ -82,7 +82,7 @@ def _title(model: str, told: str, width: float) -> str:
     return "\n".join(line for text in (model, told) for line in textwrap.wrap(text, columns))
 
 
-def _fill(axes: Axes, panel: Panel, colours: str, low: float, high: float, words: Sequence[str]) -> None:
+def _fill(axes: Axes, panel: HeatmapPanel, colours: str, low: float, high: float, words: Sequence[str]) -> None:
     """Colour the cells of one panel and write on them."""
     shape = (len(panel.depths), len(panel.lengths))
     values = np.full(shape, np.nan)  # (depths, lengths)
@@ -103,7 +103,7 @@ def _fill(axes: Axes, panel: Panel, colours: str, low: float, high: float, words
     axes.tick_params(length=2.5)
 
 
-def _mark(axes: Axes, place: tuple[int, int], cell: Cell, small: bool) -> None:
+def _mark(axes: Axes, place: tuple[int, int], cell: HeatmapCell, small: bool) -> None:
     """Say in a cell without accuracy why there is none."""
     corner = (place[1] + 0.01, place[0] + 0.01)
     if cell.status == "missing":
@@ -117,7 +117,7 @@ def _mark(axes: Axes, place: tuple[int, int], cell: Cell, small: bool) -> None:
     axes.text(*centre, word, ha="center", va="center", fontsize=6 if small else 9.5, rotation=90 if small else 0)
 
 
-def _words(cell: Cell) -> str:
+def _words(cell: HeatmapCell) -> str:
     """Return what stands in a cell: accuracy and how many answers it is of."""
     if cell.accuracy is None or cell.n is None:
         return ""
@@ -125,11 +125,11 @@ def _words(cell: Cell) -> str:
     return f"{cell.accuracy:.0%}{star}\nn {cell.n}{of}"
 
 
-def _failed(cell: Cell) -> int:
+def _failed(cell: HeatmapCell) -> int:
     return cell.oom + cell.error + cell.timeout + cell.missing
 
 
-def _counts(panel: Panel) -> str:
+def _counts(panel: HeatmapPanel) -> str:
     """Return the range of n over the cells that were asked."""
     counts = [cell.n for cell in panel.cells if cell.n]
     if not counts:
@@ -143,7 +143,7 @@ def _depth(label: str) -> str:
     return f"{float(start):.0%}-{float(stop):.0%}".replace("%-", "-") if dash else label
 
 
-def _scale(figure: Figure, grid: np.ndarray, panels: Sequence[Panel], extend: str) -> None:
+def _scale(figure: Figure, grid: np.ndarray, panels: Sequence[HeatmapPanel], extend: str) -> None:
     """Draw the one colour bar, with chance where all panels share it."""
     mesh = grid.flat[0].collections[0]
     bar = figure.colorbar(mesh, ax=list(grid.flat), extend=extend, pad=0.02, aspect=22, format=PercentFormatter(1))
@@ -158,7 +158,7 @@ def _scale(figure: Figure, grid: np.ndarray, panels: Sequence[Panel], extend: st
         bar.ax.text(-0.25, chance, f"chance\n{chance:.0%}", ha="right", va="center", fontsize=7.5, transform=left)
 
 
-def _foot(figure: Figure, panels: Sequence[Panel]) -> None:
+def _foot(figure: Figure, panels: Sequence[HeatmapPanel]) -> None:
     """Explain the marks that were used."""
     used = {cell.status for panel in panels for cell in panel.cells}
     notes = [STARRED] if "partial" in used else []

@@ -31,7 +31,7 @@ NOTE = (
 
 
 @dataclass(frozen=True)
-class Point:
+class MemoryPoint:
     """What one model took at one number of frames; `status` is ok, partial (some ran out of memory) or oom."""
 
     model: str
@@ -44,7 +44,7 @@ class Point:
     seconds_to_first_token: float | None
 
 
-def points(runs: Sequence[RunData], published: bool) -> list[Point]:
+def memory_points(runs: Sequence[RunData], published: bool) -> list[MemoryPoint]:
     """Return what to draw; device memory if every run that measured anything has it, else host memory."""
     fresh = [(run, case, record) for run in runs for case, record in _fresh(run)]
     measured = [record for _, _, record in fresh if record.status == "ok"]
@@ -60,16 +60,24 @@ def points(runs: Sequence[RunData], published: bool) -> list[Point]:
     return made + (published_points() if published and made else [])
 
 
-def published_points() -> list[Point]:
+def published_points() -> list[MemoryPoint]:
     """Return Table 5 of ViLaMP's paper."""
     return [
-        Point(row.model, True, row.frames, "oom" if row.peak_bytes is None else "ok", "published", 1, row.peak_bytes,
-              row.seconds_to_first_token)
+        MemoryPoint(
+            model=row.model,
+            published=True,
+            frames=row.frames,
+            status="oom" if row.peak_bytes is None else "ok",
+            memory="published",
+            n=1,
+            peak_bytes=row.peak_bytes,
+            seconds_to_first_token=row.seconds_to_first_token,
+        )
         for row in efficiency()
-    ]  # fmt: skip
+    ]
 
 
-def draw_memory(found: Sequence[Point]) -> Figure:
+def draw_memory(found: Sequence[MemoryPoint]) -> Figure:
     """Draw memory over frames, and beside it time to the first token where it was measured."""
     published = any(point.published for point in found)
     timed = any(point.seconds_to_first_token is not None for point in found)
@@ -103,7 +111,7 @@ def _fresh(run: RunData) -> list[tuple[Case, Record]]:
     ]
 
 
-def _point(model: str, frames: int, records: Sequence[Record], memory: str) -> Point:
+def _point(model: str, frames: int, records: Sequence[Record], memory: str) -> MemoryPoint:
     """Sum up the records of one length."""
     answered = [record.measured for record in records if record.status == "ok"]
     # A peak since the worker's start may be another case's, unless the worker had answered nothing before.
@@ -116,7 +124,7 @@ def _point(model: str, frames: int, records: Sequence[Record], memory: str) -> P
     times = _numbers(answered, "seconds_to_first_token")
     status = "oom" if not answered else "ok" if len(answered) == len(records) else "partial"
     seconds = statistics.median(times) if times else None
-    return Point(model, False, frames, status, memory, len(answered), max(peaks, default=None), seconds)
+    return MemoryPoint(model, False, frames, status, memory, len(answered), max(peaks, default=None), seconds)
 
 
 def _numbers(measured: Sequence[Mapping[str, Any]], name: str) -> list[float]:
@@ -125,7 +133,7 @@ def _numbers(measured: Sequence[Mapping[str, Any]], name: str) -> list[float]:
     return [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
 
 
-def _line(axes: Axes, found: Sequence[Point], name: str, colour: tuple[float, float, float]) -> None:
+def _line(axes: Axes, found: Sequence[MemoryPoint], name: str, colour: tuple[float, float, float]) -> None:
     """Draw one model."""
     values = {"peak_bytes": lambda p: p.peak_bytes and p.peak_bytes / GIB}.get(name, lambda p: p.seconds_to_first_token)
     drawn = [(point.frames, values(point)) for point in found if values(point) is not None]
@@ -136,7 +144,7 @@ def _line(axes: Axes, found: Sequence[Point], name: str, colour: tuple[float, fl
     )  # fmt: skip
 
 
-def _axes(axes: Axes, found: Sequence[Point], log: bool) -> None:
+def _axes(axes: Axes, found: Sequence[MemoryPoint], log: bool) -> None:
     """Label the axes of one plot; published points span orders of magnitude, one's own do not."""
     frames = sorted({point.frames for point in found})
     if log:
@@ -158,7 +166,7 @@ def _axes(axes: Axes, found: Sequence[Point], log: bool) -> None:
         axes.set_ylim(0, top if math.isfinite(top) and top > 0 else 1)
 
 
-def _mark_oom(axes: Axes, found: Sequence[Point], models: Sequence[str], colours: dict) -> None:
+def _mark_oom(axes: Axes, found: Sequence[MemoryPoint], models: Sequence[str], colours: dict) -> None:
     """Mark at the top where a model ran out of memory, a line for each model."""
     short = [model for model in models if any(p.model == model and p.status != "ok" for p in found)]
     if not short:

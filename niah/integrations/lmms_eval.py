@@ -15,8 +15,8 @@ from lmms_eval.models.registry_v2 import ModelManifest  # type: ignore[import-no
 
 from niah.integrations.benchmarks.frames import Frames
 from niah.integrations.benchmarks.item import split_question
-from niah.integrations.benchmarks.show import Screen, show
-from niah.integrations.lm_eval.library import Shown, keep, reference
+from niah.integrations.benchmarks.video_case import FrameSettings, show
+from niah.integrations.case_library import CaseMedia, register_library, video_reference
 from niah.integrations.lm_eval.model import VideoLM
 from niah.types import Question, UserError
 
@@ -26,19 +26,19 @@ def manifest() -> Any:
     return ModelManifest(model_id="videoniah", simple_class_path=f"{__name__}.VideoLmms")
 
 
-class Asked:
+class RequestLibrary:
     """The cases of one call, as they come out of lmms-eval's requests."""
 
     name = "lmms-eval"
 
     def __init__(self) -> None:
-        self.cases: dict[str, Shown] = {}
+        self.cases: dict[str, CaseMedia] = {}
 
-    def ask(self, case: str) -> Question:
+    def question(self, case: str) -> Question:
         """Return what is asked in the case of that name."""
         return self.cases[case].case.ask()
 
-    def shown(self, case: str) -> Shown:
+    def media(self, case: str) -> CaseMedia:
         """Return the case of that name."""
         return self.cases[case]
 
@@ -58,12 +58,12 @@ class VideoLmms(lmms):
     ) -> None:
         """Check the settings. Raises UserError."""
         super().__init__()
-        self.screen = Screen(Frames(frame_sampling, frame_limit), frame_size, frame_size)
+        self.screen = FrameSettings(Frames(frame_sampling, frame_limit), frame_size, frame_size)
         self.model = VideoLM.create_from_arg_obj(settings, {"device": device})
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """Return what the adapter says to each prompt about its video."""
-        asked = Asked()
+        asked = RequestLibrary()
         references = []
         for number, request in enumerate(requests):
             prompt, _, to_visual, *where = request.args
@@ -73,7 +73,7 @@ class VideoLmms(lmms):
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """Return the likelihood of each continuation; those of one document are its options."""
-        asked, options = Asked(), {}
+        asked, options = RequestLibrary(), {}
         for request in requests:
             prompt, target, _, *where = request.args
             options.setdefault((prompt, *where), []).append(_text(target, self._document(where)))
@@ -96,14 +96,14 @@ class VideoLmms(lmms):
         document, task, split = where
         return self.task_dict[task][split][document]
 
-    def _note(self, asked: Asked, case: str, question: Question, to_visual: Any, where: Sequence[Any]) -> dict:
+    def _note(self, asked: RequestLibrary, case: str, question: Question, to_visual: Any, where: Sequence[Any]) -> dict:
         """Keep one case and return its reference. Raises UserError for anything but one video file."""
         visuals = to_visual(self._document(where))
         if len(visuals) != 1 or not isinstance(visuals[0], str):
             raise UserError(f"a task must hand over the path of one video, got {visuals!r:.200}")
         asked.cases[case] = show(asked.name, case, Path(visuals[0]), question, self.screen)
-        keep(asked)
-        return reference(asked.name, case)
+        register_library(asked)
+        return video_reference(asked.name, case)
 
 
 def _text(target: Any, document: Any) -> str:

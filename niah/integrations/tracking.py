@@ -38,7 +38,7 @@ SETTINGS = "settings.json"  # beside the event files: what was run, and that the
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """One number of a curve; `step` is a length in frames, 0 where a video has none."""
 
     name: str
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded(lambda: _track(_parser().parse_args(arguments)))
 
 
-def points(run: RunData) -> list[Point]:
+def curve_points(run: RunData) -> list[CurvePoint]:
     """Return the curves of a run, by name and step."""
     found = [point for row in table_rows([run]) for point in _of_row(row)]
     return sorted([*found, *_measured(run)], key=lambda point: (point.name, point.step))
@@ -80,7 +80,7 @@ def to_tensorboard(run: RunData, folder: Path) -> Path:
     for old in earlier:
         old.unlink()  # TensorBoard would draw both
     writer = EventFileWriter(str(folder))
-    for point in points(run):
+    for point in curve_points(run):
         value = Summary.Value(tag=point.name, simple_value=point.value)
         writer.add_event(Event(step=point.step, summary=Summary(value=[value])))
     for name, image in _pictures(run.folder):
@@ -104,7 +104,7 @@ def to_wandb(run: RunData, folder: Path, project: str) -> str:
         mend = "log in with `wandb login`, or set WANDB_MODE=offline"
         raise UserError(f"wandb does not begin ({error}); {mend}") from error
     by_step: dict[int, dict[str, Any]] = {}
-    for point in points(run):
+    for point in curve_points(run):
         by_step.setdefault(point.step, {"frames": point.step})[point.name] = point.value
     logged.define_metric("frames")
     logged.define_metric("*", step_metric="frames")
@@ -137,18 +137,18 @@ def _track(options: argparse.Namespace) -> int:
     return 0
 
 
-def _of_row(row: Row) -> list[Point]:
+def _of_row(row: Row) -> list[CurvePoint]:
     """Return the point of one line of the table: by length, with depth or question type but not both."""
     split = [f"depth {row.depth}"] if row.depth != ALL else []
     split += [row.type] if row.type != ALL else []
     if row.accuracy is None or row.length_by == "bin" or len(split) > 1:
         return []
     if row.length == ALL:
-        return [] if split else [Point(f"overall/{row.condition}", 0, row.accuracy)]
-    return [Point("/".join(["accuracy", " ".join([row.condition, *split])]), int(row.length), row.accuracy)]
+        return [] if split else [CurvePoint(f"overall/{row.condition}", 0, row.accuracy)]
+    return [CurvePoint("/".join(["accuracy", " ".join([row.condition, *split])]), int(row.length), row.accuracy)]
 
 
-def _measured(run: RunData) -> list[Point]:
+def _measured(run: RunData) -> list[CurvePoint]:
     """Return memory and time of the cases for which nothing was stored, as in the figures."""
     found = []
     for case in run.cases:
@@ -162,7 +162,7 @@ def _measured(run: RunData) -> list[Point]:
         ):
             value = record.measured.get(key)
             if value is not None:
-                found.append(Point(f"cost/{name}", case.length, value / unit))
+                found.append(CurvePoint(f"cost/{name}", case.length, value / unit))
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from niah.analysis.layout import ALL
 from niah.analysis.load import RunData
 from niah.analysis.table import Row
-from niah.figures.memory import GIB, KINDS, Point, points
+from niah.figures.memory import GIB, KINDS, MemoryPoint, memory_points
 
 MARKED = 9  # lengths at most that each get a mark of their own
 SHORT = 24  # letters of a model's name that leave room for others in its line of the legend
@@ -33,7 +33,7 @@ CONFIG = {
 }  # fmt: skip
 
 
-def charts(
+def chart_specs(
     runs: Sequence[RunData], counted: Mapping[str, Sequence[Row]], colours: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """Return (title, text, spec) of each curve the runs hold numbers for."""
@@ -89,7 +89,7 @@ def _chance(runs: Sequence[RunData]) -> list[dict[str, Any]]:
 
 def _costs(runs: Sequence[RunData], colours: Mapping[str, str]) -> list[dict[str, Any] | None]:
     """Return memory over frames, and time to the first token; each None where it was not measured."""
-    found = points(runs, False)
+    found = memory_points(runs, False)
     short = [{"model": point.model, "frames": point.frames} for point in found if point.status != "ok"]
     memory = [(point, point.peak_bytes and point.peak_bytes / GIB) for point in found]
     unit = f"{KINDS[found[0].memory]} (GiB)" if found else ""
@@ -104,7 +104,7 @@ def _cost(
     title: str,
     unit: str,
     chosen: str,
-    pairs: Sequence[tuple[Point, float | None]],
+    pairs: Sequence[tuple[MemoryPoint, float | None]],
     short: list[dict[str, Any]],
     colours: Mapping[str, str],
 ) -> dict[str, Any] | None:

@@ -22,15 +22,15 @@ from niah.analysis.load import RunData
 from niah.analysis.stats.bootstrap import MIN_HAYSTACKS
 from niah.analysis.table import Row, score_case, table_rows
 from niah.figures.heatmap import EVEN
-from niah.report.charts import charts
-from niah.report.pictures import Pictures, strip
+from niah.report.charts import chart_specs
+from niah.report.pictures import FramePictures, strip
 from niah.scoring import extract_answer
 from niah.types import CONDITIONS, LETTERS, Case, Record
 
 STEPS = 100  # of the colour scale, one a per cent
 
 
-def content(runs: Sequence[RunData], pictures: Pictures) -> dict[str, Any]:
+def page_data(runs: Sequence[RunData], pictures: FramePictures) -> dict[str, Any]:
     """Return everything the page is made from; `runs` are as `niah.analysis.load.join` returns them."""
     numbers: dict[tuple[str, Case], int] = {}
     for run in runs:
@@ -48,7 +48,7 @@ def content(runs: Sequence[RunData], pictures: Pictures) -> dict[str, Any]:
         "cases": [_case(suite, case) for suite, case in numbers],
         "pictures": _pictures(pictures),
         "notes": [*_reach(runs), *pictures.notes],
-        "charts": charts(runs, counted, colours),
+        "charts": chart_specs(runs, counted, colours),
     }
 
 
@@ -155,7 +155,7 @@ def _case(suite: str, case: Case) -> dict[str, Any]:
     }
 
 
-def _pictures(pictures: Pictures) -> dict[str, dict[str, dict[int, str]]]:
+def _pictures(pictures: FramePictures) -> dict[str, dict[str, dict[int, str]]]:
     """Return pictures by suite, source and number."""
     nested: dict[str, dict[str, dict[int, str]]] = {}
     for (suite, source, number), encoded in pictures.encoded.items():

@@ -25,7 +25,7 @@ HEIGHT = 96  # pixels of a picture at most
 
 
 @dataclass(frozen=True)
-class Film:
+class SourceVideo:
     """One source as the cases of a suite count its frames; `path` is None where it was not found."""
 
     name: str
@@ -34,15 +34,15 @@ class Film:
     path: Path | None
 
 
-Films = Mapping[tuple[str, str], Film]  # by suite and source name
+SourceVideos = Mapping[tuple[str, str], SourceVideo]  # by suite and source name
 
 
-def find_films(runs: Sequence[RunData], suite: str | None = None) -> tuple[Films, list[str]]:
+def find_videos(runs: Sequence[RunData], suite: str | None = None) -> tuple[SourceVideos, list[str]]:
     """Return the sources of all runs, and in words what was not found and why.
 
     `suite` is the suite file the user named. Raises UserError where what it names cannot be had.
     """
-    films: dict[tuple[str, str], Film] = {}
+    films: dict[tuple[str, str], SourceVideo] = {}
     notes: list[str] = []
     for run in runs:
         known = _known(run)
@@ -67,7 +67,7 @@ def find_films(runs: Sequence[RunData], suite: str | None = None) -> tuple[Films
     return films, list(dict.fromkeys(notes))
 
 
-def _known(run: RunData) -> list[Film] | str:
+def _known(run: RunData) -> list[SourceVideo] | str:
     """Return what a run's folder says of its sources, or why it says nothing."""
     if not (run.folder / "suite.yaml").is_file() or not (run.folder / "sources.jsonl").is_file():
         return f"no pictures of {run.model}: its folder {run.folder.name} holds no suite.yaml or no sources.jsonl"
@@ -75,7 +75,7 @@ def _known(run: RunData) -> list[Film] | str:
     height = min(sampling.height, HEIGHT)
     width = max(1, round(sampling.width * height / sampling.height))
     small = dataclasses.replace(sampling, width=width, height=height)
-    return [Film(name, identity, small, None) for name, identity in _identities(run.folder).items()]
+    return [SourceVideo(name, identity, small, None) for name, identity in _identities(run.folder).items()]
 
 
 def _identities(folder: Path) -> dict[str, str]:
@@ -124,7 +124,7 @@ def _own_paths(suite: Suite, folder: Path) -> dict[str, Path]:
     return {source.identity: Path(source.path) for source in library.sources.values()}
 
 
-def _lost(suite: str, films: Iterable[Film]) -> list[str]:
+def _lost(suite: str, films: Iterable[SourceVideo]) -> list[str]:
     """Say which sources were not among the videos found."""
     names = [film.name for film in films if film.path is None]
     if not names:

@@ -20,9 +20,9 @@ from typing import Any
 
 from niah.analysis.load import join_shards, read_run, with_distinct_names
 from niah.io import replace_file
-from niah.report.content import content
-from niah.report.footage import find_films
-from niah.report.pictures import Pictures, take_pictures
+from niah.report.content import page_data
+from niah.report.footage import find_videos
+from niah.report.pictures import FramePictures, take_pictures
 from niah.types import UserError
 
 MARK = b"<!-- written by python -m niah.report -->"  # in the first line but one of page.html
@@ -45,12 +45,12 @@ def write_report(
         raise UserError(f"{', '.join(empty)}: cases.jsonl holds no case, so there is nothing to report; run it again")
     if not path.parent.is_dir():
         raise UserError(f"the page goes to {path}, and there is no folder {path.parent}; make it, or name another -o")
-    pictures = Pictures({}, ("pictures were left out with --no_thumbnails",))
+    pictures = FramePictures({}, ("pictures were left out with --no_thumbnails",))
     if thumbnails:
-        films, notes = find_films(read, suite)
+        films, notes = find_videos(read, suite)
         taken = take_pictures(runs, films)
-        pictures = Pictures(taken.encoded, (*notes, *taken.notes))
-    replace_file(path, page(content(runs, pictures)))
+        pictures = FramePictures(taken.encoded, (*notes, *taken.notes))
+    replace_file(path, page(page_data(runs, pictures)))
     return pictures.notes if thumbnails else ()
 
 

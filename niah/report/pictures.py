@@ -22,7 +22,7 @@ from niah.analysis.load import RunData
 from niah.media.decoders.decoder import Decoder, decoder_named
 from niah.media.errors import MediaError
 from niah.media.scan import measure
-from niah.report.footage import Film, Films
+from niah.report.footage import SourceVideo, SourceVideos
 from niah.types import Case
 
 BEFORE, INSIDE, AFTER = 2, 6, 2  # frames shown of a case
@@ -32,7 +32,7 @@ Frame = tuple[str, str, int]  # suite, source name, number of the frame in its s
 
 
 @dataclass(frozen=True)
-class Pictures:
+class FramePictures:
     """Encoded frames, and in words what is not among them."""
 
     encoded: Mapping[Frame, str]  # base64 of WebP
@@ -52,7 +52,7 @@ def strip(case: Case) -> tuple[int, ...]:
     return (*before, *inside, *after)
 
 
-def take_pictures(runs: Sequence[RunData], films: Films) -> Pictures:
+def take_pictures(runs: Sequence[RunData], films: SourceVideos) -> FramePictures:
     """Decode and encode what the cases of some runs show, from the sources that were found."""
     around = dict.fromkeys(frame for run in runs for case in run.cases for frame in _located(run, case, strip(case)))
     kept = dict.fromkeys(
@@ -73,7 +73,7 @@ def take_pictures(runs: Sequence[RunData], films: Films) -> Pictures:
         chosen[frame] = base64.b64encode(encoded[frame]).decode()
     if left := len(encoded) - len(chosen):
         notes.append(f"{left} of {len(encoded)} pictures are left out, so that the page stays below {ROOM >> 20} MiB")
-    return Pictures(chosen, tuple(notes))
+    return FramePictures(chosen, tuple(notes))
 
 
 def _located(run: RunData, case: Case, numbers: Iterable[int]) -> Iterator[Frame]:
@@ -86,13 +86,13 @@ def _located(run: RunData, case: Case, numbers: Iterable[int]) -> Iterator[Frame
             yield run.suite, span.source, span.start + number - starts[place]
 
 
-def _path(films: Films, frame: Frame) -> object:
+def _path(films: SourceVideos, frame: Frame) -> object:
     """Return where the source of a frame lies; None where it was not found."""
     film = films.get(frame[:2])
     return None if film is None else film.path
 
 
-def _encode_all(wanted: Sequence[Frame], films: Films) -> tuple[dict[Frame, bytes], list[str]]:
+def _encode_all(wanted: Sequence[Frame], films: SourceVideos) -> tuple[dict[Frame, bytes], list[str]]:
     """Return each frame as WebP, a source at a time, and why some could not be read."""
     by_film: dict[tuple[str, str], list[int]] = {}
     for suite, source, number in wanted:
@@ -120,7 +120,7 @@ def _encode_all(wanted: Sequence[Frame], films: Films) -> tuple[dict[Frame, byte
     return encoded, notes
 
 
-def _read(decoder: Decoder, film: Film, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+def _read(decoder: Decoder, film: SourceVideo, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     """Yield (number, WebP) of some frames of one source, numbers rising, up to the last that its video holds."""
     index = measure(str(film.path))
     by_ordinal: dict[int, list[int]] = {}

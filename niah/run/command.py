@@ -118,9 +118,9 @@ def _draw(config: RunConfig, folder: Path) -> None:
 
     write_table(folder)
     if config.figures:
-        from niah.figures.draw import draw
+        from niah.figures.draw import draw_runs
 
-        draw([folder], folder, "default")
+        draw_runs([folder], folder, "default")
 
 
 def _renders() -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from niah.integrations.benchmarks.table import Settings
+from niah.integrations.benchmarks.documents import BenchmarkSettings
 from niah.integrations.benchmarks.vniah import Grid
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ def test_commands_of_the_page_run_as_printed(tmp_path):
 
 
 def test_every_setting_is_on_the_page():
-    fields = [*Settings.__dataclass_fields__, *Grid.__dataclass_fields__]
+    fields = [*BenchmarkSettings.__dataclass_fields__, *Grid.__dataclass_fields__]
     assert [name for name in fields if f"`{name}`" not in PAGE] == []
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from niah.integrations.lm_eval.command import TASKS
+from niah.integrations.lm_eval.cli import TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "lm_eval.md").read_text(encoding="utf-8")

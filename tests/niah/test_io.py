@@ -10,7 +10,7 @@ import pytest
 from niah.analysis.load import read_run
 from niah.cli.verify import main as verify
 from niah.io import json_lines, numbered
-from niah.report.footage import find_films
+from niah.report.footage import find_videos
 from niah.run.records import read_records, rewrite_records
 from niah.suite.config import Needles
 from niah.suite.generated import read, write
@@ -85,7 +85,7 @@ def test_a_shard_is_read(run):
 
 
 def test_a_report_finds_the_sources(run):
-    films, _ = find_films([read_run(run)], None)
+    films, _ = find_videos([read_run(run)], None)
     assert BREAKS in {film.identity for film in films.values()}
 
 

@@ -8,7 +8,7 @@ import pytest
 from niah.analysis.table import write_table
 from niah.cli.merge import main as merge
 from niah.cli.report import main as report
-from niah.figures.draw import draw
+from niah.figures.draw import draw_runs
 from niah.io import open_to_append, refuse_link, replace_file, replacing
 from niah.run.command import main as run
 from niah.run.folder import write_run
@@ -69,7 +69,7 @@ def test_a_folder_that_is_missing_is_named_with_the_file_asked_for(tmp_path):
 def test_tables_and_figures_replace_a_link(target, folder, name):
     (folder / name).symlink_to(target)
     write_table(folder)
-    draw([folder], folder)
+    draw_runs([folder], folder)
     assert (folder / name).is_file() and not (folder / name).is_symlink()
 
 

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from niah.analysis.layout import ALL
-from niah.figures.paper.runs import Point
+from niah.figures.paper.points import StudyPoint
 from niah.types import UserError
 
 
-def over_keyframes(points: Sequence[Point]) -> list[Point]:
+def over_keyframes(points: Sequence[StudyPoint]) -> list[StudyPoint]:
     """Return the points of Figure 6: runs alike but for K, by type, over all lengths and at each."""
     chosen = [point for point in points if point.keyframes is not None]
     commonest = _commonest([(point.compressor, point.temperature, point.threshold) for point in chosen])
@@ -21,7 +21,7 @@ def over_keyframes(points: Sequence[Point]) -> list[Point]:
     return sorted(_once(own, _constants), key=lambda point: (_length(point), point.type, point.keyframes))
 
 
-def over_constants(points: Sequence[Point]) -> list[Point]:
+def over_constants(points: Sequence[StudyPoint]) -> list[StudyPoint]:
     """Return the points of Table 6: runs alike but for alpha and tau, by type, over all lengths."""
     chosen = [p for p in points if p.temperature is not None and p.threshold is not None and p.length == ALL]
     commonest = _commonest([(point.compressor, point.keyframes) for point in chosen])
@@ -32,12 +32,12 @@ def over_constants(points: Sequence[Point]) -> list[Point]:
     return sorted(once, key=lambda point: (point.type, -(point.temperature or 0), point.threshold or 0))
 
 
-def by_compressor(points: Sequence[Point]) -> list[Point]:
+def by_compressor(points: Sequence[StudyPoint]) -> list[StudyPoint]:
     """Return the points of Table 2: every run, by type, over all lengths."""
     return [point for point in points if point.length == ALL]
 
 
-def hits(points: Sequence[Point]) -> list[Point]:
+def hits(points: Sequence[StudyPoint]) -> list[StudyPoint]:
     """Return the points of Table 3: how often one of the k frames a run kept shows the needle."""
     own = [point for point in points if point.kept and point.type == ALL and point.keyframes is not None]
     if not own:
@@ -46,23 +46,23 @@ def hits(points: Sequence[Point]) -> list[Point]:
     return sorted(once, key=lambda p: (p.suite, _length(p), p.compressor or "", p.keyframes, p.threshold or 0))
 
 
-def line_of(point: Point) -> tuple[str, str, str, float | None, float | None]:
+def line_of(point: StudyPoint) -> tuple[str, str, str, float | None, float | None]:
     """Return what the points of one line of Table 3 share: suite, length, compressor, alpha and tau."""
     return point.suite, point.length, point.compressor or point.model, point.temperature, point.threshold
 
 
-def left_out(points: Sequence[Point], chosen: Sequence[Point]) -> list[str]:
+def left_out(points: Sequence[StudyPoint], chosen: Sequence[StudyPoint]) -> list[str]:
     """Return the names of the runs whose setting none of the chosen points has."""
     settings = {_setting(point) for point in chosen}
     return list(dict.fromkeys(point.model for point in points if _setting(point) not in settings))
 
 
-def _once(points: Sequence[Point], place: Callable[[Point], tuple]) -> list[Point]:
+def _once(points: Sequence[StudyPoint], place: Callable[[StudyPoint], tuple]) -> list[StudyPoint]:
     """Return one point a place in a figure: a sweep may come by the checkpoint's own constants twice.
 
     Raises UserError where two runs have one place and other numbers: which of them to draw is not ours to say.
     """
-    found: dict[tuple, Point] = {}
+    found: dict[tuple, StudyPoint] = {}
     for point in points:
         other = found.setdefault(place(point), point)
         if dataclasses.replace(other, model=point.model) != point:
@@ -72,11 +72,11 @@ def _once(points: Sequence[Point], place: Callable[[Point], tuple]) -> list[Poin
     return list(found.values())
 
 
-def _constants(point: Point) -> tuple:
+def _constants(point: StudyPoint) -> tuple:
     return *_setting(point), point.type, point.length
 
 
-def _setting(point: Point) -> tuple:
+def _setting(point: StudyPoint) -> tuple:
     return point.compressor, point.keyframes, point.temperature, point.threshold
 
 
@@ -84,5 +84,5 @@ def _commonest(values: Sequence) -> object:
     return max(dict.fromkeys(values), key=values.count, default=None)
 
 
-def _length(point: Point) -> int:
+def _length(point: StudyPoint) -> int:
     return -1 if point.length == ALL else int(point.length)

@@ -26,7 +26,7 @@ NEW_TOKENS = {
 }
 
 
-def ask(script: str | None, style: str | None, item: Item, subtitle: str = "") -> Question:
+def make_question(script: str | None, style: str | None, item: Item, subtitle: str = "") -> Question:
     """Return the question of an item in a named style; None is the release's where it has a script, else letters.
 
     A video without subtitles is asked about without them. Raises UserError for a style there is none of.

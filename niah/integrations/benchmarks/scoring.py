@@ -6,15 +6,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from niah.integrations.lm_eval.library import reference
+from niah.integrations.case_library import video_reference
 from niah.scoring import extract_answer
 
-CIRCLE = 4  # tries of one VNBench question, its options turned each time
+TRIES = 4  # tries of one VNBench question, its options turned each time
 
 
-def video(document: Mapping[str, Any]) -> dict[str, str]:
+def video_of(document: Mapping[str, Any]) -> dict[str, str]:
     """Return the reference of a document's video."""
-    return reference(document["library"], document["case"])
+    return video_reference(document["library"], document["case"])
 
 
 def score(document: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
@@ -52,4 +52,4 @@ def circular(told: Sequence[tuple[str, str, float]]) -> float:
     tries = defaultdict(float)
     for kind, name, right in told:
         tries[kind, name] += right
-    return mean_over_types([(kind, float(right == CIRCLE)) for (kind, _), right in tries.items()])
+    return mean_over_types([(kind, float(right == TRIES)) for (kind, _), right in tries.items()])

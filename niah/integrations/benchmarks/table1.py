@@ -32,7 +32,7 @@ COLUMNS = {
     "video_mme_long": Column("long", "videoniah_video_mme", "acc_long", 2700),
     "video_mme_long_subtitles": Column("long w/ subtitles", "videoniah_video_mme_subtitles", "acc_long", 2700),
 }
-Row = Mapping[str, str]  # by column, as printed
+TableRow = Mapping[str, str]  # by column, as printed
 
 
 class Result(NamedTuple):
@@ -43,7 +43,7 @@ class Result(NamedTuple):
     numbers: Mapping[str, tuple[float, int]]
 
 
-def published() -> dict[str, Row]:
+def published_rows() -> dict[str, TableRow]:
     """Return the published rows by model. Raises UserError outside of a checkout, which alone has them."""
     if not PUBLISHED.is_file():
         raise UserError(f"{PUBLISHED} is missing: published numbers come with the repository, run this from a checkout")
@@ -54,7 +54,7 @@ def published() -> dict[str, Row]:
     return {model: row for model, row in rows.items()}
 
 
-def ours(paths: Iterable[Path]) -> dict[str, Row]:
+def our_rows(paths: Iterable[Path]) -> dict[str, TableRow]:
     """Return our rows by model out of result files, or of folders that hold some; of two alike the later counts.
 
     A number over fewer questions than the benchmark has says over how many. Raises UserError.
@@ -68,7 +68,7 @@ def ours(paths: Iterable[Path]) -> dict[str, Row]:
     return {model: row for model, row in rows.items()}
 
 
-def markdown(theirs: Mapping[str, Row], mine: Mapping[str, Row]) -> str:
+def table_markdown(theirs: Mapping[str, TableRow], mine: Mapping[str, TableRow]) -> str:
     """Return the table: published models first, ours below, a dash where there is no number."""
     titles = ["model", *(column.title for column in COLUMNS.values())]
     lines = [_line(titles), _line(["---"] * len(titles))]

@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
+from niah.integrations.benchmarks.documents import LEAVE, Benchmark, BenchmarkSettings, rows_of
 from niah.integrations.benchmarks.frames import evenly, spans
 from niah.integrations.benchmarks.item import split_question, text
-from niah.integrations.benchmarks.show import PromptedCase
-from niah.integrations.benchmarks.table import LEAVE, Benchmark, Settings, rows_of
-from niah.integrations.lm_eval.library import Shown, keep
+from niah.integrations.benchmarks.video_case import PromptedCase
+from niah.integrations.case_library import CaseMedia, register_library
 from niah.io import cache_folder
 from niah.media.scan import measure
 from niah.media.writer import write_mp4
@@ -57,7 +57,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Picture:
+class PictureNeedle:
     """One needle: a picture as a video of one frame, and what is asked about it."""
 
     name: str
@@ -66,10 +66,10 @@ class Picture:
     answer: str
 
 
-class Pictures:
+class NeedleLibrary:
     """Every picture at every length and depth."""
 
-    def __init__(self, grid: Grid, size: int, pictures: Sequence[Picture]) -> None:
+    def __init__(self, grid: Grid, size: int, pictures: Sequence[PictureNeedle]) -> None:
         self.grid, self.sampling = grid, Sampling("native", size, size)
         self.cases = {
             f"{picture.name}.{length}.{depth:g}": (picture, length, depth)
@@ -80,11 +80,11 @@ class Pictures:
         parts = [dataclasses.asdict(grid), size, [(one.name, one.question.prompt, one.path.name) for one in pictures]]
         self.name = f"vniah@{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
 
-    def ask(self, case: str) -> Question:
+    def question(self, case: str) -> Question:
         """Return what is asked in the case of that name."""
         return self.cases[case][0].question
 
-    def shown(self, case: str) -> Shown:
+    def media(self, case: str) -> CaseMedia:
         """Return the case of that name. Raises UserError where the haystack has fewer frames than `spread`."""
         picture, length, depth = self.cases[case]
         haystack, needle = (_source(path) for path in (Path(self.grid.haystack), picture.path))
@@ -111,22 +111,22 @@ class Pictures:
             type="picture",
             prompt=picture.question.prompt,
         )
-        return Shown(made, {haystack.name: haystack, needle.name: needle}, self.sampling)
+        return CaseMedia(made, {haystack.name: haystack, needle.name: needle}, self.sampling)
 
 
-def documents(**metadata: Any) -> dict[str, Any]:
+def load_documents(**metadata: Any) -> dict[str, Any]:
     """Return every picture at every length and depth as the task's only split, called test."""
     import datasets  # here: it takes a second, and a model has no need of it
 
-    settings = Settings.of(metadata)
+    settings = BenchmarkSettings.of(metadata)
     known = {field.name for field in dataclasses.fields(Grid)}
     grid = from_mapping(Grid, {key: value for key, value in metadata.items() if key in known}, "--metadata")
     folder = Path(settings.table or ".").resolve()
     folder = folder if folder.is_dir() else folder.parent
     root = None if settings.allow_outside else folder
     pictures = [_picture(row, where, folder, root) for where, row in rows_of(TABLE, settings)]
-    library = Pictures(grid, settings.frame_size, pictures)
-    keep(library)
+    library = NeedleLibrary(grid, settings.frame_size, pictures)
+    register_library(library)
     rows = [
         {
             "library": library.name,
@@ -152,7 +152,7 @@ def score(document: Mapping[str, Any], results: Sequence[str]) -> dict[str, floa
     return {"teacher_forced": float(reply.startswith(answer)), "generated": float(right)}
 
 
-def _picture(row: Mapping[str, Any], where: str, folder: Path, root: Path | None) -> Picture:
+def _picture(row: Mapping[str, Any], where: str, folder: Path, root: Path | None) -> PictureNeedle:
     """Read one row: columns as on the hub (`image`, `question`) or as in LongVA's dataset.json (`path`, `prompt`).
 
     A path begins at `folder`, and may not lead out of `root` where one is given.
@@ -169,7 +169,7 @@ def _picture(row: Mapping[str, Any], where: str, folder: Path, root: Path | None
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_mp4(path, [pixels], Fraction(1))
-    return Picture(f"needle-{where.rpartition(' ')[2]}", path, question, answer)
+    return PictureNeedle(f"needle-{where.rpartition(' ')[2]}", path, question, answer)
 
 
 def _pixels(row: Mapping[str, Any], where: str, folder: Path, root: Path | None) -> np.ndarray:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.analysis.load import RunData, read_run
-from niah.integrations.hub.card import UNKNOWN, config, plain, refuse_foreign, table, write_card
+from niah.integrations.hub.dataset_repo import UNKNOWN, config, plain, refuse_foreign, table, write_card
 from niah.integrations.lm_eval.suites import score
 from niah.io import refuse_link, replace_file
 from niah.prompt import format_prompt

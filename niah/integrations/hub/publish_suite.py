@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from niah.integrations.hub.card import UNKNOWN, config, plain, refuse_foreign, table, write_card
+from niah.integrations.hub.dataset_repo import UNKNOWN, config, plain, refuse_foreign, table, write_card
 from niah.io import refuse_link, replace_file, replacing
 from niah.run.config import without_machine_paths
 from niah.suite.generated import Generated

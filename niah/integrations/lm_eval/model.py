@@ -22,7 +22,7 @@ from lm_eval.api.model import LM
 from lm_eval.utils import simple_parse_args_string
 from tqdm import tqdm
 
-from niah.integrations.lm_eval.library import Shown, check, find, question
+from niah.integrations.case_library import CaseMedia, check_reference, referenced_question, resolve_reference
 from niah.io import cache_folder
 from niah.prompt import format_prompt
 from niah.run.case_runner import CaseRunner
@@ -115,7 +115,7 @@ class VideoLM(LM):
         """Return the likelihood of an option of each referenced case, and whether it is the reply."""
         records = self._ask([visual for visual, _ in asked])
         return [
-            self._likelihood(record, continuation, question(visual).options)
+            self._likelihood(record, continuation, referenced_question(visual).options)
             for record, (visual, continuation) in zip(records, asked, strict=True)
         ]
 
@@ -151,18 +151,18 @@ class VideoLM(LM):
     def _check(self, asked: Sequence[tuple[str, Any]]) -> None:
         """Raise UserError where lm-eval's prompt is not the one that an adapter is asked with."""
         for prompt, visual in asked:
-            _refuse_other_prompt(prompt, question(visual))
+            _refuse_other_prompt(prompt, referenced_question(visual))
 
     def _ask(self, visuals: Sequence[Any]) -> list[Record]:
         """Ask each referenced case once, library by library; return a record for each reference."""
         answered: dict[tuple[str, str], Record] = {}
         for library in dict.fromkeys(visual["library"] for visual in visuals):
-            shown = {visual["case"]: find(visual) for visual in visuals if visual["library"] == library}
+            shown = {visual["case"]: resolve_reference(visual) for visual in visuals if visual["library"] == library}
             for record in self._ask_library(shown.values()):
                 answered[library, record.case] = record
         return [answered[visual["library"], visual["case"]] for visual in visuals]
 
-    def _ask_library(self, shown: Iterable[Shown]) -> Iterable[Record]:
+    def _ask_library(self, shown: Iterable[CaseMedia]) -> Iterable[Record]:
         """Ask cases that share a sampling; those of one haystack come together, so that features are reused."""
         several = sorted(shown, key=lambda one: (one.case.haystack, _start(one), one.case.id))
         sources = {name: source for one in several for name, source in one.sources.items()}
@@ -221,7 +221,7 @@ def _visual(request: Instance) -> Any:
     """Return the video reference of a request. Raises UserError for a request without one."""
     multimodal: Any = request.args[2] if len(request.args) > 2 else {}
     visual = multimodal.get("visual")
-    check(visual)
+    check_reference(visual)
     return visual
 
 
@@ -235,7 +235,7 @@ def _second(request: Instance) -> Any:
     return request.args[1]  # pyright: ignore[reportGeneralTypeIssues]  # lm-eval types its arguments as a tuple of nothing
 
 
-def _start(shown: Shown) -> int:
+def _start(shown: CaseMedia) -> int:
     """Return the frame at which a case's needle starts; -1 where it has none."""
     return shown.case.needles[0].start if shown.case.needles else -1
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from niah.integrations.lm_eval.library import Shown, keep, reference
+from niah.integrations.case_library import CaseMedia, register_library, video_reference
 from niah.prompt import format_prompt
 from niah.run.config import resolve
 from niah.run.plan import make_plan
@@ -31,16 +31,16 @@ class SuiteLibrary:
         self.name = f"{generated.suite.name}@{_digest(generated)}"
         self._cases = {case.id: case for case in generated.cases}
 
-    def ask(self, case: str) -> Question:
+    def question(self, case: str) -> Question:
         """Return what is asked in the case of that name."""
         return self._cases[case].ask()
 
-    def shown(self, case: str) -> Shown:
+    def media(self, case: str) -> CaseMedia:
         """Return the case of that name."""
-        return Shown(self._cases[case], self.generated.sources, self.generated.suite.sampling)
+        return CaseMedia(self._cases[case], self.generated.sources, self.generated.suite.sampling)
 
 
-def documents(of: str | None = None, suite: str | None = None, **metadata: Any) -> dict[str, Any]:
+def load_documents(of: str | None = None, suite: str | None = None, **metadata: Any) -> dict[str, Any]:
     """Return the task of a suite: its cases in their order, as a split called test.
 
     `of` is the suite a task file names. The rest is lm-eval's metadata, among it what `--metadata` gives:
@@ -53,14 +53,14 @@ def documents(of: str | None = None, suite: str | None = None, **metadata: Any) 
     parts = {name: _listed(metadata[name]) for name in PARTS if name in metadata}
     plan = make_plan(resolve({"suite": of or suite, **parts}, None))
     library = SuiteLibrary(plan.generated)
-    keep(library)
+    register_library(library)
     rows = [_document(library.name, case) for case in plan.generated.cases]
     return {"test": datasets.Dataset.from_list(rows)}
 
 
-def video(document: Mapping[str, Any]) -> dict[str, str]:
+def video_of(document: Mapping[str, Any]) -> dict[str, str]:
     """Return the reference of a document's video."""
-    return reference(document["library"], document["case"])
+    return video_reference(document["library"], document["case"])
 
 
 def score(document: Mapping[str, Any], results: Sequence[Any]) -> dict[str, float]:

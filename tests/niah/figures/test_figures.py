@@ -9,10 +9,10 @@ import pytest
 
 from niah.analysis.load import read_run
 from niah.cli.figures import main
-from niah.figures.cells import panels, published_panels
-from niah.figures.draw import draw
+from niah.figures.cells import heatmap_panels, published_panels
+from niah.figures.draw import draw_runs
 from niah.figures.heatmap import default_heatmap, paper_heatmap
-from niah.figures.memory import draw_memory, points
+from niah.figures.memory import draw_memory, memory_points
 from niah.figures.published import efficiency
 from niah.types import UserError
 from tests.helpers.fake_runs import make_case, make_record, write_run
@@ -40,7 +40,7 @@ def drawn(path: Path) -> list[dict[str, str]]:
 
 
 def statuses(folder: Path) -> dict[tuple[str, str], str]:
-    (panel,) = panels([read_run(folder)], "default", "full")
+    (panel,) = heatmap_panels([read_run(folder)], "default", "full")
     return {(cell.length, cell.depth): cell.status for cell in panel.cells}
 
 
@@ -53,11 +53,11 @@ def hatched(figure) -> int:
 
 
 def figure_of(folder: Path):
-    return default_heatmap(panels([read_run(folder)], "default", "full"), "full")
+    return default_heatmap(heatmap_panels([read_run(folder)], "default", "full"), "full")
 
 
 def test_png_svg_and_csv_of_both_figures_are_written(tmp_path):
-    paths = draw([run_where(tmp_path / "run", lambda case: "B")], tmp_path / "out")
+    paths = draw_runs([run_where(tmp_path / "run", lambda case: "B")], tmp_path / "out")
     assert [path.name for path in paths] == [
         "heatmap.png", "heatmap.svg", "heatmap.csv", "memory.png", "memory.svg", "memory.csv"
     ]  # fmt: skip
@@ -66,13 +66,13 @@ def test_png_svg_and_csv_of_both_figures_are_written(tmp_path):
 
 def test_the_same_run_gives_the_same_bytes(tmp_path):
     folder = run_where(tmp_path / "run", lambda case: "B")
-    first, second = (draw([folder], tmp_path / name) for name in ("one", "two"))
+    first, second = (draw_runs([folder], tmp_path / name) for name in ("one", "two"))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
 def test_drawing_leaves_backend_and_settings_alone(tmp_path):
     before = dict(matplotlib.rcParams)
-    draw([run_where(tmp_path / "run", lambda case: "B")], tmp_path)
+    draw_runs([run_where(tmp_path / "run", lambda case: "B")], tmp_path)
     assert dict(matplotlib.rcParams) == before
 
 
@@ -95,7 +95,7 @@ def test_chance_is_marked_on_the_colour_bar(tmp_path):
 
 def test_a_cell_that_was_not_asked_is_hatched_and_missing(tmp_path):
     folder = run_where(tmp_path / "run", lambda case: None if case.length == 4000 and case.depth < 0.5 else "B")
-    draw([folder], folder)
+    draw_runs([folder], folder)
     lines = drawn(folder / "heatmap.csv")
     assert {(line["length"], line["depth"]): line["status"] for line in lines} == {
         ("2000", "0.1"): "ok", ("2000", "0.9"): "ok", ("4000", "0.1"): "missing", ("4000", "0.9"): "ok"
@@ -119,14 +119,14 @@ def test_a_cell_in_which_some_cases_failed_is_starred_and_not_counted_wrong(tmp_
 
 def test_a_run_that_only_ran_out_of_memory_is_drawn(tmp_path):
     folder = run_where(tmp_path / "run", lambda case: "oom")
-    assert len(draw([folder], folder)) == 6
+    assert len(draw_runs([folder], folder)) == 6
     assert set(statuses(folder).values()) == {"oom"}
-    assert texts(draw_memory(points([read_run(folder)], False))) == ["OOM   "]
+    assert texts(draw_memory(memory_points([read_run(folder)], False))) == ["OOM   "]
 
 
 def test_an_empty_run_is_hatched_and_has_no_memory_figure(tmp_path):
     folder = run_where(tmp_path / "run", lambda case: None)
-    assert [path.name for path in draw([folder], folder)] == ["heatmap.png", "heatmap.svg", "heatmap.csv"]
+    assert [path.name for path in draw_runs([folder], folder)] == ["heatmap.png", "heatmap.svg", "heatmap.csv"]
     assert set(statuses(folder).values()) == {"missing"}
     assert hatched(figure_of(folder)) == 4
 
@@ -134,7 +134,7 @@ def test_an_empty_run_is_hatched_and_has_no_memory_figure(tmp_path):
 def test_a_run_without_full_cases_draws_nothing_and_the_command_says_so(tmp_path, capsys):
     case = make_case("n0", "blind")
     folder = write_run(tmp_path / "run", [case], [make_record(case)])
-    assert draw([folder], folder) == []
+    assert draw_runs([folder], folder) == []
     assert main([str(folder)]) == 2
     assert "nothing to draw" in capsys.readouterr().err
 
@@ -150,7 +150,7 @@ def test_a_run_shorter_than_the_paper_s_axes_is_told_to_be_left_out_of_the_heatm
 
 def test_every_model_has_a_panel(tmp_path):
     folders = [run_where(tmp_path / name, lambda case: "B", model=name) for name in ("one", "two", "three", "four")]
-    figure = default_heatmap(panels([read_run(folder) for folder in folders], "default", "full"), "full")
+    figure = default_heatmap(heatmap_panels([read_run(folder) for folder in folders], "default", "full"), "full")
     titles = [axes.get_title().split("\n")[0] for axes in figure.axes if axes.get_title()]
     assert titles == ["one", "two", "three", "four"]
 
@@ -166,7 +166,7 @@ def test_a_long_name_of_a_model_leaves_the_cells_their_room(tmp_path):
 
 
 def test_paper_style_has_16_lengths_and_5_depths_on_a_scale_from_0_2_to_0_7(tmp_path):
-    (panel,) = panels([read_run(run_where(tmp_path / "run", lambda case: "B"))], "paper", "full")
+    (panel,) = heatmap_panels([read_run(run_where(tmp_path / "run", lambda case: "B"))], "paper", "full")
     assert len(panel.cells) == 80
     asked = {(cell.length, cell.depth): cell.n for cell in panel.cells if cell.status == "ok"}
     # lengths 2,000 and 4,000 open the first and the fifth bin; depths .1 and .9 lie in the first and last fifth
@@ -177,7 +177,7 @@ def test_paper_style_has_16_lengths_and_5_depths_on_a_scale_from_0_2_to_0_7(tmp_
 
 
 def test_many_models_stand_in_rows_in_paper_style(tmp_path):
-    (panel,) = panels([read_run(run_where(tmp_path / "run", lambda case: "B"))], "paper", "full")
+    (panel,) = heatmap_panels([read_run(run_where(tmp_path / "run", lambda case: "B"))], "paper", "full")
     figures = [paper_heatmap([panel] * count, "full") for count in (3, 9)]
     shown = [[axes for axes in figure.axes if axes.get_title() and axes.get_visible()] for figure in figures]
     assert list(map(len, shown)) == [3, 9]
@@ -194,7 +194,9 @@ def test_published_heatmaps_stand_beside_ones_own_in_paper_style(tmp_path, capsy
 
 def test_a_picture_beside_published_heatmaps_says_that_they_are_of_another_suite(tmp_path):
     run = read_run(run_where(tmp_path / "run", lambda case: "B"))
-    beside, alone = (paper_heatmap(panels([run], "paper", "full") + more, "full") for more in (published_panels(), []))
+    beside, alone = (
+        paper_heatmap(heatmap_panels([run], "paper", "full") + more, "full") for more in (published_panels(), [])
+    )
     assert "published: other needles, haystacks and questions" in beside.get_supxlabel()
     assert "published" not in alone.get_supxlabel()
 
@@ -220,7 +222,7 @@ def measured_run(folder: Path, *measured: dict) -> Path:
 
 
 def one_point(folder: Path):
-    (point,) = points([read_run(folder)], False)
+    (point,) = memory_points([read_run(folder)], False)
     return point
 
 
@@ -240,7 +242,7 @@ def test_peaks_are_the_largest_and_times_the_median_of_a_length(tmp_path):
 def test_without_a_device_host_memory_is_drawn_and_the_axis_says_so(tmp_path):
     folder = measured_run(tmp_path / "run", {"peak_reserved_bytes": None, "peak_host_bytes": 2**30})
     assert one_point(folder).peak_bytes == 2**30
-    figure = draw_memory(points([read_run(folder)], False))
+    figure = draw_memory(memory_points([read_run(folder)], False))
     assert figure.axes[0].get_ylabel() == "peak host memory (GiB)"
 
 
@@ -253,13 +255,13 @@ def test_a_host_peak_that_may_be_another_cases_is_left_out(tmp_path):
 def test_what_is_no_number_was_not_measured(tmp_path):
     odd = {"peak_reserved_bytes": float("inf"), "seconds_to_first_token": "long"}
     run = read_run(write_run(tmp_path / "run", CASES[:1], [make_record(CASES[0], measured=odd)]))
-    (point,) = points([run], False)
+    (point,) = memory_points([run], False)
     assert (point.peak_bytes, point.seconds_to_first_token) == (None, None)
 
 
 def test_running_out_of_memory_is_marked_at_the_top(tmp_path):
     folder = run_where(tmp_path / "run", lambda case: "oom" if case.length == 4000 else "B")
-    axes = draw_memory(points([read_run(folder)], False)).axes[0]
+    axes = draw_memory(memory_points([read_run(folder)], False)).axes[0]
     (marks,) = [line for line in axes.lines if line.get_marker() == "x"]
     assert list(marks.get_xdata()) == [4000]
     assert 0.9 < marks.get_ydata()[0] < 1  # of the height of the plot
@@ -267,7 +269,7 @@ def test_running_out_of_memory_is_marked_at_the_top(tmp_path):
 
 def test_published_memory_is_dashed_labelled_and_doubted(tmp_path):
     folder = run_where(tmp_path / "run", lambda case: "B")
-    figure = draw_memory(points([read_run(folder)], True))
+    figure = draw_memory(memory_points([read_run(folder)], True))
     lines = {line.get_label(): line.get_linestyle() for line in figure.axes[0].lines if line.get_marker() == "o"}
     assert lines["fake"] == "-"
     assert lines["ViLaMP, published"] == "--"
@@ -278,14 +280,14 @@ def test_one_model_on_two_suites_is_two_lines_of_memory(tmp_path):
     folders = [write_run(tmp_path / name, [make_case("n0")], [make_record(make_case("n0"))]) for name in ("one", "two")]
     about = json.loads((folders[1] / "run.json").read_text())
     (folders[1] / "run.json").write_text(json.dumps({**about, "suite": "other"}))
-    draw(folders, tmp_path / "drawn")
+    draw_runs(folders, tmp_path / "drawn")
     lines = (tmp_path / "drawn/memory.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines[1:]] == ["fake on fake", "fake on other"]
 
 
 def test_an_unknown_style_is_refused(tmp_path):
     with pytest.raises(UserError, match="'rainbow'"):
-        draw([run_where(tmp_path / "run", lambda case: "B")], tmp_path, "rainbow")
+        draw_runs([run_where(tmp_path / "run", lambda case: "B")], tmp_path, "rainbow")
 
 
 def test_records_of_an_older_version_are_refused_by_the_command(tmp_path, capsys):
@@ -297,7 +299,7 @@ def test_records_of_an_older_version_are_refused_by_the_command(tmp_path, capsys
 
 def test_dollar_signs_in_a_model_s_arguments_are_no_formula(tmp_path):
     run = run_where(tmp_path / "run", lambda case: "B", prompt="$x_{$")
-    assert [path.suffix for path in draw([run], tmp_path / "out")][:3] == [".png", ".svg", ".csv"]
+    assert [path.suffix for path in draw_runs([run], tmp_path / "out")][:3] == [".png", ".svg", ".csv"]
 
 
 def test_a_place_that_is_no_folder_is_refused_in_words(tmp_path, capsys):

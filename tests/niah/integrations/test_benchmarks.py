@@ -8,7 +8,7 @@ import pytest
 
 from niah.integrations.benchmarks.prompts import STYLES
 from niah.integrations.benchmarks.scoring import circular, mean_over_types
-from niah.integrations.lm_eval.command import TASKS, register
+from niah.integrations.lm_eval.cli import TASKS, register
 from niah.types import UserError
 from tests.helpers import benchmark_tables as tables
 from tests.helpers.benchmark_tables import write_clips, write_table
@@ -131,7 +131,7 @@ def test_a_setting_that_cannot_be_is_refused_in_words(tmp_path, clips, metadata,
 
 def documents(clips):
     """Ask for Video-MME without naming a table."""
-    from niah.integrations.benchmarks.video_mme import documents as video_mme
+    from niah.integrations.benchmarks.tables import video_mme
 
     return video_mme(videos=str(clips))
 
@@ -152,7 +152,7 @@ ROWS = [
 
 @pytest.mark.parametrize("change, words", ROWS)
 def test_a_row_that_cannot_be_read_is_named(tmp_path, clips, change, words):
-    from niah.integrations.benchmarks.video_mme import documents as video_mme
+    from niah.integrations.benchmarks.tables import video_mme
 
     rows = tables.video_mme()
     rows[0].update(change)
@@ -163,7 +163,7 @@ def test_a_row_that_cannot_be_read_is_named(tmp_path, clips, change, words):
 
 
 def test_a_row_whose_columns_hold_something_else_is_named(tmp_path, clips):
-    from niah.integrations.benchmarks.lvbench import documents as lvbench
+    from niah.integrations.benchmarks.tables import lvbench
 
     table = write_table(tmp_path / "table.jsonl", [{"key": "dark", "qa": ["How bright is it?"]}])
     with pytest.raises(UserError, match="row 1: it cannot be read"):
@@ -171,7 +171,7 @@ def test_a_row_whose_columns_hold_something_else_is_named(tmp_path, clips):
 
 
 def test_a_link_out_of_the_folder_of_videos_is_followed_with_leave_only(tmp_path, clips):
-    from niah.integrations.benchmarks.video_mme import documents as video_mme
+    from niah.integrations.benchmarks.tables import video_mme
 
     (tmp_path / "snapshot").mkdir()  # as the hub's cache lays files out
     for clip in clips.glob("*.mp4"):
@@ -184,7 +184,7 @@ def test_a_link_out_of_the_folder_of_videos_is_followed_with_leave_only(tmp_path
 
 
 def test_another_video_of_the_same_name_and_size_is_another_library(tmp_path, clips):
-    from niah.integrations.benchmarks.video_mme import documents as video_mme
+    from niah.integrations.benchmarks.tables import video_mme
 
     def library():
         return video_mme(table=table, videos=str(tmp_path / "videos"))["test"][0]["library"]
@@ -199,14 +199,14 @@ def test_another_video_of_the_same_name_and_size_is_another_library(tmp_path, cl
 
 
 def test_a_table_without_rows_is_refused(tmp_path, clips):
-    from niah.integrations.benchmarks.video_mme import documents as video_mme
+    from niah.integrations.benchmarks.tables import video_mme
 
     with pytest.raises(UserError, match="video_mme: cannot load .*table.jsonl': it holds no row"):
         video_mme(table=str(write_table(tmp_path / "table.jsonl", [])), videos=str(clips))
 
 
 def test_questions_of_missing_videos_can_be_left_out(tmp_path, clips):
-    from niah.integrations.benchmarks.video_mme import documents as video_mme
+    from niah.integrations.benchmarks.tables import video_mme
 
     rows = tables.video_mme()
     rows[0]["videoID"] = "absent"
@@ -218,7 +218,7 @@ def test_questions_of_missing_videos_can_be_left_out(tmp_path, clips):
 def test_table_is_read_from_a_datasets_folder_too(tmp_path, clips):
     import datasets
 
-    from niah.integrations.benchmarks.video_mme import documents as video_mme
+    from niah.integrations.benchmarks.tables import video_mme
 
     (tmp_path / "hub" / "data").mkdir(parents=True)
     datasets.Dataset.from_list(tables.video_mme()).to_parquet(tmp_path / "hub" / "data" / "test-00000-of-00001.parquet")
@@ -243,7 +243,7 @@ def test_circular_evaluation_wants_all_four_tries_of_a_question():
     ids=["a try too few", "a try too many", "a type without a metric"],
 )
 def test_a_table_without_four_tries_of_every_question_is_refused(tmp_path, clips, rows, words):
-    from niah.integrations.benchmarks.vnbench import documents as vnbench
+    from niah.integrations.benchmarks.tables import vnbench
 
     with pytest.raises(UserError, match=words):
         vnbench(table=str(write_table(tmp_path / "table.jsonl", rows(tables.vnbench()))), videos=str(clips))

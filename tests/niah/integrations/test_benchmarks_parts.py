@@ -11,15 +11,15 @@ import pytest
 from PIL import Image
 
 from niah.cli.benchmarks import main
-from niah.integrations.benchmarks import egoschema, longvideobench, mlvu
 from niah.integrations.benchmarks.frames import Frames, evenly, release_frames
 from niah.integrations.benchmarks.item import Item, split_question
-from niah.integrations.benchmarks.prompts import NEW_TOKENS, ask, subtitle_text, user_text
-from niah.integrations.benchmarks.table1 import markdown, ours, published
+from niah.integrations.benchmarks.prompts import NEW_TOKENS, make_question, subtitle_text, user_text
+from niah.integrations.benchmarks.table1 import our_rows, published_rows, table_markdown
+from niah.integrations.benchmarks.tables import read_egoschema, read_longvideobench, read_mlvu
 from niah.integrations.benchmarks.vniah import Grid, score
-from niah.integrations.benchmarks.vniah import documents as vniah
-from niah.integrations.lm_eval.command import TASKS, register
-from niah.integrations.lm_eval.library import find, reference
+from niah.integrations.benchmarks.vniah import load_documents as vniah
+from niah.integrations.case_library import resolve_reference, video_reference
+from niah.integrations.lm_eval.cli import TASKS, register
 from niah.media.writer import write_mp4
 from niah.types import Span, UserError
 
@@ -40,7 +40,7 @@ def test_prompt_is_the_releases_to_the_letter(case):
 def test_item_of_a_table_is_asked_in_the_releases_words():
     case = next(case for case in recorded("prompts.json") if case["benchmark"] == "mlvu")
     item = Item("1", "v.mp4", case["question"], ("Yard", "Roof"), "A")
-    assert ask("mlvu", None, item).prompt == case["user_text"]
+    assert make_question("mlvu", None, item).prompt == case["user_text"]
 
 
 @pytest.mark.parametrize("case", recorded("subtitles.json")["subtitle_extraction"])
@@ -112,7 +112,7 @@ def test_picture_lies_before_the_frame_its_depth_says(needles):
     grid = {"lengths": [10, 20], "depths": [0.0, 0.5, 1.0], "spread": 30, "haystack": str(needles / "movie.mp4")}
     made = vniah(table=str(needles / "dataset.json"), **grid)["test"]
     assert len(made) == 2 * 2 * 3
-    shown = find(reference(made[4]["library"], made[4]["case"]))
+    shown = resolve_reference(video_reference(made[4]["library"], made[4]["case"]))
     assert (made[4]["length"], made[4]["depth"]) == (20, 0.5)
     picture = next(span for span in shown.case.timeline if span.source.endswith(shown.case.needle_source[7:19]))
     before = shown.case.timeline[: shown.case.timeline.index(picture)]
@@ -125,7 +125,7 @@ def test_picture_lies_before_the_frame_its_depth_says(needles):
 def test_picture_is_asked_about_in_the_tables_own_words(needles):
     grid = {"lengths": [10], "depths": [0.5], "spread": 30, "haystack": str(needles / "movie.mp4")}
     made = vniah(table=str(needles / "dataset.json"), **grid)["test"]
-    asked = [find(reference(row["library"], row["case"])).case.ask() for row in made]
+    asked = [resolve_reference(video_reference(row["library"], row["case"])).case.ask() for row in made]
     assert asked[0].text == "Find the note. What is its colour?" and asked[0].options == ()
     assert asked[0].prompt.endswith("single word or phrase.")
     assert asked[1].options == ("Here", "There")
@@ -156,7 +156,7 @@ def test_haystack_shorter_than_its_spread_is_refused(needles):
     grid = {"lengths": [10], "depths": [0.5], "haystack": str(needles / "movie.mp4")}
     made = vniah(table=str(needles / "dataset.json"), **grid)["test"]
     with pytest.raises(UserError, match="has 60 frames, spread=3000 needs as many"):
-        find(reference(made[0]["library"], made[0]["case"]))
+        resolve_reference(video_reference(made[0]["library"], made[0]["case"]))
 
 
 @pytest.mark.parametrize(
@@ -188,26 +188,26 @@ NUMBERS = ["2", "3", "4"]
 )
 def test_an_answer_of_mlvu_is_found_among_its_candidates(candidates, answer, options):
     row = {"video": "a.mp4", "question": "How many?", "question_type": "count", "candidates": candidates}
-    assert asked(mlvu.read, {**row, "answer": answer}) == (options, "B")
+    assert asked(read_mlvu, {**row, "answer": answer}) == (options, "B")
 
 
 @pytest.mark.parametrize("answer", ["01", "12", "34", "", "-1", "5"])
 def test_an_answer_of_egoschema_is_one_number_below_five(answer):
     row = {"video_idx": "a", "question": "Who?", "option": ["Ann", "Bob", "Eve", "Kim", "Lee"]}
-    assert asked(egoschema.read, {**row, "answer": "1"})[1] == "B"
+    assert asked(read_egoschema, {**row, "answer": "1"})[1] == "B"
     with pytest.raises(UserError, match=f"row 1: answer is a number below 5, got '{answer}'"):
-        asked(egoschema.read, {**row, "answer": answer})
+        asked(read_egoschema, {**row, "answer": answer})
 
 
 def test_options_of_longvideobench_are_counted_as_correct_choice_does():
     names = ("option0", "option1", "option2", "option3", "option4")
     row = {"id": "1", "video_path": "a.mp4", "question": "Who?", "duration_group": 15, "correct_choice": 2}
     whole = dict(zip(names, ["Ann", "Bob", "Eve", "N/A", "N/A"], strict=True))
-    assert asked(longvideobench.read, {**row, **whole}) == (("Ann", "Bob", "Eve"), "C")
+    assert asked(read_longvideobench, {**row, **whole}) == (("Ann", "Bob", "Eve"), "C")
     with pytest.raises(UserError, match="row 1: an option lacks before others"):  # C would be Kim, not Eve
-        asked(longvideobench.read, {**row, **whole, "option1": "N/A", "option3": "Kim"})
+        asked(read_longvideobench, {**row, **whole, "option1": "N/A", "option3": "Kim"})
     with pytest.raises(UserError, match="row 1: correct_choice is a number below 3, got True"):
-        asked(longvideobench.read, {**row, **whole, "correct_choice": True})
+        asked(read_longvideobench, {**row, **whole, "correct_choice": True})
 
 
 def test_grid_is_longvas():
@@ -263,7 +263,7 @@ def test_table_1_has_ours_below_the_published(tmp_path):
     results(tmp_path, "videoniah_video_mme", {"acc": 0.5, "acc_long": 0.25}, 2700, date=2.0)
     results(tmp_path, "videoniah_video_mme", {"acc": 0.1, "acc_long": 0.1}, 2700, date=1.0)
     results(tmp_path, "videoniah_mlvu", {"m_avg": 0.305, "acc": 0.9}, 12, model_args={"pretrained": "weights/mine"})
-    lines = markdown(published(), ours([tmp_path])).splitlines()
+    lines = table_markdown(published_rows(), our_rows([tmp_path])).splitlines()
     assert "| ViLaMP 7B (1 frame/s) (published) | 45.2 | 70.2 | 61.2 | 72.6 | 67.5 | 73.5 | 57.8 | 68.1 |" in lines
     assert "| vilamp (here) | – | – | – | – | 50.0 | – | 25.0 | – |" in lines
     assert "| vilamp, mine (here) | – | – | – | 30.5 (a run of 12 of 2,174 questions) | – | – | – | – |" in lines
@@ -288,7 +288,7 @@ def test_a_result_that_lm_eval_does_not_write_is_refused_by_name(tmp_path, capsy
 
 def test_table_1_names_the_model_of_a_result_without_an_adapter(tmp_path):
     results(tmp_path, "videoniah_mlvu", {"m_avg": 0.5}, 2174, model="seeker", videoniah={"cases": {}})
-    assert ours([tmp_path]) == {"seeker": {"mlvu": "50.0"}}
+    assert our_rows([tmp_path]) == {"seeker": {"mlvu": "50.0"}}
 
 
 def test_table_1_alone_is_the_published(capsys):

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from niah.integrations.lm_eval.command import TASKS, main, register
-from niah.integrations.lm_eval.library import find, reference
+from niah.integrations.case_library import resolve_reference, video_reference
+from niah.integrations.lm_eval.cli import TASKS, main, refuse_unknown, register
 from niah.integrations.lm_eval.model import VideoLM, model_for
-from niah.integrations.lm_eval.refuse import refuse_unknown
 from niah.run.command import run
 from niah.run.config import resolve
 from niah.suite.config import SUITES
@@ -209,7 +208,7 @@ def test_interrupted_run_says_what_is_left(monkeypatch, capsys):
     def stop(arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("niah.integrations.lm_eval.command._run", stop)
+    monkeypatch.setattr("niah.integrations.lm_eval.cli._run", stop)
     assert main(["--tasks", "videoniah_smoke"]) == 130
     assert "--use_cache FILE keeps replies" in capsys.readouterr().err
 
@@ -285,13 +284,13 @@ def test_no_secret_reaches_lm_evals_results():
 
 def test_reference_of_a_task_that_was_not_loaded_is_refused():
     with pytest.raises(UserError, match="no task of this process has loaded 'elsewhere@0'"):
-        find(reference("elsewhere@0", "n1"))
+        resolve_reference(video_reference("elsewhere@0", "n1"))
 
 
 @pytest.mark.parametrize("visual", ["clip.mp4", {"path": "clip.mp4"}, None])
 def test_anything_but_a_reference_is_refused(visual):
     with pytest.raises(UserError, match="shown video references"):
-        find(visual)
+        resolve_reference(visual)
 
 
 def test_help_shows_commands_without_lm_eval(capsys):

@@ -17,9 +17,8 @@ import pytest
 import yaml
 
 from niah.cli.publish import main
-from niah.integrations.hub.card import plain
+from niah.integrations.hub.dataset_repo import plain, push
 from niah.integrations.hub.publish_suite import read_licences, read_suite
-from niah.integrations.hub.push import push
 from niah.suite.generated import read
 from niah.types import UserError
 from tests.helpers.fake_runs import make_case, make_record, write_run

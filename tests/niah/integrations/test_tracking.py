@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from niah.analysis.load import read_run
-from niah.integrations.tracking import Point, main, points
+from niah.integrations.tracking import CurvePoint, curve_points, main
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,7 +26,7 @@ def run(tmp_path):
 
 
 def test_curves_have_the_length_as_their_step(run):
-    found = {(point.name, point.step): point.value for point in points(read_run(run))}
+    found = {(point.name, point.step): point.value for point in curve_points(read_run(run))}
     assert found["accuracy/full", 2000] == 1.0 and found["accuracy/full", 4000] == 0.0
     assert found["accuracy/full depth 0.1", 2000] == 1.0
     assert found["overall/full", 0] == 0.5 and found["overall/blind", 0] == 1.0
@@ -40,8 +40,10 @@ def test_tensorboard_reads_back_every_point(run, capsys):
     assert len(list((run / "tensorboard").glob("events.*"))) == 1
     read = loader.EventAccumulator(str(run / "tensorboard"))
     read.Reload()
-    scalars = [Point(tag, event.step, event.value) for tag in read.Tags()["scalars"] for event in read.Scalars(tag)]
-    assert sorted(scalars, key=lambda p: (p.name, p.step)) == points(read_run(run))
+    scalars = [
+        CurvePoint(tag, event.step, event.value) for tag in read.Tags()["scalars"] for event in read.Scalars(tag)
+    ]
+    assert sorted(scalars, key=lambda p: (p.name, p.step)) == curve_points(read_run(run))
     assert f"tensorboard --logdir {run}" in capsys.readouterr().out
 
 

@@ -21,7 +21,7 @@ from niah.cli.report import main
 from niah.media.scan import measure
 from niah.media.writer import write_mp4
 from niah.report import page, pictures
-from niah.report.footage import Film, find_films
+from niah.report.footage import SourceVideo, find_videos
 from niah.report.page import as_json, write_report
 from niah.report.pictures import strip, take_pictures
 from niah.types import Placement, Sampling, Span
@@ -213,7 +213,7 @@ def test_a_run_whose_suite_is_unknown_here_says_why_it_has_no_pictures(tmp_path)
     folder = run_of(tmp_path / "run")
     (folder / "suite.yaml").write_text("name: fake\nhaystacks: {folder: gone}\nneedles: {file: gone.jsonl}\n")
     (folder / "sources.jsonl").write_text('{"name": "h", "identity": "sha256:00"}\n')
-    films, notes = find_films([read_run(folder)])
+    films, notes = find_videos([read_run(folder)])
     assert [film.path for film in films.values()] == [None]
     assert "no pictures of suite 'fake'" in notes[0] and "--suite" in notes[0]
 
@@ -226,7 +226,7 @@ def test_footage_is_built_for_the_longest_of_a_suite_s_runs(tmp_path, monkeypatc
         footage = "footage: {world: w, haystacks: 1, needles: 1, types: [digit]}"
         (folder / "suite.yaml").write_text(f"name: fake\nlengths: [{length}]\n{footage}\n")
         (folder / "sources.jsonl").write_text('{"name": "h", "identity": "footage-1:w/haystack-0"}\n')
-    films, _ = find_films([read_run(folder) for folder in folders])
+    films, _ = find_videos([read_run(folder) for folder in folders])
     assert measure(str(films["fake", "h"].path)).count("1") == 40
 
 
@@ -259,7 +259,7 @@ def filmed(tmp_path):
     films = {}
     for name, greys in levels.items():
         write_mp4(tmp_path / f"{name}.mp4", (np.full((32, 32, 3), grey, np.uint8) for grey in greys), Fraction(1))
-        films["fake", name] = Film(name, f"sha256:{name}", Sampling("1", 32, 32), tmp_path / f"{name}.mp4")
+        films["fake", name] = SourceVideo(name, f"sha256:{name}", Sampling("1", 32, 32), tmp_path / f"{name}.mp4")
     return read_run(folder), films
 
 

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from niah.analysis.stats.proportions import wilson_interval
-from niah.figures.cells import Cell, Panel
-from niah.figures.draw import LOOKS
+from niah.figures.cells import HeatmapCell, HeatmapPanel
 from niah.figures.heatmap import default_heatmap
+from niah.figures.plotting import RC_PARAMS
 from niah.io import replace_file, replacing
 from niah.suite.footage.phrases import TOLD
 from vilamp.train.experiment.config import Experiment
@@ -45,7 +45,7 @@ def draw_accuracy(experiment: Experiment, rows: Sequence[TableRow], folder: Path
     lengths = [length for length in (trained, *beyond) if any(row.length == str(length) for row in chosen)]
     if not lengths:
         return
-    with matplotlib.rc_context(LOOKS):
+    with matplotlib.rc_context(RC_PARAMS):
         count = len(lengths) + bool(more)
         figure = Figure(figsize=(4.6 * count, 4.4), layout="constrained")
         places = list(figure.subplots(1, count, squeeze=False)[0])
@@ -74,7 +74,7 @@ def draw_questions(experiment: Experiment, rows: Sequence[TableRow], folder: Pat
     lines = _lines(experiment, own)
     if not lines:
         return
-    with matplotlib.rc_context(LOOKS):
+    with matplotlib.rc_context(RC_PARAMS):
         figure = Figure(figsize=(9.6, 3.8 * len(lines) + 0.4), layout="constrained")
         drawn: list[TableRow] = []
         for plots, schemes in zip(figure.subplots(len(lines), 2, sharey=True, squeeze=False), lines, strict=True):
@@ -102,7 +102,7 @@ def draw_lengths(experiment: Experiment, rows: Sequence[TableRow], folder: Path)
     if not lines:
         return
     told = {"all": "all questions", "motion": "questions on motion", "digit": "questions on digits"}
-    with matplotlib.rc_context(LOOKS):
+    with matplotlib.rc_context(RC_PARAMS):
         figure = Figure(figsize=(12.6, 3.8 * len(lines) + 0.4), layout="constrained")
         drawn: list[TableRow] = []
         for plots, schemes in zip(figure.subplots(len(lines), 3, sharey=True, squeeze=False), lines, strict=True):
@@ -224,20 +224,20 @@ def draw_heatmaps(experiment: Experiment, answers: Sequence[Answer], folder: Pat
         name = f"{scheme}, {budget:g} tokens a frame, {seeds} seed{'s' if seeds > 1 else ''}"
         some = [one for one in own if one.scheme == scheme]
         cells = tuple(_cell(name, experiment, some, length, depth) for length in lengths for depth in depths)
-        panels.append(Panel(name, suite, lengths, depths, cells, CHANCE))
-    with matplotlib.rc_context(LOOKS):
+        panels.append(HeatmapPanel(name, suite, lengths, depths, cells, CHANCE))
+    with matplotlib.rc_context(RC_PARAMS):
         cells = [dataclasses.asdict(cell) for panel in panels for cell in panel.cells]
         _save(default_heatmap(panels, "full"), folder / "heatmap", cells)
 
 
-def _cell(name: str, experiment: Experiment, answers: Sequence[Answer], length: str, depth: str) -> Cell:
+def _cell(name: str, experiment: Experiment, answers: Sequence[Answer], length: str, depth: str) -> HeatmapCell:
     """Return one cell: answers of all seeds, whose interval takes them for independent."""
     right = [one.right for one in answers if str(one.length) == length and f"{one.depth:g}" == depth]
     if not right:
-        return Cell(name, experiment.name, "full", length, depth, "missing", None)
+        return HeatmapCell(name, experiment.name, "full", length, depth, "missing", None)
     low, high = wilson_interval(sum(right), len(right))
     share = sum(right) / len(right)
-    return Cell(name, experiment.name, "full", length, depth, "ok", share, low, high, len(right), sum(right))
+    return HeatmapCell(name, experiment.name, "full", length, depth, "ok", share, low, high, len(right), sum(right))
 
 
 def _save(figure: Figure, stem: Path, rows: Sequence[dict]) -> None:

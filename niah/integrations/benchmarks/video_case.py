@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from niah.integrations.benchmarks.frames import Frames
-from niah.integrations.lm_eval.library import Shown
+from niah.integrations.case_library import CaseMedia
 from niah.media.scan import measure
 from niah.types import Case, Question, Sampling, Source
 
@@ -23,7 +23,7 @@ class PromptedCase(Case):
 
 
 @dataclass(frozen=True)
-class Screen:
+class FrameSettings:
     """How every video of a benchmark is shown: which frames, and their size."""
 
     frames: Frames = Frames()
@@ -37,7 +37,7 @@ class Screen:
         return Sampling(self.frames.rate, self.width, self.height, self.fit)
 
 
-def show(benchmark: str, case: str, video: Path, question: Question, screen: Screen) -> Shown:
+def show(benchmark: str, case: str, video: Path, question: Question, screen: FrameSettings) -> CaseMedia:
     """Return the case of a question about a video file; decodes the file unless it was measured before.
 
     Raises MediaError where the file is not a whole video.
@@ -49,7 +49,7 @@ def show(benchmark: str, case: str, video: Path, question: Question, screen: Scr
     )
     timeline = screen.frames.timeline(index, name)
     length = sum(len(span) for span in timeline)
-    return Shown(
+    return CaseMedia(
         PromptedCase(
             id=case,
             suite=benchmark,

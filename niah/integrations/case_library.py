@@ -15,7 +15,7 @@ from niah.types import Case, Question, Sampling, Source, UserError
 
 
 @dataclass(frozen=True)
-class Shown:
+class CaseMedia:
     """One case and the media it is shown from."""
 
     case: Case
@@ -23,7 +23,7 @@ class Shown:
     sampling: Sampling
 
 
-class Library(Protocol):
+class CaseLibrary(Protocol):
     """The cases of one task, by name; all are sampled alike."""
 
     @property
@@ -31,29 +31,29 @@ class Library(Protocol):
         """Which library it is: equal names mean equal cases."""
         ...
 
-    def ask(self, case: str) -> Question:
+    def question(self, case: str) -> Question:
         """Return what is asked in the case of that name. Raises KeyError where there is none."""
         ...
 
-    def shown(self, case: str) -> Shown:
+    def media(self, case: str) -> CaseMedia:
         """Return the case of that name; may measure its video only now. Raises KeyError where there is none."""
         ...
 
 
-_kept: dict[str, Library] = {}
+_kept: dict[str, CaseLibrary] = {}
 
 
-def keep(library: Library) -> None:
+def register_library(library: CaseLibrary) -> None:
     """Make a library's references resolvable in this process."""
     _kept[library.name] = library
 
 
-def reference(library: str, case: str) -> dict[str, str]:
+def video_reference(library: str, case: str) -> dict[str, str]:
     """Return what a task hands over in place of a video."""
     return {"library": library, "case": case}
 
 
-def check(visual: Any) -> None:
+def check_reference(visual: Any) -> None:
     """Raise UserError for anything but a reference."""
     if not isinstance(visual, Mapping) or set(visual) != {"library", "case"}:
         raise UserError(
@@ -61,19 +61,19 @@ def check(visual: Any) -> None:
         )
 
 
-def question(visual: Any) -> Question:
+def referenced_question(visual: Any) -> Question:
     """Return what is asked about a referenced video; measures none."""
-    return _library(visual).ask(visual["case"])
+    return _library(visual).question(visual["case"])
 
 
-def find(visual: Any) -> Shown:
+def resolve_reference(visual: Any) -> CaseMedia:
     """Return what a reference stands for. Raises UserError for anything that stands for nothing."""
-    return _library(visual).shown(visual["case"])
+    return _library(visual).media(visual["case"])
 
 
-def _library(visual: Any) -> Library:
+def _library(visual: Any) -> CaseLibrary:
     """Return the library that a reference names."""
-    check(visual)
+    check_reference(visual)
     if visual["library"] not in _kept:
         raise UserError(
             f"no task of this process has loaded {visual['library']!r}; let lm-eval build its requests anew, "

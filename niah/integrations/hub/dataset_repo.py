@@ -9,7 +9,7 @@ import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -58,3 +58,31 @@ def write_card(folder: Path, head: Mapping[str, Any], body: str) -> str:
     front = yaml.safe_dump(dict(head), sort_keys=False, allow_unicode=True)
     replace_file(path, f"---\n{front}---\n\n{MARK}\n\n{body.strip()}\n")
     return path.name
+
+
+def push(folder: Path, files: Sequence[str], name: str, public: bool = False, api: Any = None) -> str:
+    """Upload `files` of `folder` to the data set `name` of the hub and return its address.
+
+    `api` is a `huggingface_hub.HfApi`. Raises UserError saying what the hub refused.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    lost = cast(type[Exception], HfHubHTTPError.__mro__[1])  # the error of the HTTP client, whichever the hub takes
+    hub = api or HfApi()
+    try:
+        hub.create_repo(name, repo_type="dataset", private=not public, exist_ok=True)
+        hub.upload_folder(
+            repo_id=name,
+            repo_type="dataset",
+            folder_path=str(folder),
+            allow_patterns=list(files),  # whatever else lies there stays here
+            commit_message="Published with niah publish",
+        )
+    except (OSError, ValueError, lost) as error:
+        words = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(
+            f"{folder} was written but not pushed to {name!r}: {words[0]}. Log in with `hf auth login`, and name a "
+            "data set as owner/name"
+        ) from None
+    return f"{hub.endpoint}/datasets/{name}"

@@ -16,9 +16,9 @@ from typing import Any
 
 from niah.integrations.benchmarks.frames import Frames
 from niah.integrations.benchmarks.item import Item
-from niah.integrations.benchmarks.prompts import ask, subtitle_text
-from niah.integrations.benchmarks.show import Screen, show
-from niah.integrations.lm_eval.library import Shown, keep
+from niah.integrations.benchmarks.prompts import make_question, subtitle_text
+from niah.integrations.benchmarks.video_case import FrameSettings, show
+from niah.integrations.case_library import CaseMedia, register_library
 from niah.prompt import format_prompt
 from niah.settings import from_mapping
 from niah.suite.downloads import refuse_card, refuse_outside
@@ -30,7 +30,7 @@ LEAVE = "say --metadata allow_outside=True"
 
 
 @dataclass(frozen=True)
-class Settings:
+class BenchmarkSettings:
     """What --metadata may say to a benchmark's task."""
 
     table: str | None = None  # a parquet, json, jsonl or csv file, or a `datasets` folder
@@ -51,12 +51,12 @@ class Settings:
             raise UserError(f"frame_size is 1 or more, got {self.frame_size}")
 
     @property
-    def screen(self) -> Screen:
+    def screen(self) -> FrameSettings:
         """How every video is shown."""
-        return Screen(Frames(self.frame_sampling, self.frame_limit), self.frame_size, self.frame_size)
+        return FrameSettings(Frames(self.frame_sampling, self.frame_limit), self.frame_size, self.frame_size)
 
     @classmethod
-    def of(cls, metadata: Mapping[str, Any]) -> Settings:
+    def of(cls, metadata: Mapping[str, Any]) -> BenchmarkSettings:
         """Read the settings out of lm-eval's metadata, which holds the model's arguments and more besides."""
         known = {field.name for field in dataclasses.fields(cls)}
         return from_mapping(cls, {key: value for key, value in metadata.items() if key in known}, "--metadata")
@@ -79,27 +79,27 @@ class Benchmark:
 class TableLibrary:
     """The questions of one table; a video is measured when it is asked about."""
 
-    def __init__(self, name: str, screen: Screen, asked: Mapping[str, tuple[Path, Question]]) -> None:
+    def __init__(self, name: str, screen: FrameSettings, asked: Mapping[str, tuple[Path, Question]]) -> None:
         self.name, self.screen, self._asked = name, screen, asked
 
-    def ask(self, case: str) -> Question:
+    def question(self, case: str) -> Question:
         """Return what is asked in the case of that name."""
         return self._asked[case][1]
 
-    def shown(self, case: str) -> Shown:
+    def media(self, case: str) -> CaseMedia:
         """Return the case of that name. Raises MediaError where its video cannot be read."""
         video, question = self._asked[case]
         return show(self.name, case, video, question, self.screen)
 
 
-def documents(benchmark: Benchmark, metadata: Mapping[str, Any]) -> dict[str, Any]:
+def load_documents(benchmark: Benchmark, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return a table as the task's only split, called test. Raises UserError."""
     import datasets  # here: it takes a second, and a model has no need of it
 
-    settings = Settings.of(metadata)
+    settings = BenchmarkSettings.of(metadata)
     items = _present(benchmark, settings, _checked(benchmark, list(_items(benchmark, settings))))
     asked = {
-        item.name: (video, ask(benchmark.script, settings.prompt, item, _subtitle(benchmark, settings, item)))
+        item.name: (video, make_question(benchmark.script, settings.prompt, item, _subtitle(benchmark, settings, item)))
         for item, video in items
     }
     named = [settings.frame_sampling, settings.frame_limit, settings.frame_size]
@@ -107,7 +107,7 @@ def documents(benchmark: Benchmark, metadata: Mapping[str, Any]) -> dict[str, An
     named += [[name, video.name, seen[video], format_prompt(question)] for name, (video, question) in asked.items()]
     digest = hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]
     library = TableLibrary(f"{benchmark.name}@{digest}", settings.screen, asked)
-    keep(library)
+    register_library(library)
     rows = [
         {**item.document(), "library": library.name, "prompt": format_prompt(asked[item.name][1])} for item, _ in items
     ]
@@ -126,7 +126,7 @@ def _glimpse(video: Path) -> str:
         return hashlib.sha256(b"%d %b %b" % (size, begins, file.read(GLIMPSE))).hexdigest()
 
 
-def rows_of(benchmark: Benchmark, settings: Settings) -> Iterable[tuple[str, Mapping[str, Any]]]:
+def rows_of(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[tuple[str, Mapping[str, Any]]]:
     """Yield (where, row) of the table that the settings name, or of the hub's if they say so."""
     if settings.table is None and not settings.download:
         raise UserError(
@@ -138,7 +138,7 @@ def rows_of(benchmark: Benchmark, settings: Settings) -> Iterable[tuple[str, Map
         yield f"{name}, row {number}", row
 
 
-def _loaded(benchmark: Benchmark, settings: Settings) -> Iterable[dict[str, Any]]:
+def _loaded(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[dict[str, Any]]:
     """Load a local table, or the hub's. Raises UserError where that cannot be done."""
     import datasets
     from datasets.exceptions import DatasetsError
@@ -163,7 +163,7 @@ def _loaded(benchmark: Benchmark, settings: Settings) -> Iterable[dict[str, Any]
         raise UserError(f"{benchmark.name}: cannot load {name!r}: {why}") from error
 
 
-def _items(benchmark: Benchmark, settings: Settings) -> Iterable[Item]:
+def _items(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[Item]:
     """Read every row. Raises UserError naming the row that cannot be read, and for two items of one name."""
     seen: dict[str, str] = {}
     for where, row in rows_of(benchmark, settings):
@@ -188,7 +188,7 @@ def _checked(benchmark: Benchmark, items: list[Item]) -> list[Item]:
     return items
 
 
-def _present(benchmark: Benchmark, settings: Settings, items: list[Item]) -> list[tuple[Item, Path]]:
+def _present(benchmark: Benchmark, settings: BenchmarkSettings, items: list[Item]) -> list[tuple[Item, Path]]:
     """Return the items whose video is there. Raises UserError where one is not, unless told to skip them."""
     if settings.videos is None or not Path(settings.videos).is_dir():
         raise UserError(f"{benchmark.name}: --metadata videos=FOLDER names where they lie, got {settings.videos!r}")
@@ -214,7 +214,7 @@ def find_video(root: Path, video: str, allow_outside: bool = False) -> Path | No
     return None
 
 
-def _subtitle(benchmark: Benchmark, settings: Settings, item: Item) -> str:
+def _subtitle(benchmark: Benchmark, settings: BenchmarkSettings, item: Item) -> str:
     """Return what is said in a video, "" where it has no .srt file. Raises UserError where the folder is not named."""
     if not benchmark.subtitled:
         return ""

@@ -31,7 +31,7 @@ TOLD = {
 
 
 @dataclass(frozen=True)
-class Drawn:
+class AttentionStep:
     """One step along one panel's axis, frames or patches by falling attention."""
 
     model: str
@@ -46,23 +46,23 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Panel:
+class AttentionPanel:
     """One measurement."""
 
     model: str
     suite: str
     cases: int
-    steps: tuple[Drawn, ...]
+    steps: tuple[AttentionStep, ...]
     reached: tuple[tuple[float, float], ...]  # (share of attention, share of frames or patches that carry it)
     needle: tuple[float, float] | None = None  # of frames: the needle's share of frames, and of attention
 
 
-def read_panels(folders: Sequence[Path], name: str) -> list[Panel]:
+def read_panels(folders: Sequence[Path], name: str) -> list[AttentionPanel]:
     """Return a panel for each folder that niah attention wrote and that holds frames.csv or patches.csv."""
     return [_panel(Path(folder), name) for folder in folders]
 
 
-def draw(panels: Sequence[Panel], what: str) -> Figure:
+def draw_concentration(panels: Sequence[AttentionPanel], what: str) -> Figure:
     """Draw panels in a row; `what` is frames or patches."""
     figure = Figure(figsize=(5.4 * len(panels) + 0.4, 4.3), layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
@@ -71,7 +71,7 @@ def draw(panels: Sequence[Panel], what: str) -> Figure:
     return figure
 
 
-def bars(similarities: Sequence[float]) -> list[tuple[float, float, float]]:
+def similarity_bars(similarities: Sequence[float]) -> list[tuple[float, float, float]]:
     """Return (start, stop, mean) of parts as even as whole steps allow, start and stop as shares of all steps."""
     count = len(similarities)
     parts = np.array_split(np.asarray(similarities), min(BARS, count))
@@ -82,7 +82,7 @@ def bars(similarities: Sequence[float]) -> list[tuple[float, float, float]]:
     ]
 
 
-def _panel(folder: Path, name: str) -> Panel:
+def _panel(folder: Path, name: str) -> AttentionPanel:
     """Read one measurement."""
     about = _about(folder)
     path = folder / name
@@ -103,7 +103,7 @@ def _panel(folder: Path, name: str) -> Panel:
     low, high = np.quantile(curves, (0.25, 0.75), axis=0)
     count = curves.shape[1]
     steps = tuple(
-        Drawn(
+        AttentionStep(
             model, suite, len(cases), (step + 1) / count, float(curves[:, step].mean()), float(low[step]),
             float(high[step]), float(alike[step]), float(pairs[step]),
         )
@@ -115,7 +115,7 @@ def _panel(folder: Path, name: str) -> Panel:
     if "needle" in rows:
         inside, paid = rows["needle"].to_numpy(float), rows["share"].to_numpy(float)
         needle = float(inside.mean()), float((inside * paid).sum() / len(cases))
-    return Panel(model, suite, len(cases), steps, reached, needle)
+    return AttentionPanel(model, suite, len(cases), steps, reached, needle)
 
 
 def _rows(path: Path) -> pd.DataFrame:
@@ -146,10 +146,10 @@ def _about(folder: Path) -> dict:
     return about
 
 
-def _curve(axes: Axes, panel: Panel, what: str) -> None:
+def _curve(axes: Axes, panel: AttentionPanel, what: str) -> None:
     """Draw one panel."""
     places = [step.percentile for step in panel.steps]
-    starts, stops, alike = np.array(bars([step.similarity for step in panel.steps])).T
+    starts, stops, alike = np.array(similarity_bars([step.similarity for step in panel.steps])).T
     axes.bar((starts + stops) / 2, alike, (stops - starts) * 0.86, color="#c9d6e8", label="cosine similarity")
     pair = panel.steps[0].random
     axes.axhline(pair, color="#5b7aa8", linestyle="--", linewidth=1.1, label=f"random pair ({pair:.2f})")

@@ -21,7 +21,7 @@ from niah.types import Case, Record, UserError
 
 
 @dataclass(frozen=True)
-class Setting:
+class ModelSettings:
     """What one run's model was set to; None where its records do not tell."""
 
     compressor: str | None
@@ -31,7 +31,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Point:
+class StudyPoint:
     """One run, one question type, one length ("all" among both): accuracy of `full`, and how often it kept the needle.
 
     Intervals are 95 % over the videos needles were cut from, Wilson's where each is asked once. `tokens` is the mean
@@ -59,7 +59,7 @@ class Point:
     tokens: float | None
 
 
-def points(folders: Sequence[Path], same_cases: bool = True) -> list[Point]:
+def study_points(folders: Sequence[Path], same_cases: bool = True) -> list[StudyPoint]:
     """Return the points of some runs, shards put together, by run, type and length.
 
     Raises UserError where a run cannot be read or has no `full` case, or, with `same_cases`, where two were not asked
@@ -74,7 +74,7 @@ def points(folders: Sequence[Path], same_cases: bool = True) -> list[Point]:
     return [point for run in join_shards(runs) for point in _points(run)]
 
 
-def setting(run: RunData) -> Setting:
+def setting(run: RunData) -> ModelSettings:
     """Return what a run's model was set to. Raises UserError where its records disagree."""
     answers = _answers(run, _full(run))
     told = {json.dumps(dict(record.settings), sort_keys=True) for record in answers}
@@ -82,7 +82,7 @@ def setting(run: RunData) -> Setting:
         raise UserError(f"the records of {run.folder} tell of {len(told)} settings; run it again with --fresh")
     said: dict[str, Any] = json.loads(told.pop()) if told else {}
     counts = [len(record.frames_kept) for record in answers if record.frames_kept]
-    return Setting(
+    return ModelSettings(
         said.get("compressor"),
         said.get("keyframes", said.get("frames", max(counts, default=None))),
         said.get("temperature", said.get("behaviour.temperature")),
@@ -90,7 +90,7 @@ def setting(run: RunData) -> Setting:
     )
 
 
-def _points(run: RunData) -> list[Point]:
+def _points(run: RunData) -> list[StudyPoint]:
     """Return the points of one run."""
     about = dataclasses.asdict(setting(run))
     return [
@@ -100,13 +100,13 @@ def _points(run: RunData) -> list[Point]:
     ]
 
 
-def _point(run: RunData, row: Row, about: dict[str, Any]) -> Point:
+def _point(run: RunData, row: Row, about: dict[str, Any]) -> StudyPoint:
     """Return one row of the table as a point."""
     cases = [case for case in _full(run) if _counts(row, run.layout, case)]
     once = len({case.needle_source for case in cases}) == len(cases)
     low, high = (row.low, row.high) if once or row.cluster_low is None else (row.cluster_low, row.cluster_high)
     tokens = [record.language_tokens for record in _answers(run, cases) if record.language_tokens]
-    return Point(
+    return StudyPoint(
         run.model, run.suite, **about, type=row.type, length=row.length, n=row.n, failed=row.failed,
         accuracy=row.accuracy, low=low, high=high, chance=row.chance, kept=row.kept, hits=row.hits,
         hit_share=row.hit_share, hit_chance=row.hit_chance, tokens=statistics.fmean(tokens) if tokens else None,

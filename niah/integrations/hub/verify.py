@@ -1,30 +1,117 @@
-"""Read what a folder records of its cases and sources, and hold both against the hashes it keeps of them.
-
-A run keeps them in run.json; `niah.generate` and `niah.publish` write hashes.json. A suite of before that file has
-none: then only a source that its cases show and that it does not name is noticed.
-"""
+"""Find the file of every source: where it was, where its name leads, and at last by its hash."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from niah.integrations.hub.publish_suite import read_suite
-from niah.io import numbered
+from niah.integrations.hub.publish_suite import BUILT_IN, read_suite
+from niah.io import cache_folder, numbered
+from niah.media.container import sha256_of
+from niah.media.errors import MediaError
 from niah.run.metadata import read_metadata
 from niah.settings import read_yaml
 from niah.suite.config import Suite
+from niah.suite.downloads import refuse_outside
 from niah.suite.hashes import cases_sha256, read_hashes, sources_sha256, suite_sha256
+from niah.suite.needles import SUFFIXES
 from niah.types import Case, Source, UserError
+
+OK, MISSING, CHANGED = "ok", "missing", "changed"
 
 
 @dataclass(frozen=True)
-class Recorded:
+class SourceCheck:
+    """What became of one source; `path` is the file that has its hash."""
+
+    source: Source
+    status: str
+    why: str = ""
+    path: Path | None = None
+
+
+def check_sources(sources: Sequence[Source], media: Sequence[Path] = ()) -> list[SourceCheck]:
+    """Hold every source against its hash; `path` of a source may be empty. Hashes each file once."""
+    shelf = _Shelf(media)
+    return [_finding(source, shelf) for source in sources]
+
+
+class _Shelf:
+    """Video files to look in, each hashed at most once and only when nothing else helps."""
+
+    def __init__(self, media: Sequence[Path]) -> None:
+        self.media = media
+        self._hashes: dict[Path, str] = {}
+        self._files: list[Path] | None = None
+
+    def hash_of(self, path: Path) -> str:
+        """Return the hash of a file. Raises MediaError where it cannot be read."""
+        if path not in self._hashes:
+            self._hashes[path] = sha256_of(path)
+        return self._hashes[path]
+
+    def named(self, name: str) -> Iterator[Path]:
+        """Yield files of a name: at that place in a folder, then anywhere in it."""
+        for folder in self.media:
+            try:
+                refuse_outside(folder / name, folder, name)
+            except UserError:  # a name that leads out of the folder names nothing in it
+                continue
+            if (folder / name).is_file():
+                yield folder / name
+        yield from (path for path in self.files() if path.name == Path(name).name)
+
+    def files(self) -> list[Path]:
+        """Return every video of the folders."""
+        if self._files is None:
+            found = (path for folder in self.media for path in sorted(folder.rglob("*")))
+            self._files = [path for path in found if path.suffix.lower() in SUFFIXES and path.is_file()]
+        return self._files
+
+
+def _finding(source: Source, shelf: _Shelf) -> SourceCheck:
+    """Look for a source where it was, where its name leads, and at last among all videos."""
+    changed = ""
+    for path in _places(source, shelf):
+        try:
+            digest = shelf.hash_of(path)
+        except MediaError as error:
+            changed = changed or str(error)
+            continue
+        if digest == source.sha256:
+            return SourceCheck(source, OK, path=path)
+        changed = changed or f"{path} has sha256 {digest[:16]}, recorded was {source.sha256[:16]}"
+    for path in shelf.files():
+        try:
+            if shelf.hash_of(path) == source.sha256:
+                return SourceCheck(source, OK, path=path)
+        except MediaError:  # an unreadable file is not the one that was recorded
+            continue
+    if changed:
+        return SourceCheck(source, CHANGED, changed)
+    where = f" at {source.path}" if source.path else ""
+    return SourceCheck(source, MISSING, f"no file{where} with sha256 {source.sha256[:16]}")
+
+
+def _places(source: Source, shelf: _Shelf) -> Iterator[Path]:
+    """Yield the files that should be this source."""
+    if source.path and Path(source.path).exists():
+        yield Path(source.path)
+    if source.identity.startswith(BUILT_IN):
+        drawn, _, name = source.identity.partition(":")
+        world, _, stem = name.partition("/")
+        for root in sorted((cache_folder() / drawn / Path(world).name).glob("*-fps")):
+            yield from (p for p in (root / f"{stem}.mp4", root / f"{stem}-{source.frames}.mp4") if p.is_file())
+    yield from shelf.named(source.name)
+
+
+@dataclass(frozen=True)
+class RecordedFolder:
     """What a folder names; `wrong` says what of it is not as it was."""
 
     cases: tuple[Case, ...]
@@ -33,7 +120,7 @@ class Recorded:
     hashed: bool  # whether a hash of the cases was kept
 
 
-def recorded(folder: Path) -> Recorded:
+def read_recorded(folder: Path) -> RecordedFolder:
     """Read the folder of a run, of niah.generate or of niah.publish. Raises UserError where it is none of them."""
     if (folder / "data" / "sources.parquet").is_file():
         cases, rows = read_suite(folder)
@@ -49,7 +136,7 @@ def recorded(folder: Path) -> Recorded:
     kept = read_metadata(folder).get("decides", {}) if run else read_hashes(folder)
     unnamed = [] if run else _unnamed(cases, sources, names[1])
     wrong = [*_changed(kept, names, digest, sources), *_other_suite(folder, kept), *unnamed]
-    return Recorded(tuple(cases), sources, tuple(wrong), "cases_sha256" in kept)
+    return RecordedFolder(tuple(cases), sources, tuple(wrong), "cases_sha256" in kept)
 
 
 def _changed(

@@ -19,7 +19,7 @@ from seaborn.utils import relative_luminance
 
 from niah.analysis.layout import ALL, format_length
 from niah.figures.heatmap import STARRED
-from niah.figures.paper.runs import Point
+from niah.figures.paper.points import StudyPoint
 from niah.figures.paper.selection import line_of
 from niah.figures.published import table
 
@@ -29,7 +29,7 @@ SILENT = "x at the top: no case has an answer"
 BENCHMARKS = {"longvideobench": "LongVideoBench", "mlvu": "MLVU", "video_mme": "Video-MME"}
 
 
-def draw_over_keyframes(points: Sequence[Point]) -> Figure:
+def draw_over_keyframes(points: Sequence[StudyPoint]) -> Figure:
     """Draw accuracy over K, a panel for each length."""
     lengths = _lengths(points)
     types = list(dict.fromkeys(point.type for point in points))
@@ -50,7 +50,7 @@ def draw_over_keyframes(points: Sequence[Point]) -> Figure:
     return figure
 
 
-def draw_over_constants(points: Sequence[Point]) -> Figure:
+def draw_over_constants(points: Sequence[StudyPoint]) -> Figure:
     """Draw a table of accuracy for each type, alpha down and tau across, and the published one beside."""
     types = list(dict.fromkeys(point.type for point in points))
     counts = {kind: _counts([point for point in points if point.type == kind]) for kind in types}
@@ -70,7 +70,7 @@ def draw_over_constants(points: Sequence[Point]) -> Figure:
     return figure
 
 
-def draw_by_compressor(points: Sequence[Point]) -> Figure:
+def draw_by_compressor(points: Sequence[StudyPoint]) -> Figure:
     """Draw accuracy of each run with its interval, and the published rows beside."""
     models, types = (list(dict.fromkeys(one)) for one in ((p.model for p in points), (p.type for p in points)))
     told = table("table2_ablations.csv")
@@ -104,7 +104,7 @@ def draw_by_compressor(points: Sequence[Point]) -> Figure:
     return figure
 
 
-def draw_hits(points: Sequence[Point]) -> Figure:
+def draw_hits(points: Sequence[StudyPoint]) -> Figure:
     """Draw Hit@k over k, chance for as many random frames dotted, and the published numbers dashed."""
     figure = Figure(figsize=(6.6, 4.4), layout="constrained")
     axes = figure.subplots()
@@ -125,17 +125,17 @@ def draw_hits(points: Sequence[Point]) -> Figure:
     return figure
 
 
-def _lines(points: Sequence[Point]) -> list[list[Point]]:
+def _lines(points: Sequence[StudyPoint]) -> list[list[StudyPoint]]:
     """Return the points of each line of Table 3, by rising k."""
     lengths = _lengths(points)
-    lines: dict[tuple, list[Point]] = {}
+    lines: dict[tuple, list[StudyPoint]] = {}
     for point in points:
         if point.length in lengths:
             lines.setdefault(line_of(point), []).append(point)
     return [sorted(own, key=lambda point: point.keyframes or 0) for own in lines.values()]
 
 
-def _titled(point: Point, points: Sequence[Point]) -> str:
+def _titled(point: StudyPoint, points: Sequence[StudyPoint]) -> str:
     """Name a line by what tells it from the others."""
     words = [point.compressor or point.model, _frames(point.length)]
     words += [f"suite {point.suite}"] if len({other.suite for other in points}) > 1 else []
@@ -145,13 +145,13 @@ def _titled(point: Point, points: Sequence[Point]) -> str:
     return ", ".join(words)
 
 
-def _grid(points: Sequence[Point], kind: str) -> Cells:
+def _grid(points: Sequence[StudyPoint], kind: str) -> Cells:
     """Return the cells of one type."""
     own = [point for point in points if point.type == kind]
     return {(point.temperature or 0, point.threshold or 0): (_share(point.accuracy), _words(point)) for point in own}
 
 
-def _words(point: Point) -> str:
+def _words(point: StudyPoint) -> str:
     return "no answer" if point.accuracy is None else f"{point.accuracy:.1%}{'*' if point.failed else ''}"
 
 
@@ -177,13 +177,13 @@ def _cells(axes: Axes, cells: Cells, published: bool) -> None:
     axes.set(xlabel="tau: keyframes are less alike than this", ylabel="alpha: temperature of merging")
 
 
-def _named(model: str, points: Sequence[Point]) -> str:
+def _named(model: str, points: Sequence[StudyPoint]) -> str:
     """Name a run, and the types of which none of its cases has an answer."""
     silent = [point.type for point in points if point.model == model and point.accuracy is None]
     return textwrap.fill(model, 40) + (f"\nno answer: {', '.join(silent)}" if silent else "")
 
 
-def _line(axes: Axes, points: Sequence[Point], xs: Sequence[float], colour: str, words: str) -> None:
+def _line(axes: Axes, points: Sequence[StudyPoint], xs: Sequence[float], colour: str, words: str) -> None:
     """Draw one type at one length; a point without an answer interrupts the line."""
     bars = np.array([_bar(point) for point in points]).T
     ys = [_share(point.accuracy) for point in points]
@@ -193,14 +193,14 @@ def _line(axes: Axes, points: Sequence[Point], xs: Sequence[float], colour: str,
         axes.plot(silent, [ABOVE] * len(silent), "x", color=colour, markersize=7, markeredgewidth=2)
 
 
-def _star(axes: Axes, points: Sequence[Point], xs: Sequence[float], ys: Sequence[float]) -> None:
+def _star(axes: Axes, points: Sequence[StudyPoint], xs: Sequence[float], ys: Sequence[float]) -> None:
     """Mark the points that are the share of some of their cases only."""
     for point, x, y in zip(points, xs, ys, strict=True):
         if point.failed and point.n:
             axes.annotate("*", (x, y), (4, 0), textcoords="offset points", fontsize=12)
 
 
-def _foot(figure: Figure, told: str, points: Sequence[Point]) -> None:
+def _foot(figure: Figure, told: str, points: Sequence[StudyPoint]) -> None:
     """Say what the runs share, and what a star means where there is one."""
     letters = int(figure.get_figwidth() * 17)  # that fit in a line at this size
     lines = [*textwrap.wrap(told, letters), *textwrap.wrap(_starred(points), letters)]
@@ -208,7 +208,7 @@ def _foot(figure: Figure, told: str, points: Sequence[Point]) -> None:
         figure.supxlabel("\n".join(lines), fontsize=8)
 
 
-def _starred(points: Sequence[Point]) -> str:
+def _starred(points: Sequence[StudyPoint]) -> str:
     return STARRED if any(point.failed and point.n for point in points) else ""
 
 
@@ -216,14 +216,14 @@ def _share(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-def _bar(point: Point) -> tuple[float, float]:
+def _bar(point: StudyPoint) -> tuple[float, float]:
     """Return how far the interval reaches below and above."""
     accuracy = point.accuracy or 0
     below = accuracy if point.low is None else point.low
     return max(0.0, accuracy - below), max(0.0, (accuracy if point.high is None else point.high) - accuracy)
 
 
-def _accuracy(axes: Axes, points: Sequence[Point]) -> None:
+def _accuracy(axes: Axes, points: Sequence[StudyPoint]) -> None:
     chance = next((point.chance for point in points if point.chance is not None), None)
     if chance is not None:
         axes.axhline(chance, color="#888888", linewidth=0.8, linestyle=":", label="chance")
@@ -241,14 +241,14 @@ def _logarithmic(axes: Axes, ks: Sequence[int], words: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _alike(point: Point, varied: str) -> str:
+def _alike(point: StudyPoint, varied: str) -> str:
     """Say what all runs of a figure share."""
     constants = {"K": point.keyframes, "alpha": point.temperature, "tau": point.threshold}
     told = ", ".join(f"{n} {v:g}" for n, v in constants.items() if v is not None and n not in varied.split(" and "))
     return f"{point.model.split(' (')[0]}, weights unchanged; {told or 'constants not told'}"
 
 
-def _lengths(points: Sequence[Point]) -> list[str]:
+def _lengths(points: Sequence[StudyPoint]) -> list[str]:
     """Return the lengths to draw: each, or "all" where cases have one length only."""
     found = sorted({point.length for point in points} - {ALL}, key=int)
     return found or [ALL]
@@ -258,6 +258,6 @@ def _frames(length: str) -> str:
     return "all lengths" if length == ALL else f"{format_length(length)} frames"
 
 
-def _counts(points: Sequence[Point]) -> str:
+def _counts(points: Sequence[StudyPoint]) -> str:
     counts = sorted({point.n for point in points})
     return "-".join(str(count) for count in {counts[0]: 0, counts[-1]: 0}) if counts else "0"
