@@ -204,7 +204,7 @@ def test_options_of_longvideobench_are_counted_as_correct_choice_does():
     row = {"id": "1", "video_path": "a.mp4", "question": "Who?", "duration_group": 15, "correct_choice": 2}
     whole = dict(zip(names, ["Ann", "Bob", "Eve", "N/A", "N/A"], strict=True))
     assert asked(read_longvideobench, {**row, **whole}) == (("Ann", "Bob", "Eve"), "C")
-    with pytest.raises(UserError, match="row 1: an option lacks before others"):  # C would be Kim, not Eve
+    with pytest.raises(UserError, match="row 1: an option is missing before others"):  # C would be Kim, not Eve
         asked(read_longvideobench, {**row, **whole, "option1": "N/A", "option3": "Kim"})
     with pytest.raises(UserError, match="row 1: correct_choice is a number below 3, got True"):
         asked(read_longvideobench, {**row, **whole, "correct_choice": True})
