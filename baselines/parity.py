@@ -18,7 +18,7 @@ from types import ModuleType
 
 import baselines
 from niah.cli.guard import guarded
-from niah.settings import unknown
+from niah.settings import unknown_name
 from niah.types import UserError
 
 
@@ -49,7 +49,7 @@ def module(name: str, part: str) -> ModuleType:
     """Import `baselines.NAME.PART`. Raises UserError naming the baselines that have it."""
     known = names(part)
     if name not in known:
-        raise UserError(unknown("baseline", name, known))
+        raise UserError(unknown_name("baseline", name, known))
     return importlib.import_module(f"baselines.{name}.{part}")
 
 

@@ -16,12 +16,12 @@ from uuid import uuid4
 
 from niah.types import UserError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOST = "the disk or its server fails: look after it, or name another place"
 _CLASH = "a file lies where a folder is wanted, or a folder where a file is; name another place"
 _ACCESS = "give yourself access, or name another place"
 _REMEDIES = {
-    **dict.fromkeys(FULL, "free some space and run the same command again"),
+    **dict.fromkeys(DISK_FULL_ERRORS, "free some space and run the same command again"),
     errno.EROFS: "name a place that can be written to",
     errno.EACCES: _ACCESS,
     errno.EPERM: _ACCESS,
@@ -97,7 +97,7 @@ def refuse_link(path: Path) -> None:
         )
 
 
-def in_words(error: OSError, place: object = None) -> str:
+def describe_os_error(error: OSError, place: object = None) -> str:
     """Return file, cause and remedy; `place` stands in where the error names no file. Raises any other error again."""
     if error.errno not in _REMEDIES:
         raise error
@@ -106,12 +106,12 @@ def in_words(error: OSError, place: object = None) -> str:
     return f"{where}{error.strerror}; {_REMEDIES[error.errno]}"
 
 
-def json_lines(rows: Iterable[Any]) -> str:
+def to_json_lines(rows: Iterable[Any]) -> str:
     """Return rows as JSON lines, without spaces."""
     return "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
 
 
-def numbered(text: str) -> Iterator[tuple[int, str]]:
+def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield each line that is not blank with its number, counted from 1."""
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():

@@ -37,7 +37,7 @@ def extract_answer(reply: str, options: Sequence[str]) -> str | None:
     return _read(reply, len(options), [_plain(option).strip() for option in options])
 
 
-def is_right(case: Case, record: Record) -> bool:
+def is_correct(case: Case, record: Record) -> bool:
     """Say whether a record answers its case rightly; an unanswered one does not. Raises ValueError unless `ok`."""
     if record.reply is None:
         raise ValueError(f"{record.case}: status {record.status!r} has no reply to score")

@@ -16,7 +16,7 @@ from niah.types import UserError
 T = typing.TypeVar("T")
 
 
-def unknown(what: str, name: str, known: typing.Sequence[str]) -> str:
+def unknown_name(what: str, name: str, known: typing.Sequence[str]) -> str:
     """Say that there is no such thing, and which one may have been meant."""
     close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
     meant = f" Did you mean {close[0]!r}?" if close else ""
@@ -53,7 +53,7 @@ def from_mapping(cls: type[T], values: Any, where: str) -> T:
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
-            raise UserError(f"{where}: {unknown('key', key, sorted(fields))}")
+            raise UserError(f"{where}: {unknown_name('key', key, sorted(fields))}")
     required = (f for f in fields.values() if f.default is f.default_factory is dataclasses.MISSING)
     missing = [field.name for field in required if field.name not in values]
     if missing:

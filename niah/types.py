@@ -215,16 +215,16 @@ class Case:
         return first.start / (self.length - (first.stop - first.start))
 
     @property
-    def own_needles(self) -> Tuple[Placement, ...]:
+    def target_placements(self) -> Tuple[Placement, ...]:
         """Return where the needle asked about lies; another's clip is none of it."""
         return tuple(placed for placed in self.needles if placed.needle == self.needle)
 
     def needle_frames(self, frames: Iterable[int]) -> int:
         """Count which of these frames show the needle asked about."""
-        own = self.own_needles
+        own = self.target_placements
         return sum(any(placed.start <= frame < placed.stop for placed in own) for frame in set(frames))
 
-    def ask(self) -> Question:
+    def to_question(self) -> Question:
         """Return what the model is asked: never the answer, never the case's name."""
         return Question(self.question, self.options, self.template)
 

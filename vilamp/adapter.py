@@ -20,7 +20,7 @@ from niah.adapters.compressor import Compressor, InLanguage
 from niah.adapters.feature_store import FeatureStore
 from niah.adapters.options import bytes_of_gib, resolve_dtype
 from niah.run.attention import VisualAttention
-from niah.settings import positive_int, unknown
+from niah.settings import positive_int, unknown_name
 from niah.types import FrameKey, Question, Reply, UserError, Video
 from vilamp import checkpoint
 from vilamp.features import FrameFeatures
@@ -186,8 +186,9 @@ def load(
         released = load_released(pretrained, device, store, memory + disk, keyframes, threshold, **release)
         return released if reuse else Forgetful(released, store)
     if release:
+        hint = unknown_name("setting of it", min(release), _settings())
         raise UserError(
-            f"{pretrained!r} is a checkpoint of this project: {unknown('setting of it', min(release), _settings())} "
+            f"{pretrained!r} is a checkpoint of this project: {hint} "
             "Others belong to released checkpoints (pretrained=FOLDER with a config.json)"
         )
     model, weights_id = checkpoint.load(checkpoint.locate(pretrained), keyframes, threshold, temperature)
@@ -237,7 +238,7 @@ def load_released(
     known = [*_settings(), "dtype", "behaviour", "max_new_tokens", *(one.name for one in fields(Behaviour))]
     for setting in settings:  # before anything is read
         if setting not in known:
-            raise UserError(unknown("setting of a released checkpoint", setting, known))
+            raise UserError(unknown_name("setting of a released checkpoint", setting, known))
     if keyframes is not None:
         positive_int("keyframes", keyframes)
     folder = locate(name)

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from niah.io import replace_file, replacing
-from niah.settings import from_mapping, read_yaml, unknown
+from niah.settings import from_mapping, read_yaml, unknown_name
 from niah.types import UserError
 from vilamp.config import VilampConfig, written
 from vilamp.model import Vilamp
@@ -31,7 +31,7 @@ def locate(name: str) -> Path:
             return folder
     shipped = sorted(path.parent.name for path in CHECKPOINTS.glob("*/model.safetensors"))
     raise UserError(
-        unknown("checkpoint", name, shipped) + " A folder of your own needs config.yaml, words.txt and "
+        unknown_name("checkpoint", name, shipped) + " A folder of your own needs config.yaml, words.txt and "
         "model.safetensors; a released checkpoint config.json, its weights and its tokenizer."
     )
 

@@ -10,7 +10,7 @@ from baselines.video_xl.prompt import STYLES
 from baselines.video_xl.ratios import RatioRule
 from niah.adapters.feature_store import FeatureStore
 from niah.adapters.options import make_store, read_options
-from niah.settings import positive_int, unknown
+from niah.settings import positive_int, unknown_name
 from niah.types import UserError
 
 
@@ -65,7 +65,7 @@ def read_settings(given: Mapping[str, Any], rule: RatioRule, seed: int = 0) -> S
     for name in ("frames", "max_new_tokens"):
         positive_int(name, given.get(name, 1))
     if options.prompt not in STYLES:
-        raise UserError(unknown("prompt", str(options.prompt), STYLES))
+        raise UserError(unknown_name("prompt", str(options.prompt), STYLES))
     if not isinstance(options.dynamic, bool):
         raise UserError(f"dynamic is True or False, got {options.dynamic!r}")
     asked = RatioRule(_ratios(options.ratio, rule.ratios), rule.mix if options.mix is None else str(options.mix))

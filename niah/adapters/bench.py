@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from niah.adapters.meter import clock, peaks, reset_peak
-from niah.io import numbered, open_to_append
+from niah.io import numbered_lines, open_to_append
 from niah.types import FrameKey, UserError
 
 LENGTHS = (64, 256, 1024, 2048, 4096, 8192, 10000)
@@ -182,7 +182,7 @@ def measure_all(
 def read(file: Path) -> list[Measurement]:
     """Return the lines of a file of results. Raises UserError for a line that is none."""
     try:
-        return [Measurement.from_json(json.loads(line)) for _, line in numbered(file.read_text(encoding="utf-8"))]
+        return [Measurement.from_json(json.loads(line)) for _, line in numbered_lines(file.read_text(encoding="utf-8"))]
     except ValueError as error:
         raise UserError(f"{file.name} holds a line that is no measurement ({error}): remove it") from None
 
@@ -245,7 +245,7 @@ def _in_process(job: Job, command: Sequence[str], seconds: float) -> Measurement
     except subprocess.TimeoutExpired:
         return Measurement(job, "error", f"took longer than {seconds:g} s (--timeout)")
     if done.returncode == 0:
-        return Measurement.from_json(json.loads([line for _, line in numbered(done.stdout)][-1]))
+        return Measurement.from_json(json.loads([line for _, line in numbered_lines(done.stdout)][-1]))
     words = done.stderr.strip().splitlines()
     killed = done.returncode == -9
     detail = "ended by the system, most likely for its memory" if killed else (words[-1] if words else "no output")

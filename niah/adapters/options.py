@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from niah.adapters.feature_store import FeatureStore
-from niah.settings import unknown
+from niah.settings import unknown_name
 from niah.types import UserError
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ def read_options(kind: type[T], model: str, given: Mapping[str, Any]) -> T:
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for name in given:
         if name not in known:
-            raise UserError(unknown(f"option of {model}", name, known))
+            raise UserError(unknown_name(f"option of {model}", name, known))
     return kind(**given)
 
 

@@ -14,13 +14,13 @@ from niah.suite.config import Suite
 from niah.suite.design import (
     BIN_FRAMES,
     DEPTH_BINS,
-    GROUPINGS,
     LENGTH_BINS,
     LONGEST,
+    PAPER_LENGTHS,
     SHORTEST,
     depth_bin,
-    grouping,
     length_bin,
+    nearest_paper_length,
 )
 from niah.types import ALL_TYPES, Case
 
@@ -47,7 +47,7 @@ class Layout:
         return {"exact": lengths} if self.design == "grid" else {"nearest": lengths, "bin": LENGTH_BIN_LABELS}
 
     @property
-    def grouping(self) -> str:
+    def nearest_paper_length(self) -> str:
         """Return how lengths are grouped in heatmaps: a key of `length_labels`."""
         return "exact" if self.design == "grid" else "nearest"
 
@@ -62,7 +62,7 @@ class Layout:
         if by == "exact":
             return str(case.length)
         if by == "nearest":
-            return str(grouping(case.length))
+            return str(nearest_paper_length(case.length))
         return LENGTH_BIN_LABELS[length_bin(case.length)] if SHORTEST <= case.length <= LONGEST else None
 
     def depth_label(self, case: Case) -> str | None:
@@ -90,12 +90,12 @@ def depth_bin_label(case: Case) -> str:
 def infer_layout(cases: Sequence[Case], suite: Suite | None) -> Layout:
     """Return a suite's layout; without a suite, a grid if the cases have few distinct lengths."""
     if suite is not None and suite.design == "paper":
-        return Layout("paper", GROUPINGS)
+        return Layout("paper", PAPER_LENGTHS)
     lengths = tuple(sorted({case.length for case in cases if case.haystack}))
     if suite is not None:
         return Layout("grid", tuple(sorted({*suite.lengths, *lengths})), tuple(sorted(suite.depths)))
     if len(lengths) > FEW:
-        return Layout("paper", GROUPINGS)
+        return Layout("paper", PAPER_LENGTHS)
     depths = tuple(sorted({round(case.depth, 2) for case in cases if case.depth is not None}))
     return Layout("grid", lengths, depths if len(depths) <= FEW else ())
 

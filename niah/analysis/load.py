@@ -19,7 +19,7 @@ from niah.run.metadata import read_metadata, without_shard_keys
 from niah.run.records import check_record
 from niah.settings import read_yaml
 from niah.suite.config import Suite
-from niah.suite.generated import NearDuplicate, near_duplicates_in
+from niah.suite.folder import NearDuplicate, read_near_duplicates
 from niah.types import Case, Record, UserError
 
 T = TypeVar("T", Case, Record)
@@ -73,7 +73,7 @@ def read_run(folder: Path) -> RunData:
     kept_by = None if suite is None or suite.kept is None else suite.kept.by
     return RunData(
         folder, model_label(decides), printable(about["suite"]), without_shard_keys(decides), cases, records,
-        infer_layout(cases, suite), near_duplicates_in(folder), kept_by,
+        infer_layout(cases, suite), read_near_duplicates(folder), kept_by,
     )  # fmt: skip
 
 

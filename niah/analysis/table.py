@@ -113,7 +113,7 @@ def score_case(case: Case, record: Record | None) -> ScoredCase:
     if record.reply is None:
         return ScoredCase(case, record.status)
     letter = extract_answer(record.reply, case.options)
-    own = case.own_needles
+    own = case.target_placements
     scored = ScoredCase(case, record.status, letter == case.answer, letter is None)
     if case.condition != "full" or not record.frames_kept or not own:
         return scored

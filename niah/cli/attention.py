@@ -20,7 +20,7 @@ from niah.analysis.attention import TOP, attention_received, frame_rows, patch_r
 from niah.analysis.load import model_label
 from niah.cli.guard import guarded
 from niah.io import cache_folder, replace_file
-from niah.media.decoders.decoder import decoder_named
+from niah.media.decoders.base import load_decoder
 from niah.media.video import SplicedVideo
 from niah.run import registry
 from niah.run.arguments import parse
@@ -73,7 +73,7 @@ def measure(config: RunConfig, top: int) -> int:
         )
     frames, patches = [], []
     for case in tqdm(plan.ordered, unit="case", disable=None):
-        attended = adapter.attentions(_video(config, plan, case), case.ask())
+        attended = adapter.attentions(_video(config, plan, case), case.to_question())
         attention = attention_received(attended)
         frames += list(_frames(case, attended, attention))
         if (attended.patches >= 0).all():
@@ -91,7 +91,7 @@ def measure(config: RunConfig, top: int) -> int:
 def _video(config: RunConfig, plan: Plan, case: Case) -> SplicedVideo:
     """Return a case's video; nothing is decoded yet."""
     generated, renders = plan.generated, cache_folder() / "rendered"
-    decoder = decoder_named(config.decoder)
+    decoder = load_decoder(config.decoder)
     return SplicedVideo(case.timeline, generated.sources, generated.suite.sampling, decoder, case.fps, renders)
 
 

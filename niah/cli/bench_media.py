@@ -26,10 +26,10 @@ import av
 import numpy as np
 
 from niah.cli.guard import guarded
-from niah.media.decoders.decoder import INSTALL, decoder_named
+from niah.media.decoders.base import INSTALL_HINTS, load_decoder
 from niah.media.errors import MediaError
 from niah.media.index import Index
-from niah.media.scan import measure
+from niah.media.scan import scan
 from niah.types import Sampling, UserError
 
 SIZE = 384
@@ -68,11 +68,11 @@ def _print(folder: Path, repeats: int, seconds: float) -> int:
 
 def report(folder: Path, repeats: int, seconds: float) -> Iterator[str]:
     """Yield the lines of the two tables. Raises UserError where one run takes longer than `seconds`."""
-    names = [name for name in INSTALL if _usable(name)]
+    names = [name for name in INSTALL_HINTS if _usable(name)]
     indices, refused = measured(folder)
     if not indices:
         raise UserError(f"{folder} holds no video that can be read; name a folder of videos")
-    yield f"{', '.join(decoder_named(name).name for name in names)}; medians of {repeats}, {os.cpu_count()} cores"
+    yield f"{', '.join(load_decoder(name).name for name in names)}; medians of {repeats}, {os.cpu_count()} cores"
     yield from _rows(("file and task", *(f"{n}: wall s, CPU s, peak MiB" for n in names)))
     with tempfile.TemporaryDirectory() as scratch:
         for index in chosen(indices, Path(scratch)):
@@ -94,7 +94,7 @@ def measured(folder: Path) -> tuple[list[Index], list[str]]:
     refused: list[str] = []
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES):
         try:
-            indices.append(measure(path))
+            indices.append(scan(path))
         except MediaError:
             refused.append(path.name)
     return indices, refused
@@ -108,7 +108,7 @@ def chosen(indices: list[Index], scratch: Path) -> list[Index]:
     longest = sorted(indices, key=lambda index: len(index.times))[-2:][::-1]
     twice = scratch / f"{Path(longest[-1].path).stem}_20k.mp4"
     repeat_packets(longest[-1], twice, -(-20_000 // len(longest[-1].times)))
-    return [*longest, measure(twice)]
+    return [*longest, scan(twice)]
 
 
 def repeat_packets(index: Index, target: Path, times: int) -> None:
@@ -145,7 +145,7 @@ def interleaved(
 
 def timed(name: str, task: str, path: Path) -> dict[str, float]:
     """Do one task in this process: wall and CPU seconds, and MiB of peak memory over the idle process."""
-    index, decoder = measure(path), decoder_named(name)
+    index, decoder = scan(path), load_decoder(name)
     sampling = Sampling("native", SIZE, SIZE)
     idle = peak_mib()
     wall, processor = time.perf_counter(), time.process_time()
@@ -197,7 +197,7 @@ def _readable(name: str, indices: list[Index], folder: Path) -> tuple[str, str, 
 
 
 def _frames(name: str, index: Index, ordinals: list[int]) -> list[np.ndarray]:
-    decoder = decoder_named(name)
+    decoder = load_decoder(name)
     frames = list(decoder.read(index, ordinals, Sampling("native", 64, 64)))
     decoder.close()
     return frames
@@ -210,7 +210,7 @@ def _medians(runs: list[dict[str, float]]) -> str:
 
 def _usable(name: str) -> bool:
     try:
-        decoder_named(name)
+        load_decoder(name)
     except UserError:
         return False
     return True

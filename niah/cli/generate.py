@@ -10,7 +10,7 @@ from pathlib import Path
 from niah.cli.guard import guarded
 from niah.suite.build import generate
 from niah.suite.config import load_suite
-from niah.suite.generated import Generated, read, write
+from niah.suite.folder import GeneratedSuite, read_suite, write_suite
 
 EXAMPLES = """\
 examples:
@@ -50,7 +50,7 @@ def _generate(words: list[str]) -> int:
     generated = generate(*load_suite(options.suite))
     if options.keep is not None:
         generated = _keep(generated, options.keep)
-    write(generated, options.output)
+    write_suite(generated, options.output)
     counts = Counter(case.condition for case in generated.cases)
     haystacks = len({case.haystack for case in generated.cases if case.haystack})
     sys.stdout.write(
@@ -60,12 +60,12 @@ def _generate(words: list[str]) -> int:
     return 0
 
 
-def _keep(generated: Generated, run: Path) -> Generated:
+def _keep(generated: GeneratedSuite, run: Path) -> GeneratedSuite:
     """Keep the needles that another model can read and cannot guess, and say which go."""
-    from niah.suite.filter_needles import keep  # here: reading a run loads pandas, which generating needs not
+    from niah.suite.filter_needles import filter_needles  # here: reading a run loads pandas, which generating needs not
 
     before = {case.needle for case in generated.cases}
-    kept = keep(generated, run)
+    kept = filter_needles(generated, run)
     assert kept.suite.kept is not None
     for skip in kept.skipped[len(generated.skipped) :]:
         sys.stderr.write(f"not kept {skip.what}: {skip.why}\n")
@@ -96,9 +96,9 @@ def _render(words: list[str]) -> int:
     return 0
 
 
-def _cases_of(suite: str) -> Generated:
+def _cases_of(suite: str) -> GeneratedSuite:
     """Read a folder's cases, or generate a suite's."""
-    return read(Path(suite)) if Path(suite).is_dir() else generate(*load_suite(suite))
+    return read_suite(Path(suite)) if Path(suite).is_dir() else generate(*load_suite(suite))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from niah.io import FULL, CannotWrite, in_words
+from niah.io import DISK_FULL_ERRORS, CannotWrite, describe_os_error
 from niah.types import UserError
 
 DONE, USAGE, INCOMPLETE, INTERRUPTED = 0, 2, 3, 130
@@ -36,8 +36,8 @@ def guarded(command: Callable[[], int], stopped: str = RESUMED, place: object = 
         sys.stderr.write(f"error: {error}\n")
         return INCOMPLETE
     except OSError as error:
-        sys.stderr.write(f"error: {in_words(error, place)}\n")
-        return INCOMPLETE if error.errno in FULL else USAGE
+        sys.stderr.write(f"error: {describe_os_error(error, place)}\n")
+        return INCOMPLETE if error.errno in DISK_FULL_ERRORS else USAGE
     except KeyboardInterrupt:
         sys.stderr.write(f"{stopped}\n")
         return INTERRUPTED

@@ -13,8 +13,8 @@ from niah.integrations.hub.dataset_repo import UNKNOWN, push
 from niah.integrations.hub.publish_run import write_run
 from niah.integrations.hub.publish_suite import OWN, read_licences, write_suite
 from niah.suite.build import generate
-from niah.suite.config import SUITES, load_suite
-from niah.suite.generated import Generated, read
+from niah.suite.config import SUITES_FOLDER, load_suite
+from niah.suite.folder import GeneratedSuite, read_suite
 from niah.types import UserError
 
 EXAMPLES = """\
@@ -78,11 +78,11 @@ def _publish(options: argparse.Namespace) -> int:
     return 0
 
 
-def _generated(name: str) -> Generated:
+def _generated(name: str) -> GeneratedSuite:
     """Read a folder's cases, or generate a suite's."""
     path = Path(name)
-    if path.is_dir() and not (SUITES / f"{name}.yaml").is_file():
-        return read(path)
+    if path.is_dir() and not (SUITES_FOLDER / f"{name}.yaml").is_file():
+        return read_suite(path)
     return generate(*load_suite(name))
 
 

@@ -28,10 +28,10 @@ from niah.integrations.hub.verify import (
 )
 from niah.settings import read_yaml
 from niah.suite import user_media
-from niah.suite.config import SUITES, Suite, load_suite
-from niah.suite.generated import Generated, write
+from niah.suite.config import SUITES_FOLDER, Suite, load_suite
+from niah.suite.folder import GeneratedSuite, write_suite
 from niah.suite.hashes import HASHES
-from niah.suite.needles import complaints
+from niah.suite.needles import find_problems
 from niah.types import UserError
 
 EXAMPLES = """\
@@ -71,7 +71,7 @@ def _verify(options: argparse.Namespace) -> int:
         if not folder.is_dir():
             raise UserError(f"--media {folder} is not a folder; name the one that holds the videos")
     path = Path(options.what)
-    if not path.is_dir() or (SUITES / f"{options.what}.yaml").is_file():
+    if not path.is_dir() or (SUITES_FOLDER / f"{options.what}.yaml").is_file():
         return _files_of(options.what, options)
     named = read_recorded(path)
     findings = check_sources(named.sources, options.media)
@@ -115,7 +115,7 @@ def _advice(findings: Sequence[SourceCheck]) -> Iterator[str]:
 def _write_suite(folder: Path, named: RecordedFolder, findings: Sequence[SourceCheck], output: Path) -> None:
     """Write a suite with this machine's paths."""
     found = {f.source.name: dataclasses.replace(f.source, path=str(Path(f.path or "").absolute())) for f in findings}
-    write(Generated(read_yaml(Suite, folder / "suite.yaml"), named.cases, found), output)
+    write_suite(GeneratedSuite(read_yaml(Suite, folder / "suite.yaml"), named.cases, found), output)
     sys.stdout.write(f"written: {output}; run it with: niah run --model NAME --suite {output}\n")
 
 
@@ -127,7 +127,7 @@ def _files_of(name: str, options: argparse.Namespace) -> int:
     if suite.haystacks is None or suite.needles is None:
         sys.stdout.write(f"{suite.name}: built-in footage, drawn when a run needs it; nothing can be missing\n")
         return 0
-    count, wrong = complaints(suite.needles, Path("."))
+    count, wrong = find_problems(suite.needles, Path("."))
     try:
         videos = len(user_media.find_videos(suite.haystacks))
     except UserError as error:

@@ -10,7 +10,7 @@ from niah.analysis.layout import ALL, DEPTH_BIN_LABELS, LENGTH_BIN_LABELS, Layou
 from niah.analysis.load import RunData
 from niah.analysis.table import Row, table_rows
 from niah.figures.published import heatmaps
-from niah.suite.design import GROUPINGS
+from niah.suite.design import PAPER_LENGTHS
 
 PAPER = "paper"
 
@@ -51,7 +51,7 @@ class HeatmapPanel:
 def heatmap_panels(runs: Sequence[RunData], style: str, condition: str) -> list[HeatmapPanel]:
     """Return a panel for each run that has cases of the condition between the axes' ends."""
     if style == PAPER:
-        runs = [dataclasses.replace(run, layout=Layout("paper", GROUPINGS)) for run in runs]
+        runs = [dataclasses.replace(run, layout=Layout("paper", PAPER_LENGTHS)) for run in runs]
     made = (_panel(run, "bin" if style == PAPER else run.layout.grouping, condition) for run in runs)
     return [panel for panel in made if panel is not None]
 

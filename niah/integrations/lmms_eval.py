@@ -36,7 +36,7 @@ class RequestLibrary:
 
     def question(self, case: str) -> Question:
         """Return what is asked in the case of that name."""
-        return self.cases[case].case.ask()
+        return self.cases[case].case.to_question()
 
     def media(self, case: str) -> CaseMedia:
         """Return the case of that name."""

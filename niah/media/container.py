@@ -20,7 +20,8 @@ from niah.media.errors import MediaError
 from niah.types import UserError
 
 PLAYLISTS = frozenset(("hls", "concat", "dash", "imf", "image2", "webm_dash_manifest"))
-STALL = "VIDEONIAH_STALL_SECONDS"  # without a byte from the disk (or network share), then a file counts as unreadable
+# A file counts as unreadable after this long without a byte from the disk or the network share.
+STALL_VARIABLE = "VIDEONIAH_STALL_SECONDS"
 
 
 def sha256_of(path: Union[str, Path]) -> str:
@@ -52,13 +53,13 @@ def stall_seconds() -> float:
 
     An environment variable, because every process that decodes must know it. Raises UserError for no number above 0.
     """
-    said = os.environ.get(STALL) or "60"
+    said = os.environ.get(STALL_VARIABLE) or "60"
     try:
         seconds = float(said)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise UserError(f"{STALL} (--stall_timeout) is a number of seconds above 0, got {said!r}")
+        raise UserError(f"{STALL_VARIABLE} (--stall_timeout) is a number of seconds above 0, got {said!r}")
     return seconds
 
 

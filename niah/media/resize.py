@@ -19,7 +19,7 @@ from niah.media.index import Index
 from niah.types import Sampling
 
 
-class Shaper:
+class Resizer:
     """Shapes the frames of one file; keeps swscale's tables from frame to frame."""
 
     def __init__(self, index: Index) -> None:

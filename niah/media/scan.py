@@ -28,7 +28,7 @@ from niah.media.truncation import Found, refuse_truncated
 FORMAT = 1  # of the stored JSON
 
 
-def measure(path: Union[str, Path]) -> Index:
+def scan(path: Union[str, Path]) -> Index:
     """Return when each frame of `path` is shown; decodes the whole file unless that was done before.
 
     Raises MediaError for anything that is not a whole, sound video.

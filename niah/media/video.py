@@ -17,10 +17,10 @@ from typing import Dict, Iterator, List, Mapping, Sequence, Set, Tuple
 
 import numpy as np
 
-from niah.media.decoders.decoder import Decoder
+from niah.media.decoders.base import Decoder
 from niah.media.errors import MediaError
 from niah.media.index import Index
-from niah.media.scan import measure
+from niah.media.scan import scan
 from niah.media.writer import write_mp4
 from niah.types import FrameKey, Sampling, Source, Span
 
@@ -129,7 +129,7 @@ class SplicedVideo:
         """Measure a source on first use, and make sure that it is the file the cases were made from."""
         if name not in self._indices:
             source = self._sources[name]
-            index = measure(source.path)
+            index = scan(source.path)
             if source.sha256 and index.sha256 != source.sha256:
                 raise MediaError(
                     source.path,

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from niah.analysis.load import RunData
-from niah.io import cache_folder, numbered
+from niah.io import cache_folder, numbered_lines
 from niah.settings import read_yaml
 from niah.suite import user_media
-from niah.suite.cases import longest
+from niah.suite.cases import longest_length
 from niah.suite.config import Suite, load_suite
 from niah.suite.library import Library
 from niah.types import Sampling, UserError
@@ -82,7 +82,7 @@ def _identities(folder: Path) -> dict[str, str]:
     """Return the identity of each source, by name. Raises UserError where a line cannot be read."""
     found: dict[str, str] = {}
     path = folder / "sources.jsonl"
-    for number, line in numbered(path.read_text(encoding="utf-8")):
+    for number, line in numbered_lines(path.read_text(encoding="utf-8")):
         try:
             row = json.loads(line)
             found[row["name"]] = row["identity"]
@@ -97,12 +97,12 @@ def _identities(folder: Path) -> dict[str, str]:
 def _paths(runs: Sequence[RunData], suite: str | None) -> Mapping[str, Path] | str:
     """Return where the videos of one suite's runs lie, by identity, or why that is not known."""
     files = [run.folder / "suite.yaml" for run in runs]
-    own_suite = max((read_yaml(Suite, file) for file in files if file.is_file()), key=longest)
+    own_suite = max((read_yaml(Suite, file) for file in files if file.is_file()), key=longest_length)
     if own_suite.footage is not None:
         from niah.suite.footage.build import build
 
         # A longer haystack begins as a shorter one does, so the longest run's shows the frames of all.
-        built = build(own_suite.footage, longest(own_suite), own_suite.sampling.rate, cache_folder())
+        built = build(own_suite.footage, longest_length(own_suite), own_suite.sampling.rate, cache_folder())
         stacks = {stack.identity: Path(stack.path) for stack in built.haystacks}
         return {**stacks, **{str(needle.identity): Path(needle.path) for needle in built.needles}}
     try:
@@ -117,9 +117,9 @@ def _paths(runs: Sequence[RunData], suite: str | None) -> Mapping[str, Path] | s
 
 def _own_paths(suite: Suite, folder: Path) -> dict[str, Path]:
     """Return where a user's own videos lie. Raises UserError where one is missing."""
-    from niah.media.scan import measure
+    from niah.media.scan import scan
 
-    library = Library(suite.sampling.rate, measure)
+    library = Library(suite.sampling.rate, scan)
     user_media.load(user_media.resolve(suite, folder), library)
     return {source.identity: Path(source.path) for source in library.sources.values()}
 

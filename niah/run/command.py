@@ -14,7 +14,7 @@ from pathlib import Path
 
 from niah.cli.guard import DONE, INCOMPLETE, INTERRUPTED, guarded
 from niah.io import cache_folder
-from niah.media.container import STALL
+from niah.media.container import STALL_VARIABLE
 from niah.run.arguments import parse
 from niah.run.case_runner import CaseRunner
 from niah.run.config import RunConfig
@@ -47,7 +47,7 @@ def run(config: RunConfig, arguments: Sequence[str] = (), answerer: Callable[...
     Raises UserError for what the user can mend, CannotWrite where the disk is full.
     """
     if config.stall_timeout is not None:
-        os.environ[STALL] = f"{config.stall_timeout:g}"  # for this process and every worker
+        os.environ[STALL_VARIABLE] = f"{config.stall_timeout:g}"  # for this process and every worker
     target = find_adapter(config.model) if answerer is None else f"{answerer.__module__}:{answerer.__qualname__}"
     plan = make_plan(config)
     folder = config.folder()

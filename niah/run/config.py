@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from niah.media.decoders.decoder import DEFAULT
+from niah.media.decoders.base import DEFAULT_DECODER
 from niah.run.secrets import holds_secret
 from niah.settings import from_mapping, read_yaml
 from niah.types import UserError
@@ -39,7 +39,7 @@ class RunConfig:
     conditions: tuple[str, ...] | None = None
     limit: float | None = None  # below 1 a share of the cases, else how many
     shard: str | None = None  # "i/N", i from 1
-    decoder: str = DEFAULT
+    decoder: str = DEFAULT_DECODER
     timeout: float = 1800.0  # seconds for one case
     load_timeout: float = 3600.0  # seconds for a worker to find a place and load: weights come over slow networks
     grace: float = 10.0  # seconds for what should take a moment: a worker that ends; longer waits are multiples of it

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from niah.media.decoders.decoder import decoder_named
+from niah.media.decoders.base import load_decoder
 from niah.media.video import SplicedVideo
 from niah.run.config import RunConfig
 from niah.run.plan import Plan
@@ -65,7 +65,7 @@ def _decode_rate(config: RunConfig, plan: Plan, renders: Path) -> float:
     """Decode for a moment from the longest case, as the run would; return frames per second, 0 without frames."""
     case = max(plan.ordered, key=lambda case: case.length)
     generated = plan.generated
-    decoder = decoder_named(config.decoder)
+    decoder = load_decoder(config.decoder)
     video = SplicedVideo(case.timeline, generated.sources, generated.suite.sampling, decoder, case.fps, renders)
     begun, frames = time.monotonic(), 0
     for indices, _ in video.iterate(CHUNK):

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from niah.io import FULL, json_lines, open_to_append, replace_file
+from niah.io import DISK_FULL_ERRORS, open_to_append, replace_file, to_json_lines
 from niah.run.case_runner import CaseRunner
 from niah.run.config import RunConfig, without_machine_paths
 from niah.run.metadata import read_metadata
@@ -36,7 +36,7 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.fdopen(open_to_append(folder / ".lock"), "a")
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in DISK_FULL_ERRORS:
             raise
         raise UserError(f"{folder} cannot be written into ({error.strerror}); name another --output_path") from None
     with lock as file:
@@ -173,14 +173,14 @@ def _write(folder: Path, config: RunConfig, plan: Plan, decides: dict[str, Any])
     replace_file(
         folder / "suite.yaml", _yaml(_without_none(without_machine_paths(dataclasses.asdict(generated.suite))))
     )
-    replace_file(folder / "cases.jsonl", json_lines(case.to_json() for case in generated.cases))
+    replace_file(folder / "cases.jsonl", to_json_lines(case.to_json() for case in generated.cases))
     rows = [dataclasses.asdict(source) for source in generated.sources.values()]
     for row in rows:
         del row["path"]  # of this machine
-    replace_file(folder / "sources.jsonl", json_lines(rows))
+    replace_file(folder / "sources.jsonl", to_json_lines(rows))
     skipped = [without_machine_paths(dataclasses.asdict(skip)) for skip in generated.skipped]
-    write_or_remove(folder / "skipped.jsonl", json_lines(skipped))
-    write_or_remove(folder / "near_duplicates.jsonl", json_lines(map(dataclasses.asdict, generated.near_duplicates)))
+    write_or_remove(folder / "skipped.jsonl", to_json_lines(skipped))
+    write_or_remove(folder / "near_duplicates.jsonl", to_json_lines(map(dataclasses.asdict, generated.near_duplicates)))
 
 
 def _time(seconds: float) -> str:

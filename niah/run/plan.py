@@ -13,9 +13,9 @@ from pathlib import Path
 
 from niah.run.config import RunConfig
 from niah.suite.build import generate
-from niah.suite.config import SUITES, Suite, load_suite
-from niah.suite.design import DEPTH_BINS, depth_bin, grouping, start_at
-from niah.suite.generated import Generated, read
+from niah.suite.config import SUITES_FOLDER, Suite, load_suite
+from niah.suite.design import DEPTH_BINS, depth_bin, nearest_paper_length, needle_start
+from niah.suite.folder import GeneratedSuite, read_suite
 from niah.types import Case, UserError
 
 
@@ -23,7 +23,7 @@ from niah.types import Case, UserError
 class Plan:
     """The cases of one run. `ordered` names them as they are asked, those of `cold` in a worker of their own."""
 
-    generated: Generated  # its cases as they were generated, less those not asked
+    generated: GeneratedSuite  # its cases as they were generated, less those not asked
     ordered: tuple[Case, ...]
     cold: frozenset[str]
     shard: Shard | None = None
@@ -96,11 +96,11 @@ def cold_first(suite: Suite, grouped: list[Case]) -> tuple[Case, ...]:
     return (*first, *(case for case in grouped if case.id not in names))
 
 
-def _generated(config: RunConfig) -> Generated:
+def _generated(config: RunConfig) -> GeneratedSuite:
     """Return the cases of the suite that `config` names, less those its filters leave out."""
     path = Path(config.suite)
-    if path.is_dir() and not (SUITES / f"{config.suite}.yaml").is_file():
-        return _filtered(read(path), config)
+    if path.is_dir() and not (SUITES_FOLDER / f"{config.suite}.yaml").is_file():
+        return _filtered(read_suite(path), config)
     suite, folder = load_suite(config.suite)
     return _filtered(generate(_narrowed(suite, config), folder), config)
 
@@ -122,7 +122,7 @@ def _narrowed(suite: Suite, config: RunConfig) -> Suite:
     return dataclasses.replace(suite, **changes)
 
 
-def _filtered(generated: Generated, config: RunConfig) -> Generated:
+def _filtered(generated: GeneratedSuite, config: RunConfig) -> GeneratedSuite:
     """Keep the cases of the lengths, depths and conditions asked for; those without a haystack have no length."""
     suite = generated.suite
     _refuse_unknown(generated, config)
@@ -143,7 +143,7 @@ def _filtered(generated: Generated, config: RunConfig) -> Generated:
     return dataclasses.replace(generated, suite=dataclasses.replace(suite, **kept), cases=tuple(cases))
 
 
-def _refuse_unknown(generated: Generated, config: RunConfig) -> None:
+def _refuse_unknown(generated: GeneratedSuite, config: RunConfig) -> None:
     """Refuse a length, depth or condition that no case has; cases without a haystack must not hide the slip."""
     suite = generated.suite
     lengths = {_length(suite, case) for case in generated.cases if case.haystack}
@@ -162,14 +162,14 @@ def _refuse_unknown(generated: Generated, config: RunConfig) -> None:
 
 def _length(suite: Suite, case: Case) -> int:
     """Return the length a case counts for."""
-    return case.length if suite.design == "grid" else grouping(case.length)
+    return case.length if suite.design == "grid" else nearest_paper_length(case.length)
 
 
 def _lies_at(suite: Suite, case: Case, depths: tuple[float, ...]) -> bool:
     """Tell whether a case's needle starts at one of the depths (in the paper design: in its fifth)."""
     first = case.needles[0]
     if suite.design == "grid":
-        return any(first.start == start_at(depth, case.length, first.stop - first.start) for depth in depths)
+        return any(first.start == needle_start(depth, case.length, first.stop - first.start) for depth in depths)
     return any(depth_bin(first.start, first.stop, case.length) == min(int(depth * DEPTH_BINS), 4) for depth in depths)
 
 

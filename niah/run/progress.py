@@ -11,7 +11,7 @@ from types import TracebackType
 from tqdm import tqdm
 
 from niah.run.plan import Plan
-from niah.scoring import is_right
+from niah.scoring import is_correct
 from niah.types import CONDITIONS, Case, Record
 
 
@@ -48,7 +48,7 @@ class Progress:
         self._statuses[record.status] += 1
         if case.condition == "full" and record.status == "ok":
             self._asked += 1
-            self._right += is_right(case, record)
+            self._right += is_correct(case, record)
 
     def _show(self) -> None:
         accuracy = f"accuracy {self._right / self._asked:.1%}" if self._asked else "accuracy -"
@@ -69,7 +69,7 @@ def summary(plan: Plan, records: Sequence[Record], folder: Path) -> str:
     lines = [""]
     for condition in CONDITIONS:
         asked = [case for case in plan.ordered if case.condition == condition and case.id in by_name]
-        right = [is_right(case, by_name[case.id]) for case in asked if by_name[case.id].status == "ok"]
+        right = [is_correct(case, by_name[case.id]) for case in asked if by_name[case.id].status == "ok"]
         if right:
             low, high = wilson_interval(sum(right), len(right))
             share = sum(right) / len(right)

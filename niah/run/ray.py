@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from niah.media.container import STALL
+from niah.media.container import STALL_VARIABLE
 from niah.run.config import RunConfig
 from niah.run.process import Limits, NoCapacityError, ProcessWorker, WorkerLostError, WorkerResult
 from niah.run.worker import WorkerConfig
@@ -46,7 +46,7 @@ class Cluster:
         Raises NoCapacityError, WorkerLostError, or UserError where the model does not load.
         """
         kind = self.ray.remote(num_cpus=1, num_gpus=self.gpus, max_restarts=0, max_task_retries=0)(WorkerActor)
-        here = _Here(os.getcwd(), os.environ.get("OMP_NUM_THREADS"), os.environ.get(STALL))
+        here = _Here(os.getcwd(), os.environ.get("OMP_NUM_THREADS"), os.environ.get(STALL_VARIABLE))
         return RayWorker(self.ray, kind.remote(here), (loading, python, limits, log), stopping)
 
 
@@ -168,7 +168,7 @@ class WorkerActor:
         if here.threads is not None:
             os.environ["OMP_NUM_THREADS"] = here.threads
         if here.stall is not None:
-            os.environ[STALL] = here.stall
+            os.environ[STALL_VARIABLE] = here.stall
         self._worker: ProcessWorker | None = None
 
     def ready(self) -> None:

@@ -26,9 +26,9 @@ def find_adapter(name: str) -> str:
         return name
     known = _entry_points()
     if name not in known:
-        from niah.settings import unknown  # here, because a worker's interpreter may lack yaml
+        from niah.settings import unknown_name  # here, because a worker's interpreter may lack yaml
 
-        wrong = unknown("model", name, sorted(known))
+        wrong = unknown_name("model", name, sorted(known))
         raise UserError(f"{wrong} A model in development can be named as 'module:function'.")
     return known[name]
 

@@ -28,7 +28,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
-from niah.media.decoders.decoder import decoder_named
+from niah.media.decoders.base import load_decoder
 from niah.media.errors import MediaError
 from niah.media.video import SplicedVideo
 from niah.run.registry import load_adapter
@@ -71,7 +71,7 @@ def case_request(case: Case) -> dict[str, Any]:
     return {
         "timeline": [[span.source, span.start, span.stop] for span in case.timeline],
         "fps": case.fps,
-        "question": asdict(case.ask()),
+        "question": asdict(case.to_question()),
     }
 
 
@@ -83,7 +83,7 @@ class AdapterServer:
 
     def __init__(self, loading: WorkerConfig) -> None:
         self.loading = loading
-        self.decoder = decoder_named(loading.decoder)
+        self.decoder = load_decoder(loading.decoder)
         self.adapter = load_adapter(loading.target, loading.settings)
 
     def metadata(self) -> dict[str, Any]:

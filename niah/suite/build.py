@@ -10,26 +10,26 @@ from tqdm import tqdm
 
 from niah.io import cache_folder
 from niah.suite import user_media
-from niah.suite.cases import longest, make_cases, refuse_long
+from niah.suite.cases import longest_length, make_cases, refuse_long_needle
 from niah.suite.config import Footage, Suite
-from niah.suite.design import GROUPINGS
-from niah.suite.generated import Generated, NearDuplicate, Skip, retain
-from niah.suite.library import Clip, Haystack, Library
+from niah.suite.design import PAPER_LENGTHS
+from niah.suite.folder import GeneratedSuite, NearDuplicate, Skip, keep_filtered
+from niah.suite.library import Haystack, Library, NeedleClip
 from niah.suite.near_duplicates import near_duplicates
 from niah.types import Span, UserError
 
 
-def generate(suite: Suite, folder: Path) -> Generated:
+def generate(suite: Suite, folder: Path) -> GeneratedSuite:
     """Return the cases of a suite whose relative paths start at `folder`.
 
     Built-in footage is made on first use, under $VIDEONIAH_CACHE or ~/.cache/videoniah.
     Raises UserError where the suite cannot be had; single files and needles that
     cannot be used are left out, listed in `skipped` and told on stderr.
     """
-    from niah.media.scan import measure  # here, so that reading a generated suite decodes nothing
+    from niah.media.scan import scan  # here, so that reading a generated suite decodes nothing
 
     suite = user_media.resolve(suite, Path(folder))
-    library = Library(suite.sampling.rate, measure)
+    library = Library(suite.sampling.rate, scan)
     near: tuple[NearDuplicate, ...] = ()
     if suite.footage is not None:
         haystacks, clips, skips = _built_in(suite, suite.footage, library)
@@ -42,24 +42,24 @@ def generate(suite: Suite, folder: Path) -> Generated:
 def assemble(
     suite: Suite,
     haystacks: Sequence[Haystack],
-    clips: Sequence[Clip],
+    clips: Sequence[NeedleClip],
     library: Library,
     skips: Sequence[Skip] = (),
     near: tuple[NearDuplicate, ...] = (),
-) -> Generated:
+) -> GeneratedSuite:
     """Place measured needles in measured haystacks, and tell what was left out."""
-    if suite.design == "paper" and suite.lengths != GROUPINGS:
+    if suite.design == "paper" and suite.lengths != PAPER_LENGTHS:
         raise UserError(f"suite {suite.name!r}: the paper design has its own lengths; remove lengths: from it")
     cases, unplaced = make_cases(suite, haystacks, clips, library)
     used = {span.source for case in cases for span in case.timeline}
-    whole = Generated(
+    whole = GeneratedSuite(
         suite=suite,
         cases=tuple(cases),
         sources={name: source for name, source in library.sources.items() if name in used},
         skipped=(*skips, *unplaced),
         near_duplicates=near,
     )
-    generated = retain(whole)
+    generated = keep_filtered(whole)
     _tell(generated)
     if not generated.cases:
         raise UserError(
@@ -69,11 +69,11 @@ def assemble(
     return generated
 
 
-def _built_in(suite: Suite, footage: Footage, library: Library) -> tuple[list[Haystack], list[Clip], list[Skip]]:
+def _built_in(suite: Suite, footage: Footage, library: Library) -> tuple[list[Haystack], list[NeedleClip], list[Skip]]:
     """Build the footage that comes with the benchmark, and measure it like anybody's."""
     from niah.suite.footage.build import build
 
-    frames = longest(suite)
+    frames = longest_length(suite)
     built = build(footage, frames, suite.sampling.rate, cache_folder())
     haystacks, clips = [], []
     for name, path, identity, _ in tqdm(built.haystacks, desc="measuring haystacks", leave=False, disable=None):
@@ -83,13 +83,13 @@ def _built_in(suite: Suite, footage: Footage, library: Library) -> tuple[list[Ha
         haystacks.append(Haystack(name, (Span(source.name, 0, frames),), frozenset({source.identity})))
     for needle in tqdm(built.needles, desc="measuring needles", leave=False, disable=None):
         source = library.add(Path(needle.path), needle.name, needle.identity)
-        refuse_long(source.frames, "built-in footage", needle.name, suite)
+        refuse_long_needle(source.frames, "built-in footage", needle.name, suite)
         target = built.targets[needle.name]
-        clips.append(Clip(needle, Span(source.name, 0, source.frames), source.identity, target))
+        clips.append(NeedleClip(needle, Span(source.name, 0, source.frames), source.identity, target))
     return haystacks, clips, []
 
 
-def _tell(generated: Generated) -> None:
+def _tell(generated: GeneratedSuite) -> None:
     """Say on stderr what was left out, and what looks alike."""
     for skip in generated.skipped:
         sys.stderr.write(f"skipped {skip.what}: {skip.why}\n")

@@ -13,18 +13,28 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from niah.suite.config import Suite
-from niah.suite.design import DEPTH_BINS, GROUPINGS, LONGEST, Cell, deal, lengths_in, paper_cells, start_at, starts_in
-from niah.suite.generated import Skip
-from niah.suite.library import Clip, Haystack, Library, cut
+from niah.suite.design import (
+    DEPTH_BINS,
+    LONGEST,
+    PAPER_LENGTHS,
+    Cell,
+    deal,
+    lengths_in,
+    needle_start,
+    paper_cells,
+    starts_in,
+)
+from niah.suite.folder import Skip
+from niah.suite.library import Haystack, Library, NeedleClip, cut
 from niah.types import Case, Placement, Span, UserError
 
 
-def longest(suite: Suite) -> int:
+def longest_length(suite: Suite) -> int:
     """Return how many frames a haystack must hold."""
     return LONGEST if suite.design == "paper" else max(suite.lengths)
 
 
-def refuse_long(frames: int, where: str, name: str, suite: Suite) -> None:
+def refuse_long_needle(frames: int, where: str, name: str, suite: Suite) -> None:
     """Refuse a needle that leaves no footage to hide it in at the shortest length."""
     shortest = min(suite.lengths)
     room = DEPTH_BINS if suite.design == "paper" else 1
@@ -36,7 +46,7 @@ def refuse_long(frames: int, where: str, name: str, suite: Suite) -> None:
 
 
 def make_cases(
-    suite: Suite, haystacks: Sequence[Haystack], clips: Sequence[Clip], library: Library
+    suite: Suite, haystacks: Sequence[Haystack], clips: Sequence[NeedleClip], library: Library
 ) -> tuple[list[Case], list[Skip]]:
     """Return the cases of a suite and the needles (or controls) for which there was nothing eligible."""
     skips: list[Skip] = []
@@ -60,7 +70,9 @@ def make_cases(
     return [case for case in cases if case.condition in suite.conditions], skips
 
 
-def swapped_for(suite: Suite, clip: Clip, haystack: Haystack, clips: Sequence[Clip], length: int) -> Clip | None:
+def swapped_for(
+    suite: Suite, clip: NeedleClip, haystack: Haystack, clips: Sequence[NeedleClip], length: int
+) -> NeedleClip | None:
     """Return the needle whose clip stands in for `clip`'s: of another source and another target, or None.
 
     Each candidate draws a number by name and the highest wins, so that a needle
@@ -83,9 +95,9 @@ class _Maker:
     """Makes the cases that ask one needle's question."""
 
     suite: Suite
-    clip: Clip
+    clip: NeedleClip
     haystack: Haystack
-    clips: Sequence[Clip]
+    clips: Sequence[NeedleClip]
     library: Library
 
     def __post_init__(self) -> None:
@@ -96,7 +108,7 @@ class _Maker:
         """Yield a `full` case for each length and depth."""
         for length in self.suite.lengths:
             for depth in self.suite.depths:
-                start = start_at(depth, length, len(self.clip.span))
+                start = needle_start(depth, length, len(self.clip.span))
                 yield self.hidden("full", self.clip, length, start, f"{self.name}.full.{length}.{start}")
 
     def controls(self) -> Iterator[Case]:
@@ -105,7 +117,7 @@ class _Maker:
         alone = (Placement(self.name, 0, frames),)
         yield self._case("needle_only", f"{self.name}.needle_only", "", (self.clip.span,), alone)
         yield self._case("blind", f"{self.name}.blind", "", (), ())
-        lengths = GROUPINGS if self.suite.design == "paper" else self.suite.lengths
+        lengths = PAPER_LENGTHS if self.suite.design == "paper" else self.suite.lengths
         for length in lengths:
             footage = cut(self.haystack.timeline, 0, length)
             yield self._case("no_needle", f"{self.name}.no_needle.{length}", self.haystack.name, footage, ())
@@ -120,10 +132,10 @@ class _Maker:
             self.skips.append(Skip(f"{self.name}.swapped.{length}", why))
             return
         depth = random.Random(f"{self.suite.name}/{self.name}/{length}/swapped").choice(self.suite.depths)
-        start = start_at(depth, length, len(other.span))
+        start = needle_start(depth, length, len(other.span))
         yield self.hidden("swapped", other, length, start, f"{self.name}.swapped.{length}")
 
-    def hidden(self, condition: str, clip: Clip, length: int, start: int, name: str) -> Case:
+    def hidden(self, condition: str, clip: NeedleClip, length: int, start: int, name: str) -> Case:
         """Return the case in which `clip` starts at frame `start` of `length`."""
         frames = len(clip.span)
         footage = self.haystack.timeline
@@ -159,7 +171,7 @@ class _Maker:
         )
 
 
-def _paper(suite: Suite, clips: Sequence[Clip], homes: dict[str, Haystack], library: Library) -> Iterator[Case]:
+def _paper(suite: Suite, clips: Sequence[NeedleClip], homes: dict[str, Haystack], library: Library) -> Iterator[Case]:
     """Yield the `full` cases of the paper design, cell by cell."""
     if not clips:
         return

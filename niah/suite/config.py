@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from niah.settings import read_yaml, unknown
+from niah.settings import read_yaml, unknown_name
 from niah.types import CONDITIONS, Sampling, UserError
 
 SUITE_VERSION = 1  # of the rules that turn a suite file into cases: bump when a case can change
-SUITES = Path(__file__).resolve().parents[2] / "configs" / "suites"
+SUITES_FOLDER = Path(__file__).resolve().parents[2] / "configs" / "suites"
 PAPER_SECONDS = (30.0, 120.0)
-TEMPLATE = "One short clip was inserted into this video. {question}"
+QUESTION_TEMPLATE = "One short clip was inserted into this video. {question}"
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Needles:
 
 
 @dataclass(frozen=True)
-class Kept:
+class NeedleFilter:
     """The only needles that are asked about, and the model whose answers chose them; niah.generate --keep writes it."""
 
     by: str
@@ -108,12 +108,12 @@ class Suite:
     cases: int = 3000  # of the paper design: how many `full` cases
     conditions: tuple[str, ...] = CONDITIONS
     sampling: Sampling = Sampling()
-    question_template: str = TEMPLATE
+    question_template: str = QUESTION_TEMPLATE
     allow_repeat: bool = False
     footage: Footage | None = None
     haystacks: Haystacks | None = None
     needles: Needles | None = None
-    kept: Kept | None = None
+    kept: NeedleFilter | None = None
 
     def __post_init__(self) -> None:
         if self.version != SUITE_VERSION:
@@ -138,7 +138,7 @@ class Suite:
                 raise UserError(f"suite {self.name!r}: {what} hold something twice: {list(values)}; remove one")
         for condition in self.conditions:
             if condition not in CONDITIONS:
-                raise UserError(f"suite {self.name!r}: {unknown('condition', condition, CONDITIONS)}")
+                raise UserError(f"suite {self.name!r}: {unknown_name('condition', condition, CONDITIONS)}")
         if "{question}" not in self.question_template:
             raise UserError(f"suite {self.name!r}: question_template must contain {{question}}")
         if (self.footage is None) == (self.haystacks is None or self.needles is None):
@@ -175,8 +175,8 @@ def load_suite(name: str) -> tuple[Suite, Path]:
     """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
-        path = SUITES / f"{name}.yaml"
-        known = sorted(found.stem for found in SUITES.glob("*.yaml"))
+        path = SUITES_FOLDER / f"{name}.yaml"
+        known = sorted(found.stem for found in SUITES_FOLDER.glob("*.yaml"))
         if not path.is_file():
-            raise UserError(unknown("suite", name, known) + " A suite of your own is named by its .yaml file.")
+            raise UserError(unknown_name("suite", name, known) + " A suite of your own is named by its .yaml file.")
     return read_yaml(Suite, path), path.parent.resolve()

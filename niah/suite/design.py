@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-GROUPINGS = (2000, 4000, 6000, 8000, 10000)  # the paper's five lengths
+PAPER_LENGTHS = (2000, 4000, 6000, 8000, 10000)  # the paper's five lengths
 SHORTEST, LONGEST = 2000, 10000  # of the paper design
 LENGTH_BINS, DEPTH_BINS = 16, 5
 BIN_FRAMES = 500
@@ -28,15 +28,15 @@ class Cell:
     count: int
 
 
-def start_at(depth: float, length: int, needle_frames: int) -> int:
+def needle_start(depth: float, length: int, needle_frames: int) -> int:
     """Return the frame at which a needle starts: depth x (length - needle frames), halves rounded up."""
     exact = Fraction(str(depth)) * (length - needle_frames)
     return math.floor(exact + Fraction(1, 2))
 
 
-def grouping(length: int) -> int:
+def nearest_paper_length(length: int) -> int:
     """Return the nearest of the paper's five lengths, ties upwards: 3,000 belongs to 4,000."""
-    return min(GROUPINGS, key=lambda group: (abs(group - length), -group))
+    return min(PAPER_LENGTHS, key=lambda group: (abs(group - length), -group))
 
 
 def length_bin(length: int) -> int:

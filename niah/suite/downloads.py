@@ -82,7 +82,7 @@ def name_of(video: str) -> str:
     return Path(unquote(re.split(r"[?#]", video)[0]) if is_address(video) else video).name
 
 
-def fetched(address: str, downloads: Downloads | None, where: str) -> Path:
+def download(address: str, downloads: Downloads | None, where: str) -> Path:
     """Return the file of an address, downloaded into the cache unless it is there.
 
     Raises UserError where the suite has no `downloads:`, and where the address, the transfer or its

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from niah.analysis.load import RunData, read_run
 from niah.analysis.table import score_case
-from niah.suite.config import Kept
-from niah.suite.generated import Generated, Skip, retain
+from niah.suite.config import NeedleFilter
+from niah.suite.folder import GeneratedSuite, Skip, keep_filtered
 from niah.types import Case, UserError
 
 CONTROLS = {"needle_only": True, "blind": False}  # whether the answer is to be right
 
 
-def keep(generated: Generated, folder: Path) -> Generated:
+def filter_needles(generated: GeneratedSuite, folder: Path) -> GeneratedSuite:
     """Return the cases of needles that the run in `folder` answers with needle_only and not blind.
 
     Raises UserError where the run was asked other cases, or none of the two controls, and where no needle is left.
@@ -31,8 +31,8 @@ def keep(generated: Generated, folder: Path) -> Generated:
     skips = tuple(Skip(needle, why) for needle, why in judged.items() if why)
     if not kept:
         raise UserError(f"{run.model} in {folder} leaves no needle: {skips[0].what}: {skips[0].why}; name another run")
-    suite = dataclasses.replace(generated.suite, kept=Kept(run.model, kept))
-    return retain(dataclasses.replace(generated, suite=suite, skipped=(*generated.skipped, *skips)))
+    suite = dataclasses.replace(generated.suite, kept=NeedleFilter(run.model, kept))
+    return keep_filtered(dataclasses.replace(generated, suite=suite, skipped=(*generated.skipped, *skips)))
 
 
 def _why_not(run: RunData, needle: str) -> str:
@@ -49,7 +49,7 @@ def _why_not(run: RunData, needle: str) -> str:
     return ""
 
 
-def _refuse_others(generated: Generated, run: RunData) -> None:
+def _refuse_others(generated: GeneratedSuite, run: RunData) -> None:
     """Raise UserError where a run's controls are not those of this suite, or it has none."""
     asked = {case.condition for case in run.cases}
     lacking = [condition for condition in CONTROLS if condition not in asked]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from niah.io import json_lines, replace_file
+from niah.io import replace_file, to_json_lines
 from niah.types import Case, UserError
 
 HASHES = "hashes.json"
@@ -18,7 +18,7 @@ HASHES = "hashes.json"
 
 def cases_sha256(cases: Iterable[Case]) -> str:
     """Return the hash of cases.jsonl, by which runs name the cases they asked."""
-    return sha256(json_lines(case.to_json() for case in cases).encode()).hexdigest()
+    return sha256(to_json_lines(case.to_json() for case in cases).encode()).hexdigest()
 
 
 def sources_sha256(hashes: Mapping[str, str]) -> str:

@@ -41,7 +41,7 @@ class Index(Protocol):
 
 
 @dataclass(frozen=True)
-class Clip:
+class NeedleClip:
     """A needle that can be hidden: its frames, and what it must not be mixed up with."""
 
     needle: Needle
@@ -60,7 +60,7 @@ class Haystack:
     identities: frozenset[str]
     videos: frozenset[str] = frozenset()
 
-    def may_hide(self, clip: Clip) -> bool:
+    def may_hide(self, clip: NeedleClip) -> bool:
         """Tell whether the clip comes from elsewhere."""
         return clip.identity not in self.identities and clip.video not in self.videos
 

@@ -16,8 +16,8 @@ import numpy as np
 from tqdm import tqdm
 
 from niah.io import replacing
-from niah.suite.generated import NearDuplicate
-from niah.suite.library import Clip, Haystack, Library
+from niah.suite.folder import NearDuplicate
+from niah.suite.library import Haystack, Library, NeedleClip
 from niah.types import Sampling, Span
 
 # Hashed: one frame in `step`, but at least and at most so many. Needles more densely, so that
@@ -32,7 +32,7 @@ Look = Callable[[Span, Sequence[int]], np.ndarray]  # frame numbers of a span's 
 
 
 def near_duplicates(
-    haystacks: Sequence[Haystack], clips: Sequence[Clip], library: Library, folder: Path, look: Look | None = None
+    haystacks: Sequence[Haystack], clips: Sequence[NeedleClip], library: Library, folder: Path, look: Look | None = None
 ) -> tuple[NearDuplicate, ...]:
     """Return each pair of a needle and another piece of footage whose closest frames look alike.
 
@@ -95,11 +95,11 @@ def _pairs(hashed: Sequence[tuple], first: int) -> Iterator[NearDuplicate]:
 
 def _decoder(library: Library) -> Look:
     """Return a function that decodes frames of a source, small."""
-    from niah.media.decoders.decoder import decoder_named
+    from niah.media.decoders.base import load_decoder
     from niah.media.video import SplicedVideo
 
     sampling = Sampling(rate=library.rate, width=64, height=64)
-    decoder = decoder_named("pyav")
+    decoder = load_decoder("pyav")
 
     def look(span: Span, numbers: Sequence[int]) -> np.ndarray:
         whole = (Span(span.source, 0, library.sources[span.source].frames),)

@@ -15,20 +15,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from niah.io import numbered
-from niah.settings import unknown
+from niah.io import numbered_lines
+from niah.settings import unknown_name
 from niah.suite.config import Needles
-from niah.suite.downloads import fetched, is_address, name_of, refuse_card, refuse_outside
+from niah.suite.downloads import download, is_address, name_of, refuse_card, refuse_outside
 from niah.types import ALL_TYPES, LETTERS, Needle, UserError
 
 COLUMNS = ("video", "start", "stop", "question", "options", "answer", "type", "name")
 VIDEO_MME = ("video_id", "videoID", "question_id", "task_type", "duration", "domain", "sub_category", "url")
-SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".wmv", ".mpg", ".mpeg", ".ts", ".flv", ".ogv", ".3gp")
-TABLES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
+VIDEO_SUFFIXES = (
+    ".mp4",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mov",
+    ".m4v",
+    ".wmv",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".flv",
+    ".ogv",
+    ".3gp",
+)
+TABLE_FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 
 
 @dataclass(frozen=True)
-class Row:
+class NeedleRow:
     """A needle, the line it was read from, and the video's name in its data set ("" where it has none)."""
 
     needle: Needle
@@ -36,7 +50,7 @@ class Row:
     video: str = ""
 
 
-def read_needles(settings: Needles, folder: Path) -> tuple[Row, ...]:
+def read_needles(settings: Needles, folder: Path) -> tuple[NeedleRow, ...]:
     """Read every needle of a suite; relative paths start at `folder`.
 
     Raises UserError naming the file and the line.
@@ -49,7 +63,7 @@ def read_needles(settings: Needles, folder: Path) -> tuple[Row, ...]:
     return read
 
 
-def complaints(settings: Needles, folder: Path) -> tuple[int, list[str]]:
+def find_problems(settings: Needles, folder: Path) -> tuple[int, list[str]]:
     """Return how many needles there are, and what is wrong with each that cannot be read."""
     root, rows = _rows(settings, folder)
     wrong = []
@@ -87,7 +101,7 @@ def _json_lines(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
         raise UserError(f"needles: cannot read {path} ({error.strerror}); name a file of JSON lines") from error
     except UnicodeDecodeError as error:
         raise UserError(f"needles: {path} is not UTF-8 text ({error}); a table belongs under dataset:") from error
-    for number, line in numbered(text):
+    for number, line in numbered_lines(text):
         where = f"{path}, line {number}"
         try:
             row = json.loads(line)
@@ -107,13 +121,13 @@ def _table(name: str, split: str, folder: Path) -> Iterable[tuple[str, Mapping[s
     from datasets.exceptions import DatasetsError
 
     path = folder / name
-    if path.suffix in TABLES and not path.is_file():
+    if path.suffix in TABLE_FORMATS and not path.is_file():
         raise UserError(f"needles: dataset {path} does not exist; name a table that does, a folder, or a hub name")
     try:
         if path.is_file():
-            if path.suffix not in TABLES:
+            if path.suffix not in TABLE_FORMATS:
                 raise UserError(f"needles: dataset {path} must be a parquet, json or csv file")
-            table = datasets.load_dataset(TABLES[path.suffix], data_files=str(path), split="train")
+            table = datasets.load_dataset(TABLE_FORMATS[path.suffix], data_files=str(path), split="train")
         elif (path / "state.json").is_file():
             table = datasets.load_from_disk(str(path))
         else:
@@ -127,11 +141,11 @@ def _table(name: str, split: str, folder: Path) -> Iterable[tuple[str, Mapping[s
         yield f"{name}, row {number}", row
 
 
-def _row(row: Mapping[str, Any], where: str, root: Path, settings: Needles) -> Row:
+def _row(row: Mapping[str, Any], where: str, root: Path, settings: Needles) -> NeedleRow:
     """Check one row and turn it into a needle."""
     for column in row:
         if column not in COLUMNS + VIDEO_MME:
-            raise UserError(f"{where}: {unknown('column', column, COLUMNS + VIDEO_MME)}")
+            raise UserError(f"{where}: {unknown_name('column', column, COLUMNS + VIDEO_MME)}")
     question = _text(row, "question", where)
     options = _options(row.get("options"), where)
     start, stop = _seconds(row, "start", where), _seconds(row, "stop", where)
@@ -149,7 +163,7 @@ def _row(row: Mapping[str, Any], where: str, root: Path, settings: Needles) -> R
         start=start,
         stop=stop,
     )
-    return Row(needle, where, str(row.get("videoID") or ""))
+    return NeedleRow(needle, where, str(row.get("videoID") or ""))
 
 
 def _text(row: Mapping[str, Any], column: str, where: str) -> str:
@@ -223,16 +237,16 @@ def _video(row: Mapping[str, Any], where: str) -> str:
 def _find(video: str, root: Path, where: str, settings: Needles) -> Path:
     """Return the file of a video, whose suffix may be missing; an address is fetched where that is allowed."""
     if is_address(video):
-        return fetched(video, settings.downloads, where)
+        return download(video, settings.downloads, where)
     path = root / video
-    for guess in (path, *(Path(f"{path}{suffix}") for suffix in SUFFIXES)):
+    for guess in (path, *(Path(f"{path}{suffix}") for suffix in VIDEO_SUFFIXES)):
         if not settings.allow_outside:
             refuse_outside(guess, root, f"{where}: video {video!r}")
         if guess.is_file():
             return guess
     folder = path.parent
     known = sorted(found.name for found in folder.iterdir()) if folder.is_dir() else []
-    hint = unknown("file", path.name, known[:20]) if known else f"{folder} holds no file."
+    hint = unknown_name("file", path.name, known[:20]) if known else f"{folder} holds no file."
     raise UserError(f"{where}: video {video!r} is not in {root} (media_root): {hint}")
 
 
@@ -242,7 +256,7 @@ def _name(video: str, start: float | None, stop: float | None, question: str) ->
     return f"{Path(name_of(video)).stem}-{digest[:6]}"
 
 
-def _refuse_twins(rows: Iterable[Row]) -> None:
+def _refuse_twins(rows: Iterable[NeedleRow]) -> None:
     """Refuse two needles of one name: their cases could not be told apart."""
     seen: dict[str, str] = {}
     for row in rows:

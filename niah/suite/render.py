@@ -14,27 +14,27 @@ import av
 import numpy as np
 from tqdm import tqdm
 
-from niah.media.decoders.decoder import decoder_named
+from niah.media.decoders.base import load_decoder
 from niah.media.video import SplicedVideo
 from niah.media.writer import write_mp4
-from niah.settings import unknown
-from niah.suite.generated import Generated
+from niah.settings import unknown_name
+from niah.suite.folder import GeneratedSuite
 from niah.types import Case, UserError
 
 CHUNK = 64  # frames held at once
 CLOSE = 12.0  # mean absolute difference, of 255, that encoding may make over a whole frame
 
 
-def find_case(generated: Generated, name: str) -> Case:
+def find_case(generated: GeneratedSuite, name: str) -> Case:
     """Return the case called `name`. Raises UserError naming one that may have been meant."""
     by_name = {case.id: case for case in generated.cases}
     if name not in by_name:
         known = list(by_name)
-        raise UserError(unknown("case", name, known) if len(known) <= 20 else _unknown_of_many(name, known))
+        raise UserError(unknown_name("case", name, known) if len(known) <= 20 else _unknown_of_many(name, known))
     return by_name[name]
 
 
-def render(case: Case, generated: Generated, path: Path, decoder: str = "pyav") -> str:
+def render(case: Case, generated: GeneratedSuite, path: Path, decoder: str = "pyav") -> str:
     """Write a case's video to `path`, decode it again, and return a line that says what to look for.
 
     Raises UserError where the case has no video, and where what was written is not what was meant.
@@ -42,7 +42,7 @@ def render(case: Case, generated: Generated, path: Path, decoder: str = "pyav") 
     if not case.timeline:
         raise UserError(f"case {case.id!r} has no video: `blind` asks the question alone; render another condition")
     video = SplicedVideo(
-        case.timeline, generated.sources, generated.suite.sampling, decoder_named(decoder), case.fps, path.parent
+        case.timeline, generated.sources, generated.suite.sampling, load_decoder(decoder), case.fps, path.parent
     )
     rate = Fraction(str(case.fps)).limit_denominator(100_100)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,4 +97,4 @@ def _look_for(case: Case) -> str:
 
 def _unknown_of_many(name: str, known: list[str]) -> str:
     """Say which case may have been meant, without listing thousands."""
-    return unknown("case", name, known).split(" Known: ")[0] + f" There are {len(known):,}, listed in cases.jsonl."
+    return unknown_name("case", name, known).split(" Known: ")[0] + f" There are {len(known):,}, listed in cases.jsonl."

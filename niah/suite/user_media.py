@@ -11,12 +11,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from niah.suite.cases import longest, refuse_long
+from niah.suite.cases import longest_length, refuse_long_needle
 from niah.suite.config import Haystacks, Suite
 from niah.suite.downloads import is_download, refuse_outside
-from niah.suite.generated import Skip
-from niah.suite.library import Clip, Haystack, Library, cut
-from niah.suite.needles import SUFFIXES, Row, read_needles
+from niah.suite.folder import Skip
+from niah.suite.library import Haystack, Library, NeedleClip, cut
+from niah.suite.needles import VIDEO_SUFFIXES, NeedleRow, read_needles
 from niah.types import Source, Span, UserError
 
 SLACK_SECONDS = 0.1  # by which a written stop may lie beyond the end: people round
@@ -43,7 +43,7 @@ def resolve(suite: Suite, folder: Path) -> Suite:
     return dataclasses.replace(suite, haystacks=haystacks, needles=needles)
 
 
-def load(suite: Suite, library: Library) -> tuple[list[Haystack], list[Clip], list[Skip]]:
+def load(suite: Suite, library: Library) -> tuple[list[Haystack], list[NeedleClip], list[Skip]]:
     """Measure the user's haystacks and needles; `suite` is resolved. Broken files are left out, with a reason."""
     assert suite.haystacks is not None and suite.needles is not None
     rows = read_needles(suite.needles, Path("."))  # before anything is measured: it is quick to find fault with
@@ -77,10 +77,12 @@ def _walk(folder: Path) -> list[tuple[str, Path]]:
         Path(parent) / name
         for parent, _, names in os.walk(folder, onerror=refuse_folder)
         for name in names
-        if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+        if Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".")
     ]
     if not paths:
-        raise UserError(f"haystacks: folder {folder} holds no video file ({' '.join(SUFFIXES)}); name one that does")
+        raise UserError(
+            f"haystacks: folder {folder} holds no video file ({' '.join(VIDEO_SUFFIXES)}); name one that does"
+        )
     return sorted((path.relative_to(folder).as_posix(), path) for path in paths)
 
 
@@ -100,7 +102,7 @@ def lay_end_to_end(
     saying how much there is, how much is wanted, and which videos were left out.
     """
     assert suite.haystacks is not None
-    frames = longest(suite)
+    frames = longest_length(suite)
     ordered = sorted(sources, key=lambda source: random.Random(f"{suite.name}/{source.name}/order").random())
     total = sum(source.frames for source in ordered)
     count = suite.haystacks.count or max(total // frames, 1)
@@ -127,7 +129,7 @@ def _refuse_little(
     out = "".join(f"\n  left out: {skip.what}: {skip.why}" for skip in skips)
     raise UserError(
         f"haystacks: {len(sources)} usable videos hold {total:,} frames at rate {suite.sampling.rate}, and "
-        f"{wanted // longest(suite)} haystack(s) of the longest length want {wanted:,}: add footage, {higher}"
+        f"{wanted // longest_length(suite)} haystack(s) of the longest length want {wanted:,}: add footage, {higher}"
         f"use shorter lengths or a smaller count, or set allow_repeat: true{out}"
     )
 
@@ -156,7 +158,7 @@ def _measure_haystacks(
     return list(sources.values())
 
 
-def _measure_needles(rows: Sequence[Row], suite: Suite, library: Library, skips: list[Skip]) -> list[Clip]:
+def _measure_needles(rows: Sequence[NeedleRow], suite: Suite, library: Library, skips: list[Skip]) -> list[NeedleClip]:
     """Return the needles whose clips can be hidden."""
     assert suite.needles is not None
     root = suite.needles.media_root or str(Path(suite.needles.file or ".").parent)
@@ -178,7 +180,7 @@ def _measure_needles(rows: Sequence[Row], suite: Suite, library: Library, skips:
     return clips
 
 
-def _clip(row: Row, source: Source, suite: Suite, library: Library) -> Clip | Skip:
+def _clip(row: NeedleRow, source: Source, suite: Suite, library: Library) -> NeedleClip | Skip:
     """Return the needle's frames, or why it is left out. Raises UserError where its span lies outside the video."""
     needle, index = row.needle, library.indexes[source.name]
     start, stop = needle.start or 0.0, source.seconds if needle.stop is None else needle.stop
@@ -194,10 +196,10 @@ def _clip(row: Row, source: Source, suite: Suite, library: Library) -> Clip | Sk
         first, last = index.span(start, None if stop >= source.seconds else stop, suite.sampling.rate)
     except UserError as error:  # no frame is shown in so short a clip at so low a rate
         return Skip(needle.name, str(error))
-    refuse_long(last - first, row.where, needle.name, suite)
+    refuse_long_needle(last - first, row.where, needle.name, suite)
     span = Span(source.name, first, last)
     why = _repeats(span, library, suite)
-    return Skip(needle.name, why) if why else Clip(needle, span, source.identity, video=row.video)
+    return Skip(needle.name, why) if why else NeedleClip(needle, span, source.identity, video=row.video)
 
 
 def _repeats(span: Span, library: Library, suite: Suite) -> str:

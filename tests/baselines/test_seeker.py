@@ -4,8 +4,8 @@ from math import floor
 import pytest
 
 from baselines import chance, seeker
-from niah.media.decoders.decoder import decoder_named
-from niah.media.scan import measure
+from niah.media.decoders.base import load_decoder
+from niah.media.scan import scan
 from niah.media.video import SplicedVideo
 from niah.scoring import extract_answer
 from niah.suite.config import Footage
@@ -36,9 +36,9 @@ class Shelf:
         files += [(needle.name, needle.identity, needle.path) for needle in self.built.needles]
         self.sources = {}
         for name, identity, path in files:
-            index = measure(path)
+            index = scan(path)
             self.sources[name] = Source(name, identity, path, index.sha256, index.count("1"), float(index.seconds))
-        self.folder, self.decoder = folder, decoder_named("pyav")
+        self.folder, self.decoder = folder, load_decoder("pyav")
 
     def video(self, *spans):
         return SplicedVideo(spans, self.sources, Sampling("1", 64, 64), self.decoder, 1.0, self.folder)

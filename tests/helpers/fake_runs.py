@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from niah.suite.design import start_at
+from niah.suite.design import needle_start
 from niah.types import Case, Placement, Record, Span
 
 OPTIONS = ("Left", "Right", "Up", "Down")
@@ -17,7 +17,7 @@ NEEDLE_FRAMES = 10
 
 def make_case(needle: str, condition: str = "full", length: int = 2000, depth: float = 0.5, **changes) -> Case:
     """Return a case whose right answer is B; depth only matters where something lies at one."""
-    start = start_at(depth, length, NEEDLE_FRAMES)
+    start = needle_start(depth, length, NEEDLE_FRAMES)
     pieces = {
         "full": [("h", 0, start), ("clip", 0, NEEDLE_FRAMES), ("h", start, length - NEEDLE_FRAMES)],
         "no_needle": [("h", 0, length)],

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from niah.suite.config import Footage, Suite
-from niah.suite.library import Clip, Haystack, Library
+from niah.suite.library import Haystack, Library, NeedleClip
 from niah.types import Needle, Sampling, Source, Span
 
 
@@ -55,7 +55,7 @@ def needle(name: str, kind: str = "colour", **changes) -> Needle:
 
 def world(
     needles: dict[str, int], kinds: tuple[str, ...] = ("colour",), haystacks: int = 2, frames: int = 10000
-) -> tuple[list[Haystack], list[Clip], Library]:
+) -> tuple[list[Haystack], list[NeedleClip], Library]:
     """`haystacks` of `frames` frames, and a clip of each name and size; every file is a source of its own."""
     files = {f"hay-{number}": FakeIndex(f"h{number}", frames, 1) for number in range(haystacks)}
     files |= {name: FakeIndex(f"n-{name}", size, 1) for name, size in needles.items()}
@@ -65,7 +65,7 @@ def world(
         for number in range(haystacks)
     ]
     clips = [
-        Clip(needle(name, kinds[number % len(kinds)]), Span(name, 0, size), f"sha256:n-{name}")
+        NeedleClip(needle(name, kinds[number % len(kinds)]), Span(name, 0, size), f"sha256:n-{name}")
         for number, (name, size) in enumerate(needles.items())
     ]
     return stacks, clips, library

@@ -10,7 +10,7 @@ import numpy as np
 
 from niah.media.writer import write_mp4
 from niah.suite.config import Haystacks, Needles, Suite
-from niah.suite.generated import Generated, write
+from niah.suite.folder import GeneratedSuite, write_suite
 from niah.types import Case, Placement, Sampling, Source, Span
 
 GREYS = {"n1": 150, "n2": 185, "n3": 220}
@@ -37,7 +37,7 @@ def make_suite(folder: Path) -> Path:
         haystacks=Haystacks(folder="."),
         needles=Needles(file="needles.jsonl"),
     )
-    write(Generated(suite, tuple(cases), sources), folder / "suite")
+    write_suite(GeneratedSuite(suite, tuple(cases), sources), folder / "suite")
     return folder / "suite"
 
 

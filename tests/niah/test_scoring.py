@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from niah.prompt import INSTRUCTION, format_prompt
-from niah.scoring import extract_answer, extract_letter, is_right
+from niah.scoring import extract_answer, extract_letter, is_correct
 from niah.types import Case, Question, Record, Span
 
 LETTER_REPLIES = [
@@ -287,14 +287,14 @@ def case_and_record(reply: str | None, status: str = "ok") -> tuple[Case, Record
 
 
 def test_a_reply_with_the_right_letter_is_right():
-    assert is_right(*case_and_record("It goes right."))
+    assert is_correct(*case_and_record("It goes right."))
 
 
 @pytest.mark.parametrize("reply", ["A", "A or B", ""])
 def test_wrong_and_unanswered_replies_are_not_right(reply):
-    assert not is_right(*case_and_record(reply))
+    assert not is_correct(*case_and_record(reply))
 
 
 def test_a_failed_record_has_no_score():
     with pytest.raises(ValueError, match="'oom' has no reply"):
-        is_right(*case_and_record(None, status="oom"))
+        is_correct(*case_and_record(None, status="oom"))

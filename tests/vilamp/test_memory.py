@@ -14,8 +14,8 @@ from transformers import DynamicCache
 
 from niah.adapters.feature_store import FeatureStore
 from niah.adapters.kv_cache import cache_arguments
-from niah.media.decoders.decoder import decoder_named
-from niah.media.scan import measure
+from niah.media.decoders.base import load_decoder
+from niah.media.scan import scan
 from niah.media.video import SplicedVideo
 from niah.media.writer import write_mp4
 from niah.types import FrameKey, Question, Sampling, Source, Span, UserError
@@ -124,9 +124,9 @@ def spliced(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDEONIAH_CACHE", str(folder / "cache"))
         write_mp4(folder / "h.mp4", (np.zeros((16, 16, 3), np.uint8) for _ in range(1000)), Fraction(1))
-        index = measure(folder / "h.mp4")
+        index = scan(folder / "h.mp4")
         sources = {"h": Source("h", f"sha256:{index.sha256}", index.path, index.sha256, 1000, 1000.0)}
-        decoder, sampling = decoder_named("pyav"), Sampling("1", 16, 16)
+        decoder, sampling = load_decoder("pyav"), Sampling("1", 16, 16)
 
         def of(frames):
             timeline = [Span("h", 0, 1000)] * (frames // 1000)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from transformers import Qwen2ForCausalLM
 
 from niah.adapters.compressor import Compressor
-from niah.settings import unknown
+from niah.settings import unknown_name
 from niah.types import UserError
 from vilamp.compressors.differential import Differential
 from vilamp.compressors.learned import Abstractor, ContextAndContent, QueryPooling
@@ -45,7 +45,7 @@ def build(config: VilampConfig, language: Qwen2ForCausalLM) -> Compressor:
     wanted = config.compression
     assert wanted is not None  # without one, a checkpoint has ViLaMP's own compressor and its K
     if wanted.scheme not in MAKERS:
-        raise UserError(f"compression: {unknown('scheme', wanted.scheme, NAMES)}")
+        raise UserError(f"compression: {unknown_name('scheme', wanted.scheme, NAMES)}")
     return MAKERS[wanted.scheme](wanted.budget, config, language)
 
 

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from niah.settings import from_mapping, unknown
+from niah.settings import from_mapping, unknown_name
 from niah.types import UserError
 
 CHOICES = {
@@ -55,7 +55,7 @@ class Behaviour:
     def __post_init__(self) -> None:
         for field, known in CHOICES.items():
             if getattr(self, field) not in known:
-                raise UserError(unknown(field, getattr(self, field), list(known)))
+                raise UserError(unknown_name(field, getattr(self, field), list(known)))
         for field in ("relevance_floor", "redundancy_weight", "temperature"):
             value = getattr(self, field)
             if value is not None and not math.isfinite(value):
@@ -70,7 +70,7 @@ class Behaviour:
         known = [field.name for field in dataclasses.fields(self) if field.name != "name"]
         for name in settings:
             if name not in known:
-                raise UserError(unknown("setting", name, known))
+                raise UserError(unknown_name("setting", name, known))
         return from_mapping(Behaviour, {**dataclasses.asdict(self), **settings}, "behaviour")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.adapters.config_reader import read_config
-from niah.settings import unknown
+from niah.settings import unknown_name
 from niah.types import UserError
 from vilamp.release.behaviour import CHOICES, RELEASE, Behaviour
 from vilamp.release.tower_sizes import (
@@ -117,7 +117,7 @@ def read_release(folder: Path, overrides: Mapping[str, Any] | None = None) -> Re
     """
     for name in overrides or {}:
         if name not in KEYS:
-            raise UserError(unknown("key of config.json", name, KEYS))
+            raise UserError(unknown_name("key of config.json", name, KEYS))
     found = {**read_config(folder), **(overrides or {})}
     return config_of(found, f"config.json of {folder.name}", *read_siglip(folder), read_clip(folder))
 

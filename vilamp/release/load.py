@@ -13,7 +13,7 @@ from torch import nn
 
 from niah.adapters.checkpoint import check_layout, load_into, locate, on_meta_device
 from niah.adapters.tensors import TensorSource, tensors
-from niah.settings import unknown
+from niah.settings import unknown_name
 from niah.types import UserError
 from vilamp.release.behaviour import BEHAVIOURS
 from vilamp.release.config import ReleaseConfig, read_release
@@ -117,7 +117,7 @@ def configured(
 ) -> ReleaseConfig:
     """Return the config with its behaviour decided: an explicit composer, else tensor names, else config.json."""
     if behaviour not in BEHAVIOURS:
-        raise UserError(unknown("behaviour", behaviour, list(BEHAVIOURS)))
+        raise UserError(unknown_name("behaviour", behaviour, list(BEHAVIOURS)))
     composer = overrides.get("composer_type") or composer_of(found) or config.behaviour.composer
     values: dict[str, Any] = {"composer": composer}
     if behaviour == "paper" and settings.get("composer", composer) != "sig_pooling":

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from niah.suite.config import TEMPLATE
+from niah.suite.config import QUESTION_TEMPLATE
 from niah.suite.footage import draw
-from niah.suite.footage.clips import Clip, clip
+from niah.suite.footage.clips import Clip, draw_clip
 from niah.suite.footage.draw import COLOURS, DIGITS, SHAPES, SIZE, Look
-from niah.suite.footage.phrases import CONDITION, THINGS
-from niah.suite.footage.scenes import SpriteLabel, generator, scenes
+from niah.suite.footage.scenes import SpriteLabel, draw_scenes, random_for
+from niah.suite.footage.wording import BORDER_CLAUSE, COLOURED_THINGS
 
 PATCH = 8  # pixels a side
 SIDE = SIZE // PATCH
@@ -39,7 +39,7 @@ NO_LABEL = -1
 
 def vocabulary_words() -> tuple[str, ...]:
     """Return the vocabulary of the built-in footage's questions and options."""
-    texts = [template.replace("{look}", "") for template in (*TEMPLATES, TEMPLATE.replace("{question}", ""))]
+    texts = [template.replace("{look}", "") for template in (*TEMPLATES, QUESTION_TEMPLATE.replace("{question}", ""))]
     found = [w for text in texts for w in text.lower().replace("?", " ?").replace(".", " .").split()]
     plurals = [f"{shape}{'es' if shape == 'cross' else 's'}" for shape in SHAPES]
     options = ["left", "right", "up", "down", "one", "two", "three", "four", *map(str, DIGITS)]
@@ -49,7 +49,7 @@ def vocabulary_words() -> tuple[str, ...]:
 
 def extended_vocabulary_words() -> tuple[str, ...]:
     """Return the vocabulary with the words of indirect and unnamed questions behind it; old words keep their ids."""
-    texts = ("with the colour of", *THINGS.values(), CONDITION)
+    texts = ("with the colour of", *COLOURED_THINGS.values(), BORDER_CLAUSE)
     return tuple(dict.fromkeys([*vocabulary_words(), *(word for text in texts for word in text.split())]))
 
 
@@ -75,9 +75,9 @@ def build_pool(world: str, haystack: int, clips: int, types: tuple[str, ...], cr
 
     Holds them all, 12 KB a frame, and while it makes them what was drawn and what became of it, 24 KB.
     """
-    drawn = [clip(world, f"clip-{number}", types[number % len(types)]) for number in range(clips)]
+    drawn = [draw_clip(world, f"clip-{number}", types[number % len(types)]) for number in range(clips)]
     pictures, sprites, starts = [], [], []
-    for part in scenes(world, "haystack"):
+    for part in draw_scenes(world, "haystack"):
         pictures.append(part.frames())
         sprites.extend(part.sprites(number) for number in range(part.count))
         if len(sprites) >= haystack:
@@ -103,7 +103,7 @@ def build_pool(world: str, haystack: int, clips: int, types: tuple[str, ...], cr
 
 def crowd(world: str, number: int) -> tuple[np.ndarray, list[SpriteLabel]]:
     """Draw a frame of one to eight sprites with digits in two columns: new looks and a new texture every time."""
-    rng = generator(world, f"crowd-{number}")
+    rng = random_for(world, f"crowd-{number}")
     picture, sprites = draw.backdrop(rng).at(rng.randrange(1000)), []
     for place in rng.sample(range(8), rng.randint(1, 8)):
         x, y = 32 * (place % 2) + rng.randint(6, 16), 16 * (place // 2) + rng.randint(6, 9)

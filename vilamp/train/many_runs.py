@@ -12,10 +12,10 @@ from typing import Any
 
 from niah.adapters.feature_store import FeatureStore
 from niah.io import cache_folder
-from niah.media.decoders.decoder import DEFAULT
+from niah.media.decoders.base import DEFAULT_DECODER
 from niah.run.process import InProcessWorker
 from niah.run.worker import WorkerConfig
-from niah.suite.generated import Generated
+from niah.suite.folder import GeneratedSuite
 
 TARGET = "vilamp.adapter:load"
 
@@ -24,11 +24,11 @@ def shared_store() -> Callable[..., InProcessWorker]:
     """Return what makes adapters for runs in this process; all of them have one store, of 1 GiB, then 8 of disk."""
     store = FeatureStore(2**30, 2**33, tempfile.gettempdir())
 
-    def loaded(generated: Generated, **settings: Any) -> InProcessWorker:
+    def loaded(generated: GeneratedSuite, **settings: Any) -> InProcessWorker:
         renders = str(cache_folder() / "rendered")
         given = {**settings, "store": store}
         return InProcessWorker(
-            WorkerConfig(TARGET, given, generated.sources, generated.suite.sampling, DEFAULT, renders)
+            WorkerConfig(TARGET, given, generated.sources, generated.suite.sampling, DEFAULT_DECODER, renders)
         )
 
     return loaded

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from niah.suite.config import TEMPLATE
+from niah.suite.config import QUESTION_TEMPLATE
 from niah.suite.footage.clips import Clip
 from niah.suite.footage.draw import COLOURS, DIGITS, SHAPES
 from niah.types import LETTERS, Question
@@ -116,7 +116,7 @@ def build_example(
     visual = stream.embeddings
     late = (stream.frames >= case.start + TRACED_FROM) & (stream.frames < case.start + needle.count)
     merged = late & ~torch.isin(stream.frames, torch.tensor(case.kept))
-    question = Question(needle.question, needle.options, TEMPLATE if rng.random() < 0.7 else "{question}")
+    question = Question(needle.question, needle.options, QUESTION_TEMPLATE if rng.random() < 0.7 else "{question}")
     vocabulary = model.vocabulary
     right = LETTERS.index(needle.answer)
     options = [vocabulary.encode(option) for option in needle.options]

@@ -22,7 +22,7 @@ from niah.integrations.case_library import CaseMedia, register_library
 from niah.prompt import format_prompt
 from niah.settings import from_mapping
 from niah.suite.downloads import refuse_card, refuse_outside
-from niah.suite.needles import SUFFIXES, TABLES
+from niah.suite.needles import TABLE_FORMATS, VIDEO_SUFFIXES
 from niah.types import Question, UserError
 
 GLIMPSE = 1 << 16  # bytes
@@ -146,14 +146,16 @@ def _loaded(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[dict[
     table = settings.table
     path = Path(table or "")
     if table is not None and not path.exists():
-        raise UserError(f"{benchmark.name}: {table} does not exist; name a file ({', '.join(TABLES)}) or a folder")
+        raise UserError(
+            f"{benchmark.name}: {table} does not exist; name a file ({', '.join(TABLE_FORMATS)}) or a folder"
+        )
     try:
         if table is None:
             return datasets.load_dataset(benchmark.hub, benchmark.config, split=benchmark.split)  # type: ignore[return-value]
         if path.is_file():
-            if path.suffix not in TABLES:
-                raise UserError(f"{benchmark.name}: a table is one of {', '.join(TABLES)}, got {path.name}")
-            return datasets.load_dataset(TABLES[path.suffix], data_files=str(path), split="train")  # type: ignore[return-value]
+            if path.suffix not in TABLE_FORMATS:
+                raise UserError(f"{benchmark.name}: a table is one of {', '.join(TABLE_FORMATS)}, got {path.name}")
+            return datasets.load_dataset(TABLE_FORMATS[path.suffix], data_files=str(path), split="train")  # type: ignore[return-value]
         if not settings.allow_outside:
             refuse_card(path, benchmark.name, LEAVE)
         return datasets.load_dataset(str(path), split=benchmark.split)  # type: ignore[return-value]
@@ -206,7 +208,7 @@ def _present(benchmark: Benchmark, settings: BenchmarkSettings, items: list[Item
 
 def find_video(root: Path, video: str, allow_outside: bool = False) -> Path | None:
     """Return the file of a video, whose suffix may be missing. Raises UserError for one outside `root`."""
-    for guess in (root / video, *(root / f"{video}{suffix}" for suffix in SUFFIXES)):
+    for guess in (root / video, *(root / f"{video}{suffix}" for suffix in VIDEO_SUFFIXES)):
         if not allow_outside:
             refuse_outside(guess, root, f"video {video!r}", LEAVE)
         if guess.is_file():

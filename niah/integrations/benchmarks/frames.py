@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from niah.media.index import Index
-from niah.settings import unknown
+from niah.settings import unknown_name
 from niah.types import Span, UserError
 
 WAYS = ("paper", "release", "uniform")
@@ -28,7 +28,7 @@ class Frames:
 
     def __post_init__(self) -> None:
         if self.way not in WAYS:
-            raise UserError(unknown("way to take frames", self.way, WAYS))
+            raise UserError(unknown_name("way to take frames", self.way, WAYS))
         if self.limit is not None and (self.way == "paper" or self.limit < 1):
             raise UserError(f"a limit of frames is 1 or more, and of {', '.join(LIMITS)}; got {self.limit}, {self.way}")
 

@@ -29,7 +29,7 @@ from niah.integrations.benchmarks.item import split_question, text
 from niah.integrations.benchmarks.video_case import PromptedCase
 from niah.integrations.case_library import CaseMedia, register_library
 from niah.io import cache_folder
-from niah.media.scan import measure
+from niah.media.scan import scan
 from niah.media.writer import write_mp4
 from niah.scoring import extract_answer
 from niah.settings import from_mapping
@@ -192,6 +192,6 @@ def _pixels(row: Mapping[str, Any], where: str, folder: Path, root: Path | None)
 
 def _source(path: Path) -> Source:
     """Measure a file, every frame of it counted."""
-    index = measure(path)
+    index = scan(path)
     name = f"{path.stem}-{index.sha256[:12]}"
     return Source(name, f"sha256:{index.sha256}", index.path, index.sha256, len(index.times), index.seconds)

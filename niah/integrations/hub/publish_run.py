@@ -61,7 +61,7 @@ def write_run(run_folder: Path, folder: Path, licence: str | None = None) -> lis
 
 def _sample(number: int, case: Case, record: Record, library: str) -> dict[str, Any]:
     """Return one line of the samples, as lm-eval logs it, with the record's status."""
-    prompt, document = format_prompt(case.ask()), _document(case, library)
+    prompt, document = format_prompt(case.to_question()), _document(case, library)
     arguments = {"arg_0": prompt, "arg_1": GENERATION, "arg_2": {"visual": {"library": library, "case": case.id}}}
     metrics = score(document, [record.reply]) if record.reply is not None else {}
     return {
@@ -93,7 +93,7 @@ def _document(case: Case, library: str) -> dict[str, Any]:
         "options": list(case.options),
         "answer": case.answer,
         "label": LETTERS.index(case.answer),
-        "prompt": format_prompt(case.ask()),
+        "prompt": format_prompt(case.to_question()),
     }
 
 

@@ -20,7 +20,7 @@ import yaml
 from niah.integrations.hub.dataset_repo import UNKNOWN, config, plain, refuse_foreign, table, write_card
 from niah.io import refuse_link, replace_file, replacing
 from niah.run.config import without_machine_paths
-from niah.suite.generated import Generated
+from niah.suite.folder import GeneratedSuite
 from niah.suite.hashes import cases_sha256, write_hashes
 from niah.types import Case, Source, UserError
 
@@ -53,7 +53,7 @@ class Licence:
 
 
 def write_suite(
-    generated: Generated, folder: Path, licence: str | None = None, licences: Mapping[str, Licence] | None = None
+    generated: GeneratedSuite, folder: Path, licence: str | None = None, licences: Mapping[str, Licence] | None = None
 ) -> list[str]:
     """Write the suite into `folder` and return the names of the files.
 
@@ -80,7 +80,7 @@ def write_suite(
     return [*files, "suite.yaml", write_hashes(folder, generated.cases, hashes)]
 
 
-def read_suite(folder: Path) -> tuple[list[Case], list[dict[str, Any]]]:
+def read_published_suite(folder: Path) -> tuple[list[Case], list[dict[str, Any]]]:
     """Return the cases and the rows of the sources of a published suite."""
     from pyarrow import ArrowInvalid, parquet
 
@@ -117,7 +117,7 @@ def read_licences(path: Path) -> dict[str, Licence]:
     return found
 
 
-def _licence(generated: Generated, given: str | None) -> str:
+def _licence(generated: GeneratedSuite, given: str | None) -> str:
     """Return the licence of questions and cases; those of built-in footage are the project's own."""
     return given or (OWN if generated.suite.footage is not None else UNKNOWN)
 
@@ -179,7 +179,7 @@ def _sources_features() -> Any:
     return Features({**texts, "frames": Value("int64"), "seconds": Value("float64")})
 
 
-def _head(generated: Generated, licence: str) -> dict[str, Any]:
+def _head(generated: GeneratedSuite, licence: str) -> dict[str, Any]:
     return {
         "pretty_name": f"VideoNIAH suite {generated.suite.name}",
         "license": licence,
@@ -192,7 +192,7 @@ def _head(generated: Generated, licence: str) -> dict[str, Any]:
     }
 
 
-def _body(generated: Generated, sources: list[dict[str, Any]]) -> str:
+def _body(generated: GeneratedSuite, sources: list[dict[str, Any]]) -> str:
     """Return the page: what there is, whose the videos are, and how to run it."""
     suite, conditions = generated.suite, Counter(case.condition for case in generated.cases)
     sampling = f"{suite.sampling.rate} frames a second, {suite.sampling.width} x {suite.sampling.height}"

@@ -17,7 +17,7 @@ from niah.prompt import format_prompt
 from niah.run.config import resolve
 from niah.run.plan import make_plan
 from niah.scoring import extract_answer
-from niah.suite.generated import Generated
+from niah.suite.folder import GeneratedSuite
 from niah.types import LETTERS, Case, Question, UserError
 
 PARTS = ("lengths", "depths", "conditions")
@@ -26,14 +26,14 @@ PARTS = ("lengths", "depths", "conditions")
 class SuiteLibrary:
     """The cases of one generated suite."""
 
-    def __init__(self, generated: Generated) -> None:
+    def __init__(self, generated: GeneratedSuite) -> None:
         self.generated = generated
         self.name = f"{generated.suite.name}@{_digest(generated)}"
         self._cases = {case.id: case for case in generated.cases}
 
     def question(self, case: str) -> Question:
         """Return what is asked in the case of that name."""
-        return self._cases[case].ask()
+        return self._cases[case].to_question()
 
     def media(self, case: str) -> CaseMedia:
         """Return the case of that name."""
@@ -94,11 +94,11 @@ def _document(library: str, case: Case) -> dict[str, Any]:
         "options": list(case.options),
         "answer": case.answer,
         "label": LETTERS.index(case.answer),
-        "prompt": format_prompt(case.ask()),
+        "prompt": format_prompt(case.to_question()),
     }
 
 
-def _digest(generated: Generated) -> str:
+def _digest(generated: GeneratedSuite) -> str:
     """Name cases and videos by what they are, so that lm-eval's cache never answers for another suite."""
     sources = sorted((source.name, source.identity, source.sha256) for source in generated.sources.values())
     parts = [[case.to_json() for case in generated.cases], sources, asdict(generated.suite.sampling)]

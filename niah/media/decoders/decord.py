@@ -16,11 +16,11 @@ import decord
 import numpy as np
 from decord import DECORDError
 
-from niah.media.decoders.decoder import OpenFiles
+from niah.media.decoders.base import OpenFiles
 from niah.media.decoders.pyav import THREADS
 from niah.media.errors import MediaError
 from niah.media.index import Index
-from niah.media.resize import Shaper
+from niah.media.resize import Resizer
 from niah.types import Sampling
 
 FFMPEG = "4.1"  # inside every wheel of decord 0.6.0 (libavcodec 58.35.100)
@@ -58,7 +58,7 @@ class _OpenFile:
     """One open file and the frame it stands at."""
 
     def __init__(self, index: Index, decoded: "Counter[str]") -> None:
-        self.shaper = Shaper(index)
+        self.shaper = Resizer(index)
         self._index = index
         self._decoded = decoded
         self._last = (-1, np.empty(0))  # ordinal and picture read last

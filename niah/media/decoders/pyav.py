@@ -17,10 +17,10 @@ import numpy as np
 from av.error import FFmpegError
 
 from niah.media.container import open_video
-from niah.media.decoders.decoder import OpenFiles
+from niah.media.decoders.base import OpenFiles
 from niah.media.errors import MediaError, reencode
 from niah.media.index import Index
-from niah.media.resize import Shaper
+from niah.media.resize import Resizer
 from niah.types import Sampling
 
 THREADS = min(4, os.cpu_count() or 1)  # each thread of FFmpeg's holds a frame of its own
@@ -53,7 +53,7 @@ class _OpenFile:
     """One open file and the frame it stands at."""
 
     def __init__(self, index: Index, decoded: "Counter[str]") -> None:
-        self.shaper = Shaper(index)
+        self.shaper = Resizer(index)
         self._index = index
         self._stamps = index.stamps or index.times
         self._decoded = decoded

@@ -16,11 +16,11 @@ import numpy as np
 import torchcodec  # pyright: ignore[reportMissingImports] (an extra)
 from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportMissingImports]
 
-from niah.media.decoders.decoder import OpenFiles
+from niah.media.decoders.base import OpenFiles
 from niah.media.decoders.pyav import THREADS
 from niah.media.errors import MediaError
 from niah.media.index import Index
-from niah.media.resize import Shaper
+from niah.media.resize import Resizer
 from niah.types import Sampling
 
 BATCH_BYTES = 16 << 20  # frames come at the file's own size; so many of them at a time
@@ -58,7 +58,7 @@ class _OpenFile:
     """One open file."""
 
     def __init__(self, index: Index) -> None:
-        self.shaper = Shaper(index)
+        self.shaper = Resizer(index)
         self._index = index
         self._stamps = index.stamps or index.times
         try:

@@ -13,11 +13,11 @@ from itertools import count
 from math import lcm
 from typing import NamedTuple
 
-from niah.suite.footage.clips import NUMBERS, Clip, clip
+from niah.suite.footage.clips import NUMBERS, Clip, draw_clip
 from niah.suite.footage.draw import DIGITS
 from niah.suite.footage.paths import DIRECTIONS
-from niah.suite.footage.phrases import base_type
-from niah.suite.footage.scenes import generator, reserved
+from niah.suite.footage.scenes import random_for, reserved_looks
+from niah.suite.footage.wording import base_type
 from niah.types import LETTERS
 
 # Answers any target may have; a colour or an order of appearance depends on the target.
@@ -29,19 +29,19 @@ class Chosen(NamedTuple):
     """A clip and the name it is drawn from: the needle's name and the number of the attempt."""
 
     name: str
-    clip: Clip
+    draw_clip: Clip
 
 
 def choose_clips(world: str, types: Sequence[str]) -> list[Chosen]:
     """Return a clip for each needle, number n with type `types[n]`; targets take turns too."""
     wishes = {kind: iter(_wishes(world, kind, types.count(kind))) for kind in set(types)}
-    looks = reserved(world)
+    looks = reserved_looks(world)
     chosen = []
     for number, kind in enumerate(types):
         letter, answer = next(wishes[kind])
         for attempt in count():
             name = f"needle-{number:03d}.{attempt}"
-            made = clip(world, name, kind, looks[number % len(looks)])
+            made = draw_clip(world, name, kind, looks[number % len(looks)])
             if made.answer == letter and answer in (None, made.options[LETTERS.index(letter)]):
                 chosen.append(Chosen(name, made))
                 break
@@ -53,5 +53,5 @@ def _wishes(world: str, kind: str, needles: int) -> list[tuple[str, str | None]]
     answers = SHARED.get(base_type(kind), (None,))
     again = lcm(len(PLACES), len(answers))  # after so many needles the same pairs would come again
     wishes = [(PLACES[n % len(PLACES)], answers[(n + n // again) % len(answers)]) for n in range(needles)]
-    generator(world, "answers", kind).shuffle(wishes)
+    random_for(world, "answers", kind).shuffle(wishes)
     return wishes

@@ -19,14 +19,14 @@ from av.error import FFmpegError
 from tqdm import tqdm
 
 from niah.media.writer import write_mp4
-from niah.settings import unknown
+from niah.settings import unknown_name
 from niah.suite.config import Footage
 from niah.suite.footage import calibration
 from niah.suite.footage.balance import choose_clips
 from niah.suite.footage.calibration import CodedClip, coded_clip, coded_haystack
 from niah.suite.footage.clips import TYPES, Clip
-from niah.suite.footage.phrases import PHRASED
-from niah.suite.footage.scenes import FOOTAGE_VERSION, generator, haystack
+from niah.suite.footage.scenes import FOOTAGE_VERSION, draw_haystack, random_for
+from niah.suite.footage.wording import WORDED_TYPES
 from niah.types import Needle, UserError
 
 
@@ -86,7 +86,7 @@ def _haystack_pictures(footage: Footage, stack: HaystackFile) -> Iterator[np.nda
     """Return the frames of a haystack, drawn one at a time."""
     if footage.calibration:
         return coded_haystack(int(stack.name.split("-")[1]), stack.frames)
-    return haystack(footage.world, stack.name, stack.frames)
+    return draw_haystack(footage.world, stack.name, stack.frames)
 
 
 def _clips(footage: Footage) -> list[tuple[str, Clip | CodedClip]]:
@@ -94,7 +94,7 @@ def _clips(footage: Footage) -> list[tuple[str, Clip | CodedClip]]:
     if footage.calibration:
         return [_coded(footage.world, number) for number in range(footage.needles)]
     kinds = [footage.types[number % len(footage.types)] for number in range(footage.needles)]
-    generator(footage.world, "types").shuffle(kinds)
+    random_for(footage.world, "types").shuffle(kinds)
     return [*choose_clips(footage.world, kinds)]
 
 
@@ -102,7 +102,7 @@ def _coded(world: str, number: int) -> tuple[str, CodedClip]:
     """Return name and clip of needle `number` of calibration footage; the coded values take turns."""
     name = f"needle-{number:03d}"
     values = list(range(calibration.VALUES))
-    generator(world, "values").shuffle(values)
+    random_for(world, "values").shuffle(values)
     return name, coded_clip(world, name, number, values[number % len(values)])
 
 
@@ -159,10 +159,10 @@ def _check(footage: Footage, frames: int) -> None:
     if frames < 1:
         raise UserError(f"footage: a haystack has at least 1 frame, asked for {frames}")
     if not footage.types:
-        raise UserError(f"footage: types must name at least one of {', '.join((*TYPES, *PHRASED))}")
+        raise UserError(f"footage: types must name at least one of {', '.join((*TYPES, *WORDED_TYPES))}")
     for kind in footage.types:
-        if kind not in (*TYPES, *PHRASED):
-            raise UserError(f"footage: {unknown('type', kind, (*TYPES, *PHRASED))}")
+        if kind not in (*TYPES, *WORDED_TYPES):
+            raise UserError(f"footage: {unknown_name('type', kind, (*TYPES, *WORDED_TYPES))}")
     sources = max(footage.haystacks, footage.needles)
     if footage.calibration and (sources > calibration.SOURCES or frames > calibration.LONGEST):
         raise UserError(

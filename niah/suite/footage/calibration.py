@@ -16,7 +16,7 @@ import numpy as np
 
 from niah.suite.footage.clips import CLIP_FRAMES
 from niah.suite.footage.draw import SIZE
-from niah.suite.footage.scenes import generator
+from niah.suite.footage.scenes import random_for
 from niah.types import LETTERS
 
 QUESTION = "Which number is coded into the inserted clip?"
@@ -56,7 +56,7 @@ class CodedClip:
 
 def coded_clip(world: str, name: str, source: int, value: int) -> CodedClip:
     """Draw the calibration needle that holds `value`: its length, its wrong options, and where the right one stands."""
-    rng = generator(world, name, "calibration")
+    rng = random_for(world, name, "calibration")
     count = rng.randint(*CLIP_FRAMES)
     options = rng.sample([str(other) for other in range(VALUES) if other != value], 3)
     right = rng.randrange(4)

@@ -18,18 +18,18 @@ import numpy as np
 from niah.suite.footage import draw
 from niah.suite.footage.draw import COLOURS, DIGITS, Look
 from niah.suite.footage.paths import DIRECTIONS, crossing, swaying
-from niah.suite.footage.phrases import PHRASED, base_type, phrase
 from niah.suite.footage.scenes import (
     Scene,
     SpriteLabel,
     Track,
     any_digit,
     arrange,
-    common,
+    common_looks,
     drifting,
-    generator,
-    reserved,
+    random_for,
+    reserved_looks,
 )
+from niah.suite.footage.wording import WORDED_TYPES, base_type, reword
 from niah.types import LETTERS
 
 CLIP_FRAMES = (10, 40)  # shortest and longest clip
@@ -81,18 +81,18 @@ class _Made(NamedTuple):
     tracks: list[Track]
 
 
-def clip(world: str, name: str, type: str | None = None, target: Look | None = None) -> Clip:
+def draw_clip(world: str, name: str, type: str | None = None, target: Look | None = None) -> Clip:
     """Draw the clip called `name`; type and target (one of `reserved(world)`) are drawn too unless given."""
-    type = generator(world, name, "type").choice(TYPES) if type is None else type
-    if type not in (*TYPES, *PHRASED):
-        raise ValueError(f"no type of clip is called {type!r}; known: {', '.join((*TYPES, *PHRASED))}")
-    rng = generator(world, name, type)
-    drawn = rng.choice(reserved(world))  # drawn even if given, so that the numbers after it do not depend on that
-    told = PHRASED.get(type, "named")
+    type = random_for(world, name, "type").choice(TYPES) if type is None else type
+    if type not in (*TYPES, *WORDED_TYPES):
+        raise ValueError(f"no type of clip is called {type!r}; known: {', '.join((*TYPES, *WORDED_TYPES))}")
+    rng = random_for(world, name, type)
+    drawn = rng.choice(reserved_looks(world))  # drawn even if given, so that the numbers after it do not depend on that
+    told = WORDED_TYPES.get(type, "named")
     plan = _Plan(rng, world, drawn if target is None else target, rng.randint(*CLIP_FRAMES), told == "unnamed")
     made = _MAKERS[base_type(type)](plan)
     scene = Scene(plan.count, draw.backdrop(rng), tuple(made.tracks), plan.alone)
-    question = phrase(made.question, plan.target, told)
+    question = reword(made.question, plan.target, told)
     return Clip(scene, type, plan.target, question, tuple(made.options), LETTERS[made.right])
 
 
@@ -131,7 +131,7 @@ def _digit(plan: _Plan) -> _Made:
 
 def _colour(plan: _Plan) -> _Made:
     """Let the target turn into another colour, and a bystander of another shape into that of a wrong option."""
-    rng, target, usual = plan.rng, plan.target, common(plan.world)
+    rng, target, usual = plan.rng, plan.target, common_looks(plan.world)
     # Turning into a reserved look would put another needle's target into this clip.
     options = rng.sample([colour for colour in COLOURS if Look(target.shape, colour) in usual], 4)
     right = rng.randrange(4)
@@ -159,7 +159,7 @@ def _colour(plan: _Plan) -> _Made:
 def _order(plan: _Plan) -> _Made:
     """Show five sprites one after another: the target, and before and after it those of the four options."""
     rng = plan.rng
-    looks = rng.sample(common(plan.world), 4)
+    looks = rng.sample(common_looks(plan.world), 4)
     right = rng.randrange(4)
     side = rng.choice(("before", "after"))
     others = [look for look in looks if look != looks[right]]
@@ -201,7 +201,7 @@ def _bystanders(plan: _Plan) -> list[Look]:
     """Draw one or two looks that are not reserved; each shares colour or shape with the target half of the time."""
     if plan.alone:
         return []
-    usual = common(plan.world)
+    usual = common_looks(plan.world)
     alike = [look for look in usual if look.colour == plan.target.colour or look.shape == plan.target.shape]
     looks: list[Look] = []
     for _ in range(plan.rng.randint(1, 2)):

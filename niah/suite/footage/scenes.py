@@ -96,15 +96,15 @@ class Scene:
         return labels[::-1]
 
 
-def generator(world: str, *names: str) -> random.Random:
+def random_for(world: str, *names: str) -> random.Random:
     """Return the random numbers that belong to a name, the same on every machine."""
     return random.Random("/".join((str(FOOTAGE_VERSION), world, *names)))
 
 
 @lru_cache(maxsize=256)
-def reserved(world: str) -> tuple[Look, ...]:
+def reserved_looks(world: str) -> tuple[Look, ...]:
     """Return the 16 looks that only needles of this world ask about: each colour twice, each shape 2 or 3 times."""
-    rng = generator(world, "reserved")
+    rng = random_for(world, "reserved")
     while True:
         shapes = [*SHAPES, *SHAPES, *rng.sample(SHAPES, 4)]
         rng.shuffle(shapes)
@@ -115,16 +115,16 @@ def reserved(world: str) -> tuple[Look, ...]:
 
 
 @lru_cache(maxsize=256)
-def common(world: str) -> tuple[Look, ...]:
+def common_looks(world: str) -> tuple[Look, ...]:
     """Return the 32 looks that haystacks of this world, and the bystanders of its needles, are drawn from."""
-    return tuple(look for look in ALL_LOOKS if look not in reserved(world))
+    return tuple(look for look in ALL_LOOKS if look not in reserved_looks(world))
 
 
-def scene(world: str, name: str, number: int) -> Scene:
+def draw_scene(world: str, name: str, number: int) -> Scene:
     """Draw scene `number` of the haystack called `name`: 24 to 120 frames, 1 to 3 sprites, about half with digits."""
-    rng = generator(world, name, f"scene-{number}")
+    rng = random_for(world, name, f"scene-{number}")
     count = rng.randint(*SCENE_FRAMES)
-    looks = rng.sample(common(world), rng.randint(1, 3))
+    looks = rng.sample(common_looks(world), rng.randint(1, 3))
     widest = (36, 24, 12)[len(looks) - 1]  # the more sprites, the less room for each
     digits = [any_digit(rng) for _ in looks]
     makers = [
@@ -134,15 +134,15 @@ def scene(world: str, name: str, number: int) -> Scene:
     return Scene(count, draw.backdrop(rng), tuple(arrange(makers)))
 
 
-def scenes(world: str, name: str) -> Iterator[Scene]:
+def draw_scenes(world: str, name: str) -> Iterator[Scene]:
     """Yield the scenes of a haystack, without end."""
-    return (scene(world, name, number) for number in count_up())
+    return (draw_scene(world, name, number) for number in count_up())
 
 
-def haystack(world: str, name: str, frames: int) -> Iterator[np.ndarray]:
+def draw_haystack(world: str, name: str, frames: int) -> Iterator[np.ndarray]:
     """Yield the first `frames` frames of a haystack, each (64, 64, 3) uint8 RGB; a longer one begins the same."""
     left = frames
-    for part in scenes(world, name):
+    for part in draw_scenes(world, name):
         for number in range(min(left, part.count)):
             yield part.frame(number)
         left -= part.count

@@ -32,8 +32,8 @@ def decoder(name: str) -> None:
 
     import numpy as np
 
-    from niah.media.decoders.decoder import decoder_named
-    from niah.media.scan import measure
+    from niah.media.decoders.base import load_decoder
+    from niah.media.scan import scan
     from niah.media.writer import write_mp4
     from niah.types import Sampling
 
@@ -41,8 +41,8 @@ def decoder(name: str) -> None:
         os.environ["VIDEONIAH_CACHE"] = folder
         path = Path(folder) / "clip.mp4"
         write_mp4(path, (np.full((48, 64, 3), level, np.uint8) for level in LEVELS), Fraction(1))
-        reader = decoder_named(name)
-        found = [float(frame.mean()) for frame in reader.read(measure(path), (0, 1, 2), Sampling("1", 64, 48))]
+        reader = load_decoder(name)
+        found = [float(frame.mean()) for frame in reader.read(scan(path), (0, 1, 2), Sampling("1", 64, 48))]
         reader.close()
     wrong = [round(grey) for grey, level in zip(found, LEVELS) if abs(grey - level) > 8]  # noqa: B905  (old Pythons)
     if wrong or len(found) != len(LEVELS):

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from niah.io import json_lines, replace_file
+from niah.io import replace_file, to_json_lines
 from niah.run.folder import check_cases_known, locked, write_or_remove, write_run
 from niah.run.metadata import read_metadata
 from niah.run.plan import cold_first, sort_by_haystack
@@ -141,5 +141,5 @@ def _write(out: Path, parts: Sequence[ShardData], cases: Iterable[Case], sources
     for name in ("suite.yaml", "skipped.jsonl", "near_duplicates.jsonl"):  # of the whole suite in every shard
         path = first.folder / name
         write_or_remove(out / name, path.read_text(encoding="utf-8") if path.is_file() else "")
-    replace_file(out / "cases.jsonl", json_lines(case.to_json() for case in cases))
-    replace_file(out / "sources.jsonl", json_lines(sources))
+    replace_file(out / "cases.jsonl", to_json_lines(case.to_json() for case in cases))
+    replace_file(out / "sources.jsonl", to_json_lines(sources))

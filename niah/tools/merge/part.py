@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from niah.io import numbered
+from niah.io import numbered_lines
 from niah.run.folder import check_cases_known
 from niah.run.metadata import read_metadata, without_shard_keys
 from niah.run.records import read_records
@@ -120,4 +120,4 @@ def _surroundings(about: Mapping[str, Any]) -> dict[str, str]:
 
 def _rows(path: Path) -> list[Any]:
     """Return the rows of a file of JSON lines."""
-    return [json.loads(line) for _, line in numbered(path.read_text(encoding="utf-8"))]
+    return [json.loads(line) for _, line in numbered_lines(path.read_text(encoding="utf-8"))]

@@ -12,7 +12,7 @@ from niah.integrations.lm_eval.cli import TASKS, main, refuse_unknown, register
 from niah.integrations.lm_eval.model import VideoLM, model_for
 from niah.run.command import run
 from niah.run.config import resolve
-from niah.suite.config import SUITES
+from niah.suite.config import SUITES_FOLDER
 from niah.types import UserError
 from tests.helpers.small_suite import make_suite
 
@@ -159,7 +159,7 @@ def test_reply_ends_before_a_stop_string(suite):
     assert evaluation["samples"]["videoniah"][0]["resps"] == [[""]]
 
 
-@pytest.mark.parametrize("path", sorted(SUITES.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(SUITES_FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_suite_has_its_two_tasks(path):
     from lm_eval.tasks._yaml_loader import load_yaml
 

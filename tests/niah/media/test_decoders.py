@@ -9,10 +9,10 @@ import av
 import numpy as np
 import pytest
 
-from niah.media.decoders.decoder import decoder_named
+from niah.media.decoders.base import load_decoder
 from niah.media.errors import MediaError
 from niah.media.resize import fitted
-from niah.media.scan import measure
+from niah.media.scan import scan
 from niah.types import Sampling, UserError
 from tests.helpers.media_samples import SHARED, make, number_in, remux
 
@@ -24,7 +24,7 @@ def installed(name):
     if importlib.util.find_spec(name) is None:
         return False
     try:
-        decoder_named(name)
+        load_decoder(name)
     except UserError:  # torchcodec without a system FFmpeg
         return False
     return True
@@ -49,7 +49,7 @@ def sixty(tmp_path_factory):
 
 
 def numbers(decoder, path, ordinals):
-    return [number_in(frame) for frame in decoder.read(measure(path), ordinals, SMALL)]
+    return [number_in(frame) for frame in decoder.read(scan(path), ordinals, SMALL)]
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -57,12 +57,12 @@ def numbers(decoder, path, ordinals):
     "ordinals", [range(60), [0, 17, 18, 40, 59], [59], [3, 3, 3], range(20, 60, 7)], ids=lambda o: f"{list(o)[:3]}..."
 )
 def test_frames_asked_for_are_the_frames_shown(name, ordinals, sixty):
-    assert numbers(decoder_named(name), sixty, ordinals) == list(ordinals)
+    assert numbers(load_decoder(name), sixty, ordinals) == list(ordinals)
 
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_going_back_shows_the_earlier_frame(name, sixty):
-    decoder = decoder_named(name)
+    decoder = load_decoder(name)
     assert [numbers(decoder, sixty, [n])[0] for n in (50, 5, 51, 4, 4, 0)] == [50, 5, 51, 4, 4, 0]
 
 
@@ -70,7 +70,7 @@ def test_going_back_shows_the_earlier_frame(name, sixty):
 def test_edit_list_and_stream_copied_cut_show_what_a_player_shows(name, sixty, tmp_path):
     edit = remux(sixty, tmp_path / "edit.mp4", None, Fraction(13, 10), {"avoid_negative_ts": "disabled"})
     cut = remux(sixty, tmp_path / "cut.mkv", lambda position, packet: position >= 14)
-    decoder = decoder_named(name)
+    decoder = load_decoder(name)
     assert numbers(decoder, edit, [0, 20, 46]) == [13, 33, 59]
     assert numbers(decoder, cut, [0, 20, 43]) == [16, 36, 59]
 
@@ -78,7 +78,7 @@ def test_edit_list_and_stream_copied_cut_show_what_a_player_shows(name, sixty, t
 @pytest.mark.parametrize("name", DECODERS)
 def test_odd_size_at_its_own_size(name, tmp_path):
     odd = make(tmp_path / "odd.mp4", 3, size=(65, 49))
-    frames = list(decoder_named(name).read(measure(odd), [2], Sampling("native", 65, 49)))
+    frames = list(load_decoder(name).read(scan(odd), [2], Sampling("native", 65, 49)))
     assert (frames[0].shape, number_in(frames[0])) == ((49, 65, 3), 2)
 
 
@@ -109,10 +109,10 @@ QUICK = [
 
 
 def compare(name, file):
-    index = measure(SHARED / file)
+    index = scan(SHARED / file)
     last = len(index.times) - 1
     scattered = sorted({*random.Random(file).sample(range(last + 1), min(4, last + 1)), last})
-    ours, theirs = decoder_named("pyav"), decoder_named(name)
+    ours, theirs = load_decoder("pyav"), load_decoder(name)
     if file in UNREADABLE[name]:
         with pytest.raises(MediaError, match=f"{file}: {name} cannot read this file: .*use --decoder pyav"):
             list(theirs.read(index, [0, last], SMALL))
@@ -142,9 +142,9 @@ def test_decoder_shows_the_frames_pyav_shows_in_every_other_file(name, file):
 @needs_shared
 @pytest.mark.parametrize("file", QUICK)
 def test_seeking_shows_what_reading_through_shows(file):
-    index = measure(SHARED / file)
+    index = scan(SHARED / file)
     some = sorted(random.Random(file).sample(range(len(index.times)), min(6, len(index.times))))
-    through, seeking = decoder_named("pyav"), decoder_named("pyav")
+    through, seeking = load_decoder("pyav"), load_decoder("pyav")
     whole = list(through.read(index, range(len(index.times)), SMALL))
     for ordinal in reversed(some):
         (frame,) = seeking.read(index, [ordinal], SMALL)
@@ -153,38 +153,38 @@ def test_seeking_shows_what_reading_through_shows(file):
 
 @needs_shared
 def test_rotated_file_stands_upright():
-    index = measure(SHARED / "edge/rotated_90.mov")
-    (upright,) = decoder_named("pyav").read(index, [0], Sampling("native", 320, 568))
+    index = scan(SHARED / "edge/rotated_90.mov")
+    (upright,) = load_decoder("pyav").read(index, [0], Sampling("native", 320, 568))
     with av.open(index.path) as container:
         stored = next(container.decode(video=0)).to_ndarray(format="rgb24")  # (320, 568, 3), lying
     assert np.array_equal(upright, np.rot90(stored, -1))  # a quarter clockwise
 
 
 def test_file_is_decoded_once_when_read_in_pieces(sixty):
-    decoder, index = decoder_named("pyav"), measure(sixty)
+    decoder, index = load_decoder("pyav"), scan(sixty)
     for start in range(0, 60, 7):
         list(decoder.read(index, range(start, min(start + 7, 60)), SMALL))
     assert decoder.decoded[index.sha256] == 60
 
 
 def test_seek_decodes_from_the_last_keyframe_only(sixty):
-    decoder, index = decoder_named("pyav"), measure(sixty)
+    decoder, index = load_decoder("pyav"), scan(sixty)
     assert numbers(decoder, sixty, [59]) == [59]
     assert decoder.decoded[index.sha256] <= 4 + 8  # from 56; one keyframe earlier where B-frames lead it
 
 
 def test_open_files_are_bounded(tmp_path):
-    decoder = decoder_named("pyav")
+    decoder = load_decoder("pyav")
     for number in range(9):
         numbers(decoder, make(tmp_path / f"{number}.mp4", 2 + number), [0])
     assert len(decoder._open) == 4
 
 
 def test_file_with_fewer_frames_than_measured_is_refused_not_shortened(tmp_path):
-    index = measure(make(tmp_path / "clip.mp4", 30))
+    index = scan(make(tmp_path / "clip.mp4", 30))
     make(tmp_path / "clip.mp4", 20)
     with pytest.raises(MediaError, match="clip.mp4: it does not read as it was measured"):
-        list(decoder_named("pyav").read(index, range(30), SMALL))
+        list(load_decoder("pyav").read(index, range(30), SMALL))
 
 
 @pytest.mark.parametrize(
@@ -203,21 +203,21 @@ def test_picture_takes_up(aspect, sampling, size):
 
 def test_padded_picture_of_wide_pixels_has_black_bars_above_and_below(sixty, tmp_path):
     wide = remux(sixty, tmp_path / "wide.mp4", prepare=lambda new: setattr(new, "sample_aspect_ratio", Fraction(3, 2)))
-    (frame,) = decoder_named("pyav").read(measure(wide), [59], Sampling("native", 64, 64, "pad"))
+    (frame,) = load_decoder("pyav").read(scan(wide), [59], Sampling("native", 64, 64, "pad"))
     rows = np.flatnonzero(frame.any(axis=(1, 2)))
     assert (rows[0], rows[-1]) == (16, 47)  # 64 x 48 with pixels 3:2 is 2:1, so 64 x 32
 
 
 def test_unknown_decoder_is_refused_with_a_guess():
     with pytest.raises(UserError, match="no decoder is called 'decrod'. Did you mean 'decord'. Known: pyav, decord"):
-        decoder_named("decrod")
+        load_decoder("decrod")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torchcodec") is not None, reason="torchcodec is installed")
 def test_decoder_that_is_not_installed_says_what_to_install():
     with pytest.raises(UserError, match="'torchcodec' is not installed, or not usable .*pip install torchcodec"):
-        decoder_named("torchcodec")
+        load_decoder("torchcodec")
 
 
 def test_decoder_names_itself_with_its_ffmpeg():
-    assert "FFmpeg" in decoder_named("pyav").name
+    assert "FFmpeg" in load_decoder("pyav").name

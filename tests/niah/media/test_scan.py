@@ -7,9 +7,9 @@ from fractions import Fraction
 import pytest
 
 from niah.io import cache_folder
-from niah.media.decoders.decoder import decoder_named
+from niah.media.decoders.base import load_decoder
 from niah.media.errors import MediaError
-from niah.media.scan import measure
+from niah.media.scan import scan
 from niah.types import Sampling
 from tests.helpers.media_samples import SHARED, make, number_in, remux
 
@@ -30,8 +30,8 @@ def sixty(tmp_path_factory):
 
 def shown(path):
     """Return the numbers that the frames of a file show."""
-    index = measure(path)
-    decoder = decoder_named("pyav")
+    index = scan(path)
+    decoder = load_decoder("pyav")
     numbers = [number_in(frame) for frame in decoder.read(index, range(len(index.times)), NATIVE)]
     decoder.close()
     return numbers
@@ -58,7 +58,7 @@ LARGE = [row for row in WHOLE if row not in SMALL]
 @needs_shared
 @pytest.mark.parametrize("row", SMALL, ids=[row["file"] for row in SMALL])
 def test_small_shared_file_holds_the_frames_of_the_manifest(row):
-    index = measure(SHARED / row["file"])
+    index = scan(SHARED / row["file"])
     assert (len(index.times), round(float(index.times[0] * index.time_base), 3)) == (row["frames"], row["start_s"])
 
 
@@ -66,26 +66,26 @@ def test_small_shared_file_holds_the_frames_of_the_manifest(row):
 @pytest.mark.slow
 @pytest.mark.parametrize("row", LARGE, ids=[row["file"] for row in LARGE])
 def test_large_shared_file_holds_the_frames_of_the_manifest(row):
-    assert len(measure(SHARED / row["file"]).times) == row["frames"]
+    assert len(scan(SHARED / row["file"]).times) == row["frames"]
 
 
 @needs_shared
 @pytest.mark.parametrize("file, cause", REFUSED.items())
 def test_broken_shared_file_is_refused_with_its_name_and_cause(file, cause):
     with pytest.raises(MediaError, match=f"{file}: {cause}.*; "):
-        measure(SHARED / file)
+        scan(SHARED / file)
 
 
 @needs_shared
 def test_rotated_file_is_measured_as_displayed():
-    index = measure(SHARED / "edge/rotated_90.mov")
+    index = scan(SHARED / "edge/rotated_90.mov")
     assert (index.width, index.height, index.rotation) == (320, 568, 270)  # stored 568 wide, 320 high
 
 
 @needs_shared
 @pytest.mark.parametrize("file", ["haystacks/highway.avi", "edge/vc1.wmv"])
 def test_times_on_the_wrong_frames_are_sorted_and_not_sought(file):
-    index = measure(SHARED / file)
+    index = scan(SHARED / file)
     assert (list(index.times), index.keyframes) == (sorted(index.stamps), ())
 
 
@@ -99,17 +99,17 @@ def test_file_that_lost_its_second_half_is_refused(file, tmp_path):
     half = tmp_path / os.path.basename(file)
     half.write_bytes(data[: len(data) // 2])
     with pytest.raises(MediaError, match=f"{half.name}: it is truncated: its header promises"):
-        measure(half)
+        scan(half)
 
 
 def test_every_frame_and_its_time_are_found(sixty):
-    index = measure(sixty)
+    index = scan(sixty)
     assert (shown(sixty), index.duration, index.count("1")) == (list(range(60)), 6, 6)
 
 
 def test_edit_list_hides_the_frames_before_it(sixty, tmp_path):
     cut = remux(sixty, tmp_path / "edit.mp4", None, Fraction(13, 10), {"avoid_negative_ts": "disabled"})
-    assert (shown(cut), measure(cut).times[0]) == (list(range(13, 60)), 0)
+    assert (shown(cut), scan(cut).times[0]) == (list(range(13, 60)), 0)
 
 
 @pytest.mark.parametrize("name", ["cut.mp4", "cut.mkv", "cut.ts"])
@@ -126,22 +126,22 @@ def test_fragmented_file_cut_short_is_refused(sixty, tmp_path):
     whole = remux(sixty, tmp_path / "f.mp4", options={"movflags": "frag_keyframe+empty_moov"}).read_bytes()
     (tmp_path / "short.mp4").write_bytes(whole[: len(whole) * 6 // 10])
     with pytest.raises(MediaError, match="short.mp4: it is truncated"):
-        measure(tmp_path / "short.mp4")
+        scan(tmp_path / "short.mp4")
 
 
 def test_file_without_its_closing_index_is_refused(sixty, tmp_path):
     (tmp_path / "short.mp4").write_bytes(sixty.read_bytes()[:2000])
     with pytest.raises(MediaError, match="short.mp4: it is not a video, or lost its end"):
-        measure(tmp_path / "short.mp4")
+        scan(tmp_path / "short.mp4")
 
 
 def test_pixels_twice_as_wide_as_high_double_the_display_aspect(sixty, tmp_path):
     wide = remux(sixty, tmp_path / "wide.mp4", prepare=lambda new: setattr(new, "sample_aspect_ratio", Fraction(2)))
-    assert measure(wide).display_aspect == Fraction(128, 48)
+    assert scan(wide).display_aspect == Fraction(128, 48)
 
 
 def test_odd_size_keeps_every_row_and_column(tmp_path):
-    index = measure(make(tmp_path / "odd.mp4", 3, size=(65, 49)))
+    index = scan(make(tmp_path / "odd.mp4", 3, size=(65, 49)))
     assert (index.width, index.height) == (65, 49)
 
 
@@ -157,23 +157,23 @@ def test_what_ffmpeg_opens_besides_videos_is_refused(sixty, tmp_path, name, text
     (tmp_path / "sixty.mp4").write_bytes(sixty.read_bytes())
     (tmp_path / name).write_text(text)
     with pytest.raises(MediaError, match=f"{name}: it is .*{cause}"):
-        measure(tmp_path / name)
+        scan(tmp_path / name)
 
 
 def test_missing_file_is_refused(tmp_path):
     with pytest.raises(MediaError, match="gone.mp4: there is no such file; check the path"):
-        measure(tmp_path / "gone.mp4")
+        scan(tmp_path / "gone.mp4")
 
 
 def test_folder_is_refused(tmp_path):
     with pytest.raises(MediaError, match="it is a folder; name a video file in it"):
-        measure(tmp_path)
+        scan(tmp_path)
 
 
 def test_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(MediaError, match="not a regular file"):
-        measure(tmp_path / "pipe.mp4")
+        scan(tmp_path / "pipe.mp4")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -182,18 +182,18 @@ def test_unreadable_file_is_refused(sixty, tmp_path):
     locked.write_bytes(sixty.read_bytes())
     locked.chmod(0)
     with pytest.raises(MediaError, match="it may not be read; give yourself access"):
-        measure(locked)
+        scan(locked)
 
 
 def test_measured_once_and_found_again_under_another_name(sixty, tmp_path):
     (tmp_path / "first.mp4").write_bytes(sixty.read_bytes())
-    first = measure(tmp_path / "first.mp4")
+    first = scan(tmp_path / "first.mp4")
     (stored,) = (tmp_path / "cache" / "index").iterdir()
     values = json.loads(stored.read_text())
     stored.write_text(json.dumps({**values, "end": values["end"] + 1024}))
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(sixty.read_bytes())
-    assert measure(copy).duration - first.duration == Fraction(1, 10)  # read from the file, not measured
+    assert scan(copy).duration - first.duration == Fraction(1, 10)  # read from the file, not measured
 
 
 @pytest.mark.parametrize("damage", [b"{", b"{}", b"[]", b"null", b"\xff\xfe", b"\0" * 9, b'{"times": 3}'])
@@ -201,7 +201,7 @@ def test_damaged_memory_of_a_file_is_measured_again(sixty, tmp_path, damage):
     copies = []
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).write_bytes(sixty.read_bytes())
-        copies.append(measure(tmp_path / name).times)
+        copies.append(scan(tmp_path / name).times)
         (stored,) = (tmp_path / "cache" / "index").iterdir()
         stored.write_bytes(damage)
     assert copies[0] == copies[1]

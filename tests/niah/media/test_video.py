@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from niah.media.decoders.decoder import decoder_named
+from niah.media.decoders.base import load_decoder
 from niah.media.errors import MediaError
-from niah.media.scan import measure
+from niah.media.scan import scan
 from niah.media.video import SplicedVideo
 from niah.types import Sampling, Source, Span
 from tests.helpers.media_samples import SHARED, make, number_in
@@ -28,7 +28,7 @@ def files(tmp_path_factory):
 @pytest.fixture
 def sources(files, tmp_path, monkeypatch):
     monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "cache"))
-    indices = [measure(path) for path in files]
+    indices = [scan(path) for path in files]
     return {
         name: Source(name, f"sha256:{index.sha256}", index.path, index.sha256, index.count("10"), index.seconds)
         for name, index in zip(("hay", "needle"), indices, strict=True)
@@ -37,7 +37,7 @@ def sources(files, tmp_path, monkeypatch):
 
 def splice(sources, tmp_path, *spans, sampling=TEN, decoder=None):
     fps = 10.0 if sampling.rate == "native" else float(Fraction(sampling.rate))
-    return SplicedVideo(spans, sources, sampling, decoder or decoder_named("pyav"), fps, tmp_path / "renders")
+    return SplicedVideo(spans, sources, sampling, decoder or load_decoder("pyav"), fps, tmp_path / "renders")
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_what_was_handed_out_is_logged(video):
 
 
 def test_nothing_is_decoded_for_length_or_keys(sources, tmp_path):
-    decoder = decoder_named("pyav")
+    decoder = load_decoder("pyav")
     video = splice(sources, tmp_path, Span("hay", 0, 60), decoder=decoder)
     assert (len(video), len(video.keys(0, 60)), decoder.decoded.total(), video.handed_out) == (60, 60, 0, set())
 
@@ -100,7 +100,7 @@ def test_key_says_source_time_preprocessing_decoder_and_number(video, sources):
         f"{needle.identity}@{needle.sha256[:16]}",
         "3/10",
         "64x48/stretch/rgb8",
-        decoder_named("pyav").name,
+        load_decoder("pyav").name,
         3,
     )
 
@@ -125,7 +125,7 @@ def test_needle_and_haystack_come_in_one_size(video):
 
 
 def test_source_is_decoded_once_by_cases_that_go_on_where_the_last_ended(sources, tmp_path):
-    decoder = decoder_named("pyav")
+    decoder = load_decoder("pyav")
     for start in (0, 20, 40):
         video = splice(sources, tmp_path, Span("hay", start, start + 20), decoder=decoder)
         for _ in video.iterate(8):
@@ -152,8 +152,8 @@ def test_blind_video_cannot_be_rendered(sources, tmp_path):
 
 
 def test_rendered_video_decodes_to_the_spliced_frames(video):
-    index = measure(video.path())
-    frames = list(decoder_named("pyav").read(index, range(14), TEN))
+    index = scan(video.path())
+    frames = list(load_decoder("pyav").read(index, range(14), TEN))
     assert ([number_in(frame) for frame in frames], index.duration) == (SHOWN, Fraction(14, 10))
 
 
@@ -198,7 +198,7 @@ print(count, round(peak_mib() - idle))
 def test_reading_ten_thousand_frames_costs_at_most_300_mib():
     film = SHARED / "haystacks" / "bbb.mp4"
     root = Path(__file__).resolve().parents[3]
-    measure(film)  # so that the child finds it measured
+    scan(film)  # so that the child finds it measured
     run = subprocess.run([sys.executable, "-c", MEMORY, film, "pyav"], cwd=root, capture_output=True, text=True)
     count, mebibytes = map(int, run.stdout.split())
     assert (count, mebibytes <= 300) == (10_000, True), run.stdout

@@ -9,7 +9,7 @@ import yaml
 
 from niah.run.command import main
 from niah.run.folder import locked
-from niah.scoring import is_right
+from niah.scoring import is_correct
 from niah.types import Case, Record
 from tests.helpers.small_suite import make_suite
 
@@ -47,7 +47,7 @@ def test_whole_suite_is_asked_and_answered(run, tmp_path, capsys):
     assert run("right") == 0
     records, cases = records_in(tmp_path / "out"), cases_in(tmp_path / "out")
     assert sorted(record.case for record in records) == sorted(cases)
-    right = [record.case for record in records if is_right(cases[record.case], record)]
+    right = [record.case for record in records if is_correct(cases[record.case], record)]
     assert len([name for name in right if cases[name].condition == "full"]) == 12  # 3 needles x 2 lengths x 2 depths
     assert "full  100.0%" in capsys.readouterr().err
 

@@ -12,9 +12,9 @@ import yaml
 from niah.run.command import main
 from niah.settings import read_yaml
 from niah.suite.config import Needles, Suite
-from niah.suite.generated import Generated
-from niah.suite.generated import read as read_suite
-from niah.suite.needles import Row, read_needles
+from niah.suite.folder import GeneratedSuite
+from niah.suite.folder import read_suite as read_suite
+from niah.suite.needles import NeedleRow, read_needles
 from niah.types import UserError
 from tests.helpers.small_suite import make_suite
 
@@ -173,7 +173,7 @@ def suite(folder, tmp_path):
 @given(BYTES)
 def test_damaged_generated_suite_is_read_or_refused(folder, suite, name, damage):
     (suite / name).write_bytes(maltreat((folder / "suite" / name).read_bytes(), damage))
-    used_or_refused(lambda: read_suite(suite), Generated)
+    used_or_refused(lambda: read_suite(suite), GeneratedSuite)
 
 
 def ask(suite, out, *flags):
@@ -244,4 +244,4 @@ def test_record_that_is_there_twice_is_refused_by_name(folder, answered, tmp_pat
 
 def test_read_row_is_what_needles_are(folder):
     (folder / "needles.jsonl").write_bytes(lines(NEEDLES))
-    assert all(isinstance(row, Row) for row in read_needles(Needles(file="needles.jsonl"), folder))
+    assert all(isinstance(row, NeedleRow) for row in read_needles(Needles(file="needles.jsonl"), folder))

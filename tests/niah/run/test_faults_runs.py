@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from niah.media.decoders.decoder import decoder_named
+from niah.media.decoders.base import load_decoder
 from niah.media.errors import MediaError
-from niah.media.scan import measure
+from niah.media.scan import scan
 from niah.media.video import SplicedVideo
 from niah.run.command import main
 from niah.run.records import read_records, rewrite_records
@@ -50,11 +50,11 @@ def ask(suite, out, *flags):
 def shown_or_refused(path):
     """Read every frame as a worker would; a frame is of its size, or the file is refused in words."""
     try:
-        index = measure(path)
+        index = scan(path)
         frames = len(index.times)
         source = Source("v", f"sha256:{index.sha256}", str(path), index.sha256, frames, float(frames))
         video = SplicedVideo(
-            (Span("v", 0, frames),), {"v": source}, Sampling("native", 32, 32), decoder_named("pyav"), 10.0, path.parent
+            (Span("v", 0, frames),), {"v": source}, Sampling("native", 32, 32), load_decoder("pyav"), 10.0, path.parent
         )
         count = 0
         for indices, pictures in video.iterate(8):

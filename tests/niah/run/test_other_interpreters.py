@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from niah.run.command import main
-from niah.scoring import is_right
+from niah.scoring import is_correct
 from niah.types import Case, Record
 from tests.helpers import other_interpreter
 from tests.helpers.small_suite import make_suite
@@ -69,7 +69,7 @@ def run(suite, python, tmp_path):
 def test_model_answers_beside_the_old_transformers_it_pins(run, tmp_path):
     code, records, cases = run({}, limit=8)
     assert (code, sorted(records)) == (0, EIGHT)
-    right = [name for name, record in records.items() if is_right(cases[name], record)]
+    right = [name for name, record in records.items() if is_correct(cases[name], record)]
     assert set(right) >= {name for name in EIGHT if ".full." in name or ".needle_only." in name}
     told = json.loads((tmp_path / "out" / "run.json").read_text())
     assert told["worker"]["versions"]["transformers"] == "4.31.0"
@@ -117,7 +117,7 @@ def test_wordless_reply_is_kept_as_it_came(run):
     code, records, cases = run({4: "wordless"}, limit=1, conditions=["needle_only"])
     (record,) = records.values()
     assert (code, record.status, record.reply) == (0, "ok", "\x00\ufffd<unk>")
-    assert not is_right(cases[record.case], record)
+    assert not is_correct(cases[record.case], record)
 
 
 def test_repository_refuses_the_transformers_of_this_interpreter(run, capsys):

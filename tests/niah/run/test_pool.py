@@ -12,7 +12,7 @@ from niah.run.pool import ask_all
 from niah.run.process import WorkerResult
 from niah.run.records import CannotWrite
 from niah.suite.config import Footage, Suite
-from niah.suite.generated import Generated
+from niah.suite.folder import GeneratedSuite
 from niah.types import Case, UserError
 
 WAIT = 30.0  # seconds after which a test that would hang fails
@@ -27,7 +27,7 @@ def case(number):
 
 def plan(count, cold=()):
     cases = tuple(case(number) for number in range(count))
-    return Plan(Generated(Suite("s", footage=Footage("w")), cases, {}), cases, frozenset(cold))
+    return Plan(GeneratedSuite(Suite("s", footage=Footage("w")), cases, {}), cases, frozenset(cold))
 
 
 class Rooms:

@@ -9,7 +9,7 @@ import pytest
 
 from niah.cli import bench_media
 from niah.media import container
-from niah.media.container import STALL, open_video, stall_seconds
+from niah.media.container import STALL_VARIABLE, open_video, stall_seconds
 from niah.run import command, environment, ray
 from niah.run.arguments import parse
 from niah.run.config import RunConfig
@@ -56,7 +56,7 @@ def test_a_file_is_waited_for_as_long_as_the_environment_says(monkeypatch, tmp_p
 
     monkeypatch.setattr(av, "open", asked)
     for said, seconds in (("2.5", "2.5"), ("", "60.0")):
-        monkeypatch.setenv(STALL, said)
+        monkeypatch.setenv(STALL_VARIABLE, said)
         with pytest.raises(Seen, match=f"^{seconds}$"):
             open_video(tmp_path / "a.mp4")
     assert container.av is av
@@ -64,7 +64,7 @@ def test_a_file_is_waited_for_as_long_as_the_environment_says(monkeypatch, tmp_p
 
 @pytest.mark.parametrize("said", ["soon", "0", "-1", "nan", "inf"])
 def test_a_bound_on_files_that_is_no_time_is_refused(monkeypatch, said):
-    monkeypatch.setenv(STALL, said)
+    monkeypatch.setenv(STALL_VARIABLE, said)
     with pytest.raises(UserError, match="is a number of seconds above 0"):
         stall_seconds()
 
@@ -73,11 +73,11 @@ def test_the_flag_sets_the_bound_on_files_for_every_worker(monkeypatch):
     def plan(config):
         raise Seen
 
-    monkeypatch.setenv(STALL, "60")
+    monkeypatch.setenv(STALL_VARIABLE, "60")
     monkeypatch.setattr(command, "make_plan", plan)
     with pytest.raises(Seen):
         command.run(parse(["--model", "chance", "--stall_timeout", "7"]))
-    assert os.environ[STALL] == "7"
+    assert os.environ[STALL_VARIABLE] == "7"
 
 
 def test_a_decoder_that_hangs_in_the_bench_is_told_with_the_flag(monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 
 from niah.run.process import InProcessWorker, Limits, ProcessWorker
 from niah.run.worker import WorkerConfig, case_request, ran_out
-from niah.suite.generated import read
+from niah.suite.folder import read_suite
 from niah.types import UserError
 from tests.helpers.fake_adapters import ERRORS
 from tests.helpers.small_suite import make_suite
@@ -24,7 +24,7 @@ def suite(tmp_path_factory):
     folder = tmp_path_factory.mktemp("worker")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDEONIAH_CACHE", str(folder / "cache"))
-        yield read(make_suite(folder))
+        yield read_suite(make_suite(folder))
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 
 from niah.suite.build import assemble
-from niah.suite.cases import make_cases, refuse_long
+from niah.suite.cases import make_cases, refuse_long_needle
 from niah.suite.design import depth_bin, length_bin
-from niah.suite.generated import Skip
-from niah.suite.library import Clip, Haystack
+from niah.suite.folder import Skip
+from niah.suite.library import Haystack, NeedleClip
 from niah.types import Placement, Span, UserError
 from tests.helpers.generate_fakes import FakeIndex, library_of, needle, suite, world
 
@@ -159,8 +159,8 @@ def own_footage_world():
     """Two haystacks; the clip of `cat` was cut from the only source of the first."""
     files = {"hay-0": FakeIndex("h0", 4000, 1), "hay-1": FakeIndex("h1", 4000, 1), "dog": FakeIndex("d", 20, 1)}
     stacks = [Haystack(f"haystack-{n}", (Span(f"hay-{n}", 0, 4000),), frozenset({f"sha256:h{n}"})) for n in (0, 1)]
-    cat = Clip(needle("cat"), Span("hay-0", 100, 120), "sha256:h0")
-    dog = Clip(needle("dog"), Span("dog", 0, 20), "sha256:d")
+    cat = NeedleClip(needle("cat"), Span("hay-0", 100, 120), "sha256:h0")
+    dog = NeedleClip(needle("dog"), Span("dog", 0, 20), "sha256:d")
     return stacks, [cat, dog], library_of(files)
 
 
@@ -180,7 +180,7 @@ def test_a_needle_with_only_its_own_footage_is_skipped_with_the_reason():
 
 def test_a_data_set_s_own_footage_is_known_by_its_video_id():
     stack = Haystack("haystack-0", (), frozenset({"sha256:reencoded"}), frozenset({"abc123"}))
-    assert not stack.may_hide(Clip(needle("cat"), Span("cat", 0, 20), "sha256:other", video="abc123"))
+    assert not stack.may_hide(NeedleClip(needle("cat"), Span("cat", 0, 20), "sha256:other", video="abc123"))
 
 
 def test_a_swapped_clip_never_has_the_question_s_own_target():
@@ -219,18 +219,18 @@ def test_two_depths_that_round_to_one_start_are_refused():
 
 def test_a_needle_as_long_as_the_shortest_haystack_is_refused_with_its_line():
     with pytest.raises(UserError, match=r"needles.jsonl, line 3: needle 'cat' holds 2,000 frames .* raise lengths"):
-        refuse_long(2000, "needles.jsonl, line 3", "cat", GRID)
+        refuse_long_needle(2000, "needles.jsonl, line 3", "cat", GRID)
 
 
 def test_a_needle_one_frame_shorter_than_the_shortest_haystack_fits():
-    assert refuse_long(1999, "needles.jsonl, line 3", "cat", GRID) is None
+    assert refuse_long_needle(1999, "needles.jsonl, line 3", "cat", GRID) is None
 
 
 def test_the_native_rate_of_a_case_is_its_frames_over_its_seconds():
     files = {"hay": FakeIndex("h", 3000, 30), "cat": FakeIndex("c", 100, 10), "dog": FakeIndex("d", 100, 10)}
     library = library_of(files, "native")
     stack = Haystack("haystack-0", (Span("hay", 0, 3000),), frozenset({"sha256:h"}))
-    clips = [Clip(needle(name), Span(name, 0, 100), f"sha256:{name[0]}") for name in ("cat", "dog")]
+    clips = [NeedleClip(needle(name), Span(name, 0, 100), f"sha256:{name[0]}") for name in ("cat", "dog")]
     native = suite(lengths=(1000,), depths=(0.5,), sampling=dataclasses.replace(GRID.sampling, rate="native"))
     cases = by_id(make_cases(native, [stack], clips, library)[0])
     assert cases["cat.full.1000.450"].fps == 25.0  # 900 frames in 30 s and 100 in 10 s

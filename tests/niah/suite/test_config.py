@@ -6,7 +6,7 @@ import re
 import pytest
 
 from niah.settings import read_yaml
-from niah.suite.config import SUITES, Footage, Haystacks, Needles, Suite, load_suite
+from niah.suite.config import SUITES_FOLDER, Footage, Haystacks, Needles, Suite, load_suite
 from niah.types import UserError
 from tests.helpers.generate_fakes import suite, write_text
 
@@ -23,10 +23,10 @@ def refused(folder, *lines):
     return str(error.value)
 
 
-@pytest.mark.parametrize("path", sorted(SUITES.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(SUITES_FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_suite_of_the_project_loads_and_opens_with_its_command(path):
     found, folder = load_suite(path.stem)
-    assert (found.name, folder) == (path.stem, SUITES)
+    assert (found.name, folder) == (path.stem, SUITES_FOLDER)
     assert path.read_text(encoding="utf-8").startswith("# niah run --model ")
 
 

@@ -4,7 +4,16 @@ from collections import Counter
 
 import pytest
 
-from niah.suite.design import deal, depth_bin, grouping, length_bin, lengths_in, paper_cells, start_at, starts_in
+from niah.suite.design import (
+    deal,
+    depth_bin,
+    length_bin,
+    lengths_in,
+    nearest_paper_length,
+    needle_start,
+    paper_cells,
+    starts_in,
+)
 
 STARTS = [
     # depth, length, needle frames, start
@@ -21,7 +30,7 @@ STARTS = [
 
 @pytest.mark.parametrize("depth, length, frames, start", STARTS)
 def test_depth_becomes_a_start_frame_with_halves_rounded_up(depth, length, frames, start):
-    assert start_at(depth, length, frames) == start
+    assert needle_start(depth, length, frames) == start
 
 
 @pytest.mark.parametrize(
@@ -29,7 +38,7 @@ def test_depth_becomes_a_start_frame_with_halves_rounded_up(depth, length, frame
     [(200, 2000), (2000, 2000), (2999, 2000), (3000, 4000), (4999, 4000), (5000, 6000), (9000, 10000), (10000, 10000)],
 )
 def test_a_length_belongs_to_the_nearest_group_and_ties_go_up(length, group):
-    assert grouping(length) == group
+    assert nearest_paper_length(length) == group
 
 
 @pytest.mark.parametrize("length, number", [(2000, 0), (2499, 0), (2500, 1), (9499, 14), (9500, 15), (10000, 15)])

@@ -8,7 +8,7 @@ import pytest
 
 from niah.settings import from_mapping
 from niah.suite.config import Downloads, Haystacks, Needles
-from niah.suite.downloads import fetched, transfer
+from niah.suite.downloads import download, transfer
 from niah.suite.library import Library
 from niah.suite.needles import read_needles
 from niah.suite.user_media import _measure_needles, find_videos
@@ -169,7 +169,7 @@ ENDINGS = [
 @pytest.mark.parametrize("answer, words", ENDINGS, ids=lambda value: getattr(value, "__name__", None))
 def test_a_download_that_is_not_as_it_should_be_leaves_nothing(films, answer, words):
     with serving(answer) as (url, _), pytest.raises(UserError) as raised:
-        fetched(f"{url}/x.mp4?sign=s3cret", Downloads(limit_gib=0.001, allow_private=True), "needles.jsonl, line 1")
+        download(f"{url}/x.mp4?sign=s3cret", Downloads(limit_gib=0.001, allow_private=True), "needles.jsonl, line 1")
     assert words in str(raised.value) and str(raised.value).startswith("needles.jsonl, line 1: http://127.0.0.1")
     assert "s3cret" not in str(raised.value)
     assert [path for path in (films.parent / "cache").rglob("*") if path.is_file()] == []
@@ -178,7 +178,7 @@ def test_a_download_that_is_not_as_it_should_be_leaves_nothing(films, answer, wo
 @pytest.mark.parametrize("answer", [dripping, dripping_headers])
 def test_a_download_that_drips_ends_when_its_time_is_up(films, answer):
     with serving(answer) as (url, asked), pytest.raises(UserError, match="did not come within 3 seconds"):
-        fetched(f"{url}/x.mp4", Downloads(seconds=3, allow_private=True), "line 1")
+        download(f"{url}/x.mp4", Downloads(seconds=3, allow_private=True), "line 1")
     assert asked == ["/x.mp4"]
     assert [path for path in (films.parent / "cache").rglob("*") if path.is_file()] == []
 
@@ -200,7 +200,7 @@ def test_addresses_of_other_kinds_are_refused_although_downloads_are_allowed(fil
 
 def test_a_server_that_falls_silent_is_given_up_when_the_suite_says(films):
     with serving(silent) as (url, _), pytest.raises(UserError, match=r"it cannot be fetched \(timed out\)"):
-        fetched(f"{url}/x.mp4", Downloads(stall_seconds=0.2, allow_private=True), "line 1")
+        download(f"{url}/x.mp4", Downloads(stall_seconds=0.2, allow_private=True), "line 1")
 
 
 def test_a_local_file_is_no_transfer(films):

@@ -12,7 +12,7 @@ from niah.cli.generate import main
 from niah.media.writer import write_mp4
 from niah.suite.build import generate
 from niah.suite.config import load_suite
-from niah.suite.generated import read, write
+from niah.suite.folder import read_suite, write_suite
 from niah.types import UserError
 from tests.helpers.generate_fakes import write_text
 
@@ -71,13 +71,13 @@ def made(path):
 
 def test_what_is_written_is_read_again(own, tmp_path):
     generated = made(own)
-    write(generated, tmp_path / "out")
-    assert read(tmp_path / "out") == generated
+    write_suite(generated, tmp_path / "out")
+    assert read_suite(tmp_path / "out") == generated
 
 
 def test_the_written_suite_generates_the_same_cases(own, tmp_path):
     generated = made(own)
-    write(generated, tmp_path / "out")
+    write_suite(generated, tmp_path / "out")
     assert made(tmp_path / "out" / "suite.yaml").cases == generated.cases
 
 
@@ -85,20 +85,20 @@ def test_the_written_suite_generates_the_same_cases(own, tmp_path):
 def test_the_same_suite_gives_the_same_bytes(which, request, tmp_path):
     path = request.getfixturevalue(which)
     for name in ("one", "two"):
-        write(made(path), tmp_path / name)
+        write_suite(made(path), tmp_path / name)
     assert (tmp_path / "one" / "cases.jsonl").read_bytes() == (tmp_path / "two" / "cases.jsonl").read_bytes()
 
 
 def test_cases_of_built_in_footage_name_no_path_and_no_file_hash(built_in, tmp_path):
     generated = made(built_in)
-    write(generated, tmp_path / "out")
+    write_suite(generated, tmp_path / "out")
     text = (tmp_path / "out" / "cases.jsonl").read_text()
     assert "sha256" not in text and ".mp4" not in text
     assert not [source.sha256 for source in generated.sources.values() if source.sha256 in text]
 
 
 def test_cases_of_own_footage_name_no_path(own, tmp_path):
-    write(made(own), tmp_path / "out")
+    write_suite(made(own), tmp_path / "out")
     assert str(tmp_path) not in (tmp_path / "out" / "cases.jsonl").read_text()
 
 
@@ -111,7 +111,7 @@ def test_built_in_needles_and_lengths_are_all_there(built_in):
 def test_datasets_reads_the_cases(built_in, tmp_path):
     datasets = pytest.importorskip("datasets")
     generated = made(built_in)
-    write(generated, tmp_path / "out")
+    write_suite(generated, tmp_path / "out")
     path = str(tmp_path / "out" / "cases.jsonl")
     table = datasets.load_dataset("json", data_files=path, split="train", cache_dir=str(tmp_path / "cache"))
     assert table["id"] == [case.id for case in generated.cases]
@@ -187,20 +187,20 @@ def test_reading_the_folder_of_a_run_says_to_name_its_suite(tmp_path):
     (tmp_path / "cases.jsonl").write_text("")
     (tmp_path / "records.jsonl").write_text("")
     with pytest.raises(UserError, match="folder of a run.*name the suite it was made from"):
-        read(tmp_path)
+        read_suite(tmp_path)
 
 
 def test_reading_a_folder_without_cases_says_how_to_write_them(tmp_path):
     with pytest.raises(UserError, match="niah generate SUITE -o"):
-        read(tmp_path)
+        read_suite(tmp_path)
 
 
 def test_a_damaged_line_of_cases_is_named(built_in, tmp_path):
-    write(made(built_in), tmp_path / "out")
+    write_suite(made(built_in), tmp_path / "out")
     with open(tmp_path / "out" / "cases.jsonl", "a") as file:
         file.write('{"id":')
     with pytest.raises(UserError, match=r"cases.jsonl, line 31 cannot be read"):
-        read(tmp_path / "out")
+        read_suite(tmp_path / "out")
 
 
 def test_the_command_writes_the_files_and_says_how_many(built_in, tmp_path, capsys):
@@ -232,7 +232,7 @@ def test_a_video_whose_name_is_not_utf8_is_left_out(own):
 
 @pytest.mark.parametrize("line", ['{"id": "x"}', '{"id": "x", "needles": [{"at": 3}]}', "[]"])
 def test_a_line_that_is_no_case_is_refused_with_its_number(built_in, tmp_path, line):
-    write(made(built_in), tmp_path / "out")
+    write_suite(made(built_in), tmp_path / "out")
     (tmp_path / "out" / "cases.jsonl").write_text(line + "\n")
     with pytest.raises(UserError, match=r"cases.jsonl, line 1 cannot be read"):
-        read(tmp_path / "out")
+        read_suite(tmp_path / "out")

@@ -11,9 +11,9 @@ from niah.run.config import RunConfig
 from niah.run.plan import make_plan
 from niah.settings import read_yaml
 from niah.suite.build import assemble
-from niah.suite.config import Kept
-from niah.suite.filter_needles import keep
-from niah.suite.generated import read, write
+from niah.suite.config import NeedleFilter
+from niah.suite.filter_needles import filter_needles
+from niah.suite.folder import read_suite, write_suite
 from niah.types import UserError
 from tests.helpers.fake_runs import make_record, write_run
 from tests.helpers.generate_fakes import suite, world, write_text
@@ -39,8 +39,8 @@ def asked(tmp_path, cases, lost=(), model="judge", **args):
 
 def test_needles_that_are_read_and_not_guessed_are_kept(tmp_path):
     whole = generated()
-    kept = keep(whole, asked(tmp_path, whole.cases, k=3))
-    assert kept.suite.kept == Kept("judge (k=3)", ("good", "fine"))
+    kept = filter_needles(whole, asked(tmp_path, whole.cases, k=3))
+    assert kept.suite.kept == NeedleFilter("judge (k=3)", ("good", "fine"))
     assert {case.needle for case in kept.cases} == {"good", "fine"}
     assert {skip.what: skip.why for skip in kept.skipped} == {
         "guessed": "judge (k=3) answers it blind",
@@ -50,7 +50,7 @@ def test_needles_that_are_read_and_not_guessed_are_kept(tmp_path):
 
 def test_a_needle_without_an_answer_is_not_kept_and_the_reason_told(tmp_path):
     whole = generated()
-    kept = keep(whole, asked(tmp_path, whole.cases, lost=("fine",)))
+    kept = filter_needles(whole, asked(tmp_path, whole.cases, lost=("fine",)))
     assert [skip.why for skip in kept.skipped if skip.what == "fine"] == [
         "judge has no answer to it with needle_only (timeout)"
     ]
@@ -58,16 +58,16 @@ def test_a_needle_without_an_answer_is_not_kept_and_the_reason_told(tmp_path):
 
 def test_cases_that_stay_are_the_same_cases(tmp_path):
     whole = generated()
-    kept = keep(whole, asked(tmp_path, whole.cases))
+    kept = filter_needles(whole, asked(tmp_path, whole.cases))
     assert kept.cases == tuple(case for case in whole.cases if case.needle in ("good", "fine"))
     assert set(kept.sources) == {span.source for case in kept.cases for span in case.timeline}
 
 
 def test_who_chose_is_written_and_the_written_suite_keeps_the_same_needles(tmp_path):
     whole = generated()
-    kept = keep(whole, asked(tmp_path, whole.cases))
-    write(kept, tmp_path / "out")
-    assert read(tmp_path / "out") == kept
+    kept = filter_needles(whole, asked(tmp_path, whole.cases))
+    write_suite(kept, tmp_path / "out")
+    assert read_suite(tmp_path / "out") == kept
     again = read_yaml(type(kept.suite), tmp_path / "out" / "suite.yaml")
     assert assemble(again, *world(dict.fromkeys(JUDGED, 10), frames=100)).cases == kept.cases
 
@@ -75,7 +75,7 @@ def test_who_chose_is_written_and_the_written_suite_keeps_the_same_needles(tmp_p
 def test_a_run_of_another_suite_is_refused(tmp_path):
     folder = asked(tmp_path, generated().cases)
     with pytest.raises(UserError, match="does not hold as it was"):
-        keep(generated(names=("good", "fine")), folder)
+        filter_needles(generated(names=("good", "fine")), folder)
 
 
 def test_a_run_without_the_controls_is_refused(tmp_path):
@@ -83,18 +83,18 @@ def test_a_run_without_the_controls_is_refused(tmp_path):
     cases = [case for case in whole.cases if case.condition == "full"]
     folder = write_run(tmp_path / "run", cases, [make_record(case) for case in cases])
     with pytest.raises(UserError, match="was not asked needle_only and blind"):
-        keep(whole, folder)
+        filter_needles(whole, folder)
 
 
 def test_a_run_that_leaves_no_needle_is_refused(tmp_path):
     whole = generated(names=("guessed", "unread"))
     with pytest.raises(UserError, match="judge in .* leaves no needle: guessed: judge answers it blind"):
-        keep(whole, asked(tmp_path, whole.cases))
+        filter_needles(whole, asked(tmp_path, whole.cases))
 
 
 def kept_folder(tmp_path):
     whole = generated()
-    write(keep(whole, asked(tmp_path, whole.cases, model="chance")), tmp_path / "out")
+    write_suite(filter_needles(whole, asked(tmp_path, whole.cases, model="chance")), tmp_path / "out")
     return str(tmp_path / "out")
 
 

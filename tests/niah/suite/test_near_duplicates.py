@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from niah.suite.generated import NearDuplicate
-from niah.suite.library import Clip, Haystack
+from niah.suite.folder import NearDuplicate
+from niah.suite.library import Haystack, NeedleClip
 from niah.suite.near_duplicates import near_duplicates, sample
 from niah.types import Span
 from tests.helpers.generate_fakes import FakeIndex, library_of, needle
@@ -19,7 +19,7 @@ def scene(seed):
 def found(look, folder):
     library = library_of(FILES)
     stack = Haystack("haystack-0", (Span("hay", 0, 1000),), frozenset({"sha256:hay"}))
-    clips = [Clip(needle(name), Span(name, 0, FILES[name].frames), f"sha256:{name}") for name in ("a", "b")]
+    clips = [NeedleClip(needle(name), Span(name, 0, FILES[name].frames), f"sha256:{name}") for name in ("a", "b")]
     return near_duplicates([stack], clips, library, folder, look)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from niah.suite import public_addresses
 from niah.suite.config import Downloads
-from niah.suite.downloads import fetched, transfer
+from niah.suite.downloads import download, transfer
 from niah.suite.public_addresses import NotPublic, connected, is_public
 from niah.types import UserError
 from tests.helpers.film_server import BODY, HERE, leading_to, serving, whole
@@ -54,9 +54,9 @@ def test_a_download_from_this_machine_is_refused_unless_the_suite_allows_it(film
     with serving(whole) as (url, asked):
         address = url.replace("127.0.0.1", host)
         with pytest.raises(UserError, match=r"private network's address; set allow_private: true"):
-            fetched(f"{address}/x.mp4", Downloads(), "line 1")
+            download(f"{address}/x.mp4", Downloads(), "line 1")
         assert asked == []
-        assert fetched(f"{url}/x.mp4", HERE, "line 1").read_bytes() == BODY
+        assert download(f"{url}/x.mp4", HERE, "line 1").read_bytes() == BODY
 
 
 def test_a_name_with_one_private_address_among_public_ones_is_refused(monkeypatch):

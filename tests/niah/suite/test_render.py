@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from niah.cli.generate import main
-from niah.media.decoders.decoder import decoder_named
+from niah.media.decoders.base import load_decoder
 from niah.media.video import SplicedVideo
 from niah.suite.build import generate
 from niah.suite.config import load_suite
-from niah.suite.generated import write
+from niah.suite.folder import write_suite
 from niah.suite.render import _compare, find_case, render
 from niah.types import UserError
 from tests.helpers.generate_fakes import write_text
@@ -39,7 +39,7 @@ def case_of(generated, condition):
 
 def video_of(generated, case, folder=Path(".")):
     return SplicedVideo(
-        case.timeline, generated.sources, generated.suite.sampling, decoder_named("pyav"), case.fps, folder
+        case.timeline, generated.sources, generated.suite.sampling, load_decoder("pyav"), case.fps, folder
     )
 
 
@@ -95,7 +95,7 @@ def test_an_unknown_case_names_the_one_that_may_have_been_meant(generated):
 
 
 def test_the_command_renders_from_a_folder_of_cases(generated, tmp_path, capsys):
-    write(generated, tmp_path / "cases")
+    write_suite(generated, tmp_path / "cases")
     path = tmp_path / "new" / "case.mp4"
     assert main(["render", "needle-000.needle_only", "--suite", str(tmp_path / "cases"), "-o", str(path)]) == 0
     assert "look for needle needle-000 in frames 0 up to" in capsys.readouterr().out

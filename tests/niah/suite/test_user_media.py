@@ -7,9 +7,9 @@ import pytest
 
 from niah.media.errors import MediaError
 from niah.suite.config import Haystacks, Needles
-from niah.suite.generated import Skip
+from niah.suite.folder import Skip
 from niah.suite.library import Library, cut
-from niah.suite.needles import Row
+from niah.suite.needles import NeedleRow
 from niah.suite.user_media import _clip, _measure_haystacks, find_videos, lay_end_to_end, refuse_folder, resolve
 from niah.types import Sampling, Span, UserError
 from tests.helpers.generate_fakes import FakeIndex, library_of, needle, suite
@@ -147,7 +147,7 @@ def test_two_files_of_one_name_are_two_sources(tmp_path):
 
 def placed(start, stop, rate="1", **changes):
     library = library_of({"cat.mp4": FakeIndex("c", 400, 10)}, rate)  # 40 s
-    row = Row(needle("cat", start=start, stop=stop), "needles.jsonl, line 2")
+    row = NeedleRow(needle("cat", start=start, stop=stop), "needles.jsonl, line 2")
     return _clip(row, library.sources["cat.mp4"], own(sampling=Sampling(rate, 64, 64), **changes), library)
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from niah.suite.footage.clips import clip
-from niah.suite.footage.phrases import PHRASED
+from niah.suite.footage.clips import draw_clip
+from niah.suite.footage.wording import WORDED_TYPES
 from niah.types import UserError
 from vilamp import checkpoint, config
 from vilamp.compressors.registry import NAMES
@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CONFIG = ROOT / "configs" / "experiment" / "compression.yaml"
 TWO = Budget(2.0, (64,))
 SIZES = config.VilampConfig(
-    clip=config.Clip(embed_dim=24, vision_layers=1, vision_width=24, text_layers=1, text_width=24, head_width=12),
+    draw_clip=config.Clip(embed_dim=24, vision_layers=1, vision_width=24, text_layers=1, text_width=24, head_width=12),
     vision=config.Vision(hidden_size=24, intermediate_size=24, layers=1, heads=2),
     language=config.Language(hidden_size=16, intermediate_size=16, layers=2, heads=2, key_value_heads=1),
     extras=config.Extras(patch_positions=True),
@@ -117,7 +117,7 @@ def test_a_rung_shows_and_asks_only_what_is_told_in_its_way():
     made = [one for step in range(6) for one in draw_examples(Curriculum(), 0, step, 0)[1]]
     assert {one.clip % 6 for one in made} == {0, 1}  # motion-named and digit-named
     assert [one.clip % 6 for one in made].count(0) == len(made) / 2
-    drawn = clip("w", "needle-0", "digit-named")
+    drawn = draw_clip("w", "needle-0", "digit-named")
     assert ["colour of" in one.text for one in questions(drawn, ("named",))] == [False, False]
     assert ["colour of" in one.text for one in questions(drawn)].count(True) == 2
 
@@ -149,10 +149,10 @@ def test_a_rung_is_refused_whose_phrasing_no_one_knows():
         Stage(0, 1, 1.0, ("whispered",))
 
 
-@pytest.mark.parametrize("type", PHRASED)
+@pytest.mark.parametrize("type", WORDED_TYPES)
 def test_a_clip_is_asked_its_own_question_first_and_others_that_its_pictures_answer(type):
     for number in range(20):
-        made = clip("w", f"needle-{number}", type)
+        made = draw_clip("w", f"needle-{number}", type)
         first, *others = questions(made)
         assert (first.text, first.options) == (made.question, made.options)
         assert first.answer == made.options["ABCD".index(made.answer)]
@@ -160,12 +160,12 @@ def test_a_clip_is_asked_its_own_question_first_and_others_that_its_pictures_ans
         for one in others:
             if "digit" in one.text:
                 assert shown == {int(one.answer)}
-            assert ("border" in one.text) == (PHRASED[type] == "unnamed")
+            assert ("border" in one.text) == (WORDED_TYPES[type] == "unnamed")
             assert one.options == ()
 
 
 def test_a_digit_clip_says_which_way_its_target_goes():
-    made = clip("w", "needle-0", "digit-named")
+    made = draw_clip("w", "needle-0", "digit-named")
     targets = [[s for s in made.sprites(n) if (s.shape, s.colour) == tuple(made.target)] for n in (0, made.count - 1)]
     ((first,), (last,)) = targets
     ways = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}

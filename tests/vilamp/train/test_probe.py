@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from niah.suite.generated import read
+from niah.suite.folder import read_suite
 from niah.types import UserError
 from tests.helpers.small_suite import GREYS, OPTIONS, make_suite
 from vilamp import checkpoint, config
@@ -92,7 +92,7 @@ def folder_with_probe(tmp_path):
 @pytest.fixture
 def generated(tmp_path, monkeypatch):
     monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "cache"))
-    return read(make_suite(tmp_path / "small"))
+    return read_suite(make_suite(tmp_path / "small"))
 
 
 def test_a_probe_is_asked_of_the_needle_s_tokens_and_says_whose_they_are(folder_with_probe, generated):

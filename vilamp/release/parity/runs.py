@@ -14,7 +14,7 @@ from torch import Tensor
 from niah.adapters.config_reader import read_config
 from niah.adapters.parity import Golden, Parity
 from niah.adapters.tensors import TensorSource, tensors, tensors_of
-from niah.settings import unknown
+from niah.settings import unknown_name
 from niah.types import UserError
 from vilamp.release.config import KEYS, read_release
 from vilamp.release.load import composer_of, from_tensors
@@ -143,7 +143,7 @@ def _check(name: str, about: Any, frames: int) -> None:
         raise UserError(f"runs.json: {name} and its overrides must be objects, got {about!r}")
     for key, value in overrides.items():
         if key not in (*OURS, *KEYS):
-            raise UserError(f"runs.json, {name}: " + unknown("override", key, (*OURS, *KEYS)))
+            raise UserError(f"runs.json, {name}: " + unknown_name("override", key, (*OURS, *KEYS)))
         if key in ("selector", "legacy_hard_mask") and not isinstance(value, bool):
             raise UserError(f"runs.json, {name}: {key} must be true or false, got {value!r}")
     first = overrides.get("first_n_frames", frames)

@@ -21,7 +21,7 @@ import pandas as pd
 from niah.cli.guard import DONE, guarded
 from niah.io import replace_file
 from niah.settings import read_yaml
-from niah.suite.footage.phrases import TOLD
+from niah.suite.footage.wording import WORDINGS
 from niah.types import UserError
 from vilamp.train.experiment.config import Experiment
 from vilamp.train.experiment.contrasts import (
@@ -101,8 +101,8 @@ def secondary_contrasts(experiment: Experiment, found: Sequence[Answer]) -> dict
         scheme: [one for one in longest if (one.scheme, one.budget) == (scheme, budget)]
         for scheme in ("differential", "keyframes", *UNGUIDED)
     }
-    told = {how: {f"{base}-{how}" for base in ("motion", "digit")} for how in TOLD}
-    base = {kind: {f"{kind}-{how}" for how in TOLD} for kind in ("motion", "digit")}
+    told = {how: {f"{base}-{how}" for base in ("motion", "digit")} for how in WORDINGS}
+    base = {kind: {f"{kind}-{how}" for how in WORDINGS} for kind in ("motion", "digit")}
     first, unguided = of["differential"], [of[name] for name in UNGUIDED if name in experiment.schemes]
     parts = [(1.0, first), *((-1 / len(unguided), part) for part in unguided)]
     unnamed = [(weight, [one for one in part if one.type in told["unnamed"]]) for weight, part in parts]

@@ -14,7 +14,7 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from niah.settings import read_yaml
-from niah.suite.footage.phrases import PHRASED, TOLD
+from niah.suite.footage.wording import WORDED_TYPES, WORDINGS
 from niah.types import UserError
 from vilamp.compressors.budget import TOLERANCE, deviation
 from vilamp.compressors.registry import NAMES, build
@@ -40,14 +40,14 @@ class Stage:
     length: int  # frames, those of the clip included; 0: the clip alone
     videos: int  # a step; a video has up to four questions
     until: float  # share of all steps after which it has been left
-    told: tuple[str, ...] = TOLD  # phrasings, of clips and of what is asked about them
+    told: tuple[str, ...] = WORDINGS  # phrasings, of clips and of what is asked about them
     gaps: float = 0.0  # share of steps whose positions leave gaps, up to those of the course's `farthest` frames
 
     def __post_init__(self) -> None:
-        if self.length < 0 or self.videos < 1 or not set(self.told) <= set(TOLD) or not self.told:
+        if self.length < 0 or self.videos < 1 or not set(self.told) <= set(WORDINGS) or not self.told:
             raise ValueError(
                 f"a rung has a length of 0 frames or more, a video a step or more, and phrasings out of "
-                f"{', '.join(TOLD)}; got {self}"
+                f"{', '.join(WORDINGS)}; got {self}"
             )
 
 
@@ -93,7 +93,7 @@ class Curriculum:
 
     def places(self, rung: Stage) -> list[int]:
         """Return which of the types a rung has clips of."""
-        return [place for place, kind in enumerate(self.types) if PHRASED[kind] in rung.told]
+        return [place for place, kind in enumerate(self.types) if WORDED_TYPES[kind] in rung.told]
 
 
 @dataclass(frozen=True)

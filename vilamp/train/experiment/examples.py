@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from niah.adapters.compressor import Choice, Compressor, InLanguage, Sequences, States, TokenChunk
-from niah.suite.config import TEMPLATE
-from niah.suite.footage.phrases import TOLD
+from niah.suite.config import QUESTION_TEMPLATE
+from niah.suite.footage.wording import WORDINGS
 from niah.types import LETTERS, Question
 from vilamp.model import Vilamp
 from vilamp.train.experiment.config import Curriculum
@@ -37,7 +37,7 @@ class ExampleSpec:
     offset: float  # where in the world's haystack the footage begins, as a share of what is possible
     templated: bool
     gaps: int | None  # the seed of the gaps in its positions, None without
-    told: tuple[str, ...] = TOLD  # how its questions may tell the target
+    told: tuple[str, ...] = WORDINGS  # how its questions may tell the target
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,7 @@ def choose_frames(
 
 def _cloze(asked: ClipQuestion, templated: bool) -> str:
     """Return a prompt; which options there are does not show in it."""
-    return cloze(Question(asked.text, ("", ""), TEMPLATE if templated else "{question}"))
+    return cloze(Question(asked.text, ("", ""), QUESTION_TEMPLATE if templated else "{question}"))
 
 
 def _places(model: Vilamp, staying: int, drawn: ExampleSpec, course: Curriculum) -> Int[Tensor, " places"]:

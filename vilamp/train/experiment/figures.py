@@ -19,7 +19,7 @@ from niah.figures.cells import HeatmapCell, HeatmapPanel
 from niah.figures.heatmap import default_heatmap
 from niah.figures.plotting import RC_PARAMS
 from niah.io import replace_file, replacing
-from niah.suite.footage.phrases import TOLD
+from niah.suite.footage.wording import WORDINGS
 from vilamp.train.experiment.config import Experiment
 from vilamp.train.experiment.contrasts import CHANCE
 from vilamp.train.experiment.records import Answer
@@ -81,11 +81,11 @@ def draw_questions(experiment: Experiment, rows: Sequence[TableRow], folder: Pat
             for axes, base in zip(plots, ("motion", "digit"), strict=True):
                 for number, scheme in enumerate(schemes):
                     found = {row.type: row for row in own if row.scheme == scheme}
-                    chosen = [found[f"{base}-{told}"] for told in TOLD if f"{base}-{told}" in found]
-                    xs = [TOLD.index(row.type.split("-")[1]) + _beside(number, schemes) for row in chosen]
+                    chosen = [found[f"{base}-{told}"] for told in WORDINGS if f"{base}-{told}" in found]
+                    xs = [WORDINGS.index(row.type.split("-")[1]) + _beside(number, schemes) for row in chosen]
                     _bars(axes, xs, chosen, number, scheme)
                     drawn += chosen
-                axes.set_xticks(range(len(TOLD)), TOLD)
+                axes.set_xticks(range(len(WORDINGS)), WORDINGS)
                 _accuracies(axes)
                 axes.set(title=f"{base}: {budget:g} tokens a frame, {length} frames", xlabel="how the target is told")
             _legend(plots[-1])

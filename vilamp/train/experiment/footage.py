@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from niah.io import replacing
-from niah.suite.footage.clips import clip
+from niah.suite.footage.clips import draw_clip
 from niah.suite.footage.scenes import FOOTAGE_VERSION
 from vilamp.features import encoders_id
 from vilamp.model import Vilamp
@@ -61,7 +61,7 @@ def _world(experiment: Experiment, model: Vilamp, world: str) -> PoolFeatures:
 
 def _restored(model: Vilamp, world: str, clips: int, types: tuple[str, ...], stored: dict) -> PoolFeatures:
     """Return stored features; the clips' questions are drawn again, which takes no pixel."""
-    drawn = tuple(clip(world, f"clip-{number}", types[number % len(types)]) for number in range(clips))
+    drawn = tuple(draw_clip(world, f"clip-{number}", types[number % len(types)]) for number in range(clips))
     pool = data.Pool(
         world, np.zeros((0,)), stored["labels"].numpy(), stored["haystack"], drawn, tuple(stored["starts"])
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from niah.suite.footage.clips import Clip
-from niah.suite.footage.phrases import PHRASED, TOLD, base_type, phrase
+from niah.suite.footage.wording import WORDED_TYPES, WORDINGS, base_type, reword
 from niah.types import LETTERS
 
 TEXTS = {"motion": "Which way does the {look} move?", "digit": "Which digit is beside the {look}?"}
@@ -27,7 +27,7 @@ class ClipQuestion:
     options: tuple[str, ...] = ()
 
 
-def questions(clip: Clip, allowed: Collection[str] = TOLD) -> list[ClipQuestion]:
+def questions(clip: Clip, allowed: Collection[str] = WORDINGS) -> list[ClipQuestion]:
     """Return the clip's own question first, then the others: the same target's motion and digit, as told and named.
 
     The others tell the target in an `allowed` way only.
@@ -35,10 +35,10 @@ def questions(clip: Clip, allowed: Collection[str] = TOLD) -> list[ClipQuestion]
     """
     own = ClipQuestion(clip.question, clip.options[LETTERS.index(clip.answer)], clip.options)
     answers = {"motion": _way(clip), "digit": _digit(clip)}
-    own_way = PHRASED[clip.type]
+    own_way = WORDED_TYPES[clip.type]
     told = ("unnamed",) if own_way == "unnamed" else ("named", "indirect")
     texts = {
-        phrase(text.replace("{look}", str(clip.target)), clip.target, how): answers[base]
+        reword(text.replace("{look}", str(clip.target)), clip.target, how): answers[base]
         for base, text in TEXTS.items()
         for how in told
         if how in allowed or how == own_way

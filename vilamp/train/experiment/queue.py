@@ -14,7 +14,7 @@ from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.run.folder import locked
 from niah.run.process import Worker
-from niah.settings import unknown
+from niah.settings import unknown_name
 from niah.types import UserError
 from vilamp.train.experiment.config import Experiment, Job, SuitePart
 from vilamp.train.experiment.footage import load_features
@@ -33,7 +33,7 @@ def select_jobs(experiment: Experiment, only: str | None) -> list[Job]:
         return list(jobs.values())
     for name in only.split(","):
         if name not in jobs:
-            raise UserError(unknown("job", name, list(jobs)))
+            raise UserError(unknown_name("job", name, list(jobs)))
     return [jobs[name] for name in only.split(",")]
 
 

@@ -21,14 +21,14 @@ import torch
 from niah.adapters.feature_store import FeatureStore
 from niah.cli.guard import guarded
 from niah.io import cache_folder
-from niah.media.decoders.decoder import DEFAULT, decoder_named
+from niah.media.decoders.base import DEFAULT_DECODER, load_decoder
 from niah.media.errors import MediaError
 from niah.media.video import SplicedVideo
 from niah.run.arguments import parse
 from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.run.process import WorkerResult
-from niah.suite.generated import Generated
+from niah.suite.folder import GeneratedSuite
 from niah.types import Case, UserError
 from vilamp import checkpoint
 from vilamp.features import FrameFeatures
@@ -41,7 +41,7 @@ class ProbeClient:
     """Puts cases to the probe, in this process."""
 
     def __init__(
-        self, generated: Generated, pretrained: str = "micro", keyframes: int | None = None, **unknown: Any
+        self, generated: GeneratedSuite, pretrained: str = "micro", keyframes: int | None = None, **unknown: Any
     ) -> None:
         if unknown:
             raise UserError(f"a probe is told pretrained and keyframes, got {', '.join(sorted(unknown))}: leave it out")
@@ -49,7 +49,7 @@ class ProbeClient:
         self._model, self._weights_id = checkpoint.load(folder, keyframes)
         self._probe = probes.load(folder, self._weights_id)
         self._features = FrameFeatures(self._model, FeatureStore(2**30, 2**33, tempfile.gettempdir()))
-        self._generated, self._decoder = generated, decoder_named(DEFAULT)
+        self._generated, self._decoder = generated, load_decoder(DEFAULT_DECODER)
         versions = {"torch": torch.__version__}
         python = "{}.{}.{}".format(*sys.version_info)
         metadata = {"decoder": self._decoder.name, "python": python, "versions": versions, "concurrency": 1}
@@ -110,8 +110,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _settings(config: RunConfig) -> RunConfig:
     """Return the run's settings: the conditions that hold a needle, and a folder of its own."""
-    if config.decoder != DEFAULT:
-        raise UserError(f"a probe reads videos with {DEFAULT}, got --decoder {config.decoder}: leave it out")
+    if config.decoder != DEFAULT_DECODER:
+        raise UserError(f"a probe reads videos with {DEFAULT_DECODER}, got --decoder {config.decoder}: leave it out")
     named = dataclasses.replace(config, model=f"{config.model}-probe", conditions=config.conditions or CONDITIONS)
     output = config.output_path or str(dataclasses.replace(config, model=named.model).folder())
     return dataclasses.replace(named, output_path=output)

@@ -13,8 +13,8 @@ import pytest
 from niah.suite.config import Footage
 from niah.suite.footage.balance import choose_clips
 from niah.suite.footage.build import build
-from niah.suite.footage.clips import clip
-from niah.suite.footage.scenes import haystack, reserved
+from niah.suite.footage.clips import draw_clip
+from niah.suite.footage.scenes import draw_haystack, reserved_looks
 from niah.types import LETTERS, UserError
 
 SMALL = Footage("w", haystacks=2, needles=6, types=("motion", "digit", "count"))
@@ -44,14 +44,14 @@ def test_haystacks_are_whole_files_of_the_frames_that_were_drawn(built):
     ]
     times, pictures = decoded(built.haystacks[1].path)
     assert times == list(range(150))
-    assert abs(pictures - np.stack(list(haystack("w", "haystack-1", 150)))).mean() < 6
+    assert abs(pictures - np.stack(list(draw_haystack("w", "haystack-1", 150)))).mean() < 6
 
 
 def test_needles_are_the_clips_of_their_identities_and_targets(built):
     for number, needle in enumerate(built.needles):
         name = needle.identity.removeprefix("footage-1:w/").removesuffix(f"-{needle.type}")
         assert name.split(".")[0] == needle.name
-        made = clip("w", name, needle.type, reserved("w")[number])
+        made = draw_clip("w", name, needle.type, reserved_looks("w")[number])
         assert (needle.question, needle.options, needle.answer) == (made.question, made.options, made.answer)
         assert built.targets[needle.name] == str(made.target)
         assert abs(decoded(needle.path)[1] - made.frames()).mean() < 6
@@ -63,8 +63,8 @@ def test_types_are_balanced(built):
 
 def test_letters_and_answers_take_turns_within_a_type():
     made = [one.clip for one in choose_clips("w", ("motion",) * 16)]
-    right = [clip.options[LETTERS.index(clip.answer)] for clip in made]
-    assert Counter(zip((clip.answer for clip in made), right, strict=True)) == Counter(
+    right = [draw_clip.options[LETTERS.index(draw_clip.answer)] for draw_clip in made]
+    assert Counter(zip((draw_clip.answer for draw_clip in made), right, strict=True)) == Counter(
         (letter, way) for letter in "ABCD" for way in ("left", "right", "up", "down")
     )
 
@@ -72,12 +72,12 @@ def test_letters_and_answers_take_turns_within_a_type():
 def test_answers_of_sixteen_digit_needles_differ_in_number_by_one_at_most():
     made = [one.clip for one in choose_clips("w", ("digit",) * 16)]
     assert sorted(Counter(c.options[LETTERS.index(c.answer)] for c in made).values()) == [1] * 4 + [2] * 6
-    assert sorted(Counter(clip.answer for clip in made).values()) == [4] * 4
+    assert sorted(Counter(draw_clip.answer for draw_clip in made).values()) == [4] * 4
 
 
 def test_letters_take_turns_where_the_answer_depends_on_the_target():
     made = [one.clip for kind in ("colour", "order") for one in choose_clips("w", (kind,) * 8)]
-    assert sorted(Counter(clip.answer for clip in made).values()) == [4] * 4
+    assert sorted(Counter(draw_clip.answer for draw_clip in made).values()) == [4] * 4
 
 
 def test_seventeen_needles_share_one_target_at_most(tmp_path):
@@ -127,7 +127,7 @@ def test_two_processes_building_at_once_leave_whole_files(tmp_path):
     root = Path(__file__).resolve().parents[4]
     both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=root) for _ in range(2)]
     assert [process.wait(timeout=60) for process in both] == [0, 0]
-    expected = np.stack(list(islice(haystack("w", "haystack-0", 400), 400)))
+    expected = np.stack(list(islice(draw_haystack("w", "haystack-0", 400), 400)))
     files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
     assert files[0].name == "haystack-0-400.mp4"
     assert [path.name.split(".")[0] for path in files[1:]] == [f"needle-00{n}" for n in range(4)]

@@ -10,8 +10,8 @@ from niah.media.writer import write_mp4
 from niah.suite.config import Footage
 from niah.suite.footage.build import build
 from niah.suite.footage.calibration import Barcode, draw_barcode, read_barcode
-from niah.suite.footage.clips import clip
-from niah.suite.footage.scenes import scene
+from niah.suite.footage.clips import draw_clip
+from niah.suite.footage.scenes import draw_scene
 
 CODES = [
     Barcode(0, 0, None),
@@ -58,7 +58,7 @@ def test_one_wrong_block_makes_a_code_unreadable():
 
 
 def test_nothing_is_read_from_other_footage():
-    pictures = [*scene("w", "haystack-0", 0).frames(0, 20), *clip("w", "needle-000").frames(0, 10)]
+    pictures = [*draw_scene("w", "haystack-0", 0).frames(0, 20), *draw_clip("w", "needle-000").frames(0, 10)]
     pictures += [np.full((64, 64, 3), value, np.uint8) for value in (0, 128, 255)]
     assert [read_barcode(picture) for picture in pictures] == [None] * 33
 

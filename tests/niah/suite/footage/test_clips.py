@@ -10,11 +10,11 @@ from sklearn.model_selection import cross_val_score
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.tree import DecisionTreeClassifier
 
-from niah.suite.footage.clips import NUMBERS, TYPES, clip
-from niah.suite.footage.scenes import reserved
+from niah.suite.footage.clips import NUMBERS, TYPES, draw_clip
+from niah.suite.footage.scenes import reserved_looks
 
-# python -c "import hashlib, niah.suite.footage as f
-# print(hashlib.sha256(f.clip('golden', 'needle-000', TYPE).frames()).hexdigest())"
+# python -c "import hashlib, niah.suite.footage.clips as f
+# print(hashlib.sha256(f.draw_clip('golden', 'needle-000', TYPE).frames()).hexdigest())"
 # with numpy 2.4 on x86-64, Python 3.11. Another hash means other scores: then bump FOOTAGE_VERSION too.
 GOLDEN = {
     "motion": "e586a13d0d052022e3d1f0f14bb1bb9b84e60683a6a8b1272fa0df23b50b4bb2",
@@ -27,7 +27,7 @@ CLIPS = 60
 
 
 def clips(type, count=CLIPS):
-    return [clip("w", f"needle-{number:03d}", type) for number in range(count)]
+    return [draw_clip("w", f"needle-{number:03d}", type) for number in range(count)]
 
 
 def named(made, number):
@@ -41,7 +41,7 @@ def right_option(made):
 
 @pytest.mark.parametrize("type", TYPES)
 def test_pictures_are_those_of_version_1(type):
-    digest = hashlib.sha256(clip("golden", "needle-000", type).frames().tobytes()).hexdigest()
+    digest = hashlib.sha256(draw_clip("golden", "needle-000", type).frames().tobytes()).hexdigest()
     assert digest == GOLDEN[type]
 
 
@@ -50,7 +50,7 @@ def test_clips_have_10_to_40_frames_a_reserved_target_and_four_different_options
     for made in clips(type):
         assert 10 <= made.count <= 40
         assert made.frames().shape == (made.count, 64, 64, 3)
-        assert made.target in reserved("w")
+        assert made.target in reserved_looks("w")
         assert str(made.target) in made.question
         assert len(set(made.options)) == 4
 
@@ -126,18 +126,18 @@ def test_a_clip_shows_no_reserved_look_but_its_target():
     for type in TYPES:
         for made in clips(type):
             shown = {(s.shape, s.colour) for number in range(made.count) for s in made.sprites(number)}
-            assert shown & set(map(tuple, reserved("w"))) == {tuple(made.target)}
+            assert shown & set(map(tuple, reserved_looks("w"))) == {tuple(made.target)}
 
 
 def test_type_and_target_can_be_chosen():
-    target = reserved("w")[5]
-    made = clip("w", "needle-000", "count", target)
+    target = reserved_looks("w")[5]
+    made = draw_clip("w", "needle-000", "count", target)
     assert (made.type, made.target) == ("count", target)
 
 
 def test_an_unknown_type_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="'speed'; known: motion, colour, order, digit, count"):
-        clip("w", "needle-000", "speed")
+        draw_clip("w", "needle-000", "speed")
 
 
 def bag_of_words(made):
@@ -168,7 +168,7 @@ def hits(classifier, features, answers):
 
 @pytest.fixture(scope="module")
 def asked():
-    made = [clip("leak", f"needle-{number}", TYPES[number % 5]) for number in range(2000)]
+    made = [draw_clip("leak", f"needle-{number}", TYPES[number % 5]) for number in range(2000)]
     return counts([bag_of_words(one) for one in made]), np.array([one.answer for one in made])
 
 
@@ -206,7 +206,7 @@ def test_right_option_texts_are_as_likely_as_wrong_ones():
 def test_one_frame_of_a_motion_clip_does_not_tell_the_direction():
     rows, answers = [], []
     for number in range(1000):
-        made = clip("leak", f"still-{number}", "motion")
+        made = draw_clip("leak", f"still-{number}", "motion")
         moment = random.Random(number).randrange(made.count)
         (target,) = named(made, moment)
         others = [place for s in made.sprites(moment) if s != target for place in (s.x, s.y)]

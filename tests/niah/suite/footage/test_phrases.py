@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from niah.suite.footage.balance import choose_clips
-from niah.suite.footage.clips import TYPES, clip
+from niah.suite.footage.clips import TYPES, draw_clip
 from niah.suite.footage.draw import Look
-from niah.suite.footage.phrases import PHRASED, phrase
+from niah.suite.footage.wording import WORDED_TYPES, reword
 from vilamp.train import data
 from vilamp.vocabulary import BYTES, Vocabulary
 
@@ -21,23 +21,23 @@ WORDED = [
 
 @pytest.mark.parametrize("told, question", WORDED)
 def test_a_question_tells_as_much_of_its_target_as_it_should(told, question):
-    assert phrase("Which way does the red ring move?", Look("ring", "red"), told) == question
+    assert reword("Which way does the red ring move?", Look("ring", "red"), told) == question
 
 
-@pytest.mark.parametrize("type", PHRASED)
+@pytest.mark.parametrize("type", WORDED_TYPES)
 def test_only_clips_whose_target_is_unnamed_have_a_border_and_then_one_sprite(type):
     for number in range(20):
-        made = clip("w", f"needle-{number:03d}", type)
+        made = draw_clip("w", f"needle-{number:03d}", type)
         frames = made.frames()
         edges = [frames[:, :3], frames[:, -3:], frames[:, :, :3], frames[:, :, -3:]]
         bordered = all((edge == 245).all() for edge in edges)
-        assert bordered == (PHRASED[type] == "unnamed")
+        assert bordered == (WORDED_TYPES[type] == "unnamed")
         assert (len(made.scene.tracks) == 1) == bordered
 
 
 def test_clips_drawn_without_a_type_are_of_the_types_there_always_were():
-    assert {clip("w", f"any-{number}").type for number in range(60)} == set(TYPES)
-    assert not set(TYPES) & set(PHRASED)
+    assert {draw_clip("w", f"any-{number}").type for number in range(60)} == set(TYPES)
+    assert not set(TYPES) & set(WORDED_TYPES)
 
 
 def test_answers_of_a_phrased_type_take_turns():
@@ -46,12 +46,12 @@ def test_answers_of_a_phrased_type_take_turns():
     assert sorted(right.count(way) for way in ("left", "right", "up", "down")) == [4] * 4
 
 
-@pytest.mark.parametrize("type", PHRASED)
+@pytest.mark.parametrize("type", WORDED_TYPES)
 def test_words_of_phrased_questions_are_tokens_behind_the_old_words(type):
     old, new = data.vocabulary_words(), data.extended_vocabulary_words()
     assert new[: len(old)] == old and len(set(new)) == len(new)
     for number in range(30):
-        question = clip("w", f"needle-{number:03d}", type).question
+        question = draw_clip("w", f"needle-{number:03d}", type).question
         assert all(token >= BYTES for token in Vocabulary(new).encode(question)), question
 
 
@@ -60,6 +60,6 @@ def test_words_of_the_trained_encoders_are_what_they_were():
 
 
 def test_an_unnamed_digit_clip_shows_the_digit_of_its_answer():
-    made = clip("w", "needle-000", "digit-unnamed")
+    made = draw_clip("w", "needle-000", "digit-unnamed")
     shown = {sprite.digit for number in range(made.count) for sprite in made.sprites(number)}
     assert shown == {int(made.options["ABCD".index(made.answer)])}

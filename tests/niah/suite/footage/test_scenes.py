@@ -8,10 +8,10 @@ import pytest
 
 from niah.media.writer import write_mp4
 from niah.suite.footage.draw import COLOURS, DIGITS, SHAPES, glyph
-from niah.suite.footage.scenes import common, haystack, reserved, scene
+from niah.suite.footage.scenes import common_looks, draw_haystack, draw_scene, reserved_looks
 
-# python -c "import hashlib, niah.suite.footage as f
-# print(hashlib.sha256(f.scene('golden', 'haystack-0', NUMBER).frames()).hexdigest())"
+# python -c "import hashlib, niah.suite.footage.scenes as f
+# print(hashlib.sha256(f.draw_scene('golden', 'haystack-0', NUMBER).frames()).hexdigest())"
 # with numpy 2.4 on x86-64, Python 3.11. Another hash means other scores: then bump FOOTAGE_VERSION too.
 GOLDEN = {
     0: "f72e24f9578b5d2b5dd367d0327f7693f7298c836a78b093a5db6b8f6ab31744",
@@ -28,30 +28,30 @@ def through_h264(pictures, folder, crf=18):
 
 @pytest.mark.parametrize("number", GOLDEN)
 def test_pictures_are_those_of_version_1(number):
-    assert hashlib.sha256(scene("golden", "haystack-0", number).frames().tobytes()).hexdigest() == GOLDEN[number]
+    assert hashlib.sha256(draw_scene("golden", "haystack-0", number).frames().tobytes()).hexdigest() == GOLDEN[number]
 
 
 def test_a_world_reserves_16_looks_two_of_each_colour():
-    looks = reserved("w")
+    looks = reserved_looks("w")
     assert len(set(looks)) == 16
     assert {colour: sum(look.colour == colour for look in looks) for colour in COLOURS} == dict.fromkeys(COLOURS, 2)
     assert {look.shape for look in looks} == set(SHAPES)
 
 
 def test_haystack_looks_share_every_colour_and_shape_with_the_reserved_ones():
-    assert len(common("w")) == 48 - 16
-    assert {look.colour for look in common("w")} == set(COLOURS)
-    assert {look.shape for look in common("w")} == set(SHAPES)
+    assert len(common_looks("w")) == 48 - 16
+    assert {look.colour for look in common_looks("w")} == set(COLOURS)
+    assert {look.shape for look in common_looks("w")} == set(SHAPES)
 
 
 def test_no_haystack_shows_a_reserved_look():
-    shown = {(s.shape, s.colour) for number in range(100) for s in scene("w", "haystack-0", number).sprites(0)}
+    shown = {(s.shape, s.colour) for number in range(100) for s in draw_scene("w", "haystack-0", number).sprites(0)}
     assert len(shown) > 20
-    assert not shown & set(map(tuple, reserved("w")))
+    assert not shown & set(map(tuple, reserved_looks("w")))
 
 
 def test_scenes_have_24_to_120_frames_1_to_3_sprites_and_digits_on_about_half():
-    made = [scene("w", "haystack-0", number) for number in range(300)]
+    made = [draw_scene("w", "haystack-0", number) for number in range(300)]
     assert min(one.count for one in made) >= 24
     assert max(one.count for one in made) <= 120
     sprites = [sprite for one in made for sprite in one.sprites(0)]
@@ -61,7 +61,7 @@ def test_scenes_have_24_to_120_frames_1_to_3_sprites_and_digits_on_about_half():
 
 def test_labels_say_what_the_pixels_show():
     for number in range(40):
-        made = scene("w", "labels", number)
+        made = draw_scene("w", "labels", number)
         frame = made.frame(10)
         for sprite in made.sprites(10):
             # Off the centre, where even a ring is filled and a cross reaches.
@@ -78,7 +78,7 @@ def test_digits_are_distinct_in_at_least_4_of_35_pixels():
 
 def test_sprites_of_a_scene_never_touch_and_stay_in_the_picture():
     for number in range(60):
-        made = scene("w", "apart", number)
+        made = draw_scene("w", "apart", number)
         for n in range(made.count):
             boxes = [(s.x - 6, s.x + (6 if s.digit is None else 15), s.y - 6, s.y + 6) for s in made.sprites(n)]
             assert all(left >= 0 and right < 64 and top >= 0 and bottom < 64 for left, right, top, bottom in boxes)
@@ -88,24 +88,24 @@ def test_sprites_of_a_scene_never_touch_and_stay_in_the_picture():
 
 
 def test_texture_and_sprites_move():
-    made = scene("w", "haystack-0", 3)
+    made = draw_scene("w", "haystack-0", 3)
     assert (made.frame(0) != made.frame(made.count - 1)).any(axis=2).mean() > 0.5
     assert made.sprites(0) != made.sprites(made.count - 1)
 
 
 def test_a_longer_haystack_begins_like_a_shorter_one():
-    short = np.stack(list(haystack("w", "haystack-1", 130)))
+    short = np.stack(list(draw_haystack("w", "haystack-1", 130)))
     assert len(short) == 130
-    assert (short == np.stack(list(islice(haystack("w", "haystack-1", 1000), 130)))).all()
+    assert (short == np.stack(list(islice(draw_haystack("w", "haystack-1", 1000), 130)))).all()
 
 
 @pytest.mark.parametrize("other", [("v", "haystack-0", 0), ("w", "haystack-1", 0), ("w", "haystack-0", 1)])
 def test_other_names_give_other_pictures(other):
-    assert (scene("w", "haystack-0", 0).frame(0) != scene(*other).frame(0)).any()
+    assert (draw_scene("w", "haystack-0", 0).frame(0) != draw_scene(*other).frame(0)).any()
 
 
 def test_a_frame_beyond_the_scene_is_refused():
-    made = scene("w", "haystack-0", 0)
+    made = draw_scene("w", "haystack-0", 0)
     with pytest.raises(IndexError, match=f"0 to {made.count - 1}, asked for {made.count}"):
         made.frame(made.count)
 
@@ -113,7 +113,7 @@ def test_a_frame_beyond_the_scene_is_refused():
 def test_every_colour_and_digit_can_be_told_after_h264(tmp_path):
     wanted, seen = [], []
     for number in range(40):
-        made = scene("w", "encoded", number)
+        made = draw_scene("w", "encoded", number)
         decoded = through_h264(made.frames(0, 12), tmp_path)[11].astype(int)
         for sprite in made.sprites(11):
             # Below the centre, where every shape is filled.

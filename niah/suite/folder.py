@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from niah.io import json_lines, numbered, replace_file
+from niah.io import numbered_lines, replace_file, to_json_lines
 from niah.settings import read_yaml
 from niah.suite.config import Suite
 from niah.suite.hashes import write_hashes
@@ -45,7 +45,7 @@ class NearDuplicate:
 
 
 @dataclass(frozen=True)
-class Generated:
+class GeneratedSuite:
     """The cases of a suite, in order, and all that is needed to run them."""
 
     suite: Suite
@@ -55,7 +55,7 @@ class Generated:
     near_duplicates: tuple[NearDuplicate, ...] = ()
 
 
-def retain(generated: Generated) -> Generated:
+def keep_filtered(generated: GeneratedSuite) -> GeneratedSuite:
     """Return only the cases of the needles that the suite keeps, each as it was: no case is placed anew.
 
     The clip of a needle that is not kept may still stand in for another's in a `swapped` case.
@@ -69,7 +69,7 @@ def retain(generated: Generated) -> Generated:
     return dataclasses.replace(generated, cases=cases, sources=sources)
 
 
-def write(generated: Generated, folder: Path) -> None:
+def write_suite(generated: GeneratedSuite, folder: Path) -> None:
     """Write cases, sources, what was left out, near-duplicates, the suite and its hashes into `folder`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,13 +79,13 @@ def write(generated: Generated, folder: Path) -> None:
         ("skipped", generated.skipped),
         ("near_duplicates", generated.near_duplicates),
     ]:
-        replace_file(folder / f"{name}.jsonl", json_lines(map(dataclasses.asdict, rows)))
+        replace_file(folder / f"{name}.jsonl", to_json_lines(map(dataclasses.asdict, rows)))
     text = yaml.safe_dump(_plain(dataclasses.asdict(generated.suite)), sort_keys=False, allow_unicode=True)
     replace_file(folder / "suite.yaml", text)
     write_hashes(folder, generated.cases, {source.name: source.sha256 for source in generated.sources.values()})
 
 
-def read(folder: Path) -> Generated:
+def read_suite(folder: Path) -> GeneratedSuite:
     """Read what `write` wrote. Raises UserError where `folder` holds no generated suite."""
     folder = Path(folder)
     if not (folder / "cases.jsonl").is_file():
@@ -95,16 +95,16 @@ def read(folder: Path) -> Generated:
             f"{folder} is the folder of a run, not of a suite, and names no path of this machine; name the suite it "
             "was made from: its .yaml, its name, or a folder that niah generate wrote"
         )
-    return Generated(
+    return GeneratedSuite(
         suite=read_yaml(Suite, folder / "suite.yaml"),
         cases=tuple(_read_lines(folder / "cases.jsonl", Case.from_json)),
         sources={source.name: source for source in _read_lines(folder / "sources.jsonl", lambda row: Source(**row))},
         skipped=tuple(_read_lines(folder / "skipped.jsonl", lambda row: Skip(**row))),
-        near_duplicates=near_duplicates_in(folder),
+        near_duplicates=read_near_duplicates(folder),
     )
 
 
-def near_duplicates_in(folder: Path) -> tuple[NearDuplicate, ...]:
+def read_near_duplicates(folder: Path) -> tuple[NearDuplicate, ...]:
     """Return the near-duplicates a suite's or a run's folder tells of; none where it has no such file."""
     path = Path(folder) / "near_duplicates.jsonl"
     return tuple(_read_lines(path, lambda row: NearDuplicate(**row))) if path.is_file() else ()
@@ -119,7 +119,7 @@ def _read_lines(path: Path, make: Callable[[Any], T]) -> list[T]:
         raise UserError(f"{path} is missing; generate the suite into {path.parent} again") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text ({error}); generate the suite again") from error
-    for number, line in numbered(text):
+    for number, line in numbered_lines(text):
         try:
             rows.append(_checked(make(json.loads(line))))
         except (ValueError, TypeError, KeyError) as error:

@@ -12,9 +12,9 @@ import numpy as np
 from niah.media.index import Index
 from niah.types import Sampling, UserError
 
-DEFAULT = "pyav"
+DEFAULT_DECODER = "pyav"
 # torchcodec comes with torch and FFmpeg of its own choosing, so it is an extra.
-INSTALL = {
+INSTALL_HINTS = {
     "pyav": "pip install av",
     "decord": "pip install decord (it has wheels for Linux and Windows on x86-64 only; elsewhere use pyav)",
     "torchcodec": "pip install torchcodec (it needs torch and a system FFmpeg)",
@@ -66,14 +66,16 @@ class Decoder(Protocol):
         ...
 
 
-def decoder_named(name: str = DEFAULT) -> Decoder:
+def load_decoder(name: str = DEFAULT_DECODER) -> Decoder:
     """Return a new decoder. Raises UserError where there is none of that name, or it is not installed."""
-    if name not in INSTALL:
-        close = difflib.get_close_matches(name, list(INSTALL), n=1)
+    if name not in INSTALL_HINTS:
+        close = difflib.get_close_matches(name, list(INSTALL_HINTS), n=1)
         meant = f" Did you mean {close[0]!r}?" if close else ""
-        raise UserError(f"no decoder is called {name!r}.{meant} Known: {', '.join(INSTALL)}.")
+        raise UserError(f"no decoder is called {name!r}.{meant} Known: {', '.join(INSTALL_HINTS)}.")
     try:
         return importlib.import_module(f"niah.media.decoders.{name}").load()
     except (ImportError, OSError, RuntimeError) as error:  # torchcodec without an FFmpeg is a RuntimeError of pages
         reason = str(error).strip().split("\n")[0]
-        raise UserError(f"decoder {name!r} is not installed, or not usable ({reason}): {INSTALL[name]}") from error
+        raise UserError(
+            f"decoder {name!r} is not installed, or not usable ({reason}): {INSTALL_HINTS[name]}"
+        ) from error

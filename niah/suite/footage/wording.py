@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from niah.suite.footage.draw import Look
 
-TOLD = ("named", "indirect", "unnamed")
-PHRASED = {f"{base}-{told}": told for base in ("motion", "digit") for told in TOLD}  # types of clips beside TYPES
-THINGS = {
+WORDINGS = ("named", "indirect", "unnamed")
+WORDED_TYPES = {
+    f"{base}-{told}": told for base in ("motion", "digit") for told in WORDINGS
+}  # types of clips beside TYPES
+COLOURED_THINGS = {
     "red": "blood",
     "green": "grass",
     "blue": "sapphire",
@@ -22,18 +24,18 @@ THINGS = {
     "orange": "carrot",
     "white": "snow",
 }
-CONDITION = "while the border is there"
+BORDER_CLAUSE = "while the border is there"
 
 
 def base_type(type: str) -> str:
     """Return the type of clip whose pictures and options a type has: "motion" of "motion-indirect"."""
-    return type.split("-")[0] if type in PHRASED else type
+    return type.split("-")[0] if type in WORDED_TYPES else type
 
 
-def phrase(question: str, target: Look, told: str) -> str:
+def reword(question: str, target: Look, told: str) -> str:
     """Return a question that names `target`, put so that as much is told of it as `told` says."""
     if told == "named":
         return question
     if told == "indirect":
-        return question.replace(str(target), f"{target.shape} with the colour of {THINGS[target.colour]}")
-    return question.replace(str(target), "sprite").replace("?", f" {CONDITION}?")
+        return question.replace(str(target), f"{target.shape} with the colour of {COLOURED_THINGS[target.colour]}")
+    return question.replace(str(target), "sprite").replace("?", f" {BORDER_CLAUSE}?")
