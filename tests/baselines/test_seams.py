@@ -3,7 +3,7 @@ import pytest
 
 from baselines.novelty import describe
 from baselines.seams import between_seams, cuts, load, pairs
-from niah.suite.footage.clips import clip
+from niah.suite.footage.clips import draw_clip
 from niah.suite.footage.scenes import scenes
 from niah.types import UserError
 
@@ -21,7 +21,7 @@ def footage(frames):
 def spliced(start):
     """Return the descriptors of 1,000 frames of a haystack with a clip before frame `start`, and the clip's frames."""
     haystack, _ = footage(1000)
-    needle = clip("seams", "needle-000", "motion").frames()
+    needle = draw_clip("seams", "needle-000", "motion").frames()
     return describe(np.concatenate([haystack[:start], needle, haystack[start:]])), range(start, start + len(needle))
 
 

@@ -177,12 +177,14 @@ def test_seam_leaves_no_mark_of_the_source_size(sources, tmp_path):
 
 MEMORY = """
 import sys
-from niah.media import SplicedVideo, decoder_named, measure
-from niah.media.bench import peak_mib
+from niah.cli.bench_media import peak_mib
+from niah.media.decoders.base import load_decoder
+from niah.media.scan import scan
+from niah.media.video import SplicedVideo
 from niah.types import Sampling, Source, Span
 
-index = measure(sys.argv[1])
-decoder = decoder_named(sys.argv[2])
+index = scan(sys.argv[1])
+decoder = load_decoder(sys.argv[2])
 idle = peak_mib()
 sampling = Sampling("native", 384, 384)
 source = Source("hay", "x", index.path, index.sha256, len(index.times), index.seconds)

@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CONFIG = ROOT / "configs" / "experiment" / "compression.yaml"
 TWO = Budget(2.0, (64,))
 SIZES = config.VilampConfig(
-    draw_clip=config.Clip(embed_dim=24, vision_layers=1, vision_width=24, text_layers=1, text_width=24, head_width=12),
+    clip=config.Clip(embed_dim=24, vision_layers=1, vision_width=24, text_layers=1, text_width=24, head_width=12),
     vision=config.Vision(hidden_size=24, intermediate_size=24, layers=1, heads=2),
     language=config.Language(hidden_size=16, intermediate_size=16, layers=2, heads=2, key_value_heads=1),
     extras=config.Extras(patch_positions=True),
