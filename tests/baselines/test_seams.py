@@ -4,14 +4,14 @@ import pytest
 from baselines.novelty import describe
 from baselines.seams import between_seams, cuts, load, pairs
 from niah.suite.footage.clips import draw_clip
-from niah.suite.footage.scenes import scenes
+from niah.suite.footage.scenes import draw_scenes
 from niah.types import UserError
 
 
 def footage(frames):
     """Return the opening of a built-in haystack, (frames, 64, 64, 3), and where its scenes begin."""
     pictures, starts = [], []
-    for scene in scenes("seams", "haystack-0"):
+    for scene in draw_scenes("seams", "haystack-0"):
         starts.append(sum(map(len, pictures)))
         pictures.append(scene.frames())
         if starts[-1] + scene.count >= frames:

@@ -13,20 +13,20 @@ import random
 import numpy as np
 
 from niah.suite.footage import draw
-from niah.suite.footage.clips import CLIP_FRAMES, clip
+from niah.suite.footage.clips import CLIP_FRAMES, draw_clip
 from niah.suite.footage.draw import Look
 from niah.suite.footage.paths import DIRECTIONS, crossing
-from niah.suite.footage.phrases import base_type
-from niah.suite.footage.scenes import Scene, Track, any_digit, arrange, common, drifting, generator, room
+from niah.suite.footage.scenes import Scene, Track, any_digit, arrange, common_looks, drifting, random_for, room
+from niah.suite.footage.wording import base_type
 
 
 def decoy(world: str, needle: str, number: int, type: str, target: Look) -> Scene:
     """Draw decoy `number` of a needle whose clip is of this type and asks about this target; 10 to 40 frames."""
     name = f"{needle}.decoy-{number}"
     if number % 2:
-        rng = generator(world, name, "near")
-        near = [look for look in common(world) if look.colour == target.colour or look.shape == target.shape]
-        return clip(world, name, type, rng.choice(near)).scene
+        rng = random_for(world, name, "near")
+        near = [look for look in common_looks(world) if look.colour == target.colour or look.shape == target.shape]
+        return draw_clip(world, name, type, rng.choice(near)).scene
     return without_the_fact(world, name, type, target)
 
 
@@ -35,9 +35,9 @@ def without_the_fact(world: str, name: str, type: str, target: Look) -> Scene:
 
     Bystanders, of other looks, move and carry digits as they do in clips.
     """
-    rng = generator(world, name, "without")
+    rng = random_for(world, name, "without")
     count = rng.randint(*CLIP_FRAMES)
-    others = rng.sample(common(world), rng.randint(1, 2))
+    others = rng.sample(common_looks(world), rng.randint(1, 2))
 
     def asked() -> Track:
         if base_type(type) == "motion":

@@ -3,9 +3,9 @@ import pytest
 from niah.suite.footage.clips import CLIP_FRAMES, TYPES
 from niah.suite.footage.decoys import decoy
 from niah.suite.footage.draw import Look
-from niah.suite.footage.scenes import reserved
+from niah.suite.footage.scenes import reserved_looks
 
-TARGET = reserved("w")[3]
+TARGET = reserved_looks("w")[3]
 
 
 def shown(scene, number):
