@@ -19,9 +19,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from niah.analysis.load import RunData
-from niah.media.decoders.decoder import Decoder, decoder_named
+from niah.media.decoders.base import Decoder, load_decoder
 from niah.media.errors import MediaError
-from niah.media.scan import measure
+from niah.media.scan import scan
 from niah.report.footage import SourceVideo, SourceVideos
 from niah.types import Case
 
@@ -99,7 +99,7 @@ def _encode_all(wanted: Sequence[Frame], films: SourceVideos) -> tuple[dict[Fram
         by_film.setdefault((suite, source), []).append(number)
     encoded: dict[Frame, bytes] = {}
     notes: list[str] = []
-    decoder = decoder_named()
+    decoder = load_decoder()
     try:
         with tqdm(total=len(wanted), desc="pictures", unit="frame", file=sys.stderr, disable=None) as bar:
             for (suite, source), numbers in sorted(by_film.items()):
@@ -122,7 +122,7 @@ def _encode_all(wanted: Sequence[Frame], films: SourceVideos) -> tuple[dict[Fram
 
 def _read(decoder: Decoder, film: SourceVideo, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     """Yield (number, WebP) of some frames of one source, numbers rising, up to the last that its video holds."""
-    index = measure(str(film.path))
+    index = scan(str(film.path))
     by_ordinal: dict[int, list[int]] = {}
     last = index.count(film.sampling.rate)
     for number in numbers:

@@ -9,11 +9,11 @@ import pytest
 
 from niah.analysis.load import read_run
 from niah.cli.verify import main as verify
-from niah.io import json_lines, numbered
+from niah.io import numbered_lines, to_json_lines
 from niah.report.footage import find_videos
 from niah.run.records import read_records, rewrite_records
 from niah.suite.config import Needles
-from niah.suite.generated import read, write
+from niah.suite.folder import read_suite, write_suite
 from niah.suite.needles import read_needles
 from niah.tools.merge.part import read_part
 from tests.helpers.fake_runs import make_case, make_record, write_run
@@ -24,11 +24,14 @@ BREAKS = "one\u2028two\u2029three\x85four"
 
 
 def test_lines_end_at_newlines_alone_and_blank_ones_are_counted():
-    assert list(numbered(f"{BREAKS}\n\n \nlast\r\n")) == [(1, BREAKS), (4, "last\r")]
+    assert list(numbered_lines(f"{BREAKS}\n\n \nlast\r\n")) == [(1, BREAKS), (4, "last\r")]
 
 
 def test_a_row_is_one_line_whatever_it_holds():
-    assert [json.loads(line) for _, line in numbered(json_lines([{"a": BREAKS}, BREAKS]))] == [{"a": BREAKS}, BREAKS]
+    assert [json.loads(line) for _, line in numbered_lines(to_json_lines([{"a": BREAKS}, BREAKS]))] == [
+        {"a": BREAKS},
+        BREAKS,
+    ]
 
 
 def test_a_needle_is_read(tmp_path):
@@ -43,14 +46,16 @@ def test_a_needle_is_read(tmp_path):
 def suite(tmp_path):
     """The small suite with a haystack and questions of such names."""
     folder = make_suite(tmp_path / "small")
-    made = read(folder)
+    made = read_suite(folder)
     made.sources["h1"] = dataclasses.replace(made.sources["h1"], identity=BREAKS)
-    write(dataclasses.replace(made, cases=tuple(dataclasses.replace(c, question=BREAKS) for c in made.cases)), folder)
+    write_suite(
+        dataclasses.replace(made, cases=tuple(dataclasses.replace(c, question=BREAKS) for c in made.cases)), folder
+    )
     return folder
 
 
 def test_a_suite_is_read_and_verified_and_written_anew(suite, tmp_path):
-    assert {case.question for case in read(suite).cases} == {BREAKS}
+    assert {case.question for case in read_suite(suite).cases} == {BREAKS}
     assert verify([str(suite), "-o", str(tmp_path / "again")]) == 0
     for name in ("cases.jsonl", "sources.jsonl"):
         assert (tmp_path / "again" / name).read_bytes() == (suite / name).read_bytes()
@@ -62,7 +67,7 @@ def run(suite, tmp_path):
     case = make_case("n1", question=BREAKS)
     folder = write_run(tmp_path / "run", [case], [], suite=SUITE)
     rewrite_records(folder / "records.jsonl", [make_record(case, BREAKS)])
-    lines = json_lines([case.to_json()])
+    lines = to_json_lines([case.to_json()])
     (folder / "cases.jsonl").write_text(lines, encoding="utf-8")
     (folder / "sources.jsonl").write_text((suite / "sources.jsonl").read_text(encoding="utf-8"), encoding="utf-8")
     about = json.loads((folder / "run.json").read_text())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from niah.integrations.benchmarks.frames import Frames
 from niah.integrations.case_library import CaseMedia
-from niah.media.scan import measure
+from niah.media.scan import scan
 from niah.types import Case, Question, Sampling, Source
 
 
@@ -42,7 +42,7 @@ def show(benchmark: str, case: str, video: Path, question: Question, screen: Fra
 
     Raises MediaError where the file is not a whole video.
     """
-    index = measure(video)
+    index = scan(video)
     name = f"{video.stem}-{index.sha256[:12]}"
     source = Source(
         name, f"sha256:{index.sha256}", index.path, index.sha256, index.count(screen.frames.rate), index.seconds

@@ -10,8 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from niah.integrations.hub.publish_suite import BUILT_IN, read_suite
-from niah.io import cache_folder, numbered
+from niah.integrations.hub.publish_suite import BUILT_IN, read_published_suite
+from niah.io import cache_folder, numbered_lines
 from niah.media.container import sha256_of
 from niah.media.errors import MediaError
 from niah.run.metadata import read_metadata
@@ -19,7 +19,7 @@ from niah.settings import read_yaml
 from niah.suite.config import Suite
 from niah.suite.downloads import refuse_outside
 from niah.suite.hashes import cases_sha256, read_hashes, sources_sha256, suite_sha256
-from niah.suite.needles import SUFFIXES
+from niah.suite.needles import VIDEO_SUFFIXES
 from niah.types import Case, Source, UserError
 
 OK, MISSING, CHANGED = "ok", "missing", "changed"
@@ -70,7 +70,7 @@ class _Shelf:
         """Return every video of the folders."""
         if self._files is None:
             found = (path for folder in self.media for path in sorted(folder.rglob("*")))
-            self._files = [path for path in found if path.suffix.lower() in SUFFIXES and path.is_file()]
+            self._files = [path for path in found if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
         return self._files
 
 
@@ -123,7 +123,7 @@ class RecordedFolder:
 def read_recorded(folder: Path) -> RecordedFolder:
     """Read the folder of a run, of niah.generate or of niah.publish. Raises UserError where it is none of them."""
     if (folder / "data" / "sources.parquet").is_file():
-        cases, rows = read_suite(folder)
+        cases, rows = read_published_suite(folder)
         names, digest = ("data/cases.parquet", "data/sources.parquet"), cases_sha256(cases)
         named = [(row, f"{folder}, source {number}") for number, row in enumerate(rows, start=1)]
     elif (folder / "sources.jsonl").is_file():
@@ -180,7 +180,7 @@ def _cases(path: Path) -> tuple[list[Case], str]:
 def _rows(path: Path) -> Iterator[tuple[Any, str]]:
     """Yield each line's value, and where it stands."""
     try:
-        for number, line in numbered(path.read_text(encoding="utf-8")):
+        for number, line in numbered_lines(path.read_text(encoding="utf-8")):
             yield json.loads(line), f"{path}, line {number}"
     except FileNotFoundError:
         raise UserError(f"{path} is missing; restore it") from None

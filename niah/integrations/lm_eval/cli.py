@@ -23,7 +23,7 @@ from typing import Any
 from niah.cli.guard import INCOMPLETE, INTERRUPTED, guarded
 from niah.integrations.lm_eval.model import model_for
 from niah.run.registry import GROUP
-from niah.settings import unknown
+from niah.settings import unknown_name
 from niah.types import UserError
 
 TASKS = (Path(__file__).parent / "tasks", Path(__file__).parents[1] / "benchmarks" / "tasks")
@@ -164,7 +164,7 @@ def refuse_model(name: str | None) -> None:
 
     if name is not None and name not in model_registry:
         own = sorted(key for key in model_registry if f"videoniah-{key}" in model_registry)
-        raise UserError(f"{unknown('model', name, own)} A model in development can be named as 'module:function'.")
+        raise UserError(f"{unknown_name('model', name, own)} A model in development can be named as 'module:function'.")
 
 
 def as_user_error(error: ValueError) -> UserError:
@@ -181,7 +181,7 @@ def _refuse_tasks(names: Sequence[str], include_path: Sequence[str], own: Sequen
     every = TaskManager(include_path=list(map(str, include_path)))  # takes seconds, so only where it is needed
     for name in names:
         if not every.match_tasks([name]):
-            raise UserError(f"{unknown('task', name, own)} lm-eval's own are listed by: ls tasks")
+            raise UserError(f"{unknown_name('task', name, own)} lm-eval's own are listed by: ls tasks")
 
 
 def refuse_keys(metadata: Mapping[str, Any], index: Mapping[str, Any], names: Iterable[str]) -> None:
@@ -190,7 +190,7 @@ def refuse_keys(metadata: Mapping[str, Any], index: Mapping[str, Any], names: It
     known = sorted({key for task in tasks for key in _read_by(index[task].cfg)})
     for key in metadata:
         if key not in known:
-            raise UserError(f"--metadata: {unknown('key', key, known)}")
+            raise UserError(f"--metadata: {unknown_name('key', key, known)}")
 
 
 def _read_by(task: Mapping[str, Any]) -> tuple[str, ...]:

@@ -125,7 +125,7 @@ def test_picture_lies_before_the_frame_its_depth_says(needles):
 def test_picture_is_asked_about_in_the_tables_own_words(needles):
     grid = {"lengths": [10], "depths": [0.5], "spread": 30, "haystack": str(needles / "movie.mp4")}
     made = vniah(table=str(needles / "dataset.json"), **grid)["test"]
-    asked = [resolve_reference(video_reference(row["library"], row["case"])).case.ask() for row in made]
+    asked = [resolve_reference(video_reference(row["library"], row["case"])).case.to_question() for row in made]
     assert asked[0].text == "Find the note. What is its colour?" and asked[0].options == ()
     assert asked[0].prompt.endswith("single word or phrase.")
     assert asked[1].options == ("Here", "There")

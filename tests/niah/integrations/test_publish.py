@@ -18,8 +18,8 @@ import yaml
 
 from niah.cli.publish import main
 from niah.integrations.hub.dataset_repo import plain, push
-from niah.integrations.hub.publish_suite import read_licences, read_suite
-from niah.suite.generated import read
+from niah.integrations.hub.publish_suite import read_licences, read_published_suite
+from niah.suite.folder import read_suite
 from niah.types import UserError
 from tests.helpers.fake_runs import make_case, make_record, write_run
 from tests.helpers.small_suite import make_suite
@@ -58,7 +58,9 @@ def test_a_published_suite_loads_and_holds_every_case(suite, tmp_path):
     table = load(out, None, None, tmp_path)["test"]
     assert table.num_rows == 24
     assert table[0]["timeline"][1] == {"source": "n1", "start": 0, "stop": 4}
-    assert [case.to_json() for case in read_suite(out)[0]] == [case.to_json() for case in read(suite).cases]
+    assert [case.to_json() for case in read_published_suite(out)[0]] == [
+        case.to_json() for case in read_suite(suite).cases
+    ]
 
 
 def test_a_published_suite_names_every_video_by_its_hash(suite, tmp_path):
@@ -85,7 +87,7 @@ def test_licences_of_videos_are_told_and_unknown_ones_too(suite, tmp_path):
     digest = hashlib.sha256((suite.parent / "n2.mp4").read_bytes()).hexdigest()
     (tmp_path / "l.csv").write_text(f"source,sha256,licence,attribution\nh1,,CC0,Nobody\nx,{digest},CC-BY-3.0,Ann\n")
     main(["suite", str(suite), "-o", str(tmp_path / "out"), "--licences", str(tmp_path / "l.csv")])
-    told = {row["name"]: (row["licence"], row["attribution"]) for row in read_suite(tmp_path / "out")[1]}
+    told = {row["name"]: (row["licence"], row["attribution"]) for row in read_published_suite(tmp_path / "out")[1]}
     unknown = dict.fromkeys(("n1", "n3", "h2"), ("unknown", ""))
     assert told == {"h1": ("CC0", "Nobody"), "n2": ("CC-BY-3.0", "Ann"), **unknown}
     assert "| 3 | unknown |  |" in (tmp_path / "out" / "README.md").read_text()
@@ -117,7 +119,7 @@ def test_a_video_that_two_licences_could_mean_is_refused(suite, tmp_path, capsys
     assert "h1 could be any of a/h1, b/h1, which have other licences; name it by its sha256" in capsys.readouterr().err
     (tmp_path / "l.csv").write_text("file,licence\na/h1,CC0\nb/h1,CC0\n")
     assert main(words) == 0
-    assert {row["licence"] for row in read_suite(tmp_path / "out")[1] if row["name"] == "h1"} == {"CC0"}
+    assert {row["licence"] for row in read_published_suite(tmp_path / "out")[1] if row["name"] == "h1"} == {"CC0"}
 
 
 @pytest.mark.parametrize("text", ["source\nh1\n", "licence\nCC0\n"])

@@ -18,7 +18,7 @@ from PIL import Image
 
 from niah.analysis.load import read_run
 from niah.cli.report import main
-from niah.media.scan import measure
+from niah.media.scan import scan
 from niah.media.writer import write_mp4
 from niah.report import page, pictures
 from niah.report.footage import SourceVideo, find_videos
@@ -227,7 +227,7 @@ def test_footage_is_built_for_the_longest_of_a_suite_s_runs(tmp_path, monkeypatc
         (folder / "suite.yaml").write_text(f"name: fake\nlengths: [{length}]\n{footage}\n")
         (folder / "sources.jsonl").write_text('{"name": "h", "identity": "footage-1:w/haystack-0"}\n')
     films, _ = find_videos([read_run(folder) for folder in folders])
-    assert measure(str(films["fake", "h"].path)).count("1") == 40
+    assert scan(str(films["fake", "h"].path)).count("1") == 40
 
 
 def test_a_suite_file_that_was_named_and_is_not_there_is_an_error(tmp_path, capsys):
