@@ -6,8 +6,10 @@ A full or read-only disk, or a user without a home, is no bug to be traced. Impo
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,6 +89,21 @@ def open_to_append(path: Path) -> int:
     """
     refuse_link(path)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+
+
+def read_unpacked(path: Path) -> bytes:
+    """Return the content of a file or, where there is no such file, that of its gzipped copy `path`.gz.
+
+    Raises FileNotFoundError where neither exists, UserError where the copy is damaged.
+    """
+    path = Path(path)
+    packed = path.with_name(f"{path.name}.gz")
+    if path.exists() or not packed.exists():
+        return path.read_bytes()
+    try:
+        return gzip.decompress(packed.read_bytes())
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{packed} is not a whole gzip file ({error}); restore it") from error
 
 
 def refuse_link(path: Path) -> None:

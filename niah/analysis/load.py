@@ -7,22 +7,18 @@ but their cases, which are disjoint: `join` puts them together again.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from niah.analysis.layout import Layout, infer_layout, merge_layouts
-from niah.run.metadata import read_metadata, without_shard_keys
-from niah.run.records import check_record
+from niah.run.metadata import model_label, printable, read_metadata, without_shard_keys
+from niah.run.records import cases_path, read_cases, read_records
 from niah.settings import read_yaml
 from niah.suite.config import Suite
 from niah.suite.folder import NearDuplicate, read_near_duplicates
 from niah.types import Case, Record, UserError
-
-T = TypeVar("T", Case, Record)
 
 
 @dataclass(frozen=True)
@@ -53,16 +49,20 @@ def read_run(folder: Path) -> RunData:
     folder = Path(folder)
     about = _about(folder)
     decides = about["decides"]
-    cases = tuple(_read(folder / "cases.jsonl", Case.from_json))
-    if hashlib.sha256((folder / "cases.jsonl").read_bytes()).hexdigest() != decides["cases_sha256"]:
+    try:
+        cases, digest = read_cases(folder)
+        records_read = read_records(folder / "records.jsonl", missing_ok=False)
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing: name a folder that niah run wrote") from None
+    if digest != decides["cases_sha256"]:
         raise UserError(
-            f"{folder / 'cases.jsonl'} is not what run.json says was asked: restore the file, or run again with --fresh"
+            f"{cases_path(folder)} is not what run.json says was asked: restore the file, or run again with --fresh"
         )
     known = {case.id: case for case in cases}
     if len(known) < len(cases):
         raise UserError(f"{folder / 'cases.jsonl'} names a case twice: its one reply would count as two; run it again")
     records: dict[str, Record] = {}
-    for record in _read(folder / "records.jsonl", _record):
+    for record in records_read:
         if record.case not in known:
             raise UserError(f"{folder}: a record names case {record.case!r}, which cases.jsonl does not hold")
         if record.case in records:
@@ -139,18 +139,6 @@ def _about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def model_label(decides: Mapping[str, Any]) -> str:
-    """Return the model's name with the arguments it was given, of what run.json says decides the records."""
-    arguments = ", ".join(f"{key}={value}" for key, value in sorted(decides["model_args"].items()))
-    told = f"{decides['model']} ({arguments})" if arguments else decides["model"]
-    return printable(told)
-
-
-def printable(text: str) -> str:
-    """Return a text in which what a terminal would obey instead of printing is written as its escape."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
-
-
 def _within(folder: Path, record: Record, case: Case) -> None:
     """Refuse a record that kept frames its video has not."""
     outside = [frame for frame in record.frames_kept if not 0 <= frame < case.length]
@@ -159,22 +147,3 @@ def _within(folder: Path, record: Record, case: Case) -> None:
             f"{folder}: the record of {record.case} says it kept frame {outside[0]} of a video of {case.length}: the "
             "file was changed since it was written; run again with --fresh"
         )
-
-
-def _record(row: Mapping[str, Any]) -> Record:
-    return check_record(Record.from_json(row))
-
-
-def _read(path: Path, make: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
-    """Yield the lines of a JSON-lines file; half a last line is what a kill leaves, and is no line."""
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]  # bytes: a kill may have cut a letter in half
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: name a folder that niah run wrote") from None
-    for number, line in enumerate(lines, start=1):
-        try:
-            yield make(json.loads(line))
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{path}, line {number} cannot be read ({error!r}); run again with --fresh") from error
-        except UserError as error:
-            raise UserError(f"{path}, line {number}: {error}") from None

@@ -11,7 +11,7 @@ from pathlib import Path
 from niah.cli.guard import DONE, INCOMPLETE, guarded
 from niah.cli.parser import command_parser
 from niah.run.records import FINAL
-from niah.tools.merge.join import MergeResult, merge_shards
+from niah.tools.merge import MergeResult, merge_shards
 from niah.types import UserError
 
 EXAMPLES = """\
@@ -73,10 +73,10 @@ def _say(merged: MergeResult) -> int:
     failed = sum(record.status not in FINAL for record in merged.records)
     missing = len(merged.cases) - len(merged.records)
     sys.stdout.write(f"{len(merged.records):,} records of {len(merged.cases):,} cases in {merged.folder}\n")
-    if merged.twice:
-        sys.stdout.write(f"{merged.twice:,} cases were answered more than once; the first answer was taken\n")
-    if merged.differ:
-        sys.stderr.write(f"WARNING: the shards differ in {'; '.join(merged.differ)}: their records may, too\n")
+    if merged.answered_twice:
+        sys.stdout.write(f"{merged.answered_twice:,} cases were answered more than once; the first answer was taken\n")
+    if merged.differing:
+        sys.stderr.write(f"WARNING: the shards differ in {'; '.join(merged.differing)}: their records may, too\n")
     if failed or missing:
         sys.stdout.write(f"{missing:,} cases not asked yet, {failed:,} failed; niah.run without --shard asks them\n")
     return INCOMPLETE if failed or missing else DONE

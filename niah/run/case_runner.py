@@ -1,7 +1,7 @@
-"""Put a case to a worker, and make a record of what became of it.
+"""Run one case on a worker, and make its record.
 
-A worker that dies gets one successor per case; a timeout and an error of the adapter's own do not, as they would recur.
-Nor does a case that fills the memory, unless earlier answers may have helped to fill it.
+A worker that crashes gets one successor per case. A timeout and an error of the adapter's own would recur, so they are
+final; so is a case that fills the memory, unless earlier answers of the same worker may have helped to fill it.
 """
 
 from __future__ import annotations
@@ -11,22 +11,29 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from niah.run.process import Worker, WorkerLostError, WorkerResult
-from niah.types import Case, Record
+from niah.run.messages import WorkerResult
+from niah.run.process import Worker, WorkerLostError
+from niah.types import Case, Record, Reply
 
-ATTEMPTS = 2
+MAX_ATTEMPTS = 2
+COST_FIELDS = (  # of a reply; they go into the record's `measured`
+    "seconds", "seconds_to_first_token", "peak_allocated_bytes", "peak_reserved_bytes", "reused_frames", "usage",
+)  # fmt: skip
 
 
 class RunInterruptedError(Exception):
-    """Somebody interrupted the question; it has no outcome."""
+    """The run was stopped while a case was in progress; the case has no result."""
 
 
 class CaseRunner:
-    """Puts cases to workers, starting them as needed; one thread asks one asker.
+    """Runs cases on a worker of its own, which it starts as needed. One thread uses one runner.
 
-    `start` makes a loaded worker. `about` is what the latest one said of itself.
-    `hashes` has the file hash of every source. `numbers` counts workers across siblings.
-    Once `stopping` is set, this asker and its siblings break off what is under way and answer no more.
+    Args:
+        start: returns a loaded worker.
+        model: the model's name in records.
+        hashes: the file hash of every source, by its name.
+        numbers: numbers the workers of this runner and its siblings.
+        stopping: once set, this runner and its siblings break off what is in progress and answer no more.
     """
 
     def __init__(
@@ -43,38 +50,39 @@ class CaseRunner:
         self._model = model
         self._numbers = itertools.count(1) if numbers is None else numbers
         self._worker: Worker | None = None
-        self._answered = False  # whether the worker may hold memory of earlier answers
-        self.started = 0  # the number of its latest worker, siblings' counted
-        self.metadata: Mapping[str, Any] = {}
+        self._has_answered = False  # whether the worker may hold memory of earlier answers
+        self.started = 0  # the number of its latest worker, siblings' workers counted
+        self.metadata: Mapping[str, Any] = {}  # of its latest worker
 
     def ask(self, case: Case, cold: bool) -> Record:
-        """Return what becomes of one case; a cold one gets a worker that has answered nothing.
+        """Return the record of one case; a cold case gets a worker that has answered nothing.
 
-        Raises Interrupted where `stopping` was set meanwhile, UserError where no worker can be had.
+        Raises RunInterruptedError where `stopping` was set meanwhile, UserError where no worker can be started.
         """
         if cold:
             self.close()
         attempt = 0
         while True:
             attempt += 1
-            outcome = self._outcome(case, last=attempt == ATTEMPTS)
-            if outcome.gone:
+            result = self._attempt(case, last=attempt == MAX_ATTEMPTS)
+            if result.worker_gone:
                 self._worker = None
             if self.stopping.is_set():
                 raise RunInterruptedError
-            held, self._answered = self._answered, self._answered or outcome.status == "ok"
-            filled = outcome.status == "oom" and held
-            if filled:
+            had_answered = self._has_answered
+            self._has_answered = had_answered or result.status == "ok"
+            filled_by_others = result.status == "oom" and had_answered
+            if filled_by_others:
                 self.close()
-            if attempt == ATTEMPTS or not (outcome.died or filled):
-                about = {"worker": self.started, "attempts": attempt, "cold": cold}
+            if attempt == MAX_ATTEMPTS or not (result.crashed or filled_by_others):
                 files = tuple(f"{name}@{self._hashes[name][:16]}" for name in _sources(case))
-                return make_record(case, outcome, self._model, str(self.metadata["decoder"]), files, about)
+                run = {"worker": self.started, "attempts": attempt, "cold": cold}
+                return make_record(case, result, self._model, str(self.metadata["decoder"]), files, run)
 
     def sibling(self) -> CaseRunner:
-        """Return another asker of the same model, with workers of its own."""
+        """Return another runner of the same model, with workers of its own."""
         other = CaseRunner(self._start, self._model, self._hashes, self._numbers, self.stopping)
-        other.metadata = self.metadata  # its workers will say the same
+        other.metadata = self.metadata  # its workers will report the same
         return other
 
     def close(self) -> None:
@@ -83,56 +91,84 @@ class CaseRunner:
             self._worker.close()
             self._worker = None
 
-    def _outcome(self, case: Case, last: bool) -> WorkerResult:
-        """Put a case to the worker; one that is lost while it starts counts as one that died of the case."""
+    def _attempt(self, case: Case, last: bool) -> WorkerResult:
+        """Ask the worker one case; a worker lost while it starts counts as one that crashed on the case."""
         try:
-            worker = self._ready()
-        except WorkerLostError as lost:
-            if last and not self.metadata:  # none has ever come up: too little is known for a record
+            worker = self._ready_worker()
+        except WorkerLostError as error:
+            if last and not self.metadata:  # no worker has ever started: too little is known for a record
                 raise
-            return WorkerResult("error", str(lost).partition(";")[0], died=True, gone=True)  # less the log's path
+            detail = str(error).partition(";")[0]  # without the log's path
+            return WorkerResult("error", detail, crashed=True, worker_gone=True)
         return worker.ask(case)
 
-    def _ready(self) -> Worker:
+    def _ready_worker(self) -> Worker:
         """Return the worker, started if there is none."""
         if self.stopping.is_set():
             raise RunInterruptedError
         if self._worker is None:
             self._worker = self._start()
-            self._answered = False
+            self._has_answered = False
             self.started = next(self._numbers)
             self.metadata = self._worker.metadata
         return self._worker
 
 
 def make_record(
-    case: Case, outcome: WorkerResult, model: str, decoder: str, files: tuple[str, ...], about: Mapping[str, Any]
+    case: Case,
+    result: WorkerResult,
+    model: str,
+    decoder: str,
+    sources: tuple[str, ...],
+    run: Mapping[str, Any],
 ) -> Record:
-    """Return the record of one case. What may differ between two runs goes into `measured` and nowhere else."""
-    reply: Mapping[str, Any] = outcome.reply or {}
-    used, kept = reply.get("frames_used", ()), tuple(reply.get("frames_kept", ()))
-    memory = ("peak_allocated_bytes", "peak_reserved_bytes")
-    cost = ("seconds", "seconds_to_first_token", *memory, "reused_frames", "usage")
-    scores = reply.get("option_scores")
+    """Return the record of one case.
+
+    Args:
+        case: the case that was asked.
+        result: its outcome.
+        model: the model's name.
+        decoder: the decoder's name and version.
+        sources: "name@hash" of each file of the case's video.
+        run: how it was asked: the worker's number, the attempts, whether it was cold.
+
+    What may differ between two runs goes into `measured` and nowhere else.
+    """
     return Record(
         case=case.id,
-        status=outcome.status,
+        status=result.status,
         model=model,
-        reply=reply.get("text"),
-        option_scores=None if scores is None else tuple(scores),
-        mode=reply.get("mode", ""),
-        frames_used=len(set(used)),
-        frames_kept=kept,
-        needle_frames_kept=case.needle_frames(kept),
-        needle_frames_used=case.needle_frames(used),
-        language_tokens=reply.get("language_tokens"),
+        **_answer_fields(case, result.reply),
         decoder=decoder,
-        sources=files,
+        sources=sources,
         repeats=case.repeats,
-        detail=outcome.detail,
-        measured={**{name: reply.get(name) for name in cost}, **outcome.measured, **about},
-        settings=reply.get("settings", {}),
+        detail=result.detail,
+        measured={**_cost(result.reply), **result.measured, **run},
     )
+
+
+def _answer_fields(case: Case, reply: Reply | None) -> dict[str, Any]:
+    """Return the fields of a record that come from the reply; a failed case has none."""
+    if reply is None:
+        nothing: dict[str, Any] = dict.fromkeys(("reply", "option_scores", "language_tokens"))
+        counts = dict.fromkeys(("frames_used", "needle_frames_kept", "needle_frames_used"), 0)
+        return {**nothing, **counts, "frames_kept": (), "mode": "", "settings": {}}
+    return {
+        "reply": reply.text,
+        "option_scores": reply.option_scores,
+        "mode": reply.mode,
+        "frames_used": len(set(reply.frames_used)),
+        "frames_kept": reply.frames_kept,
+        "needle_frames_kept": case.needle_frames(reply.frames_kept),
+        "needle_frames_used": case.needle_frames(reply.frames_used),
+        "language_tokens": reply.language_tokens,
+        "settings": reply.settings,
+    }
+
+
+def _cost(reply: Reply | None) -> dict[str, Any]:
+    """Return what a reply cost; a failed case has the same keys without values."""
+    return {name: None if reply is None else getattr(reply, name) for name in COST_FIELDS}
 
 
 def _sources(case: Case) -> list[str]:

@@ -1,4 +1,4 @@
-"""What one run is told: the command line over a YAML file over the defaults.
+"""The settings of one run: the command line over a YAML file over the defaults.
 
 The command line wins, so that a file can hold what is always the same. Both use one set of names.
 """
@@ -16,12 +16,34 @@ from pathlib import Path
 from typing import Any
 
 from niah.media.decoders.base import DEFAULT_DECODER
-from niah.run.secrets import holds_secret
 from niah.settings import from_mapping, read_yaml
 from niah.types import UserError
 
 ENGINE = re.compile(r"local|ray(:.+)?")
 SHARD = re.compile(r"(\d+)/(\d+)")
+
+# What may be a secret. Names alone do not tell: `image_token` and `max_tokens` are harmless, and an address may carry
+# a key behind its question mark.
+SERVICE = "api|auth|access|hf|openai|anthropic|google|gemini|azure|github|private|bearer|session|refresh|client|service"
+SECRET_NAME = re.compile(
+    rf"(.*({SERVICE})[_-]?)?(key|token)s?|.*(secret|passwo?r?d|credential|authori[sz]ation|bearer).*|headers?",
+    re.IGNORECASE,
+)
+USER_IN_ADDRESS = re.compile(r"\w+://[^/]*@")  # a name or a password before the host
+SECRET_IN_QUERY = re.compile(r"[?&;][^=&;]*(key|token|secret|password|signature|sig|auth|code)=", re.IGNORECASE)
+SECRET_VALUE = re.compile(  # in the formats of the usual services
+    r"(sk|pk|rk)-[\w-]{16,}|hf_\w{20,}|gh[pousr]_\w{20,}|github_pat_\w{20,}|AIza[\w-]{30,}|AKIA\w{12,}|Bearer \S+"
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one worker may use before it is killed."""
+
+    seconds: float  # for one case
+    host_bytes: int | None = None  # resident memory of the worker and its children together
+    loading_seconds: float = 3600.0  # weights come over slow networks; this only ends a hang
+    grace: float = 10.0  # seconds to end by itself
 
 
 @dataclass(frozen=True)
@@ -37,16 +59,16 @@ class RunConfig:
     lengths: tuple[int, ...] | None = None
     depths: tuple[float, ...] | None = None
     conditions: tuple[str, ...] | None = None
-    limit: float | None = None  # below 1 a share of the cases, else how many
+    limit: float | None = None  # below 1 a fraction of the cases, else their number
     shard: str | None = None  # "i/N", i from 1
     decoder: str = DEFAULT_DECODER
     timeout: float = 1800.0  # seconds for one case
     load_timeout: float = 3600.0  # seconds for a worker to find a place and load: weights come over slow networks
-    grace: float = 10.0  # seconds for what should take a moment: a worker that ends; longer waits are multiples of it
+    grace: float = 10.0  # seconds for what should be quick: a worker that ends; longer waits are multiples of it
     stall_timeout: float | None = None  # seconds for a file to give a byte; None: $VIDEONIAH_STALL_SECONDS or 60
     memory_limit_gib: float | None = None
     engine: str = "local"  # or "ray", or "ray:ADDRESS"
-    num_workers: int | None = None  # None: one for each GPU of a Ray cluster, else what the adapter's concurrency says
+    num_workers: int | None = None  # None: one for each GPU of a Ray cluster, else the adapter's concurrency
     gpus_per_worker: float | None = None  # of a Ray cluster; None: 1 where it has any
     output_path: str | None = None
     fresh: bool = False
@@ -56,7 +78,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if self.limit is not None and not (0 < self.limit < 1 or self.limit >= 1 and self.limit.is_integer()):
-            raise UserError(f"--limit is a number of cases or a share between 0 and 1, got {self.limit:g}")
+            raise UserError(f"--limit is a number of cases or a fraction between 0 and 1, got {self.limit:g}")
         for name in ("timeout", "load_timeout", "grace", "stall_timeout"):
             seconds = getattr(self, name)
             if seconds is not None and not seconds > 0:  # so that "nan" is refused too
@@ -70,10 +92,10 @@ class RunConfig:
                     f"the setting {name} would put a secret into run.json and config.yaml, which keep every setting: "
                     "leave it out and give it to the model through an environment variable"
                 )
-        self.part()
+        self.shard_number()
 
     def _check_engine(self) -> None:
-        """Refuse an engine there is not, and what goes with no engine or not with this one."""
+        """Refuse an unknown engine, and settings that do not apply to the chosen one."""
         if not ENGINE.fullmatch(self.engine):
             raise UserError(f"--engine is local, ray or ray:ADDRESS, got {self.engine!r}")
         if self.num_workers is not None and self.num_workers < 1:
@@ -83,8 +105,8 @@ class RunConfig:
         if self.in_process and (self.engine != "local" or self.num_workers not in (None, 1)):
             raise UserError("--in_process has no worker; leave out --engine and --num_workers, or --in_process")
 
-    def part(self) -> tuple[int, int]:
-        """Return the shard as (i, N), i from 1; (1, 1) is everything."""
+    def shard_number(self) -> tuple[int, int]:
+        """Return the shard as (i, N), i from 1; (1, 1) is the whole run."""
         match = SHARD.fullmatch(self.shard or "1/1")
         i, count = (int(number) for number in match.groups()) if match else (0, 0)
         if not 1 <= i <= count:
@@ -95,19 +117,25 @@ class RunConfig:
         """Return the output folder."""
         if self.output_path is not None:
             return Path(self.output_path)
-        i, count = self.part()
+        i, count = self.shard_number()
         name = f"{Path(self.suite).stem}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', self.model)}"
-        for what in ("lengths", "depths", "conditions", "limit"):  # a part of a suite gets a folder of its own
-            chosen = getattr(self, what)
-            if chosen is not None:
-                values = chosen if isinstance(chosen, tuple) else (chosen,)
-                name += "-".join(("-" + what, *(f"{v:g}" if isinstance(v, float) else str(v) for v in values)))
+        for setting in ("lengths", "depths", "conditions", "limit"):  # a part of a suite gets a folder of its own
+            value = getattr(self, setting)
+            if value is not None:
+                values = value if isinstance(value, tuple) else (value,)
+                name += "-".join(("-" + setting, *(f"{v:g}" if isinstance(v, float) else str(v) for v in values)))
         return Path("runs") / (name if count == 1 else f"{name}-shard-{i}-of-{count}")
 
     def settings(self) -> dict[str, Any]:
-        """Return what the adapter's load() is given."""
-        given = {"device": self.device, "seed": self.seed}
-        return {**self.model_args, **{key: value for key, value in given.items() if value is not None}}
+        """Return the keyword arguments of the adapter's load()."""
+        optional = {"device": self.device, "seed": self.seed}
+        return {**self.model_args, **{key: value for key, value in optional.items() if value is not None}}
+
+    def limits(self) -> Limits:
+        """Return what one worker may use."""
+        gib = self.memory_limit_gib
+        host_bytes = None if gib is None else int(gib * 2**30)
+        return Limits(self.timeout, host_bytes, self.load_timeout, self.grace)
 
     def decides(self) -> dict[str, Any]:
         """Return the settings that a record depends on; a resumed run must have the same."""
@@ -121,7 +149,7 @@ class RunConfig:
 
 
 def resolve(given: Mapping[str, Any], file: str | None) -> RunConfig:
-    """Return the defaults overlaid with `file`, overlaid with what the command line gave."""
+    """Return the defaults, overridden by `file`, overridden by the settings `given` on the command line."""
     base = dataclasses.asdict(read_yaml(RunConfig, Path(file))) if file is not None else {}
     values = {**base, **given}
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
@@ -129,18 +157,28 @@ def resolve(given: Mapping[str, Any], file: str | None) -> RunConfig:
 
 
 def without_machine_paths(value: Any) -> Any:
-    """Shorten absolute paths to their last part and a mark of the whole, so that results can be published.
+    """Shorten absolute paths, and the address of a Ray cluster, so that results can be published.
 
-    So is the address of a Ray cluster.
-
-    Two folders stay told apart by the mark, the first digits of the path's SHA-256.
+    A path becomes its last part and the first digits of its SHA-256, which keep two folders apart.
     """
     if isinstance(value, Mapping):
         return {key: without_machine_paths(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [without_machine_paths(item) for item in value]
     if isinstance(value, str) and value.startswith("ray:"):
-        return "ray"  # the address is somebody's machine
+        return "ray"  # the address names somebody's machine
     if isinstance(value, str) and os.path.isabs(value):
         return f"{Path(value).name}#{sha256(value.encode()).hexdigest()[:8]}"
     return value
+
+
+def holds_secret(name: str, value: Any) -> bool:
+    """Return True if a setting is named like a secret, or its value, or one inside of it, looks like one."""
+    if SECRET_NAME.fullmatch(name) is not None:
+        return True
+    if isinstance(value, Mapping):
+        return any(holds_secret(str(key), item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return any(holds_secret("", item) for item in value)
+    patterns = (USER_IN_ADDRESS.match, SECRET_IN_QUERY.search, SECRET_VALUE.match)
+    return isinstance(value, str) and any(pattern(value) for pattern in patterns)

@@ -1,4 +1,4 @@
-"""Say what a run ran on, for run.json: versions, machine, git state; no host name, no folder of this machine."""
+"""What a run ran on, for run.json: versions, machine, git state; no host name, no folder of this machine."""
 
 from __future__ import annotations
 
@@ -7,57 +7,47 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from niah.run.config import without_machine_paths
+from niah.run.worker import package_versions
 
 PACKAGES = ("videoniah", "numpy", "av", "decord", "torch", "transformers", "open_clip_torch", "scipy", "pandas")
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def collect_environment(arguments: Sequence[str], seconds: float) -> dict[str, Any]:
-    """Return everything about this run that is not a setting; git and nvidia-smi get so many `seconds` each."""
+def collect_environment(arguments: Sequence[str], timeout: float) -> dict[str, Any]:
+    """Return everything about this run that is not a setting; git and nvidia-smi have `timeout` seconds each."""
     return {
-        "command": ["python", "-m", "niah.run", *(_argument(argument) for argument in arguments)],
+        "command": ["python", "-m", "niah.run", *(_publishable(argument) for argument in arguments)],
         "python": platform.python_version(),
-        "versions": versions(),
-        "device": device(seconds),
-        "git": git_state(seconds),
+        "versions": package_versions(PACKAGES),
+        "device": device(timeout),
+        "git": git_state(timeout),
     }
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that can move a number, where installed."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue  # optional
-    return found
-
-
-def device(seconds: float) -> dict[str, Any]:
+def device(timeout: float) -> dict[str, Any]:
     """Return processor, memory and accelerators."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "accelerators": _accelerators(seconds),
+        "accelerators": _accelerators(timeout),
     }
 
 
-def git_state(seconds: float) -> dict[str, Any] | None:
+def git_state(timeout: float) -> dict[str, Any] | None:
     """Return the commit and whether files differ from it; None outside a git checkout."""
-    commit = _said(seconds, "git", "-C", str(ROOT), "rev-parse", "HEAD")
+    commit = _output_of(timeout, "git", "-C", str(ROOT), "rev-parse", "HEAD")
     if commit is None:
         return None
-    return {"commit": commit, "dirty": bool(_said(seconds, "git", "-C", str(ROOT), "status", "--porcelain"))}
+    changes = _output_of(timeout, "git", "-C", str(ROOT), "status", "--porcelain")
+    return {"commit": commit, "dirty": bool(changes)}
 
 
 def _processor() -> str:
@@ -70,25 +60,25 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _accelerators(seconds: float) -> list[str]:
+def _accelerators(timeout: float) -> list[str]:
     """Return NVIDIA devices as name, memory, driver; the harness has no torch to ask for others."""
-    said = _said(seconds, "nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
-    return said.splitlines() if said else []
+    query = ("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
+    return (_output_of(timeout, *query) or "").splitlines()
 
 
-def _said(seconds: float, *command: str) -> str | None:
-    """Return what a program prints, None where it is missing, fails or says nothing in time."""
+def _output_of(timeout: float, *command: str) -> str | None:
+    """Return what a program prints; None where it is missing, fails or takes longer than `timeout` seconds."""
     if shutil.which(command[0]) is None:
         return None
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:  # a driver that hangs costs a line of run.json, not the run
         return None
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _argument(argument: str) -> str:
-    """Return a word of the command line without a folder of this machine."""
+def _publishable(argument: str) -> str:
+    """Return an argument of the command line without folders of this machine."""
     head, equals, tail = argument.partition("=")
     if argument.startswith("--") and equals:
         return f"{head}={without_machine_paths(tail)}"

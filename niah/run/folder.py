@@ -1,17 +1,16 @@
 """The output folder: what was run beside what came of it.
 
-One run at a time holds the folder's lock. Records of other cases or settings are
-never added to: that a folder holds one experiment is what makes its table mean something.
+One run at a time holds the folder's lock. Records of other cases or settings are never
+added to: that a folder holds one experiment is what gives its table a meaning.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import fcntl
-import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,16 +21,17 @@ import yaml
 from niah.io import DISK_FULL_ERRORS, open_to_append, replace_file, to_json_lines
 from niah.run.case_runner import CaseRunner
 from niah.run.config import RunConfig, without_machine_paths
-from niah.run.metadata import read_metadata
+from niah.run.metadata import read_metadata, refuse_other_run, update_metadata
 from niah.run.plan import Plan
 from niah.run.records import FINAL, read_records, rewrite_records, set_aside
+from niah.suite.config import Suite
 from niah.suite.hashes import cases_sha256, sources_sha256
 from niah.types import Record, UserError
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder; raises UserError where another run holds it."""
+    """Hold the folder's lock; raises UserError where another run holds it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.fdopen(open_to_append(folder / ".lock"), "a")
@@ -49,24 +49,25 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def prepare(folder: Path, config: RunConfig, plan: Plan) -> list[Record]:
-    """Write what is to be run into the folder, and return the records it already holds that are final.
+def open_run(folder: Path, config: RunConfig, plan: Plan) -> list[Record]:
+    """Write what is to be run into the folder, and return its records that are final.
 
-    Raises UserError where it holds records of other cases or settings.
+    Raises UserError where the folder holds records of other cases or settings.
     """
     path = folder / "records.jsonl"
-    if config.fresh and path.exists():
+    if config.fresh:
         set_aside(path)
     old = read_records(path)
     decides = _decides(config, plan)
     if old:
-        _refuse_others(folder, decides)
+        remedy = "Set them aside with --fresh, or give this run its own --output_path"
+        refuse_other_run(folder, decides, remedy)
         check_cases_known(path, old, {case.id for case in plan.ordered})
     else:
-        (folder / "run.json").unlink(missing_ok=True)  # it tells of records that are no longer here
-    _write(folder, config, plan, decides)
+        (folder / "run.json").unlink(missing_ok=True)  # it describes records that are no longer here
+    write_inputs(folder, {"decides": decides, **_shard_metadata(plan)}, _input_files(config, plan))
     final = [record for record in old if record.status in FINAL]
-    if path.exists():
+    if old or path.exists():
         rewrite_records(path, final)  # drops half a line, and the records of cases that are asked again
     return final
 
@@ -76,11 +77,43 @@ def check_cases_known(path: Path, records: Iterable[Record], cases: set[str]) ->
     seen: set[str] = set()
     for record in records:
         if record.case not in cases or record.case in seen:
-            what = "is there twice" if record.case in seen else "is of no case of this run"
+            problem = "is there twice" if record.case in seen else "is of no case of this run"
             raise UserError(
-                f"{path}: the record {record.case!r} {what}; take the line out, or set the records aside with --fresh"
+                f"{path}: the record {record.case!r} {problem}; "
+                "take the line out, or set the records aside with --fresh"
             )
         seen.add(record.case)
+
+
+def write_inputs(folder: Path, metadata: Mapping[str, Any], files: Mapping[str, str]) -> None:
+    """Write what a run starts from: run.json, and each of `files` by its name.
+
+    An empty file is removed instead: one of an earlier run would be taken for this run's. A run whose
+    run.json names a shared file of cases gets no cases.jsonl of its own.
+    """
+    update_metadata(folder, metadata)
+    shares_cases = "cases" in read_metadata(folder)
+    for name, text in files.items():
+        if not text:
+            (folder / name).unlink(missing_ok=True)
+        elif name != "cases.jsonl" or not shares_cases:
+            replace_file(folder / name, text)
+
+
+def append_run(folder: Path, began: float, before: list[Record], after: list[Record], case_runner: CaseRunner) -> None:
+    """Add to run.json when this run began and ended, what it added, and the metadata of its worker."""
+    entry = {
+        "began": _iso_time(began),
+        "ended": _iso_time(time.time()),
+        "records_before": len(before),
+        "records_after": len(after),
+        "workers": case_runner.started,
+    }
+    values: dict[str, Any] = {"runs": [*read_metadata(folder).get("runs", []), entry]}
+    if case_runner.metadata:
+        kept = ("python", "versions", "decoder", "concurrency")
+        values["worker"] = {key: case_runner.metadata[key] for key in kept}
+    update_metadata(folder, values)
 
 
 def put_in_order(folder: Path, plan: Plan) -> None:
@@ -91,34 +124,14 @@ def put_in_order(folder: Path, plan: Plan) -> None:
         rewrite_records(folder / "records.jsonl", [records[name] for name in planned])
 
 
-def append_run(folder: Path, begun: float, before: list[Record], after: list[Record], asker: CaseRunner) -> None:
-    """Note in run.json when this run began and ended, what it added, and what its worker said of itself."""
-    entry = {
-        "began": _time(begun),
-        "ended": _time(time.time()),
-        "records_before": len(before),
-        "records_after": len(after),
-        "workers": asker.started,
-    }
-    facts: dict[str, Any] = {"runs": [*read_metadata(folder).get("runs", []), entry]}
-    if asker.metadata:
-        facts["worker"] = {key: asker.metadata[key] for key in ("python", "versions", "decoder", "concurrency")}
-    write_run(folder, facts)
+def to_yaml(values: Any) -> str:
+    """Return values as YAML in the order given."""
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
-def write_run(folder: Path, facts: dict[str, Any]) -> None:
-    """Merge facts into run.json."""
-    path = folder / "run.json"
-    known = read_metadata(folder) if path.exists() else {}
-    replace_file(path, json.dumps({**known, **facts}, ensure_ascii=False, indent=1) + "\n")
-
-
-def write_or_remove(path: Path, text: str) -> None:
-    """Write a whole file; where there is nothing to say, leave none: one of an earlier run would speak for this."""
-    if text:
-        replace_file(path, text)
-    else:
-        path.unlink(missing_ok=True)
+def suite_yaml(suite: Suite) -> str:
+    """Return a suite as YAML that can be published: without settings that are None and without paths."""
+    return to_yaml(_without_none(without_machine_paths(dataclasses.asdict(suite))))
 
 
 def _decides(config: RunConfig, plan: Plan) -> dict[str, Any]:
@@ -132,69 +145,47 @@ def _decides(config: RunConfig, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _shard(plan: Plan) -> dict[str, Any]:
-    """Return what run.json keeps of a shard, so that niah.merge can tell what its siblings hold and check the whole."""
+def _shard_metadata(plan: Plan) -> dict[str, Any]:
+    """Return what run.json keeps of a shard, so that `niah merge` knows its siblings and can check the whole."""
     shard = plan.shard
     if shard is None:
         return {}
-    places = {case.id: place for place, case in enumerate(shard.whole)}
+    positions = {case.id: position for position, case in enumerate(shard.whole)}
     return {
         "shard": {
             "i": shard.i,
             "count": shard.count,
             "cases": len(shard.whole),
             "cases_sha256": cases_sha256(shard.whole),
-            "places": [places[case.id] for case in plan.generated.cases],
+            "places": [positions[case.id] for case in plan.generated.cases],
         }
     }
 
 
-def _refuse_others(folder: Path, decides: dict[str, Any]) -> None:
-    """Raise UserError naming what differs from the run the folder holds."""
-    held = read_metadata(folder).get("decides", {})
-    names = {"cases_sha256": "the cases", "sources_sha256": "the video files"}
-    differ = [
-        names.get(key, f"{key} ({held.get(key)!r} there, {value!r} now)")
-        for key, value in decides.items()
-        if held.get(key) != value
-    ]
-    if differ:
-        raise UserError(
-            f"{folder} holds records of another run; these differ: {', '.join(differ)}. "
-            "Set them aside with --fresh, or give this run its own --output_path"
-        )
-
-
-def _write(folder: Path, config: RunConfig, plan: Plan, decides: dict[str, Any]) -> None:
-    """Write config, suite, cases, sources and what was left out."""
+def _input_files(config: RunConfig, plan: Plan) -> dict[str, str]:
+    """Return config, suite, cases, sources, what was left out and near-duplicates, by file name."""
     generated = plan.generated
-    write_run(folder, {"decides": decides, **_shard(plan)})
-    replace_file(folder / "config.yaml", _yaml(config.to_yaml()))
-    replace_file(
-        folder / "suite.yaml", _yaml(_without_none(without_machine_paths(dataclasses.asdict(generated.suite))))
-    )
-    replace_file(folder / "cases.jsonl", to_json_lines(case.to_json() for case in generated.cases))
-    rows = [dataclasses.asdict(source) for source in generated.sources.values()]
-    for row in rows:
+    sources = [dataclasses.asdict(source) for source in generated.sources.values()]
+    for row in sources:
         del row["path"]  # of this machine
-    replace_file(folder / "sources.jsonl", to_json_lines(rows))
     skipped = [without_machine_paths(dataclasses.asdict(skip)) for skip in generated.skipped]
-    write_or_remove(folder / "skipped.jsonl", to_json_lines(skipped))
-    write_or_remove(folder / "near_duplicates.jsonl", to_json_lines(map(dataclasses.asdict, generated.near_duplicates)))
+    return {
+        "config.yaml": to_yaml(config.to_yaml()),
+        "suite.yaml": suite_yaml(generated.suite),
+        "cases.jsonl": to_json_lines(case.to_json() for case in generated.cases),
+        "sources.jsonl": to_json_lines(sources),
+        "skipped.jsonl": to_json_lines(skipped),
+        "near_duplicates.jsonl": to_json_lines(map(dataclasses.asdict, generated.near_duplicates)),
+    }
 
 
-def _time(seconds: float) -> str:
+def _iso_time(seconds: float) -> str:
     """Return a moment as ISO 8601 in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def _yaml(values: Any) -> str:
-    """Return values as YAML in the order given."""
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-
-
 def _without_none(value: Any) -> Any:
-    """Drop keys that are None, as a person would not write them."""
+    """Drop keys whose value is None, as a person would not write them."""
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
     return value

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from niah.run.config import RunConfig
+from niah.run.metadata import model_label
 from niah.suite.build import generate
 from niah.suite.config import SUITES_FOLDER, Suite, load_suite
 from niah.suite.design import DEPTH_BINS, depth_bin, nearest_paper_length, needle_start
@@ -43,7 +44,7 @@ def make_plan(config: RunConfig) -> Plan:
     generated = _generated(config)
     _refuse_chooser(generated.suite, config)
     cases = _limited(generated.cases, config.limit)
-    i, count = config.part()
+    i, count = config.shard_number()
     ordered = cold_first(generated.suite, _shard(sort_by_haystack(cases), i, count))
     if not ordered:
         raise UserError(f"shard {config.shard} of {len(cases)} cases is empty; use fewer shards")
@@ -59,8 +60,6 @@ def _refuse_chooser(suite: Suite, config: RunConfig) -> None:
     """Refuse to ask a model the needles that were kept because it answered them."""
     if suite.kept is None:
         return
-    from niah.analysis.load import model_label  # here: it loads pandas, and few suites are chosen
-
     if model_label(config.decides()) == suite.kept.by:
         raise UserError(
             f"the needles of suite {suite.name!r} are those that {suite.kept.by} was seen to answer, so its accuracy "

@@ -1,15 +1,16 @@
 """Ask every case of a plan that is left: one at a time, or several at once.
 
-How many is for the run to say (`width`), else for the adapter's `concurrency`: a model behind an API waits
-more than it works. Each question under way has a worker of its own, so limits, crashes and hangs stay one
-case's affair. Cases that measure with nothing stored still go first and alone. Only this thread writes
-records, as they come; a complete run is put into the planned order at its end, so its bytes do not tell who
-asked what when.
+How many is a setting of the run (`num_workers`), else the adapter's `concurrency`: a model behind an API waits more
+than it computes. Each case in progress has a worker of its own, so limits, crashes and hangs concern that case alone.
+Cold cases still go first and alone. Only the calling thread writes records, in the order they arrive; a complete run
+is put into the planned order at its end, so its bytes do not depend on which worker answered what when.
 """
 
 from __future__ import annotations
 
 import queue
+import threading
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
@@ -17,78 +18,130 @@ from niah.run.case_runner import CaseRunner
 from niah.run.plan import Plan
 from niah.run.process import NoCapacityError
 from niah.run.records import Records
-from niah.run.scheduler import Scheduler
 from niah.types import Case, Record
 
-Tell = Callable[[Case, Record], None]
+OnRecord = Callable[[Case, Record], None]
 
 
 def ask_all(
-    plan: Plan, done: Iterable[Record], asker: CaseRunner, records: Records, tell: Tell, width: int | None = None
+    plan: Plan,
+    done: Iterable[Record],
+    case_runner: CaseRunner,
+    records: Records,
+    on_record: OnRecord,
+    num_workers: int | None = None,
 ) -> None:
-    """Ask the cases that are not done, `width` at once, or as many as the adapter says.
+    """Ask the cases of a plan that are not done, and append their records.
 
-    Raises CannotWrite where the disk is full, UserError where no worker can be had.
+    Args:
+        plan: the cases in order, and which of them need a worker that has answered nothing.
+        done: records that are final; their cases are not asked again.
+        case_runner: the first runner; further ones are made from it.
+        records: the file that records are appended to.
+        on_record: called for each record after it is on disk.
+        num_workers: how many cases are asked at once; None for the adapter's `concurrency`.
+
+    Raises CannotWrite where the disk is full, UserError where no worker can be started.
     """
     known = {record.case for record in done}
     left = [case for case in plan.ordered if case.id not in known]
 
-    def keep(case: Case, record: Record) -> None:
+    def save(case: Case, record: Record) -> None:
         records.append(record)
-        tell(case, record)
+        on_record(case, record)
 
     try:
-        while left and (left[0].id in plan.cold or (width or _concurrency(asker)) == 1):
+        while left and (left[0].id in plan.cold or (num_workers or _concurrency(case_runner)) == 1):
             case = left.pop(0)
-            keep(case, asker.ask(case, case.id in plan.cold))
+            save(case, case_runner.ask(case, case.id in plan.cold))
         if left:
-            _at_once(left, asker, width or _concurrency(asker), keep)
+            _ask_in_parallel(left, case_runner, num_workers or _concurrency(case_runner), save)
     finally:
-        asker.close()
+        case_runner.close()
 
 
-def _concurrency(asker: CaseRunner) -> int:
-    """Return how many questions the model takes at once: 1 until a worker has said otherwise."""
-    return max(1, int(asker.metadata.get("concurrency", 1)))
+def _concurrency(case_runner: CaseRunner) -> int:
+    """Return how many cases the model takes at once: 1 until a worker has reported its concurrency."""
+    return max(1, int(case_runner.metadata.get("concurrency", 1)))
 
 
-def _at_once(cases: Sequence[Case], asker: CaseRunner, width: int, keep: Tell) -> None:
-    """Ask cases through `width` askers, and break off what is under way when anything stops this thread."""
-    askers = [asker, *(asker.sibling() for _ in range(min(width, len(cases)) - 1))]
-    shares = Scheduler(cases, askers)
-    free: queue.SimpleQueue[CaseRunner] = queue.SimpleQueue()
-    for one in askers:
-        free.put(one)
-    with ThreadPoolExecutor(len(askers)) as threads:
+def _ask_in_parallel(cases: Sequence[Case], case_runner: CaseRunner, num_workers: int, save: OnRecord) -> None:
+    """Ask cases through several runners, and break off what is in progress when anything stops this thread."""
+    runners = [case_runner, *(case_runner.sibling() for _ in range(min(num_workers, len(cases)) - 1))]
+    scheduler = Scheduler(cases, runners)
+    idle: queue.SimpleQueue[CaseRunner] = queue.SimpleQueue()
+    for runner in runners:
+        idle.put(runner)
+    with ThreadPoolExecutor(len(runners)) as threads:
         try:
-            futures = [threads.submit(_ask_one, shares, free) for _ in cases]
+            futures = [threads.submit(_ask_next, scheduler, idle) for _ in cases]
             for future in as_completed(futures):
-                keep(*future.result())
+                save(*future.result())
         except BaseException:  # Ctrl-C, a full disk, a worker that does not start: none may wait for the answers
-            asker.stopping.set()
+            case_runner.stopping.set()
             threads.shutdown(wait=False, cancel_futures=True)
             raise
         finally:
             threads.shutdown()
-            asker.started = max(one.started for one in askers)
-            for one in askers:
-                one.close()
+            case_runner.started = max(runner.started for runner in runners)
+            for runner in runners:
+                runner.close()
 
 
-def _ask_one(shares: Scheduler, free: queue.SimpleQueue[CaseRunner]) -> tuple[Case, Record]:
-    """Ask the next case through whoever is free; one that finds no place for its worker leaves the case to others."""
+def _ask_next(scheduler: Scheduler, idle: queue.SimpleQueue[CaseRunner]) -> tuple[Case, Record]:
+    """Ask the next case through an idle runner; a runner without room for its worker leaves the case to others."""
     while True:
-        asker = free.get()
-        case = shares.take(asker)
+        runner = idle.get()
+        case = scheduler.take(runner)
         retired = False
         try:
-            return case, asker.ask(case, cold=False)
+            return case, runner.ask(case, cold=False)
         except NoCapacityError:
-            retired = shares.retire(asker, case)
+            retired = scheduler.retire(runner, case)
             if not retired:
                 raise
         finally:
-            if shares.empty:
-                asker.close()  # frees its device for one that waits for a place
+            if scheduler.empty:
+                runner.close()  # frees its device for a worker that waits for room
             if not retired:
-                free.put(asker)
+                idle.put(runner)
+
+
+class Scheduler:
+    """Hands out cases so that each runner stays with one haystack as long as it has cases. Thread-safe.
+
+    An adapter that reuses features then decodes and encodes a haystack once. When there are fewer haystacks than
+    runners, the one with most cases is shared, as idle workers cost more than encoding twice.
+    """
+
+    def __init__(self, cases: Iterable[Case], runners: Iterable[CaseRunner]) -> None:
+        self._left: dict[str, deque[Case]] = {}  # by haystack
+        for case in cases:
+            self._left.setdefault(case.haystack, deque()).append(case)
+        self._haystack_of: dict[CaseRunner, str | None] = dict.fromkeys(runners)
+        self._lock = threading.Lock()
+
+    @property
+    def empty(self) -> bool:
+        """Whether every case has been handed out."""
+        return not any(self._left.values())
+
+    def take(self, runner: CaseRunner) -> Case:
+        """Return the runner's next case: of its own haystack, else of the haystack with the fewest runners."""
+        with self._lock:
+            haystack = self._haystack_of[runner]
+            if haystack is None or not self._left[haystack]:
+                others = Counter(other for one, other in self._haystack_of.items() if one is not runner)
+                waiting = [name for name, cases in self._left.items() if cases]
+                haystack = min(waiting, key=lambda name: (others[name], -len(self._left[name])))
+                self._haystack_of[runner] = haystack
+            return self._left[haystack].popleft()
+
+    def retire(self, runner: CaseRunner, case: Case) -> bool:
+        """Take a runner out and its case back; return False, and do nothing, where it is the last runner."""
+        with self._lock:
+            if len(self._haystack_of) == 1:
+                return False
+            del self._haystack_of[runner]
+            self._left[case.haystack].appendleft(case)
+            return True

@@ -1,8 +1,8 @@
 """Workers on a Ray cluster: one actor for each, which keeps one worker process on its node.
 
-Ray finds the place, hands out devices and notices dead nodes. The actor keeps the same worker process as a
+Ray finds the node, hands out devices and notices dead nodes. The actor keeps the same worker process as a
 local run does, so limits, crashes, other interpreters and records are the same. Ray restarts and retries
-nothing: the asker does, as it does for a process. The model is loaded once per actor.
+nothing: the case runner does, as it does for a local process. The model is loaded once per actor.
 """
 
 from __future__ import annotations
@@ -20,57 +20,61 @@ from pathlib import Path
 from typing import Any
 
 from niah.media.container import STALL_VARIABLE
-from niah.run.config import RunConfig
-from niah.run.process import Limits, NoCapacityError, ProcessWorker, WorkerLostError, WorkerResult
-from niah.run.worker import WorkerConfig
+from niah.run.config import Limits, RunConfig
+from niah.run.messages import WorkerConfig, WorkerResult
+from niah.run.process import NoCapacityError, ProcessWorker, WorkerLostError
 from niah.types import Case, UserError
 
 POLL_SECONDS = 1.0
-LATE = 6  # times the grace: an actor keeps the limits itself; when it is this late, it or its node is gone
-AFAR = 3  # times the grace: to end, or to be connected to, on another machine
+OVERDUE = 6  # times the grace: the actor keeps the limits itself; when it is this late, it or its node is gone
+REMOTE = 3  # times the grace: to end, or to be connected to, on another machine
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Ray cluster, what one worker is given of it, and how many workers it is to have."""
+    """A Ray cluster, the share of it that one worker gets, and how many workers it is to have."""
 
     ray: Any
-    gpus: float  # of one worker
-    width: int
+    gpus_per_worker: float
+    num_workers: int
 
-    def worker(
-        self, loading: WorkerConfig, python: str | None, limits: Limits, log: Path, stopping: threading.Event
+    def start_worker(
+        self, config: WorkerConfig, python: str | None, limits: Limits, log: Path, stopping: threading.Event
     ) -> RayWorker:
-        """Return a loaded worker on some node.
+        """Return a loaded worker on some node; the arguments are those of `ProcessWorker`.
 
         Raises NoCapacityError, WorkerLostError, or UserError where the model does not load.
         """
-        kind = self.ray.remote(num_cpus=1, num_gpus=self.gpus, max_restarts=0, max_task_retries=0)(WorkerActor)
-        here = _Here(os.getcwd(), os.environ.get("OMP_NUM_THREADS"), os.environ.get(STALL_VARIABLE))
-        return RayWorker(self.ray, kind.remote(here), (loading, python, limits, log), stopping)
+        options = {"num_cpus": 1, "num_gpus": self.gpus_per_worker, "max_restarts": 0, "max_task_retries": 0}
+        environment = _RunnerEnvironment(os.getcwd(), os.environ.get("OMP_NUM_THREADS"), os.environ.get(STALL_VARIABLE))
+        actor = self.ray.remote(**options)(WorkerActor).remote(environment)
+        return RayWorker(self.ray, actor, (config, python, limits, log), stopping)
 
 
 @contextmanager
-def cluster(config: RunConfig) -> Iterator[Cluster]:
-    """Hold a connection to the cluster that `config.engine` names; "ray" alone is what `ray.init()` finds or starts.
+def connect(config: RunConfig) -> Iterator[Cluster]:
+    """Connect to the cluster that `config.engine` names; "ray" alone is what `ray.init()` finds or starts.
 
-    A connection that was there before is used and kept. Raises UserError where none can be had.
+    An existing connection is used and kept. Raises UserError where there is no cluster.
     """
-    ray = _ray()
+    ray = _import_ray()
     ours = not ray.is_initialized()
     if ours:
-        _connect(ray, config.engine.partition(":")[2] or None, min(config.load_timeout, AFAR * config.grace))
+        _connect(ray, config.engine.partition(":")[2] or None, min(config.load_timeout, REMOTE * config.grace))
     try:
-        found = ray.cluster_resources()
-        gpus = config.gpus_per_worker
-        if gpus is None:
-            gpus = 1.0 if found.get("GPU") else 0.0
-        width = config.num_workers or (max(1, int(found.get("GPU", 0) / gpus)) if gpus else 1)
+        resources = ray.cluster_resources()
+        cpus, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
+        per_worker = config.gpus_per_worker
+        if per_worker is None:
+            per_worker = 1.0 if gpus else 0.0
+        num_workers = config.num_workers
+        if num_workers is None:
+            num_workers = max(1, int(gpus / per_worker)) if per_worker else 1
         sys.stderr.write(
-            f"Ray cluster of {found.get('CPU', 0):g} CPUs and {found.get('GPU', 0):g} GPUs: {width} worker"
-            f"{'s' if width > 1 else ''} of 1 CPU and {gpus:g} GPUs\n"
+            f"Ray cluster of {cpus:g} CPUs and {gpus:g} GPUs: {num_workers} worker"
+            f"{'s' if num_workers > 1 else ''} of 1 CPU and {per_worker:g} GPUs\n"
         )
-        yield Cluster(ray, gpus, width)
+        yield Cluster(ray, per_worker, num_workers)
     finally:
         if ours:
             ray.shutdown()
@@ -79,22 +83,24 @@ def cluster(config: RunConfig) -> Iterator[Cluster]:
 class RayWorker:
     """A worker on some node of a cluster, kept by an actor of its own."""
 
-    def __init__(self, ray: Any, actor: Any, made_of: tuple[Any, ...], stopping: threading.Event) -> None:
-        self._ray, self._actor, self._stopping = ray, actor, stopping
-        self._limits: Limits = made_of[2]
+    def __init__(self, ray: Any, actor: Any, arguments: tuple[Any, ...], stopping: threading.Event) -> None:
+        self._ray = ray
+        self._actor = actor
+        self._stopping = stopping
+        self._limits: Limits = arguments[2]
         try:
-            self.metadata = self._load(made_of)
+            self.metadata = self._load(arguments)
         except BaseException:
             ray.kill(actor)
             raise
 
     def ask(self, case: Case) -> WorkerResult:
-        """Put one case to the adapter; an actor that is gone, or silent beyond the limit, has died of it."""
+        """Ask the adapter one case; an actor that is gone, or silent beyond the limit, counts as a crash."""
         try:
-            outcome = self._wait(self._actor.ask.remote(case), self._limits.seconds + LATE * self._limits.grace)
-            if outcome.gone:
+            result = self._wait(self._actor.ask.remote(case), self._limits.seconds + OVERDUE * self._limits.grace)
+            if result.worker_gone:
                 self._ray.kill(self._actor)
-            return outcome
+            return result
         except TimeoutError:
             detail = "the Ray actor has not answered: its node is gone or cannot be reached"
         except self._ray.exceptions.RayActorError:
@@ -103,16 +109,16 @@ class RayWorker:
             self._ray.kill(self._actor)
             raise
         self._ray.kill(self._actor)
-        return WorkerResult("error", detail, died=True, gone=True)
+        return WorkerResult("error", detail, crashed=True, worker_gone=True)
 
     def close(self) -> None:
-        """Let the worker end by itself, and take its place on the node back."""
-        ended = self._actor.close.remote()
-        self._ray.wait([ended], timeout=AFAR * self._limits.grace)  # an actor that has died is ready at once
+        """Let the worker end by itself, and give its place on the node back."""
+        closed = self._actor.close.remote()
+        self._ray.wait([closed], timeout=REMOTE * self._limits.grace)  # an actor that has died is ready at once
         self._ray.kill(self._actor)
 
-    def _load(self, made_of: tuple[Any, ...]) -> Mapping[str, Any]:
-        """Wait until the actor has a place, then until the model is loaded there."""
+    def _load(self, arguments: tuple[Any, ...]) -> Mapping[str, Any]:
+        """Wait until the actor has a node, then until the model is loaded there; return the worker metadata."""
         seconds = self._limits.loading_seconds
         try:
             self._wait(self._actor.ready.remote(), seconds)
@@ -121,10 +127,10 @@ class RayWorker:
                 f"no node of the Ray cluster had room for a worker within {seconds:g} seconds (--load_timeout); "
                 "see what it lacks with: ray status"
             ) from None
-        except self._ray.exceptions.RayActorError:  # its own words name the machine, and details are published
+        except self._ray.exceptions.RayActorError:  # its own message names the machine, and details are published
             raise WorkerLostError("a Ray actor or its node died before it started") from None
         try:
-            return self._wait(self._actor.load.remote(*made_of), seconds + LATE * self._limits.grace)
+            return self._wait(self._actor.load.remote(*arguments), seconds + OVERDUE * self._limits.grace)
         except (TimeoutError, self._ray.exceptions.RayActorError):
             raise WorkerLostError("a Ray actor or its node died while the model was loaded there") from None
 
@@ -149,38 +155,38 @@ class RayWorker:
 
 
 @dataclass(frozen=True)
-class _Here:
-    """What the runner's surroundings lend a worker."""
+class _RunnerEnvironment:
+    """What a worker on another node takes over from the runner's environment."""
 
     folder: str
-    threads: str | None  # OMP_NUM_THREADS
-    stall: str | None  # VIDEONIAH_STALL_SECONDS
+    omp_num_threads: str | None
+    stall_seconds: str | None  # VIDEONIAH_STALL_SECONDS
 
 
 class WorkerActor:
     """The actor: one worker process on the node that Ray chose."""
 
-    def __init__(self, here: _Here) -> None:
-        if os.path.isdir(here.folder):  # a model in development is imported from there
-            os.chdir(here.folder)
+    def __init__(self, environment: _RunnerEnvironment) -> None:
+        if os.path.isdir(environment.folder):  # a model in development is imported from there
+            os.chdir(environment.folder)
         # Ray sets one thread; sums over another count differ in their last bits from those of a local run.
         os.environ.pop("OMP_NUM_THREADS", None)
-        if here.threads is not None:
-            os.environ["OMP_NUM_THREADS"] = here.threads
-        if here.stall is not None:
-            os.environ[STALL_VARIABLE] = here.stall
+        if environment.omp_num_threads is not None:
+            os.environ["OMP_NUM_THREADS"] = environment.omp_num_threads
+        if environment.stall_seconds is not None:
+            os.environ[STALL_VARIABLE] = environment.stall_seconds
         self._worker: ProcessWorker | None = None
 
     def ready(self) -> None:
-        """Return as soon as there is an actor to return."""
+        """Return as soon as the actor runs."""
 
-    def load(self, loading: WorkerConfig, python: str | None, limits: Limits, log: Path) -> Mapping[str, Any]:
-        """Load the model, once, and return what the worker says of itself."""
-        self._worker = ProcessWorker(loading, python, limits, log)
+    def load(self, config: WorkerConfig, python: str | None, limits: Limits, log: Path) -> Mapping[str, Any]:
+        """Load the model, once, and return the worker metadata."""
+        self._worker = ProcessWorker(config, python, limits, log)
         return self._worker.metadata
 
     def ask(self, case: Case) -> WorkerResult:
-        """Put one case to the worker."""
+        """Ask the worker one case."""
         assert self._worker is not None
         return self._worker.ask(case)
 
@@ -192,7 +198,7 @@ class WorkerActor:
 
 def _connect(ray: Any, address: str | None, seconds: float) -> None:
     """Connect to a cluster, or start one here where that is what the address means."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster we start tells nobody
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that we start reports nothing to anybody
     try:
         host, _, port = (address or "").rpartition("/")[2].rpartition(":")  # host:port or ray://host:port
         if host and port.isdigit():  # Ray itself takes more than five minutes to find nobody there
@@ -205,7 +211,7 @@ def _connect(ray: Any, address: str | None, seconds: float) -> None:
         ) from error
 
 
-def _ray() -> Any:
+def _import_ray() -> Any:
     """Import Ray, which is an extra."""
     try:
         return importlib.import_module("ray")

@@ -1,7 +1,7 @@
-"""records.jsonl: one line per case, appended when it is known and on disk before the next is asked.
+"""records.jsonl: one line per case, appended as soon as it is known and on disk before the next case is asked.
 
-A run killed in the middle of a line leaves half a line; reading drops it, and its
-case is asked again. A full disk cuts the file back to its last whole line.
+A run that is killed while it writes leaves half a line; reading drops it, and its case
+is asked again. On a full disk the file is cut back to its last whole line.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import json
 import math
 import os
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 
-from niah.io import CannotWrite, open_to_append, replacing
-from niah.types import Record, UserError
+from niah.io import CannotWrite, open_to_append, read_unpacked, replacing
+from niah.run.metadata import read_metadata
+from niah.types import Case, Record, UserError
 
-FINAL = ("ok", "oom")  # statuses that asking again would not change
+FINAL = ("ok", "oom")  # statuses that would be the same if the case were asked again
 KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("case", "model", "mode", "decoder", "detail"), (str,)),
     **dict.fromkeys(("frames_used", "needle_frames_kept", "needle_frames_used", "repeats"), (int,)),
@@ -52,26 +54,67 @@ class Records:
         os.close(self._descriptor)
 
 
-def read_records(path: Path) -> list[Record]:
-    """Return the records of a file, less a last line that was cut short; none where there is no file.
+def read_records(path: Path, missing_ok: bool = True) -> list[Record]:
+    """Return the records of a file or its gzipped copy, without a last line that was cut short.
 
+    Without a file there are no records, or with `missing_ok` False raises FileNotFoundError.
     Raises UserError naming a line that is no record.
     """
     try:
-        data = path.read_bytes()
+        data = read_unpacked(path)
     except FileNotFoundError:
+        if not missing_ok:
+            raise
         return []
     records = []
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):  # what follows the last newline is half a line
         try:
             records.append(check_record(Record.from_json(json.loads(line))))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"{path}, line {number} is no record ({error}); use --fresh or another folder") from error
+        except UserError as error:
+            raise UserError(f"{path}, line {number}: {error}") from None
     return records
 
 
+def read_cases(folder: Path) -> tuple[tuple[Case, ...], str]:
+    """Return the cases of a run's or suite's folder, and the SHA-256 of their file; the file may be gzipped.
+
+    Raises FileNotFoundError without such a file, UserError naming a line that is no case.
+    """
+    path = cases_path(folder)
+    data = read_unpacked(path)
+    cases = []
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        try:
+            if line.strip():
+                cases.append(Case.from_json(json.loads(line)))
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{path}, line {number} is no case ({error!r}); restore the file") from error
+    return tuple(cases), sha256(data).hexdigest()
+
+
+def cases_path(folder: Path) -> Path:
+    """Return where a folder's cases are: its cases.jsonl, or the shared file that `cases` in its run.json names.
+
+    The name is relative to the folder, and the file lies among the runs beside it or below them: a folder
+    from a stranger must not choose which files are read. Raises UserError where it lies elsewhere.
+    """
+    folder = Path(folder)
+    name = read_metadata(folder).get("cases") if (folder / "run.json").is_file() else None
+    if name is None:
+        return folder / "cases.jsonl"
+    path = folder / name
+    if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve().parent):
+        raise UserError(
+            f"{folder / 'run.json'} names the cases {name!r}, which lie outside {folder.resolve().parent}; "
+            "move the file of cases beside the runs that share it"
+        )
+    return path
+
+
 def rewrite_records(path: Path, records: Iterable[Record]) -> None:
-    """Put these records in place of the file, which at every moment is either the old or the new one."""
+    """Replace the file by these records; at every moment it is either the old or the new one."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
         for record in records:
             file.write(_line(record))
@@ -80,21 +123,24 @@ def rewrite_records(path: Path, records: Iterable[Record]) -> None:
 
 
 def set_aside(path: Path) -> None:
-    """Rename a records.jsonl to records.jsonl.1, or the next number that is free."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.{number}")).exists():
-        number += 1
-    path.rename(aside)
+    """Rename a records.jsonl, and its gzipped copy, to records.jsonl.1 or the next number that is free."""
+    for file in (path, path.with_name(f"{path.name}.gz")):
+        if not file.exists():
+            continue
+        number = 1
+        while (aside := file.with_name(f"{file.name}.{number}")).exists():
+            number += 1
+        file.rename(aside)
 
 
 def check_record(record: Record) -> Record:
-    """Return the record. Raises TypeError where a value is of another kind than any run writes: a damaged file."""
+    """Return the record. Raises TypeError where a value is of another type than any run writes: the file is damaged."""
     for name, kinds in KINDS.items():
         value = getattr(record, name)
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise TypeError(f"{name} is {value!r}")
         if isinstance(value, int) and value < 0:
-            raise TypeError(f"{name} is {value}, and nothing is counted below 0")
+            raise TypeError(f"{name} is {value}, and counts are never below 0")
     for name, kind in (("frames_kept", int), ("sources", str), ("option_scores", int | float)):
         for value in getattr(record, name) or ():
             finite = not isinstance(value, float) or math.isfinite(value)

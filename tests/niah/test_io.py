@@ -15,7 +15,7 @@ from niah.run.records import read_records, rewrite_records
 from niah.suite.config import Needles
 from niah.suite.folder import read_suite, write_suite
 from niah.suite.needles import read_needles
-from niah.tools.merge.part import read_part
+from niah.tools.merge import read_shard
 from tests.helpers.fake_runs import make_case, make_record, write_run
 from tests.helpers.small_suite import make_suite
 
@@ -85,8 +85,8 @@ def test_a_run_is_read(run):
 
 
 def test_a_shard_is_read(run):
-    part = read_part(run)
-    assert part.cases[0].question == BREAKS and len(part.sources) == 5
+    shard = read_shard(run)
+    assert shard.cases[0].question == BREAKS and len(shard.sources) == 5
 
 
 def test_a_report_finds_the_sources(run):

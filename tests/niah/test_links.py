@@ -11,7 +11,7 @@ from niah.cli.report import main as report
 from niah.figures.draw import draw_runs
 from niah.io import open_to_append, refuse_link, replace_file, replacing
 from niah.run.command import main as run
-from niah.run.folder import write_run
+from niah.run.metadata import update_metadata
 from niah.run.records import Records
 from niah.types import UserError
 from tests.helpers.fake_runs import make_case, make_record
@@ -77,7 +77,7 @@ def test_run_json_replaces_a_link(target, folder):
     shutil.move(folder / "run.json", folder / "other.json")
     (folder / "run.json").symlink_to(folder / "other.json")
     before = (folder / "other.json").read_text()
-    write_run(folder, {"suite": "fake"})
+    update_metadata(folder, {"suite": "fake"})
     assert not (folder / "run.json").is_symlink()
     assert (folder / "other.json").read_text() == before
 

@@ -13,8 +13,8 @@ from typing import Any
 from niah.adapters.feature_store import FeatureStore
 from niah.io import cache_folder
 from niah.media.decoders.base import DEFAULT_DECODER
+from niah.run.messages import WorkerConfig
 from niah.run.process import InProcessWorker
-from niah.run.worker import WorkerConfig
 from niah.suite.folder import GeneratedSuite
 
 TARGET = "vilamp.adapter:load"

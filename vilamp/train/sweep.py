@@ -75,7 +75,7 @@ def sweep(settings: Sweep) -> int:
     codes, answerer = [], shared_store()
     for name, config in settings.runs().items():
         sys.stderr.write(f"{name}\n")
-        codes.append(run(config, answerer=answerer))
+        codes.append(run(config, make_worker=answerer))
         if codes[-1] == INTERRUPTED:
             break
     return next((code for code in codes if code != DONE), DONE)

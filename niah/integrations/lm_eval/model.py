@@ -27,9 +27,9 @@ from niah.io import cache_folder
 from niah.prompt import format_prompt
 from niah.run.case_runner import CaseRunner
 from niah.run.config import RunConfig, resolve
-from niah.run.process import InProcessWorker, Limits, ProcessWorker
+from niah.run.messages import WorkerConfig
+from niah.run.process import start_worker
 from niah.run.registry import find_adapter
-from niah.run.worker import WorkerConfig
 from niah.scoring import extract_answer
 from niah.types import LETTERS, Question, Record, UserError
 
@@ -169,11 +169,11 @@ class VideoLM(LM):
         renders = str(cache_folder() / "rendered")
         sampling = several[0].sampling
         config = self.run_config
-        loading = WorkerConfig(self.target, config.settings(), sources, sampling, config.decoder, renders)
+        worker_config = WorkerConfig(self.target, config.settings(), sources, sampling, config.decoder, renders)
         with tempfile.TemporaryDirectory(prefix="videoniah-") as folder:
             log = Path(folder) / "worker.log"
             hashes = {name: source.sha256 for name, source in sources.items()}
-            case_runner = CaseRunner(lambda: self._start(loading, log), config.model, hashes)
+            case_runner = CaseRunner(lambda: start_worker(config, worker_config, log), config.model, hashes)
             try:
                 for one in tqdm(several, desc=f"asking {config.model}", unit="case"):
                     record = case_runner.ask(one.case, cold=False)
@@ -181,14 +181,6 @@ class VideoLM(LM):
                     yield record
             finally:
                 case_runner.close()
-
-    def _start(self, loading: WorkerConfig, log: Path) -> InProcessWorker | ProcessWorker:
-        """Start a worker, or the adapter in this process for a debugger."""
-        if self.run_config.in_process:
-            return InProcessWorker(loading)
-        config, gib = self.run_config, self.run_config.memory_limit_gib
-        limits = Limits(config.timeout, None if gib is None else int(gib * 2**30), config.load_timeout, config.grace)
-        return ProcessWorker(loading, config.python, limits, log)
 
     def _note(self, record: Record, case_runner: CaseRunner) -> None:
         """Keep a record; stop at one without a reply unless told to go on. Raises UserError."""

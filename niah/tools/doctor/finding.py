@@ -49,4 +49,4 @@ def tried(words: tuple, timeout: float) -> tuple[list[dict], str]:
         text = error.stdout or ""
         said = text.decode(errors="replace") if isinstance(text, bytes) else text
         ended = f"no answer within {timeout:g} seconds (--timeout)"
-    return [json.loads(line) for line in said.splitlines() if line.startswith("{")], ended
+    return [json.loads(line) for line in said.split("\n") if line.startswith("{")], ended

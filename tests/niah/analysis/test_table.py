@@ -80,7 +80,7 @@ def test_a_case_that_would_count_twice_among_all_types_is_refused(tmp_path):
     folder = write_run(tmp_path / "run", [make_case("n0")], [])
     text = (folder / "cases.jsonl").read_text()
     (folder / "cases.jsonl").write_text(text.replace('"type": "motion"', '"type": "all"'))
-    with pytest.raises(UserError, match="line 1 cannot be read .*what tables call all types together"):
+    with pytest.raises(UserError, match="line 1 is no case .*what tables call all types together"):
         read_run(folder)
 
 
@@ -244,7 +244,7 @@ def test_half_a_last_line_is_no_record(tmp_path):
 def test_a_broken_line_is_named(tmp_path):
     folder = write_run(tmp_path / "run", [make_case("n0")], [])
     (folder / "records.jsonl").write_text("{}{\n")
-    with pytest.raises(UserError, match="line 1 cannot be read"):
+    with pytest.raises(UserError, match="line 1 is no record"):
         read_run(folder)
 
 
@@ -412,7 +412,7 @@ def test_a_record_of_another_kind_is_refused_with_its_line(tmp_path):
 @pytest.mark.parametrize(
     ("damaged", "said"),
     [
-        ({"repeats": -1}, "repeats is -1, and nothing is counted below 0"),
+        ({"repeats": -1}, "repeats is -1, and counts are never below 0"),
         ({"option_scores": (0.5, float("nan"))}, "option_scores holds nan"),
         ({"option_scores": (0.5, float("-inf"))}, "option_scores holds -inf"),
     ],

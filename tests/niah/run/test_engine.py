@@ -13,12 +13,12 @@ import pytest
 
 from niah.run.case_runner import CaseRunner
 from niah.run.config import RunConfig, without_machine_paths
-from niah.run.pool import ask_all
-from niah.run.process import NoCapacityError, WorkerLostError, WorkerResult
-from niah.run.scheduler import Scheduler
+from niah.run.messages import WorkerResult
+from niah.run.pool import Scheduler, ask_all
+from niah.run.process import NoCapacityError, WorkerLostError
 from niah.types import UserError
 from tests.helpers.engine_runs import runner, without_measured
-from tests.niah.run.test_pool import Kept, Rooms, case, plan, unmeasured
+from tests.niah.run.test_pool import FakeRecords, FakeWorkers, case, plan, unmeasured
 
 
 def cases(**haystacks):
@@ -28,27 +28,27 @@ def cases(**haystacks):
 
 
 def test_each_asker_stays_with_one_haystack_as_long_as_it_lasts():
-    shares = Scheduler(cases(a=2, b=2), ["first", "second"])
-    taken = [shares.take(who).id for who in ("first", "second", "first", "second")]
+    scheduler = Scheduler(cases(a=2, b=2), ["first", "second"])
+    taken = [scheduler.take(who).id for who in ("first", "second", "first", "second")]
     assert taken == ["a0", "b0", "a1", "b1"]
-    assert shares.empty
+    assert scheduler.empty
 
 
 def test_fullest_haystack_is_begun_first_and_shared_when_no_other_is_left():
-    shares = Scheduler(cases(a=1, b=4), ["first", "second"])
-    taken = [shares.take(who).id for who in ("first", "second", "second", "first", "second")]
+    scheduler = Scheduler(cases(a=1, b=4), ["first", "second"])
+    taken = [scheduler.take(who).id for who in ("first", "second", "second", "first", "second")]
     assert taken == ["b0", "a0", "b1", "b2", "b3"]
 
 
 def test_case_of_one_who_retires_goes_to_another_and_the_last_cannot_retire():
-    shares = Scheduler(cases(a=2), ["first", "second"])
-    given = shares.take("first")
-    assert shares.retire("first", given)
-    assert [shares.take("second").id for _ in range(2)] == ["a0", "a1"]
-    assert not shares.retire("second", given)
+    scheduler = Scheduler(cases(a=2), ["first", "second"])
+    given = scheduler.take("first")
+    assert scheduler.retire("first", given)
+    assert [scheduler.take("second").id for _ in range(2)] == ["a0", "a1"]
+    assert not scheduler.retire("second", given)
 
 
-class FewPlaces(Rooms):
+class FewPlaces(FakeWorkers):
     """Has room for so many workers at once; whoever asks for more is refused."""
 
     def __init__(self, places):
@@ -62,18 +62,18 @@ class FewPlaces(Rooms):
 
 
 def test_askers_that_find_no_place_leave_their_cases_to_the_others():
-    rooms, kept = FewPlaces(2), Kept()
-    asker = CaseRunner(rooms.start, "m", {}, stopping=rooms.stopping)
-    ask_all(plan(9), (), asker, kept, lambda case, record: None, width=4)
+    workers, kept = FewPlaces(2), FakeRecords()
+    case_runner = CaseRunner(workers.start, "m", {}, stopping=workers.stopping)
+    ask_all(plan(9), (), case_runner, kept, lambda case, record: None, num_workers=4)
     assert sorted(row.case for row in kept.rows) == [f"c{number}" for number in range(9)]
-    assert len(rooms.made) == 2
+    assert len(workers.made) == 2
 
 
 def test_run_without_any_place_ends_in_words():
-    rooms = FewPlaces(0)
-    asker = CaseRunner(rooms.start, "m", {}, stopping=rooms.stopping)
+    workers = FewPlaces(0)
+    case_runner = CaseRunner(workers.start, "m", {}, stopping=workers.stopping)
     with pytest.raises(NoCapacityError, match="no room"):
-        ask_all(plan(9), (), asker, Kept(), lambda case, record: None, width=4)
+        ask_all(plan(9), (), case_runner, FakeRecords(), lambda case, record: None, num_workers=4)
 
 
 class Dying:
@@ -82,7 +82,7 @@ class Dying:
     metadata = {"decoder": "d"}
 
     def ask(self, case):
-        return WorkerResult("error", "died", died=True, gone=True)
+        return WorkerResult("error", "died", crashed=True, worker_gone=True)
 
     def close(self):
         raise AssertionError("a worker that has gone is not closed")
@@ -113,13 +113,13 @@ def test_worker_lost_twice_before_any_came_up_ends_the_run():
 
 
 def test_sibling_whose_first_worker_is_lost_records_its_case():
-    asker = CaseRunner(Rooms(1, alone=99).start, "m", {})
-    asker.ask(case(0), cold=False)
+    case_runner = CaseRunner(FakeWorkers(1, alone=99).start, "m", {})
+    case_runner.ask(case(0), cold=False)
 
     def start():
         raise WorkerLostError("the disk went away")
 
-    other = asker.sibling()
+    other = case_runner.sibling()
     other._start = start
     assert other.ask(case(1), cold=False).status == "error"
 
@@ -241,10 +241,10 @@ def test_address_of_a_cluster_stays_out_of_what_is_published():
     assert without_machine_paths(["--engine", "ray:auto"]) == ["--engine", "ray"]
 
 
-def test_same_case_gives_the_same_record_at_any_width():
-    alone, four = Kept(), Kept()
+def test_same_case_gives_the_same_record_at_any_number_of_workers():
+    alone, four = FakeRecords(), FakeRecords()
     for kept, width in ((alone, 1), (four, 4)):
-        rooms = Rooms(1, alone=99)
-        asker = CaseRunner(rooms.start, "m", {}, stopping=rooms.stopping)
-        ask_all(plan(9), (), asker, kept, lambda case, record: None, width=width)
+        workers = FakeWorkers(1, alone=99)
+        case_runner = CaseRunner(workers.start, "m", {}, stopping=workers.stopping)
+        ask_all(plan(9), (), case_runner, kept, lambda case, record: None, num_workers=width)
     assert unmeasured(alone) == unmeasured(four)

@@ -90,7 +90,7 @@ def test_actors_and_their_workers_killed_at_random_cost_no_record(cluster, run, 
     def kill():
         draw = random.Random("kills")
         while len(killed) < 4 and not over.wait(draw.uniform(0.3, 1.0)):
-            found = living(draw.choice(["Room", "niah.run.worker"]))
+            found = living(draw.choice(["WorkerActor", "niah.run.worker"]))
             if found:
                 killed.append(draw.choice(found))
                 os.kill(killed[-1], signal.SIGKILL)
@@ -129,7 +129,7 @@ def test_worker_that_finds_no_place_within_its_time_ends_the_run_in_words(cluste
 
 def test_nothing_of_a_run_is_left_on_the_cluster(cluster, run, tmp_path):
     run(tmp_path, *on_ray(2), "--limit", "4")
-    workers = [psutil.Process(pid) for pid in living("Room") + living("niah.run.worker")]
+    workers = [psutil.Process(pid) for pid in living("WorkerActor") + living("niah.run.worker")]
     assert psutil.wait_procs(workers, timeout=30)[1] == []
 
 

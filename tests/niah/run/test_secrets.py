@@ -2,8 +2,7 @@
 
 import pytest
 
-from niah.run.config import RunConfig
-from niah.run.secrets import holds_secret
+from niah.run.config import RunConfig, holds_secret
 from niah.types import UserError
 
 LONG = "abcdefghijklmnopqrstuvwxyz0123456789"

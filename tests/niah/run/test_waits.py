@@ -8,12 +8,12 @@ import av
 import pytest
 
 from niah.cli import bench_media
+from niah.cli.run_suite import run_suite
 from niah.media import container
 from niah.media.container import STALL_VARIABLE, open_video, stall_seconds
-from niah.run import command, environment, ray
+from niah.run import environment, execute, process, ray
 from niah.run.arguments import parse
 from niah.run.config import RunConfig
-from niah.run.engine import opened
 from niah.types import UserError
 
 
@@ -22,7 +22,7 @@ class Seen(Exception):
 
 
 def test_a_program_that_hangs_costs_its_line_of_run_json_and_not_the_run():
-    assert environment._said(0.2, "sleep", "60") is None
+    assert environment._output_of(0.2, "sleep", "60") is None
 
 
 @pytest.mark.parametrize("flag", ["--grace", "--stall_timeout", "--timeout", "--load_timeout"])
@@ -32,9 +32,8 @@ def test_a_bound_of_no_time_is_refused(flag):
 
 
 def test_the_grace_reaches_workers(monkeypatch, tmp_path):
-    monkeypatch.setattr("niah.run.engine.Worker", lambda loading, python, limits, log, stopping: limits)
-    with opened(RunConfig(grace=3.0, load_timeout=5.0), None, tmp_path, None) as engine:
-        limits = engine.start()
+    monkeypatch.setattr(process, "ProcessWorker", lambda config, python, limits, log, stopping: limits)
+    limits = process.start_worker(RunConfig(grace=3.0, load_timeout=5.0), None, tmp_path)
     assert (limits.grace, limits.loading_seconds) == (3.0, 5.0)
 
 
@@ -43,10 +42,10 @@ def test_a_cluster_is_waited_for_three_times_the_grace_or_the_time_to_load(monke
     def connect(ray, address, given):
         raise Seen(given)
 
-    monkeypatch.setattr(ray, "_ray", lambda: SimpleNamespace(is_initialized=lambda: False))
+    monkeypatch.setattr(ray, "_import_ray", lambda: SimpleNamespace(is_initialized=lambda: False))
     monkeypatch.setattr(ray, "_connect", connect)
     config = RunConfig(engine="ray:10.0.0.1:6379", grace=2.0, load_timeout=load_timeout)
-    with pytest.raises(Seen, match=f"^{seconds}$"), ray.cluster(config):
+    with pytest.raises(Seen, match=f"^{seconds}$"), ray.connect(config):
         pass
 
 
@@ -74,9 +73,9 @@ def test_the_flag_sets_the_bound_on_files_for_every_worker(monkeypatch):
         raise Seen
 
     monkeypatch.setenv(STALL_VARIABLE, "60")
-    monkeypatch.setattr(command, "make_plan", plan)
+    monkeypatch.setattr(execute, "make_plan", plan)
     with pytest.raises(Seen):
-        command.run(parse(["--model", "chance", "--stall_timeout", "7"]))
+        run_suite(parse(["--model", "chance", "--stall_timeout", "7"]))
     assert os.environ[STALL_VARIABLE] == "7"
 
 

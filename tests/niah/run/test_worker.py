@@ -9,8 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from niah.run.process import InProcessWorker, Limits, ProcessWorker
-from niah.run.worker import WorkerConfig, case_request, ran_out
+from niah.run.config import Limits
+from niah.run.messages import WorkerConfig, case_request
+from niah.run.process import InProcessWorker, ProcessWorker
+from niah.run.worker import is_out_of_memory
 from niah.suite.folder import read_suite
 from niah.types import UserError
 from tests.helpers.fake_adapters import ERRORS
@@ -33,8 +35,8 @@ def start(suite, tmp_path):
     started = []
 
     def begin(name, seconds=30.0, host_bytes=None, python=None, **settings):
-        loading = loading_of(suite, name, **settings)
-        started.append(ProcessWorker(loading, python, Limits(seconds, host_bytes), tmp_path / "worker.log"))
+        config = config_of(suite, name, **settings)
+        started.append(ProcessWorker(config, python, Limits(seconds, host_bytes), tmp_path / "worker.log"))
         return started[-1]
 
     yield begin
@@ -42,7 +44,7 @@ def start(suite, tmp_path):
         worker.close()
 
 
-def loading_of(suite, name, **settings):
+def config_of(suite, name, **settings):
     target = f"tests.helpers.fake_adapters:{name}"
     return WorkerConfig(target, settings, suite.sources, suite.suite.sampling, "pyav", "renders")
 
@@ -52,16 +54,16 @@ def case_of(suite, length, condition="full"):
 
 
 def test_right_answer_comes_back_with_what_it_cost(start, suite):
-    outcome = start("right").ask(case_of(suite, 40))
-    assert (outcome.status, outcome.reply["text"], outcome.reply["seconds"]) == ("ok", "A", {"look": 0.5})
-    assert outcome.measured["handed_out"] == 40
-    assert outcome.measured["decode_seconds"] > 0
-    assert 2**24 < outcome.measured["peak_host_bytes"] < 2**31  # an interpreter with numpy takes 16 MiB and more
+    result = start("right").ask(case_of(suite, 40))
+    assert (result.status, result.reply.text, result.reply.seconds) == ("ok", "A", {"look": 0.5})
+    assert result.measured["handed_out"] == 40
+    assert result.measured["decode_seconds"] > 0
+    assert 2**24 < result.measured["peak_host_bytes"] < 2**31  # an interpreter with numpy takes 16 MiB and more
 
 
 def test_noise_on_stdout_breaks_nothing(start, suite, tmp_path):
     worker = start("chatty")
-    texts = [worker.ask(case_of(suite, length)).reply["text"] for length in (20, 40)]
+    texts = [worker.ask(case_of(suite, length)).reply.text for length in (20, 40)]
     worker.close()
     assert texts == ["A", "A"]
     log = (tmp_path / "worker.log").read_text()
@@ -69,7 +71,7 @@ def test_noise_on_stdout_breaks_nothing(start, suite, tmp_path):
 
 
 def test_log_of_a_worker_is_bounded(start, suite, tmp_path, monkeypatch):
-    monkeypatch.setattr("niah.run.process.LOG_BYTES", 100)
+    monkeypatch.setattr("niah.run.process.MAX_LOG_BYTES", 100)
     worker = start("chatty")
     for _ in range(9):  # each writes 14 bytes and then 45 more
         worker.ask(case_of(suite, 20))
@@ -85,7 +87,7 @@ def test_adapter_learns_neither_answer_nor_name(start, suite):
     request = case_request(case)
     assert set(request) == {"timeline", "fps", "question"}
     assert set(request["question"]) == {"text", "options", "template", "prompt"}
-    words = start("peeping").ask(case).reply["text"].split()
+    words = start("peeping").ask(case).reply.text.split()
     assert set(words) & {"answer", "case", "id", "needles"} == set()
 
 
@@ -103,22 +105,22 @@ DEATHS = [
 def test_death_of_a_worker_is_told(start, suite, name, settings, detail):
     worker = start(name, **settings)
     assert worker.ask(case_of(suite, 20)).status == "ok"
-    outcome = worker.ask(case_of(suite, 40))
-    assert (outcome.status, outcome.detail, outcome.died, outcome.gone) == ("error", detail, True, True)
+    result = worker.ask(case_of(suite, 40))
+    assert (result.status, result.detail, result.crashed, result.worker_gone) == ("error", detail, True, True)
 
 
 def test_sigkill_is_out_of_memory_where_the_kernel_says_so(start, suite, monkeypatch):
     worker = start("killed", by="SIGKILL")
-    worker._kills -= 1  # as if the kernel's counter had risen since the worker started
-    outcome = worker.ask(case_of(suite, 40))
-    assert (outcome.status, outcome.died) == ("oom", False)
+    worker._oom_kills -= 1  # as if the kernel's counter had risen since the worker started
+    result = worker.ask(case_of(suite, 40))
+    assert (result.status, result.crashed) == ("oom", False)
 
 
 def test_hang_ends_at_the_limit_with_every_child(start, suite, tmp_path):
     note = tmp_path / "child"
     worker = start("hanging_with_child", seconds=1.0, note=str(note))
-    outcome = worker.ask(case_of(suite, 40))
-    assert (outcome.status, outcome.detail) == ("timeout", "no answer within 1 seconds")
+    result = worker.ask(case_of(suite, 40))
+    assert (result.status, result.detail) == ("timeout", "no answer within 1 seconds")
     assert gone(int(note.read_text()))
 
 
@@ -138,16 +140,16 @@ def gone(pid, seconds=10.0):
 def test_memory_limit_is_out_of_memory(start, suite):
     worker = start("hungry", host_bytes=250 << 20, mib=300)
     assert worker.ask(case_of(suite, 20)).status == "ok"
-    outcome = worker.ask(case_of(suite, 40))
-    assert outcome.status == "oom"
-    assert outcome.detail.startswith("host memory passed the limit of 0.24")
+    result = worker.ask(case_of(suite, 40))
+    assert result.status == "oom"
+    assert result.detail.startswith("host memory passed the limit of 0.24")
 
 
 @pytest.mark.parametrize("error, status", [("host", "oom"), ("device", "oom"), ("words", "oom"), ("other", "error")])
 def test_raised_error_is_recorded_and_the_worker_goes_on(start, suite, error, status):
     worker = start("raising", error=error)
-    outcome = worker.ask(case_of(suite, 40))
-    assert (outcome.status, outcome.reply, outcome.gone) == (status, None, False)
+    result = worker.ask(case_of(suite, 40))
+    assert (result.status, result.reply, result.worker_gone) == (status, None, False)
     assert worker.ask(case_of(suite, 20)).status == "ok"
 
 
@@ -171,9 +173,9 @@ BROKEN_CONTRACTS = [
 
 @pytest.mark.parametrize("what, words", BROKEN_CONTRACTS)
 def test_reply_that_breaks_the_contract_is_an_error(suite, what, words):
-    outcome = InProcessWorker(loading_of(suite, "replying", what=what)).ask(case_of(suite, 40))
-    assert outcome.status == "error"
-    assert outcome.detail.startswith(words)
+    result = InProcessWorker(config_of(suite, "replying", what=what)).ask(case_of(suite, 40))
+    assert result.status == "error"
+    assert result.detail.startswith(words)
 
 
 ERROR_KINDS = [
@@ -188,16 +190,16 @@ ERROR_KINDS = [
 
 @pytest.mark.parametrize("error, verdict", ERROR_KINDS)
 def test_error_means_out_of_memory(error, verdict):
-    assert ran_out(error) is verdict
+    assert is_out_of_memory(error) is verdict
 
 
 def test_missing_video_is_an_error_that_names_the_source(suite, tmp_path):
     moved = {name: str(tmp_path / name) for name in suite.sources}
     lost = {name: replace(source, path=moved[name]) for name, source in suite.sources.items()}
-    loading = WorkerConfig("tests.helpers.fake_adapters:right", {}, lost, suite.suite.sampling, "pyav", "renders")
-    outcome = InProcessWorker(loading).ask(case_of(suite, 20))
-    assert outcome.status == "error"
-    assert outcome.detail.startswith("MediaError: ") and str(tmp_path) not in outcome.detail
+    config = WorkerConfig("tests.helpers.fake_adapters:right", {}, lost, suite.suite.sampling, "pyav", "renders")
+    result = InProcessWorker(config).ask(case_of(suite, 20))
+    assert result.status == "error"
+    assert result.detail.startswith("MediaError: ") and str(tmp_path) not in result.detail
 
 
 @pytest.mark.parametrize("name", ["broken", "nothing", "no_such"])
@@ -226,7 +228,7 @@ def test_worker_ends_when_its_runner_is_gone(suite):
     )
     assert worker.stdin is not None and worker.stdout is not None
     with worker.stdin as requests, worker.stdout:
-        message = {"do": "load", "number": 0, "loading": loading_of(suite, "right").to_json()}
+        message = {"do": "load", "number": 0, "loading": config_of(suite, "right").to_json()}
         requests.write(json.dumps(message).encode() + b"\n")
         requests.flush()
         assert json.loads(worker.stdout.readline())["status"] == "ready"
@@ -245,7 +247,7 @@ def test_closed_worker_leaves_no_process(start):
 def test_worker_answers_from_python_39(start, suite):
     worker = start("right", python=os.environ["VIDEONIAH_PYTHON39"])
     assert worker.metadata["python"].startswith("3.9.")
-    assert worker.ask(case_of(suite, 40)).reply["text"] == "A"
+    assert worker.ask(case_of(suite, 40)).reply.text == "A"
 
 
 def test_a_worker_gets_the_grace_it_was_given_to_end(suite, tmp_path, monkeypatch):
@@ -257,7 +259,7 @@ def test_a_worker_gets_the_grace_it_was_given_to_end(suite, tmp_path, monkeypatc
         return begin(command, **more)
 
     monkeypatch.setattr(subprocess, "Popen", noted)
-    worker = ProcessWorker(loading_of(suite, "right"), None, Limits(30.0, grace=7.0), tmp_path / "worker.log")
+    worker = ProcessWorker(config_of(suite, "right"), None, Limits(30.0, grace=7.0), tmp_path / "worker.log")
     wait = worker._child.wait
     monkeypatch.setattr(worker._child, "wait", lambda seconds: waited.append(seconds) or wait(seconds))
     worker.close()

@@ -27,9 +27,9 @@ from niah.media.video import SplicedVideo
 from niah.run.arguments import parse
 from niah.run.command import run
 from niah.run.config import RunConfig
-from niah.run.process import WorkerResult
+from niah.run.messages import WorkerResult
 from niah.suite.folder import GeneratedSuite
-from niah.types import Case, UserError
+from niah.types import Case, Reply, UserError
 from vilamp import checkpoint
 from vilamp.features import FrameFeatures
 from vilamp.train.probe import model as probes
@@ -68,7 +68,7 @@ class ProbeClient:
             return WorkerResult("error", str(error), measured={"file_to_answer_seconds": time.monotonic() - began})
         return WorkerResult("ok", reply=reply, measured={"file_to_answer_seconds": time.monotonic() - began})
 
-    def _read(self, case: Case) -> dict[str, Any]:
+    def _read(self, case: Case) -> Reply:
         """Return the reply."""
         generated, needle, compressor = self._generated, case.needles[0], self._model.compressor
         renders = cache_folder() / "rendered"
@@ -85,15 +85,15 @@ class ProbeClient:
         )
         remains = probes.needle_tokens(stream, needle.start, needle.stop, query)
         scores = self._probe.score(remains, case.options)
-        return {
-            "text": case.options[scores.index(max(scores))],
-            "option_scores": scores,
-            "mode": "likelihood",
-            "frames_used": tuple(choice.seen),
-            "frames_kept": tuple(choice.kept),
-            "language_tokens": len(remains.tokens),
-            "settings": {**compressor.settings(), "weights": self._weights_id},
-        }
+        return Reply(
+            text=case.options[scores.index(max(scores))],
+            option_scores=tuple(scores),
+            mode="likelihood",
+            frames_used=tuple(choice.seen),
+            frames_kept=tuple(choice.kept),
+            language_tokens=len(remains.tokens),
+            settings={**compressor.settings(), "weights": self._weights_id},
+        )
 
     def close(self) -> None:
         """Forget model and features."""

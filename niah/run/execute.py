@@ -1,0 +1,146 @@
+"""One run from its settings to its records.
+
+Plan the cases, open the output folder, start workers, ask every case that has no final record yet, and put
+the records in order. Tables and figures are made from the folder afterwards, by `niah.cli.run_suite`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from niah.io import cache_folder
+from niah.media.container import STALL_VARIABLE
+from niah.run.case_runner import CaseRunner
+from niah.run.config import RunConfig
+from niah.run.environment import collect_environment
+from niah.run.estimate import estimate
+from niah.run.folder import append_run, locked, open_run, put_in_order
+from niah.run.messages import WorkerConfig
+from niah.run.metadata import update_metadata
+from niah.run.plan import Plan, make_plan
+from niah.run.pool import ask_all
+from niah.run.process import Worker, start_worker
+from niah.run.progress import Progress
+from niah.run.records import Records, read_records
+from niah.run.registry import find_adapter
+from niah.types import Record
+
+PATIENCE = 3  # times the grace: for git and nvidia-smi, which may lie on a network share or wake a device
+MakeWorker = Callable[..., Worker]  # called with the generated cases and, by keyword, the settings of the adapter
+StartWorker = Callable[[], Worker]
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a run leaves: the records of its folder, those of earlier runs included."""
+
+    plan: Plan
+    folder: Path
+    records: list[Record]
+    interrupted: bool  # by Ctrl-C or SIGTERM
+
+
+@contextmanager
+def execute(
+    config: RunConfig, arguments: Sequence[str] = (), make_worker: MakeWorker | None = None
+) -> Iterator[FinishedRun]:
+    """Ask every case that has no final record yet; yield the finished run while its folder is still locked.
+
+    Args:
+        config: the settings of the run.
+        arguments: the command line, for run.json.
+        make_worker: makes what is asked instead of a worker with the adapter `config.model` names. It is given
+            whole cases, needles included, as no model may be.
+
+    Raises UserError for what the user can fix, CannotWrite where the disk is full.
+    """
+    if config.stall_timeout is not None:
+        os.environ[STALL_VARIABLE] = f"{config.stall_timeout:g}"  # for this process and every worker
+    if make_worker is None:
+        target = find_adapter(config.model)
+    else:
+        target = f"{make_worker.__module__}:{make_worker.__qualname__}"
+    plan = make_plan(config)
+    folder = config.folder()
+    with locked(folder):
+        done = open_run(folder, config, plan)
+        environment = collect_environment(arguments, PATIENCE * config.grace)
+        update_metadata(folder, {"suite": plan.generated.suite.name, "target": target, **environment})
+        began = time.time()
+        stopping = threading.Event()
+        hashes = {name: source.sha256 for name, source in plan.generated.sources.items()}
+        with _workers(config, plan, target, stopping, make_worker) as (start, num_workers):
+            case_runner = CaseRunner(start, config.model, hashes, stopping=stopping)
+            try:
+                _ask(plan, done, case_runner, folder, num_workers)
+                interrupted = False
+            except KeyboardInterrupt:
+                interrupted = True
+        records = read_records(folder / "records.jsonl")
+        append_run(folder, began, done, records, case_runner)
+        put_in_order(folder, plan)
+        yield FinishedRun(plan, folder, records, interrupted)
+
+
+def dry_run(config: RunConfig) -> str:
+    """Return what a run would cost, for a person to read. Raises UserError for what the user can fix."""
+    plan = make_plan(config)
+    records = read_records(config.folder() / "records.jsonl")
+    return estimate(config, plan, records, _render_folder())
+
+
+@contextmanager
+def _workers(
+    config: RunConfig, plan: Plan, target: str, stopping: threading.Event, make_worker: MakeWorker | None
+) -> Iterator[tuple[StartWorker, int | None]]:
+    """Yield what starts a loaded worker, and how many are to answer at once; None for the adapter's `concurrency`.
+
+    The engine decides who answers and when, never what a record says.
+    Raises UserError where a Ray cluster cannot be reached, or Ray is not installed.
+    """
+    if make_worker is not None:
+        yield partial(make_worker, plan.generated, **config.settings()), None
+        return
+    generated = plan.generated
+    worker_config = WorkerConfig(
+        target,
+        config.settings(),
+        generated.sources,
+        generated.suite.sampling,
+        config.decoder,
+        str(_render_folder()),
+    )
+    log = (config.folder() / "worker.log").absolute()
+    if config.engine == "local":
+        yield partial(start_worker, config, worker_config, log, stopping), config.num_workers
+    else:
+        from niah.run.ray import connect  # here, because Ray is an extra
+
+        with connect(config) as cluster:
+            start = partial(cluster.start_worker, worker_config, config.python, config.limits(), log, stopping)
+            yield start, cluster.num_workers
+
+
+def _ask(plan: Plan, done: list[Record], case_runner: CaseRunner, folder: Path, num_workers: int | None) -> None:
+    """Ask the cases that are left; the SIGTERM of a batch system is like Ctrl-C."""
+    earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    records = Records(folder / "records.jsonl")
+    try:
+        with Progress(plan, done) as progress:
+            ask_all(plan, done, case_runner, records, progress.add, num_workers)
+    finally:
+        records.close()
+        signal.signal(signal.SIGTERM, earlier)
+
+
+def _render_folder() -> Path:
+    """Return the folder of rendered videos, which runs share: their names say what they show."""
+    return cache_folder() / "rendered"

@@ -1,0 +1,130 @@
+"""What the runner and a worker exchange: one configuration, then a request and a result for each case.
+
+Each is a line of JSON on the worker's stdin or stdout. None of them holds the right answer, so no adapter can see it.
+Like all that a worker needs, this file imports on Python 3.9 with NumPy alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from niah.types import Case, Reply, Sampling, Source
+
+MAX_REPLY_CHARACTERS = 1_000_000  # more than any model says, and less than an endless loop
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """All that a worker needs before its first case: the adapter, its settings and the media library."""
+
+    target: str  # "module:function" that makes the adapter
+    settings: Mapping[str, Any]  # keyword arguments of that function
+    sources: Mapping[str, Source]
+    sampling: Sampling
+    decoder: str
+    renders: str  # folder for rendered videos
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> WorkerConfig:
+        """Read what `to_json` wrote."""
+        values = dict(row)
+        values["sources"] = {name: Source(**source) for name, source in row["sources"].items()}
+        values["sampling"] = Sampling(**row["sampling"])
+        return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the configuration as JSON can carry it."""
+        return asdict(self)
+
+
+def case_request(case: Case) -> dict[str, Any]:
+    """Return the request for one case: its video and question, without name, needle or answer."""
+    return {
+        "timeline": [[span.source, span.start, span.stop] for span in case.timeline],
+        "fps": case.fps,
+        "question": asdict(case.to_question()),
+    }
+
+
+@dataclass(frozen=True)
+class WorkerResult:
+    """The outcome of one case: the status of its record, and the reply where there is one."""
+
+    status: str
+    detail: str = ""  # why the status is not "ok"
+    reply: Reply | None = None
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    crashed: bool = False  # the worker died or broke the protocol: a new worker may do better
+    worker_gone: bool = False  # this worker cannot be used again
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> WorkerResult:
+        """Read what `to_json` wrote."""
+        reply = None if row["reply"] is None else Reply(**row["reply"])
+        return cls(row["status"], row["detail"], reply, row["measured"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON can carry it; the runner alone knows whether the worker is gone."""
+        reply = None if self.reply is None else _row(self.reply)
+        return {"status": self.status, "detail": self.detail, "reply": reply, "measured": dict(self.measured)}
+
+
+def check_reply(reply: Any, frames: int, options: int) -> Reply:
+    """Return an adapter's reply in plain Python numbers, which JSON can carry.
+
+    Raises TypeError or ValueError where the reply breaks the contract of `niah.types.Reply` for a video
+    of `frames` frames and a question with `options` options.
+    """
+    if not isinstance(reply, Reply):
+        raise TypeError(f"answer(video, question) must return a niah.types.Reply, got {type(reply).__name__}")
+    if len(reply.text) > MAX_REPLY_CHARACTERS:
+        raise ValueError(f"a reply's text has at most {MAX_REPLY_CHARACTERS:,} characters, got {len(reply.text):,}")
+    _check_frames(reply, frames)
+    if reply.mode not in ("generated", "likelihood"):
+        raise ValueError(f"mode must be 'generated' or 'likelihood', got {reply.mode!r}")
+    scores = reply.option_scores
+    if scores is not None and (len(scores) != options or not all(map(math.isfinite, scores))):
+        raise ValueError(f"option_scores must be {options} finite numbers, got {scores}")
+    plain = Reply(
+        text=reply.text,
+        option_scores=scores,
+        mode=reply.mode,
+        frames_used=reply.frames_used,
+        frames_kept=reply.frames_kept,
+        seconds={str(stage): float(seconds) for stage, seconds in reply.seconds.items()},
+        seconds_to_first_token=_optional(float, reply.seconds_to_first_token),
+        peak_allocated_bytes=_optional(int, reply.peak_allocated_bytes),
+        peak_reserved_bytes=_optional(int, reply.peak_reserved_bytes),
+        language_tokens=_optional(int, reply.language_tokens),
+        reused_frames=int(reply.reused_frames),
+        usage={str(key): value if isinstance(value, str) else float(value) for key, value in reply.usage.items()},
+        settings={str(name): value for name, value in reply.settings.items()},
+    )
+    json.dumps(_row(plain), allow_nan=False)  # raises ValueError for a time that is not a number
+    return plain
+
+
+def _check_frames(reply: Reply, frames: int) -> None:
+    """Raise ValueError where a frame lies outside the video, or was kept without being used."""
+    for name in ("frames_used", "frames_kept"):
+        outside = [index for index in getattr(reply, name) if not 0 <= index < frames]
+        if outside:
+            raise ValueError(f"{name} must lie within the video's {frames} frames, got {outside[:5]}")
+    unused = sorted(set(reply.frames_kept) - set(reply.frames_used))
+    if reply.frames_used and unused:
+        raise ValueError(f"frames_kept must be among frames_used, got {unused[:5]} besides")
+
+
+def _row(reply: Reply) -> dict[str, Any]:
+    """Return the fields of a reply; `asdict` would copy each of its thousands of frame numbers."""
+    return {field.name: getattr(reply, field.name) for field in dataclasses.fields(Reply)}
+
+
+def _optional(kind: Any, value: Any) -> Any:
+    """Convert a value that may be None; numbers of NumPy and torch become plain ones."""
+    return None if value is None else kind(value)

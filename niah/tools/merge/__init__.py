@@ -1,1 +1,0 @@
-"""Shards of one run into the folder that the run without --shard would have made."""
