@@ -1,1 +1,4 @@
-"""How sure a number is: proportions, differences between models, slopes, and what a suite can detect."""
+"""Statistics as pure functions: intervals of proportions, paired comparisons, slopes and power.
+
+Nothing here knows cases or records. A case enters as an `Observation`: the clusters it belongs to, and numbers.
+"""

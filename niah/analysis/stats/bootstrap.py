@@ -1,13 +1,17 @@
-"""The cluster bootstrap: what is drawn with replacement, and the interval of a statistic of sums.
+"""The cluster bootstrap: resample needle sources (and haystacks), recompute a statistic of sums, take percentiles.
 
-Drawn are the videos that needles were cut from; with 20 haystacks or more, haystacks too. Where every
-source lies in one haystack only, drawing haystacks draws their needles: crossing the two would then count the same luck
-twice. Otherwise both are drawn, independently (Owen 2007, "The pigeonhole bootstrap").
+What is resampled. A needle is asked about at many lengths and depths, so its answers are correlated; clusters are the
+videos that needles were cut from ("sources"). With `MIN_HAYSTACKS` haystacks or more, haystacks are resampled too. If
+every source lies in one haystack only, the design is nested, and resampling haystacks resamples their needles with
+them; crossing both would count the same variation twice. Otherwise the two are crossed and resampled independently
+(Owen 2007, "The pigeonhole bootstrap").
 
-Percentiles of few clusters are too narrow, so they are taken at Hesterberg's widened level (2015, "What
-teachers should know about the bootstrap", section 4.2). No resample lies beyond the lowest and the highest cluster,
-though: of four clusters even the widened interval misses the truth one time in ten. Below 16 clusters an interval is
-therefore no narrower than Student's t. Seeds are names: the same command prints the same bytes.
+Intervals. Percentile intervals of few clusters are too narrow, so percentiles are taken at Hesterberg's widened level
+(2015, "What teachers should know about the bootstrap", section 4.2). No resample lies beyond the lowest and the
+highest cluster, though: with four clusters even the widened interval misses the truth one time in ten. Below 16
+clusters an interval is therefore at least as wide as Student's t.
+
+The random seed is derived from a name, so the same command prints the same bytes.
 """
 
 from __future__ import annotations
@@ -21,16 +25,20 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import DegenerateDataWarning, bootstrap, norm, t
 
-MIN_HAYSTACKS = 20  # at least, for them to be drawn: of fewer, the spread is not known
+MIN_HAYSTACKS = 20  # with fewer, the variation between haystacks cannot be estimated: they are taken as fixed
 RESAMPLES = 2000
-FEW = 16  # clusters: with fewer, percentiles alone are too narrow
-ROUNDING = 1e-12  # of sums of shares; by less, nothing differs
+FEW_CLUSTERS = 16  # with fewer, percentiles alone are too narrow
+ROUNDING = 1e-12  # differences of sums below this are rounding errors
 Statistic = Callable[[np.ndarray], np.ndarray]  # (values, resamples) sums -> (resamples,)
+Resample = Callable[..., np.ndarray]  # cluster numbers, (resamples, clusters) each -> (values, resamples) sums
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What one case adds to the sums that a statistic is made of; `haystack` is "" where it has none."""
+    """One case: its two clusters, and the numbers it adds to the sums that a statistic is computed from.
+
+    `haystack` is "" for a case without one. Each function says which `values` it expects.
+    """
 
     source: str
     haystack: str
@@ -39,63 +47,69 @@ class Observation:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic, its 95 % interval, and what the interval speaks for.
+    """A statistic with its 95 % interval.
 
-    `draws` are the statistic of each resample. `haystacks` counts those the cases lie in; `generalises` says
-    whether they were drawn: if not, the interval speaks for these haystacks only.
+    `clusters` is the number resampled, of the smaller kind if two kinds were. `haystacks` is how many haystacks the
+    cases lie in. Unless `haystacks_resampled`, the interval holds for these haystacks only.
     """
 
     value: float
     low: float
     high: float
-    draws: np.ndarray  # (resamples,)
+    draws: np.ndarray  # (resamples,) the statistic of each resample
     clusters: int
     haystacks: int
-    generalises: bool
+    haystacks_resampled: bool
 
     @property
-    def error(self) -> float:
-        """Return the standard error, corrected for the number of clusters; 0 where all draws agree."""
-        if np.ptp(self.draws) < ROUNDING:  # of draws that are all 1/3 numpy's deviation is 5e-17
+    def standard_error(self) -> float:
+        """Return the standard error, corrected for the number of clusters; 0 if all resamples agree."""
+        if np.ptp(self.draws) < ROUNDING:  # the standard deviation of draws that are all 1/3 is 5e-17, not 0
             return 0.0
         return float(np.std(self.draws) * np.sqrt(self.clusters / (self.clusters - 1)))
 
     @property
-    def p(self) -> float:
-        """Return the two-sided p-value of the statistic being 0: below 0.05 exactly where the interval leaves 0 out.
+    def p_value(self) -> float:
+        """Return the two-sided p-value for a true value of 0; it is below 0.05 exactly if the interval excludes 0.
 
-        But with fewer than six clusters never below 0.05: that all lie on one side is luck in 2 of 2^clusters samples.
-        Never 0, because the resamples are counted.
+        With fewer than six clusters it is never below 0.05: that all lie on one side happens by chance in 2 of
+        2^clusters samples. It is never 0, because the number of resamples is finite.
         """
         beyond = min((self.draws <= ROUNDING).sum(), (self.draws >= -ROUNDING).sum())
         z = norm.ppf(min((beyond + 1) / (len(self.draws) + 1), 0.5))
         p = float(2 * t.cdf(z * np.sqrt((self.clusters - 1) / self.clusters), self.clusters - 1))
-        if self.clusters < FEW and self.error > 0:
-            p = max(p, float(2 * t.sf(abs(self.value) / self.error, self.clusters - 1)))
+        if self.clusters < FEW_CLUSTERS and self.standard_error > 0:
+            p = max(p, float(2 * t.sf(abs(self.value) / self.standard_error, self.clusters - 1)))
         return max(p, 0.5 ** (self.clusters - 1))
 
 
 def cluster_bootstrap(
     observations: Sequence[Observation], statistic: Statistic, name: str, resamples: int = RESAMPLES
 ) -> Estimate | None:
-    """Return a statistic of the sums of `values` with its interval; None with fewer than two sources.
+    """Estimate a statistic of the sums of `values` and its interval; None with fewer than two sources.
 
-    Resamples for which the statistic is NaN are left out. Where all clusters agree the interval has no width.
+    Resamples whose statistic is NaN are dropped. If all clusters agree, the interval has width 0.
+
+    Args:
+        observations: one per case; all have equally many values.
+        statistic: takes sums, (values, resamples), to (resamples,).
+        name: the random seed is derived from it.
+        resamples: how many.
     """
     if len({one.source for one in observations}) < 2:
         return None
     haystacks = {one.haystack for one in observations}
-    known = "" not in haystacks
-    clusters, draw = _scheme(observations, known and len(haystacks) >= MIN_HAYSTACKS)
+    over_haystacks = "" not in haystacks and len(haystacks) >= MIN_HAYSTACKS
+    cluster_counts, resample_sums = _clusters(observations, over_haystacks)
 
-    def drawn(*parts: np.ndarray, axis: int) -> np.ndarray:
-        return statistic(draw(*parts))
+    def resampled_statistic(*cluster_numbers: np.ndarray, axis: int) -> np.ndarray:
+        return statistic(resample_sums(*cluster_numbers))
 
-    with warnings.catch_warnings():  # of NaN draws, which are left out below
+    with warnings.catch_warnings():  # about NaN draws, which are dropped below
         warnings.simplefilter("ignore", DegenerateDataWarning)
         found = bootstrap(
-            tuple(np.arange(count) for count in clusters),
-            drawn,
+            tuple(np.arange(count) for count in cluster_counts),
+            resampled_statistic,
             n_resamples=resamples,
             method="percentile",
             vectorized=True,
@@ -103,75 +117,79 @@ def cluster_bootstrap(
         )
     draws = found.bootstrap_distribution[~np.isnan(found.bootstrap_distribution)]
     sums = np.array([one.values for one in observations], float).sum(axis=0)[:, None]  # (values, 1)
-    count = min(clusters)
-    low, high = np.quantile(draws, (_tail(count), 1 - _tail(count)))
-    return _widened(Estimate(
-        float(statistic(sums)[0]), float(low), float(high), draws, count,
-        len(haystacks - {""}), known and len(haystacks) >= MIN_HAYSTACKS,
-    ))  # fmt: skip
+    clusters = min(cluster_counts)
+    low, high = np.quantile(draws, (_tail(clusters), 1 - _tail(clusters)))
+    estimate = Estimate(
+        value=float(statistic(sums)[0]),
+        low=float(low),
+        high=float(high),
+        draws=draws,
+        clusters=clusters,
+        haystacks=len(haystacks - {""}),
+        haystacks_resampled=over_haystacks,
+    )
+    return _at_least_students_t(estimate)
 
 
 def proportion(sums: np.ndarray) -> np.ndarray:
-    """Return right / answered, the first two of some sums; NaN for a resample without an answer."""
+    """Return correct / answered, the first two sums; NaN for a resample without an answer."""
     return np.divide(sums[0], sums[1], out=np.full(sums.shape[1:], np.nan), where=sums[1] > 0)
 
 
 def seed_from_name(name: str) -> int:
-    """Return the seed that a name stands for."""
+    """Derive a random seed from a name."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
-def _widened(found: Estimate) -> Estimate:
-    """Return an estimate whose interval, of few clusters, is no narrower than Student's t."""
-    if found.clusters >= FEW:
-        return found
-    half = float(t.ppf(0.975, found.clusters - 1)) * found.error
-    return dataclasses.replace(found, low=min(found.low, found.value - half), high=max(found.high, found.value + half))
+def _at_least_students_t(estimate: Estimate) -> Estimate:
+    """Widen the interval of an estimate from few clusters to Student's t where that is wider."""
+    if estimate.clusters >= FEW_CLUSTERS:
+        return estimate
+    half_width = float(t.ppf(0.975, estimate.clusters - 1)) * estimate.standard_error
+    return dataclasses.replace(
+        estimate,
+        low=min(estimate.low, estimate.value - half_width),
+        high=max(estimate.high, estimate.value + half_width),
+    )
 
 
 def _tail(clusters: int) -> float:
-    """Return the share left out on each side: 2.5 % and, for few clusters, less."""
+    """Return the probability left out on each side: 2.5 %, and less for few clusters (Hesterberg)."""
     return float(norm.cdf(-np.sqrt(clusters / (clusters - 1)) * t.ppf(0.975, clusters - 1)))
 
 
-def _scheme(
-    observations: Sequence[Observation], over_haystacks: bool
-) -> tuple[tuple[int, ...], Callable[..., np.ndarray]]:
-    """Return how many clusters of each kind there are, and what sums a draw of their numbers gives."""
-    homes: dict[str, set[str]] = {}
+def _clusters(observations: Sequence[Observation], over_haystacks: bool) -> tuple[tuple[int, ...], Resample]:
+    """Return the number of clusters of each kind that is resampled, and the function from cluster numbers to sums."""
+    haystacks_of: dict[str, set[str]] = {}
     for one in observations:
-        homes.setdefault(one.source, set()).add(one.haystack)
-    nested = all(len(places) == 1 for places in homes.values())
+        haystacks_of.setdefault(one.source, set()).add(one.haystack)
+    nested = all(len(haystacks) == 1 for haystacks in haystacks_of.values())
     if over_haystacks and not nested:
-        return _crossed(observations)
+        return _crossed_clusters(observations)
     names = [one.haystack if over_haystacks else one.source for one in observations]
     rows = {name: row for row, name in enumerate(sorted(set(names)))}
     sums = np.zeros((len(rows), len(observations[0].values)))  # (clusters, values)
     np.add.at(sums, [rows[name] for name in names], np.array([one.values for one in observations], float))
-    return (len(rows),), lambda drawn: sums[drawn].sum(axis=-2).T
+    return (len(rows),), lambda numbers: sums[numbers].sum(axis=-2).T
 
 
-def _crossed(
-    observations: Sequence[Observation],
-) -> tuple[tuple[int, ...], Callable[..., np.ndarray]]:
-    """Weigh each observation by how often its source was drawn times how often its haystack was."""
-    sources, haystacks = (
-        {name: place for place, name in enumerate(sorted({getattr(one, what) for one in observations}))}
-        for what in ("source", "haystack")
-    )
+def _crossed_clusters(observations: Sequence[Observation]) -> tuple[tuple[int, ...], Resample]:
+    """Weight each observation by how often its source was drawn times how often its haystack was."""
+    sources = {name: number for number, name in enumerate(sorted({one.source for one in observations}))}
+    haystacks = {name: number for number, name in enumerate(sorted({one.haystack for one in observations}))}
     sums = np.zeros((len(observations[0].values), len(sources), len(haystacks)))
     for one in observations:
         sums[:, sources[one.source], haystacks[one.haystack]] += one.values
 
-    def draw(source: np.ndarray, haystack: np.ndarray) -> np.ndarray:
-        weighted = _counts(source) @ sums  # (values, resamples, haystacks)
-        return (weighted * _counts(haystack)).sum(axis=-1)
+    def resample_sums(source_numbers: np.ndarray, haystack_numbers: np.ndarray) -> np.ndarray:
+        weighted = _draw_counts(source_numbers) @ sums  # (values, resamples, haystacks)
+        return (weighted * _draw_counts(haystack_numbers)).sum(axis=-1)
 
-    return (len(sources), len(haystacks)), draw
+    return (len(sources), len(haystacks)), resample_sums
 
 
-def _counts(drawn: np.ndarray) -> np.ndarray:
+def _draw_counts(numbers: np.ndarray) -> np.ndarray:
     """Return how often each cluster was drawn, (resamples, clusters)."""
-    resamples, count = drawn.shape
-    flat = drawn + count * np.arange(resamples)[:, None]
+    resamples, count = numbers.shape
+    flat = numbers + count * np.arange(resamples)[:, None]
     return np.bincount(flat.ravel(), minlength=resamples * count).reshape(resamples, count)

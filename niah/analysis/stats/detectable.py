@@ -1,4 +1,4 @@
-"""The smallest difference a suite can detect: what two models must differ by to be told apart four times in five."""
+"""Power: the smallest detectable difference, which a test at level 5 % detects with 80 % power."""
 
 from __future__ import annotations
 
@@ -7,37 +7,39 @@ from typing import Any
 from scipy.optimize import brentq
 from scipy.stats import binom, binomtest
 
-ALPHA, POWER = 0.05, 0.8
+ALPHA = 0.05
+POWER = 0.8
 
 
-def smallest_difference(error: float, clusters: int) -> float:
-    """Return the smallest difference that a test at 5 % detects with power 80 %; at most 1.
+def smallest_difference(standard_error: float, clusters: int) -> float:
+    """Return the smallest difference that a test detects with 80 % power; at most 1.
 
-    `error` is the standard error of the difference, over `clusters` that are drawn. Without an error nothing is known
-    of how differences vary, and what McNemar's test would need is returned. With fewer than six clusters, nothing is.
+    `standard_error` is that of the difference, over the `clusters` that are resampled. If it is 0, how much
+    differences vary is unknown, and the answer is that of McNemar's test. With fewer than six clusters it is 1.
     """
     from statsmodels.stats.power import TTestPower  # here: importing it takes seconds
 
-    if clusters < _fewest():
+    if clusters < _min_unanimous():
         return 1.0
-    if error <= 0:
+    if standard_error <= 0:
         return smallest_by_mcnemar(clusters)
-    size = TTestPower().solve_power(nobs=clusters, alpha=ALPHA, power=POWER, alternative="two-sided")
-    return min(float(size) * error * clusters**0.5, 1.0)
+    effect_size = TTestPower().solve_power(nobs=clusters, alpha=ALPHA, power=POWER, alternative="two-sided")
+    return min(float(effect_size) * standard_error * clusters**0.5, 1.0)
 
 
 def smallest_by_mcnemar(pairs: int) -> float:
-    """Return the smallest difference of which McNemar's exact test, at 5 %, sees something with power 80 %; at most 1.
+    """Return the smallest difference that McNemar's exact test detects with 80 % power; at most 1.
 
-    That is if one model is never right where the other is wrong: six pairs must differ before the test can count.
+    It assumes the most favourable case, that one model is never correct where the other is wrong: even then at least
+    six pairs must differ for the test to be significant.
     """
-    wanted = _fewest()
-    if pairs < wanted:
+    needed = _min_unanimous()
+    if pairs < needed:
         return 1.0
-    found: Any = brentq(lambda share: binom.sf(wanted - 1, pairs, share) - POWER, 0.0, 1.0)
+    found: Any = brentq(lambda share: binom.sf(needed - 1, pairs, share) - POWER, 0.0, 1.0)
     return float(found)
 
 
-def _fewest() -> int:
-    """Return how many pairs or clusters, all on one side, are more than luck."""
+def _min_unanimous() -> int:
+    """Return how many pairs or clusters, all on one side, are significant: six."""
     return next(count for count in range(1, 99) if binomtest(count, count).pvalue < ALPHA)

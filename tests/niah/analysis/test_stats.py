@@ -1,4 +1,4 @@
-"""Intervals and tests held against textbooks, hand calculations and simulated needles whose truth is known."""
+"""Intervals and tests checked against textbooks, hand calculations and simulated needles whose truth is known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from niah.analysis.stats.bootstrap import Observation, cluster_bootstrap, proportion
 from niah.analysis.stats.detectable import smallest_by_mcnemar, smallest_difference
-from niah.analysis.stats.paired import Pair, holm, paired_difference, unpaired_difference
+from niah.analysis.stats.paired import holm, paired_difference, unpaired_difference
 from niah.analysis.stats.proportions import clustered_interval, retention, wilson_interval
 from niah.analysis.stats.trend import slope, slope_difference
 
@@ -66,21 +66,21 @@ def square(sources, haystacks, right):
 
 def test_twenty_haystacks_are_drawn_too():
     found = cluster_bootstrap(square(20, 20, lambda i, j: j < 10), proportion, "x")
-    assert found.generalises and found.haystacks == 20
-    assert found.error == pytest.approx((0.25 / 19) ** 0.5, rel=0.05)  # of 20 haystacks, half of them 1
+    assert found.haystacks_resampled and found.haystacks == 20
+    assert found.standard_error == pytest.approx((0.25 / 19) ** 0.5, rel=0.05)  # of 20 haystacks, half of them 1
 
 
 def test_nineteen_haystacks_are_taken_as_they_are():
     found = cluster_bootstrap(square(20, 19, lambda i, j: j < 10), proportion, "x")
-    assert not found.generalises
-    assert found.error == 0  # every source has the same 10 right of 19
+    assert not found.haystacks_resampled
+    assert found.standard_error == 0  # every source has the same 10 right of 19
 
 
 def test_sources_that_lie_in_one_haystack_each_are_drawn_with_it():
     nested = [Observation(f"s{i}", f"h{i // 2}", (float(i < 20), 1.0)) for i in range(40)]
     found = cluster_bootstrap(nested, proportion, "x")
-    assert (found.generalises, found.clusters) == (True, 20)
-    assert found.error == pytest.approx((0.25 / 19) ** 0.5, rel=0.05)  # not less, as 40 sources would have
+    assert (found.haystacks_resampled, found.clusters) == (True, 20)
+    assert found.standard_error == pytest.approx((0.25 / 19) ** 0.5, rel=0.05)  # not less, as 40 sources would have
 
 
 def test_crossed_draws_weigh_an_answer_by_both_its_draws():
@@ -96,9 +96,14 @@ def test_crossed_draws_weigh_an_answer_by_both_its_draws():
 # ---- two models
 
 
+def pair(source, haystack, first, second):
+    """One case: whether each of two models answered it correctly."""
+    return Observation(source, haystack, (first, second))
+
+
 def mcnemar_pairs(both, first, second, neither):
     results = [(True, True)] * both + [(True, False)] * first + [(False, True)] * second + [(False, False)] * neither
-    return [Pair(f"s{i}", "h", *result) for i, result in enumerate(results)]
+    return [pair(f"s{i}", "h", *result) for i, result in enumerate(results)]
 
 
 def test_mcnemar_and_its_interval_are_those_of_a_published_example():
@@ -106,26 +111,26 @@ def test_mcnemar_and_its_interval_are_those_of_a_published_example():
     # which is 2 (C(8,0) + C(8,1)) / 2^8; Bonett and Price's interval from (1 + 1) / 23 and (7 + 1) / 23 by hand.
     found = paired_difference(mcnemar_pairs(1, 1, 7, 12), "x")
     assert (found.method, found.value) == ("exact McNemar", pytest.approx(-6 / 21))
-    assert found.p == pytest.approx(18 / 256)
+    assert found.p_value == pytest.approx(18 / 256)
     assert (found.low, found.high) == pytest.approx((-0.508, -0.013), abs=1e-3)
 
 
 def test_needles_that_are_asked_twice_are_resampled():
-    pairs = [Pair(f"s{i}", "h", i < 15, i < 10) for i in range(20) for _ in range(2)]
+    pairs = [pair(f"s{i}", "h", i < 15, i < 10) for i in range(20) for _ in range(2)]
     found = paired_difference(pairs, "x")
     assert (found.method, found.cases, found.sources) == ("paired cluster bootstrap", 40, 20)
-    assert found.value == 0.25 and found.low > 0 and found.p < 0.05
+    assert found.value == 0.25 and found.low > 0 and found.p_value < 0.05
 
 
 def test_models_that_agree_on_everything_are_not_known_to_be_equal():
-    found = paired_difference([Pair(f"s{i}", "h", True, True) for i in range(20) for _ in range(5)], "x")
+    found = paired_difference([pair(f"s{i}", "h", True, True) for i in range(20) for _ in range(5)], "x")
     # Bonett and Price with no differing pair of 20: 1.96 sqrt(2 / 22 / 22) = 0.126
     assert (found.value, found.low, found.high) == pytest.approx((0, -0.126, 0.126), abs=1e-3)
-    assert found.p == 1
+    assert found.p_value == 1
 
 
 def test_two_sources_prove_nothing():
-    assert paired_difference([Pair(s, "h", True, False) for s in "ab" for _ in range(50)], "x").p > 0.05
+    assert paired_difference([pair(s, "h", True, False) for s in "ab" for _ in range(50)], "x").p_value > 0.05
 
 
 def test_a_p_value_is_below_5_per_cent_exactly_where_the_interval_leaves_0_out():
@@ -133,9 +138,9 @@ def test_a_p_value_is_below_5_per_cent_exactly_where_the_interval_leaves_0_out()
     agree = []
     for shift in np.linspace(0, 0.5, 20):
         right = draw.random((20, 4, 2)) < [0.5 + shift / 2, 0.5 - shift / 2]
-        found = paired_difference([Pair(f"s{i}", "h", *right[i, j]) for i in range(20) for j in range(4)], f"{shift}")
-        agree.append((found.p < 0.05) == (found.low > 0 or found.high < 0))
-        if abs(found.p - 0.05) > 0.005:  # at the edge, interpolation of percentiles decides
+        found = paired_difference([pair(f"s{i}", "h", *right[i, j]) for i in range(20) for j in range(4)], f"{shift}")
+        agree.append((found.p_value < 0.05) == (found.low > 0 or found.high < 0))
+        if abs(found.p_value - 0.05) > 0.005:  # at the edge, interpolation of percentiles decides
             assert agree[-1]
     assert sum(agree) >= 19
 
@@ -143,9 +148,9 @@ def test_a_p_value_is_below_5_per_cent_exactly_where_the_interval_leaves_0_out()
 def test_sources_that_all_differ_by_a_third_are_as_unsure_as_so_many_pairs():
     # numpy's deviation of draws that are all 1/3 is 5e-17, not 0. By hand for 8 pairs, 8/3 of them ahead:
     # 11/30 - 1/10 = 0.267 -+ 1.96 sqrt((0.467 - 0.071) / 10)
-    found = paired_difference([Pair(f"s{i}", "h", j < 1, False) for i in range(8) for j in range(3)], "x")
+    found = paired_difference([pair(f"s{i}", "h", j < 1, False) for i in range(8) for j in range(3)], "x")
     assert (found.value, found.low, found.high) == pytest.approx((1 / 3, -0.123, 0.657), abs=1e-3)
-    assert found.p > 0.05 and found.detectable == smallest_by_mcnemar(8)
+    assert found.p_value > 0.05 and found.detectable == smallest_by_mcnemar(8)
 
 
 def test_sources_that_all_have_a_third_right_are_as_many_answers_as_there_are_sources():
@@ -156,9 +161,9 @@ def test_sources_that_all_have_a_third_right_are_as_many_answers_as_there_are_so
 
 
 def test_five_sources_on_one_side_are_luck_one_time_in_sixteen():
-    apart = [Pair(f"s{i}", "h", j < 5 + i, False) for i in range(5) for j in range(10)]
-    assert paired_difference(apart, "x").p == 1 / 16
-    assert smallest_difference(error=0.01, clusters=5) == 1.0
+    apart = [pair(f"s{i}", "h", j < 5 + i, False) for i in range(5) for j in range(10)]
+    assert paired_difference(apart, "x").p_value == 1 / 16
+    assert smallest_difference(standard_error=0.01, clusters=5) == 1.0
 
 
 def test_equal_models_of_few_sources_are_told_apart_one_time_in_twenty():
@@ -178,12 +183,12 @@ def test_equal_models_of_few_sources_are_told_apart_one_time_in_twenty():
 def test_a_difference_of_slopes_alone_survives_correction_for_a_whole_page():
     # 32 sources, of which the first model is right near and wrong far; the default suite's page holds 18 comparisons
     points = [Observation(f"s{i}", "h", (x, float(x == 0 or i == 0), 1.0)) for i in range(32) for x in (0, 2)]
-    assert 18 * slope_difference(points, "x").p < 0.05
+    assert 18 * slope_difference(points, "x").p_value < 0.05
 
 
 def test_one_source_has_no_p_value():
-    found = paired_difference([Pair("s", "h", True, False)] * 3, "x")
-    assert (found.value, found.low, found.p, found.detectable) == (1.0, None, None, None)
+    found = paired_difference([pair("s", "h", True, False)] * 3, "x")
+    assert (found.value, found.low, found.p_value, found.detectable) == (1.0, None, None, None)
 
 
 def test_holm_corrects_in_steps():
@@ -197,26 +202,26 @@ def test_holm_corrects_in_steps():
 
 def test_thirty_four_needles_detect_half_a_standard_deviation():
     # Cohen 1988 and G*Power's manual: a paired t-test with d = 0.5, 5 % two-sided, 80 % power wants 34 pairs
-    assert smallest_difference(error=1 / 34**0.5, clusters=34) == pytest.approx(0.5, abs=0.01)
+    assert smallest_difference(standard_error=1 / 34**0.5, clusters=34) == pytest.approx(0.5, abs=0.01)
 
 
 def test_six_pairs_must_all_differ_for_mcnemar():
     assert smallest_by_mcnemar(6) == pytest.approx(0.8 ** (1 / 6))  # 2 x 2^-6 < 0.05, and all six do with power 0.8
     assert smallest_by_mcnemar(5) == 1.0
-    assert smallest_difference(error=0.0, clusters=6) == smallest_by_mcnemar(6)
+    assert smallest_difference(standard_error=0.0, clusters=6) == smallest_by_mcnemar(6)
 
 
 def two_models(draw, apart):
     """24 needles, 4 cases each, of two models that are `apart` in accuracy and find the same needles easy."""
     chance = 0.5 + draw.uniform(-0.2, 0.2, (24, 1, 1)) + [apart / 2, -apart / 2]
     right = draw.random((24, 4, 2)) < chance
-    return [Pair(f"s{i}", "h", *right[i, j]) for i in range(24) for j in range(4)]
+    return [pair(f"s{i}", "h", *right[i, j]) for i in range(24) for j in range(4)]
 
 
 def test_the_smallest_detectable_difference_is_detected_four_times_in_five():
     draw = np.random.default_rng(0)
     smallest = np.mean([paired_difference(two_models(draw, 0.0), f"{trial}").detectable for trial in range(20)])
-    seen = [paired_difference(two_models(draw, smallest), f"{trial}").p < 0.05 for trial in range(80)]
+    seen = [paired_difference(two_models(draw, smallest), f"{trial}").p_value < 0.05 for trial in range(80)]
     assert 0.7 <= np.mean(seen) <= 0.9
 
 
@@ -328,7 +333,7 @@ def test_intervals_of_a_difference_hold_the_truth_19_times_in_20(cases):
         for trial in range(40):
             easy = needles(draw, p, 0.4)[:, None]
             first, second = draw.random((20, cases)) < easy, draw.random((20, cases)) < 0.8 * easy
-            pairs = [Pair(f"s{i}", "h", first[i, j], second[i, j]) for i in range(20) for j in range(cases)]
+            pairs = [pair(f"s{i}", "h", first[i, j], second[i, j]) for i in range(20) for j in range(cases)]
             found = paired_difference(pairs, f"{p}/{trial}")
             held.append(found.low <= 0.2 * p <= found.high)
     assert 0.92 <= np.mean(held) <= 0.99
