@@ -1,8 +1,8 @@
-"""Seconds by stage of one run, as its replies told them.
+"""What a run cost: seconds by stage, what reuse of frame features saved, and host memory per frame.
 
-What a case took besides its stages (opening files, checking and carrying the reply) is `other`, so
-that the columns add up to the time from file to answer. Cases of which some frames came out of a store are
-told apart from those that found nothing stored: their means would describe neither.
+Seconds are those that replies report, by stage. What a case took besides (opening files, checking and sending the
+reply) is `other`, so the columns add up to the time from file to answer. Cases with and without reused frames are
+listed apart, as a mean over both would describe neither.
 """
 
 from __future__ import annotations
@@ -13,153 +13,39 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from niah.analysis.layout import ALL
 from niah.analysis.load import RunData
+from niah.analysis.same_cases import case_differences
 from niah.types import Case, Record, UserError
 
-FRESH, REUSED = "nothing stored", "reused"
-ALL = "all"
-
-
-def costs(run: RunData) -> pd.DataFrame:
-    """Return a row per answered case: its length's label, what was stored, seconds by stage, other, total."""
-    rows = [
-        _row(run, case, run.records[case.id])
-        for case in run.cases
-        if case.id in run.records and run.records[case.id].status == "ok"
-    ]
-    frame: Any = pd.DataFrame(rows)
-    return frame.fillna(dict.fromkeys(stages(frame), 0.0))  # a stage that a case did not come to took no time
-
-
-def stages(frame: pd.DataFrame) -> list[str]:
-    """Return the columns of `costs` that hold seconds, `other` and `total` last."""
-    about = ("case", "length", "stored", "cold", "frames", "decoded", "host_bytes", "other", "total")
-    return [*(name for name in frame.columns if name not in about), *(n for n in ("other", "total") if n in frame)]
-
-
-def breakdown(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per length and what was stored, and one for all: cases, then seconds a case by stage (means)."""
-    seconds = stages(frame)
-    groups: Any = frame.groupby(["length", "stored"], sort=False)  # Any: pandas has no types of its own
-    means: Any = groups[seconds].mean()
-    means.insert(0, "cases", groups.size())
-    means = means.loc[sorted(means.index, key=lambda place: (_rank(place[0]), place[1]))]
-    means.loc[(ALL, ""), :] = [len(frame), *in_total(frame) / len(frame)]
-    means["cases"] = means["cases"].astype(int)
-    return means
-
-
-def in_total(frame: pd.DataFrame) -> pd.Series:
-    """Return the seconds of each stage over all cases."""
-    found: Any = frame[stages(frame)].sum()
-    return found
-
-
-def _row(run: RunData, case: Case, record: Record) -> dict:
-    """Return one case's numbers."""
-    measured = record.measured
-    seconds = {str(stage): float(took) for stage, took in (measured.get("seconds") or {}).items()}
-    total = float(measured.get("file_to_answer_seconds") or 0.0)
-    by = run.layout.grouping
-    return {
-        "case": case.id,
-        "length": run.layout.length_label(case, by) or case.condition,
-        "stored": REUSED if measured.get("reused_frames") else FRESH,
-        "cold": bool(measured.get("cold")),
-        "frames": case.length,
-        "decoded": int(measured.get("decoded_frames") or 0),
-        "host_bytes": measured.get("peak_host_bytes"),
-        **seconds,
-        "other": max(0.0, total - sum(seconds.values())),
-        "total": total,
-    }
-
-
-def _rank(length: str) -> tuple[bool, float, str]:
-    """Sort lengths by number, and what has none (needle_only, blind) behind."""
-    return not length.isdigit(), float(length) if length.isdigit() else 0.0, length
-
-
-# ---- compare
-
-SAME = ("reply", "option_scores", "mode", "frames_used", "frames_kept", "language_tokens", "decoder", "sources")
+NOT_REUSED = "not reused"
+REUSED = "reused"
+# What a record holds besides what was measured: reuse must not change it.
+UNMEASURED = (
+    "reply", "option_scores", "mode", "frames_used", "frames_kept", "language_tokens", "decoder", "sources",
+)  # fmt: skip
+MIN_LENGTHS = 3  # for a line: two points lie on one whatever they are
 
 
 @dataclass(frozen=True)
 class ReuseComparison:
-    """Two runs side by side. `differing` names the cases whose records are not equal."""
+    """A run with reuse of frame features beside one without; `differing` names the cases whose records differ."""
 
-    seconds: Any  # a table with a row per stage: with, without, ratio
-    decoded: tuple[int, int]  # frames that came out of the decoder
+    seconds: Any  # a data frame, a row per stage: with, without, ratio
+    decoded: tuple[int, int]  # frames that the decoder returned, with and without
     cases: int
     differing: tuple[str, ...]
     score_gap: float  # the largest difference between two option scores
 
     @property
     def ratio(self) -> float:
-        """How many times as long the run without reuse took, from file to answer."""
+        """Return how many times as long the run without reuse took, from file to answer."""
         return float(self.seconds.loc["total", "ratio"])
-
-
-def compare_reuse(reusing: RunData, without: RunData) -> ReuseComparison:
-    """Compare two runs. Raises UserError where they did not ask the same model the same cases, all of them."""
-    _refuse(reusing, without)
-    frames: list[Any] = [costs(reusing), costs(without)]
-    table: Any = pd.DataFrame({"with": in_total(frames[0]), "without": in_total(frames[1])}).fillna(0.0)
-    table["ratio"] = table["without"] / table["with"]
-    pairs = [(reusing.records[case.id], without.records[case.id]) for case in reusing.cases]
-    return ReuseComparison(
-        seconds=table.loc[[*(name for name in table.index if name not in ("other", "total")), "other", "total"]],
-        decoded=(int(frames[0]["decoded"].sum()), int(frames[1]["decoded"].sum())),
-        cases=len(pairs),
-        differing=tuple(one.case for one, other in pairs if any(getattr(one, f) != getattr(other, f) for f in SAME)),
-        score_gap=max((_gap(one, other) for one, other in pairs), default=0.0),
-    )
-
-
-def _refuse(reusing: RunData, without: RunData) -> None:
-    """Raise UserError where the comparison would say nothing."""
-    one, other = ({case.id: case for case in run.cases} for run in (reusing, without))
-    if one != other:
-        both = one.keys() & other.keys()
-        raise UserError(
-            f"{reusing.folder} and {without.folder} hold different cases: {len(one.keys() - both)} only in the first, "
-            f"{len(other.keys() - both)} only in the second, {sum(one[name] != other[name] for name in both)} differ. "
-            "Run both with the same --suite, --lengths, --depths, --conditions, --limit and --shard"
-        )
-    for run in (reusing, without):
-        left = [name for name in one if name not in run.records]
-        failed = [record.case for record in run.records.values() if record.status != "ok"]
-        if left or failed:
-            raise UserError(
-                f"{run.folder}: {len(left)} cases were not asked and {len(failed)} have no answer, so its time is not "
-                "the time of all; run it again to the end"
-            )
-    models = {record.model for run in (reusing, without) for record in run.records.values()}
-    if len(models) != 1:
-        raise UserError(f"a ratio of different models says nothing about reuse: {', '.join(sorted(models))}")
-    reused = [r.case for r in without.records.values() if r.measured.get("reused_frames") and not r.repeats]
-    if reused:
-        raise UserError(
-            f"{without.folder} reused frames in {len(reused)} cases ({reused[0]}), so it is no run without reuse; "
-            "name the run without reuse last, and for vilamp make it with --model_args reuse=False"
-        )
-
-
-def _gap(one: Record, other: Record) -> float:
-    """Return the largest difference between the option scores of two records; 0 where neither has any."""
-    pairs = zip(one.option_scores or (), other.option_scores or (), strict=False)
-    return max((abs(first - second) for first, second in pairs), default=0.0)
-
-
-# ---- memory
-
-LENGTHS = 3  # at least: two points lie on a line whatever they are
 
 
 @dataclass(frozen=True)
 class MemoryFit:
-    """A least-squares line through (frames, peak bytes)."""
+    """A least-squares line through (frames, peak host bytes)."""
 
     frames: tuple[int, ...]
     peak_bytes: tuple[int, ...]
@@ -171,22 +57,144 @@ class MemoryFit:
         return self.start + self.slope * frames
 
 
+def costs(run: RunData) -> pd.DataFrame:
+    """Return a row per answered case: its length label, whether frames were reused, seconds by stage, other, total."""
+    rows = [
+        _costs_of_case(run, case, run.records[case.id])
+        for case in run.cases
+        if case.id in run.records and run.records[case.id].status == "ok"
+    ]
+    frame: Any = pd.DataFrame(rows)
+    return frame.fillna(dict.fromkeys(stages(frame), 0.0))  # a stage that a case did not reach took no time
+
+
+def stages(frame: pd.DataFrame) -> list[str]:
+    """Return the columns of `costs` that hold seconds, with `other` and `total` last."""
+    not_stages = ("case", "length", "stored", "cold", "frames", "decoded", "host_bytes", "other", "total")
+    last = [name for name in ("other", "total") if name in frame]
+    return [*(name for name in frame.columns if name not in not_stages), *last]
+
+
+def breakdown(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return cases and mean seconds by stage: a row per length, with and without reuse, and one for all."""
+    seconds = stages(frame)
+    groups: Any = frame.groupby(["length", "stored"], sort=False)  # Any: pandas has no types of its own
+    means: Any = groups[seconds].mean()
+    means.insert(0, "cases", groups.size())
+    means = means.loc[sorted(means.index, key=lambda key: (_length_order(key[0]), key[1]))]
+    means.loc[(ALL, ""), :] = [len(frame), *in_total(frame) / len(frame)]
+    means["cases"] = means["cases"].astype(int)
+    return means
+
+
+def in_total(frame: pd.DataFrame) -> pd.Series:
+    """Return the seconds of each stage over all cases."""
+    found: Any = frame[stages(frame)].sum()
+    return found
+
+
+def compare_reuse(reusing: RunData, without: RunData) -> ReuseComparison:
+    """Compare a run with reuse to one without: the time saved, and whether any record differs.
+
+    Raises UserError unless the same model answered the same cases, all of them, and if the run `without` reused a
+    frame: reuse would look less useful than it is.
+    """
+    _refuse_incomparable(reusing, without)
+    with_costs: Any = costs(reusing)
+    without_costs: Any = costs(without)
+    table: Any = pd.DataFrame({"with": in_total(with_costs), "without": in_total(without_costs)}).fillna(0.0)
+    table["ratio"] = table["without"] / table["with"]
+    pairs = [(reusing.records[case.id], without.records[case.id]) for case in reusing.cases]
+    return ReuseComparison(
+        seconds=table.loc[[*(name for name in table.index if name not in ("other", "total")), "other", "total"]],
+        decoded=(int(with_costs["decoded"].sum()), int(without_costs["decoded"].sum())),
+        cases=len(pairs),
+        differing=tuple(
+            one.case for one, other in pairs if any(getattr(one, key) != getattr(other, key) for key in UNMEASURED)
+        ),
+        score_gap=max((_score_gap(one, other) for one, other in pairs), default=0.0),
+    )
+
+
 def fit_memory(run: RunData) -> MemoryFit:
-    """Fit peak host memory of a run. Raises UserError where it has fewer than three lengths."""
+    """Fit a line through peak host memory over length: its slope is the bytes that one more frame costs.
+
+    Only cold `full` cases count (no cached features, a worker of their own), as the peaks of others include what
+    earlier answers left in memory; one case of each length is cold (`niah.run.plan`). Raises UserError with fewer than
+    three lengths.
+    """
     points = []
-    for case in run.cases:
+    for case in run.cases_of("full"):
         record = run.records.get(case.id)
-        if record is None or record.status != "ok" or case.condition != "full" or not record.measured.get("cold"):
+        if record is None or record.status != "ok" or not record.measured.get("cold"):
             continue
         peak = record.measured.get("peak_host_bytes")
         if peak is not None and not record.measured.get("reused_frames"):
             points.append((case.length, int(peak)))
     lengths = {frames for frames, _ in points}
-    if len(lengths) < LENGTHS:
+    if len(lengths) < MIN_LENGTHS:
         raise UserError(
-            f"{run.folder} has peaks of full cases with nothing stored at {len(lengths)} lengths, {LENGTHS} are "
+            f"{run.folder} has peaks of cold full cases at {len(lengths)} lengths, {MIN_LENGTHS} are "
             "needed; run a suite with more lengths, for instance --suite long"
         )
     frames, peaks = zip(*sorted(points), strict=True)
     slope, start = np.polyfit(np.array(frames, dtype=float), np.array(peaks, dtype=float), 1)
     return MemoryFit(frames, peaks, float(slope), float(start))
+
+
+def _costs_of_case(run: RunData, case: Case, record: Record) -> dict[str, Any]:
+    """Return one row of `costs`."""
+    measured = record.measured
+    seconds = {str(stage): float(took) for stage, took in (measured.get("seconds") or {}).items()}
+    total = float(measured.get("file_to_answer_seconds") or 0.0)
+    return {
+        "case": case.id,
+        "length": run.layout.length_label(case, run.layout.grouping) or case.condition,
+        "stored": REUSED if measured.get("reused_frames") else NOT_REUSED,
+        "cold": bool(measured.get("cold")),
+        "frames": case.length,
+        "decoded": int(measured.get("decoded_frames") or 0),
+        "host_bytes": measured.get("peak_host_bytes"),
+        **seconds,
+        "other": max(0.0, total - sum(seconds.values())),
+        "total": total,
+    }
+
+
+def _length_order(label: str) -> tuple[bool, float, str]:
+    """Return a sort key: lengths by number, then the conditions without a length (needle_only, blind)."""
+    return not label.isdigit(), float(label) if label.isdigit() else 0.0, label
+
+
+def _refuse_incomparable(reusing: RunData, without: RunData) -> None:
+    """Raise UserError if comparing the two runs would not show what reuse does."""
+    differ = case_differences(reusing, without)
+    if differ:
+        raise UserError(
+            f"{reusing.folder} and {without.folder} hold different cases: {len(differ.only_first)} only in the first, "
+            f"{len(differ.only_second)} only in the second, {len(differ.changed)} differ. "
+            "Run both with the same --suite, --lengths, --depths, --conditions, --limit and --shard"
+        )
+    for run in (reusing, without):
+        missing = sum(case.id not in run.records for case in run.cases)
+        failed = sum(record.status != "ok" for record in run.records.values())
+        if missing or failed:
+            raise UserError(
+                f"{run.folder}: {missing} cases were not asked and {failed} have no answer, so its time is not "
+                "the time of all; run it again to the end"
+            )
+    models = {record.model for run in (reusing, without) for record in run.records.values()}
+    if len(models) != 1:
+        raise UserError(f"a ratio of different models says nothing about reuse: {', '.join(sorted(models))}")
+    reused = [r.case for r in without.records.values() if r.measured.get("reused_frames") and not r.repeats]
+    if reused:
+        raise UserError(
+            f"{without.folder} reused frames in {len(reused)} cases ({reused[0]}), so it is no run without reuse; "
+            "name the run without reuse last, and make it with reuse switched off (--model_args reuse=False)"
+        )
+
+
+def _score_gap(one: Record, other: Record) -> float:
+    """Return the largest difference between the option scores of two records; 0 if neither has any."""
+    pairs = zip(one.option_scores or (), other.option_scores or (), strict=False)
+    return max((abs(first - second) for first, second in pairs), default=0.0)

@@ -1,8 +1,8 @@
-"""Which row and column of a table a case belongs to.
+"""The rows and columns of a table: how the lengths and depths of a design are labelled and grouped.
 
-A depth is two frame numbers; its label is derived here. The grid design has exact
-lengths and depths. The paper design draws both freely, so its lengths are grouped twice:
-by the nearest of the paper's five, ties upwards, and into 16 bins of 500 frames.
+A depth is two frame numbers; its label is derived here. The grid design has exact lengths and depths. The paper
+design draws both freely, so its depths go into five bins of 20 %, and its lengths are grouped in two ways: "nearest",
+the nearest of the paper's five lengths (ties upwards), and "bin", 16 bins of 500 frames.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from niah.suite.design import (
 )
 from niah.types import ALL_TYPES, Case
 
-FEW = 12  # distinct lengths at most, for cases without a suite to be taken for a grid
-ALL = ALL_TYPES  # and every length, every depth
+ALL = ALL_TYPES  # the label of a marginal: over every type, length or depth
+MAX_GRID_VALUES = 12  # distinct lengths or depths; cases without a suite that have more are no grid
 DEPTH_BIN_LABELS = tuple(f"{number / DEPTH_BINS:g}-{(number + 1) / DEPTH_BINS:g}" for number in range(DEPTH_BINS))
 LENGTH_BIN_LABELS = tuple(
     f"{SHORTEST + BIN_FRAMES * number}-{SHORTEST + BIN_FRAMES * (number + 1) - (number < LENGTH_BINS - 1)}"
@@ -35,28 +35,28 @@ LENGTH_BIN_LABELS = tuple(
 
 @dataclass(frozen=True)
 class Layout:
-    """The lengths and depths of a design; no depths means five bins of 20 %."""
+    """The lengths and depths of a design ("grid" or "paper"); without depths, five bins of 20 % are used."""
 
     design: str
     lengths: tuple[int, ...]
     depths: tuple[float, ...] = ()
 
+    @property
+    def grouping(self) -> str:
+        """Return how lengths are grouped by default: a key of `length_labels`."""
+        return "exact" if self.design == "grid" else "nearest"
+
     def length_labels(self) -> dict[str, tuple[str, ...]]:
-        """Return the labels of each way lengths are grouped, in order."""
+        """Return the length labels of each grouping, in order."""
         lengths = tuple(str(length) for length in self.lengths)
         return {"exact": lengths} if self.design == "grid" else {"nearest": lengths, "bin": LENGTH_BIN_LABELS}
 
-    @property
-    def nearest_paper_length(self) -> str:
-        """Return how lengths are grouped in heatmaps: a key of `length_labels`."""
-        return "exact" if self.design == "grid" else "nearest"
-
     def depth_labels(self) -> tuple[str, ...]:
-        """Return the labels of the depths, in order."""
+        """Return the depth labels, in order."""
         return tuple(f"{depth:g}" for depth in self.depths) or DEPTH_BIN_LABELS
 
     def length_label(self, case: Case, by: str) -> str | None:
-        """Return the length label of a case; None where it holds no haystack, or lies outside the bins."""
+        """Return the length label of a case in one grouping; None if it has no haystack, or lies outside the bins."""
         if not case.haystack:
             return None
         if by == "exact":
@@ -66,7 +66,7 @@ class Layout:
         return LENGTH_BIN_LABELS[length_bin(case.length)] if SHORTEST <= case.length <= LONGEST else None
 
     def depth_label(self, case: Case) -> str | None:
-        """Return the depth label of a case: the nearest of the design's depths, or a fifth; None without a needle."""
+        """Return the depth label of a case: the nearest of the design's depths, or a bin; None without a needle."""
         if case.depth is None:
             return None
         if not self.depths:
@@ -74,15 +74,15 @@ class Layout:
         return f"{self.nominal_depth(case):g}"
 
     def nominal_depth(self, case: Case) -> float | None:
-        """Return the depth of a case as the design meant it, before rounding to a frame; None without a needle."""
+        """Return the depth that the design asked for, before rounding to a frame; None without a needle."""
         depth = case.depth
         if depth is None or not self.depths:
             return depth
-        return min(self.depths, key=lambda own: abs(own - depth))
+        return min(self.depths, key=lambda nominal: abs(nominal - depth))
 
 
 def depth_bin_label(case: Case) -> str:
-    """Return the label of the fifth that a case's needle starts in."""
+    """Return the label of the depth bin that a case's needle starts in."""
     first = case.needles[0]
     return DEPTH_BIN_LABELS[depth_bin(first.start, first.stop, case.length)]
 
@@ -94,14 +94,14 @@ def infer_layout(cases: Sequence[Case], suite: Suite | None) -> Layout:
     lengths = tuple(sorted({case.length for case in cases if case.haystack}))
     if suite is not None:
         return Layout("grid", tuple(sorted({*suite.lengths, *lengths})), tuple(sorted(suite.depths)))
-    if len(lengths) > FEW:
+    if len(lengths) > MAX_GRID_VALUES:
         return Layout("paper", PAPER_LENGTHS)
     depths = tuple(sorted({round(case.depth, 2) for case in cases if case.depth is not None}))
-    return Layout("grid", lengths, depths if len(depths) <= FEW else ())
+    return Layout("grid", lengths, depths if len(depths) <= MAX_GRID_VALUES else ())
 
 
 def merge_layouts(first: Layout, second: Layout) -> Layout | None:
-    """Return the layout of two grids as one; None where it takes their cases to tell, as one of them is no grid."""
+    """Return the layout of two grids together; None if one is no grid: it must then be inferred from the cases."""
     if first == second:
         return first
     if not first.design == second.design == "grid":
@@ -111,10 +111,10 @@ def merge_layouts(first: Layout, second: Layout) -> Layout | None:
 
 
 def format_length(frames: str | int) -> str:
-    """Return a length for people: 2000 as 2K, a bin as 2K-2.5K."""
+    """Return a length label as people write it: 2000 as 2K, the bin 2000-2499 as 2K-2.5K."""
     start, dash, stop = str(frames).partition("-")
     if dash:
-        return f"{format_length(start)}-{format_length(int(stop) + int(stop) % 2)}"  # 2499 closes what 2500 opens
+        return f"{format_length(start)}-{format_length(int(stop) + int(stop) % 2)}"  # 2499 is shown as 2500
     if not start.isdigit():
         return start
     count = int(start)

@@ -1,7 +1,7 @@
-"""Read run folders; nothing is scored here.
+"""Read run folders into `RunData`; nothing is scored here.
 
-A folder belongs to one run of `niah.run`. Shards of one run are folders that differ in nothing
-but their cases, which are disjoint: `join` puts them together again.
+A folder holds one run. The shards of a run are folders that differ in nothing but their cases, which are disjoint:
+`join_shards` makes one run of them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from niah.types import Case, Record, UserError
 
 @dataclass(frozen=True)
 class RunData:
-    """The cases of a run, and the records of those that were asked.
+    """The cases of a run, and the records of those that were asked; a case without a record is missing.
 
-    `model` names the model with its arguments; `decides` is what run.json says the records depend on, less what
-    differs between shards. A case without a record is missing.
+    `model` is the model's name with its arguments. `decides` is what run.json says the records depend on, without
+    the keys that differ between shards.
     """
 
     folder: Path
@@ -34,66 +34,57 @@ class RunData:
     suite: str
     decides: Mapping[str, Any]
     cases: tuple[Case, ...]
-    records: Mapping[str, Record]  # by case
+    records: Mapping[str, Record]  # by case id
     layout: Layout
     near_duplicates: tuple[NearDuplicate, ...] = ()
-    needles_selected_by: str | None = None  # the model whose answers chose the needles
+    needles_selected_by: str | None = None  # the model whose answers the needles were filtered by
+
+    def cases_of(self, condition: str) -> list[Case]:
+        """Return the cases of one condition."""
+        return [case for case in self.cases if case.condition == condition]
 
 
 def read_run(folder: Path) -> RunData:
     """Read one run folder.
 
-    Raises UserError where a file is missing or of another version, where two records name one
-    case, or where a record or run.json speaks of other cases than the folder holds.
+    Raises UserError if a file is missing or of another version, if two records name one case, or if a record or
+    run.json does not match the cases in the folder.
     """
     folder = Path(folder)
-    about = _about(folder)
-    decides = about["decides"]
-    try:
-        cases, digest = read_cases(folder)
-        records_read = read_records(folder / "records.jsonl", missing_ok=False)
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename} is missing: name a folder that niah run wrote") from None
-    if digest != decides["cases_sha256"]:
-        raise UserError(
-            f"{cases_path(folder)} is not what run.json says was asked: restore the file, or run again with --fresh"
-        )
-    known = {case.id: case for case in cases}
-    if len(known) < len(cases):
-        raise UserError(f"{folder / 'cases.jsonl'} names a case twice: its one reply would count as two; run it again")
-    records: dict[str, Record] = {}
-    for record in records_read:
-        if record.case not in known:
-            raise UserError(f"{folder}: a record names case {record.case!r}, which cases.jsonl does not hold")
-        if record.case in records:
-            raise UserError(f"{folder}: two records name case {record.case!r}; run again with --fresh")
-        _within(folder, record, known[record.case])
-        records[record.case] = record
+    metadata = _metadata(folder)
+    decides = metadata["decides"]
+    cases = _cases(folder, decides["cases_sha256"])
     suite = read_yaml(Suite, folder / "suite.yaml") if (folder / "suite.yaml").is_file() else None
-    kept_by = None if suite is None or suite.kept is None else suite.kept.by
     return RunData(
-        folder, model_label(decides), printable(about["suite"]), without_shard_keys(decides), cases, records,
-        infer_layout(cases, suite), read_near_duplicates(folder), kept_by,
-    )  # fmt: skip
+        folder=folder,
+        model=model_label(decides),
+        suite=printable(metadata["suite"]),
+        decides=without_shard_keys(decides),
+        cases=cases,
+        records=_records(folder, cases),
+        layout=infer_layout(cases, suite),
+        near_duplicates=read_near_duplicates(folder),
+        needles_selected_by=None if suite is None or suite.kept is None else suite.kept.by,
+    )
 
 
 def join_shards(runs: Sequence[RunData]) -> list[RunData]:
-    """Put shards together, and tell apart by folder what would otherwise have one name.
+    """Make one run of the shards of each run, and add the folder to names that would not be unique.
 
-    Raises UserError where one folder is named twice.
+    Raises UserError if one folder is given twice.
     """
     joined: list[RunData] = []
     for run in runs:
-        shards = [other for other in joined if _are_shards(other, run)]
-        if shards:
-            joined[joined.index(shards[0])] = _together(shards[0], run)
+        siblings = [other for other in joined if _are_shards(other, run)]
+        if siblings:
+            joined[joined.index(siblings[0])] = _join(siblings[0], run)
         else:
             joined.append(run)
-    return [_named(run, joined[:place]) for place, run in enumerate(joined)]
+    return [_with_unique_name(run, joined[:number]) for number, run in enumerate(joined)]
 
 
 def with_distinct_names(runs: Sequence[RunData]) -> list[RunData]:
-    """Name the suite with the model where one model ran on several suites and both are drawn on one page."""
+    """Add the suite to a model's name if the model ran on several suites and both appear on one page."""
     models = [run.model for run in runs]
     return [
         dataclasses.replace(run, model=f"{run.model} on {run.suite}") if models.count(run.model) > 1 else run
@@ -101,49 +92,80 @@ def with_distinct_names(runs: Sequence[RunData]) -> list[RunData]:
     ]
 
 
-def _named(run: RunData, before: Sequence[RunData]) -> RunData:
-    """Return a run with as much of its folder in its name as none of those before it shares."""
-    others = [other.folder.resolve().parts for other in before if (other.model, other.suite) == (run.model, run.suite)]
-    if not others:
-        return run
-    own = run.folder.resolve().parts
-    for count in range(1, len(own) + 1):
-        if all(parts[-count:] != own[-count:] for parts in others):
-            return dataclasses.replace(run, model=f"{run.model} [{'/'.join(own[-count:])}]")
-    raise UserError(f"{run.folder} is named twice; name each run once: one run differs from itself by nothing")
-
-
 def _are_shards(one: RunData, other: RunData) -> bool:
-    """Tell whether two runs are parts of one: their records depend on the same, and no case was asked in both."""
-    whole, others = ((run.model, run.suite, run.decides, run.needles_selected_by) for run in (one, other))
-    return whole == others and not {case.id for case in one.cases} & {case.id for case in other.cases}
+    """Return True if two runs are shards of one: all that decides their records is equal, and they share no case."""
+    first, second = ((run.model, run.suite, run.decides, run.needles_selected_by) for run in (one, other))
+    return first == second and not {case.id for case in one.cases} & {case.id for case in other.cases}
 
 
-def _together(first: RunData, second: RunData) -> RunData:
+def _join(first: RunData, second: RunData) -> RunData:
     """Return two shards as one run."""
     cases = first.cases + second.cases
     return dataclasses.replace(
-        first, cases=cases, records={**first.records, **second.records},
+        first,
+        cases=cases,
+        records={**first.records, **second.records},
         layout=merge_layouts(first.layout, second.layout) or infer_layout(cases, None),
         near_duplicates=tuple(dict.fromkeys(first.near_duplicates + second.near_duplicates)),
-    )  # fmt: skip
+    )
 
 
-def _about(folder: Path) -> dict[str, Any]:
-    """Return run.json. Raises UserError where it lacks what a table needs."""
-    about = read_metadata(folder)
-    held = {*about, *about.get("decides", {})}
-    lacking = [key for key in ("decides", "suite", "model", "model_args", "cases_sha256") if key not in held]
+def _with_unique_name(run: RunData, earlier: Sequence[RunData]) -> RunData:
+    """Add as many trailing parts of the run's folder to its name as no earlier run of that name shares."""
+    others = [one.folder.resolve().parts for one in earlier if (one.model, one.suite) == (run.model, run.suite)]
+    if not others:
+        return run
+    parts = run.folder.resolve().parts
+    for count in range(1, len(parts) + 1):
+        if all(other[-count:] != parts[-count:] for other in others):
+            return dataclasses.replace(run, model=f"{run.model} [{'/'.join(parts[-count:])}]")
+    raise UserError(f"{run.folder} is named twice; a run compared with itself shows no difference, so name it once")
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    """Return run.json. Raises UserError if it lacks a key that the table needs."""
+    metadata = read_metadata(folder)
+    present = {*metadata, *metadata.get("decides", {})}
+    lacking = [key for key in ("decides", "suite", "model", "model_args", "cases_sha256") if key not in present]
     if lacking:
         raise UserError(f"{folder / 'run.json'} lacks {', '.join(lacking)}: another version wrote it; run again")
-    return about
+    return metadata
 
 
-def _within(folder: Path, record: Record, case: Case) -> None:
-    """Refuse a record that kept frames its video has not."""
-    outside = [frame for frame in record.frames_kept if not 0 <= frame < case.length]
-    if outside:
-        raise UserError(
-            f"{folder}: the record of {record.case} says it kept frame {outside[0]} of a video of {case.length}: the "
-            "file was changed since it was written; run again with --fresh"
-        )
+def _cases(folder: Path, sha256: str) -> tuple[Case, ...]:
+    """Return the cases of a run. Raises UserError if the file is not the one with this hash, or repeats a case."""
+    path = cases_path(folder)
+    try:
+        cases, digest = read_cases(folder)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: name a folder that niah run wrote") from None
+    if digest != sha256:
+        raise UserError(f"{path} is not what run.json says was asked: restore the file, or run again with --fresh")
+    if len({case.id for case in cases}) < len(cases):
+        raise UserError(f"{path} names a case twice, so its one reply would count as two; run it again")
+    return cases
+
+
+def _records(folder: Path, cases: Sequence[Case]) -> dict[str, Record]:
+    """Return the records by case id. Raises UserError for one that matches no case, or a case that another has."""
+    path = folder / "records.jsonl"
+    try:
+        found = read_records(path, missing_ok=False)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: name a folder that niah run wrote") from None
+    known = {case.id: case for case in cases}
+    records: dict[str, Record] = {}
+    for record in found:
+        if record.case not in known:
+            raise UserError(f"{folder}: a record names case {record.case!r}, which cases.jsonl does not contain")
+        if record.case in records:
+            raise UserError(f"{folder}: two records name case {record.case!r}; run again with --fresh")
+        length = known[record.case].length
+        outside = [frame for frame in record.frames_kept if not 0 <= frame < length]
+        if outside:
+            raise UserError(
+                f"{folder}: the record of {record.case} says it kept frame {outside[0]} of a video of {length}: the "
+                "file was changed since it was written; run again with --fresh"
+            )
+        records[record.case] = record
+    return records

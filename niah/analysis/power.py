@@ -1,4 +1,4 @@
-"""What a table says beyond its cells: how accuracy falls, whom its intervals speak for, what it could not show."""
+"""What a run's suite can show: slopes of accuracy, what the intervals hold for, the smallest detectable difference."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from niah.analysis.load import RunData
 from niah.analysis.stats.bootstrap import MIN_HAYSTACKS, Estimate, Observation, cluster_bootstrap, proportion
 from niah.analysis.stats.detectable import smallest_difference
 from niah.analysis.stats.trend import slope
-from niah.analysis.table import ScoredCase, observations, score_case
+from niah.analysis.table import ScoredCase, observations, score_cases
 
 
 def power_summary(runs: Sequence[RunData]) -> str:
-    """Return a paragraph for each run that answered `full` cases; nothing where none did."""
+    """Return a paragraph for each run that answered `full` cases."""
     return "\n\n".join(paragraph for paragraph in map(_paragraph, runs) if paragraph)
 
 
 def _paragraph(run: RunData) -> str:
-    """Return slopes, what intervals by source are about, and the smallest difference the run's suite can show."""
-    scored = [score_case(case, run.records.get(case.id)) for case in run.cases if case.condition == "full"]
-    answers = [one for one in scored if one.status == "ok"]
+    """Return the paragraph of one run; empty if no `full` case was answered."""
+    scored = score_cases(run, "full")
+    answers = [one for one in scored if one.answered]
     if not answers:
         return ""
     head = f"{run.model} on suite {run.suite}, full"
-    whole = cluster_bootstrap(observations(answers), proportion, f"{run.model}/{run.suite}/reach")
-    if whole is None:
-        return f"{head}: one needle source, so nothing here speaks for other needles"
+    accuracy = cluster_bootstrap(observations(answers), proportion, f"{run.model}/{run.suite}/reach")  # a seed
+    if accuracy is None:
+        return f"{head}: one needle source, so nothing here generalises to other needles"
+    detectable = smallest_difference(accuracy.standard_error * 2**0.5, accuracy.clusters)  # of two independent models
     lines = [
         *_slope(run, answers, "length", "points per 1,000 frames"),
         *_slope(run, answers, "depth", "points from depth 0 to 1"),
-        f"intervals by source: {_drawn(whole, answers)}",
-        "smallest difference that this suite shows four times in five, between two models as uneven over needles as "
-        f"this one: {100 * smallest_difference(whole.error * 2**0.5, whole.clusters):.0f} points",
+        f"clustered intervals: {_resampled(accuracy, answers)}",
+        f"smallest detectable difference (80 % power): {100 * detectable:.0f} points, between two models whose "
+        "accuracy varies as much between needles as this one's",
     ]
     if len(answers) < len(scored):
         lines.append(f"all of this is about the {len(answers)} of {len(scored)} cases that have an answer")
@@ -39,7 +40,7 @@ def _paragraph(run: RunData) -> str:
 
 
 def _slope(run: RunData, answers: Sequence[ScoredCase], axis: str, unit: str) -> list[str]:
-    """Return how accuracy changes along one axis, where it can be told."""
+    """Return how accuracy changes along one axis, if that can be estimated."""
     points = []
     for one in answers:
         x = one.case.length / 1000 if axis == "length" else run.layout.nominal_depth(one.case)
@@ -51,10 +52,10 @@ def _slope(run: RunData, answers: Sequence[ScoredCase], axis: str, unit: str) ->
     return [f"slope over {axis}: {100 * found.value:+.1f} {unit} [{100 * found.low:.1f}, {100 * found.high:.1f}]"]
 
 
-def _drawn(whole: Estimate, answers: Sequence[ScoredCase]) -> str:
-    """Return what was resampled, and whom the intervals therefore speak for."""
+def _resampled(accuracy: Estimate, answers: Sequence[ScoredCase]) -> str:
+    """Return what was resampled, and what the intervals therefore hold for."""
     sources = len({one.case.needle_source for one in answers})
-    if whole.generalises:
-        return f"{sources} videos of needles and {whole.haystacks} haystacks were resampled"
-    which = "this one haystack" if whole.haystacks == 1 else f"these {whole.haystacks} haystacks"
-    return f"{sources} videos of needles were resampled; for {which} (fewer than {MIN_HAYSTACKS})"
+    if accuracy.haystacks_resampled:
+        return f"{sources} needle sources and {accuracy.haystacks} haystacks were resampled"
+    which = "this one haystack" if accuracy.haystacks == 1 else f"these {accuracy.haystacks} haystacks"
+    return f"{sources} needle sources were resampled; they hold for {which} (fewer than {MIN_HAYSTACKS})"

@@ -1,4 +1,4 @@
-"""The table for people: a page per model."""
+"""The table as printed text: one page per model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FAILURES = ("oom", "error", "timeout", "missing")
 
 
 def summary_page(rows: Sequence[Row]) -> str:
-    """Return accuracy per condition, the lengths x depths of `full`, and retention of each model."""
+    """Return, for each model, accuracy per condition, the lengths x depths of `full`, and retention."""
     pages = list(dict.fromkeys((row.model, row.suite) for row in rows))
     return "\n\n".join(_page([row for row in rows if (row.model, row.suite) == page]) for page in pages) or "no cases"
 
@@ -21,71 +21,76 @@ def _page(rows: Sequence[Row]) -> str:
     lines = [
         f"{rows[0].model} on suite {rows[0].suite}",
         "",
-        f"{'condition':<13}{'type':<14}{'accuracy':>9}  {'95 % interval':<16}{'by source':<16}{'n':>5}  failed",
+        f"{'condition':<13}{'type':<14}{'accuracy':>9}  {'95 % interval':<16}{'clustered':<16}{'n':>5}  failed",
     ]
     for row in rows:
         if row.length == ALL and row.depth == ALL:
             failed = ", ".join(f"{getattr(row, name)} {name}" for name in FAILURES if getattr(row, name))
             lines.append(
-                f"{row.condition:<13}{row.type:<14}{_accuracy(row):>9}  {_between(row.low, row.high):<16}"
-                f"{_between(row.cluster_low, row.cluster_high):<16}{row.n:>5}  {failed or '-'}"
+                f"{row.condition:<13}{row.type:<14}{_accuracy(row):>9}  {_interval(row.low, row.high):<16}"
+                f"{_interval(row.cluster_low, row.cluster_high):<16}{row.n:>5}  {failed or '-'}"
             )
-    told = [row for row in rows if row.condition == "full" and row.length_by != "bin"]
-    full = [row for row in told if row.type == ALL]
-    lines += ["", *_grid([row for row in told if row.length != ALL]), "", *_retained(full), *_hits(full)]
+    lines.append("clustered: 95 % interval clustered by needle source")
+    full = [row for row in rows if row.condition == "full" and row.length_by != "bin"]
+    all_types = [row for row in full if row.type == ALL]
+    lines += ["", *_grid([row for row in full if row.length != ALL])]
+    lines += ["", *_retention(all_types), *_hits(all_types)]
     return "\n".join(lines)
 
 
 def _grid(rows: Sequence[Row]) -> list[str]:
-    """Return accuracy of `full` as depths, and then types, x lengths, a mark where cases failed."""
+    """Return accuracy of `full` over lengths, a line per depth and then per type, marked where cases failed."""
     if not rows:
         return ["no full cases"]
     cells = {(row.type, row.depth, row.length): row for row in rows}
     lengths = list(dict.fromkeys(row.length for row in rows))
+    depths = list(dict.fromkeys(row.depth for row in rows))
+    types = list(dict.fromkeys(row.type for row in rows))
     lines = ["full: depth  " + "".join(f"{format_length(length):>13}" for length in lengths)]
-    depths, types = (list(dict.fromkeys(getattr(row, name) for row in rows)) for name in ("depth", "type"))
-    places = [(depth, ALL, depth) for depth in depths]
-    places += [(kind, kind, ALL) for kind in types if kind != ALL and len(types) > 2]
-    for name, kind, depth in places:
-        lines.append(f"{name:<13}" + "".join(f"{_cell(cells[kind, depth, length]):>13}" for length in lengths))
+    labelled = [(depth, ALL, depth) for depth in depths]
+    if len(types) > 2:  # "all" and at least two others
+        labelled += [(kind, kind, ALL) for kind in types if kind != ALL]
+    for label, kind, depth in labelled:
+        lines.append(f"{label:<13}" + "".join(f"{_cell(cells[kind, depth, length]):>13}" for length in lengths))
     return [*lines, "(n)  * some cases failed or are missing"]
 
 
 def _cell(row: Row) -> str:
     """Return one cell: accuracy and n, or why there is none."""
-    if not row.n:
-        return "OOM " if row.oom else "failed " if row.error + row.timeout else "- "
-    return f"{_accuracy(row)} ({row.n}){'*' if row.failed else ' '}"
+    if row.n:
+        return f"{_accuracy(row)} ({row.n}){'*' if row.failed else ' '}"
+    if row.oom:
+        return "OOM "
+    return "failed " if row.error + row.timeout else "- "
 
 
-def _retained(full: Sequence[Row]) -> list[str]:
+def _retention(full: Sequence[Row]) -> list[str]:
     """Return retention per length, or why there is none."""
     lines = [
         f"{format_length(row.length):<13}{row.retention:>9.1%}  "
-        f"{_between(row.retention_low, row.retention_high)}  n {row.n}"
+        f"{_interval(row.retention_low, row.retention_high)}  n {row.n}"
         for row in full
         if row.retention is not None and row.depth == ALL
     ]
     if lines:
         return ["retention = (full - blind) / (needle_only - blind), by length", *lines]
-    return ["no retention: needle_only is not surely above blind, or one of the two was not asked"]
+    return ["no retention: needle_only is not significantly above blind, or one of the two was not asked"]
 
 
 def _hits(full: Sequence[Row]) -> list[str]:
-    """Return how often kept frames show the needle."""
-    whole = (row for row in full if row.length == ALL and row.depth == ALL and row.kept)
-    return [f"needle among the kept frames: {_hit_rate(row)}" for row in whole]
-
-
-def _hit_rate(row: Row) -> str:
-    """Return how often kept frames show the needle, beside what chance gives."""
-    return f"{row.hit_share:.1%} of {row.kept} cases, {row.hit_chance:.1%} for as many random frames"
+    """Return how often the kept frames include one of the needle, and how often random frames would."""
+    return [
+        f"needle among the kept frames: {row.hit_share:.1%} of {row.kept} cases, "
+        f"{row.hit_chance:.1%} for as many random frames"
+        for row in full
+        if row.length == ALL and row.depth == ALL and row.kept
+    ]
 
 
 def _accuracy(row: Row) -> str:
     return "-" if row.accuracy is None else f"{row.accuracy:.1%}"
 
 
-def _between(low: float | None, high: float | None) -> str:
-    """Return an interval in per cent; a dash where there is none."""
+def _interval(low: float | None, high: float | None) -> str:
+    """Return an interval in per cent; a dash if there is none."""
     return "-" if low is None or high is None else f"[{low:.1%}, {high:.1%}]"

@@ -1,9 +1,8 @@
-"""Rows of the table: what became of the cases of each cell, and how sure the accuracy is.
+"""Score cases, and count them into the rows of table.csv: accuracy with intervals per condition, type, length, depth.
 
-A failed case is never a wrong answer: it is left out of `n` and stands in a column of
-its own, as does a missing one. `low` and `high` are Wilson's 95 % interval, which takes
-answers for independent. A needle is asked about at many lengths and depths, so marginals
-also carry an interval from resampling the videos that needles were cut from.
+A failed case is never a wrong answer: it is not part of `n` and has a column of its own, as has a missing one. `low`
+and `high` are Wilson's 95 % interval, which treats answers as independent. But a needle is asked about at many lengths
+and depths, so marginals also carry an interval clustered by needle source.
 """
 
 from __future__ import annotations
@@ -11,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 from scipy.stats import hypergeom
@@ -30,13 +30,48 @@ MISSING = "missing"  # the status of a case without a record
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of table.csv. Shares and intervals are None where nothing was answered.
+class ScoredCase:
+    """A case with its record, and how its reply scored.
 
-    `length_by` says how lengths are grouped: exact, nearest, bin, or all. `chance` is the mean
-    of 1 / options over the cases. `kept` counts answers whose model told which frames it kept,
-    `hits` those of them with a frame of the needle, `hit_chance` how often as many frames drawn
-    at random would show it.
+    `letter` is the option that the reply names; None if it names none, or if there is no reply. `hit` says whether
+    the frames kept at full resolution include one of the needle, and `hit_chance` how often as many random frames
+    would; both are None unless the case is `full` and the model reported which frames it kept.
+    """
+
+    case: Case
+    record: Record | None
+    letter: str | None = None
+    hit: bool | None = None
+    hit_chance: float | None = None
+
+    @property
+    def status(self) -> str:
+        """Return the record's status, or "missing"."""
+        return MISSING if self.record is None else self.record.status
+
+    @property
+    def answered(self) -> bool:
+        """Return True if the model replied."""
+        return self.status == "ok"
+
+    @property
+    def correct(self) -> bool:
+        """Return True if the reply names the right option."""
+        return self.letter == self.case.answer
+
+    @property
+    def unanswered(self) -> bool:
+        """Return True if there is a reply that names no option; it counts as wrong."""
+        return self.answered and self.letter is None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of table.csv. Proportions and intervals are None if nothing was answered.
+
+    `length_by` says how lengths are grouped: exact, nearest, bin, or all. `chance` is the mean of 1 / options over
+    the cases. `kept` counts the answers whose model reported which frames it kept, `hits` those of them with a frame
+    of the needle, and `hit_chance` is how often as many random frames would include one.
     """
 
     model: str
@@ -71,133 +106,147 @@ class Row:
 
     @property
     def failed(self) -> int:
-        """How many cases have no answer for any reason."""
+        """Return how many cases have no answer for any reason."""
         return self.oom + self.error + self.timeout + self.missing
 
 
-@dataclass(frozen=True)
-class ScoredCase:
-    """What became of one case."""
+class RowKey(NamedTuple):
+    """Which cases a row counts; "all" stands for every type, length or depth."""
 
-    case: Case
-    status: str
-    correct: bool = False
-    unanswered: bool = False
-    kept: bool = False
-    hit: bool = False
-    hit_chance: float = 0.0
+    condition: str
+    type: str
+    length_by: str
+    length: str
+    depth: str
+
+
+def score_case(case: Case, record: Record | None) -> ScoredCase:
+    """Score one case."""
+    if record is None or record.reply is None:
+        return ScoredCase(case, record)
+    scored = ScoredCase(case, record, extract_answer(record.reply, case.options))
+    needles = case.target_placements
+    if case.condition != "full" or not record.frames_kept or not needles:
+        return scored
+    needle_frames = sum(placed.stop - placed.start for placed in needles)
+    chance = float(hypergeom.sf(0, case.length, needle_frames, len(set(record.frames_kept))))
+    return dataclasses.replace(scored, hit=case.needle_frames(record.frames_kept) > 0, hit_chance=chance)
+
+
+def score_cases(run: RunData, condition: str | None = None) -> list[ScoredCase]:
+    """Score the cases of a run, or those of one condition."""
+    cases = run.cases if condition is None else run.cases_of(condition)
+    return [score_case(case, run.records.get(case.id)) for case in cases]
+
+
+def observations(scored: Sequence[ScoredCase]) -> list[Observation]:
+    """Return (correct, 1) of each case that has an answer, as the statistics take them."""
+    return [
+        Observation(one.case.needle_source, one.case.haystack, (float(one.correct), 1.0))
+        for one in scored
+        if one.answered
+    ]
+
+
+def table_rows(runs: Sequence[RunData]) -> list[Row]:
+    """Return a row per run, condition, question type, length and depth, with "all" among each."""
+    return list(itertools.chain.from_iterable(_rows(run) for run in runs))
 
 
 def table_frame(runs: Sequence[RunData]) -> pd.DataFrame:
-    """Return the rows of some runs as a frame whose columns are the fields of `Row`."""
+    """Return the rows of some runs as a data frame whose columns are the fields of `Row`."""
     columns = pd.Index([field.name for field in dataclasses.fields(Row)])
     return pd.DataFrame([dataclasses.asdict(row) for row in table_rows(runs)], columns=columns)
 
 
 def write_table(folder: Path) -> Path:
-    """Write table.csv into a run folder and return its path. Raises UserError where it holds no run."""
+    """Write table.csv into a run folder and return its path. Raises UserError if the folder holds no run."""
     path = Path(folder) / "table.csv"
     replace_file(path, table_frame([read_run(folder)]).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     return path
 
 
-def table_rows(runs: Sequence[RunData]) -> list[Row]:
-    """Return a row per run, condition, question type, length and depth, "all" among each."""
-    return list(itertools.chain.from_iterable(_rows(run) for run in runs))
-
-
-def score_case(case: Case, record: Record | None) -> ScoredCase:
-    """Score one case."""
-    if record is None:
-        return ScoredCase(case, MISSING)
-    if record.reply is None:
-        return ScoredCase(case, record.status)
-    letter = extract_answer(record.reply, case.options)
-    own = case.target_placements
-    scored = ScoredCase(case, record.status, letter == case.answer, letter is None)
-    if case.condition != "full" or not record.frames_kept or not own:
-        return scored
-    needle_frames = sum(placed.stop - placed.start for placed in own)
-    chance = float(hypergeom.sf(0, case.length, needle_frames, len(set(record.frames_kept))))
-    return dataclasses.replace(scored, kept=True, hit=case.needle_frames(record.frames_kept) > 0, hit_chance=chance)
-
-
-def observations(outcomes: Sequence[ScoredCase]) -> list[Observation]:
-    """Return (right, 1) of each outcome that is an answer."""
-    return [
-        Observation(scored.case.needle_source, scored.case.haystack, (float(scored.correct), 1.0))
-        for scored in outcomes
-        if scored.status == "ok"
-    ]
-
-
 def _rows(run: RunData) -> Iterator[Row]:
     """Yield the rows of one run."""
-    cells: dict[tuple[str, ...], list[ScoredCase]] = defaultdict(list)
-    for case in run.cases:
-        scored = score_case(case, run.records.get(case.id))
-        for place in _places(run.layout, case):
-            cells[place].append(scored)
+    cells: Mapping[RowKey, list[ScoredCase]] = defaultdict(list)
+    for scored in score_cases(run):
+        for key in _keys_of_case(run.layout, scored.case):
+            cells[key].append(scored)
     types = sorted({case.type for case in run.cases})
-    for condition in (known for known in CONDITIONS if any(case.condition == known for case in run.cases)):
-        for kind, (by, length, depth) in itertools.product((ALL, *types), _groups(run.layout, condition)):
-            row = _row(run, (condition, kind, by, length, depth), cells[condition, kind, by, length, depth])
-            if condition == "full" and depth == ALL:
-                blind, alone = (cells[other, kind, ALL, ALL, ALL] for other in ("blind", "needle_only"))
-                row = _with_retention(row, cells[condition, kind, by, length, depth], blind, alone)
+    conditions = {case.condition for case in run.cases}
+    for condition in (known for known in CONDITIONS if known in conditions):
+        for key in _keys_of_condition(run.layout, condition, types):
+            row = _row(run, key, cells[key])
+            if condition == "full" and key.depth == ALL:
+                blind, needle_only = (
+                    cells[RowKey(control, key.type, ALL, ALL, ALL)] for control in ("blind", "needle_only")
+                )
+                row = _with_retention(row, cells[key], blind, needle_only)
             yield row
 
 
-def _places(layout: Layout, case: Case) -> Iterator[tuple[str, ...]]:
-    """Yield the rows that a case counts for, as (condition, type, grouping, length, depth)."""
-    depth = layout.depth_label(case)
-    lengths = [(by, layout.length_label(case, by)) for by in layout.length_labels()]
-    columns = [(ALL, ALL), *((by, length) for by, length in lengths if length is not None)]
-    for kind, (by, length), row in itertools.product((ALL, case.type), columns, (ALL, depth)):
-        if row is not None:
-            yield case.condition, kind, by, length, row
+def _keys_of_case(layout: Layout, case: Case) -> Iterator[RowKey]:
+    """Yield the keys of all rows that a case counts in."""
+    lengths = [(ALL, ALL)]
+    lengths += [(by, label) for by in layout.length_labels() if (label := layout.length_label(case, by)) is not None]
+    depth_label = layout.depth_label(case)
+    depths = (ALL,) if depth_label is None else (ALL, depth_label)
+    for kind, (by, length), depth in itertools.product((ALL, case.type), lengths, depths):
+        yield RowKey(case.condition, kind, by, length, depth)
 
 
-def _groups(layout: Layout, condition: str) -> Iterator[tuple[str, str, str]]:
-    """Yield (grouping, length, depth) of every row of one condition; what has no haystack has no length."""
-    depths = (ALL, *layout.depth_labels()) if condition in ("full", "swapped") else (ALL,)
-    columns = [(ALL, ALL)]
+def _keys_of_condition(layout: Layout, condition: str, types: Sequence[str]) -> Iterator[RowKey]:
+    """Yield the keys of all rows of one condition, in the table's order; without a haystack there is no length."""
+    lengths = [(ALL, ALL)]
     if condition not in ("needle_only", "blind"):
-        columns += [(by, length) for by, lengths in layout.length_labels().items() for length in lengths]
-    for (by, length), depth in itertools.product(columns, depths):
-        yield by, length, depth
+        lengths += [(by, label) for by, labels in layout.length_labels().items() for label in labels]
+    depths = (ALL, *layout.depth_labels()) if condition in ("full", "swapped") else (ALL,)
+    for kind, (by, length), depth in itertools.product((ALL, *types), lengths, depths):
+        yield RowKey(condition, kind, by, length, depth)
 
 
-def _row(run: RunData, place: tuple[str, ...], cell: Sequence[ScoredCase]) -> Row:
-    """Count one cell."""
-    answers = [scored for scored in cell if scored.status == "ok"]
-    kept = [scored for scored in answers if scored.kept]
-    correct, unanswered = sum(s.correct for s in answers), sum(s.unanswered for s in answers)
+def _row(run: RunData, key: RowKey, cell: Sequence[ScoredCase]) -> Row:
+    """Count the cases of one row."""
+    answers = [scored for scored in cell if scored.answered]
+    kept = [scored for scored in answers if scored.hit is not None]
+    correct = sum(scored.correct for scored in answers)
     low, high = wilson_interval(correct, len(answers))
-    condition, kind, by, length, depth = place
-    name = "/".join((run.model, run.suite, *place))
-    cluster = clustered_interval(observations(answers), name) if ALL in (length, depth) else (None, None)
-    statuses = {s: sum(scored.status == s for scored in cell) for s in ("oom", "error", "timeout", MISSING)}
+    cluster_low, cluster_high = None, None
+    if ALL in (key.length, key.depth):  # a marginal: needles are asked more than once
+        name = "/".join((run.model, run.suite, *key))
+        cluster_low, cluster_high = clustered_interval(observations(answers), name)
     return Row(
-        run.model, run.suite, condition, kind, by, length, depth,
-        n=len(answers), correct=correct, accuracy=_mean([s.correct for s in answers]), low=low, high=high,
-        cluster_low=cluster[0], cluster_high=cluster[1],
+        model=run.model,
+        suite=run.suite,
+        **key._asdict(),
+        n=len(answers),
+        correct=correct,
+        accuracy=_mean([scored.correct for scored in answers]),
+        low=low,
+        high=high,
+        cluster_low=cluster_low,
+        cluster_high=cluster_high,
         chance=_mean([1 / len(scored.case.options) for scored in cell]),
-        unanswered=unanswered, unanswered_share=_mean([s.unanswered for s in answers]), **statuses,
+        unanswered=sum(scored.unanswered for scored in answers),
+        unanswered_share=_mean([scored.unanswered for scored in answers]),
+        **{status: sum(one.status == status for one in cell) for status in ("oom", "error", "timeout", MISSING)},
         repeats=sum(scored.case.repeats > 0 for scored in cell),
-        kept=len(kept), hits=sum(s.hit for s in kept),
-        hit_share=_mean([s.hit for s in kept]), hit_chance=_mean([s.hit_chance for s in kept]),
-    )  # fmt: skip
+        kept=len(kept),
+        hits=sum(bool(scored.hit) for scored in kept),
+        hit_share=_mean([bool(scored.hit) for scored in kept]),
+        hit_chance=_mean([scored.hit_chance or 0.0 for scored in kept]),
+    )
 
 
-def _with_retention(row: Row, *parts: Sequence[ScoredCase]) -> Row:
-    """Add what is left of the understanding of the clip alone, where there is any."""
-    full, blind, alone = (observations(part) for part in parts)
+def _with_retention(
+    row: Row, full: Sequence[ScoredCase], blind: Sequence[ScoredCase], needle_only: Sequence[ScoredCase]
+) -> Row:
+    """Add retention to a row, if the clip alone is understood at all."""
     name = "/".join((row.model, row.suite, row.type, row.length_by, row.length, "retention"))
-    found = retention(full, blind, alone, name)
+    found = retention(observations(full), observations(blind), observations(needle_only), name)
     if found is None:
         return row
-    if not found.error:  # all sources agree: the resamples cannot say how sure that is
+    if not found.standard_error:  # all sources agree, so resampling gives no interval
         return dataclasses.replace(row, retention=found.value)
     return dataclasses.replace(row, retention=found.value, retention_low=found.low, retention_high=found.high)
 

@@ -18,7 +18,7 @@ from niah.types import UserError
 EXAMPLES = """\
 examples:
   niah cost runs/default-vilamp
-      seconds a case by stage, over lengths, with nothing stored and with frames reused
+      seconds a case by stage, over lengths, with and without reused frames
   niah cost runs/default-vilamp runs/without-reuse
       the same cases with and without reuse (--model_args reuse=False): time, ratio, answers that differ
   niah cost --memory runs/long-vilamp --documented 2320
@@ -116,7 +116,7 @@ def _line(run: RunData, line: MemoryFit, documented: float | None) -> tuple[str,
         for frames, peak in zip(line.frames, line.peak_bytes, strict=True)
     ]
     lines = [
-        f"{run.model} on {run.suite}: peak host memory, nothing stored",
+        f"{run.model} on {run.suite}: peak host memory of cold cases",
         *rows,
         f"slope {line.slope:,.0f} bytes a frame from {line.start / MIB:,.1f} MiB at no frame",
     ]

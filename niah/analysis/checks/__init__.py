@@ -1,1 +1,1 @@
-"""Validity checks: what a reader of these runs must know before believing a number."""
+"""Validity checks: what could make a figure say something that is not so. `runs.check_runs` runs them all."""

@@ -1,4 +1,4 @@
-"""What the controls say against a `full` accuracy: leaks, a clip that cannot be read, needles that stand out."""
+"""What the control conditions say about `full` accuracy: leaks, clips that are not understood, conspicuous needles."""
 
 from __future__ import annotations
 
@@ -9,136 +9,151 @@ from scipy.stats import binomtest
 from niah.analysis.checks.failed_check import FailedCheck
 from niah.analysis.layout import ALL
 from niah.analysis.load import RunData
-from niah.analysis.stats.bootstrap import Observation, cluster_bootstrap, proportion
+from niah.analysis.stats.bootstrap import Estimate, Observation, cluster_bootstrap, proportion
 from niah.analysis.stats.paired import unpaired_difference
 from niah.analysis.stats.proportions import clustered_interval, wilson_interval
-from niah.analysis.table import ScoredCase, observations, score_case
+from niah.analysis.table import ScoredCase, observations, score_cases
 
-ONE_SIDED = 0.025  # as of a 95 % interval
-SEARCHED = " (every type and control was looked at: by luck alone, one look in 40 finds this)"
+ONE_SIDED = 0.025  # the level that corresponds to a 95 % interval
+UNCORRECTED = " (each type and control is checked, without correction: by chance alone, one check in 40 finds this)"
 LEAKS = {
     "blind": "the question alone gives answers away",
     "no_needle": "haystack and question alone give answers away",
     "swapped": "answers come from something other than the needle asked about",
 }
-Part = Mapping[str, Sequence[ScoredCase]]  # by condition
+NECESSARY = {"needle_only": "whether the clips are understood", "blind": "whether the questions can be guessed"}
+Answers = Mapping[str, Sequence[ScoredCase]]  # by condition, of one type or all
 
 
-def about_controls(run: RunData) -> Iterator[FailedCheck]:
-    """Yield the doubts that the controls of one run raise, over all question types and for each."""
-    scored = [score_case(case, run.records[case.id]) for case in run.cases if case.id in run.records]
+def check_controls(run: RunData) -> Iterator[FailedCheck]:
+    """Check the control conditions of a run, over all question types and for each."""
+    answered = [scored for scored in score_cases(run) if scored.answered]
     types = sorted({case.type for case in run.cases})
-    readable = True
+    understood = True
     for kind in (ALL, *(types if len(types) > 1 else ())):
-        part: dict[str, list[ScoredCase]] = {}
-        for one in scored:
-            if one.status == "ok" and kind in (ALL, one.case.type):
-                part.setdefault(one.case.condition, []).append(one)
-        yield from _leaks(run, kind, part)
-        if kind == ALL or readable:  # what holds of all types is not said again of each
-            found = list(_unreadable(run, kind, part))
-            readable = readable and not (kind == ALL and found)
-            yield from found
-        if "novelty" in run.model and kind == ALL:
-            yield from _stands_out(run, part.get("full", []))
-    yield from _unasked(run)
+        answers: dict[str, list[ScoredCase]] = {}
+        for scored in answered:
+            if kind in (ALL, scored.case.type):
+                answers.setdefault(scored.case.condition, []).append(scored)
+        yield from _leaks(run, kind, answers)
+        if kind == ALL or understood:  # what holds for all types is not repeated for each
+            failed = list(_not_understood(run, kind, answers))
+            understood = understood and not (kind == ALL and failed)
+            yield from failed
+        if kind == ALL:
+            yield from _conspicuous_needles(run, answers.get("full", []))
+    yield from _not_asked(run)
 
 
-def _leaks(run: RunData, kind: str, part: Part) -> Iterator[FailedCheck]:
-    """Yield the controls that lie above chance, or above what the question alone gives."""
-    blind = observations(part.get("blind", []))
+def _leaks(run: RunData, kind: str, answers: Answers) -> Iterator[FailedCheck]:
+    """Yield the controls whose accuracy is above chance, or above that of the question alone."""
+    blind = observations(answers.get("blind", []))
     for condition, meaning in LEAKS.items():
-        answers = part.get(condition, [])
-        if not answers:
+        cases = answers.get(condition, [])
+        if not cases:
             continue
-        found, chance = observations(answers), _chance(answers)
-        # One needle is asked many times, so both intervals must agree: the one over cases, and the one over sources.
-        right = int(sum(one.correct for one in answers))
-        intervals = (wilson_interval(right, len(answers)), clustered_interval(found, _name(run, condition, kind)))
-        lows = [low for low, _ in intervals if low is not None]
-        above = [f"chance, {chance:.1%}"] if min(lows) > chance else []
-        surplus = (
-            unpaired_difference(found, blind, _name(run, condition, kind, "blind")) if condition != "blind" else None
-        )
-        if surplus is not None and surplus.low > 0:
-            above.append(f"blind, by {_points(surplus.value, surplus.low, surplus.high)}")
+        correct = sum(scored.correct for scored in cases)
+        chance = sum(1 / len(scored.case.options) for scored in cases) / len(cases)
+        # A needle is asked many times, so both intervals must lie above: the one over cases, and the clustered one.
+        low, high = wilson_interval(correct, len(cases))
+        cluster_low, cluster_high = clustered_interval(observations(cases), _seed(run, condition, kind))
+        above = []
+        if min(bound for bound in (low, cluster_low) if bound is not None) > chance:
+            above.append(f"above chance, {chance:.1%}")
+        if condition != "blind":
+            excess = unpaired_difference(observations(cases), blind, _seed(run, condition, kind, "blind"))
+            if excess is not None and excess.low > 0:
+                above.append(f"above blind, by {_points(excess)}")
         if above:
-            low, high = next((pair for pair in reversed(intervals) if pair[0] is not None), (0.0, 1.0))
+            if cluster_low is not None:
+                low, high = cluster_low, cluster_high
             yield FailedCheck(
                 f"{condition}_above",
-                f"{run.model}, {condition}{_of_type(kind)}: {right / len(answers):.1%} [{low:.1%}, {high:.1%}] is "
-                f"above {' and above '.join(above)}: {meaning}" + ("" if kind == ALL else SEARCHED),
+                f"{run.model}, {condition}{_of_type(kind)}: {correct / len(cases):.1%} [{low:.1%}, {high:.1%}] is "
+                f"{' and '.join(above)}: {meaning}" + ("" if kind == ALL else UNCORRECTED),
                 "serious" if kind == ALL else "caution",
                 (run.model,),
-                _names(answers),
+                _ids(cases),
             )
 
 
-def _unreadable(run: RunData, kind: str, part: Part) -> Iterator[FailedCheck]:
-    """Yield that the clip by itself is not answered better than the question by itself."""
-    alone, blind = part.get("needle_only", []), part.get("blind", [])
-    if not alone or not blind:
+def _not_understood(run: RunData, kind: str, answers: Answers) -> Iterator[FailedCheck]:
+    """Yield that the clip alone is not answered better than the question alone."""
+    needle_only, blind = answers.get("needle_only", []), answers.get("blind", [])
+    if not needle_only or not blind:
         return
-    surplus = unpaired_difference(observations(alone), observations(blind), _name(run, "needle_only", kind, "blind"))
-    if surplus is not None and surplus.low > 0:
+    excess = unpaired_difference(
+        observations(needle_only), observations(blind), _seed(run, "needle_only", kind, "blind")
+    )
+    if excess is not None and excess.low > 0:
         return
-    words = "one needle source cannot tell" if surplus is None else _points(surplus.value, surplus.low, surplus.high)
+    evidence = "one needle source is not enough to tell" if excess is None else _points(excess)
     yield FailedCheck(
-        "unreadable",
-        f"{run.model}, needle_only{_of_type(kind)} is not surely above blind ({words}): it may not understand the "
-        "clips at all, so its heatmap says nothing about length",
+        "not_understood",
+        f"{run.model}, needle_only{_of_type(kind)} is not significantly above blind ({evidence}): it may not "
+        "understand the clips at all, so its heatmap says nothing about length",
         "serious" if kind == ALL else "caution",
         (run.model,),
-        _names([*alone, *blind]),
+        _ids([*needle_only, *blind]),
     )
 
 
-def _stands_out(run: RunData, full: Sequence[ScoredCase]) -> Iterator[FailedCheck]:
-    """Yield that a model that never reads the question keeps needles more often than random frames would."""
-    kept = [one for one in full if one.kept]
+def _conspicuous_needles(run: RunData, full: Sequence[ScoredCase]) -> Iterator[FailedCheck]:
+    """Yield that a model that never reads the question keeps needle frames more often than random frames would.
+
+    Such a model says so itself: the settings in its replies hold `reads_question: false`.
+    """
+    kept = [
+        scored
+        for scored in full
+        if scored.hit is not None
+        and scored.record is not None
+        and scored.record.settings.get("reads_question") is False
+    ]
     if not kept:
         return
-    expected = sum(one.hit_chance for one in kept) / len(kept)
-    hits = sum(one.hit for one in kept)
-    points = [Observation(one.case.needle_source, one.case.haystack, (one.hit - one.hit_chance, 1.0)) for one in kept]
-    surplus = cluster_bootstrap(points, proportion, _name(run, "full", ALL, "kept"))
-    sure = binomtest(hits, len(kept), min(expected, 1.0), alternative="greater").pvalue < ONE_SIDED
-    if sure and (surplus is None or surplus.low > 0):
+    expected = sum(scored.hit_chance or 0.0 for scored in kept) / len(kept)
+    hits = sum(bool(scored.hit) for scored in kept)
+    points = [
+        Observation(
+            scored.case.needle_source, scored.case.haystack, (bool(scored.hit) - (scored.hit_chance or 0.0), 1.0)
+        )
+        for scored in kept
+    ]
+    excess = cluster_bootstrap(points, proportion, _seed(run, "full", ALL, "kept"))
+    significant = binomtest(hits, len(kept), min(expected, 1.0), alternative="greater").pvalue < ONE_SIDED
+    if significant and (excess is None or excess.low > 0):
         yield FailedCheck(
-            "stands_out",
+            "conspicuous_needles",
             f"{run.model} kept the needle in {hits / len(kept):.1%} of {len(kept)} cases, as many random frames would "
-            f"in {expected:.1%}: it stands out to one who never read the question, so finding it proves little",
+            f"in {expected:.1%}: needles stand out to a model that never reads the question, so finding them proves "
+            "little",
             "serious",
             (run.model,),
-            _names([one for one in kept if one.hit]),
+            _ids([scored for scored in kept if scored.hit]),
         )
 
 
-def _unasked(run: RunData) -> Iterator[FailedCheck]:
-    """Yield which of the two indispensable controls are not among the cases."""
+def _not_asked(run: RunData) -> Iterator[FailedCheck]:
+    """Yield which of the two necessary controls are not among the cases."""
     asked = {case.condition for case in run.cases}
-    lacking = [name for name in ("needle_only", "blind") if name not in asked]
+    lacking = [name for name in NECESSARY if name not in asked]
     if lacking and "full" in asked:
-        wants = {"needle_only": "whether the clips can be read", "blind": "whether the questions can be guessed"}
         yield FailedCheck(
-            "unasked",
+            "not_asked",
             f"{run.model}: {' and '.join(lacking)} not asked: nothing here says "
-            f"{' or '.join(wants[name] for name in lacking)}",
+            f"{' or '.join(NECESSARY[name] for name in lacking)}",
             "note",
             (run.model,),
         )
 
 
-def _chance(answers: Sequence[ScoredCase]) -> float:
-    return sum(1 / len(one.case.options) for one in answers) / len(answers)
+def _ids(scored: Sequence[ScoredCase]) -> tuple[str, ...]:
+    return tuple(one.case.id for one in scored)
 
 
-def _names(answers: Sequence[ScoredCase]) -> tuple[str, ...]:
-    return tuple(one.case.id for one in answers)
-
-
-def _name(run: RunData, *words: str) -> str:
-    """Return what the resampling is seeded with."""
+def _seed(run: RunData, *words: str) -> str:
+    """Return the name that seeds the resampling; changing it ("doubts") would change printed intervals."""
     return "/".join(("doubts", run.model, run.suite, *words))
 
 
@@ -146,6 +161,6 @@ def _of_type(kind: str) -> str:
     return "" if kind == ALL else f" on {kind}"
 
 
-def _points(value: float, low: float, high: float) -> str:
-    """Return a difference of shares in points, with its interval."""
-    return f"{100 * value:.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
+def _points(difference: Estimate) -> str:
+    """Return a difference of proportions in percentage points, with its interval."""
+    return f"{100 * difference.value:.1f} points [{100 * difference.low:.1f}, {100 * difference.high:.1f}]"

@@ -1,19 +1,19 @@
-"""A doubt: one sentence that a reader of a figure must know, and what it is about."""
+"""A validity check that failed: one sentence that a reader of a figure must know, and what it is about."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-SEVERITIES = ("serious", "caution", "note")  # serious: the figure may not say what it seems to say
+SEVERITIES = ("serious", "caution", "note")  # serious: the figure may not show what it seems to show
 
 
 @dataclass(frozen=True)
 class FailedCheck:
-    """Something that casts doubt on runs.
+    """A validity check that failed.
 
-    `kind` is one word or two for machines, `text` a sentence for people that names the model where it is about
-    one. `models` are the labels of the runs concerned, `cases` the ids of the cases; empty where all are concerned.
+    `kind` is its name for programs, `text` a sentence for people, which names the model if it is about one. `models`
+    are the labels of the runs concerned, `cases` the ids of the cases concerned; empty if all are.
     """
 
     kind: str
@@ -27,12 +27,12 @@ class FailedCheck:
             raise ValueError(f"{self.kind}: unknown severity {self.severity!r}; known: {SEVERITIES}")
 
 
-def by_severity(found: Iterable[FailedCheck]) -> list[FailedCheck]:
-    """Return the serious ones first, otherwise as they were found."""
-    return sorted(found, key=lambda doubt: SEVERITIES.index(doubt.severity))
+def by_severity(failed: Iterable[FailedCheck]) -> list[FailedCheck]:
+    """Sort the serious ones first; the order is otherwise kept."""
+    return sorted(failed, key=lambda check: SEVERITIES.index(check.severity))
 
 
-def as_text(found: Sequence[FailedCheck]) -> str:
-    """Return a line for each doubt; nothing where there is none."""
-    heads = {"serious": "WARNING", "caution": "warning", "note": "note"}
-    return "\n".join(f"{heads[doubt.severity]}: {doubt.text}" for doubt in found)
+def as_text(failed: Sequence[FailedCheck]) -> str:
+    """Return a line for each failed check."""
+    prefixes = {"serious": "WARNING", "caution": "warning", "note": "note"}
+    return "\n".join(f"{prefixes[check.severity]}: {check.text}" for check in failed)

@@ -1,47 +1,119 @@
-"""Everything that is doubtful about some runs: each by itself, then side by side."""
+"""All validity checks: of each run by itself, and of runs that are shown side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Iterator, Sequence
 
-from niah.analysis.checks.answers import about_answers
-from niah.analysis.checks.between_runs import between
-from niah.analysis.checks.controls import about_controls
+from niah.analysis.checks.cases import check_answers, check_cases
+from niah.analysis.checks.controls import check_controls
 from niah.analysis.checks.failed_check import FailedCheck, by_severity
-from niah.analysis.checks.suite import about_suite
-from niah.analysis.load import RunData
+from niah.analysis.load import RunData, printable
+from niah.analysis.same_cases import shared_cases
+from niah.types import Record
 
 
 def check_runs(runs: Sequence[RunData], published: bool = False) -> list[FailedCheck]:
-    """Return what a reader of these runs must be warned of, the serious first.
+    """Run all validity checks and return those that failed, the serious first.
 
-    `runs` are as `niah.analysis.load.join` returns them, so that each has a name of its own. `published` says that the
-    paper's numbers are shown beside them.
+    `runs` are as `niah.analysis.load.join_shards` returns them, so that each has a name of its own. With `published`,
+    the paper's numbers are shown beside them.
     """
-    found: list[FailedCheck] = []
+    failed: list[FailedCheck] = []
     for run in runs:
-        found += [*about_controls(run), *about_answers(run)]
-    found += _merged([doubt for run in runs for doubt in about_suite(run)])
-    found += between(runs)
+        failed += [*check_controls(run), *check_answers(run)]
+    failed += _merged([check for run in runs for check in check_cases(run)])
+    failed += _side_by_side(runs)
     if published:
         suites = ", ".join(dict.fromkeys(run.suite for run in runs))
-        found.append(
+        failed.append(
             FailedCheck(
                 "published",
-                f"published numbers lie beside suite {suites}: other needles, haystacks, questions and prompts, "
+                f"published numbers are shown beside suite {suites}: other needles, haystacks, questions and prompts, "
                 "never released, so a distance between the two says nothing about the models",
                 "caution",
                 tuple(run.model for run in runs),
             )
         )
-    return by_severity(found)
+    return by_severity(failed)
 
 
-def _merged(found: Sequence[FailedCheck]) -> list[FailedCheck]:
-    """Say once what is wrong with a suite that several models were asked."""
+def _merged(failed: Sequence[FailedCheck]) -> list[FailedCheck]:
+    """Merge what is equal for several models, as it is about the suite that all were asked."""
     models: dict[tuple, list[str]] = {}
-    for doubt in found:
-        models.setdefault((doubt.kind, doubt.text, doubt.severity, doubt.cases), []).append(*doubt.models)
+    for check in failed:
+        models.setdefault((check.kind, check.text, check.severity, check.cases), []).extend(check.models)
     return [
-        FailedCheck(kind, text, severity, tuple(who), cases) for (kind, text, severity, cases), who in models.items()
+        FailedCheck(kind, text, severity, tuple(names), cases)
+        for (kind, text, severity, cases), names in models.items()
     ]
+
+
+def _side_by_side(runs: Sequence[RunData]) -> Iterator[FailedCheck]:
+    """Yield in what runs differ besides the model: cases, sampling, decoder, frames seen, answering mode, files."""
+    if len(runs) < 2:
+        return
+    models = tuple(run.model for run in runs)
+    shared = shared_cases(runs)
+    if any(len(shared) < len(run.cases) for run in runs):
+        yield FailedCheck("cases", _cases_text(runs, len(shared)), "serious", models, tuple(shared))
+    yield from _difference("sampling", "sampling", [(run.model, _sampling(run)) for run in runs])
+    full = {case.id for case in runs[0].cases_of("full")}
+    compared = [name for name in shared if name in full] or shared
+    for kind, what, describe in PROPERTIES:
+        described = [
+            (run.model, describe([run.records[name] for name in compared if name in run.records])) for run in runs
+        ]
+        yield from _difference(kind, what, described)
+    recorded = [name for name in shared if all(name in run.records for run in runs)]
+    if len({tuple(run.records[name].sources for name in recorded) for run in runs}) > 1:
+        yield FailedCheck("files", "the runs read other video files under the same names", "caution", models)
+
+
+def _difference(kind: str, what: str, described: Sequence[tuple[str, str]]) -> Iterator[FailedCheck]:
+    """Yield that models differ in one property, given as (model, description); empty descriptions are unknown."""
+    known = [(model, description) for model, description in described if description]
+    if len({description for _, description in known}) > 1:
+        sides = "; ".join(f"{model}: {description}" for model, description in known)
+        text = f"the runs differ in {what} ({sides}): that too may cause the difference"
+        yield FailedCheck(kind, text, "caution", tuple(model for model, _ in described))
+
+
+def _cases_text(runs: Sequence[RunData], shared: int) -> str:
+    """Describe how the cases of runs differ."""
+    counts = ", ".join(f"{run.model} {len(run.cases)}" for run in runs)
+    suites = list(dict.fromkeys(run.suite for run in runs))
+    of_suites = f" of suites {', '.join(suites)}" if len(suites) > 1 else ""
+    return (
+        f"the runs were asked different cases{of_suites} ({counts}; {shared} in common): their averages are over "
+        "different cases"
+    )
+
+
+def _sampling(run: RunData) -> str:
+    """Describe how frames were made of files: the same cases may show other pixels."""
+    return printable(", ".join(f"{key} {value}" for key, value in sorted(run.decides.get("sampling", {}).items())))
+
+
+def _decoders(records: Sequence[Record]) -> str:
+    """List the decoders that were used."""
+    return ", ".join(sorted({record.decoder for record in records if record.decoder}))
+
+
+def _modes(records: Sequence[Record]) -> str:
+    """List how answers came about."""
+    return ", ".join(sorted({record.mode for record in records if record.status == "ok"}))
+
+
+def _frames_used(records: Sequence[Record]) -> str:
+    """Describe how many frames answers depend on."""
+    used = [record.frames_used for record in records if record.status == "ok"]
+    return f"{min(used):,} to {max(used):,}, median {statistics.median(used):,.0f}" if used else ""
+
+
+# The kind of the check, the property's name for people, and how it is read from records
+PROPERTIES: tuple[tuple[str, str, Callable[[Sequence[Record]], str]], ...] = (
+    ("decoder", "decoder", _decoders),
+    ("frames", "frames seen", _frames_used),
+    ("mode", "answering mode", _modes),
+)

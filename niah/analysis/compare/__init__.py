@@ -1,1 +1,1 @@
-"""Compare models on the same cases: which is better, by how much, and what could not have been detected."""
+"""Compare models on the same cases: which is better, by how much, and what difference was detectable."""

@@ -1,134 +1,165 @@
-"""Comparisons in words: never more than the numbers carry.
+"""Comparisons as printed text, which never claims more than the numbers support.
 
-The verdict is about the one comparison that was meant beforehand, `full` over all cases. Everything further is
-corrected together, by Holm's rule, because somebody who looks twenty times finds something.
+The verdict is about the primary comparison, the one that was meant beforehand. All secondary ones are corrected
+together by Holm's method, as one of many is likely to look significant by chance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from niah.analysis.compare.comparisons import Line, PairedRuns, further, pairs, primary
+from niah.analysis.compare.comparisons import (
+    PairedRuns,
+    SecondaryComparison,
+    compare_pairs,
+    primary_comparison,
+    secondary_comparisons,
+)
 from niah.analysis.stats.bootstrap import MIN_HAYSTACKS
-from niah.analysis.stats.paired import Difference, holm, paired_difference
+from niah.analysis.stats.paired import Difference, holm
 from niah.types import UserError
 
-SURE = 0.05
+SIGNIFICANT = 0.05
 
 
-def comparison_page(matches: Sequence[PairedRuns]) -> str:
-    """Return the verdicts on some pairs of runs and the further comparisons. Raises UserError without an answer."""
-    for match in matches:
-        if not match.answered():
-            raise UserError(
-                f"{match.first.model} and {match.second.model} have no case that both answered "
-                f"({match.unanswered()}), so there is nothing to compare"
-            )
-    found = [primary(match) for match in matches]
-    known = [paired_difference.p for _, paired_difference in found if paired_difference.p is not None]
-    corrected = iter(holm(known))
-    parts = []
-    for match, (condition, result) in zip(matches, found, strict=True):
-        p = next(corrected) if result.p is not None else None
-        words = [verdict(match, condition, result, p, len(known)), *_left_out(match, condition)]
-        parts.append("\n".join(words))
-    return "\n\n".join([*parts, *_further(matches)])
+def comparison_page(paired_runs: Sequence[PairedRuns]) -> str:
+    """Return a verdict on each pair of runs, then the secondary comparisons.
 
-
-def verdict(match: PairedRuns, condition: str, found: Difference, p: float | None, comparisons: int = 1) -> str:
-    """Return which model is better on one condition, by how much, and what could not have been seen.
-
-    `p` is corrected for the number of `comparisons`; None where nothing can be said of chance.
+    Raises UserError if a pair has no case that both answered.
     """
-    one, other = match.first.model, match.second.model
+    for paired in paired_runs:
+        if not paired.answered():
+            raise UserError(
+                f"{paired.first.model} and {paired.second.model} have no case that both answered "
+                f"({paired.left_out()}), so there is nothing to compare"
+            )
+    found = [primary_comparison(paired) for paired in paired_runs]
+    p_values = [difference.p_value for _, difference in found if difference.p_value is not None]
+    corrected = iter(holm(p_values))
+    parts = []
+    for paired, (condition, difference) in zip(paired_runs, found, strict=True):
+        p_value = next(corrected) if difference.p_value is not None else None
+        lines = [verdict(paired, condition, difference, p_value, len(p_values)), *_left_out(paired, condition)]
+        parts.append("\n".join(lines))
+    return "\n\n".join([*parts, *_secondary(paired_runs)])
+
+
+def verdict(paired: PairedRuns, condition: str, found: Difference, p_value: float | None, comparisons: int = 1) -> str:
+    """Return which model is better on one condition, by how much, and the smallest detectable difference.
+
+    Args:
+        paired: the two runs.
+        condition: the condition that was compared.
+        found: the comparison.
+        p_value: corrected for the number of comparisons; None if there is no test.
+        comparisons: how many pairs of runs were compared.
+    """
+    one, other = paired.first.model, paired.second.model
     scores = f"{condition}: {one} {found.first:.1%}, {other} {found.second:.1%} of {found.cases} cases both answered"
-    if p is None or found.low is None or found.high is None or found.detectable is None:
+    if p_value is None or found.low is None or found.high is None or found.detectable is None:
         return f"{scores}.\nNothing can be said beyond these cases: all come from one needle source"
-    value, low, high = found.value, found.low, found.high
-    sign = "" if p < 0.001 else "= "
-    how = f"{found.method}, {_reach(found)}, p {sign}{_p(p)}{_corrected(comparisons)}"
-    if p < SURE and value:
-        better, worse = (one, other) if value > 0 else (other, one)
-        bounds = (low, high) if value > 0 else (-high, -low)
-        said = f"{better} is better than {worse} by {abs(100 * value):.1f} points {_between(*bounds)} {_where(found)}"
+    if p_value < SIGNIFICANT and found.value:
+        said = _better(one, other, found, found.low, found.high)
     else:
-        said = (
-            f"No difference is shown: {one} - {other} is {100 * value:+.1f} points {_between(low, high)} "
-            f"{_where(found)}. Neither is better by more than {100 * max(abs(low), abs(high)):.1f} points"
-        )
-        if low > 0 or high < 0:
-            said += "; the interval leaves out 0, the test does not"
-    seen = f"A difference under {100 * found.detectable:.1f} points would go unseen more than one time in five"
-    return f"{scores}.\n{said}\n({how}).\n{seen}."
+        said = _no_difference(one, other, found, found.low, found.high)
+    equals = "" if p_value < 0.001 else "= "
+    method = (
+        f"{found.method}, {_resampled(found)}, p {equals}{_format_p(p_value)}"
+        + (f", corrected for {comparisons} pairs" if comparisons > 1 else "")
+    )  # fmt: skip
+    detectable = f"The smallest detectable difference (80 % power) is {100 * found.detectable:.1f} points"
+    return f"{scores}.\n{said}\n({method}).\n{detectable}."
 
 
-def _left_out(match: PairedRuns, condition: str) -> list[str]:
-    """Return what is not in the verdict, and what it would be with those cases counted as wrong."""
-    why = match.unanswered(condition)
+def _better(one: str, other: str, found: Difference, low: float, high: float) -> str:
+    """Return which model is better, and by how much."""
+    better, worse = one, other
+    if found.value < 0:
+        better, worse = other, one
+        low, high = -high, -low
+    return (
+        f"{better} is better than {worse} by {abs(100 * found.value):.1f} points {_interval(low, high)} {_scope(found)}"
+    )
+
+
+def _no_difference(one: str, other: str, found: Difference, low: float, high: float) -> str:
+    """Return that no difference is shown, and how large one may be."""
+    said = (
+        f"No significant difference: {one} - {other} is {100 * found.value:+.1f} points {_interval(low, high)} "
+        f"{_scope(found)}. Neither is better by more than {100 * max(abs(low), abs(high)):.1f} points"
+    )
+    if low > 0 or high < 0:
+        said += "; the interval excludes 0, but the test is not significant"
+    return said
+
+
+def _left_out(paired: PairedRuns, condition: str) -> list[str]:
+    """Return which cases are not in the verdict, and the difference with those counted as wrong."""
+    why = paired.left_out(condition)
     if not why:
         return []
-    whole = [pair for pair in match.outcomes if pair[0].case.condition == condition]
-    value = paired_difference(pairs(whole), "left out").value
+    pairs = paired.of(condition)
+    value = compare_pairs(pairs, "left out").value
     return [
-        f"Left out, as one of the two has no answer: {why}. Counted as wrong, {match.first.model} - "
-        f"{match.second.model} would be {100 * value:+.1f} points of {len(whole)} cases."
+        f"Left out, as one of the two has no answer: {why}. Counted as wrong, {paired.first.model} - "
+        f"{paired.second.model} would be {100 * value:+.1f} points of {len(pairs)} cases."
     ]
 
 
-def _further(matches: Sequence[PairedRuns]) -> list[str]:
-    """Return the table of further comparisons, all corrected together."""
-    rows = [(match, line) for match in matches for line in further(match)]
-    tested = [(match, line, line.found.p) for match, line in rows if line.found.p is not None]
+def _secondary(paired_runs: Sequence[PairedRuns]) -> list[str]:
+    """Return the table of secondary comparisons, all corrected together."""
+    rows = [(paired, comparison) for paired in paired_runs for comparison in secondary_comparisons(paired)]
+    tested = [(paired, one, one.found.p_value) for paired, one in rows if one.found.p_value is not None]
     if not tested:
         return []
-    corrected = holm([p for _, _, p in tested])
+    corrected = holm([p_value for _, _, p_value in tested])
     lines = [
-        f"further comparisons: differences in points, p corrected together for {len(tested)} of them (Holm); "
+        f"secondary comparisons: differences in points, p corrected together for {len(tested)} of them (Holm); "
         "* marks those below 0.05"
     ]
-    last = None
-    for (match, line, _), p in zip(tested, corrected, strict=True):
-        if match is not last:
-            lines.append(f"{match.first.model} - {match.second.model}")
-            last = match
-        lines.append(_row(line, p))
-    lines += [f"  {line.what}: one needle source, nothing to test" for _, line in rows if line.found.p is None]
+    previous = None
+    for (paired, comparison, _), p_value in zip(tested, corrected, strict=True):
+        if paired is not previous:
+            lines.append(f"{paired.first.model} - {paired.second.model}")
+            previous = paired
+        lines.append(_row(comparison, p_value))
+    lines += [f"  {one.what}: one needle source, nothing to test" for _, one in rows if one.found.p_value is None]
     return ["\n".join(lines)]
 
 
-def _row(line: Line, p: float) -> str:
-    """Return one further comparison."""
-    found = line.found
+def _row(comparison: SecondaryComparison, p_value: float) -> str:
+    """Return one secondary comparison."""
+    found = comparison.found
     assert found.low is not None and found.high is not None
-    count = f"{found.cases:>5}" if isinstance(found, Difference) else line.unit
-    mark = "*" if p < SURE else " "
-    value = f"{100 * found.value:>+7.1f}  {_between(found.low, found.high):<16}"
-    return f"  {line.what:<22}{value} {_p(p):>6}{mark} {count}"
+    count = f"{found.cases:>5}" if isinstance(found, Difference) else comparison.unit
+    mark = "*" if p_value < SIGNIFICANT else " "
+    value = f"{100 * found.value:>+7.1f}  {_interval(found.low, found.high):<16}"
+    return f"  {comparison.what:<22}{value} {_format_p(p_value):>6}{mark} {count}"
 
 
-def _where(found: Difference) -> str:
-    """Return what a difference speaks for."""
+def _scope(found: Difference) -> str:
+    """Return what a difference holds for."""
     if found.haystacks == 0:
         return "for needles like these"
-    if found.generalises:
+    if found.haystacks_resampled:
         return "for needles and haystacks like these"
     return f"on these {found.haystacks} haystacks" if found.haystacks > 1 else "on this one haystack"
 
 
-def _reach(found: Difference) -> str:
+def _resampled(found: Difference) -> str:
     """Return what was resampled or paired."""
-    few = f", haystacks as they are: fewer than {MIN_HAYSTACKS}" if 0 < found.haystacks < MIN_HAYSTACKS else ""
-    return f"{found.sources} needle sources" + (f" and {found.haystacks} haystacks" if found.generalises else few)
+    sources = f"{found.sources} needle sources"
+    if found.haystacks_resampled:
+        return f"{sources} and {found.haystacks} haystacks"
+    if 0 < found.haystacks < MIN_HAYSTACKS:
+        return f"{sources}, haystacks taken as fixed: fewer than {MIN_HAYSTACKS}"
+    return sources
 
 
-def _corrected(comparisons: int) -> str:
-    return f", corrected for {comparisons} pairs" if comparisons > 1 else ""
-
-
-def _between(low: float, high: float) -> str:
-    """Return an interval in points."""
+def _interval(low: float, high: float) -> str:
+    """Return an interval in percentage points."""
     return f"[{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _p(p: float) -> str:
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+def _format_p(p_value: float) -> str:
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"

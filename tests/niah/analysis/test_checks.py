@@ -1,4 +1,4 @@
-"""Each doubt is raised by a small run that deserves it, and not by one that does not."""
+"""Each validity check fails for a small run that deserves it, and for no other."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def made(tmp_path, cases, reply=lambda case: "B", model="fake", name=None, suite
 
 
 def kinds(*runs, **more):
-    return {doubt.kind for doubt in check_runs(join_shards(runs), **more)}
+    return {check.kind for check in check_runs(join_shards(runs), **more)}
 
 
 def one(found, kind):
-    """Return the one doubt of a kind."""
-    (doubt,) = [doubt for doubt in found if doubt.kind == kind]
-    return doubt
+    """Return the one failed check of a kind."""
+    (check,) = [check for check in found if check.kind == kind]
+    return check
 
 
 def number(case):
@@ -51,7 +51,7 @@ def wrong(case):
 CLEAN = ("full", "needle_only", "blind", "no_needle", "swapped")
 
 
-def test_a_sound_run_raises_no_doubt(tmp_path):
+def test_a_sound_run_fails_no_check(tmp_path):
     cases = balanced(20, *CLEAN)
 
     def reply(case):
@@ -63,18 +63,18 @@ def test_a_sound_run_raises_no_doubt(tmp_path):
 
 
 @pytest.mark.parametrize("condition", ["blind", "no_needle", "swapped"])
-def test_a_control_above_chance_is_doubted(tmp_path, condition):
+def test_a_control_above_chance_is_flagged(tmp_path, condition):
     cases = balanced(20, "full", "needle_only", "blind", condition)
     cases = list({case.id: case for case in cases}.values())
     run = made(tmp_path, cases, lambda c: letters(c) if c.condition == condition and number(c) < 15 else wrong(c))
-    doubt = one(check_runs([run]), f"{condition}_above")
-    assert doubt.severity == "serious"
-    assert "75.0% [" in doubt.text and "above chance, 25.0%" in doubt.text
-    assert set(doubt.cases) == {case.id for case in cases if case.condition == condition}
+    check = one(check_runs([run]), f"{condition}_above")
+    assert check.severity == "serious"
+    assert "75.0% [" in check.text and "above chance, 25.0%" in check.text
+    assert set(check.cases) == {case.id for case in cases if case.condition == condition}
 
 
 @pytest.mark.parametrize("condition", ["no_needle", "swapped"])
-def test_a_control_above_blind_is_doubted_even_at_chance(tmp_path, condition):
+def test_a_control_above_blind_is_flagged_even_at_chance(tmp_path, condition):
     cases = balanced(20, "blind", condition)
     run = made(tmp_path, cases, lambda c: letters(c) if c.condition == condition and number(c) < 8 else wrong(c))
     # 8 of 20 are 40 % [22, 61], not above chance; blind gets none
@@ -82,15 +82,15 @@ def test_a_control_above_blind_is_doubted_even_at_chance(tmp_path, condition):
     assert "is above blind, by 40.0 points" in text and "above chance" not in text
 
 
-def test_a_control_of_one_type_above_chance_is_doubted_with_the_type(tmp_path):
+def test_a_control_of_one_type_above_chance_is_flagged_with_the_type(tmp_path):
     cases = [
         make_case(c.needle, c.condition, answer=c.answer, type="motion" if number(c) < 12 else "digit")
         for c in balanced(40, "swapped", "blind")
     ]
     run = made(tmp_path, cases, lambda c: letters(c) if c.condition == "swapped" and number(c) < 10 else wrong(c))
-    (doubt,) = [d for d in check_runs([run]) if d.kind == "swapped_above" and "chance" in d.text]
-    assert doubt.text.startswith("fake, swapped on motion: 83.3%")  # of all, 10 of 40 are chance
-    assert (doubt.severity, len(doubt.cases)) == ("caution", 12)
+    (check,) = [d for d in check_runs([run]) if d.kind == "swapped_above" and "chance" in d.text]
+    assert check.text.startswith("fake, swapped on motion: 83.3%")  # of all, 10 of 40 are chance
+    assert (check.severity, len(check.cases)) == ("caution", 12)
 
 
 def test_two_lucky_needles_of_four_are_no_leak_however_often_they_are_asked(tmp_path):
@@ -101,45 +101,50 @@ def test_two_lucky_needles_of_four_are_no_leak_however_often_they_are_asked(tmp_
 def test_needle_only_not_above_blind_says_nothing_about_length(tmp_path):
     cases = balanced(20, "full", "needle_only", "blind")
     run = made(tmp_path, cases, lambda c: letters(c) if number(c) < 6 else wrong(c))
-    doubt = one(check_runs([run]), "unreadable")
-    assert "says nothing about length" in doubt.text and doubt.severity == "serious"
+    check = one(check_runs([run]), "not_understood")
+    assert "says nothing about length" in check.text and check.severity == "serious"
 
 
-def test_a_type_that_is_not_read_is_doubted_by_itself(tmp_path):
+def test_a_type_that_is_not_read_is_flagged_by_itself(tmp_path):
     cases = [
         make_case(c.needle, c.condition, answer=c.answer, type="motion" if number(c) < 5 else "digit")
         for c in balanced(25, "needle_only", "blind")
     ]
     run = made(tmp_path, cases, lambda c: letters(c) if c.condition == "needle_only" and number(c) >= 5 else wrong(c))
-    doubt = one(check_runs([run]), "unreadable")
-    assert "needle_only on motion is not surely above blind" in doubt.text
-    assert doubt.severity == "caution"
+    check = one(check_runs([run]), "not_understood")
+    assert "needle_only on motion is not significantly above blind" in check.text
+    assert check.severity == "caution"
 
 
 def test_controls_that_were_not_asked_are_named(tmp_path):
-    doubt = one(check_runs([made(tmp_path, balanced(8, "full"))]), "unasked")
-    assert "needle_only and blind not asked" in doubt.text and doubt.severity == "note"
+    check = one(check_runs([made(tmp_path, balanced(8, "full"))]), "not_asked")
+    assert "needle_only and blind not asked" in check.text and check.severity == "note"
 
 
-@pytest.mark.parametrize("model, raised", [("novelty", True), ("vilamp", False)])
-def test_needles_that_an_adapter_without_question_finds_are_doubted(tmp_path, model, raised):
+QUESTION_BLIND = {"reads_question": False}  # as an adapter that selects frames without the question says
+
+
+@pytest.mark.parametrize("settings, raised", [(QUESTION_BLIND, True), ({}, False)])
+def test_needles_that_an_adapter_without_question_finds_are_flagged(tmp_path, settings, raised):
     cases = balanced(10, "full", length=100)  # 10 of 100 frames show the needle
-    run = made(tmp_path, cases, letters, model, frames_kept=(50,))
-    assert ("stands_out" in kinds(run)) == raised
+    run = made(tmp_path, cases, letters, settings=settings, frames_kept=(50,))
+    assert ("conspicuous_needles" in kinds(run)) == raised
 
 
-def test_needles_found_as_often_as_by_chance_are_not_doubted(tmp_path):
+def test_needles_found_as_often_as_by_chance_are_not_flagged(tmp_path):
     cases = balanced(10, "full", length=100)
-    records = [make_record(c, letters(c), frames_kept=(50 if number(c) == 0 else 5,)) for c in cases]
-    run = read_run(write_run(tmp_path / "run", cases, records, model="novelty"))
-    assert "stands_out" not in kinds(run)
+    records = [
+        make_record(c, letters(c), frames_kept=(50 if number(c) == 0 else 5,), settings=QUESTION_BLIND) for c in cases
+    ]
+    run = read_run(write_run(tmp_path / "run", cases, records))
+    assert "conspicuous_needles" not in kinds(run)
 
 
 @pytest.mark.parametrize("silent, raised", [(1, False), (2, True)])
-def test_more_than_one_reply_in_twenty_without_an_option_is_doubted(tmp_path, silent, raised):
+def test_more_than_one_reply_in_twenty_without_an_option_is_flagged(tmp_path, silent, raised):
     cases = balanced(20, "full")
     found = check_runs([made(tmp_path, cases, lambda c: "A or B" if number(c) < silent else letters(c))])
-    assert ("unanswered" in {doubt.kind for doubt in found}) == raised
+    assert ("unanswered" in {check.kind for check in found}) == raised
     if raised:
         assert one(found, "unanswered").cases == tuple(case.id for case in cases[:2])
 
@@ -153,9 +158,9 @@ def grid(tmp_path, status):
 
 
 def test_cells_out_of_memory_are_named_in_what_averages_over_them(tmp_path):
-    doubt = one(check_runs([grid(tmp_path, "oom")]), "oom")
-    assert "out of memory in 8 of 32 cases (at 4K); every average that holds these cells" in doubt.text
-    assert len(doubt.cases) == 8
+    check = one(check_runs([grid(tmp_path, "oom")]), "oom")
+    assert "out of memory in 8 of 32 cases (at 4K); averages over these cells" in check.text
+    assert len(check.cases) == 8
 
 
 @pytest.mark.parametrize("status", ["error", "timeout"])
@@ -175,40 +180,40 @@ def test_a_run_that_only_ran_out_of_memory_has_no_accuracy(tmp_path):
     assert "10 of 10 cases (at 2K); there is no accuracy at all" in one(check_runs([run]), "oom").text
 
 
-def test_repeated_frames_are_doubted_once_for_all_models(tmp_path):
+def test_repeated_frames_are_flagged_once_for_all_models(tmp_path):
     cases = balanced(8, "full", repeats=5)
-    doubt = one(check_runs([made(tmp_path, cases, letters, model) for model in ("a", "b")]), "repeats")
-    assert "suite fake: 8 of 8 cases show some frame twice" in doubt.text
-    assert doubt.models == ("a", "b")
+    check = one(check_runs([made(tmp_path, cases, letters, model) for model in ("a", "b")]), "repeats")
+    assert "suite fake: 8 of 8 cases show some frame twice" in check.text
+    assert check.models == ("a", "b")
 
 
-def test_look_alikes_of_an_asked_needle_are_doubted(tmp_path):
+def test_near_duplicates_of_an_asked_needle_are_flagged(tmp_path):
     cases = balanced(2, "full", "blind")
     write_run(tmp_path / "fake", cases, [make_record(case) for case in cases])
     twin = {"first": "n1", "first_frame": 3, "second": "h", "second_frame": 90, "distance": 2}
     far = {"first": "n9", "first_frame": 3, "second": "h", "second_frame": 9, "distance": 2}
     lines = "".join(json.dumps(row) + "\n" for row in (twin, far))
     (tmp_path / "fake" / "near_duplicates.jsonl").write_text(lines)
-    doubt = one(check_runs([read_run(tmp_path / "fake")]), "near_duplicate")
-    assert "frame 3 of n1 looks like frame 90 of h (2 of 64 bits differ)" in doubt.text
-    assert doubt.cases == ("n1.full.2000.995",)  # the blind case holds no footage
+    check = one(check_runs([read_run(tmp_path / "fake")]), "near_duplicate")
+    assert "frame 3 of n1 looks like frame 90 of h (2 of 64 bits differ)" in check.text
+    assert check.cases == ("n1.full.2000.995",)  # the blind case holds no footage
 
 
-def test_a_letter_that_pays_is_doubted(tmp_path):
+def test_an_answer_letter_that_is_right_too_often_is_flagged(tmp_path):
     cases = [make_case(f"n{i}", "full", answer="C" if i < 5 else letters(make_case(f"n{i}"))) for i in range(10)]
     # C for n0 to n4 and, by turns, n6: 6 of 10
-    doubt = one(check_runs([made(tmp_path, cases)]), "letters")
-    assert "C is right for 6 of 10 needles, so always answering C gets 60.0% where chance is 25.0%" in doubt.text
+    check = one(check_runs([made(tmp_path, cases)]), "letters")
+    assert "C is right for 6 of 10 needles, so always answering C gets 60.0% where chance is 25.0%" in check.text
 
 
-def test_letters_that_take_turns_are_not_doubted(tmp_path):
+def test_letters_that_take_turns_are_not_flagged(tmp_path):
     assert "letters" not in kinds(made(tmp_path, balanced(10, "full")))  # 3, 3, 2, 2
 
 
-def test_needles_chosen_by_another_model_are_noted_and_by_itself_doubted(tmp_path):
+def test_needles_selected_by_another_model_are_noted_and_by_itself_flagged(tmp_path):
     suite = SUITE + "kept: {by: vilamp (pretrained=x), needles: [n0]}\n"
     runs = [made(tmp_path, balanced(8, "full"), letters, model, suite=suite) for model in ("vilamp", "chance")]
-    found = {doubt.models: doubt.severity for doubt in check_runs(runs) if doubt.kind == "chosen"}
+    found = {check.models: check.severity for check in check_runs(runs) if check.kind == "selection"}
     assert found == {("vilamp",): "serious", ("chance",): "note"}  # other settings, but the same adapter
 
 
@@ -221,7 +226,7 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize("kind, changes, words", DIFFERENT)
-def test_runs_that_differ_in_more_than_the_model_are_doubted(tmp_path, kind, changes, words):
+def test_runs_that_differ_in_more_than_the_model_are_flagged(tmp_path, kind, changes, words):
     cases = balanced(8, "full")
     runs = [made(tmp_path, cases, letters, "a"), made(tmp_path, cases, letters, "b", **changes)]
     assert words in one(check_runs(runs), kind).text
@@ -232,7 +237,7 @@ def sampled(**changes):
 
 
 @pytest.mark.parametrize("change, words", [({"width": 384}, "width 384"), ({"fit": "pad"}, "fit pad")])
-def test_runs_of_equal_cases_that_saw_other_pixels_are_doubted(tmp_path, change, words):
+def test_runs_of_equal_cases_that_saw_other_pixels_are_flagged(tmp_path, change, words):
     cases = balanced(8, "full")
     of = {"a": sampled(), "b": sampled(**change)}
     runs = [made(tmp_path, cases, letters, model, decides=decides) for model, decides in of.items()]
@@ -255,29 +260,29 @@ def test_files_of_cases_that_only_one_run_recorded_are_not_compared(tmp_path):
     assert "files" not in kinds(first, second)
 
 
-def test_runs_that_differ_in_the_model_alone_are_not_doubted(tmp_path):
+def test_runs_that_differ_in_the_model_alone_are_not_flagged(tmp_path):
     cases = balanced(8, "full")
     runs = [made(tmp_path, cases, letters, model, decides=sampled()) for model in ("a", "b")]
-    assert kinds(*runs) == {"unasked"}
+    assert kinds(*runs) == {"not_asked"}
 
 
-def test_runs_of_different_cases_are_doubted(tmp_path):
+def test_runs_of_different_cases_are_flagged(tmp_path):
     runs = [made(tmp_path, balanced(8, "full"), model="a"), made(tmp_path, balanced(12, "full"), model="b")]
-    doubt = one(check_runs(runs), "cases")
-    assert "(a 8, b 12; 8 in common)" in doubt.text and doubt.severity == "serious"
+    check = one(check_runs(runs), "cases")
+    assert "(a 8, b 12; 8 in common)" in check.text and check.severity == "serious"
 
 
 def test_published_points_belong_to_another_suite(tmp_path):
     run = made(tmp_path, balanced(8, "full"))
-    assert "published numbers lie beside suite fake" in one(check_runs([run], published=True), "published").text
+    assert "published numbers are shown beside suite fake" in one(check_runs([run], published=True), "published").text
     assert "published" not in kinds(run)
 
 
-def test_serious_doubts_come_first(tmp_path):
+def test_serious_checks_come_first(tmp_path):
     cases = balanced(20, "full", "needle_only", "blind", repeats=1)
     found = check_runs([made(tmp_path, cases, wrong)])
-    assert [doubt.severity for doubt in found] == ["serious", "caution"]
-    assert as_text(found).startswith("WARNING: fake, needle_only is not surely above blind")
+    assert [check.severity for check in found] == ["serious", "caution"]
+    assert as_text(found).startswith("WARNING: fake, needle_only is not significantly above blind")
 
 
 def test_an_unknown_severity_is_refused():

@@ -45,7 +45,7 @@ def test_the_better_model_is_named_with_points_and_interval(tmp_path):
     # with (11 + 1 - 100 / 22) / 22 / 22 = 0.0154, so 45.5 -+ 24.3
     assert "full: a 90.0%, b 40.0% of 20 cases both answered." in text
     assert "a is better than b by 50.0 points [21.1, 69.8] on this one haystack" in text
-    assert "(exact McNemar, 20 needle sources, haystacks as they are: fewer than 20, p = 0.002)" in text
+    assert "(exact McNemar, 20 needle sources, haystacks taken as fixed: fewer than 20, p = 0.002)" in text
 
 
 def test_the_better_model_may_be_the_second(tmp_path):
@@ -53,22 +53,22 @@ def test_the_better_model_may_be_the_second(tmp_path):
     assert "b is better than a by 50.0 points [21.1, 69.8]" in text
 
 
-def test_no_difference_is_told_with_what_could_not_have_been_seen(tmp_path):
+def test_no_difference_is_reported_with_the_smallest_detectable_one(tmp_path):
     text = told(tmp_path, lambda c: number(c) % 2 == 0, lambda c: number(c) % 2 == 0)
     # 1.96 sqrt(2) / 22 = 12.6 points; six of 20 must differ for McNemar, with power 0.8: 37 %
-    assert "No difference is shown: a - b is +0.0 points [-12.6, 12.6]" in text
+    assert "No significant difference: a - b is +0.0 points [-12.6, 12.6]" in text
     assert "Neither is better by more than 12.6 points" in text
-    assert "A difference under 36.6 points would go unseen more than one time in five" in text
+    assert "The smallest detectable difference (80 % power) is 36.6 points" in text
 
 
 def test_an_interval_without_0_is_no_verdict_where_the_test_has_none(tmp_path):
     text = told(tmp_path, lambda c: number(c) < 15, lambda c: number(c) < 10)
     # 5 pairs differ, all one way: McNemar's p is 2 / 2^5 = 0.0625
-    assert "No difference is shown" in text and "p = 0.062" in text
-    assert "the interval leaves out 0, the test does not" in text
+    assert "No significant difference" in text and "p = 0.062" in text
+    assert "the interval excludes 0, but the test is not significant" in text
 
 
-def test_needles_asked_in_several_cells_are_resampled(tmp_path):
+def test_needles_asked_in_several_cells_are_bootstrapped(tmp_path):
     cases = [make_case(f"n{i}", length=length) for i in range(20) for length in (2000, 4000)]
     text = told(tmp_path, lambda c: number(c) < 16, lambda c: number(c) < 6, cases)
     assert "paired cluster bootstrap, 20 needle sources" in text
@@ -121,7 +121,7 @@ def test_a_run_that_only_ran_out_of_memory_is_refused(tmp_path):
         comparison_page(pair_runs(runs))
 
 
-def test_further_comparisons_are_corrected_together(tmp_path):
+def test_secondary_comparisons_are_corrected_together(tmp_path):
     cases = [
         *[make_case(f"n{i}", length=length) for i in range(20) for length in (2000, 4000)],
         *[make_case(f"n{i}", "blind") for i in range(20)],
@@ -179,7 +179,7 @@ def test_a_run_beside_itself_is_refused(tmp_path):
         pair_runs([run, dataclasses.replace(run, model="a [again]")])
 
 
-def test_the_command_prints_doubts_and_verdict_the_same_each_time(tmp_path, capsys):
+def test_the_command_prints_failed_checks_and_verdict_the_same_each_time(tmp_path, capsys):
     cases = [make_case(f"n{i}", length=length) for i in range(20) for length in (2000, 4000)]
     for model, most in (("a", 15), ("b", 10)):
         made(tmp_path, model, cases, lambda c, most=most: number(c) + c.length // 2000 <= most, suite=LENGTHS)

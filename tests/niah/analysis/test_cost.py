@@ -45,13 +45,13 @@ def without(tmp_path):
 def test_stages_are_means_over_a_length_apart_for_what_found_features_stored(reusing):
     table = breakdown(costs(read_run(reusing)))
     assert list(table.index) == [
-        ("2000", "nothing stored"),
+        ("2000", "not reused"),
         ("2000", "reused"),
         ("4000", "reused"),
-        ("blind", "nothing stored"),
+        ("blind", "not reused"),
         ("all", ""),
     ]
-    assert table.loc[("2000", "nothing stored"), ["cases", "encode", "prefill", "other", "total"]].tolist() == [
+    assert table.loc[("2000", "not reused"), ["cases", "encode", "prefill", "other", "total"]].tolist() == [
         1, 4.0, 0.5, 0.5, 5.0
     ]  # fmt: skip
     assert table.loc[("all", ""), ["cases", "encode", "total"]].tolist() == [4, 1.5, 2.5]  # 6 and 10 seconds over 4
