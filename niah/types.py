@@ -259,7 +259,8 @@ class Reply:
     which something reaches what answers; one that was only looked at to choose
     others need not be among them. `frames_kept` are those kept at full resolution.
     `usage` is what an API counted and charged: tokens, requests, usd, the model it says it is.
-    `settings` says what was computed where a model can be run in several ways.
+    `settings` says what was computed where a model can be run in several ways. A model that selects frames without
+    reading the question says `reads_question: False`: if it finds needles all the same, a validity check reports it.
     """
 
     text: str

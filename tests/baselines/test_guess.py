@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from baselines import chance, novelty
+from baselines import chance, novelty, seams
 from niah.run import registry
 from niah.types import FrameKey, Question, UserError
 
@@ -91,6 +91,11 @@ def test_novelty_keeps_the_same_frames_whatever_is_asked():
     kept = [novelty.load(frames=8).answer(odd_frames(200, [3]), asked).frames_kept for asked in (ASKED, other)]
     assert kept[0] == kept[1]
     assert len(kept[0]) == 8
+
+
+@pytest.mark.parametrize("baseline", [novelty, seams])
+def test_baselines_that_select_frames_without_the_question_say_so(baseline):
+    assert baseline.load().answer(blank(5), ASKED).settings["reads_question"] is False
 
 
 def test_novelty_keeps_all_of_a_video_shorter_than_its_limit():
