@@ -18,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from typing import (
+    TYPE_CHECKING,
     Any,
     Iterable,
     Iterator,
@@ -31,7 +32,8 @@ from typing import (
     runtime_checkable,
 )
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np  # not needed at run time: `niah doctor` works where nothing is installed
 
 LETTERS = "ABCDEFGHIJ"
 CONDITIONS = ("full", "needle_only", "no_needle", "swapped", "blind")

@@ -1,4 +1,4 @@
-"""What an answer holds of each frame of a video: `niah memory [CHECKPOINT]` prints it.
+"""Print what an answer holds in memory of each frame of a video.
 
 The peak comes at the end of prefill. What earlier stages held is less, and given back by then: an embedding of
 each frame for selection; one chunk of pixels, of patches and of activations, whatever the length. The store of
@@ -13,6 +13,9 @@ import platform
 import sys
 from functools import cache
 
+from niah.cli.command import Command
+from niah.cli.forward import forward
+from niah.exit_codes import DONE
 from niah.settings import read_yaml
 from niah.types import UserError
 from vilamp import checkpoint
@@ -54,23 +57,36 @@ def _glibc() -> bool:
     return platform.libc_ver()[0] == "glibc"
 
 
-def main(arguments: list[str]) -> None:
+EXAMPLES = """\
+examples:
+  niah memory
+      of the micro model
+  niah memory FOLDER
+      of another checkpoint
+"""
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    told = "a shipped checkpoint or a folder (default: micro)"
+    parser.add_argument("checkpoint", nargs="?", default="micro", metavar="CHECKPOINT", help=told)
+
+
+def _run(options: argparse.Namespace) -> int:
     """Print the parts and their sum."""
-    parser = argparse.ArgumentParser(
-        prog="niah memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("checkpoint", nargs="?", default="micro", help="a shipped one or a folder (default: micro)")
-    folder = checkpoint.locate(parser.parse_args(arguments).checkpoint)
+    folder = checkpoint.locate(options.checkpoint)
     config = read_yaml(VilampConfig, folder / "config.yaml")
     if config.compression is not None:
         raise UserError(
             f"{folder} has the compressor {config.compression.scheme!r}, and this is about ViLaMP's own; what another "
-            "one holds stands in its docstring, in vilamp/schemes"
+            "one holds stands in its docstring, in vilamp/compressors"
         )
     parts = bytes_per_frame(config)
     for name, count in {**parts, "bytes a frame": sum(parts.values())}.items():
         sys.stdout.write(f"{name:>20}  {count:,}\n")
+    return DONE
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+COMMAND = Command(_run, EXAMPLES, _add_arguments)
+
+if __name__ == "__main__":  # the old name, for one release
+    forward("memory")

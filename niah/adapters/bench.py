@@ -8,7 +8,6 @@ may run out of memory, which is a result: what is the method, and what its imple
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
@@ -55,6 +54,15 @@ class BenchModel(Protocol):
 
 
 Build = Callable[[str, str], BenchModel]  # size, device -> model
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a package registers under `videoniah.bench` so that `niah bench NAME` can measure its model."""
+
+    build: Build
+    cached: bool = False  # what is streamed is also run with its frames' features cached: an execution of its own
+    write_table: Callable[[Sequence[Measurement], Path], None] | None = None  # from all results, beside them
 
 
 @dataclass(frozen=True)
@@ -187,30 +195,33 @@ def read(file: Path) -> list[Measurement]:
         raise UserError(f"{file.name} holds a line that is no measurement ({error}): remove it") from None
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what every bench takes."""
-    parser.add_argument("--size", choices=SIZES, default="7b", help="tiny runs on a CPU in seconds")
-    parser.add_argument("--execution", choices=EXECUTIONS, action="append", help="default: both")
-    parser.add_argument("--lengths", type=int, nargs="+", metavar="FRAMES", help=f"default {LENGTHS}; tiny: 16 48")
-    parser.add_argument("--device", help="default: cuda for 7b, cpu for tiny")
-    parser.add_argument("--cap-gib", type=float, help=f"limit of device memory; {A100_GIB:g} simulates an A100")
-    parser.add_argument("--out", type=Path, default=Path("results/bench"), help="folder of the results")
-    parser.add_argument("--timeout", type=float, default=3600.0, help="seconds for one length (default: 3600)")
-    parser.add_argument("--one", help=argparse.SUPPRESS)  # one job as JSON, in a process of its own
+def plan_jobs(
+    model: str,
+    size: str,
+    executions: Sequence[str] | None,
+    lengths: Sequence[int] | None,
+    device: str | None,
+    cap_gib: float | None,
+) -> list[Job]:
+    """Return the jobs to measure, shortest first. Raises UserError for a length below 1, and where there is no GPU.
 
-
-def plan_jobs(options: argparse.Namespace, model: str) -> list[Job]:
-    """Return the jobs that the options ask for, shortest first. Raises UserError for a length below 1."""
-    lengths = options.lengths or ((16, 48) if options.size == "tiny" else LENGTHS)
+    Args:
+        model: the name that results carry.
+        size: one of SIZES.
+        executions: some of EXECUTIONS; None is all of them.
+        lengths: frames; None is LENGTHS, or two short ones for the tiny size.
+        device: None is the GPU, or the CPU for the tiny size.
+        cap_gib: device memory the process may take; None is all of it.
+    """
+    lengths = lengths or ((16, 48) if size == "tiny" else LENGTHS)
     if min(lengths) < 1:
         raise UserError(f"lengths are frames from 1 on, got {list(lengths)}")
-    device = options.device or ("cpu" if options.size == "tiny" else "cuda")
+    device = device or ("cpu" if size == "tiny" else "cuda")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("no GPU is at hand: use --size tiny, or name another device")
-    executions = options.execution or EXECUTIONS
     return [
-        Job(model, options.size, execution, frames, device, options.cap_gib)
-        for execution in executions
+        Job(model, size, execution, frames, device, cap_gib)
+        for execution in executions or EXECUTIONS
         for frames in sorted(lengths)
     ]
 

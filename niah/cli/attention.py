@@ -1,4 +1,4 @@
-"""The command: `niah attention --model NAME ...` asks a model what it looks at, and writes that down.
+"""`niah attention --model NAME ...`: record what a model's question attends to.
 
 What is drawn from it: `niah paper figure3 FOLDER...` and `figure4 FOLDER...`.
 """
@@ -18,12 +18,12 @@ from tqdm import tqdm
 
 from niah.analysis.attention import TOP, attention_received, frame_rows, patch_rows
 from niah.analysis.load import model_label
-from niah.cli.guard import guarded
+from niah.cli import run as niah_run
+from niah.cli.command import RESUMED, Command
 from niah.io import cache_folder, replace_file
 from niah.media.decoders.base import load_decoder
 from niah.media.video import SplicedVideo
 from niah.run import registry
-from niah.run.arguments import parse
 from niah.run.attention import SupportsAttention, VisualAttention
 from niah.run.config import RunConfig
 from niah.run.plan import Plan, make_plan
@@ -46,20 +46,16 @@ where frames are there whole), about.json. The model runs in this process.
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="niah attention",
-        usage="niah attention [--top N] [flags of niah run]",
-        description="Ask a model what its question looks at: attention over frames and patches, and their likeness.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    told = f"frames of most attention, taken for keyframes (default: {TOP})"
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags: those of niah run, and --top."""
+    told = f"frames that get most attention, counted as keyframes (default: {TOP})"
     parser.add_argument("--top", type=int, default=TOP, metavar="N", help=told)
-    own, rest = parser.parse_known_args(arguments)
-    return guarded(lambda: measure(parse(rest), own.top))
+    niah_run.add_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask the model about every case."""
+    return measure(niah_run.config_of(options), options.top)
 
 
 def measure(config: RunConfig, top: int) -> int:
@@ -108,5 +104,4 @@ def _write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     return path
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+COMMAND = Command(run, EXAMPLES, add_arguments, stopped=RESUMED)

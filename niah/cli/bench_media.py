@@ -1,9 +1,5 @@
-"""Time the decoders on what users do, and count which files each reads rightly.
+"""`niah bench_media FOLDER`: time the decoders on what users do, and count the files each reads correctly.
 
-    niah bench_media ../shared/videos
-
-prints the tables of docs/decoders.md (about eight minutes on two cores; without a folder's
-`haystacks/bbb.mp4` and `haystacks/mouse_arena.mp4` the longest two videos in it are timed).
 Every run is a fresh process, decoders take turns, and what is printed is the median.
 """
 
@@ -25,13 +21,20 @@ from typing import Any
 import av
 import numpy as np
 
-from niah.cli.guard import guarded
+from niah.cli.command import Command
 from niah.media.decoders.base import INSTALL_HINTS, load_decoder
 from niah.media.errors import MediaError
 from niah.media.index import Index
 from niah.media.scan import scan
 from niah.types import Sampling, UserError
 
+EXAMPLES = """\
+examples:
+  niah bench_media ../shared/videos
+      the tables of docs/decoders.md, in about eight minutes on two cores
+
+The two longest videos are timed, and one of 20,000 frames made from the second.
+"""
 SIZE = 384
 TASKS = ("1 frame/s", "dense", "seek")
 DENSE_FRAMES = 3000
@@ -39,23 +42,21 @@ SEEKS = 40
 SAME = 1.0  # of 256 levels, mean: ten-bit colour comes out this far apart, a wrong frame much farther
 
 
-def main() -> int:
-    """Print both tables, and return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="niah bench_media",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("folder", type=Path, help="a folder of videos, searched to any depth")
-    parser.add_argument("--repeats", type=int, default=3, help="runs per number (default 3); the median is printed")
-    parser.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="for one run (default: 900)")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a folder of videos, searched to any depth")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="runs per number; the median is printed")
+    parser.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="for one run")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # one timed run, as JSON, in a process of its own
-    options = parser.parse_args()
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print both tables."""
     if options.one:
         decoder, task = options.one.split("/", 1)
         sys.stdout.write(json.dumps(timed(decoder, task, options.folder)))
         return 0
-    return guarded(lambda: _print(options.folder, options.repeats, options.timeout), stopped="stopped")
+    return _print(options.folder, options.repeats, options.timeout)
 
 
 def _print(folder: Path, repeats: int, seconds: float) -> int:
@@ -134,7 +135,7 @@ def interleaved(
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for _ in range(repeats):
         for name in names:
-            command = [sys.executable, "-m", "niah.cli.bench_media", index.path, "--one", f"{name}/{task}"]
+            command = [sys.executable, "-m", "niah", "bench_media", index.path, "--one", f"{name}/{task}"]
             try:
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=seconds)
             except subprocess.TimeoutExpired:
@@ -222,5 +223,4 @@ def _rows(cells: tuple[str, ...], head: bool = True) -> Iterator[str]:
         yield "|" + "---|" * len(cells)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+COMMAND = Command(run, EXAMPLES, add_arguments)

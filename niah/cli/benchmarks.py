@@ -1,4 +1,4 @@
-"""`niah benchmarks table1 [RESULTS...]` and `niah benchmarks sample FOLDER`."""
+"""`niah benchmarks table1 [RESULTS...]` and `niah benchmarks sample FOLDER`: public benchmarks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from niah.cli.guard import guarded
+from niah.cli.command import RESUMED, Command
 from niah.integrations.benchmarks.table1 import our_rows, published_rows, table_markdown
 
 EXAMPLES = """\
@@ -22,21 +22,18 @@ The benchmarks themselves are tasks of niah lm_eval: docs/benchmarks.md
 """
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="niah benchmarks",
-        description="Public benchmarks: the paper's table with ours beside it, and a sample to try.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    table = commands.add_parser("table1", help="print Table 1")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parts = parser.add_subparsers(dest="part", metavar="table1|sample", required=True)
+    table = parts.add_parser("table1", help="print Table 1", allow_abbrev=False)
     table.add_argument("results", nargs="*", type=Path, metavar="RESULTS", help="folder or file that lm-eval wrote")
-    sample = commands.add_parser("sample", help="write a tiny table in Video-MME's schema")
+    sample = parts.add_parser("sample", help="write a tiny table in Video-MME's schema", allow_abbrev=False)
     sample.add_argument("folder", type=Path, metavar="FOLDER", help="where it goes")
-    options = parser.parse_args(arguments)
-    return guarded(lambda: _table(options.results) if options.command == "table1" else _sample(options.folder))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table or write the sample."""
+    return _table(options.results) if options.part == "table1" else _sample(options.folder)
 
 
 def _table(results: list[Path]) -> int:
@@ -58,5 +55,4 @@ def _sample(folder: Path) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+COMMAND = Command(run, EXAMPLES, add_arguments, stopped=RESUMED)

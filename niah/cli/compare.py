@@ -1,17 +1,17 @@
-"""The command: `niah compare RUN RUN...` says which model is better on the same cases; writes nothing."""
+"""`niah compare RUN RUN...`: print which model is better on the same cases; write nothing."""
 
 from __future__ import annotations
 
+import argparse
 import sys
-from pathlib import Path
 
 from niah.analysis.checks.failed_check import as_text
 from niah.analysis.checks.runs import check_runs
 from niah.analysis.compare.comparisons import pair_runs
 from niah.analysis.compare.verdict import comparison_page
 from niah.analysis.load import join_shards, read_run
-from niah.cli.guard import guarded
-from niah.cli.parser import command_parser
+from niah.cli.command import Command
+from niah.cli.flags import add_runs
 
 EXAMPLES = """\
 examples:
@@ -27,24 +27,13 @@ exit codes: 0, 2 where the runs cannot be compared or the command is mistaken
 """
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Print the verdict; return 0, or 2 where the user has to mend something."""
-    parser = command_parser(
-        "niah.compare", "Say which model is better on the same cases, and what could not have been seen.", EXAMPLES
-    )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that niah run wrote")
-    options = parser.parse_args(arguments)
-    return guarded(lambda: _compare(options.runs), stopped="stopped")
-
-
-def _compare(folders: list[Path]) -> int:
+def run(options: argparse.Namespace) -> int:
     """Print the verdict, after what a reviewer would object to."""
-    runs = join_shards([read_run(folder) for folder in folders])
+    runs = join_shards([read_run(folder) for folder in options.runs])
     text = comparison_page(pair_runs(runs))
     warned = as_text(check_runs(runs))
     sys.stdout.write("\n\n".join(part for part in (warned, text) if part) + "\n")
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+COMMAND = Command(run, EXAMPLES, add_runs)

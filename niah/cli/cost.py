@@ -1,18 +1,17 @@
-"""The command: `niah cost RUN`, `RUN RUN_WITHOUT_REUSE`, or `--memory RUN`; prints, writes nothing."""
+"""`niah cost RUN`: print time and memory of a run; write nothing."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from niah.analysis.cost import MemoryFit, ReuseComparison, breakdown, compare_reuse, costs, fit_memory, in_total
 from niah.analysis.load import RunData, read_run
-from niah.cli.guard import guarded
-from niah.cli.parser import command_parser
+from niah.cli.command import Command
+from niah.cli.flags import add_runs
 from niah.types import UserError
 
 EXAMPLES = """\
@@ -32,26 +31,19 @@ MIB = 2**20
 TWO = "{:.2f}".format
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Print what was asked for and return the exit code."""
-    options = _parser().parse_args(arguments)
-    return guarded(lambda: _cost(options), stopped="stopped")
-
-
-def _cost(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Read the runs, print, and return the exit code."""
     text, code = _say([read_run(folder) for folder in options.runs], options.memory, options.documented)
     sys.stdout.write(text + "\n")
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = command_parser("niah.cost", "Say what a run cost, from its records.", EXAMPLES)
-    add = parser.add_argument
-    add("runs", nargs="+", type=Path, metavar="RUN", help="a folder of a run, or two: the second without reuse")
-    add("--memory", action="store_true", help="fit peak host memory over length by a line")
-    add("--documented", type=float, metavar="BYTES", help="with --memory: bytes a frame to hold it against")
-    return parser
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    add_runs(parser, "a folder of a run, or two: the second without reuse")
+    parser.add_argument("--memory", action="store_true", help="fit peak host memory over length by a line")
+    told = "with --memory: bytes a frame to check the fit against"
+    parser.add_argument("--documented", type=float, metavar="BYTES", help=told)
 
 
 def _say(runs: list[RunData], memory: bool, documented: float | None) -> tuple[str, int]:
@@ -129,5 +121,4 @@ def _line(run: RunData, line: MemoryFit, documented: float | None) -> tuple[str,
     return "\n".join(lines), int(abs(ratio - 1) > TOLERANCE)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+COMMAND = Command(run, EXAMPLES, add_arguments)

@@ -1,16 +1,16 @@
-"""The command: `niah doctor` says what will not work here, and how to mend it."""
+"""`niah doctor`: report what will not work on this machine, and how to fix it."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
 
-from niah.cli.parser import command_parser
+from niah.cli.command import Command
 from niah.tools.doctor.checks import CHECKS
 from niah.tools.doctor.finding import FAIL, OK, WARN, Finding
+from niah.types import UserError
 
 ASKED = ("hub",)  # only where it is named: it goes to the network
 EXAMPLES = """\
@@ -27,21 +27,21 @@ exit codes: 0 no line is fail, 1 some line is, 2 a mistake in the command
 """
 
 
-def main(arguments: list | None = None) -> int:
-    """Check, print as it goes, and return the exit code."""
-    options = _parser().parse_args(arguments)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    told = f"of: {', '.join(CHECKS)} (default: all but hub)"
+    parser.add_argument("checks", nargs="*", metavar="CHECK", help=told)
+    parser.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="for one probe")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check, print as it goes, and return 1 if a check fails."""
     unknown = [name for name in options.checks if name not in CHECKS]
     if unknown:
-        sys.stderr.write(f"error: no check is called {unknown[0]!r}. Known: {', '.join(CHECKS)}\n")
-        return 2
+        raise UserError(f"no check is called {unknown[0]!r}. Known: {', '.join(CHECKS)}")
     if not options.timeout > 0:  # so that "nan" is refused too
-        sys.stderr.write(f"error: --timeout is in seconds and above 0, got {options.timeout:g}\n")
-        return 2
-    try:
-        return _told(options.checks or [name for name in CHECKS if name not in ASKED], options.timeout)
-    except BrokenPipeError:  # | head: nobody reads any more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush says so again
-        return 141  # as a shell says it
+        raise UserError(f"--timeout is in seconds and above 0, got {options.timeout:g}")
+    return _told(options.checks or [name for name in CHECKS if name not in ASKED], options.timeout)
 
 
 def _told(checks: list, timeout: float) -> int:
@@ -63,13 +63,6 @@ def _found(name: str, timeout: float) -> Iterator:
         yield Finding(FAIL, name, str(error), "mend what the system says, and ask again")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = command_parser("niah.doctor", "Say what will not work here, and how to mend it.", EXAMPLES)
-    parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"of: {', '.join(CHECKS)} (default: all but hub)")
-    parser.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="for one probe (default: 120)")
-    return parser
-
-
 def _print(line: Finding) -> None:
     sys.stdout.write(f"{line.status:5} {line.subject:20} {line.message}\n")
     if line.fix:
@@ -77,5 +70,4 @@ def _print(line: Finding) -> None:
     sys.stdout.flush()
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+COMMAND = Command(run, EXAMPLES, add_arguments)

@@ -1,4 +1,4 @@
-"""The command: `niah figures RUN... [-o FOLDER] [--style paper] [--with-published]`."""
+"""`niah figures RUN...`: draw accuracy over length and depth, and memory over length."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from niah.analysis.checks.failed_check import as_text
 from niah.analysis.checks.runs import check_runs
 from niah.analysis.load import join_shards, read_run
-from niah.cli.guard import guarded
+from niah.cli.command import Command
+from niah.cli.flags import add_output, add_runs
 from niah.figures.draw import CONDITIONS, STYLES, draw_runs, left_out
 from niah.types import UserError
 
@@ -19,33 +20,31 @@ examples:
       heatmap and memory, each as PNG, SVG and the CSV of its numbers, into the run's folder
   niah figures runs/default-vilamp runs/default-chance -o compared
       two runs side by side
-  niah figures runs/paper-vilamp --style paper --with-published
+  niah figures runs/paper-vilamp --style paper --with_published
       16 x 5 bins as in the paper, beside the paper's numbers
 """
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Draw; return 0, or 2 where the user has to mend something."""
-    parser = argparse.ArgumentParser(
-        prog="niah figures",
-        description="Draw accuracy over length and depth, and memory over frames.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that niah run wrote")
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="where figures go; default: the first RUN")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    add_runs(parser)
+    add_output(parser, "where figures go (default: the first RUN)")
     parser.add_argument("--style", choices=STYLES, default=STYLES[0], help="paper: 16 x 5 bins, scale 0.2 to 0.7")
-    parser.add_argument("--with-published", action="store_true", help="add the published numbers, marked as such")
+    parser.add_argument("--with_published", action="store_true", help="add the published numbers, marked as such")
     parser.add_argument("--condition", choices=CONDITIONS, default=CONDITIONS[0], help="of the heatmap")
-    options = parser.parse_args(arguments)
-    folder = options.output or options.runs[0]
-    return guarded(lambda: _draw(options, folder), stopped="stopped", place=folder)
 
 
-def _draw(options: argparse.Namespace, folder: Path) -> int:
-    """Draw, and say which files there are now."""
+def _folder(options: argparse.Namespace) -> Path:
+    """Return where figures go."""
+    return options.output or options.runs[0]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw, and print the paths of the files written."""
     runs = [read_run(run) for run in options.runs]
-    paths = draw_runs(runs, folder, options.style, condition=options.condition, published=options.with_published)
+    paths = draw_runs(
+        runs, _folder(options), options.style, condition=options.condition, published=options.with_published
+    )
     if not paths:
         raise UserError(f"nothing to draw: no run holds a case of condition {options.condition!r} on these axes")
     for model in left_out(runs, options.style, options.condition):
@@ -57,5 +56,4 @@ def _draw(options: argparse.Namespace, folder: Path) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+COMMAND = Command(run, EXAMPLES, add_arguments, place=_folder)

@@ -1,4 +1,4 @@
-"""The commands: `niah generate SUITE -o FOLDER` and `niah render CASE`."""
+"""`niah generate SUITE -o FOLDER`: write the cases of a suite."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from niah.cli.guard import guarded
+from niah.cli.command import Command
+from niah.cli.flags import add_output
 from niah.suite.build import generate
 from niah.suite.config import load_suite
-from niah.suite.folder import GeneratedSuite, read_suite, write_suite
+from niah.suite.folder import GeneratedSuite, write_suite
 
 EXAMPLES = """\
 examples:
@@ -18,35 +19,26 @@ examples:
       cases.jsonl, the hashes of all videos and what was left out; run it with: niah run --suite my-suite
   niah generate mine.yaml -o my-suite --keep runs/mine-other
       only needles that another model reads and cannot guess
-  niah render needle-000.full.200.17 --suite smoke -o case.mp4
-      one case's video, to be watched
+
+To watch a case: niah render CASE
 """
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command; return 0, or 2 where the user has to mend something."""
-    words = sys.argv[1:] if arguments is None else arguments
-    return guarded(lambda: _render(words[1:]) if words[:1] == ["render"] else _generate(words), stopped="stopped")
-
-
-def _generate(words: list[str]) -> int:
-    """Write the cases of a suite into a folder."""
-    parser = argparse.ArgumentParser(
-        prog="niah generate",
-        description="Turn a suite into cases.jsonl. To watch a case: niah render CASE",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("suite", help="a name in configs/suites, or a .yaml file of your own")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where cases.jsonl goes")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument("suite", metavar="SUITE", help="a name in configs/suites, or a .yaml file of your own")
+    add_output(parser, "where cases.jsonl goes", required=True)
     parser.add_argument(
         "--keep",
         type=Path,
         metavar="RUN",
-        help="only needles that the model of this run answers with needle_only and not blind: a model other than those "
-        "to be asked, which niah.run makes sure of",
+        help="only needles that the model of this run answers with needle_only and not blind. Must be another model "
+        "than those to be evaluated; niah run checks that",
     )
-    options = parser.parse_args(words)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the cases of a suite into a folder."""
     generated = generate(*load_suite(options.suite))
     if options.keep is not None:
         generated = _keep(generated, options.keep)
@@ -76,30 +68,4 @@ def _keep(generated: GeneratedSuite, run: Path) -> GeneratedSuite:
     return kept
 
 
-def _render(words: list[str]) -> int:
-    """Write one case's video."""
-    parser = argparse.ArgumentParser(
-        "niah render",
-        description="Write a case's video to an mp4.",
-        epilog="example: niah render needle-000.full.200.17 --suite smoke -o case.mp4",
-    )
-    parser.add_argument("case", help="its id in cases.jsonl")
-    parser.add_argument("--suite", default="default", help="a suite, or a folder that holds its cases.jsonl")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE.mp4", help="default: the case's name, here")
-    options = parser.parse_args(words)
-    from niah.suite.render import find_case, render  # here: generating needs no decoder until it measures
-
-    generated = _cases_of(options.suite)
-    case = find_case(generated, options.case)
-    path = options.output or Path(f"{case.id.replace('/', '-')}.mp4")
-    sys.stdout.write(render(case, generated, path) + "\n")
-    return 0
-
-
-def _cases_of(suite: str) -> GeneratedSuite:
-    """Read a folder's cases, or generate a suite's."""
-    return read_suite(Path(suite)) if Path(suite).is_dir() else generate(*load_suite(suite))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+COMMAND = Command(run, EXAMPLES, add_arguments)

@@ -9,16 +9,16 @@ import os
 import sys
 from collections.abc import Callable
 
+from niah.exit_codes import DONE, INCOMPLETE, INTERRUPTED, UNREAD, USAGE
 from niah.io import DISK_FULL_ERRORS, CannotWrite, describe_os_error
 from niah.types import UserError
 
-DONE, USAGE, INCOMPLETE, INTERRUPTED = 0, 2, 3, 130
-UNREAD = 141  # what a shell says of a command whose output nobody reads any more: | head
+__all__ = ["DONE", "INCOMPLETE", "INTERRUPTED", "UNREAD", "USAGE", "guarded"]
 RESUMED = "stopped; nothing written is lost, and the same command goes on from here"
 
 
 def guarded(command: Callable[[], int], stopped: str = RESUMED, place: object = None) -> int:
-    """Return the exit code of a command; what ended it is said on stderr, and `stopped` at Ctrl-C.
+    """Return the exit code of a command; report on stderr what ended it, and `stopped` after Ctrl-C.
 
     `place` is where the command writes, for an error that names no file.
     """

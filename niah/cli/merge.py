@@ -1,4 +1,4 @@
-"""The command: `niah merge SHARD… -o FOLDER`; writes the folder of the whole run, its table and figures."""
+"""`niah merge SHARD... -o FOLDER`: join the shards of one run, and draw its table and figures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from niah.cli.guard import DONE, INCOMPLETE, guarded
-from niah.cli.parser import command_parser
+from niah.cli.command import RESUMED, Command
+from niah.cli.flags import add_no_figures, add_output
+from niah.exit_codes import DONE, INCOMPLETE
 from niah.run.records import FINAL
 from niah.tools.merge import MergeResult, merge_shards
 from niah.types import UserError
@@ -30,19 +31,17 @@ exit codes: 0 every case has a record that is ok or oom, 2 a mistake in the comm
 SHARD = re.compile(r"(.+)-shard-\d+-of-\d+")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
-    options = _parser().parse_args(arguments)
-    return guarded(lambda: _merge(options.shards, options.output_path, options.figures))
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    told = "folders that niah run --shard wrote, all of one run"
+    parser.add_argument("shards", nargs="+", type=Path, metavar="SHARD", help=told)
+    add_output(parser, "default: the shards' name without -shard-i-of-N")
+    add_no_figures(parser)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = command_parser("niah.merge", "Put the shards of one run together.", EXAMPLES)
-    add = parser.add_argument
-    add("shards", nargs="+", type=Path, metavar="SHARD", help="folders that niah.run --shard wrote, all of one run")
-    add("-o", "--output_path", type=Path, metavar="FOLDER", help="default: the shards' name without -shard-i-of-N")
-    add("--no_figures", dest="figures", action="store_false", help="draw no figures")
-    return parser
+def run(options: argparse.Namespace) -> int:
+    """Merge shards, and draw the figures of the whole."""
+    return _merge(options.shards, options.output, options.figures)
 
 
 def _merge(shards: Sequence[Path], out: Path | None, figures: bool) -> int:
@@ -82,5 +81,4 @@ def _say(merged: MergeResult) -> int:
     return INCOMPLETE if failed or missing else DONE
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+COMMAND = Command(run, EXAMPLES, add_arguments, stopped=RESUMED)

@@ -1,4 +1,4 @@
-"""The command: `niah paper figure3 FOLDER... [-o FOLDER]`, likewise the other figures and tables."""
+"""`niah paper figure3 FOLDER... [-o FOLDER]`: draw a figure or table of the paper from your own runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from niah.cli.guard import guarded
+from niah.cli.command import RESUMED, Command
+from niah.cli.flags import add_output
 from niah.figures.paper import attention, selection, studies
 from niah.figures.paper.points import StudyPoint, study_points
 from niah.figures.plotting import RC_PARAMS, save_figure
@@ -33,7 +34,7 @@ examples:
   niah paper table3 results/default/vilamp results/default/topk -o compared
       at every length of a run; needs no model
 
-Figures 1 and 2, memory and heatmaps: niah figures RUN... --style paper --with-published
+Figures 1 and 2, memory and heatmaps: niah figures RUN... --style paper --with_published
 Each writes WHICH.png, WHICH.svg and WHICH.csv, the numbers drawn, from files alone: the same files, the same bytes.
 What the paper printed is of other benchmarks: it stands beside, labelled, in no CSV of ours.
 """
@@ -64,20 +65,22 @@ STUDIES = {
 MEASURED = {"figure3": "frames", "figure4": "patches"}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="niah paper",
-        description="Draw the studies of ViLaMP's paper from runs and measurements of one's own.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("which", choices=(*MEASURED, *STUDIES))
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument("which", choices=(*MEASURED, *STUDIES), help="what to draw; see below")
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a run, or a measurement of attention")
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="where it goes; default: the first FOLDER")
-    parser.add_argument("--title", default="", metavar="TEXT", help="what stands above, for instance whose weights")
-    given = parser.parse_args(arguments)
-    return guarded(lambda: draw(given.which, given.folders, given.output or given.folders[0], given.title))
+    add_output(parser, "where it goes (default: the first FOLDER)")
+    parser.add_argument("--title", default="", metavar="TEXT", help="title, for instance whose weights (default: none)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw what was asked for."""
+    return draw(options.which, options.folders, _folder(options), options.title)
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    """Return where it goes."""
+    return options.output or options.folders[0]
 
 
 def draw(which: str, folders: Sequence[Path], output: Path, title: str = "") -> int:
@@ -106,5 +109,4 @@ def _drawn(which: str, folders: Sequence[Path]) -> tuple[Figure, list[Any], list
     return study.draw(shown), shown, notes
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+COMMAND = Command(run, EXAMPLES, add_arguments, stopped=RESUMED, place=_folder)

@@ -1,14 +1,13 @@
-"""The commands: `niah publish suite SUITE -o FOLDER` and `niah publish run RUN -o FOLDER`."""
+"""`niah publish suite|run NAME -o FOLDER`: write a suite or a run into a folder that others can load."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from niah.cli.guard import guarded
-from niah.cli.parser import command_parser
+from niah.cli.command import RESUMED, Command
+from niah.cli.flags import add_output
 from niah.integrations.hub.dataset_repo import UNKNOWN, push
 from niah.integrations.hub.publish_run import write_run
 from niah.integrations.hub.publish_suite import OWN, read_licences, write_suite
@@ -33,28 +32,18 @@ exit codes: 0 written (and pushed), 2 a mistake in the command or its files, or 
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write, push if told to, and return the exit code."""
-    return guarded(lambda: _publish(_parser().parse_args(arguments)))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = command_parser(
-        "niah.publish",
-        "Write a suite or a run into a folder that others can load; the videos stay where they are.",
-        EXAMPLES,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     parser.add_argument("what", choices=("suite", "run"), help="what to publish")
     parser.add_argument("name", metavar="SUITE|RUN", help="a suite (name, .yaml, folder), or the folder of a run")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where it is written")
+    add_output(parser, "where it is written", required=True)
     parser.add_argument("--licence", metavar="ID", help="of what is written, as the hub spells it: cc-by-4.0")
     parser.add_argument("--licences", type=Path, metavar="FILE", help="csv or JSON lines: whose the videos are")
     parser.add_argument("--push", metavar="OWNER/NAME", help="upload it as a data set of the hub, private")
     parser.add_argument("--public", action="store_true", help="with --push: for everybody to see")
-    return parser
 
 
-def _publish(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Write one folder, and say what is in it."""
     if options.public and options.push is None:
         raise UserError("--public goes with --push OWNER/NAME; without it nothing is pushed")
@@ -86,5 +75,4 @@ def _generated(name: str) -> GeneratedSuite:
     return generate(*load_suite(name))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+COMMAND = Command(run, EXAMPLES, add_arguments, stopped=RESUMED)

@@ -1,14 +1,13 @@
-"""The command: `niah report RUN... -o report.html`."""
+"""`niah report RUN... -o report.html`: write runs as one page."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from niah.cli.guard import guarded
-from niah.cli.parser import command_parser
+from niah.cli.command import RESUMED, Command
+from niah.cli.flags import add_output, add_runs, add_suite
 from niah.report.page import write_report
 
 EXAMPLES = """\
@@ -26,20 +25,15 @@ names it; built-in footage that is not there is made again. --no_thumbnails leav
 """
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write the page; return 0, or 2 where the user has to mend something."""
-    parser = command_parser(
-        "niah.report", "Write runs as one page to click through, from the heatmap down to the single case.", EXAMPLES
-    )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that niah run wrote")
-    parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help="the page")
-    parser.add_argument("--suite", metavar="SUITE", help="suite file of the runs, if of your own videos")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    add_runs(parser)
+    add_output(parser, "the page", metavar="FILE", default=Path("report.html"))
+    add_suite(parser, "suite file of the runs, if of your own videos (default: the one each run names)")
     parser.add_argument("--no_thumbnails", action="store_true", help="a smaller page, written at once")
-    options = parser.parse_args(arguments)
-    return guarded(lambda: _write(options), place=options.output)
 
 
-def _write(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Write the page and say where it lies, how large it is, and which pictures it lacks."""
     notes = write_report(options.runs, options.output, thumbnails=not options.no_thumbnails, suite=options.suite)
     sys.stderr.write("".join(f"note: {note}\n" for note in notes))
@@ -47,5 +41,4 @@ def _write(options: argparse.Namespace) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+COMMAND = Command(run, EXAMPLES, add_arguments, stopped=RESUMED, needs=("vl_convert",))

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from niah.cli.guard import DONE, INCOMPLETE, INTERRUPTED
+from niah.exit_codes import DONE, INCOMPLETE, INTERRUPTED
 from niah.run.config import RunConfig
 from niah.run.execute import FinishedRun, MakeWorker, dry_run, execute
 from niah.run.records import FINAL

@@ -1,7 +1,7 @@
-"""The command: `niah verify SUITE|RUN` holds every video against the hash that was kept of it.
+"""`niah verify SUITE|RUN`: check every video against its recorded hash.
 
 A folder of `niah.generate` says where the files lie. A run's and a published suite's do not: their files are
-looked for under --media, by name and then by hash, and built-in footage in the cache. Its cases are held against
+looked for under --media, by name and then by hash, and built-in footage in the cache. Its cases are checked against
 their own hash.
 """
 
@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from niah.cli.guard import guarded
-from niah.cli.parser import command_parser
+from niah.cli.command import RESUMED, Command
+from niah.cli.flags import add_output
 from niah.integrations.hub.verify import (
     BUILT_IN,
     CHANGED,
@@ -49,23 +49,16 @@ exit codes: 0 everything is there and the same, 1 something is missing or change
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Check, tell, and return the exit code."""
-    return guarded(lambda: _verify(_parser().parse_args(arguments)))
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    told = "a folder that niah generate, niah run or niah publish wrote, or a suite"
+    parser.add_argument("what", metavar="SUITE|RUN", help=told)
+    told = "look for videos in this folder and below; repeatable"
+    parser.add_argument("--media", action="append", default=[], type=Path, metavar="FOLDER", help=told)
+    add_output(parser, "write a suite that runs on this machine, if every video was found")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = command_parser(
-        "niah.verify", "Hold every video and case of a suite or a run against the hashes that were kept.", EXAMPLES
-    )
-    add = parser.add_argument
-    add("what", metavar="SUITE|RUN", help="a folder of niah.generate, niah.run or niah.publish, or a suite")
-    add("--media", action="append", default=[], type=Path, metavar="FOLDER", help="look here and below; repeatable")
-    add("-o", "--output", type=Path, metavar="FOLDER", help="write a suite that runs here")
-    return parser
-
-
-def _verify(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Check one folder or suite file."""
     for folder in options.media:
         if not folder.is_dir():
@@ -138,3 +131,6 @@ def _files_of(name: str, options: argparse.Namespace) -> int:
         f"niah generate {name} -o FOLDER keeps them, niah verify FOLDER checks them\n"
     )
     return int(bool(wrong))
+
+
+COMMAND = Command(run, EXAMPLES, add_arguments, stopped=RESUMED)

@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m niah.benchmarks`: the old name of `niah benchmarks`, for one release."""
 
-import sys
-
-from niah.cli.benchmarks import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main())
+    forward("benchmarks")

@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m niah.cache`: the old name of `niah cache`, for one release."""
 
-import sys
-
-from niah.tools.cache import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main())
+    forward("cache")

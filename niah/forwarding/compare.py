@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m niah.compare`: the old name of `niah compare`, for one release."""
 
-import sys
-
-from niah.cli.compare import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main())
+    forward("compare")

@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m niah.cost`: the old name of `niah cost`, for one release."""
 
-import sys
-
-from niah.cli.cost import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main())
+    forward("cost")

@@ -1,8 +1,11 @@
-"""The old name of a command, kept for one release."""
+"""`python -m niah.generate`: the old name of `niah generate` and `niah render`, for one release."""
 
 import sys
 
-from niah.cli.generate import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1:2] == ["render"]:
+        del sys.argv[1]
+        forward("render")
+    forward("generate")

@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m niah.lm_eval`: the old name of `niah lm_eval`, for one release."""
 
-import sys
-
-from niah.cli.lm_eval import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    forward("lm_eval")

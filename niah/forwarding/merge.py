@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m niah.merge`: the old name of `niah merge`, for one release."""
 
-import sys
-
-from niah.cli.merge import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main())
+    forward("merge")

@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m niah.paper`: the old name of `niah paper`, for one release."""
 
-import sys
-
-from niah.cli.paper import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main())
+    forward("paper")

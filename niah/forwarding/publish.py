@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m niah.publish`: the old name of `niah publish`, for one release."""
 
-import sys
-
-from niah.cli.publish import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main())
+    forward("publish")

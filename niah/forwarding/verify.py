@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m niah.verify`: the old name of `niah verify`, for one release."""
 
-import sys
-
-from niah.cli.verify import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main())
+    forward("verify")

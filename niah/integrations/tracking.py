@@ -1,4 +1,4 @@
-"""The command: `niah track RUN --to tensorboard|wandb` shows a finished run where others show theirs.
+"""A finished run in TensorBoard or Weights & Biases.
 
 Accuracy over length is a curve with the length as its step, one for each condition and depth; memory and time
 likewise. The run's settings and its heatmap come along. Both packages are extras; nothing is sent anywhere
@@ -7,32 +7,19 @@ but by wandb, which asks for a login or works offline (WANDB_MODE=offline).
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from niah.analysis.layout import ALL
-from niah.analysis.load import RunData, read_run
+from niah.analysis.load import RunData
 from niah.analysis.table import Row, table_rows
-from niah.cli.guard import guarded
-from niah.cli.parser import command_parser
+from niah.extras import install
 from niah.io import replace_file
 from niah.run.metadata import read_metadata
 from niah.types import UserError
 
-EXAMPLES = """\
-examples:
-  niah track runs/default-vilamp --to tensorboard
-      event files into runs/default-vilamp/tensorboard; look at them with: tensorboard --logdir runs
-  niah track runs/default-vilamp --to wandb --project videoniah
-      a run of Weights & Biases; WANDB_MODE=offline keeps it on this machine until wandb sync
-
-Both are extras: pip install -e ".[track]"
-"""
 MIB = 2**20
 SETTINGS = "settings.json"  # beside the event files: what was run, and that they are ours
 
@@ -44,11 +31,6 @@ class CurvePoint:
     name: str
     step: int
     value: float
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write what a run found to a tracker and return the exit code."""
-    return guarded(lambda: _track(_parser().parse_args(arguments)))
 
 
 def curve_points(run: RunData) -> list[CurvePoint]:
@@ -67,7 +49,7 @@ def to_tensorboard(run: RunData, folder: Path) -> Path:
         from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
     except ImportError as error:
-        raise UserError(f'tensorboard is not usable ({error}): pip install -e ".[track]"') from error
+        raise UserError(f"tensorboard is not usable ({error}): {install('tensorboard')}") from error
     earlier = list(folder.glob("events.out.tfevents.*"))
     if earlier and not _ours(folder / SETTINGS):
         raise UserError(
@@ -95,7 +77,7 @@ def to_wandb(run: RunData, folder: Path, project: str) -> str:
     try:
         import wandb  # pyright: ignore[reportMissingImports] (an extra)
     except ImportError as error:
-        raise UserError(f'wandb is not usable ({error}): pip install -e ".[track]"') from error
+        raise UserError(f"wandb is not usable ({error}): {install('wandb')}") from error
     folder.mkdir(parents=True, exist_ok=True)
     try:
         name = f"{run.suite} {run.model}"
@@ -113,28 +95,6 @@ def to_wandb(run: RunData, folder: Path, project: str) -> str:
     logged.log({name: wandb.Image(str(path)) for name, path in _pictures(run.folder)})
     logged.finish()
     return logged.url or logged.dir
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = command_parser("niah.track", "Write what a run found to TensorBoard or Weights & Biases.", EXAMPLES)
-    add = parser.add_argument
-    add("run", type=Path, metavar="RUN", help="a folder that niah run wrote")
-    add("--to", choices=("tensorboard", "wandb"), required=True, help="which tracker")
-    add("-o", "--output", type=Path, metavar="FOLDER", help="where its files go; default: RUN/tensorboard, RUN/wandb")
-    add("--project", default="videoniah", metavar="NAME", help="of wandb (default: videoniah)")
-    return parser
-
-
-def _track(options: argparse.Namespace) -> int:
-    """Read the run and hand it on."""
-    run = read_run(options.run)
-    folder = options.output or options.run / options.to
-    if options.to == "tensorboard":
-        written = f"{to_tensorboard(run, folder)}\nlook at it with: tensorboard --logdir {options.run}"
-    else:
-        written = to_wandb(run, folder, options.project)
-    sys.stdout.write(f"written: {written}\n")
-    return 0
 
 
 def _of_row(row: Row) -> list[CurvePoint]:
@@ -184,7 +144,3 @@ def _ours(path: Path) -> bool:
 def _pictures(folder: Path) -> list[tuple[str, Path]]:
     """Return the figures there are."""
     return [(name, folder / f"{name}.png") for name in ("heatmap", "memory") if (folder / f"{name}.png").is_file()]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m niah.media.bench`: the old name of `niah bench_media`, for one release."""
 
-import sys
-
-from niah.cli.bench_media import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main())
+    forward("bench_media")

@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m niah.report`: the old name of `niah report`, for one release."""
 
-import sys
-
-from niah.cli.report import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    forward("report")

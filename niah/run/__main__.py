@@ -1,8 +1,8 @@
-"""niah run --model vilamp: the default suite into runs/default-vilamp."""
+"""`python -m niah.run`, for scripts that use it: the same as `niah run`."""
 
 import sys
 
-from niah.run.command import main
+from niah.cli.tree import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(["run", *sys.argv[1:]]))

@@ -12,10 +12,10 @@ import torch
 from baselines.llama_vid import adapter as llama_vid
 from baselines.video_xl import adapter as video_xl
 from baselines.videochat_flash import adapter as videochat_flash
-from niah.cli.attention import main
 from niah.run.attention import SupportsAttention
 from niah.types import Question, UserError
 from tests.helpers import byte_tokenizer
+from tests.helpers.commands import attention as main
 from tests.helpers.fake_video import FakeVideo
 from tests.helpers.small_suite import make_suite
 

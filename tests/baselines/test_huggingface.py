@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from transformers import Qwen2VLForConditionalGeneration
 
 from baselines.huggingface import load
-from niah.run.command import main
 from niah.types import Question, UserError
 from tests.helpers import few_real, tiny_huggingface
+from tests.helpers.commands import run as main
 from tests.helpers.small_suite import make_suite
 
 MODELS = ("qwen2_vl", "llava_onevision")

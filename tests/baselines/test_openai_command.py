@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from niah.run.arguments import parse
-from niah.run.command import main
 from tests.helpers import few_real
 from tests.helpers.chat_endpoint import completion, failure, serving
+from tests.helpers.commands import run as main
+from tests.helpers.commands import run_config as parse
 from tests.helpers.small_suite import make_suite
 from tests.niah.run.test_kills import WITH_CTRL_C
 

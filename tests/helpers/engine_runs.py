@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from niah.run.command import main
+from tests.helpers.commands import run as main
 from tests.helpers.small_suite import make_suite
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from niah.analysis.load import read_run
-from niah.cli.verify import main as verify
 from niah.io import numbered_lines, to_json_lines
 from niah.report.footage import find_videos
 from niah.run.records import read_records, rewrite_records
@@ -16,6 +15,7 @@ from niah.suite.config import Needles
 from niah.suite.folder import read_suite, write_suite
 from niah.suite.needles import read_needles
 from niah.tools.merge import read_shard
+from tests.helpers.commands import verify
 from tests.helpers.fake_runs import make_case, make_record, write_run
 from tests.helpers.small_suite import make_suite
 

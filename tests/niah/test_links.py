@@ -6,14 +6,12 @@ import shutil
 import pytest
 
 from niah.analysis.table import write_table
-from niah.cli.merge import main as merge
-from niah.cli.report import main as report
 from niah.figures.draw import draw_runs
 from niah.io import open_to_append, refuse_link, replace_file, replacing
-from niah.run.command import main as run
 from niah.run.metadata import update_metadata
 from niah.run.records import Records
 from niah.types import UserError
+from tests.helpers.commands import merge, report, run
 from tests.helpers.fake_runs import make_case, make_record
 from tests.helpers.fake_runs import write_run as fake_run
 from tests.helpers.small_suite import make_suite

@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m vilamp.bench`: the old name of `niah bench vilamp`, for one release."""
 
-import sys
-
-from vilamp.release.bench.command import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main())
+    forward("bench vilamp")

@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m vilamp.parity`: the old name of `niah parity vilamp`, for one release."""
 
-import sys
-
-from vilamp.release.parity.command import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main())
+    forward("parity vilamp")

@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m vilamp.sweep`: the old name of `niah sweep`, for one release."""
 
-import sys
-
-from vilamp.train.sweep import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main())
+    forward("sweep")

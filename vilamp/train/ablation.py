@@ -1,7 +1,4 @@
-"""What each thing that the paper does not have is worth: train without it, and ask the default needles.
-
-    niah ablation --config configs/train/ablation.yaml
-    niah ablation --config configs/train/ablation.yaml --records results/ablation
+"""Train without each thing that the paper does not have, and ask the default needles.
 
 Resumable, like the training and the runs it is made of. With --records nothing is trained or asked: the table is made
 again from the runs in that folder, one for each variant.
@@ -19,9 +16,12 @@ import pandas as pd
 
 from niah.analysis.load import read_run
 from niah.analysis.table import table_frame
-from niah.cli.guard import DONE, guarded
+from niah.cli.command import RESUMED, Command
+from niah.cli.flags import add_config
+from niah.cli.forward import forward
+from niah.cli.run_suite import run_suite as run
+from niah.exit_codes import DONE
 from niah.io import replace_file
-from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.settings import from_mapping, read_yaml
 from niah.types import UserError
@@ -31,6 +31,15 @@ from vilamp.train.config import TrainingConfig
 from vilamp.train.reader import PoolFeatures
 from vilamp.train.training import encode_pools, train
 
+EXAMPLES = """\
+examples:
+  niah ablation --config configs/train/ablation.yaml
+      train every variant, ask it, and write the table
+  niah ablation --config configs/train/ablation.yaml --records results/ablation
+      train and ask nothing; write the table again from the runs kept there
+
+exit codes: 0 done, 2 a mistake in the config, 3 some run is not complete, 130 after Ctrl-C
+"""
 LENGTHS = (128, 512)  # the longest that so short a training comes to, and four times that; at 5,000 all guess
 DEPTHS = (0.1, 0.5, 0.9)
 CONDITIONS = ("full", "needle_only")
@@ -117,30 +126,26 @@ def _encoded(base: TrainingConfig) -> list[PoolFeatures]:
     return encode_pools(base, model)
 
 
-def main() -> int:
-    """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="niah ablation",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--config", type=Path, required=True, help="a YAML file; see configs/train/ablation.yaml")
-    parser.add_argument("--records", type=Path, metavar="FOLDER", help="train nothing; sum up the runs kept here")
-    given = parser.parse_args()
-
-    def command() -> int:
-        base = read_yaml(TrainingConfig, given.config)
-        folder = given.records or Path(base.output)
-        code = ablate(base) if given.records is None else DONE
-        if code != DONE:
-            return code
-        rows = variants_table(base, folder)
-        replace_file(folder / "table.csv", rows.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-        sys.stdout.write(rows.to_string(index=False) + "\n")
-        return DONE
-
-    return guarded(command)
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser, "a YAML file; see configs/train/ablation.yaml")
+    told = "train nothing; sum up the runs kept here (default: train into the config's output)"
+    parser.add_argument("--records", type=Path, metavar="FOLDER", help=told)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _run(options: argparse.Namespace) -> int:
+    """Train and ask every variant, unless there are records; write and print the table."""
+    base = read_yaml(TrainingConfig, options.config)
+    folder = options.records or Path(base.output)
+    code = ablate(base) if options.records is None else DONE
+    if code != DONE:
+        return code
+    rows = variants_table(base, folder)
+    replace_file(folder / "table.csv", rows.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    sys.stdout.write(rows.to_string(index=False) + "\n")
+    return DONE
+
+
+COMMAND = Command(_run, EXAMPLES, _add_arguments, stopped=RESUMED)
+
+if __name__ == "__main__":  # the old name, for one release
+    forward("ablation")

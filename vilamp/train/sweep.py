@@ -1,13 +1,8 @@
-"""Ask the same cases with other constants: K alone, then every alpha with every tau. No weight changes.
+"""Ask the same cases with other constants: K alone, then every alpha with every tau.
 
-    niah sweep --config configs/sweeps/keyframes.yaml
-    niah paper figure6 results/figures/micro/keyframes/*
-    niah sweep --config configs/sweeps/constants.yaml
-    niah paper table6 results/figures/micro/constants/*
-
-Each setting is a run of its own, as `niah run` makes it, and resumable like one: a run that is complete is
-not asked again. The constants that are not varied are the checkpoint's. All runs share one process and the
-features of frames, which no constant moves, so a further setting costs little; their times and memory mean nothing.
+No weight changes. Each setting is a run of its own, as `niah run` makes it, and resumable like one: a run that is
+complete is not asked again. The constants that are not varied are the checkpoint's. All runs share one process and
+the features of frames, which no constant moves, so a further setting costs little; their times and memory mean nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +13,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from niah.cli.guard import DONE, INTERRUPTED, guarded
-from niah.run.command import run
+from niah.cli.command import RESUMED, Command
+from niah.cli.flags import add_config
+from niah.cli.run_suite import run_suite as run
+from niah.exit_codes import DONE, INTERRUPTED
 from niah.run.config import RunConfig
 from niah.settings import read_yaml
 from niah.types import UserError
 from vilamp.train.many_runs import shared_store
+
+EXAMPLES = """\
+examples:
+  niah sweep --config configs/sweeps/keyframes.yaml
+  niah paper figure6 results/figures/micro/keyframes/*
+      accuracy over K, drawn
+  niah sweep --config configs/sweeps/constants.yaml
+  niah paper table6 results/figures/micro/constants/*
+      accuracy over alpha and tau
+
+Each setting is a run of its own, and resumable like one. Times and memory of these runs mean nothing: they share
+the features of frames.
+
+exit codes: 0 every run is complete, 2 a mistake in the config, 3 some run is not complete, 130 after Ctrl-C
+"""
 
 
 @dataclass(frozen=True)
@@ -81,15 +93,13 @@ def sweep(settings: Sweep) -> int:
     return next((code for code in codes if code != DONE), DONE)
 
 
-def main() -> int:
-    """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="niah sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", type=Path, required=True, help="a YAML file; see configs/sweeps/")
-    given = parser.parse_args()
-    return guarded(lambda: sweep(read_yaml(Sweep, given.config)))
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser, "a YAML file; see configs/sweeps/")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _run(options: argparse.Namespace) -> int:
+    """Ask every run of the config."""
+    return sweep(read_yaml(Sweep, options.config))
+
+
+COMMAND = Command(_run, EXAMPLES, _add_arguments, stopped=RESUMED)

@@ -1,9 +1,4 @@
-"""Train a micro ViLaMP from scratch on the built-in footage.
-
-    niah train --config configs/train/micro.yaml
-
-Interrupt it whenever you like: the same command goes on where it stopped.
-"""
+"""Train a micro ViLaMP from scratch on the built-in footage."""
 
 from __future__ import annotations
 
@@ -11,7 +6,6 @@ import argparse
 import json
 import math
 import random
-import sys
 from collections import deque
 from collections.abc import Iterator
 from hashlib import sha256
@@ -21,7 +15,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from niah.cli.guard import guarded
+from niah.cli.command import Command
+from niah.cli.flags import add_config
+from niah.exit_codes import DONE
 from niah.io import replace_file
 from niah.settings import read_yaml
 from niah.types import UserError
@@ -36,6 +32,12 @@ from vilamp.train.journal import Journal
 from vilamp.train.reader import PoolFeatures, alignment_loss, build_example, encode_pool, reader_loss
 from vilamp.vocabulary import FIRST_WORD, Vocabulary
 
+EXAMPLES = """\
+example:
+  niah train --config configs/train/micro.yaml
+
+Interrupt it whenever you like: the same command goes on where it stopped.
+"""
 SUMMARY = "train.json"  # of a training that came to its end
 SAVED = 100  # steps between two states to resume from
 EMBEDDING = "text.text_model.embeddings.token_embedding.weight"  # of CLIP's words
@@ -43,19 +45,14 @@ PLOTTED = 20  # steps between two rows of the curve
 _FEW = ((1, 2), (2, 4), (4, 8))  # K on the first rungs: a short sequence buys more examples
 
 
-def main() -> int:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser, "a YAML file; see configs/train/")
+
+
+def _run(options: argparse.Namespace) -> int:
     """Read the config, train both stages, write the checkpoint folder."""
-    parser = argparse.ArgumentParser(
-        prog="niah train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", type=Path, required=True, help="a YAML file; see configs/train/")
-    arguments = parser.parse_args()
-
-    def both_stages() -> int:
-        train(read_yaml(TrainingConfig, arguments.config))
-        return 0
-
-    return guarded(both_stages, stopped="stopped; the same command goes on from the last saved step")
+    train(read_yaml(TrainingConfig, options.config))
+    return DONE
 
 
 def train(run: TrainingConfig, pools: list[PoolFeatures] | None = None) -> None:
@@ -234,5 +231,4 @@ def optimizer_step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, trained
     optimizer.step()
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+COMMAND = Command(_run, EXAMPLES, _add_arguments, stopped="stopped; the same command goes on from the last saved step")

@@ -20,34 +20,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from niah.cli.guard import INCOMPLETE, INTERRUPTED, guarded
+from niah.exit_codes import INCOMPLETE
 from niah.integrations.lm_eval.model import model_for
 from niah.run.registry import GROUP
 from niah.settings import unknown_name
 from niah.types import UserError
 
 TASKS = (Path(__file__).parent / "tasks", Path(__file__).parents[1] / "benchmarks" / "tasks")
-EXAMPLES = """\
-examples:
-  niah lm_eval --model vilamp --tasks videoniah_smoke --output_path out --log_samples
-      a suite: results and samples where and as lm-eval writes them
-  niah lm_eval --model vilamp --tasks videoniah_smoke_options
-      the same, by the likelihood of each option (adapters that score options)
-  niah lm_eval --model mymodule:load --tasks videoniah --metadata suite=mine.yaml
-      a model in development on a suite of your own
-  niah lm_eval ls tasks
-      every task, lm-eval's own included
-
-All flags are lm-eval's: niah lm_eval run --help
-"""
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run lm-eval's command line and return the exit code; what the user can mend is said on stderr."""
-    if not arguments or list(arguments) in (["-h"], ["--help"]):
-        sys.stdout.write(f"usage: niah lm_eval [lm-eval's flags]\n\n{EXAMPLES}")
-        return 0
-    return guarded(lambda: _interruptible(list(arguments)))
 
 
 def register(*targets: str) -> None:
@@ -65,17 +44,8 @@ def register(*targets: str) -> None:
             model_registry.register(target, target=model_for(target))  # type: ignore[arg-type]
 
 
-def _interruptible(arguments: list[str]) -> int:
-    """Run, and say at Ctrl-C what is left: unlike niah.run, lm-eval writes its results at the end only."""
-    try:
-        return _run(arguments)
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; lm-eval writes results at the end only, --use_cache FILE keeps replies until then\n")
-        return INTERRUPTED
-
-
-def _run(arguments: list[str]) -> int:
-    """Let lm-eval parse and run, having told it where the tasks lie."""
+def run(arguments: Sequence[str]) -> int:
+    """Let lm-eval parse and run, with this project's tasks beside its own; return the exit code."""
     from lm_eval._cli import HarnessCLI
     from lm_eval.utils import setup_logging
 

@@ -13,9 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from baselines.llama_vid import prompt
 from baselines.llama_vid.adapter import load
 from niah.prompt import format_prompt
-from niah.run.command import main
 from niah.types import Question, UserError
 from tests.helpers.byte_tokenizer import ids_of
+from tests.helpers.commands import run as main
 from tests.helpers.fake_video import FakeVideo
 from tests.helpers.small_suite import make_suite
 from tests.helpers.tiny_llama_vid import VOCABULARY, change, configure, copy

@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from baselines.llama_vid import facts, parity, weights
-from baselines.parity import main
 from niah.adapters.checkpoint import mismatches
 from niah.adapters.parity import Golden, Parity
 from niah.types import UserError
 from tests.helpers import tiny_llama_vid
+from tests.helpers.commands import parity as main
 from tests.helpers.tiny_llama_vid import CHECKPOINT, REFERENCE
 from tests.reference_impl.llama_vid import Sizes
 from tests.reference_impl.llama_vid_folder import write_folder

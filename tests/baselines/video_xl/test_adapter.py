@@ -17,10 +17,10 @@ from baselines.video_xl.model import build_random
 from baselines.video_xl.ratios import RatioRule
 from baselines.video_xl.settings import Compression
 from baselines.video_xl.watch import Watcher, spread
-from niah.run.command import main
 from niah.types import Question, UserError
 from tests.baselines.video_xl.test_language import OTHER, TOWER
 from tests.helpers import byte_tokenizer
+from tests.helpers.commands import run as main
 from tests.helpers.fake_video import FakeVideo
 from tests.helpers.small_suite import make_suite
 

@@ -7,12 +7,12 @@ import sys
 import pytest
 import torch
 
-from baselines import bench as command
 from baselines.bench_figure import draw, points
 from baselines.video_xl.bench import as_released, build, streamed
 from niah.adapters import bench
 from niah.adapters.bench import Job, Measurement, NoiseVideo, StageCosts
 from niah.types import UserError
+from tests.helpers.commands import bench as command
 
 
 class Fits:
@@ -114,14 +114,14 @@ def test_the_figure_holds_what_was_measured_beside_what_was_published(tmp_path):
 
 
 def test_a_folder_without_results_says_how_to_make_them(tmp_path, capsys):
-    assert command.main(["--draw", str(tmp_path)]) == 2
+    assert command(["--draw", str(tmp_path)]) == 2
     assert "niah bench NAME" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_the_command_measures_video_xl_on_a_cpu(tmp_path, capsys):
     flags = ["--size", "tiny", "--lengths", "24", "--execution", "streamed", "--out", str(tmp_path)]
-    assert command.main(["video_xl", *flags]) == 0
+    assert command(["video_xl", *flags]) == 0
     (found,) = bench.read(tmp_path / "video_xl-tiny.jsonl")
     assert found.status == "ok" and found.tokens == 14 + 6 + 60 and found.peak_host_bytes
     assert "video_xl streamed tiny, 24 frames" in capsys.readouterr().out

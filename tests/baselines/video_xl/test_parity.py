@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from baselines import parity as command
 from baselines.video_xl import facts, model, parity
 from baselines.video_xl.ratios import RatioRule
 from niah.adapters.checkpoint import check_layout
 from niah.types import UserError
+from tests.helpers.commands import parity as command
 from tests.reference_impl.video_xl import Sizes, write_folder
 
 FOLDER = Path(__file__).resolve().parents[2] / "reference" / "video_xl"
@@ -57,7 +57,7 @@ def noticed(folder, tiny, name):
 
 
 def test_every_recorded_number_agrees_and_every_file_is_used(capsys):
-    assert command.main(["video_xl", str(FOLDER)]) == 0
+    assert command(["video_xl", str(FOLDER)]) == 0
     printed = capsys.readouterr().out
     used = printed.split("files used: ")[1].splitlines()[0].split(", ")
     assert sorted(used) == sorted(path.name for path in FOLDER.iterdir() if path.is_file())
@@ -133,18 +133,18 @@ def test_a_changed_number_ends_the_command_with_1(few, tmp_path, capsys):
     tensors = load_file(folder / LM)
     tensors["r4.logits"][3, 5] += 3e-4
     save_file(tensors, folder / LM)
-    assert command.main(["video_xl", str(folder)]) == 1
+    assert command(["video_xl", str(folder)]) == 1
     assert [line for line in capsys.readouterr().out.splitlines() if "DIFFERS" in line][0].startswith("r4.logits")
 
 
 def test_a_folder_without_golden_files_is_named(tmp_path, capsys):
     shutil.copytree(FOLDER / "checkpoint", tmp_path / "checkpoint")
-    assert command.main(["video_xl", str(tmp_path)]) == 2
+    assert command(["video_xl", str(tmp_path)]) == 2
     assert "golden_lm.safetensors, golden_train.safetensors, golden_vision_e2e.safetensors" in capsys.readouterr().err
 
 
 def test_an_unknown_baseline_is_answered_with_the_known_ones(capsys):
-    assert command.main(["videoxl", str(FOLDER)]) == 2
+    assert command(["videoxl", str(FOLDER)]) == 2
     assert "video_xl" in capsys.readouterr().err
 
 
@@ -182,4 +182,4 @@ def test_draws_are_those_of_the_release():
 )  # fmt: skip
 def test_a_folder_of_another_size_agrees_with_an_implementation_of_its_own(tmp_path, sizes, capsys):
     write_folder(tmp_path / "other", sizes)
-    assert command.main(["video_xl", str(tmp_path / "other")]) == 0, capsys.readouterr().out
+    assert command(["video_xl", str(tmp_path / "other")]) == 0, capsys.readouterr().out

@@ -20,9 +20,9 @@ from niah.adapters.bench import NoiseVideo
 from niah.adapters.checkpoint import read_tokenizer
 from niah.adapters.feature_store import FeatureStore
 from niah.prompt import format_prompt
-from niah.run.command import main
 from niah.types import Question, UserError
 from tests.helpers import byte_tokenizer
+from tests.helpers.commands import run as main
 from tests.helpers.fake_video import FakeVideo
 from tests.helpers.small_suite import make_suite
 

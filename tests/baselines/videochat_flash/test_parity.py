@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from baselines import parity as command
 from baselines.videochat_flash import parity
 from baselines.videochat_flash.config import read
 from baselines.videochat_flash.model import load, rename
 from niah.adapters.config_reader import read_config
+from tests.helpers.commands import parity as command
 from tests.reference_impl.videochat_flash import Sizes, write_folder
 
 FOLDER = Path(__file__).resolve().parents[2] / "reference" / "videochat_flash"
@@ -64,7 +64,7 @@ def failed_with_noise(folder, tiny, name, deviation=1e-3):
 
 
 def test_every_recorded_number_agrees_and_every_file_is_used(capsys):
-    assert command.main(["videochat_flash", str(FOLDER)]) == 0
+    assert command(["videochat_flash", str(FOLDER)]) == 0
     printed = capsys.readouterr().out
     used = printed.split("files used: ")[1].splitlines()[0].split(", ")
     assert sorted(used) == sorted(path.name for path in FOLDER.rglob("*") if path.is_file())
@@ -108,7 +108,7 @@ def test_a_changed_number_ends_the_command_with_1(few, tmp_path, capsys):
     tensors = load_file(folder / "golden.safetensors")
     tensors["none.logits"][0, 3, 5] += 1e-3 * tensors["none.logits"].abs().max()
     save_file(tensors, folder / "golden.safetensors")
-    assert command.main(["videochat_flash", str(folder)]) == 1
+    assert command(["videochat_flash", str(folder)]) == 1
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if "DIFFERS" in line] == ["none.logits"]
 
 
@@ -133,7 +133,7 @@ def test_a_folder_that_records_too_little_is_named(few, tmp_path, capsys):
     tensors = load_file(folder / "golden.safetensors")
     del tensors["video.frames_uint8"]
     save_file(tensors, folder / "golden.safetensors")
-    assert command.main(["videochat_flash", str(folder)]) == 2
+    assert command(["videochat_flash", str(folder)]) == 2
     assert "less records no 'video.frames_uint8'" in capsys.readouterr().err
 
 
@@ -142,4 +142,4 @@ def test_a_folder_that_records_too_little_is_named(few, tmp_path, capsys):
 )
 def test_a_folder_of_another_size_agrees_with_an_implementation_of_its_own(tmp_path, sizes, capsys):
     write_folder(tmp_path / "other", sizes)
-    assert command.main(["videochat_flash", str(tmp_path / "other")]) == 0, capsys.readouterr().out
+    assert command(["videochat_flash", str(tmp_path / "other")]) == 0, capsys.readouterr().out

@@ -9,8 +9,8 @@ import pytest
 from niah.analysis.compare.comparisons import pair_runs
 from niah.analysis.compare.verdict import comparison_page
 from niah.analysis.load import read_run
-from niah.cli.compare import main
 from niah.types import UserError
+from tests.helpers.commands import compare as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
 LENGTHS = "name: fake\nlengths: [2000, 4000]\ndepths: [0.5]\nfootage: {world: fake}\n"

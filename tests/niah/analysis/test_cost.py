@@ -6,8 +6,8 @@ import pytest
 
 from niah.analysis.cost import breakdown, compare_reuse, costs, fit_memory
 from niah.analysis.load import read_run
-from niah.cli.cost import main
 from niah.types import UserError
+from tests.helpers.commands import cost as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
 CASES = [make_case("a"), make_case("b"), make_case("a", length=4000), make_case("a", "blind")]

@@ -12,8 +12,8 @@ from niah.analysis.load import join_shards, read_run
 from niah.analysis.power import power_summary
 from niah.analysis.summary import summary_page
 from niah.analysis.table import table_frame, table_rows, write_table
-from niah.cli.table import main
 from niah.types import UserError
+from tests.helpers.commands import table as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
 GRID = "name: fake\nlengths: [2000, 4000]\ndepths: [0.1, 0.5]\nfootage: {world: fake}\n"

@@ -9,18 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from niah.cli import bench_media
-from niah.cli.compare import main as compare
-from niah.cli.figures import main as figures
-from niah.cli.generate import main as generate
 from niah.cli.guard import guarded
-from niah.cli.publish import main as publish
-from niah.cli.report import main as report
-from niah.cli.table import main as table
-from niah.cli.verify import main as verify
 from niah.io import CannotWrite, cache_folder
-from niah.tools.cache import main as cache
 from niah.types import UserError
+from tests.helpers.commands import bench_media, cache, compare, figures, generate, publish, report, table, verify
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
 ENDS = [
@@ -47,14 +39,14 @@ def test_the_end_of_a_command_needs_no_decoder():
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ}, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("module", ["niah.cache", "niah.doctor"])
-def test_a_command_whose_reader_has_gone_ends_without_a_traceback(module, tmp_path):
-    words = {"niah.cache": ["list"], "niah.doctor": ["cache"]}[module]
+@pytest.mark.parametrize("name", ["cache", "doctor"])
+def test_a_command_whose_reader_has_gone_ends_without_a_traceback(name, tmp_path):
+    words = {"cache": ["list"], "doctor": ["cache"]}[name]
     reading, writing = os.pipe()
     os.close(reading)
     around = {**os.environ, "VIDEONIAH_CACHE": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-m", module, *words], stdout=writing, stderr=subprocess.PIPE, env=around, check=False
+        [sys.executable, "-m", "niah", name, *words], stdout=writing, stderr=subprocess.PIPE, env=around, check=False
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
@@ -117,7 +109,6 @@ def test_a_run_that_does_not_say_when_it_ended_is_not_published(tmp_path, capsys
     assert "does not say when the run ended" in capsys.readouterr().err
 
 
-def test_a_folder_without_videos_cannot_be_timed(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["niah.media.bench", str(tmp_path)])
-    assert bench_media.main() == 2
+def test_a_folder_without_videos_cannot_be_timed(tmp_path, capsys):
+    assert bench_media([str(tmp_path)]) == 2
     assert "holds no video that can be read" in capsys.readouterr().err

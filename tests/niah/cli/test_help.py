@@ -1,48 +1,56 @@
-"""Every command teaches: its --help shows how it is called."""
+"""Every command teaches: its --help shows how it is called, its defaults and its exit codes."""
 
-import ast
-import runpy
+import argparse
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from niah.cli import tree
+
 ROOT = Path(__file__).resolve().parents[3]
-INTERNAL = {
-    "niah.run.worker",
-    "niah.suite.downloads",
-    "niah.tools.doctor.probe",
-}  # started by others, by their own words
 
 
-def commands(*folders):
-    """Return every module that can be run, by name."""
-    files = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
-    runnable = [path for path in files if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")]
-    names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__") for path in runnable]
-    return [name for name in names if name not in INTERNAL]
+def parser(name):
+    return tree.parser_of(name, tree.load(name))
 
 
-def shown(name, told):
-    """Tell whether a help text has a line that calls the command, besides its usage line."""
-    return any(f"python -m {name}" in line and not line.startswith("usage:") for line in told.splitlines())
+@pytest.mark.parametrize("name", tree.names())
+def test_help_shows_an_example_and_exit_codes(name):
+    told = parser(name).format_help()
+    lines = [line.strip() for line in told.splitlines() if not line.startswith("usage:")]
+    assert any(line.startswith(f"niah {name} ") or line == f"niah {name}" for line in lines)
+    assert "exit codes:" in told
 
 
-@pytest.mark.parametrize("name", commands("niah"))
-@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
-def test_help_of_the_benchmark_shows_how_a_command_is_called(name, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [name, "--help"])
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_module(name, run_name="__main__")
-    assert ended.value.code in (0, None)
-    assert shown(name, capsys.readouterr().out)
+@pytest.mark.parametrize("name", tree.names())
+def test_help_names_the_default_of_every_flag_that_takes_a_value(name):
+    made = parser(name)
+    formatter = made._get_formatter()
+    for action in made._actions:
+        optional = action.option_strings and action.nargs != 0 and not action.required
+        if optional and action.help is not argparse.SUPPRESS:
+            assert "default" in formatter._expand_help(action), action.option_strings
 
 
-@pytest.mark.parametrize("name", commands("vilamp", "baselines"))
-def test_help_of_a_model_s_command_is_the_text_that_shows_how_it_is_called(name):
-    """Read, not run: each would load torch. The text at the head of the file is what its --help prints."""
-    place = ROOT / Path(*name.split("."))
-    file = place / "__main__.py" if place.is_dir() else place.with_suffix(".py")
-    code = ast.parse(file.read_text(encoding="utf-8"))
-    assert f"python -m {name} " in (ast.get_docstring(code) or "").replace("`", " ")
-    assert "__doc__" in {node.id for node in ast.walk(code) if isinstance(node, ast.Name)}
+@pytest.mark.parametrize("name", tree.names())
+def test_long_flags_are_spelled_with_underscores_and_never_abbreviated(name):
+    made = parser(name)
+    assert not made.allow_abbrev
+    assert [flag for action in made._actions for flag in action.option_strings if "-" in flag.lstrip("-")] == []
+
+
+def test_the_list_of_commands_has_a_line_for_each(capsys):
+    assert tree.main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name in tree.names():
+        (line,) = [line for line in lines if re.match(rf"  {name} ", line)]
+        assert len(line.split()) > 3, name  # a command of a package too, which is not imported for it
+
+
+def test_the_list_imports_no_command():
+    code = "import sys; from niah.cli import tree; tree.main([]); sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr

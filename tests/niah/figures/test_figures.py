@@ -8,13 +8,13 @@ import matplotlib
 import pytest
 
 from niah.analysis.load import read_run
-from niah.cli.figures import main
 from niah.figures.cells import heatmap_panels, published_panels
 from niah.figures.draw import draw_runs
 from niah.figures.heatmap import default_heatmap, paper_heatmap
 from niah.figures.memory import draw_memory, memory_points
 from niah.figures.published import efficiency
 from niah.types import UserError
+from tests.helpers.commands import figures as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
 LENGTHS, DEPTHS = (2000, 4000), (0.1, 0.9)

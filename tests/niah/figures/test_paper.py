@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from niah.cli.paper import main
 from niah.figures.paper.attention import draw_concentration, read_panels, similarity_bars
 from niah.figures.paper.points import study_points
 from niah.figures.paper.selection import by_compressor, hits, over_constants, over_keyframes
 from niah.figures.paper.studies import draw_by_compressor, draw_hits, draw_over_constants, draw_over_keyframes
 from niah.figures.published import table
 from niah.types import UserError
+from tests.helpers.commands import paper as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
 ROOT = Path(__file__).resolve().parents[3]

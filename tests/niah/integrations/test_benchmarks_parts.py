@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from niah.cli.benchmarks import main
 from niah.integrations.benchmarks.frames import Frames, evenly, release_frames
 from niah.integrations.benchmarks.item import Item, split_question
 from niah.integrations.benchmarks.prompts import NEW_TOKENS, make_question, subtitle_text, user_text
@@ -22,6 +21,7 @@ from niah.integrations.case_library import resolve_reference, video_reference
 from niah.integrations.lm_eval.cli import TASKS, register
 from niah.media.writer import write_mp4
 from niah.types import Span, UserError
+from tests.helpers.commands import benchmarks as main
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "vilamp"
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from niah.cli.run_suite import run_suite as run
 from niah.integrations.case_library import resolve_reference, video_reference
-from niah.integrations.lm_eval.cli import TASKS, main, refuse_unknown, register
+from niah.integrations.lm_eval.cli import TASKS, refuse_unknown, register
 from niah.integrations.lm_eval.model import VideoLM, model_for
-from niah.run.command import run
 from niah.run.config import resolve
 from niah.suite.config import SUITES_FOLDER
 from niah.types import UserError
+from tests.helpers.commands import lm_eval as main
 from tests.helpers.small_suite import make_suite
 
 lm_eval = pytest.importorskip("lm_eval")
@@ -187,7 +188,7 @@ def test_lm_evals_entry_points_name_every_adapter():
 
     project = loads((Path(__file__).resolve().parents[3] / "pyproject.toml").read_text())["project"]["entry-points"]
     assert project["lm_eval.models"] == {
-        name: f"niah.integrations.lm_eval.model:{name}" for name in project["videoniah.adapters"]
+        f"videoniah-{name}": f"niah.integrations.lm_eval.model:{name}" for name in project["videoniah.adapters"]
     }
 
 
@@ -208,7 +209,7 @@ def test_interrupted_run_says_what_is_left(monkeypatch, capsys):
     def stop(arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("niah.integrations.lm_eval.cli._run", stop)
+    monkeypatch.setattr("niah.integrations.lm_eval.cli.run", stop)
     assert main(["--tasks", "videoniah_smoke"]) == 130
     assert "--use_cache FILE keeps replies" in capsys.readouterr().err
 
@@ -294,7 +295,9 @@ def test_anything_but_a_reference_is_refused(visual):
 
 
 def test_help_shows_commands_without_lm_eval(capsys):
-    assert main(["--help"]) == 0
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
     assert "niah lm_eval --model vilamp --tasks videoniah_smoke" in capsys.readouterr().out
 
 

@@ -16,11 +16,11 @@ import datasets
 import pytest
 import yaml
 
-from niah.cli.publish import main
 from niah.integrations.hub.dataset_repo import plain, push
 from niah.integrations.hub.publish_suite import read_licences, read_published_suite
 from niah.suite.folder import read_suite
 from niah.types import UserError
+from tests.helpers.commands import publish as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
 from tests.helpers.small_suite import make_suite
 
@@ -295,7 +295,7 @@ def test_nothing_is_pushed_without_the_flag(run, tmp_path, endpoint, flags, asks
     token = "hf_notatoken0123456789"
     around = {**os.environ, "HF_ENDPOINT": url, "HF_TOKEN": token, "PYTHONPATH": str(ROOT), "no_proxy": "127.0.0.1"}
     around.pop("HF_HUB_OFFLINE", None)
-    command = [sys.executable, "-m", "niah.publish", "run", str(run), "-o", str(tmp_path / "out"), *flags]
+    command = [sys.executable, "-m", "niah", "publish", "run", str(run), "-o", str(tmp_path / "out"), *flags]
     done = subprocess.run([*command, "--licence", "cc0-1.0"], env=around, capture_output=True, text=True, timeout=120)
     assert bool(asked) == asks
     assert done.returncode == (2 if asks else 0), done.stderr

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from niah.analysis.load import read_run
-from niah.integrations.tracking import CurvePoint, curve_points, main
+from niah.integrations.tracking import CurvePoint, curve_points
+from tests.helpers.commands import track as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -91,7 +92,7 @@ def test_a_tracker_that_is_not_installed_is_told_with_its_remedy(run, monkeypatc
 def test_wandb_keeps_a_run_on_this_machine_when_it_is_offline(run, tmp_path):
     pytest.importorskip("wandb")
     around = {**os.environ, "WANDB_MODE": "offline", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "niah.track", str(run), "--to", "wandb", "-o", str(tmp_path / "w")]
+    command = [sys.executable, "-m", "niah", "track", str(run), "--to", "wandb", "-o", str(tmp_path / "w")]
     done = subprocess.run(command, env=around, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     (kept,) = (tmp_path / "w").rglob("run-*.wandb")

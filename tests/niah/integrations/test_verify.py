@@ -7,9 +7,8 @@ import shutil
 import pytest
 from pyarrow import Table, parquet
 
-from niah.cli.publish import main as publish
-from niah.cli.verify import main
-from niah.run.command import main as run
+from tests.helpers.commands import publish, run
+from tests.helpers.commands import verify as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
 from tests.helpers.generate_fakes import write_text
 from tests.helpers.small_suite import make_suite

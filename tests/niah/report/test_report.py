@@ -17,7 +17,6 @@ import pytest
 from PIL import Image
 
 from niah.analysis.load import read_run
-from niah.cli.report import main
 from niah.media.scan import scan
 from niah.media.writer import write_mp4
 from niah.report import page, pictures
@@ -25,6 +24,7 @@ from niah.report.footage import SourceVideo, find_videos
 from niah.report.page import as_json, write_report
 from niah.report.pictures import strip, take_pictures
 from niah.types import Placement, Sampling, Span
+from tests.helpers.commands import report as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
 SUITE = "name: fake\nlengths: [2000, 4000]\ndepths: [0.1, 0.9]\nfootage: {world: fake}\n"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from niah.cli.report import main
 from tests.helpers.browser import chromium
+from tests.helpers.commands import report as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
 HOSTILE = "</script><img src=x onerror=\"window.struck = 1\"><b>Which way</b> {{data}} & 'so'?"

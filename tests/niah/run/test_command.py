@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from niah.run.command import main
 from niah.run.folder import locked
 from niah.scoring import is_correct
 from niah.types import Case, Record
+from tests.helpers.commands import run as main
 from tests.helpers.small_suite import make_suite
 
 

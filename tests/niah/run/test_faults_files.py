@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from niah.run.command import main
 from niah.settings import read_yaml
 from niah.suite.config import Needles, Suite
 from niah.suite.folder import GeneratedSuite
 from niah.suite.folder import read_suite as read_suite
 from niah.suite.needles import NeedleRow, read_needles
 from niah.types import UserError
+from tests.helpers.commands import run as main
 from tests.helpers.small_suite import make_suite
 
 pytest.importorskip("hypothesis", reason="Hypothesis is for development: pip install -e '.[dev]'")

@@ -14,9 +14,9 @@ from niah.media.decoders.base import load_decoder
 from niah.media.errors import MediaError
 from niah.media.scan import scan
 from niah.media.video import SplicedVideo
-from niah.run.command import main
 from niah.run.records import read_records, rewrite_records
 from niah.types import Sampling, Source, Span
+from tests.helpers.commands import run as main
 from tests.helpers.media_samples import make
 from tests.helpers.small_suite import make_suite
 

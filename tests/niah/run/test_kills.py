@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from niah.run.command import main
+from tests.helpers.commands import run as main
 from tests.helpers.small_suite import make_suite
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from niah.run.command import main
 from niah.scoring import is_correct
 from niah.types import Case, Record
 from tests.helpers import other_interpreter
+from tests.helpers.commands import run as main
 from tests.helpers.small_suite import make_suite
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "fake_repository"

@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from niah.run.command import main
+from tests.helpers.commands import run as main
 from tests.helpers.small_suite import make_suite
 
 ray = pytest.importorskip("ray", reason="Ray is an extra: pip install -e '.[ray]'")

@@ -12,9 +12,9 @@ from niah.cli.run_suite import run_suite
 from niah.media import container
 from niah.media.container import STALL_VARIABLE, open_video, stall_seconds
 from niah.run import environment, execute, process, ray
-from niah.run.arguments import parse
 from niah.run.config import RunConfig
 from niah.types import UserError
+from tests.helpers.commands import run_config as parse
 
 
 class Seen(Exception):

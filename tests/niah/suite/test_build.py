@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from niah.cli.generate import main
 from niah.media.writer import write_mp4
 from niah.suite.build import generate
 from niah.suite.config import load_suite
 from niah.suite.folder import read_suite, write_suite
 from niah.types import UserError
+from tests.helpers.commands import generate as main
 from tests.helpers.generate_fakes import write_text
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "videos"

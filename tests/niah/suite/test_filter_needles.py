@@ -117,12 +117,13 @@ def test_a_run_of_chosen_needles_knows_who_chose(tmp_path):
 
 def test_the_command_says_which_needles_go(tmp_path, capsys, monkeypatch):
     from niah.cli import generate as command
+    from niah.cli import tree
 
     whole = generated()
     monkeypatch.setattr(command, "generate", lambda *given: whole)  # placing needles needs no footage on disk
     suite_file = write_text(tmp_path / "any.yaml", "name: any", "footage: {world: any}")
     folder = asked(tmp_path, whole.cases)
-    assert command.main([str(suite_file), "-o", str(tmp_path / "out"), "--keep", str(folder)]) == 0
+    assert tree.main(["generate", str(suite_file), "-o", str(tmp_path / "out"), "--keep", str(folder)]) == 0
     told = capsys.readouterr()
     assert "kept 2 of 4 needles: those judge answers with needle_only and not blind" in told.out
     assert "not kept guessed: judge answers it blind" in told.err

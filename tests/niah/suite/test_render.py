@@ -6,7 +6,6 @@ import av
 import numpy as np
 import pytest
 
-from niah.cli.generate import main
 from niah.media.decoders.base import load_decoder
 from niah.media.video import SplicedVideo
 from niah.suite.build import generate
@@ -14,6 +13,7 @@ from niah.suite.config import load_suite
 from niah.suite.folder import write_suite
 from niah.suite.render import _compare, find_case, render
 from niah.types import UserError
+from tests.helpers.commands import generate as main
 from tests.helpers.generate_fakes import write_text
 
 SUITE = (

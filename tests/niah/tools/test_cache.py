@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from niah.tools.cache import CachedFile, age, clean, kept, main
+from niah.tools.cache import CachedFile, age, clean, kept
 from niah.types import UserError
+from tests.helpers.commands import cache as main
 
 FILES = ("footage-1/w/1-fps/a.mp4", "index/b.json", "rendered/c.mp4", "downloads/0a/d.mp4", "hashes/e.npz")
 OTHERS = ("thesis.tex", "photos/f.jpg", "footage-old/g.mp4", "index.txt")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from niah.cli.doctor import main
 from niah.tools.doctor import checks, packages
 from niah.tools.doctor.finding import FAIL, OK, WARN, probe
+from tests.helpers.commands import doctor as main
 
 ROOT = Path(__file__).resolve().parents[3]
 RAISES = "raise ImportError('libcuda.so.9: cannot open shared object file')"
@@ -145,7 +145,7 @@ def test_the_cache_is_the_one_everybody_else_uses(tmp_path, monkeypatch):
 
 def test_the_doctor_runs_where_nothing_is_installed():
     """-S leaves out every installed package, NumPy and PyAV among them."""
-    command = [sys.executable, "-S", "-m", "niah.doctor", "python", "packages", "disk"]
+    command = [sys.executable, "-S", "-m", "niah", "doctor", "python", "packages", "disk"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "fail  packages" in done.stdout and "mend: run: pip install -e ." in done.stdout

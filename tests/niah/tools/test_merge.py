@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from niah.cli.merge import main as merge
-from niah.run.command import main
 from niah.run.folder import locked
+from tests.helpers.commands import merge
+from tests.helpers.commands import run as main
 from tests.helpers.engine_runs import without_measured
 from tests.helpers.small_suite import make_suite
 

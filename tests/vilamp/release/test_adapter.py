@@ -10,9 +10,9 @@ import torch
 
 from niah.adapters.qwen import generate_greedily
 from niah.prompt import format_prompt
-from niah.run.__main__ import main
 from niah.types import Question, UserError
 from tests.helpers import byte_tokenizer
+from tests.helpers.commands import run as main
 from tests.helpers.fake_video import FakeVideo
 from tests.helpers.small_suite import make_suite
 from vilamp.adapter import load

@@ -68,7 +68,7 @@ def test_it_runs_without_video_decoders_and_open_clip():
 
 @pytest.mark.slow
 def test_the_tiny_bench_writes_a_table_of_every_execution(tmp_path):
-    done = run("-m", "vilamp.bench", "--size", "tiny", "--lengths", "20", "--out", str(tmp_path))
+    done = run("-m", "niah", "bench", "vilamp", "--size", "tiny", "--lengths", "20", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     with open(tmp_path / "vilamp-tiny.csv", newline="") as file:
         rows = list(csv.DictReader(file))

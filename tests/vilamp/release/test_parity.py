@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from niah.adapters.parity import Parity
 from niah.adapters.tensors import tensors, tensors_of
+from tests.helpers.commands import parity
 from tests.reference_impl.folder import write_folder
 from tests.reference_impl.vilamp import Sizes
 from vilamp.release.parity.cases import compare_cases
-from vilamp.release.parity.command import main
 from vilamp.release.parity.runs import compare_runs
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "vilamp"
@@ -65,7 +65,7 @@ class FirstGap(Parity):
 
 
 def test_the_reference_folder_agrees(capsys):
-    assert main([str(TINY)]) == 0
+    assert parity(["vilamp", str(TINY)]) == 0
     said = capsys.readouterr().out
     used = [name for name in said.splitlines() if name.startswith("files used")][0]
     data = [path.name for path in REFERENCE.rglob("*") if path.suffix in (".safetensors", ".npz", ".json")]
@@ -85,7 +85,7 @@ OTHERS = [
 @pytest.mark.parametrize("sizes", OTHERS, ids=["67 frames", "40 keyframes", "3 frames"])
 def test_a_folder_of_other_sizes_agrees_with_the_slow_implementation(tmp_path, sizes):
     write_folder(tmp_path / "other", sizes)
-    assert main([str(tmp_path / "other")]) == 0
+    assert parity(["vilamp", str(tmp_path / "other")]) == 0
 
 
 @pytest.mark.parametrize("absent", ["golden_variants.safetensors", "runs.json", "composer_single_token.safetensors"])
@@ -93,7 +93,7 @@ def test_parity_says_what_it_skips_where_a_file_is_missing(folder, absent, capsy
     (folder / absent).unlink()
     if absent == "runs.json":
         (folder / "golden_variants.safetensors").unlink()  # nobody says what these runs were
-    assert main([str(folder)]) == 0
+    assert parity(["vilamp", str(folder)]) == 0
     *_, verdict = capsys.readouterr().out.splitlines()
     first = {"golden_variants.safetensors": "k_reached's tensors", "runs.json": "all runs but main"}
     assert f"parts were NOT compared: {first.get(absent, 'single_token')}" in verdict
@@ -103,7 +103,7 @@ def test_a_verdict_names_a_golden_tensor_that_was_never_recorded(folder, capsys)
     found = load_file(folder / "golden_main.safetensors")
     del found["inputs_embeds"]
     save_file(found, folder / "golden_main.safetensors")
-    assert main([str(folder)]) == 0
+    assert parity(["vilamp", str(folder)]) == 0
     assert "1 parts were NOT compared: main.inputs_embeds" in capsys.readouterr().out
 
 
@@ -111,7 +111,7 @@ def test_a_verdict_names_a_golden_tensor_that_was_never_recorded(folder, capsys)
 def test_a_damaged_file_is_refused_by_name(folder, name, capsys):
     whole = next(REFERENCE.rglob(name)).read_bytes()
     (folder / name).write_bytes(whole[:100])
-    assert main([str(folder)]) == 2
+    assert parity(["vilamp", str(folder)]) == 2
     assert name in capsys.readouterr().err
 
 
@@ -128,7 +128,7 @@ def test_a_run_that_would_be_misread_is_refused(folder, overrides, words, capsys
     runs = json.loads((folder / "runs.json").read_text())
     runs["k_reached"]["overrides"] = overrides
     (folder / "runs.json").write_text(json.dumps(runs))
-    assert main([str(folder)]) == 2
+    assert parity(["vilamp", str(folder)]) == 2
     assert words in capsys.readouterr().err
 
 
@@ -148,13 +148,13 @@ def test_a_layout_of_other_tensors_differs(tmp_path):
     [(["nowhere"], "no folder 'nowhere'"), ([str(TINY), "--device", "abc"], "no device 'abc'")],
 )
 def test_what_cannot_be_compared_is_refused_in_words(arguments, words, capsys):
-    assert main(arguments) == 2
+    assert parity(["vilamp", *arguments]) == 2
     assert words in capsys.readouterr().err
 
 
 def test_a_folder_without_inputs_is_refused_in_words(folder, capsys):
     (folder / "inputs.safetensors").unlink()
-    assert main([str(folder)]) == 2
+    assert parity(["vilamp", str(folder)]) == 2
     assert "holds no inputs.safetensors" in capsys.readouterr().err
 
 
@@ -185,7 +185,7 @@ def add(value):
 )
 def test_any_other_number_fails(folder, file, name, change, capsys):
     spoil(folder, file, name, change)
-    assert main([str(folder)]) == 1
+    assert parity(["vilamp", str(folder)]) == 1
     assert "DIFFER" in capsys.readouterr().out
 
 
@@ -193,7 +193,7 @@ def test_another_keyframe_in_the_plain_file_fails(folder, capsys):
     runs = json.loads((folder / "runs.json").read_text())
     runs["k_reached"]["keyframes"] = [1, 4, 16]
     (folder / "runs.json").write_text(json.dumps(runs))
-    assert main([str(folder)]) == 1
+    assert parity(["vilamp", str(folder)]) == 1
     assert "k_reached: keyframes" in capsys.readouterr().out
 
 

@@ -7,13 +7,13 @@ import torch
 
 from niah.suite.folder import read_suite
 from niah.types import UserError
+from tests.helpers.commands import probe as ask
+from tests.helpers.commands import probe_train as train
 from tests.helpers.small_suite import GREYS, OPTIONS, make_suite
 from vilamp import checkpoint, config
 from vilamp.model import Stream, Vilamp
 from vilamp.train.probe.client import ProbeClient
-from vilamp.train.probe.client import main as ask
 from vilamp.train.probe.model import NeedleTokens, Probe, load, needle_tokens, save
-from vilamp.train.probe.train import main as train
 from vilamp.vocabulary import Vocabulary
 
 SIZES = config.VilampConfig(
@@ -124,9 +124,8 @@ def test_settings_that_a_probe_has_not_are_refused(folder_with_probe, generated,
     assert "a probe reads videos with pyav, got --decoder decord" in capsys.readouterr().err
 
 
-def test_no_probe_of_vilamp_s_compressor_is_trained_for_another_one(tmp_path, capsys, monkeypatch):
+def test_no_probe_of_vilamp_s_compressor_is_trained_for_another_one(tmp_path, capsys):
     other = dataclasses.replace(SIZES, compression=config.Compression("mean", 2.0))
     checkpoint.save(Vilamp(other, Vocabulary(OPTIONS)), tmp_path)
-    monkeypatch.setattr("sys.argv", ["train", "--pretrained", str(tmp_path)])
-    assert train() == 2
+    assert train(["--pretrained", str(tmp_path)]) == 2
     assert "has the compressor 'mean'" in capsys.readouterr().err

@@ -17,11 +17,12 @@ from niah.settings import read_yaml
 from niah.suite.footage.draw import COLOURS, SHAPES
 from niah.suite.footage.scenes import SpriteLabel
 from niah.types import UserError
+from tests.helpers.commands import ablation as main
 from vilamp import config
 from vilamp.model import Vilamp
 from vilamp.train import data
 from vilamp.train import training as trainer
-from vilamp.train.ablation import main, variants
+from vilamp.train.ablation import variants
 from vilamp.train.config import EncoderConfig, ReaderConfig, TrainingConfig
 from vilamp.train.encoder import EncoderHeads, encoder_loss
 from vilamp.train.reader import positions_with_gaps
@@ -115,8 +116,7 @@ def test_the_committed_ablation_is_summed_up_again_from_its_records(tmp_path, mo
     kept = shutil.copytree(ROOT / "results" / "ablation", tmp_path / "ablation")
     (kept / "table.csv").unlink()
     config = str(ROOT / "configs" / "train" / "ablation.yaml")
-    monkeypatch.setattr("sys.argv", ["ablation", "--config", config, "--records", str(kept)])
-    assert main() == 0
+    assert main(["--config", config, "--records", str(kept)]) == 0
     assert (kept / "table.csv").read_bytes() == (ROOT / "results" / "ablation" / "table.csv").read_bytes()
 
 
@@ -130,8 +130,7 @@ def test_an_ablation_of_runs_that_are_not_whole_or_of_others_is_refused(tmp_path
     spoil(kept)
     before = (kept / "table.csv").read_bytes()
     config = str(ROOT / "configs" / "train" / "ablation.yaml")
-    monkeypatch.setattr("sys.argv", ["ablation", "--config", config, "--records", str(kept)])
-    assert main() == 2
+    assert main(["--config", config, "--records", str(kept)]) == 2
     assert told in capsys.readouterr().err
     assert (kept / "table.csv").read_bytes() == before
 

@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m vilamp.experiment`: the old name of `niah experiment`, for one release."""
 
-import sys
-
-from vilamp.train.experiment.command import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main())
+    forward("experiment")

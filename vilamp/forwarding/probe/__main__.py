@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m vilamp.probe`: the old name of `niah probe`, for one release."""
 
-import sys
-
-from vilamp.train.probe.client import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    forward("probe")

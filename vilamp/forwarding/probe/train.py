@@ -1,8 +1,6 @@
-"""The old name of a command, kept for one release."""
+"""`python -m vilamp.probe.train`: the old name of `niah probe_train`, for one release."""
 
-import sys
-
-from vilamp.train.probe.train import main
+from niah.cli.forward import forward
 
 if __name__ == "__main__":
-    sys.exit(main())
+    forward("probe_train")

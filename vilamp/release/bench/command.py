@@ -1,65 +1,24 @@
-"""Measure memory and time to the first token of the 7B model, 64 to 10,000 frames.
+"""The 7B model with random weights for `niah bench vilamp`, and the table of its results.
 
-niah bench vilamp                            on a GPU, bf16: streamed, cached and as_released
-niah bench vilamp --execution streamed       ours alone
-niah bench vilamp --size tiny                on a CPU, in seconds
-niah bench vilamp --compiled                 with SigLIP's blocks compiled
-
-Weights are random: memory and time do not depend on values. Every length runs in a process of its own, and a
-line is appended to vilamp-SIZE.jsonl after each; vilamp-SIZE.csv is the table of all lines so far, with
-multiply-adds counted truly and as the paper counts them. Needs neither PyAV, decord nor open_clip.
+vilamp-SIZE.csv is the table of all lines so far, with multiply-adds counted truly and as the paper counts them.
+Needs neither PyAV, decord nor open_clip.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
-import dataclasses
-import json
-import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from niah.adapters import bench
-from niah.adapters.bench import Job, Measurement
-from niah.cli.guard import guarded
+from niah.adapters.bench import Bench, Measurement
 from niah.io import replacing
 from vilamp.release.bench import counts
 from vilamp.release.bench.subject import CONFIGS, VilampBench, random_model
 
 STAGES = ("clip", "select", "vision", "merge", "prefill")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print and write; return the exit code, 2 where nothing could be done."""
-    parser = argparse.ArgumentParser(
-        prog="niah bench vilamp", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    bench.add_options(parser)
-    parser.add_argument("--compiled", action="store_true", help="compile SigLIP's blocks (results say so)")
-    options = parser.parse_args(arguments)
-    return guarded(lambda: measure(options), stopped="stopped")
-
-
-def measure(options: argparse.Namespace) -> int:
-    """Measure what the options ask for and return 0. Raises UserError for what cannot be measured here."""
-    if options.one is not None:
-        job = Job(**json.loads(options.one))
-        measured = bench.measure(job, partial(build, compiled=options.compiled))
-        sys.stdout.write(json.dumps(dataclasses.asdict(measured)) + "\n")
-        return 0
-    name = "vilamp-compiled" if options.compiled else "vilamp"
-    jobs = _jobs(options, name)
-    file = options.out / f"{name}-{options.size}.jsonl"
-    flags = ["--compiled"] if options.compiled else []
-    bench.measure_all(jobs, [sys.executable, "-m", "vilamp.bench", *flags, "--one"], file, _tell, options.timeout)
-    write_table(bench.read(file), file.with_suffix(".csv"))
-    sys.stdout.write(f"results: {file} and {file.with_suffix('.csv')}\n")
-    return 0
 
 
 def build(size: str, device: str, compiled: bool = False) -> VilampBench:
@@ -100,13 +59,6 @@ def write_table(results: Sequence[Measurement], file: Path) -> None:
         writer.writerows(rows)
 
 
-def _jobs(options: argparse.Namespace, name: str) -> list[Job]:
-    """Return the jobs asked for; what is streamed is also run with its patches cached."""
-    jobs = bench.plan_jobs(options, name)
-    cached = [dataclasses.replace(job, execution="cached") for job in jobs if job.execution == "streamed"]
-    return [*jobs, *cached]
-
-
 def _work(measured: Measurement) -> int:
     """Return multiply-adds of one run."""
     job, config, tokens = measured.job, CONFIGS[measured.job.size], measured.tokens or 0
@@ -120,11 +72,6 @@ def _work(measured: Measurement) -> int:
     return job.frames * frames + counts.prefill(config, tokens) + head
 
 
-def _tell(measured: Measurement) -> None:
-    sys.stdout.write(bench.format_measurement(measured) + "\n")
-    sys.stdout.flush()
-
-
 def _gib(size: int | None) -> float | None:
     return None if size is None else _round(size / 2**30)
 
@@ -133,5 +80,4 @@ def _round(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.4g}")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+BENCH = Bench(build, cached=True, write_table=write_table)

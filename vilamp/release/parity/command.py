@@ -1,7 +1,5 @@
 """Compare every recorded number of a reference folder with ours.
 
-niah parity vilamp tests/reference/vilamp/tiny
-
 FOLDER holds a checkpoint, inputs.safetensors, golden_*.safetensors and runs.json. Case files in it or above it
 (selection, gap filling, pooling, preprocessing, sampling, prompts, subtitles, names and shapes of the 7B model)
 are compared too. Prints tensor -> largest relative error, the files used, and what was NOT compared. Exit code 0;
@@ -10,31 +8,15 @@ are compared too. Prints tensor -> largest relative error, the files used, and w
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from niah.adapters.options import check_device
 from niah.adapters.parity import Parity
-from niah.cli.guard import guarded
 from niah.types import UserError
 from vilamp.release.parity.cases import compare_cases
 from vilamp.release.parity.runs import compare_runs
 
 TOLERANCE = 2e-5
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare, print, and return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="niah parity vilamp", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="laid out like the reference folder `tiny`")
-    parser.add_argument("--device", default="cpu", help="default: cpu, where the numbers were recorded")
-    parser.add_argument("--tolerance", type=float, default=TOLERANCE, help=f"relative; default {TOLERANCE:g}")
-    options = parser.parse_args(arguments)
-    return guarded(lambda: compare(options.folder, options.device, options.tolerance), stopped="stopped")
 
 
 def compare(folder: Path, device: str = "cpu", tolerance: float = TOLERANCE) -> int:
@@ -47,7 +29,3 @@ def compare(folder: Path, device: str = "cpu", tolerance: float = TOLERANCE) -> 
     compare_cases(parity, folder)
     compare_runs(parity, folder, check_device(device))
     return parity.report()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

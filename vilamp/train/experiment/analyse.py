@@ -1,6 +1,4 @@
-"""Tables, words and figures of the experiment, from the records that are kept and nothing else.
-
-    niah experiment_analyse --config configs/experiment/compression.yaml
+"""Write tables, words and figures of the experiment from its records alone.
 
 Writes table.csv, contrasts.csv, trainings.csv, probe.csv, verdict.md, accuracy.*, lengths.*, questions.* and heatmap.*
 beside the records; the same records give the same bytes. Trainings that failed their gate are listed and left out of
@@ -18,7 +16,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from niah.cli.guard import DONE, guarded
+from niah.cli.command import RESUMED, Command
+from niah.cli.flags import add_config
+from niah.exit_codes import DONE
 from niah.io import replace_file
 from niah.settings import read_yaml
 from niah.suite.footage.wording import WORDINGS
@@ -233,22 +233,21 @@ def _csv(path: Path, rows: Sequence) -> None:
     replace_file(path, pd.DataFrame(plain).to_csv(index=False, float_format="%.4f", lineterminator="\n"))
 
 
-def main() -> int:
-    """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="niah experiment_analyse",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--config", type=Path, required=True, help="a YAML file; see configs/experiment/")
-    given = parser.parse_args()
-
-    def command() -> int:
-        sys.stdout.write(analyse(read_yaml(Experiment, given.config)))
-        return DONE
-
-    return guarded(command)
+EXAMPLES = """\
+example:
+  niah experiment_analyse --config configs/experiment/compression.yaml
+      table.csv, contrasts.csv, trainings.csv, probe.csv, verdict.md and figures, beside the records
+"""
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser, "a YAML file; see configs/experiment/")
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Write everything, and print the verdict."""
+    sys.stdout.write(analyse(read_yaml(Experiment, options.config)))
+    return DONE
+
+
+COMMAND = Command(_run, EXAMPLES, _add_arguments, stopped=RESUMED)

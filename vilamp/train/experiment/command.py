@@ -1,9 +1,4 @@
-"""Train one model after another, each with its own rule of compression and budget, and ask all the same cases.
-
-    niah experiment --config configs/experiment/compression.yaml
-    niah experiment --config configs/experiment/compression.yaml --dry_run
-    niah experiment --config configs/experiment/compression.yaml --only differential-2-0,mean-2-0
-    niah experiment_analyse --config configs/experiment/compression.yaml
+"""Train one model for each compressor and budget, and ask all of them the same cases.
 
 Stop it whenever you like: the same command goes on where it stopped. The queue is ordered so that what is done at any
 time is a balanced part. One command at a time trains; the last redraws tables and figures from what is kept.
@@ -13,33 +8,39 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from niah.cli.guard import DONE, guarded
+from niah.cli.command import RESUMED, Command
+from niah.cli.flags import add_config
+from niah.exit_codes import DONE
 from vilamp.train.experiment.config import read_experiment
 from vilamp.train.experiment.queue import queue_text, run_jobs, select_jobs
 
+EXAMPLES = """\
+examples:
+  niah experiment --config configs/experiment/compression.yaml
+  niah experiment --config configs/experiment/compression.yaml --dry_run
+  niah experiment --config configs/experiment/compression.yaml --only differential-2-0,mean-2-0
+  niah experiment_analyse --config configs/experiment/compression.yaml
 
-def main() -> int:
-    """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="niah experiment", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", type=Path, required=True, help="a YAML file; see configs/experiment/")
-    parser.add_argument("--only", metavar="JOB,...", help="these trainings, in this order; --dry_run lists all")
+exit codes: 0 every training of the queue is done, 2 a mistake in the config, 3 some is not done, 130 after Ctrl-C
+"""
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser, "a YAML file; see configs/experiment/")
+    told = "these trainings, in this order; --dry_run lists all (default: all)"
+    parser.add_argument("--only", metavar="JOB,...", help=told)
     parser.add_argument("--dry_run", action="store_true", help="print the queue with what each training costs")
-    given = parser.parse_args()
-
-    def command() -> int:
-        experiment = read_experiment(given.config)
-        jobs = select_jobs(experiment, given.only)
-        if given.dry_run:
-            sys.stdout.write(queue_text(experiment, jobs) + "\n")
-            return DONE
-        return run_jobs(experiment, jobs)
-
-    return guarded(command)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _run(options: argparse.Namespace) -> int:
+    """Work through the queue, or print it."""
+    experiment = read_experiment(options.config)
+    jobs = select_jobs(experiment, options.only)
+    if options.dry_run:
+        sys.stdout.write(queue_text(experiment, jobs) + "\n")
+        return DONE
+    return run_jobs(experiment, jobs)
+
+
+COMMAND = Command(_run, EXAMPLES, _add_arguments, stopped=RESUMED)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from niah.cli.guard import DONE, INCOMPLETE, INTERRUPTED
-from niah.run.command import run
+from niah.cli.run_suite import run_suite as run
+from niah.exit_codes import DONE, INCOMPLETE, INTERRUPTED
 from niah.run.config import RunConfig
 from niah.run.folder import locked
 from niah.run.process import Worker

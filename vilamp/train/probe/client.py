@@ -1,31 +1,26 @@
-"""Ask the probe of a checkpoint, as if it were a model, about cases whose needle it is shown.
-
-    niah probe --suite default
-    niah table runs/default-vilamp runs/default-vilamp-probe
-
-All flags of niah run that name cases and outputs work here; so does --model_args pretrained=, keyframes=.
-"""
+"""Ask the probe of a checkpoint, as if it were a model, about cases whose needle it is shown."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from niah.adapters.feature_store import FeatureStore
-from niah.cli.guard import guarded
+from niah.cli import run as niah_run
+from niah.cli.command import RESUMED, Command
+from niah.cli.run_suite import run_suite as run
 from niah.io import cache_folder
 from niah.media.decoders.base import DEFAULT_DECODER, load_decoder
 from niah.media.errors import MediaError
 from niah.media.video import SplicedVideo
-from niah.run.arguments import parse
-from niah.run.command import run
 from niah.run.config import RunConfig
 from niah.run.messages import WorkerResult
 from niah.suite.folder import GeneratedSuite
@@ -34,6 +29,15 @@ from vilamp import checkpoint
 from vilamp.features import FrameFeatures
 from vilamp.train.probe import model as probes
 
+EXAMPLES = """\
+examples:
+  niah probe --suite default
+  niah table runs/default-vilamp runs/default-vilamp-probe
+
+All flags of niah run that name cases and outputs work here; so does --model_args pretrained=, keyframes=.
+
+exit codes: those of niah run
+"""
 CONDITIONS = ("full", "needle_only")  # the others hold no needle that could be read
 
 
@@ -100,12 +104,9 @@ class ProbeClient:
         del self._model, self._probe, self._features
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command line and return its exit code; what went wrong is said on stderr."""
-    if {"-h", "--help"} & set(arguments):  # before niah.run's parser prints its own
-        sys.stdout.write(f"{__doc__}\nThe flags: niah run --help\n")
-        return 0
-    return guarded(lambda: run(_settings(parse(arguments)), arguments, ProbeClient))
+def _run(options: argparse.Namespace) -> int:
+    """Ask the probe what the command line names."""
+    return run(_settings(niah_run.config_of(options)), options.arguments, ProbeClient)
 
 
 def _settings(config: RunConfig) -> RunConfig:
@@ -117,5 +118,4 @@ def _settings(config: RunConfig) -> RunConfig:
     return dataclasses.replace(named, output_path=output)
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+COMMAND = Command(_run, EXAMPLES, niah_run.add_arguments, stopped=RESUMED)

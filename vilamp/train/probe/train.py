@@ -1,20 +1,16 @@
-"""Train the probe of a checkpoint on streams of the training worlds; the model stays as it is.
-
-niah probe_train --pretrained micro
-"""
+"""Train the probe of a checkpoint on streams of the training worlds; the model stays as it is."""
 
 from __future__ import annotations
 
 import argparse
 import random
-import sys
 from collections.abc import Callable
 
 import torch
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from niah.cli.guard import guarded
+from niah.cli.command import Command
 from niah.suite.footage.draw import DIGITS
 from niah.suite.footage.paths import DIRECTIONS
 from niah.types import LETTERS, UserError
@@ -25,19 +21,25 @@ from vilamp.train.probe.model import NeedleTokens, Probe, needle_tokens, save
 from vilamp.train.reader import PoolFeatures, encode_pool, splice
 from vilamp.train.training import cosine_rate, optimizer_step
 
+EXAMPLES = """\
+example:
+  niah probe_train --pretrained micro
+      into the folder of the checkpoint
+"""
 ANSWERS = (*DIRECTIONS, *map(str, DIGITS))
 TYPES = ("motion", "digit")
 WORLDS, HAYSTACK, CLIPS = 10, 1000, 250  # haystack frames and clips of each world
 BATCH, RATE = 16, 1e-3
 
 
-def main() -> int:
-    """Train and save; return 0, or 2 where there is no such checkpoint or it has another compressor than ViLaMP's."""
-    parser = argparse.ArgumentParser(prog="niah probe_train", description=__doc__)
-    parser.add_argument("--pretrained", default="micro", help="a shipped checkpoint or a folder (default: micro)")
-    parser.add_argument("--steps", type=int, default=2000, help="of 16 cases each (default: 2000)")
-    given = parser.parse_args()
-    return guarded(lambda: _train(given.pretrained, given.steps), stopped="stopped; nothing was written")
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pretrained", default="micro", help="a shipped checkpoint or a folder")
+    parser.add_argument("--steps", type=int, default=2000, metavar="N", help=f"of {BATCH} cases each")
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Train and save."""
+    return _train(options.pretrained, options.steps)
 
 
 def _train(pretrained: str, steps: int) -> int:
@@ -93,5 +95,4 @@ def needle_example(model: Vilamp, features: PoolFeatures, rng: random.Random) ->
     return needle_tokens(case.stream, case.start, case.start + case.clip.count, case.query), ANSWERS.index(answer)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+COMMAND = Command(_run, EXAMPLES, _add_arguments, stopped="stopped; nothing was written")

@@ -1,0 +1,108 @@
+"""`niah bench NAME`: measure a model's memory and time over lengths, with random weights."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+from niah.adapters import bench
+from niah.adapters.bench import A100_GIB, EXECUTIONS, LENGTHS, SIZES, Job, Measurement
+from niah.cli.command import RESUMED, Command
+from niah.cli.flags import add_output, comma_separated
+from niah.cli.plugins import check_accepts, load, names
+from niah.types import UserError
+
+GROUP = "videoniah.bench"  # NAME -> build(size, device, **flags), or a niah.adapters.bench.Bench that has more
+FIGURES = "videoniah.bench_figures"  # NAME -> function(folder) -> files written
+EXAMPLES = f"""\
+examples:
+  niah bench vilamp
+      7B with random weights on a GPU, 64 to 10,000 frames
+  niah bench vilamp --cap_gib {A100_GIB:g}
+      the same in the memory of a simulated A100
+  niah bench video_xl --size tiny
+      on a CPU, in seconds
+  niah bench vilamp --compiled
+      with the blocks of its vision tower compiled; results say so
+  niah bench --draw results/bench
+      Figure 1 of the ViLaMP paper (PNG, SVG, CSV, caption) from all results there
+
+Memory and time do not depend on values. Every length runs in a process of its own, and a line is appended to
+NAME-SIZE.jsonl after each; what is there already is not measured again.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help=f"one of {', '.join(names(GROUP))}")
+    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="measure nothing; draw the results of a folder")
+    parser.add_argument("--size", choices=SIZES, default=SIZES[0], help="tiny runs on a CPU in seconds")
+    parser.add_argument("--execution", choices=EXECUTIONS, action="append", help="repeatable (default: all)")
+    told = f"frames, with commas or spaces (default: {','.join(map(str, LENGTHS))}; tiny: 16,48)"
+    parser.add_argument("--lengths", type=comma_separated(int), nargs="+", metavar="N,N", help=told)
+    parser.add_argument("--device", help="default: cuda for 7b, cpu for tiny")
+    told = f"limit of device memory; {A100_GIB:g} simulates an A100"
+    parser.add_argument("--cap_gib", type=float, metavar="GIB", help=told)
+    add_output(parser, "folder of the results", default=Path("results/bench"))
+    parser.add_argument("--out", dest="output", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="for one length")
+    told = "compile parts of the model, for models that take it"
+    parser.add_argument("--compiled", action="store_true", help=told)
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # one job as JSON, in a process of its own
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure one length in this process, or all of them in processes of their own; or draw."""
+    if options.draw is not None:
+        return _draw(options.draw)
+    if options.name is None:
+        raise UserError(f"name a model to measure: {', '.join(names(GROUP))}")
+    found, settings = load(GROUP, options.name), {"compiled": True} if options.compiled else {}
+    if not isinstance(found, bench.Bench):
+        found = bench.Bench(found)
+    check_accepts(found.build, settings, options.name)
+    if options.one is not None:
+        measured = bench.measure(Job(**json.loads(options.one)), partial(found.build, **settings))
+        sys.stdout.write(json.dumps(dataclasses.asdict(measured)) + "\n")
+        return 0
+    return _measure_all(options, found)
+
+
+def _measure_all(options: argparse.Namespace, found: bench.Bench) -> int:
+    """Measure what the flags ask for, and print where the results are."""
+    name = f"{options.name}-compiled" if options.compiled else options.name
+    lengths = [length for part in options.lengths or () for length in part]
+    jobs = bench.plan_jobs(name, options.size, options.execution, lengths, options.device, options.cap_gib)
+    if found.cached:
+        jobs += [dataclasses.replace(job, execution="cached") for job in jobs if job.execution == "streamed"]
+    file = options.output / f"{name}-{options.size}.jsonl"
+    flags = ["--compiled"] if options.compiled else []
+    command = [sys.executable, "-m", "niah", "bench", options.name, *flags, "--one"]
+    bench.measure_all(jobs, command, file, _print, options.timeout)
+    written = [file]
+    if found.write_table is not None:
+        written.append(file.with_suffix(".csv"))
+        found.write_table(bench.read(file), written[-1])
+    sys.stdout.write(f"results: {' and '.join(map(str, written))}\n")
+    return 0
+
+
+def _print(measured: Measurement) -> None:
+    """Print a result as soon as it is known."""
+    sys.stdout.write(bench.format_measurement(measured) + "\n")
+    sys.stdout.flush()
+
+
+def _draw(folder: Path) -> int:
+    """Draw every result of a folder beside the published points."""
+    for name in names(FIGURES):
+        for file in load(FIGURES, name)(folder):
+            sys.stdout.write(f"{file}\n")
+    return 0
+
+
+COMMAND = Command(run, EXAMPLES, add_arguments, stopped=RESUMED)

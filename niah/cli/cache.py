@@ -1,0 +1,76 @@
+"""`niah cache list` and `niah cache clean`: list or delete what is kept between runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from niah.cli.command import RESUMED, Command
+from niah.io import cache_folder
+from niah.tools.cache import KINDS, age, clean, kept, not_ours
+from niah.types import UserError
+
+MIB = 2**20
+EXAMPLES = """\
+examples:
+  niah cache list
+      how much of what there is, and when it was last used
+  niah cache clean --older_than 30d --dry_run
+      what would go, of everything not used for 30 days (h, d and w: hours, days, weeks)
+  niah cache clean --what rendered,downloads
+      two kinds, whatever their age
+
+Nothing a run writes lies in the cache. Let no run go on while it is cleaned: one that finds a file gone
+records errors, and asks those cases again when it is started again.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument("action", choices=("list", "clean"), help="$VIDEONIAH_CACHE names the folder, if it is set")
+    told = "clean only what was not used for so long: 12h, 30d, 2w (default: whatever its age)"
+    parser.add_argument("--older_than", metavar="AGE", help=told)
+    parser.add_argument("--what", metavar="KIND,KIND", help=f"clean only these (default: {','.join(KINDS)})")
+    parser.add_argument("--dry_run", action="store_true", help="print what clean would delete, and delete nothing")
+
+
+def run(options: argparse.Namespace) -> int:
+    """List or clean."""
+    return _list() if options.action == "list" else _clean(options)
+
+
+def _list() -> int:
+    """Print a line for each kind."""
+    root, found = cache_folder(), {kind: [] for kind in KINDS}
+    for file in kept(root):
+        found[file.kind].append(file)
+    sys.stdout.write(f"{root}\n{'kind':10} {'files':>7} {'MiB':>9}  last used   what it is\n")
+    for kind, files in found.items():
+        used = time.strftime("%Y-%m-%d", time.localtime(max(file.used for file in files))) if files else "-"
+        size = sum(file.bytes for file in files) / MIB
+        sys.stdout.write(f"{kind:10} {len(files):7,} {size:9,.1f}  {used:10}  {KINDS[kind]}\n")
+    others = not_ours(root)
+    if others:
+        sys.stdout.write(f"not the cache's, never touched: {', '.join(others[:10])}\n")
+    return 0
+
+
+def _clean(options: argparse.Namespace) -> int:
+    """Delete what the options name, or print what they would delete."""
+    kinds = options.what.replace(" ", "").split(",") if options.what is not None else list(KINDS)
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UserError(f"the cache holds no {kind!r}; known: {', '.join(KINDS)}")
+    before = time.time() - age(options.older_than) if options.older_than is not None else float("inf")
+    root = cache_folder()
+    files = [file for file in kept(root) if file.kind in kinds and file.used < before]
+    if not options.dry_run:
+        clean(root, files)
+    size = sum(file.bytes for file in files) / MIB
+    verb = "would delete" if options.dry_run else "deleted"
+    sys.stdout.write(f"{verb} {len(files):,} files, {size:,.1f} MiB, of {root}\n")
+    return 0
+
+
+COMMAND = Command(run, EXAMPLES, add_arguments, stopped=RESUMED)

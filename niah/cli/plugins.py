@@ -1,0 +1,32 @@
+"""What installed packages add to a command, by entry-point group: niah itself knows no model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from niah.settings import unknown_name
+from niah.types import UserError
+
+
+def names(group: str) -> list[str]:
+    """Return the names in a group."""
+    return sorted(point.name for point in entry_points(group=group))
+
+
+def load(group: str, name: str) -> Any:
+    """Import what a name of a group stands for. Raises UserError naming those there are."""
+    found = {point.name: point for point in entry_points(group=group)}
+    if name not in found:
+        raise UserError(unknown_name("model", name, sorted(found)))
+    return found[name].load()
+
+
+def check_accepts(function: Callable, settings: Mapping[str, Any], name: str) -> None:
+    """Raise UserError for a flag that the function of one model does not take."""
+    takes = inspect.signature(function).parameters
+    for flag in settings:
+        if flag not in takes:
+            raise UserError(f"{name} takes no --{flag}: leave it out")

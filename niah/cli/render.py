@@ -1,0 +1,44 @@
+"""`niah render CASE`: write the video of one case to a file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from niah.cli.command import Command
+from niah.cli.flags import add_output, add_suite
+from niah.suite.build import generate
+from niah.suite.config import load_suite
+from niah.suite.folder import GeneratedSuite, read_suite
+from niah.suite.render import find_case, render
+
+EXAMPLES = """\
+examples:
+  niah render needle-000.full.200.17 --suite smoke -o case.mp4
+      one case's video, to be watched
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument("case", metavar="CASE", help="its id in cases.jsonl")
+    add_suite(parser, "a suite, or a folder that holds its cases.jsonl", default="default")
+    add_output(parser, "the video (default: the case's name, here)", metavar="FILE.mp4")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write one case's video."""
+    generated = _cases_of(options.suite)
+    case = find_case(generated, options.case)
+    path = options.output or Path(f"{case.id.replace('/', '-')}.mp4")
+    sys.stdout.write(render(case, generated, path) + "\n")
+    return 0
+
+
+def _cases_of(suite: str) -> GeneratedSuite:
+    """Read a folder's cases, or generate a suite's."""
+    return read_suite(Path(suite)) if Path(suite).is_dir() else generate(*load_suite(suite))
+
+
+COMMAND = Command(run, EXAMPLES, add_arguments)

@@ -1,0 +1,124 @@
+"""`niah run`: ask a model every case of a suite. Flags are named as lm-eval names them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from niah.cli.command import RESUMED, Command
+from niah.cli.flags import add_no_figures, add_suite, comma_separated
+from niah.cli.run_suite import run_suite
+from niah.run.config import RunConfig, resolve
+from niah.run.registry import parse_model_args
+
+EXAMPLES = """\
+examples:
+  niah run --model vilamp
+      the default suite: a heatmap over 2K-10K frames into runs/default-vilamp
+  niah run --model seeker --model_args frames=8 --suite smoke
+      another model with settings of its own, on the smallest suite
+  niah run --suite my/suite.yaml --model mymodule:load
+      your own videos, your own model: a function load(**settings) in mymodule.py
+  niah run --lengths 2000,4000 --conditions full --limit 50 --dry_run
+      what that would cost, before it runs
+  niah run --num_workers 2
+      two worker processes, each with the model loaded once
+  niah run --engine ray:auto --device cuda
+      one worker for each GPU of the Ray cluster this machine belongs to
+  niah run --shard 2/4
+      the second quarter of the cases, for four machines; niah merge joins them
+  niah run --config configs/models/mine.yaml --fresh
+      settings from a file (the same names; the command line wins), earlier records set aside
+
+The same command again goes on where the last one ended; cases that ended in an error
+or a timeout are asked again. Ctrl-C at any time loses nothing.
+
+exit codes: 0 every record is ok or oom, 2 a mistake in the command or its files,
+3 some record is an error or a timeout or the disk is full, 130 after Ctrl-C
+"""
+
+
+DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunConfig)}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run what the command line and its --config name."""
+    return run_suite(config_of(options), options.arguments)
+
+
+def config_of(options: argparse.Namespace) -> RunConfig:
+    """Return the settings of a command line, over those of its --config file. Raises UserError."""
+    given = {name: value for name, value in vars(options).items() if name in DEFAULTS}
+    return resolve(given, vars(options).get("config"))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags; only those that were given leave a value, so that a file's settings show through."""
+    parser.argument_default = argparse.SUPPRESS
+    _add_model(parser.add_argument_group("which model"))
+    _add_cases(parser.add_argument_group("which cases"))
+    _add_limits(parser.add_argument_group("limits for one worker"))
+    _add_workers(parser.add_argument_group("how many workers, and where"))
+    _add_output(parser.add_argument_group("where it goes"))
+
+
+def _add(group: Any, flag: str, told: str, **settings: Any) -> None:
+    """Add a flag that takes a value, and say its default, which is that of the field of RunConfig."""
+    default = DEFAULTS[flag[2:]]
+    shown = "none" if default in (None, dataclasses.MISSING) else default
+    group.add_argument(flag, help=told if "default" in told else f"{told} (default: {shown})", **settings)
+
+
+def _add_model(group: Any) -> None:
+    _add(group, "--model", "name of an adapter, or module:function")
+    _add(group, "--model_args", "settings for the adapter's load()", type=parse_model_args, metavar="k=v,k=v")
+    _add(group, "--device", "passed to load() as device= if given")
+    _add(group, "--seed", "passed to load() as seed= if given", type=int)
+    _add(group, "--decoder", "pyav, decord or torchcodec")
+    told = "interpreter of the worker, for a model with its own venv (default: this one)"
+    _add(group, "--python", told, metavar="PATH")
+    group.add_argument("--in_process", action="store_true", help="no worker: for a debugger; limits do not hold")
+
+
+def _add_cases(group: Any) -> None:
+    add_suite(group, "a name, a .yaml file, or a folder that niah generate wrote (default: default)")
+    told = "these lengths instead, in frames (default: the suite's)"
+    _add(group, "--lengths", told, type=comma_separated(int), metavar="N,N")
+    told = "these depths instead, 0 to 1 (default: the suite's)"
+    _add(group, "--depths", told, type=comma_separated(float), metavar="D,D")
+    told = "only these, for instance full,blind (default: the suite's)"
+    _add(group, "--conditions", told, type=comma_separated(str), metavar="C,C")
+    told = "the first N cases, or a fraction of them if below 1 (default: all)"
+    _add(group, "--limit", told, type=float, metavar="N")
+    _add(group, "--shard", "the i-th of N blocks of the cases (default: all cases)", metavar="i/N")
+    group.add_argument("--dry_run", action="store_true", help="print cases, frames, disk and time, and stop")
+
+
+def _add_limits(group: Any) -> None:
+    _add(group, "--timeout", "for one case", type=float, metavar="SECONDS")
+    _add(group, "--load_timeout", "to find a place and load", type=float, metavar="SECONDS")
+    _add(group, "--grace", "for what should take a moment", type=float, metavar="SECONDS")
+    told = "for a file to give a byte (default: 60)"
+    _add(group, "--stall_timeout", told, type=float, metavar="SECONDS")
+    _add(group, "--memory_limit_gib", "host memory of the worker; past it: oom", type=float, metavar="GIB")
+
+
+def _add_workers(group: Any) -> None:
+    _add(group, "--engine", "local, ray or ray:ADDRESS, as ray.init takes it: ray:auto", metavar="NAME")
+    _add(group, "--num_workers", "default: the GPUs of a Ray cluster, else 1", type=int, metavar="N")
+    told = "of a Ray cluster (default: 1 if it has any)"
+    _add(group, "--gpus_per_worker", told, type=float, metavar="N")
+
+
+def _add_output(group: Any) -> None:
+    told = "default: runs/SUITE-MODEL"
+    group.add_argument("-o", "--output_path", "--output", metavar="FOLDER", help=told)
+    group.add_argument("--config", metavar="FILE", help="YAML with any of these settings (default: none)")
+    ways = group.add_mutually_exclusive_group()
+    ways.add_argument("--resume", dest="fresh", action="store_false", help="go on with the records there (default)")
+    ways.add_argument("--fresh", action="store_true", help="keep earlier records as records.jsonl.1 and begin anew")
+    add_no_figures(group)
+
+
+COMMAND = Command(run, EXAMPLES, add_arguments, stopped=RESUMED)

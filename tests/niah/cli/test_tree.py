@@ -1,0 +1,134 @@
+"""One command line: which command words name, how flags are spelled, and what old names do."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from niah.cli import parity, tree
+
+ROOT = Path(__file__).resolve().parents[3]
+TINY = str(ROOT / "tests" / "reference" / "vilamp" / "tiny")
+
+
+def niah(*words, code=""):
+    """Run Python in a process of its own."""
+    command = [sys.executable, *(("-c", code) if code else ("-m", *words))]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "words, name, rest",
+    [
+        (["table", "x"], "table", ["x"]),
+        (["lm-eval", "ls", "tasks"], "lm_eval", ["ls", "tasks"]),
+        (["bench", "media", "x"], "bench_media", ["x"]),
+        (["bench-media", "x"], "bench_media", ["x"]),
+        (["bench", "vilamp"], "bench", ["vilamp"]),
+        (["experiment", "analyse"], "experiment_analyse", []),
+        (["probe", "train"], "probe_train", []),
+    ],
+)
+def test_words_name_a_command(words, name, rest):
+    assert tree._split(words) == (name, rest)
+
+
+def test_an_unknown_command_is_answered_with_the_one_that_may_be_meant(capsys):
+    assert tree.main(["figurs"]) == 2
+    assert "no command is called 'figurs'. Did you mean 'figures'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given, read",
+    [
+        ("--model-args", "--model_args"),
+        ("--model-args=a-b=c-d", "--model_args=a-b=c-d"),
+        ("-o", "-o"),
+        ("a--b", "a--b"),
+    ],
+)
+def test_hyphens_in_long_flags_are_underscores(given, read):
+    assert tree._underscored(given) == read
+
+
+def test_words_after_two_hyphens_are_left_as_they_are():
+    options = tree._parse("table", tree.load("table"), ["--", "--some-run"])
+    assert [str(run) for run in options.runs] == ["--some-run"]
+
+
+@pytest.mark.parametrize("word", ["--dry", "--model_arg"])
+def test_an_abbreviated_flag_is_refused(word, capsys):
+    with pytest.raises(SystemExit) as ended:
+        tree.main(["run", word, "x"])
+    assert ended.value.code == 2
+
+
+def test_a_missing_extra_is_named_before_any_work(monkeypatch, capsys):
+    monkeypatch.setattr("niah.extras.find_spec", lambda package: None)
+    assert tree.main(["lm_eval", "--tasks", "videoniah_smoke"]) == 2
+    assert "pip install 'videoniah[lm-eval]'" in capsys.readouterr().err
+
+
+def test_a_flag_that_a_model_does_not_take_is_refused(capsys):
+    assert tree.main(["parity", "video_xl", TINY, "--tolerance", "1"]) == 2
+    assert "video_xl takes no --tolerance" in capsys.readouterr().err
+
+
+def test_every_model_with_recorded_numbers_has_one_command():
+    assert parity.names(parity.GROUP) == ["llama_vid", "video_xl", "videochat_flash", "vilamp"]
+
+
+OLD = [
+    ("niah.table", "table"),
+    ("niah.figures", "figures"),
+    ("niah.media.bench", "bench_media"),
+    ("vilamp.parity", "parity vilamp"),
+    ("vilamp.train", "train"),
+    ("vilamp.train.ablation", "ablation"),
+    ("vilamp.experiment.analyse", "experiment_analyse"),
+    ("baselines.bench", "bench"),
+]
+
+
+@pytest.mark.parametrize("module, name", OLD)
+def test_an_old_name_says_what_to_type_and_does_it(module, name):
+    done = niah(module, "--help")
+    assert f"type: niah {name}\n" in done.stderr
+    assert done.returncode == 0 and f"usage: niah {name.split()[0]}" in done.stdout
+
+
+def test_niah_run_stays_as_it_is(tmp_path):
+    done = niah("niah.run", "--model", "chance", "--suite", "smoke", "--dry_run", "--output_path", str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+WITHOUT_EXTRAS = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Absent(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in {"lm_eval", "decord", "openai", "ray", "vl_convert", "pytest", "tensorboard", "wandb"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+from tests.helpers.commands import tree as main
+codes = [main(words) for words in WORDS]
+assert not any(codes), codes
+"""
+
+
+def test_core_alone_runs_and_draws(tmp_path):
+    """What no extra brings is not needed to list, ask, sum up and draw."""
+    out = str(tmp_path / "run")
+    words = [
+        [],
+        ["run", "--suite", "smoke", "--model", "chance", "--in_process", "--output_path", out],
+        ["table", out],
+        ["figures", out, "-o", str(tmp_path / "figures")],
+    ]
+    done = niah(code=WITHOUT_EXTRAS.replace("WORDS", json.dumps(words)))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "figures" / "heatmap.png").is_file()
