@@ -9,7 +9,7 @@ from niah.types import UserError
 
 
 def made(layers, frames, places, features):
-    """Return what an adapter would tell."""
+    """Return what an adapter would return."""
     rows = (np.array(layer, dtype=float) for layer in layers)
     return VisualAttention(np.array(frames), np.array(places), np.array(features, dtype=float), rows)
 

@@ -93,7 +93,7 @@ def test_a_control_of_one_type_above_chance_is_flagged_with_the_type(tmp_path):
     assert (check.severity, len(check.cases)) == ("caution", 12)
 
 
-def test_two_lucky_needles_of_four_are_no_leak_however_often_they_are_asked(tmp_path):
+def test_two_needles_of_four_guessed_by_chance_are_no_leak_however_often_they_are_asked(tmp_path):
     cases = [make_case(f"n{i}", "no_needle", length=2000 + 2000 * j) for i in range(4) for j in range(5)]
     assert "no_needle_above" not in kinds(made(tmp_path, cases, lambda c: "B" if number(c) < 2 else "A"))
 
@@ -105,7 +105,7 @@ def test_needle_only_not_above_blind_says_nothing_about_length(tmp_path):
     assert "says nothing about length" in check.text and check.severity == "serious"
 
 
-def test_a_type_that_is_not_read_is_flagged_by_itself(tmp_path):
+def test_a_type_that_is_not_understood_is_flagged_by_itself(tmp_path):
     cases = [
         make_case(c.needle, c.condition, answer=c.answer, type="motion" if number(c) < 5 else "digit")
         for c in balanced(25, "needle_only", "blind")

@@ -61,7 +61,7 @@ def test_no_difference_is_reported_with_the_smallest_detectable_one(tmp_path):
     assert "The smallest detectable difference (80 % power) is 36.6 points" in text
 
 
-def test_an_interval_without_0_is_no_verdict_where_the_test_has_none(tmp_path):
+def test_an_interval_that_excludes_0_is_no_verdict_if_the_test_is_not_significant(tmp_path):
     text = told(tmp_path, lambda c: number(c) < 15, lambda c: number(c) < 10)
     # 5 pairs differ, all one way: McNemar's p is 2 / 2^5 = 0.0625
     assert "No significant difference" in text and "p = 0.062" in text
@@ -80,7 +80,7 @@ def test_needles_cut_from_one_video_are_one_source(tmp_path):
     assert "paired cluster bootstrap, 10 needle sources" in text
 
 
-def test_twenty_haystacks_let_the_verdict_speak_for_others(tmp_path):
+def test_with_twenty_haystacks_the_verdict_generalises_to_others(tmp_path):
     cases = [make_case(f"n{i}", length=length, haystack=f"h{i}") for i in range(20) for length in (2000, 4000)]
     text = told(tmp_path, lambda c: number(c) < 16, lambda c: number(c) < 6, cases)
     assert "points for needles and haystacks like these" not in text  # it has an interval in between
@@ -94,7 +94,7 @@ def test_one_needle_source_says_nothing_beyond_its_cases(tmp_path):
     assert "Nothing can be said beyond these cases: all come from one needle source" in text
 
 
-def test_cases_without_an_answer_are_left_out_and_told(tmp_path):
+def test_cases_without_an_answer_are_left_out_and_reported(tmp_path):
     cases = once()
     runs = [
         made(tmp_path, "a", cases, lambda c: True, lost=lambda c: number(c) >= 15),
@@ -133,7 +133,7 @@ def test_secondary_comparisons_are_corrected_together(tmp_path):
     assert [row[-2] for row in rows] == ["0.006*", "0.006*", "1.000"]  # 3 x 0.00195, then 2 x, never falling
 
 
-def test_a_slope_that_differs_is_told_per_thousand_frames(tmp_path):
+def test_a_slope_that_differs_is_reported_per_thousand_frames(tmp_path):
     cases = [make_case(f"n{i}", length=length) for i in range(20) for length in (2000, 4000)]
     text = told(tmp_path, lambda c: True, lambda c: c.length == 2000 or number(c) < 4, cases)
     # The second falls from 100 % to 20 % over two thousand frames
@@ -173,7 +173,7 @@ def test_one_run_is_refused(tmp_path):
         pair_runs([made(tmp_path, "a", once(3), lambda c: True)])
 
 
-def test_a_run_beside_itself_is_refused(tmp_path):
+def test_a_run_compared_with_itself_is_refused(tmp_path):
     run = made(tmp_path, "a", once(3), lambda c: True)
     with pytest.raises(UserError, match="named twice"):
         pair_runs([run, dataclasses.replace(run, model="a [again]")])

@@ -165,7 +165,7 @@ def test_documented_bytes_hold_within_a_tenth(tmp_path, documented, code):
 
 
 @pytest.mark.parametrize("measured", [{"cold": False}, {"reused_frames": 5}])
-def test_memory_that_other_answers_may_have_left_gives_no_line(tmp_path, measured):
+def test_memory_that_other_answers_may_have_left_is_not_fitted(tmp_path, measured):
     run = lengths_run(tmp_path / "run", {1000: 7000, 2000: 9000, 4000: 13_000}, **measured)
     with pytest.raises(UserError, match="at 0 lengths, 3 are needed"):
         fit_memory(read_run(run))

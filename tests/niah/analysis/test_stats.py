@@ -10,6 +10,7 @@ from niah.analysis.stats.detectable import smallest_by_mcnemar, smallest_differe
 from niah.analysis.stats.paired import holm, paired_difference, unpaired_difference
 from niah.analysis.stats.proportions import clustered_interval, retention, wilson_interval
 from niah.analysis.stats.trend import slope, slope_difference
+from tests.helpers.observations import answers, pair
 
 # Newcombe 1998, "Two-sided confidence intervals for the single proportion", Table I, method 3
 NEWCOMBE = [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
@@ -22,15 +23,6 @@ def test_wilson_intervals_are_those_newcombe_printed(correct, n, low, high):
 
 def test_an_interval_of_nothing_is_none():
     assert wilson_interval(0, 0) == (None, None)
-
-
-def answers(counts, haystack="h"):
-    """Observations of (right, 1) from {source: (right, answered)}."""
-    return [
-        Observation(source, haystack, (float(number < right), 1.0))
-        for source, (right, answered) in counts.items()
-        for number in range(answered)
-    ]
 
 
 def test_one_answer_a_source_is_wilsons_interval_at_students_quantile():
@@ -96,11 +88,6 @@ def test_crossed_draws_weigh_an_answer_by_both_its_draws():
 # ---- two models
 
 
-def pair(source, haystack, first, second):
-    """One case: whether each of two models answered it correctly."""
-    return Observation(source, haystack, (first, second))
-
-
 def mcnemar_pairs(both, first, second, neither):
     results = [(True, True)] * both + [(True, False)] * first + [(False, True)] * second + [(False, False)] * neither
     return [pair(f"s{i}", "h", *result) for i, result in enumerate(results)]
@@ -145,7 +132,7 @@ def test_a_p_value_is_below_5_per_cent_exactly_where_the_interval_leaves_0_out()
     assert sum(agree) >= 19
 
 
-def test_sources_that_all_differ_by_a_third_are_as_unsure_as_so_many_pairs():
+def test_sources_that_all_differ_by_a_third_are_as_uncertain_as_so_many_pairs():
     # numpy's deviation of draws that are all 1/3 is 5e-17, not 0. By hand for 8 pairs, 8/3 of them ahead:
     # 11/30 - 1/10 = 0.267 -+ 1.96 sqrt((0.467 - 0.071) / 10)
     found = paired_difference([pair(f"s{i}", "h", j < 1, False) for i in range(8) for j in range(3)], "x")
@@ -160,13 +147,13 @@ def test_sources_that_all_have_a_third_right_are_as_many_answers_as_there_are_so
     )
 
 
-def test_five_sources_on_one_side_are_luck_one_time_in_sixteen():
+def test_five_sources_on_one_side_happen_by_chance_one_time_in_sixteen():
     apart = [pair(f"s{i}", "h", j < 5 + i, False) for i in range(5) for j in range(10)]
     assert paired_difference(apart, "x").p_value == 1 / 16
     assert smallest_difference(standard_error=0.01, clusters=5) == 1.0
 
 
-def test_equal_models_of_few_sources_are_told_apart_one_time_in_twenty():
+def test_equal_models_of_few_sources_differ_significantly_one_time_in_twenty():
     # Needles favour one model or the other by chance alone. Of 300 tests at 5 %, 24 is the 99th centile.
     draw, told = np.random.default_rng(6), {4: 0, 8: 0}
     for sources in told:
@@ -248,12 +235,12 @@ def test_slopes_differ_by_the_difference_of_the_slopes():
     assert slope_difference(points, "x").value == pytest.approx(-0.25)
 
 
-def test_a_gap_is_taken_over_sources_that_have_both():
+def test_an_unpaired_difference_is_over_sources_that_have_both():
     first, second = answers({"a": (4, 4), "b": (0, 4), "lost": (0, 9)}), answers({"a": (0, 1), "b": (0, 1)})
     assert unpaired_difference(first, second, "x").value == 0.5
 
 
-def test_four_sources_that_all_agree_make_a_gap_sure_and_two_do_not():
+def test_four_sources_that_all_agree_make_a_difference_significant_and_two_do_not():
     sure = [
         unpaired_difference(answers({s: (1, 1) for s in n}), answers({s: (0, 1) for s in n}), "x").low > 0
         for n in ("abcd", "ab")
@@ -261,14 +248,14 @@ def test_four_sources_that_all_agree_make_a_gap_sure_and_two_do_not():
     assert sure == [True, False]
 
 
-def test_retention_is_what_is_left_of_the_gap_between_clip_and_question():
+def test_retention_is_the_part_left_of_the_difference_between_clip_and_question():
     sources = [f"s{i}" for i in range(8)]
     half, none, full = (answers({source: counts for source in sources}) for counts in ((1, 2), (0, 1), (1, 1)))
     found = retention(half, none, full, "x")
     assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)  # (1/2 - 0) / (1 - 0), for every source
 
 
-def test_retention_is_not_told_where_the_clip_alone_is_no_better_than_blind():
+def test_there_is_no_retention_if_the_clip_alone_is_no_better_than_blind():
     counts = answers({f"s{i}": (i % 2, 1) for i in range(8)})
     assert retention(counts, counts, counts, "x") is None
 
@@ -276,75 +263,3 @@ def test_retention_is_not_told_where_the_clip_alone_is_no_better_than_blind():
 def test_retention_uses_only_sources_that_have_all_three():
     full, blind, alone = (answers({f"s{i}": (right, 1) for i in range(4)}) for right in (1, 0, 1))
     assert retention([*full, *answers({"lost": (0, 9)})], blind, alone, "x").value == 1.0
-
-
-# ---- coverage: how often the 95 % interval holds the truth, averaged over p
-
-SHARES = np.linspace(0.1, 0.9, 9)
-
-
-def needles(draw, p, alike, sources=20):
-    """How often each needle is answered rightly: all alike, or the whole range from never to always."""
-    if alike == 0:
-        return np.full(sources, p)
-    return draw.beta(p * (1 - alike) / alike, (1 - p) * (1 - alike) / alike, sources)
-
-
-@pytest.mark.parametrize("alike", [0.0, 0.3, 0.7])
-def test_intervals_of_a_marginal_hold_the_truth_19_times_in_20(alike):
-    draw, held = np.random.default_rng(1), []
-    for p in SHARES:
-        for trial in range(30):
-            right = draw.binomial(10, needles(draw, p, alike))
-            low, high = clustered_interval(answers({f"s{i}": (n, 10) for i, n in enumerate(right)}), f"{p}/{trial}")
-            held.append(low <= p <= high)
-    assert 0.92 <= np.mean(held) <= 0.99
-
-
-def test_wilson_holds_the_truth_19_times_in_20():
-    from scipy.stats import binom
-
-    held = [
-        sum(binom.pmf(k, 32, p) for k in range(33) if wilson_interval(k, 32)[0] <= p <= wilson_interval(k, 32)[1])
-        for p in SHARES
-    ]
-    assert 0.92 <= np.mean(held) <= 0.99
-
-
-@pytest.mark.parametrize("crossed", [True, False])
-def test_intervals_over_needles_and_haystacks_hold_the_truth_19_times_in_20(crossed):
-    draw, held = np.random.default_rng(2), []
-    for trial in range(200):
-        sources, haystacks = draw.normal(0, 0.25, 20), draw.normal(0, 0.25, 20)
-        points = []
-        for i in range(20):
-            for j in range(20) if crossed else (i, i, i):
-                chance = np.clip(0.5 + sources[i] + haystacks[j], 0, 1)  # symmetric: the mean chance is 1/2
-                points.append(Observation(f"s{i}", f"h{j}", (float(draw.random() < chance), 1.0)))
-        low, high = clustered_interval(points, f"{trial}")
-        held.append(low <= 0.5 <= high)
-    assert 0.92 <= np.mean(held) <= 0.99
-
-
-@pytest.mark.parametrize("cases", [1, 6])
-def test_intervals_of_a_difference_hold_the_truth_19_times_in_20(cases):
-    draw, held = np.random.default_rng(4), []
-    for p in (0.3, 0.5, 0.7):
-        for trial in range(40):
-            easy = needles(draw, p, 0.4)[:, None]
-            first, second = draw.random((20, cases)) < easy, draw.random((20, cases)) < 0.8 * easy
-            pairs = [pair(f"s{i}", "h", first[i, j], second[i, j]) for i in range(20) for j in range(cases)]
-            found = paired_difference(pairs, f"{p}/{trial}")
-            held.append(found.low <= 0.2 * p <= found.high)
-    assert 0.92 <= np.mean(held) <= 0.99
-
-
-def test_intervals_of_a_slope_hold_the_truth_19_times_in_20():
-    draw, held, lengths = np.random.default_rng(5), [], np.array([2.0, 4, 6, 8, 10])
-    for trial in range(300):
-        chances = np.clip(needles(draw, 0.6, 0.2)[:, None], 0.1, 0.9) - 0.01 * (lengths - 6)
-        right = draw.random((20, 5)) < chances
-        points = [Observation(f"s{i}", "h", (x, right[i, j])) for i in range(20) for j, x in enumerate(lengths)]
-        found = slope(points, f"{trial}")
-        held.append(found.low <= -0.01 <= found.high)
-    assert 0.92 <= np.mean(held) <= 0.99
