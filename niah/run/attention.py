@@ -1,6 +1,6 @@
-"""What an adapter may offer besides `answer`: the attention its question pays to the video.
+"""What an adapter may offer besides `answer`: the attention that its question pays to the video.
 
-One layer at a time, so that a model of 28 layers never holds more than one.
+Layers are yielded one at a time, so that the weights of a model of 28 layers are never all in memory.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from niah.types import Question, Video
 
 @dataclass(frozen=True)
 class VisualAttention:
-    """The visual tokens of one video as a language model reads them, and what the tokens behind them look at."""
+    """The visual tokens of one video in a language model, and the attention that later text tokens pay to them."""
 
     frames: np.ndarray  # (tokens,) the frame each visual token comes from
-    patches: np.ndarray  # (tokens,) which patch of that frame it is; -1 where it stands for the frame
-    features: np.ndarray  # (tokens, dim) what a token shows, for cosines: of any length
-    layers: Iterator[np.ndarray]  # for each layer (heads, words, tokens): shares of attention, a row at most 1 together
+    patches: np.ndarray  # (tokens,) its patch in that frame; -1 for a token of the whole frame
+    features: np.ndarray  # (tokens, dim) of any norm; only their cosines are used
+    layers: Iterator[np.ndarray]  # per layer (heads, text tokens, tokens): attention weights; a row sums to at most 1
 
     def __post_init__(self) -> None:
         counts = {"frames": len(self.frames), "patches": len(self.patches), "features": len(self.features)}
@@ -31,8 +31,8 @@ class VisualAttention:
 
 @runtime_checkable
 class SupportsAttention(Protocol):
-    """An adapter that can tell what its question looks at."""
+    """An adapter that can return the attention weights of its question."""
 
     def attentions(self, video: Video, question: Question) -> VisualAttention:
-        """Read a video and a question as `answer` does. Raises UserError where there is no video to look at."""
+        """Read a video and a question as `answer` does. Raises UserError for a case without frames."""
         ...

@@ -1,8 +1,8 @@
 """Which cases a run asks, and in which order.
 
-Cases go by haystack, then by where the needle starts, so that an adapter that reuses
-features meets a source once. First, though, one `full` case of each length runs in a
-worker of its own, whose store is empty: timing and memory figures use only these.
+Cases are sorted by haystack, then by needle start, so that an adapter that reuses features
+reads each source once. Before them, one `full` case of each length runs in a worker of its
+own with no cached features: timing and memory figures use only these cold cases.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from niah.types import Case, UserError
 
 @dataclass(frozen=True)
 class Plan:
-    """The cases of one run. `ordered` names them as they are asked, those of `cold` in a worker of their own."""
+    """The cases of one run; `ordered` has them as they are asked, those in `cold` in a worker of their own."""
 
-    generated: GeneratedSuite  # its cases as they were generated, less those not asked
+    generated: GeneratedSuite  # its cases in the order they were generated, without those that are not asked
     ordered: tuple[Case, ...]
     cold: frozenset[str]
     shard: Shard | None = None
@@ -32,7 +32,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Shard:
-    """The `i`-th of `count` parts of a run; `whole` are the cases of all parts as they were generated."""
+    """The `i`-th of `count` parts of a run; `whole` has the cases of all parts in the order they were generated."""
 
     i: int
     count: int
@@ -42,22 +42,23 @@ class Shard:
 def make_plan(config: RunConfig) -> Plan:
     """Return the cases that `config` names. Raises UserError where there is none."""
     generated = _generated(config)
-    _refuse_chooser(generated.suite, config)
+    _refuse_selecting_model(generated.suite, config)
     cases = _limited(generated.cases, config.limit)
     i, count = config.shard_number()
     ordered = cold_first(generated.suite, _shard(sort_by_haystack(cases), i, count))
     if not ordered:
         raise UserError(f"shard {config.shard} of {len(cases)} cases is empty; use fewer shards")
     names = {case.id for case in ordered}
-    kept = tuple(case for case in generated.cases if case.id in names)
-    used = dict.fromkeys(span.source for case in kept for span in case.timeline)  # by first use, so merged alike
-    narrowed = dataclasses.replace(generated, cases=kept, sources={name: generated.sources[name] for name in used})
+    asked = tuple(case for case in generated.cases if case.id in names)
+    used = dict.fromkeys(span.source for case in asked for span in case.timeline)  # by first use, as `niah merge` does
+    sources = {name: generated.sources[name] for name in used}
+    narrowed = dataclasses.replace(generated, cases=asked, sources=sources)
     cold = frozenset(case.id for case in cold_cases(generated.suite, ordered))
     return Plan(narrowed, ordered, cold, Shard(i, count, cases) if count > 1 else None)
 
 
-def _refuse_chooser(suite: Suite, config: RunConfig) -> None:
-    """Refuse to ask a model the needles that were kept because it answered them."""
+def _refuse_selecting_model(suite: Suite, config: RunConfig) -> None:
+    """Raise UserError where the model's own answers selected the needles: its accuracy would say nothing."""
     if suite.kept is None:
         return
     if model_label(config.decides()) == suite.kept.by:
@@ -73,30 +74,30 @@ def sort_by_haystack(cases: tuple[Case, ...]) -> list[Case]:
 
 
 def cold_cases(suite: Suite, cases: list[Case] | tuple[Case, ...]) -> list[Case]:
-    """Return for each length the `full` case that runs with nothing stored, shortest first.
+    """Return for each length the `full` case that runs without cached features, shortest first.
 
-    The first of its length; in the paper design, where lengths vary freely, the nearest to its grouping.
+    It is the first of its length or, in the paper design, where lengths vary freely, the nearest to it.
     """
     chosen: dict[int, Case] = {}
     for case in sorted(cases, key=lambda case: case.id):
         if case.condition != "full":
             continue
         length = _length(suite, case)
-        rival = chosen.get(length)
-        if rival is None or abs(case.length - length) < abs(rival.length - length):
+        current = chosen.get(length)
+        if current is None or abs(case.length - length) < abs(current.length - length):
             chosen[length] = case
     return [chosen[length] for length in sorted(chosen)]
 
 
-def cold_first(suite: Suite, grouped: list[Case]) -> tuple[Case, ...]:
-    """Put the cold cases first and leave the rest in its groups."""
-    first = cold_cases(suite, grouped)
+def cold_first(suite: Suite, cases: list[Case]) -> tuple[Case, ...]:
+    """Put the cold cases first and leave the rest in its order."""
+    first = cold_cases(suite, cases)
     names = {case.id for case in first}
-    return (*first, *(case for case in grouped if case.id not in names))
+    return (*first, *(case for case in cases if case.id not in names))
 
 
 def _generated(config: RunConfig) -> GeneratedSuite:
-    """Return the cases of the suite that `config` names, less those its filters leave out."""
+    """Return the suite that `config` names, with the cases that its filters keep."""
     path = Path(config.suite)
     if path.is_dir() and not (SUITES_FOLDER / f"{config.suite}.yaml").is_file():
         return _filtered(read_suite(path), config)
@@ -105,24 +106,24 @@ def _generated(config: RunConfig) -> GeneratedSuite:
 
 
 def _narrowed(suite: Suite, config: RunConfig) -> Suite:
-    """Return the suite to generate: only what cannot be had by leaving cases out changes it.
+    """Return the suite to generate; a setting changes it only where leaving cases out would not do.
 
-    Users' own footage is cut by the longest length, so fewer lengths would make other
-    cases; built-in footage is not, and is then shorter to make.
+    Fewer lengths would change the cases of users' own footage, which is cut by the longest length.
+    They leave those of built-in footage as they are, and make its generation shorter.
     """
     changes: dict = {}
     if config.conditions is not None:
         changes["conditions"] = config.conditions
     if config.lengths is not None and suite.design == "grid":
-        own = suite.footage is None
-        changes["lengths"] = suite.lengths if own and set(config.lengths) <= set(suite.lengths) else config.lengths
+        keep = suite.footage is None and set(config.lengths) <= set(suite.lengths)
+        changes["lengths"] = suite.lengths if keep else config.lengths
     if config.depths is not None and not set(config.depths) <= set(suite.depths):
         changes["depths"] = config.depths
     return dataclasses.replace(suite, **changes)
 
 
 def _filtered(generated: GeneratedSuite, config: RunConfig) -> GeneratedSuite:
-    """Keep the cases of the lengths, depths and conditions asked for; those without a haystack have no length."""
+    """Keep the cases of the wanted lengths, depths and conditions; cases without a haystack pass any length."""
     suite = generated.suite
     _refuse_unknown(generated, config)
     cases = [
@@ -143,7 +144,7 @@ def _filtered(generated: GeneratedSuite, config: RunConfig) -> GeneratedSuite:
 
 
 def _refuse_unknown(generated: GeneratedSuite, config: RunConfig) -> None:
-    """Refuse a length, depth or condition that no case has; cases without a haystack must not hide the slip."""
+    """Raise UserError for a length, depth or condition that no case has."""
     suite = generated.suite
     lengths = {_length(suite, case) for case in generated.cases if case.haystack}
     hidden = [case for case in generated.cases if case.depth is not None]
@@ -160,12 +161,12 @@ def _refuse_unknown(generated: GeneratedSuite, config: RunConfig) -> None:
 
 
 def _length(suite: Suite, case: Case) -> int:
-    """Return the length a case counts for."""
+    """Return the length that a case counts for."""
     return case.length if suite.design == "grid" else nearest_paper_length(case.length)
 
 
 def _lies_at(suite: Suite, case: Case, depths: tuple[float, ...]) -> bool:
-    """Tell whether a case's needle starts at one of the depths (in the paper design: in its fifth)."""
+    """Return True if a case's needle starts at one of the depths; in the paper design, in the fifth around it."""
     first = case.needles[0]
     if suite.design == "grid":
         return any(first.start == needle_start(depth, case.length, first.stop - first.start) for depth in depths)
@@ -173,7 +174,7 @@ def _lies_at(suite: Suite, case: Case, depths: tuple[float, ...]) -> bool:
 
 
 def _limited(cases: tuple[Case, ...], limit: float | None) -> tuple[Case, ...]:
-    """Return the first cases, as they were generated."""
+    """Return the first cases in the order they were generated: `limit` of them, or that fraction if below 1."""
     if limit is None:
         return cases
     count = int(limit) if limit >= 1 else max(1, int(len(cases) * limit))
@@ -181,5 +182,5 @@ def _limited(cases: tuple[Case, ...], limit: float | None) -> tuple[Case, ...]:
 
 
 def _shard(cases: list[Case], i: int, count: int) -> list[Case]:
-    """Return the i-th of `count` blocks; a block is contiguous, so that haystacks stay together."""
+    """Return the i-th of `count` contiguous blocks, so that cases of one haystack stay together."""
     return cases[len(cases) * (i - 1) // count : len(cases) * i // count]

@@ -1,8 +1,8 @@
-"""Find an adapter by name and make it.
+"""Find an adapter by name, and make it.
 
-A model is named by its entry point (group `videoniah.adapters`) or, while in
-development, as `module:function`; the harness itself knows none. Finding happens
-in the runner, loading in the worker, whose interpreter need not have the entry points.
+A model is named by its entry point (group `videoniah.adapters`) or, while in development,
+as `module:function`; `niah` itself knows no model. The runner finds the adapter and the
+worker loads it, as the worker's interpreter need not have the entry points.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GROUP = "videoniah.adapters"
 def find_adapter(name: str) -> str:
     """Return the "module:function" that makes the adapter called `name`.
 
-    Raises UserError naming the adapters there are, and the one that may have been meant.
+    Raises UserError naming the installed adapters, and the one that may have been meant.
     """
     if ":" in name:
         return name
@@ -28,24 +28,24 @@ def find_adapter(name: str) -> str:
     if name not in known:
         from niah.settings import unknown_name  # here, because a worker's interpreter may lack yaml
 
-        wrong = unknown_name("model", name, sorted(known))
-        raise UserError(f"{wrong} A model in development can be named as 'module:function'.")
+        problem = unknown_name("model", name, sorted(known))
+        raise UserError(f"{problem} A model in development can be named as 'module:function'.")
     return known[name]
 
 
 def load_adapter(target: str, settings: Mapping[str, Any]) -> Adapter:
     """Import "module:function", call it with `settings`, and return the adapter it makes.
 
-    Raises UserError where the module or function is missing, the function takes other
-    settings, or what it makes cannot answer. Whatever the function itself raises passes through.
+    Raises UserError where the module or function is missing, the function does not accept the
+    settings, or its result cannot answer. Exceptions of the function itself pass through.
     """
     function = _function(target)
     try:
         inspect.signature(function).bind(**settings)
     except TypeError as error:
         takes = inspect.signature(function)
-        mend = "mend --model_args, --device or --seed"
-        raise UserError(f"{target} takes {takes}, got {dict(settings)!r}: {error}; {mend}") from None
+        remedy = "change --model_args, --device or --seed"
+        raise UserError(f"{target} takes {takes}, got {dict(settings)!r}: {error}; {remedy}") from None
     adapter = function(**settings)
     if not callable(getattr(adapter, "answer", None)):
         raise UserError(
@@ -55,7 +55,7 @@ def load_adapter(target: str, settings: Mapping[str, Any]) -> Adapter:
 
 
 def parse_model_args(text: str) -> dict[str, Any]:
-    """Read `k=v,k=v` as lm-eval does: numbers, True, False and None are read, the rest is text."""
+    """Read `k=v,k=v` as lm-eval does: numbers, True, False and None are converted, the rest stays text."""
     settings: dict[str, Any] = {}
     for part in text.split(","):
         key, equals, value = part.partition("=")
@@ -96,8 +96,8 @@ def _function(target: str) -> Any:
         raise UserError(f"{target!r} needs the module {error.name!r}, which is not installed") from error
     function = getattr(module, function_name, None)
     if not callable(function):
-        there = ", ".join(name for name, value in vars(module).items() if inspect.isfunction(value)) or "none"
-        raise UserError(f"module {module_name!r} has no function {function_name!r}; its functions: {there}")
+        functions = ", ".join(name for name, value in vars(module).items() if inspect.isfunction(value)) or "none"
+        raise UserError(f"module {module_name!r} has no function {function_name!r}; its functions: {functions}")
     return function
 
 

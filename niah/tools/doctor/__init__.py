@@ -1,1 +1,1 @@
-"""What will not work here, and how to mend it: needs nothing but Python, so that it runs where all else fails."""
+"""What will not work on this machine, and how to fix it. Needs nothing but Python, to run where all else fails."""

@@ -1,4 +1,4 @@
-"""What a check finds, and how it tries things: each in an interpreter of its own, which may end."""
+"""What a check finds, and how it runs a probe: in an interpreter of its own, which may crash."""
 
 from __future__ import annotations
 
@@ -16,37 +16,40 @@ INSTALL = "run: pip install -e . (in the project's folder, its virtual environme
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding."""
+    """One line of the doctor's report."""
 
-    status: str
+    status: str  # OK, WARN or FAIL
     subject: str
     message: str
     fix: str = ""
 
 
-def probe(*words: str, timeout: float) -> dict:
-    """Run one probe in an interpreter of its own; what ended it is told as `error`."""
-    lines, ended = tried(words, timeout)
-    told: dict = {}
+def run_probe(name: str, *arguments: str, timeout: float) -> dict:
+    """Run one probe and return what it reported; a failure is reported as `error`."""
+    lines, failure = probe_lines((name, *arguments), timeout)
+    report: dict = {}
     for line in lines:
-        told.update(line)
-    return told if told and not ended else {**told, "error": told.get("error", ended or "it said nothing")}
+        report.update(line)
+    if report and not failure:
+        return report
+    return {**report, "error": report.get("error", failure or "it reported nothing")}
 
 
-def tried(words: tuple, timeout: float) -> tuple[list[dict], str]:
-    """Return what a probe told, and what ended it ("" if nothing did)."""
-    around = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
-    command = [sys.executable, "-m", "niah.tools.doctor.probe", *words]
-    ended = ""
+def probe_lines(command: tuple, timeout: float) -> tuple[list[dict], str]:
+    """Run one probe; return the lines it reported, and what ended its interpreter ("" if nothing did)."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    arguments = [sys.executable, "-m", "niah.tools.doctor.probe", *command]
+    failure = ""
     try:
-        done = subprocess.run(command, env=around, capture_output=True, text=True, timeout=timeout, check=False)
-        said = done.stdout
+        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+        output = done.stdout
         if done.returncode:
-            last = done.stderr.strip().splitlines()[-1:] or [""]
-            killed = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-            ended = f"it ended its interpreter ({killed}) {last[0]}".strip()
+            last_line = (done.stderr.strip().splitlines() or [""])[-1]
+            cause = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+            failure = f"it ended its interpreter ({cause}) {last_line}".strip()
     except subprocess.TimeoutExpired as error:
-        text = error.stdout or ""
-        said = text.decode(errors="replace") if isinstance(text, bytes) else text
-        ended = f"no answer within {timeout:g} seconds (--timeout)"
-    return [json.loads(line) for line in said.split("\n") if line.startswith("{")], ended
+        partial = error.stdout or ""
+        output = partial.decode(errors="replace") if isinstance(partial, bytes) else partial
+        failure = f"no answer within {timeout:g} seconds (--timeout)"
+    return [json.loads(line) for line in output.split("\n") if line.startswith("{")], failure

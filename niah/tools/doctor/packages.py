@@ -1,4 +1,4 @@
-"""Check installed packages: versions against the project's ranges, and that what is needed can be imported."""
+"""Check the installed packages: their versions against the project's requirements, and that they can be imported."""
 
 from __future__ import annotations
 
@@ -7,56 +7,58 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 
-from niah.tools.doctor.finding import FAIL, INSTALL, OK, ROOT, WARN, Finding, tried
+from niah.tools.doctor.finding import FAIL, INSTALL, OK, ROOT, WARN, Finding, probe_lines
 
 DISPENSABLE = ("decord",)  # a second decoder; nothing needs it
 
 
 def packages(timeout: float) -> Iterator[Finding]:
-    """Check versions against the project's ranges, and that what is needed can be imported."""
+    """Check versions against the project's requirements, and that required packages can be imported."""
     try:
         from packaging.requirements import Requirement
     except ImportError:
         yield Finding(FAIL, "packages", "the package 'packaging' is missing, versions cannot be compared", INSTALL)
         return
-    project, bad = project_table(), 0
+    project = project_table()
+    failures = 0
     modules: dict[str, str] = {}  # to import, and the package each belongs to
-    known = _modules()
+    module_of = _installed_modules()
     for text in project.get("dependencies", []):
-        wanted = Requirement(text)
-        if wanted.marker is None or wanted.marker.evaluate():
-            line = _version(wanted)
-            bad += line is not None
-            if line is not None:
-                yield line
-            elif _plain(wanted.name) in known:
-                modules[known[_plain(wanted.name)]] = wanted.name
-    for line in _imported(modules, timeout):
-        bad += 1
-        yield line
-    if not bad:
+        required = Requirement(text)
+        if required.marker is not None and not required.marker.evaluate():
+            continue
+        finding = _check_version(required)
+        if finding is not None:
+            failures += 1
+            yield finding
+        elif _normalised(required.name) in module_of:
+            modules[module_of[_normalised(required.name)]] = required.name
+    for finding in _check_imports(modules, timeout):
+        failures += 1
+        yield finding
+    if not failures:
         yield Finding(OK, "packages", f"{len(modules)} are of the wanted versions and can be imported")
     for extra, texts in project.get("optional-dependencies", {}).items():
-        yield from _extra(extra, [Requirement(text) for text in texts])
+        yield from _check_extra(extra, [Requirement(text) for text in texts])
 
 
 def project_table() -> dict:
-    """Return the project's table of pyproject.toml; of a project installed otherwise, the same from its metadata."""
+    """Return the project table of pyproject.toml, or the same from the metadata of an installed project."""
     file = ROOT / "pyproject.toml"
     if file.is_file() and sys.version_info >= (3, 11):
         import tomllib
 
         return tomllib.loads(file.read_text(encoding="utf-8"))["project"]
     try:
-        about = metadata.metadata("videoniah")
+        installed = metadata.metadata("videoniah")
     except metadata.PackageNotFoundError:
         return {}
-    needs = [text for text in about.get_all("Requires-Dist") or [] if not re.search(r"extra\s*==", text)]
-    return {"requires-python": about["Requires-Python"], "dependencies": needs}
+    required = [text for text in installed.get_all("Requires-Dist") or [] if not re.search(r"extra\s*==", text)]
+    return {"requires-python": installed["Requires-Python"], "dependencies": required}
 
 
-def installed(name: str) -> bool:
-    """Tell whether a package is installed, working or not."""
+def is_installed(name: str) -> bool:
+    """Return True if a package is installed, working or not."""
     try:
         metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -64,68 +66,74 @@ def installed(name: str) -> bool:
     return True
 
 
-def _imported(modules: dict[str, str], timeout: float) -> Iterator[Finding]:
-    """Yield a line for each module that cannot be imported, those included that end their interpreter."""
+def _check_imports(modules: dict[str, str], timeout: float) -> Iterator[Finding]:
+    """Yield a finding for each module that cannot be imported; the probe starts again after one that crashes it."""
     left = list(modules)
     while left:
-        told, ended = tried(("imports", *left), timeout)
-        for line in told:
+        lines, failure = probe_lines(("imports", *left), timeout)
+        for line in lines:
             if "fails" in line:
                 yield _broken(modules[line["fails"]], line["why"])
-        begun = [line["begins"] for line in told if "begins" in line]
-        if not ended:
+        begun = [line["begins"] for line in lines if "begins" in line]
+        if not failure:
             return
         culprit = begun[-1] if begun else left[0]
-        yield _broken(modules[culprit], ended)
+        yield _broken(modules[culprit], failure)
         left = left[left.index(culprit) + 1 :]
 
 
 def _broken(name: str, why: str) -> Finding:
-    """Return the line of a package that is installed and cannot be imported."""
-    mend = f"run: pip install --force-reinstall {name}"
+    """Return the finding for a package that is installed and cannot be imported."""
+    fix = f"run: pip install --force-reinstall {name}"
     if name in DISPENSABLE:
-        return Finding(WARN, f"package {name}", why, f"nothing needs it; to have it, {mend}")
-    return Finding(FAIL, f"package {name}", why, mend)
+        return Finding(WARN, f"package {name}", why, f"nothing needs it; to have it, {fix}")
+    return Finding(FAIL, f"package {name}", why, fix)
 
 
-def _version(wanted) -> Finding | None:
+def _check_version(required) -> Finding | None:
     """Return what is wrong with an installed package's version; None if nothing is."""
     try:
-        found = metadata.version(wanted.name)
+        found = metadata.version(required.name)
     except metadata.PackageNotFoundError:
-        said, status = f"not installed, wanted {wanted.specifier or 'any version'}", FAIL
+        message = f"not installed, wanted {required.specifier or 'any version'}"
     else:
-        if wanted.specifier.contains(found, prereleases=True):
+        if required.specifier.contains(found, prereleases=True):
             return None
-        said, status = f"{found}, wanted {wanted.specifier}", FAIL
-    status = WARN if wanted.name in DISPENSABLE else status
-    return Finding(status, f"package {wanted.name}", said, f'run: pip install "{wanted.name}{wanted.specifier}"')
+        message = f"{found}, wanted {required.specifier}"
+    status = WARN if required.name in DISPENSABLE else FAIL
+    fix = f'run: pip install "{required.name}{required.specifier}"'
+    return Finding(status, f"package {required.name}", message, fix)
 
 
-def _extra(extra: str, wanted: list) -> Iterator[Finding]:
-    """Tell whether an optional part is there: absent is no fault, the wrong version is."""
-    wrong = [line for line in map(_version, wanted) if line is not None]
-    absent = [line for line in wrong if line.message.startswith("not installed")]
-    for line in wrong:
-        if line not in absent:
-            yield Finding(WARN, f"extra {extra}", f"{line.subject.split(' ', 1)[1]} is {line.message}", line.fix)
+def _check_extra(extra: str, required: list) -> Iterator[Finding]:
+    """Check an optional part: being absent is fine, a wrong version is a warning."""
+    wrong = [finding for finding in map(_check_version, required) if finding is not None]
+    absent = [finding for finding in wrong if finding.message.startswith("not installed")]
+    for finding in wrong:
+        if finding not in absent:
+            yield Finding(WARN, f"extra {extra}", f"{_package(finding)} is {finding.message}", finding.fix)
     if absent:
-        names = ", ".join(line.subject.split(" ", 1)[1] for line in absent)
+        names = ", ".join(map(_package, absent))
         yield Finding(OK, f"extra {extra}", f'not installed ({names}); to have it: pip install -e ".[{extra}]"')
     elif not wrong:
         yield Finding(OK, f"extra {extra}", "installed")
 
 
-def _modules() -> dict[str, str]:
-    """Return for each installed package the module that is imported of it."""
+def _package(finding: Finding) -> str:
+    """Return the name of the package that a finding is about."""
+    return finding.subject.split(" ", 1)[1]
+
+
+def _installed_modules() -> dict[str, str]:
+    """Return for each installed package the module to import."""
     found: dict[str, list[str]] = {}
     for module, names in metadata.packages_distributions().items():
         for name in names:
             if module.isidentifier() and not module.startswith("_"):
-                found.setdefault(_plain(name), []).append(module)
+                found.setdefault(_normalised(name), []).append(module)
     return {name: name if name in modules else min(modules) for name, modules in found.items()}
 
 
-def _plain(name: str) -> str:
+def _normalised(name: str) -> str:
     """Return a package's name as a module would be called."""
     return re.sub(r"[-_.]+", "_", name).lower()

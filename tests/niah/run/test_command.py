@@ -308,8 +308,8 @@ def test_dry_run_counts_and_asks_nothing(run, tmp_path, capsys):
     assert "24: 12 full, 3 needle_only, 3 no_needle, 3 swapped, 3 blind" in said
     # 3 x (2 x 20 + 2 x 40 + 4 + 20 + 20) asked; of h1 36 frames, of h2 36, of each needle 4; cold: 20 + 40
     assert "frames asked   492" in said
-    assert "source frames  84 distinct, and 60 again for the 2 cases with nothing stored" in said
-    assert "unknown until it has run" in said
+    assert "source frames  84 distinct, and 60 again for the 2 cold cases" in said
+    assert "unknown until some cases were asked" in said
     assert not (tmp_path / "out").exists()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from niah.tools.doctor import checks, packages
-from niah.tools.doctor.finding import FAIL, OK, WARN, probe
+from niah.tools.doctor.finding import FAIL, OK, WARN, run_probe
 from tests.helpers.commands import doctor as main
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -88,7 +88,7 @@ def test_every_broken_package_is_told_and_the_rest_are_imported(shadow):
     shadow("tqdm", DIES)
     shadow("yaml", RAISES)
     modules = {"tqdm": "tqdm", "yaml": "pyyaml", "psutil": "psutil"}
-    told = {line.subject: line for line in packages._imported(modules, 120)}
+    told = {line.subject: line for line in packages._check_imports(modules, 120)}
     assert set(told) == {"package tqdm", "package pyyaml"}
     assert "signal 6" in told["package tqdm"].message and "libcuda.so.9" in told["package pyyaml"].message
     assert told["package pyyaml"].fix == "run: pip install --force-reinstall pyyaml"
@@ -96,7 +96,7 @@ def test_every_broken_package_is_told_and_the_rest_are_imported(shadow):
 
 def test_a_package_that_hangs_ends_at_the_time_limit(shadow):
     shadow("tqdm", HANGS)
-    (line,) = packages._imported({"tqdm": "tqdm"}, 2)
+    (line,) = packages._check_imports({"tqdm": "tqdm"}, 2)
     assert line.message == "no answer within 2 seconds (--timeout)"
 
 
@@ -176,7 +176,7 @@ def test_an_unknown_check_is_a_mistake(capsys):
 
 def test_a_probe_that_says_nothing_is_an_error(shadow):
     shadow("huggingface_hub", DIES)
-    assert "signal 6" in probe("hub", timeout=60)["error"]
+    assert "signal 6" in run_probe("hub", timeout=60)["error"]
 
 
 def crippled(capsys, *names):
