@@ -1,4 +1,4 @@
-"""What a heatmap draws: one panel per model, every cell with its n and its status."""
+"""The numbers a heatmap shows: one panel per model, with the accuracy, n and status of every cell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from niah.analysis.layout import ALL, DEPTH_BIN_LABELS, LENGTH_BIN_LABELS, Layout
 from niah.analysis.load import RunData
 from niah.analysis.table import Row, table_rows
-from niah.figures.published import heatmaps
+from niah.figures.published import published_heatmaps
 from niah.suite.design import PAPER_LENGTHS
 
 PAPER = "paper"
@@ -17,7 +17,7 @@ PAPER = "paper"
 
 @dataclass(frozen=True)
 class HeatmapCell:
-    """One cell. `status` is ok, partial (some cases have no answer), oom, failed, or missing (nothing was asked)."""
+    """One cell; `status` is ok, partial (some cases have no answer), oom, failed, or missing (no case was asked)."""
 
     model: str
     suite: str
@@ -38,7 +38,7 @@ class HeatmapCell:
 
 @dataclass(frozen=True)
 class HeatmapPanel:
-    """One model's heatmap; `chance` is None for published numbers, which do not say."""
+    """One model's heatmap; `chance` is None for published numbers, which do not report it."""
 
     model: str
     suite: str
@@ -49,7 +49,7 @@ class HeatmapPanel:
 
 
 def heatmap_panels(runs: Sequence[RunData], style: str, condition: str) -> list[HeatmapPanel]:
-    """Return a panel for each run that has cases of the condition between the axes' ends."""
+    """Return a panel for each run that has cases of the condition within the range of the axes."""
     if style == PAPER:
         runs = [dataclasses.replace(run, layout=Layout("paper", PAPER_LENGTHS)) for run in runs]
     made = (_panel(run, "bin" if style == PAPER else run.layout.grouping, condition) for run in runs)
@@ -57,9 +57,9 @@ def heatmap_panels(runs: Sequence[RunData], style: str, condition: str) -> list[
 
 
 def published_panels() -> list[HeatmapPanel]:
-    """Return Figure 2 of the paper."""
+    """Return the panels of Figure 2 of ViLaMP's paper."""
     found = []
-    for model, depths in heatmaps().items():
+    for model, depths in published_heatmaps().items():
         cells = [
             HeatmapCell(model, "ViLaMP's Figure 2", "full", length, depth, "ok", accuracy)
             for depth, line in zip(DEPTH_BIN_LABELS, depths, strict=True)
@@ -70,7 +70,7 @@ def published_panels() -> list[HeatmapPanel]:
 
 
 def _panel(run: RunData, by: str, condition: str) -> HeatmapPanel | None:
-    """Return one run's panel; None where it has nothing to show."""
+    """Return one run's panel, or None where it has no case to show."""
     own = [row for row in table_rows([run]) if row.condition == condition and row.type == ALL and row.length_by == by]
     cells = tuple(_cell(row) for row in own if row.depth != ALL)
     if not any(row.n + row.failed for row in own):
@@ -81,11 +81,13 @@ def _panel(run: RunData, by: str, condition: str) -> HeatmapPanel | None:
 
 
 def _cell(row: Row) -> HeatmapCell:
-    """Return a row of the table as a cell."""
+    """Return one row of the results table as a cell."""
     if row.n:
         status = "partial" if row.failed else "ok"
+    elif row.oom:
+        status = "oom"
     else:
-        status = "oom" if row.oom else "failed" if row.error + row.timeout else "missing"
+        status = "failed" if row.error + row.timeout else "missing"
     return HeatmapCell(
         row.model, row.suite, row.condition, row.length, row.depth, status,
         row.accuracy, row.low, row.high, row.n, row.correct, row.oom, row.error, row.timeout, row.missing,

@@ -1,7 +1,7 @@
-"""Draw runs and save what was drawn: PNG, SVG, and the CSV of the numbers in them.
+"""Draw the heatmap and the memory of runs: PNG, SVG, and a CSV of the numbers in each.
 
 The same runs give the same bytes. Figures are made without pyplot, so drawing changes no
-backend and leaves no figure open.
+Matplotlib backend and leaves no figure open.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from niah.figures.plotting import RC_PARAMS, save_figure
 from niah.types import UserError
 
 STYLES = ("default", PAPER)
-CONDITIONS = ("full", "swapped")  # those in which something lies at a depth
+CONDITIONS = ("full", "swapped")  # those in which a clip lies at a depth
 
 
 def draw_runs(
@@ -30,10 +30,17 @@ def draw_runs(
     condition: str = "full",
     published: bool = False,
 ) -> list[Path]:
-    """Draw the heatmap of some runs, and their memory, into a folder; return the files.
+    """Draw the heatmap and the memory of some runs into a folder.
 
-    A figure for which the runs hold nothing is not drawn: an empty list is possible. Raises
-    UserError where a run cannot be read.
+    Args:
+        runs: what to draw, already read or as folders.
+        folder: where the files go; made if missing.
+        style: "default", or "paper" for the axes and colours of ViLaMP's Figure 2.
+        condition: the condition of the cases in the heatmap.
+        published: add the published numbers, marked as such.
+
+    Returns the files. A figure for which the runs hold no data is not drawn, so there may be none. Raises UserError
+    where a run cannot be read.
     """
     if style not in STYLES or condition not in CONDITIONS:
         raise UserError(f"style is one of {STYLES} and condition one of {CONDITIONS}, got {style!r}, {condition!r}")
@@ -44,27 +51,33 @@ def draw_runs(
 
 
 def left_out(runs: Sequence[RunData], style: str = "default", condition: str = "full") -> list[str]:
-    """Return the names of the runs that hold no case of the condition on the heatmap's axes."""
-    apart = with_distinct_names(join_shards(runs))
-    drawn = {panel.model for panel in heatmap_panels(apart, style, condition)}
-    return [run.model for run in apart if run.model not in drawn]
+    """Return the names of the runs that hold no case of the condition within the range of the axes."""
+    distinct = with_distinct_names(join_shards(runs))
+    drawn = {panel.model for panel in heatmap_panels(distinct, style, condition)}
+    return [run.model for run in distinct if run.model not in drawn]
 
 
 def _heatmap(runs: Sequence[RunData], folder: Path, style: str, condition: str, published: bool) -> list[Path]:
-    """Draw accuracy over length and depth."""
-    own = heatmap_panels(runs, style, condition)
-    if not own:
+    """Draw accuracy over length and depth, in cells."""
+    panels = heatmap_panels(runs, style, condition)
+    if not panels:
         return []
-    name = "-".join(["heatmap", *([PAPER] if style == PAPER else []), *([condition] if condition != "full" else [])])
+    name = "heatmap"
     if style == PAPER:
-        own += published_panels() if published else []
-        figure = paper_heatmap(own, condition)
+        name += f"-{PAPER}"
+    if condition != "full":
+        name += f"-{condition}"
+    if style == PAPER:
+        panels += published_panels() if published else []
+        figure = paper_heatmap(panels, condition)
     else:
-        figure = default_heatmap(own, condition)
-    return save_figure(figure, folder / name, [cell for panel in own for cell in panel.cells])
+        figure = default_heatmap(panels, condition)
+    return save_figure(figure, folder / name, [cell for panel in panels for cell in panel.cells])
 
 
 def _memory(runs: Sequence[RunData], folder: Path, published: bool) -> list[Path]:
     """Draw memory and time over frames."""
     found = memory_points(runs, published)
-    return save_figure(draw_memory(found), folder / "memory", found) if found else []
+    if not found:
+        return []
+    return save_figure(draw_memory(found), folder / "memory", found)

@@ -1,7 +1,7 @@
 """Draw peak memory, and time to the first token, over frames.
 
-Only `full` cases whose features were all computed anew count: a reused frame costs neither
-memory nor time. Peaks are the largest of a length, times the median.
+Only `full` cases that reused no cached features count: a reused frame costs neither memory nor
+time. Peak memory is the largest of a length's cases, time their median.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 
 from niah.analysis.layout import format_length
 from niah.analysis.load import RunData
-from niah.figures.published import efficiency
+from niah.figures.published import published_efficiency
 from niah.types import Case, Record
 
 GIB = 2**30
@@ -32,20 +32,20 @@ NOTE = (
 
 @dataclass(frozen=True)
 class MemoryPoint:
-    """What one model took at one number of frames; `status` is ok, partial (some ran out of memory) or oom."""
+    """What one model needed at one number of frames; `status` is ok, partial (some cases ran out of memory) or oom."""
 
     model: str
     published: bool
     frames: int
     status: str
-    memory: str  # which: a key of KINDS
+    memory: str  # which memory: a key of KINDS, or "published"
     n: int
     peak_bytes: float | None
     seconds_to_first_token: float | None
 
 
 def memory_points(runs: Sequence[RunData], published: bool) -> list[MemoryPoint]:
-    """Return what to draw; device memory if every run that measured anything has it, else host memory."""
+    """Return what to draw: device memory if every record with measurements has it, else host memory."""
     fresh = [(run, case, record) for run in runs for case, record in _fresh(run)]
     measured = [record for _, _, record in fresh if record.status == "ok"]
     device = measured and all(record.measured.get("peak_reserved_bytes") is not None for record in measured)
@@ -61,7 +61,7 @@ def memory_points(runs: Sequence[RunData], published: bool) -> list[MemoryPoint]
 
 
 def published_points() -> list[MemoryPoint]:
-    """Return Table 5 of ViLaMP's paper."""
+    """Return the cells of Table 5 of ViLaMP's paper."""
     return [
         MemoryPoint(
             model=row.model,
@@ -73,7 +73,7 @@ def published_points() -> list[MemoryPoint]:
             peak_bytes=row.peak_bytes,
             seconds_to_first_token=row.seconds_to_first_token,
         )
-        for row in efficiency()
+        for row in published_efficiency()
     ]
 
 
@@ -102,7 +102,7 @@ def draw_memory(found: Sequence[MemoryPoint]) -> Figure:
 
 
 def _fresh(run: RunData) -> list[tuple[Case, Record]]:
-    """Return the `full` cases that ran with nothing reused, and those that ran out of memory."""
+    """Return the `full` cases that reused no cached features, and those that ran out of memory."""
     asked = [(case, run.records[case.id]) for case in run.cases if case.condition == "full" and case.id in run.records]
     return [
         (case, record)
@@ -112,9 +112,9 @@ def _fresh(run: RunData) -> list[tuple[Case, Record]]:
 
 
 def _point(model: str, frames: int, records: Sequence[Record], memory: str) -> MemoryPoint:
-    """Sum up the records of one length."""
+    """Return the point of one model and length."""
     answered = [record.measured for record in records if record.status == "ok"]
-    # A peak since the worker's start may be another case's, unless the worker had answered nothing before.
+    # A peak since the worker's start may belong to an earlier case, unless this was the worker's first.
     own = [
         measured
         for measured in answered
@@ -122,21 +122,24 @@ def _point(model: str, frames: int, records: Sequence[Record], memory: str) -> M
     ]
     peaks = _numbers(own, memory)
     times = _numbers(answered, "seconds_to_first_token")
-    status = "oom" if not answered else "ok" if len(answered) == len(records) else "partial"
+    status = "ok" if len(answered) == len(records) else "partial"
+    if not answered:
+        status = "oom"
     seconds = statistics.median(times) if times else None
     return MemoryPoint(model, False, frames, status, memory, len(answered), max(peaks, default=None), seconds)
 
 
 def _numbers(measured: Sequence[Mapping[str, Any]], name: str) -> list[float]:
-    """Return what was measured under a name; what is no finite number was not."""
+    """Return the finite numbers measured under a name; anything else counts as not measured."""
     values = [one.get(name) for one in measured]
     return [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
 
 
 def _line(axes: Axes, found: Sequence[MemoryPoint], name: str, colour: tuple[float, float, float]) -> None:
-    """Draw one model."""
-    values = {"peak_bytes": lambda p: p.peak_bytes and p.peak_bytes / GIB}.get(name, lambda p: p.seconds_to_first_token)
-    drawn = [(point.frames, values(point)) for point in found if values(point) is not None]
+    """Draw the line of one model."""
+    scale = GIB if name == "peak_bytes" else 1
+    values = [(point.frames, getattr(point, name)) for point in found]
+    drawn = [(frames, value / scale) for frames, value in values if value is not None]
     style, fill = ("--", "white") if found[0].published else ("-", colour)
     axes.plot(
         [frames for frames, _ in drawn], [value for _, value in drawn], style, marker="o", markersize=5,
@@ -145,7 +148,7 @@ def _line(axes: Axes, found: Sequence[MemoryPoint], name: str, colour: tuple[flo
 
 
 def _axes(axes: Axes, found: Sequence[MemoryPoint], log: bool) -> None:
-    """Label the axes of one plot; published points span orders of magnitude, one's own do not."""
+    """Label the axes of one plot, logarithmic where published points are shown: those span orders of magnitude."""
     frames = sorted({point.frames for point in found})
     if log:
         axes.set_xscale("log", base=2)
@@ -162,12 +165,12 @@ def _axes(axes: Axes, found: Sequence[MemoryPoint], log: bool) -> None:
     axes.grid(alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     if not log:
-        top = axes.dataLim.y1 * 1.08  # the highest mark is not cut in half
+        top = axes.dataLim.y1 * 1.08  # so that the highest mark is not cut in half
         axes.set_ylim(0, top if math.isfinite(top) and top > 0 else 1)
 
 
 def _mark_oom(axes: Axes, found: Sequence[MemoryPoint], models: Sequence[str], colours: dict) -> None:
-    """Mark at the top where a model ran out of memory, a line for each model."""
+    """Mark at the top the lengths at which models ran out of memory, one row of marks per model."""
     short = [model for model in models if any(p.model == model and p.status != "ok" for p in found)]
     if not short:
         return

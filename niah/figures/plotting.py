@@ -1,19 +1,80 @@
-"""What all figures share: their style, and how they are saved."""
+"""What all figures share: their style, annotated cells, footnotes, and how they are saved."""
 
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+import numpy as np
 import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from seaborn.utils import relative_luminance
 
 from niah.io import replace_file, replacing
 
 RC_PARAMS: Any = {"font.family": "DejaVu Sans", "svg.hashsalt": "niah", "axes.titleweight": "normal"}
 RC_PARAMS["text.parse_math"] = False  # a model's arguments may hold dollar signs
+DARKEST_WITH_BLACK_TEXT = 0.18  # luminance at which black and white text stand out equally
+CHANCE_LINE: Any = {"color": "#888888", "linewidth": 0.8, "linestyle": ":"}
+
+
+def text_colour(background: Any) -> str:
+    """Return the colour of text that stands out on a background."""
+    return "black" if relative_luminance(background) > DARKEST_WITH_BLACK_TEXT else "white"
+
+
+def draw_cells(
+    axes: Axes,
+    values: np.ndarray,
+    texts: Sequence[Sequence[str]] | np.ndarray,
+    colour_map: str,
+    limits: tuple[float, float],
+    **text_style: Any,
+) -> None:
+    """Draw a table of coloured cells with a text in each; a cell whose value is NaN stays empty.
+
+    Args:
+        axes: where to draw; cell (row, column) covers x from column to column + 1 and y from row to row + 1.
+        values: (rows, columns) numbers that decide the colours.
+        texts: (rows, columns) what is written in the cells.
+        colour_map: name of a Matplotlib colour map.
+        limits: the values at the two ends of the colour map.
+        text_style: Matplotlib text properties, such as `fontsize`.
+    """
+    low, high = limits
+    filled = ~np.isnan(values)
+    seaborn.heatmap(
+        values,
+        ax=axes,
+        mask=~filled,
+        cmap=colour_map,
+        vmin=low,
+        vmax=high,
+        cbar=False,
+        annot=texts,
+        fmt="",
+        annot_kws=text_style,
+        linewidths=0.8,
+        linecolor="white",
+    )
+    own_texts = axes.texts[len(axes.texts) - int(filled.sum()) :]
+    for value, text in zip(values[filled], own_texts, strict=True):
+        shade = matplotlib.colormaps[colour_map]((value - low) / ((high - low) or 1))
+        text.set_color(text_colour(shade))  # seaborn's own choice is harder to read
+
+
+def add_footnote(figure: Figure, *paragraphs: str, letters_per_inch: int = 17, **text_style: Any) -> None:
+    """Write paragraphs below a figure, wrapped to its width; empty ones are left out."""
+    letters = int(figure.get_figwidth() * letters_per_inch)
+    lines = [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, letters)]
+    if lines:
+        figure.supxlabel("\n".join(lines), **text_style)
 
 
 def save_figure(figure: Figure, stem: Path, drawn: Sequence[Any], float_format: str = "%.6g") -> list[Path]:

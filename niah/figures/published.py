@@ -1,4 +1,7 @@
-"""The numbers of ViLaMP's paper, to lay beside one's own; results/published/README.md says what does not add up."""
+"""Read the published numbers of ViLaMP's paper, to draw beside measured ones.
+
+results/published/README.md lists what does not add up in them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ NAMES = {"llamavid": "LLaMA-VID", "vcflash": "VideoChat-Flash", "vilamp": "ViLaM
 
 @dataclass(frozen=True)
 class Efficiency:
-    """A cell of Table 5; None where the model ran out of memory."""
+    """One cell of Table 5; its numbers are None where the model ran out of memory."""
 
     model: str
     frames: int
@@ -22,8 +25,8 @@ class Efficiency:
     seconds_to_first_token: float | None
 
 
-def table(name: str) -> list[dict[str, str]]:
-    """Return the lines of one published table. Raises UserError where the project's data do not lie beside it."""
+def read_published(name: str) -> list[dict[str, str]]:
+    """Return the rows of one published table. Raises UserError outside of a checkout, which alone has these files."""
     try:
         with open(FOLDER / name, newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
@@ -31,7 +34,7 @@ def table(name: str) -> list[dict[str, str]]:
         raise UserError(f"{FOLDER / name} is missing: published numbers come with a checkout of the project") from None
 
 
-def efficiency() -> list[Efficiency]:
+def published_efficiency() -> list[Efficiency]:
     """Return Table 5."""
     return [
         Efficiency(
@@ -40,14 +43,14 @@ def efficiency() -> list[Efficiency]:
             None if row["memory_MB"] == "OOM" else float(row["memory_MB"]) * 2**20,
             None if row["ttft_ms"] == "OOM" else float(row["ttft_ms"]) / 1000,
         )
-        for row in table("table5_efficiency.csv")
+        for row in read_published("table5_efficiency.csv")
     ]
 
 
-def heatmaps() -> dict[str, list[list[float]]]:
-    """Return Figure 2 as 5 rows of depth by 16 columns of length, per model, read off its colours."""
+def published_heatmaps() -> dict[str, list[list[float]]]:
+    """Return Figure 2 per model, as 5 rows of depth by 16 columns of length, read off its colours."""
     models: dict[str, dict[tuple[int, int], float]] = {}
-    for row in table("fig2_digitised.csv"):
+    for row in read_published("fig2_digitised.csv"):
         cell = (int(row["depth_bin_lo"]), int(row["len_bin_lo"]))
         models.setdefault(NAMES[row["model"]], {})[cell] = float(row["accuracy_digitised"])
     lengths, depths = range(2000, 10000, 500), range(0, 100, 20)

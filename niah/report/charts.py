@@ -1,7 +1,7 @@
-"""The curves of the page, as Vega-Lite specifications with their numbers in them.
+"""The curves of the page, as Vega-Lite specifications that contain their data.
 
-Their text and axes are drawn in `currentColor`, so that one drawing serves the light
-page, the dark page and paper.
+Text and axes are drawn in `currentColor`, so that the same chart works on the light page,
+the dark page and paper.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from niah.analysis.load import RunData
 from niah.analysis.table import Row
 from niah.figures.memory import GIB, KINDS, MemoryPoint, memory_points
 
-MARKED = 9  # lengths at most that each get a mark of their own
-SHORT = 24  # letters of a model's name that leave room for others in its line of the legend
+MAX_LENGTH_TICKS = 9  # more lengths than these share the axis's automatic ticks
+SHORT_NAME = 24  # letters of a model's name that leave room for others in its row of the legend
 INK = {"labelColor": "currentColor", "titleColor": "currentColor"}
 CONFIG = {
     "background": "transparent",
@@ -36,7 +36,7 @@ CONFIG = {
 def chart_specs(
     runs: Sequence[RunData], counted: Mapping[str, Sequence[Row]], colours: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Return (title, text, spec) of each curve the runs hold numbers for."""
+    """Return title, text and specification of each curve that the runs have data for."""
     made = [_accuracy(runs, counted, colours), *_costs(runs, colours)]
     return [chart for chart in made if chart is not None]
 
@@ -60,16 +60,26 @@ def _accuracy(
         return None
     y = {"field": "accuracy", "type": "quantitative", "title": "accuracy", "scale": {"domain": [0, 1]}}
     y["axis"] = {"format": ".0%", "tickCount": 5}
-    told = [_told("model"), _told("frames", ","), _told("accuracy", ".1%"), _told("low", ".1%"), _told("high", ".1%")]
+    tooltip = [
+        _field("model"),
+        _field("frames", ","),
+        _field("accuracy", ".1%"),
+        _field("low", ".1%"),
+        _field("high", ".1%"),
+    ]
     layers = [
         {
             "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.55},
-            "encoding": {"y": {**y, "field": "low"}, "y2": {"field": "high"}, "tooltip": [*told, _told("n")]},
+            "encoding": {
+                "y": {**y, "field": "low"},
+                "y2": {"field": "high"},
+                "tooltip": [*tooltip, _field("n")],
+            },
         },
         {"mark": {"type": "line", "strokeWidth": 2}, "encoding": {"y": y}},
         {
             "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
-            "encoding": {"y": y, "tooltip": [*told, _told("n")]},
+            "encoding": {"y": y, "tooltip": [*tooltip, _field("n")]},
         },
         *_chance(runs),
     ]
@@ -78,7 +88,7 @@ def _accuracy(
 
 
 def _chance(runs: Sequence[RunData]) -> list[dict[str, Any]]:
-    """Return a dashed line where guessing is, if all cases have equally many options."""
+    """Return a dashed line at chance, if all cases have the same number of options."""
     counts = {len(case.options) for run in runs for case in run.cases if case.condition == "full"}
     if len(counts) != 1:
         return []
@@ -88,7 +98,7 @@ def _chance(runs: Sequence[RunData]) -> list[dict[str, Any]]:
 
 
 def _costs(runs: Sequence[RunData], colours: Mapping[str, str]) -> list[dict[str, Any] | None]:
-    """Return memory over frames, and time to the first token; each None where it was not measured."""
+    """Return memory over frames and time to the first token, each None where it was not measured."""
     found = memory_points(runs, False)
     short = [{"model": point.model, "frames": point.frames} for point in found if point.status != "ok"]
     memory = [(point, point.peak_bytes and point.peak_bytes / GIB) for point in found]
@@ -108,7 +118,16 @@ def _cost(
     short: list[dict[str, Any]],
     colours: Mapping[str, str],
 ) -> dict[str, Any] | None:
-    """Return one quantity over frames, with crosses where models ran out of memory."""
+    """Return the chart of one quantity over frames.
+
+    Args:
+        title: heading of the chart.
+        unit: label of the y axis.
+        chosen: which value of a length is shown, in words: "largest" or "median".
+        pairs: each point with its value, None where it was not measured.
+        short: rows of the points that ran out of memory; marked with crosses.
+        colours: the colour of each model.
+    """
     values = [
         {"model": point.model, "frames": point.frames, "value": value, "n": point.n}
         for point, value in pairs
@@ -117,10 +136,15 @@ def _cost(
     if not values and not short:
         return None
     y = {"field": "value", "type": "quantitative", "title": unit, "scale": {"zero": True}, "axis": {"tickCount": 5}}
-    told = [_told("model"), _told("frames", ","), {**_told("value", ".2f"), "title": unit}, _told("n")]
+    tooltip = [
+        _field("model"),
+        _field("frames", ","),
+        {**_field("value", ".2f"), "title": unit},
+        _field("n"),
+    ]
     layers: list[dict[str, Any]] = [
         {"mark": {"type": "line", "strokeWidth": 2}, "encoding": {"y": y}},
-        {"mark": {"type": "point", "filled": True, "size": 60, "opacity": 1}, "encoding": {"y": y, "tooltip": told}},
+        {"mark": {"type": "point", "filled": True, "size": 60, "opacity": 1}, "encoding": {"y": y, "tooltip": tooltip}},
     ]
     text = f"Full cases without reused frames; the {chosen} of a length."
     if short:
@@ -134,7 +158,7 @@ def _out_of_memory(short: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "data": {"values": short},
         "mark": {"type": "point", "shape": "M-1,-1L1,1M1,-1L-1,1", "strokeWidth": 2.5, "size": 90, "filled": False},
-        "encoding": {"y": {"value": 6}, "tooltip": [_told("model"), _told("frames", ",")]},
+        "encoding": {"y": {"value": 6}, "tooltip": [_field("model"), _field("frames", ",")]},
     }
 
 
@@ -146,17 +170,17 @@ def _chart(
     colours: Mapping[str, str],
     description: str,
 ) -> dict[str, Any]:
-    """Return one chart with what all have in common."""
+    """Return a chart: title, text and a Vega-Lite specification with the axes and legend that all charts share."""
     drawn = [*values, *(row for layer in layers for row in layer.get("data", {}).get("values", []) if "frames" in row)]
     frames = sorted({row["frames"] for row in drawn})
     axis: dict[str, Any] = {"grid": False, "format": "~s", "labelOverlap": True}
-    if len(frames) <= MARKED:
+    if len(frames) <= MAX_LENGTH_TICKS:
         axis["values"] = frames
     x = {"field": "frames", "type": "quantitative", "title": "haystack length (frames)", "axis": axis}
     x["scale"] = {"domain": [0, frames[-1]], "nice": False, "padding": 12}
     named = {model: colour for model, colour in colours.items() if any(row["model"] == model for row in drawn)}
     scale = {"domain": list(named), "range": list(named.values())}
-    legend = {"columns": 1 if any(len(model) > SHORT for model in named) else 3} if len(colours) > 1 else None
+    legend = {"columns": 1 if any(len(model) > SHORT_NAME for model in named) else 3} if len(colours) > 1 else None
     colour = {"field": "model", "type": "nominal", "scale": scale, "legend": legend}
     spec = {
         "description": description,
@@ -170,6 +194,6 @@ def _chart(
     return {"title": title, "text": text, "spec": spec}
 
 
-def _told(field: str, form: str | None = None) -> dict[str, Any]:
-    """Return one line of what pointing at a mark tells."""
+def _field(field: str, form: str | None = None) -> dict[str, Any]:
+    """Return one line of a mark's tooltip."""
     return {"field": field, "type": "nominal" if form is None else "quantitative", **({"format": form} if form else {})}

@@ -1,7 +1,7 @@
-"""What the page shows, as plain data: every score and interval is computed here, none in the browser.
+"""The data of the page: every score and interval is computed here, none in the browser.
 
-Several runs of one suite ask the same cases: each distinct case is written once, with
-its number in the list as its name, and every run tells what came of it.
+Several runs of one suite ask the same cases, so each distinct case is written once and runs
+refer to it by its index in the list.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ from typing import Any
 import matplotlib
 import seaborn
 from matplotlib.colors import to_hex
-from seaborn.utils import relative_luminance
 
 from niah.analysis.checks.runs import check_runs
 from niah.analysis.layout import format_length
 from niah.analysis.load import RunData
 from niah.analysis.stats.bootstrap import MIN_HAYSTACKS
 from niah.analysis.table import Row, score_case, table_rows
-from niah.figures.heatmap import EVEN
+from niah.figures.plotting import text_colour
 from niah.report.charts import chart_specs
 from niah.report.pictures import FramePictures, strip
 from niah.scoring import extract_answer
 from niah.types import CONDITIONS, LETTERS, Case, Record
 
-STEPS = 100  # of the colour scale, one a per cent
+STEPS = 100  # of the colour scale: one for each per cent
 
 
 def page_data(runs: Sequence[RunData], pictures: FramePictures) -> dict[str, Any]:
@@ -47,13 +46,13 @@ def page_data(runs: Sequence[RunData], pictures: FramePictures) -> dict[str, Any
         "runs": [_run(run, counted[run.model], numbers, colours[run.model]) for run in runs],
         "cases": [_case(suite, case) for suite, case in numbers],
         "pictures": _pictures(pictures),
-        "notes": [*_reach(runs), *pictures.notes],
+        "notes": [*_interval_notes(runs), *pictures.notes],
         "charts": chart_specs(runs, counted, colours),
     }
 
 
-def _reach(runs: Sequence[RunData]) -> list[str]:
-    """Say whom intervals by needle source do not speak for."""
+def _interval_notes(runs: Sequence[RunData]) -> list[str]:
+    """Return notes on what intervals clustered by needle source do not generalise to."""
     notes = []
     for run in runs:
         count = len({case.haystack for case in run.cases if case.haystack})
@@ -66,19 +65,19 @@ def _reach(runs: Sequence[RunData]) -> list[str]:
 
 
 def palette() -> list[tuple[str, str]]:
-    """Return (background, ink) of each per cent of accuracy, as the figures colour them."""
+    """Return (background, text colour) of each per cent of accuracy, as in the figures."""
     shades = [matplotlib.colormaps["viridis"](step / STEPS) for step in range(STEPS + 1)]
-    return [(to_hex(shade), "#000000" if relative_luminance(shade) > EVEN else "#ffffff") for shade in shades]
+    return [(to_hex(shade), to_hex(text_colour(shade))) for shade in shades]
 
 
 def line_colours(runs: Sequence[RunData]) -> dict[str, str]:
-    """Return the colour of each model's lines, as the figures draw them."""
+    """Return the colour of each model's lines, as in the figures."""
     colours = seaborn.color_palette("colorblind", len(runs)).as_hex()
     return {run.model: colour for run, colour in zip(runs, colours, strict=True)}
 
 
 def _run(run: RunData, counted: Sequence[Row], numbers: Mapping[tuple[str, Case], int], colour: str) -> dict[str, Any]:
-    """Return one run: its axes, its cells, and what came of each of its cases."""
+    """Return one run: its axes, its cells, and the outcome of each of its cases."""
     columns = run.layout.length_labels()
     chances = [1 / len(case.options) for case in run.cases]
     return {
@@ -103,14 +102,14 @@ def _run(run: RunData, counted: Sequence[Row], numbers: Mapping[tuple[str, Case]
 
 
 def _cell(row: Row) -> dict[str, Any]:
-    """Return one row of the table without what is empty."""
+    """Return one row of the results table without its empty fields."""
     named = dataclasses.asdict(row)
     del named["model"], named["suite"]
     return {key: _rounded(value) for key, value in named.items() if value is not None}
 
 
 def _answer(case: Case, record: Record | None) -> dict[str, Any]:
-    """Return what came of one case."""
+    """Return the outcome of one case."""
     scored = score_case(case, record)
     if record is None:
         return {"status": scored.status}
@@ -134,7 +133,7 @@ def _answer(case: Case, record: Record | None) -> dict[str, Any]:
 
 
 def _case(suite: str, case: Case) -> dict[str, Any]:
-    """Return one case; its answer key is shown, as the page is for people."""
+    """Return one case with its answer, which the page shows to the people who read it."""
     return {
         "id": case.id,
         "suite": suite,
@@ -156,7 +155,7 @@ def _case(suite: str, case: Case) -> dict[str, Any]:
 
 
 def _pictures(pictures: FramePictures) -> dict[str, dict[str, dict[int, str]]]:
-    """Return pictures by suite, source and number."""
+    """Return pictures by suite, source and frame number."""
     nested: dict[str, dict[str, dict[int, str]]] = {}
     for (suite, source, number), encoded in pictures.encoded.items():
         nested.setdefault(suite, {}).setdefault(source, {})[number] = encoded
@@ -164,10 +163,10 @@ def _pictures(pictures: FramePictures) -> dict[str, dict[str, dict[int, str]]]:
 
 
 def _rounded(value: Any) -> Any:
-    """Shorten floats to what anybody reads."""
+    """Round a float to the digits that are shown."""
     return round(value, 5) if isinstance(value, float) else value
 
 
 def _seconds(measured: Any) -> float | None:
-    """Return a time; what is no finite number, as only a changed file holds, was not measured."""
+    """Return a time, or None for anything but a finite number, which only an edited file holds."""
     return round(measured, 5) if isinstance(measured, int | float) and math.isfinite(measured) else None

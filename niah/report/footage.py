@@ -1,7 +1,8 @@
-"""Where the videos of some runs lie on this machine, as far as they can be found.
+"""Find the videos of some runs on this machine.
 
 A run's folder names no path, so that it can be passed on: its suite says where to look.
-Sources are matched by identity, as an encoder's bytes differ between its builds.
+Sources are matched by identity and not by hash, as the bytes of drawn footage differ between
+builds of the encoder.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from niah.suite.config import Suite, load_suite
 from niah.suite.library import Library
 from niah.types import Sampling, UserError
 
-HEIGHT = 96  # pixels of a picture at most
+MAX_HEIGHT = 96  # of a picture, in pixels
 
 
 @dataclass(frozen=True)
@@ -38,41 +39,41 @@ SourceVideos = Mapping[tuple[str, str], SourceVideo]  # by suite and source name
 
 
 def find_videos(runs: Sequence[RunData], suite: str | None = None) -> tuple[SourceVideos, list[str]]:
-    """Return the sources of all runs, and in words what was not found and why.
+    """Return the sources of all runs, and notes on what was not found and why.
 
-    `suite` is the suite file the user named. Raises UserError where what it names cannot be had.
+    `suite` is the suite file the user named. Raises UserError where its videos are missing.
     """
-    films: dict[tuple[str, str], SourceVideo] = {}
+    videos: dict[tuple[str, str], SourceVideo] = {}
     notes: list[str] = []
     for run in runs:
         known = _known(run)
         if isinstance(known, str):
             notes.append(known)
             continue
-        for film in known:
-            key = run.suite, film.name
-            if films.setdefault(key, film) != film:
+        for video in known:
+            key = run.suite, video.name
+            if videos.setdefault(key, video) != video:
                 raise UserError(
-                    f"two runs of suite {run.suite!r} mean different videos by {film.name!r}: "
+                    f"two runs of suite {run.suite!r} mean different videos by {video.name!r}: "
                     "write a report of each, or leave the pictures out with --no_thumbnails"
                 )
-    for name in dict.fromkeys(name for name, _ in films):
+    for name in dict.fromkeys(name for name, _ in videos):
         paths = _paths([run for run in runs if run.suite == name], suite)
         if isinstance(paths, str):
             notes.append(paths)
             continue
-        for key in [key for key in films if key[0] == name]:
-            films[key] = dataclasses.replace(films[key], path=paths.get(films[key].identity))
-        notes += _lost(name, [film for key, film in films.items() if key[0] == name])
-    return films, list(dict.fromkeys(notes))
+        for key in [key for key in videos if key[0] == name]:
+            videos[key] = dataclasses.replace(videos[key], path=paths.get(videos[key].identity))
+        notes += _lost(name, [video for key, video in videos.items() if key[0] == name])
+    return videos, list(dict.fromkeys(notes))
 
 
 def _known(run: RunData) -> list[SourceVideo] | str:
-    """Return what a run's folder says of its sources, or why it says nothing."""
+    """Return the sources that a run's folder lists, or a note on why it lists none."""
     if not (run.folder / "suite.yaml").is_file() or not (run.folder / "sources.jsonl").is_file():
         return f"no pictures of {run.model}: its folder {run.folder.name} holds no suite.yaml or no sources.jsonl"
     sampling = read_yaml(Suite, run.folder / "suite.yaml").sampling
-    height = min(sampling.height, HEIGHT)
+    height = min(sampling.height, MAX_HEIGHT)
     width = max(1, round(sampling.width * height / sampling.height))
     small = dataclasses.replace(sampling, width=width, height=height)
     return [SourceVideo(name, identity, small, None) for name, identity in _identities(run.folder).items()]
@@ -95,7 +96,7 @@ def _identities(folder: Path) -> dict[str, str]:
 
 
 def _paths(runs: Sequence[RunData], suite: str | None) -> Mapping[str, Path] | str:
-    """Return where the videos of one suite's runs lie, by identity, or why that is not known."""
+    """Return the paths of the videos of one suite's runs by identity, or a note on why they are not known."""
     files = [run.folder / "suite.yaml" for run in runs]
     own_suite = max((read_yaml(Suite, file) for file in files if file.is_file()), key=longest_length)
     if own_suite.footage is not None:
@@ -116,7 +117,7 @@ def _paths(runs: Sequence[RunData], suite: str | None) -> Mapping[str, Path] | s
 
 
 def _own_paths(suite: Suite, folder: Path) -> dict[str, Path]:
-    """Return where a user's own videos lie. Raises UserError where one is missing."""
+    """Return the paths of a user's own videos. Raises UserError where one is missing."""
     from niah.media.scan import scan
 
     library = Library(suite.sampling.rate, scan)
@@ -124,9 +125,9 @@ def _own_paths(suite: Suite, folder: Path) -> dict[str, Path]:
     return {source.identity: Path(source.path) for source in library.sources.values()}
 
 
-def _lost(suite: str, films: Iterable[SourceVideo]) -> list[str]:
-    """Say which sources were not among the videos found."""
-    names = [film.name for film in films if film.path is None]
+def _lost(suite: str, videos: Iterable[SourceVideo]) -> list[str]:
+    """Return a note on the sources that were not among the videos found."""
+    names = [video.name for video in videos if video.path is None]
     if not names:
         return []
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""

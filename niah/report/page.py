@@ -1,8 +1,8 @@
-"""The page as one file: template, style, scripts and data put together.
+"""Write the report page: one HTML file made of a template, a style sheet, scripts and data.
 
-What users wrote (questions, replies, names) travels as JSON in a tag that is no script, and the
-browser only ever sets it as text. Should that fail all the same, the page's policy lets no
-script run but those whose hashes it names, and nothing be fetched from anywhere.
+What users wrote (questions, replies, names) is stored as JSON in a tag that is not executed, and
+the scripts only ever insert it as text. As a second line of defence, the page's content security
+policy allows only the scripts whose hashes it lists, and no network access.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ SCRIPTS = ("dom.js", "heatmap.js", "timeline.js", "cases.js", "page.js")
 def write_report(
     folders: Sequence[Path], path: Path, *, thumbnails: bool = True, suite: str | None = None
 ) -> tuple[str, ...]:
-    """Write the page about some run folders to `path`; return in words which pictures it lacks.
+    """Write the page about some run folders to `path`; return notes on the pictures it lacks.
 
-    `suite` names the suite file where the runs are of the user's own videos. Raises UserError where a
-    run cannot be read, or holds no case, and where `path` is a file that is no earlier page of this command.
+    `suite` names the suite file of runs on the user's own videos. Raises UserError where a
+    run cannot be read or holds no case, and where `path` is a file that this command did not write.
     """
     _refuse_foreign(path)
     read = [read_run(folder) for folder in folders]
@@ -47,15 +47,15 @@ def write_report(
         raise UserError(f"the page goes to {path}, and there is no folder {path.parent}; make it, or name another -o")
     pictures = FramePictures({}, ("pictures were left out with --no_thumbnails",))
     if thumbnails:
-        films, notes = find_videos(read, suite)
-        taken = take_pictures(runs, films)
+        videos, notes = find_videos(read, suite)
+        taken = take_pictures(runs, videos)
         pictures = FramePictures(taken.encoded, (*notes, *taken.notes))
     replace_file(path, page(page_data(runs, pictures)))
     return pictures.notes if thumbnails else ()
 
 
 def _refuse_foreign(path: Path) -> None:
-    """Raise UserError where a file would be lost that this command did not write."""
+    """Raise UserError where `path` is a file that this command did not write, which would be lost."""
     if not path.is_file():
         return
     with open(path, "rb") as file:
@@ -80,37 +80,37 @@ def page(data: dict[str, Any]) -> str:
         "drawing": drawing,
         "script": own,
     }
-    # In one pass: a question may hold the mark of another part.
+    # In one pass, because a question may contain another placeholder.
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found.group(1)], _file("page.html"))
 
 
 def as_json(data: Any) -> str:
-    """Return JSON that can stand in a script tag: no character of it can open or close a tag."""
+    """Return JSON that is safe in a script tag: it contains no character that opens or closes a tag."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return text.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair, which UTF-8 cannot write
+    return text.encode("utf-8", "backslashreplace").decode()  # a lone surrogate, which UTF-8 cannot encode
 
 
 @cache
 def _vega() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed, as vl-convert ships them."""
-    import vl_convert  # here, because its 80 MB are needed by nothing else
+    """Return the JavaScript of Vega, Vega-Lite and Vega-Embed, as vl-convert ships it."""
+    import vl_convert  # imported here: 80 MB that nothing else needs
 
     return f"(() => {{\n{vl_convert.javascript_bundle('window.vegaEmbed = vegaEmbed;')}\n}})();"
 
 
 def _script(text: str) -> str:
-    """Return a script in which nothing can close its tag; in JavaScript both spellings mean the same."""
+    """Return a script in which nothing closes its tag; JavaScript reads both spellings alike."""
     return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def _hash(script: str) -> str:
-    """Return how a page's policy names a script."""
+    """Return the hash by which the content security policy names a script."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return f"'sha256-{digest}'"
 
 
 def _file(name: str) -> str:
-    """Return a file that lies beside this one."""
+    """Return the text of a file beside this one."""
     return (files("niah.report") / name).read_text(encoding="utf-8")

@@ -1,8 +1,8 @@
-"""Small pictures of the frames a reader of a case wants to see: around the needle, and those the model kept.
+"""Make thumbnails of the frames that explain a case: those around the needle, and those the model kept.
 
-Every frame of a source is decoded once, however many cases show it. Pictures around
-needles come first; kept frames follow as far as there is room, so that a page stays
-small enough to be sent.
+Every frame of a source is decoded once, however many cases show it. Frames around
+needles come first; kept frames follow as long as the size limit allows, so that the page
+stays small enough to send.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from niah.report.footage import SourceVideo, SourceVideos
 from niah.types import Case
 
 BEFORE, INSIDE, AFTER = 2, 6, 2  # frames shown of a case
-ROOM = 6 * 2**20  # bytes of all pictures, before base64 makes a third more of them
+SIZE_LIMIT = 6 * 2**20  # bytes of all pictures before base64, which adds a third
 QUALITY = 72  # of WebP: sprites of 64 x 64 pixels stay legible
 Frame = tuple[str, str, int]  # suite, source name, number of the frame in its source
 
 
 @dataclass(frozen=True)
 class FramePictures:
-    """Encoded frames, and in words what is not among them."""
+    """Encoded frames, and notes on those that are missing."""
 
     encoded: Mapping[Frame, str]  # base64 of WebP
     notes: tuple[str, ...]
@@ -52,8 +52,8 @@ def strip(case: Case) -> tuple[int, ...]:
     return (*before, *inside, *after)
 
 
-def take_pictures(runs: Sequence[RunData], films: SourceVideos) -> FramePictures:
-    """Decode and encode what the cases of some runs show, from the sources that were found."""
+def take_pictures(runs: Sequence[RunData], videos: SourceVideos) -> FramePictures:
+    """Decode and encode the frames to show of some runs, from the sources that were found."""
     around = dict.fromkeys(frame for run in runs for case in run.cases for frame in _located(run, case, strip(case)))
     kept = dict.fromkeys(
         frame
@@ -62,22 +62,24 @@ def take_pictures(runs: Sequence[RunData], films: SourceVideos) -> FramePictures
         if case.id in run.records
         for frame in _located(run, case, run.records[case.id].frames_kept)
     )
-    wanted = [frame for frame in {**around, **kept} if _path(films, frame) is not None]
-    encoded, notes = _encode_all(wanted, films)
+    wanted = [frame for frame in {**around, **kept} if _path(videos, frame) is not None]
+    encoded, notes = _encode_all(wanted, videos)
     chosen: dict[Frame, str] = {}
     size = 0
     for frame in (frame for frame in wanted if frame in encoded):
-        if size + len(encoded[frame]) > ROOM:
+        if size + len(encoded[frame]) > SIZE_LIMIT:
             break
         size += len(encoded[frame])
         chosen[frame] = base64.b64encode(encoded[frame]).decode()
     if left := len(encoded) - len(chosen):
-        notes.append(f"{left} of {len(encoded)} pictures are left out, so that the page stays below {ROOM >> 20} MiB")
+        notes.append(
+            f"{left} of {len(encoded)} pictures are left out, so that the page stays below {SIZE_LIMIT >> 20} MiB"
+        )
     return FramePictures(chosen, tuple(notes))
 
 
 def _located(run: RunData, case: Case, numbers: Iterable[int]) -> Iterator[Frame]:
-    """Yield where the frames of a case come from; a frame beyond its end, which no sound record names, is passed by."""
+    """Yield the source and number of some frames of a case; skip those beyond its end, which only a bad record has."""
     starts = [0, *accumulate(len(span) for span in case.timeline)]
     for number in numbers:
         if 0 <= number < case.length:
@@ -86,28 +88,28 @@ def _located(run: RunData, case: Case, numbers: Iterable[int]) -> Iterator[Frame
             yield run.suite, span.source, span.start + number - starts[place]
 
 
-def _path(films: SourceVideos, frame: Frame) -> object:
-    """Return where the source of a frame lies; None where it was not found."""
-    film = films.get(frame[:2])
-    return None if film is None else film.path
+def _path(videos: SourceVideos, frame: Frame) -> object:
+    """Return the path of a frame's source, or None where it was not found."""
+    video = videos.get(frame[:2])
+    return None if video is None else video.path
 
 
-def _encode_all(wanted: Sequence[Frame], films: SourceVideos) -> tuple[dict[Frame, bytes], list[str]]:
-    """Return each frame as WebP, a source at a time, and why some could not be read."""
-    by_film: dict[tuple[str, str], list[int]] = {}
+def _encode_all(wanted: Sequence[Frame], videos: SourceVideos) -> tuple[dict[Frame, bytes], list[str]]:
+    """Return each frame as WebP, and notes on those that could not be read."""
+    by_video: dict[tuple[str, str], list[int]] = {}
     for suite, source, number in wanted:
-        by_film.setdefault((suite, source), []).append(number)
+        by_video.setdefault((suite, source), []).append(number)
     encoded: dict[Frame, bytes] = {}
     notes: list[str] = []
     decoder = load_decoder()
     try:
         with tqdm(total=len(wanted), desc="pictures", unit="frame", file=sys.stderr, disable=None) as bar:
-            for (suite, source), numbers in sorted(by_film.items()):
+            for (suite, source), numbers in sorted(by_video.items()):
                 try:
-                    for number, picture in _read(decoder, films[suite, source], sorted(numbers)):
+                    for number, picture in _read(decoder, videos[suite, source], sorted(numbers)):
                         encoded[suite, source, number] = picture
                         bar.update()
-                except MediaError as error:  # a picture less is no reason to show no report
+                except MediaError as error:  # a report without a picture is better than none
                     notes.append(f"no pictures of {source}: {error}")
                     continue
                 if late := [number for number in numbers if (suite, source, number) not in encoded]:
@@ -120,15 +122,15 @@ def _encode_all(wanted: Sequence[Frame], films: SourceVideos) -> tuple[dict[Fram
     return encoded, notes
 
 
-def _read(decoder: Decoder, film: SourceVideo, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """Yield (number, WebP) of some frames of one source, numbers rising, up to the last that its video holds."""
-    index = scan(str(film.path))
+def _read(decoder: Decoder, video: SourceVideo, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """Yield (number, WebP) of some frames of one source in order, up to the last one that its video has."""
+    index = scan(str(video.path))
     by_ordinal: dict[int, list[int]] = {}
-    last = index.count(film.sampling.rate)
+    last = index.count(video.sampling.rate)
     for number in numbers:
         if number < last:
-            by_ordinal.setdefault(index.frame_at(number, film.sampling.rate), []).append(number)
-    pictures = decoder.read(index, list(by_ordinal), film.sampling)
+            by_ordinal.setdefault(index.frame_at(number, video.sampling.rate), []).append(number)
+    pictures = decoder.read(index, list(by_ordinal), video.sampling)
     for same, pixels in zip(by_ordinal.values(), pictures, strict=True):
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "WEBP", quality=QUALITY, method=4)

@@ -90,8 +90,8 @@ def test_a_shard_is_read(run):
 
 
 def test_a_report_finds_the_sources(run):
-    films, _ = find_videos([read_run(run)], None)
-    assert BREAKS in {film.identity for film in films.values()}
+    videos, _ = find_videos([read_run(run)], None)
+    assert BREAKS in {video.identity for video in videos.values()}
 
 
 def test_no_file_of_the_harness_reads_json_off_lines_that_end_elsewhere():

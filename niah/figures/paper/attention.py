@@ -1,7 +1,7 @@
-"""Figures 3 and 4: how attention concentrates on few frames, and on few patches; one panel for each measurement.
+"""Figures 3 and 4: how attention concentrates on few frames, and on few patches; one panel per measurement.
 
-The line is cumulative attention, the bars are how alike what lies there is, both means over cases; the band is the
-middle half of the cases.
+The line is cumulative attention and the bars are cosine similarity, both means over cases; the band covers the middle
+half of the cases.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from matplotlib.ticker import PercentFormatter
 
 from niah.types import UserError
 
-BARS = 20  # across the axis, at most
+BARS = 20  # at most
 SHARES = (0.5, 0.8, 0.9)
-TOLD = {
+CAPTIONS = {
     "frames": "frames by falling attention; bars: mean cosine with the three nearest in rank",
     "patches": "patches of all but the top frames, by falling attention; bars: mean cosine with the same patch of the "
     "top frame before",
@@ -32,12 +32,12 @@ TOLD = {
 
 @dataclass(frozen=True)
 class AttentionStep:
-    """One step along one panel's axis, frames or patches by falling attention."""
+    """One frame or patch of a panel, in order of falling attention."""
 
     model: str
     suite: str
     cases: int
-    percentile: float  # up to which
+    percentile: float  # the share of frames or patches up to and including this one
     cumulative: float  # attention, mean over cases
     low: float  # quartiles over cases
     high: float
@@ -63,16 +63,16 @@ def read_panels(folders: Sequence[Path], name: str) -> list[AttentionPanel]:
 
 
 def draw_concentration(panels: Sequence[AttentionPanel], what: str) -> Figure:
-    """Draw panels in a row; `what` is frames or patches."""
+    """Draw panels in a row; `what` is "frames" or "patches"."""
     figure = Figure(figsize=(5.4 * len(panels) + 0.4, 4.3), layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _curve(axes, panel, what)
-    figure.supxlabel(textwrap.fill(f"{TOLD[what]}; band: middle half of the cases", 78 * len(panels)), fontsize=8)
+    figure.supxlabel(textwrap.fill(f"{CAPTIONS[what]}; band: middle half of the cases", 78 * len(panels)), fontsize=8)
     return figure
 
 
 def similarity_bars(similarities: Sequence[float]) -> list[tuple[float, float, float]]:
-    """Return (start, stop, mean) of parts as even as whole steps allow, start and stop as shares of all steps."""
+    """Return (start, stop, mean) of parts of nearly equal size; start and stop are shares of all steps."""
     count = len(similarities)
     parts = np.array_split(np.asarray(similarities), min(BARS, count))
     edges = [0, *accumulate(len(part) for part in parts)]
@@ -84,7 +84,7 @@ def similarity_bars(similarities: Sequence[float]) -> list[tuple[float, float, f
 
 def _panel(folder: Path, name: str) -> AttentionPanel:
     """Read one measurement."""
-    about = _about(folder)
+    metadata = _read_metadata(folder)
     path = folder / name
     if not path.is_file():
         raise UserError(
@@ -97,15 +97,17 @@ def _panel(folder: Path, name: str) -> AttentionPanel:
     if len(sizes) > 1:
         raise UserError(f"{path}: cases of {min(sizes)} to {max(sizes)} rows do not share an axis; measure one length")
     shares = np.stack([group["share"] for group in cases])  # (cases, steps)
-    curves = shares.cumsum(axis=1)
-    model, suite = about["label"], about["suite"]
-    alike, pairs = (np.mean([group[column] for group in cases], axis=0) for column in ("similarity", "random"))
+    curves = shares.cumsum(axis=1)  # (cases, steps)
+    model = metadata["label"]
+    suite = metadata["suite"]
+    similarity = np.mean([group["similarity"] for group in cases], axis=0)  # (steps,)
+    random = np.mean([group["random"] for group in cases], axis=0)  # (steps,)
     low, high = np.quantile(curves, (0.25, 0.75), axis=0)
     count = curves.shape[1]
     steps = tuple(
         AttentionStep(
             model, suite, len(cases), (step + 1) / count, float(curves[:, step].mean()), float(low[step]),
-            float(high[step]), float(alike[step]), float(pairs[step]),
+            float(high[step]), float(similarity[step]), float(random[step]),
         )
         for step in range(count)
     )  # fmt: skip
@@ -113,44 +115,45 @@ def _panel(folder: Path, name: str) -> AttentionPanel:
     reached = tuple((share, float((np.searchsorted(mean, share - 1e-9) + 1) / count)) for share in SHARES)
     needle = None
     if "needle" in rows:
-        inside, paid = rows["needle"].to_numpy(float), rows["share"].to_numpy(float)
-        needle = float(inside.mean()), float((inside * paid).sum() / len(cases))
+        in_needle = rows["needle"].to_numpy(float)  # 1.0 where the frame shows the needle
+        attention = rows["share"].to_numpy(float)
+        needle = float(in_needle.mean()), float((in_needle * attention).sum() / len(cases))
     return AttentionPanel(model, suite, len(cases), steps, reached, needle)
 
 
 def _rows(path: Path) -> pd.DataFrame:
-    """Return the lines of a measurement. Raises UserError where there are none, or columns are missing."""
+    """Return the rows of a measurement. Raises UserError where there are none, or columns are missing."""
     try:
         rows = pd.read_csv(path)
-    except ValueError as error:  # pandas' own are all of that kind
+    except ValueError as error:  # all of pandas' parser errors are of this type
         raise UserError(f"{path} cannot be read ({error}); measure again") from None
-    lacking = [name for name in ("case", "share", "similarity", "random") if name not in rows]
-    if lacking or rows.empty:
-        what = f"has no column {', '.join(lacking)}" if lacking else "holds no line"
+    missing = [name for name in ("case", "share", "similarity", "random") if name not in rows]
+    if missing or rows.empty:
+        what = f"has no column {', '.join(missing)}" if missing else "holds no row"
         raise UserError(f"{path} {what}: it is not what niah attention writes; measure again")
     return rows
 
 
-def _about(folder: Path) -> dict:
-    """Return about.json. Raises UserError where it is missing, or another command's."""
+def _read_metadata(folder: Path) -> dict:
+    """Return what about.json says of a measurement. Raises UserError where it is missing, or another command's."""
     path = folder / "about.json"
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        metadata = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: name a folder that niah attention wrote") from None
     except ValueError as error:
         raise UserError(f"{path} cannot be read ({error}); measure again") from None
-    lacking = [name for name in ("label", "suite") if name not in about]
-    if lacking:
-        raise UserError(f"{path} lacks {' and '.join(lacking)}: name a folder that niah attention wrote")
-    return about
+    missing = [name for name in ("label", "suite") if name not in metadata]
+    if missing:
+        raise UserError(f"{path} lacks {' and '.join(missing)}: name a folder that niah attention wrote")
+    return metadata
 
 
 def _curve(axes: Axes, panel: AttentionPanel, what: str) -> None:
     """Draw one panel."""
     places = [step.percentile for step in panel.steps]
-    starts, stops, alike = np.array(similarity_bars([step.similarity for step in panel.steps])).T
-    axes.bar((starts + stops) / 2, alike, (stops - starts) * 0.86, color="#c9d6e8", label="cosine similarity")
+    starts, stops, heights = np.array(similarity_bars([step.similarity for step in panel.steps])).T
+    axes.bar((starts + stops) / 2, heights, (stops - starts) * 0.86, color="#c9d6e8", label="cosine similarity")
     pair = panel.steps[0].random
     axes.axhline(pair, color="#5b7aa8", linestyle="--", linewidth=1.1, label=f"random pair ({pair:.2f})")
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":", label="even attention")
@@ -158,13 +161,13 @@ def _curve(axes: Axes, panel: AttentionPanel, what: str) -> None:
     axes.plot([0, *places], [0, *(s.cumulative for s in panel.steps)], color="#c0392b", label="cumulative attention")
     share, needed = panel.reached[-1]
     axes.plot([needed], [share], "o", color="#c0392b", markersize=5)
-    words = f"{share:.0%} on {needed:.0%} of {what}"
-    axes.annotate(words, (needed, share), (8, -14), textcoords="offset points", fontsize=8)
-    told = f"suite {panel.suite}, {panel.cases} cases"
+    label = f"{share:.0%} on {needed:.0%} of {what}"
+    axes.annotate(label, (needed, share), (8, -14), textcoords="offset points", fontsize=8)
+    subtitle = f"suite {panel.suite}, {panel.cases} cases"
     if panel.needle is not None:
-        told += f"; needle: {panel.needle[0]:.0%} of frames, {panel.needle[1]:.0%} of attention"
-    axes.set_title(f"{panel.model}\n{told}", fontsize=9)
-    axes.set(xlim=(0, 1), ylim=(min(0.0, min(alike) - 0.02), 1.02), xlabel=f"percentile of {what}")
+        subtitle += f"; needle: {panel.needle[0]:.0%} of frames, {panel.needle[1]:.0%} of attention"
+    axes.set_title(f"{panel.model}\n{subtitle}", fontsize=9)
+    axes.set(xlim=(0, 1), ylim=(min(0.0, min(heights) - 0.02), 1.02), xlabel=f"percentile of {what}")
     axes.set_ylabel("cumulative attention, cosine")
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.spines[["top", "right"]].set_visible(False)

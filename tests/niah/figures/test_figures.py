@@ -12,7 +12,7 @@ from niah.figures.cells import heatmap_panels, published_panels
 from niah.figures.draw import draw_runs
 from niah.figures.heatmap import default_heatmap, paper_heatmap
 from niah.figures.memory import draw_memory, memory_points
-from niah.figures.published import efficiency
+from niah.figures.published import published_efficiency
 from niah.types import UserError
 from tests.helpers.commands import figures as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
@@ -208,7 +208,7 @@ def test_published_heatmap_has_the_digitised_cells():
 
 
 def test_published_table_is_table_5():
-    rows = {(row.model, row.frames): row for row in efficiency()}
+    rows = {(row.model, row.frames): row for row in published_efficiency()}
     assert len(rows) == 20
     assert rows["ViLaMP, published", 8192].peak_bytes == 45819 * 2**20
     assert rows["LongVA, published", 256].peak_bytes is None

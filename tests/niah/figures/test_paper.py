@@ -10,7 +10,7 @@ from niah.figures.paper.attention import draw_concentration, read_panels, simila
 from niah.figures.paper.points import study_points
 from niah.figures.paper.selection import by_compressor, hits, over_constants, over_keyframes
 from niah.figures.paper.studies import draw_by_compressor, draw_hits, draw_over_constants, draw_over_keyframes
-from niah.figures.published import table
+from niah.figures.published import read_published
 from niah.types import UserError
 from tests.helpers.commands import paper as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
@@ -67,12 +67,12 @@ def test_two_runs_of_one_setting_are_drawn_where_they_agree_and_refused_where_no
     ones = [asked(tmp_path / str(k), 2, keyframes=k) for k in (1, 2)]
     again = asked(tmp_path / "again", 2, keyframes=2)
     assert len(over_keyframes(study_points([*ones, again]))) == len(over_keyframes(study_points(ones)))
-    with pytest.raises(UserError, match="same constants and other numbers"):
+    with pytest.raises(UserError, match="same constants but different numbers"):
         over_keyframes(study_points([*ones, asked(tmp_path / "other", 3, keyframes=2)]))
 
 
 def test_one_k_alone_is_no_figure(tmp_path):
-    with pytest.raises(UserError, match=r"two K at least, alike in all else, got K in \[8\]"):
+    with pytest.raises(UserError, match=r"at least two values of K and else equal, got K in \[8\]"):
         over_keyframes(study_points([asked(tmp_path / "a", 3)]))
 
 
@@ -238,7 +238,9 @@ def test_two_runs_that_would_be_one_point_of_hits_are_refused_where_they_differ(
     once = [asked(tmp_path / "a", 4, kept=[0])]
     same, other = asked(tmp_path / "same", 4, kept=[0]), asked(tmp_path / "other", 4, kept=[0, 1])
     assert len(hits(study_points([*once, same], same_cases=False))) == len(hits(study_points(once)))
-    with pytest.raises(UserError, match=r"vilamp \(keyframes=8\) \[other\] have the same constants and other numbers"):
+    with pytest.raises(
+        UserError, match=r"vilamp \(keyframes=8\) \[other\] have the same constants but different numbers"
+    ):
         hits(study_points([*once, other], same_cases=False))
 
 
@@ -264,7 +266,7 @@ def test_without_settings_k_is_how_many_frames_were_kept(tmp_path):
 def test_records_of_two_settings_in_one_run_are_refused(tmp_path):
     cases = [make_case("n0"), make_case("n1")]
     records = [make_record(case, settings={"keyframes": k}) for k, case in enumerate(cases, start=1)]
-    with pytest.raises(UserError, match="tell of 2 settings"):
+    with pytest.raises(UserError, match="report 2 different settings"):
         study_points([write_run(tmp_path / "a", cases, records)])
 
 
@@ -326,7 +328,7 @@ def test_steps_fewer_than_bars_have_one_each_across_the_whole_axis(tmp_path):
     [
         ("about.json", "{}", "about.json lacks label and suite"),
         ("about.json", "{", "about.json cannot be read"),
-        ("frames.csv", "case,share,similarity,random\n", "frames.csv holds no line"),
+        ("frames.csv", "case,share,similarity,random\n", "frames.csv holds no row"),
         ("frames.csv", "", "frames.csv cannot be read"),
         ("frames.csv", "case,share\na,1\n", "frames.csv has no column similarity, random"),
     ],
@@ -345,10 +347,10 @@ def test_a_measurement_of_merged_frames_has_no_figure_4(tmp_path, capsys):
 
 
 def test_published_tables_are_the_paper_s():
-    assert [float(row["hit"]) for row in table("table3_hits.csv")] == [26.1, 47.3, 60.0, 83.2]
-    best = max(table("table6_constants.csv"), key=lambda row: float(row["mlvu"]))
+    assert [float(row["hit"]) for row in read_published("table3_hits.csv")] == [26.1, 47.3, 60.0, 83.2]
+    best = max(read_published("table6_constants.csv"), key=lambda row: float(row["mlvu"]))
     assert (best["temperature"], best["threshold"], best["mlvu"]) == ("0.01", "0.85", "72.6")
-    assert len(table("table6_constants.csv")) == 16 and len(table("table2_ablations.csv")) == 7
+    assert len(read_published("table6_constants.csv")) == 16 and len(read_published("table2_ablations.csv")) == 7
 
 
 COMMITTED = {

@@ -213,8 +213,8 @@ def test_a_run_whose_suite_is_unknown_here_says_why_it_has_no_pictures(tmp_path)
     folder = run_of(tmp_path / "run")
     (folder / "suite.yaml").write_text("name: fake\nhaystacks: {folder: gone}\nneedles: {file: gone.jsonl}\n")
     (folder / "sources.jsonl").write_text('{"name": "h", "identity": "sha256:00"}\n')
-    films, notes = find_videos([read_run(folder)])
-    assert [film.path for film in films.values()] == [None]
+    videos, notes = find_videos([read_run(folder)])
+    assert [video.path for video in videos.values()] == [None]
     assert "no pictures of suite 'fake'" in notes[0] and "--suite" in notes[0]
 
 
@@ -226,8 +226,8 @@ def test_footage_is_built_for_the_longest_of_a_suite_s_runs(tmp_path, monkeypatc
         footage = "footage: {world: w, haystacks: 1, needles: 1, types: [digit]}"
         (folder / "suite.yaml").write_text(f"name: fake\nlengths: [{length}]\n{footage}\n")
         (folder / "sources.jsonl").write_text('{"name": "h", "identity": "footage-1:w/haystack-0"}\n')
-    films, _ = find_videos([read_run(folder) for folder in folders])
-    assert scan(str(films["fake", "h"].path)).count("1") == 40
+    videos, _ = find_videos([read_run(folder) for folder in folders])
+    assert scan(str(videos["fake", "h"].path)).count("1") == 40
 
 
 def test_a_suite_file_that_was_named_and_is_not_there_is_an_error(tmp_path, capsys):
@@ -256,11 +256,11 @@ def filmed(tmp_path):
     case = dataclasses.replace(case, length=40, timeline=timeline)
     folder = write_run(tmp_path / "run", [case], [make_record(case, frames_kept=(0, 22))], suite=SUITE)
     levels = {"h": range(0, 200, 5), "clip": range(200, 240, 10)}
-    films = {}
+    videos = {}
     for name, greys in levels.items():
         write_mp4(tmp_path / f"{name}.mp4", (np.full((32, 32, 3), grey, np.uint8) for grey in greys), Fraction(1))
-        films["fake", name] = SourceVideo(name, f"sha256:{name}", Sampling("1", 32, 32), tmp_path / f"{name}.mp4")
-    return read_run(folder), films
+        videos["fake", name] = SourceVideo(name, f"sha256:{name}", Sampling("1", 32, 32), tmp_path / f"{name}.mp4")
+    return read_run(folder), videos
 
 
 def grey(encoded: str) -> float:
@@ -268,8 +268,8 @@ def grey(encoded: str) -> float:
 
 
 def test_pictures_are_of_the_frames_that_the_case_shows(filmed):
-    run, films = filmed
-    taken = take_pictures([run], films)
+    run, videos = filmed
+    taken = take_pictures([run], videos)
     clip = {("fake", "clip", number): 200 + 10 * number for number in range(4)}
     around = {("fake", "h", number): 5 * number for number in (18, 19, 20, 21)}
     kept = {("fake", "h", 0): 0}  # the other kept frame is the clip's third
@@ -279,25 +279,25 @@ def test_pictures_are_of_the_frames_that_the_case_shows(filmed):
 
 
 def test_pictures_beyond_the_page_s_room_are_left_out_and_counted(filmed, monkeypatch):
-    run, films = filmed
+    run, videos = filmed
     monkeypatch.setattr(pictures, "ROOM", 1)
-    taken = take_pictures([run], films)
+    taken = take_pictures([run], videos)
     assert not taken.encoded
     assert taken.notes[0].startswith("9 of 9 pictures are left out")
 
 
 def test_pictures_beyond_the_end_of_the_video_found_are_left_out_and_counted(filmed, tmp_path):
-    run, films = filmed
+    run, videos = filmed
     write_mp4(tmp_path / "short.mp4", (np.full((32, 32, 3), 5 * n, np.uint8) for n in range(20)), Fraction(1))
-    films["fake", "h"] = dataclasses.replace(films["fake", "h"], path=tmp_path / "short.mp4")
-    taken = take_pictures([run], films)
+    videos["fake", "h"] = dataclasses.replace(videos["fake", "h"], path=tmp_path / "short.mp4")
+    taken = take_pictures([run], videos)
     assert sorted(number for _, source, number in taken.encoded if source == "h") == [0, 18, 19]
     assert taken.notes == ("2 of 5 pictures of h are left out: the video found here ends before frame 20",)
 
 
 def test_a_video_that_cannot_be_read_leaves_its_pictures_out_and_says_so(filmed):
-    run, films = filmed
-    films["fake", "clip"].path.write_bytes(b"no video")
-    taken = take_pictures([run], films)
+    run, videos = filmed
+    videos["fake", "clip"].path.write_bytes(b"no video")
+    taken = take_pictures([run], videos)
     assert {source for _, source, _ in taken.encoded} == {"h"}
     assert taken.notes[0].startswith("no pictures of clip: ")

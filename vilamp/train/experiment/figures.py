@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -17,8 +14,7 @@ from matplotlib.ticker import PercentFormatter
 from niah.analysis.stats.proportions import wilson_interval
 from niah.figures.cells import HeatmapCell, HeatmapPanel
 from niah.figures.heatmap import default_heatmap
-from niah.figures.plotting import RC_PARAMS
-from niah.io import replace_file, replacing
+from niah.figures.plotting import RC_PARAMS, add_footnote, save_figure
 from niah.suite.footage.wording import WORDINGS
 from vilamp.train.experiment.config import Experiment
 from vilamp.train.experiment.contrasts import CHANCE
@@ -28,6 +24,7 @@ if TYPE_CHECKING:
     from vilamp.train.experiment.analyse import TableRow
 
 MARKS = "osD^vP*Xh<>dp"
+CSV_FLOATS = "%.4f"
 FURTHER = "lower row: further schemes, one seed, in no contrast"
 
 
@@ -61,7 +58,7 @@ def draw_accuracy(experiment: Experiment, rows: Sequence[TableRow], folder: Path
             places[-1].set_title(f"{trained:,} frames\nfurther schemes, one seed, in no contrast", fontsize=10)
         _legend(places[len(lengths) - 1])
         _explain(figure, "small dots: single seeds")
-        _save(figure, folder / "accuracy", [dataclasses.asdict(row) for row in drawn])
+        save_figure(figure, folder / "accuracy", drawn, CSV_FLOATS)
 
 
 def draw_questions(experiment: Experiment, rows: Sequence[TableRow], folder: Path) -> None:
@@ -90,7 +87,7 @@ def draw_questions(experiment: Experiment, rows: Sequence[TableRow], folder: Pat
                 axes.set(title=f"{base}: {budget:g} tokens a frame, {length} frames", xlabel="how the target is told")
             _legend(plots[-1])
         _explain(figure, FURTHER if len(lines) > 1 else "")
-        _save(figure, folder / "questions", [dataclasses.asdict(row) for row in drawn])
+        save_figure(figure, folder / "questions", drawn, CSV_FLOATS)
 
 
 def draw_lengths(experiment: Experiment, rows: Sequence[TableRow], folder: Path) -> None:
@@ -123,7 +120,7 @@ def draw_lengths(experiment: Experiment, rows: Sequence[TableRow], folder: Path)
             _legend(plots[-1])
         more = f"; {FURTHER}" if len(lines) > 1 else ""
         _explain(figure, f"every scheme was trained at every length shown{more}")
-        _save(figure, folder / "lengths", [dataclasses.asdict(row) for row in drawn])
+        save_figure(figure, folder / "lengths", drawn, CSV_FLOATS)
 
 
 def _present(experiment: Experiment, found: Sequence[TableRow] | Sequence[Answer]) -> list[str]:
@@ -147,9 +144,8 @@ def _beside(number: int, schemes: Sequence[str]) -> float:
 def _explain(figure: Figure, more: str) -> None:
     """Say below a figure what lines and bars are, in lines as short as it is wide."""
     parts = ("line: mean of the trainings that passed needle_only", "bar: 95 % over seeds, haystacks and needles", more)
-    told = "; ".join(part for part in parts if part)
-    wide = int(14 * figure.get_figwidth())  # characters of this size
-    figure.supxlabel("\n".join(textwrap.wrap(told, wide)), fontsize=7.5, color="#444444")
+    text = "; ".join(part for part in parts if part)
+    add_footnote(figure, text, letters_per_inch=14, fontsize=7.5, color="#444444")
 
 
 def _legend(axes: Axes) -> None:
@@ -226,8 +222,8 @@ def draw_heatmaps(experiment: Experiment, answers: Sequence[Answer], folder: Pat
         cells = tuple(_cell(name, experiment, some, length, depth) for length in lengths for depth in depths)
         panels.append(HeatmapPanel(name, suite, lengths, depths, cells, CHANCE))
     with matplotlib.rc_context(RC_PARAMS):
-        cells = [dataclasses.asdict(cell) for panel in panels for cell in panel.cells]
-        _save(default_heatmap(panels, "full"), folder / "heatmap", cells)
+        cells = [cell for panel in panels for cell in panel.cells]
+        save_figure(default_heatmap(panels, "full"), folder / "heatmap", cells, CSV_FLOATS)
 
 
 def _cell(name: str, experiment: Experiment, answers: Sequence[Answer], length: str, depth: str) -> HeatmapCell:
@@ -238,13 +234,3 @@ def _cell(name: str, experiment: Experiment, answers: Sequence[Answer], length: 
     low, high = wilson_interval(sum(right), len(right))
     share = sum(right) / len(right)
     return HeatmapCell(name, experiment.name, "full", length, depth, "ok", share, low, high, len(right), sum(right))
-
-
-def _save(figure: Figure, stem: Path, rows: Sequence[dict]) -> None:
-    """Write a figure and its numbers, with nothing in it that changes from day to day."""
-    with replacing(stem.with_suffix(".png")) as temporary:
-        figure.savefig(temporary, dpi=160, facecolor="white", metadata={"Software": None})
-    with replacing(stem.with_suffix(".svg")) as temporary:
-        figure.savefig(temporary, facecolor="white", metadata={"Date": None})
-    text = pd.DataFrame(rows).to_csv(index=False, float_format="%.4f", lineterminator="\n")
-    replace_file(stem.with_suffix(".csv"), text)
