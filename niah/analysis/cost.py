@@ -70,7 +70,7 @@ def costs(run: RunData) -> pd.DataFrame:
 
 def stages(frame: pd.DataFrame) -> list[str]:
     """Return the columns of `costs` that hold seconds, with `other` and `total` last."""
-    not_stages = ("case", "length", "stored", "cold", "frames", "decoded", "host_bytes", "other", "total")
+    not_stages = ("case", "length", "reuse", "cold", "frames", "decoded", "host_bytes", "other", "total")
     last = [name for name in ("other", "total") if name in frame]
     return [*(name for name in frame.columns if name not in not_stages), *last]
 
@@ -78,7 +78,7 @@ def stages(frame: pd.DataFrame) -> list[str]:
 def breakdown(frame: pd.DataFrame) -> pd.DataFrame:
     """Return cases and mean seconds by stage: a row per length, with and without reuse, and one for all."""
     seconds = stages(frame)
-    groups: Any = frame.groupby(["length", "stored"], sort=False)  # Any: pandas has no types of its own
+    groups: Any = frame.groupby(["length", "reuse"], sort=False)  # Any: pandas has no types of its own
     means: Any = groups[seconds].mean()
     means.insert(0, "cases", groups.size())
     means = means.loc[sorted(means.index, key=lambda key: (_length_order(key[0]), key[1]))]
@@ -150,7 +150,7 @@ def _costs_of_case(run: RunData, case: Case, record: Record) -> dict[str, Any]:
     return {
         "case": case.id,
         "length": run.layout.length_label(case, run.layout.grouping) or case.condition,
-        "stored": REUSED if measured.get("reused_frames") else NOT_REUSED,
+        "reuse": REUSED if measured.get("reused_frames") else NOT_REUSED,
         "cold": bool(measured.get("cold")),
         "frames": case.length,
         "decoded": int(measured.get("decoded_frames") or 0),

@@ -28,7 +28,7 @@ exit codes: 0, 2 where the runs cannot be compared or the command is mistaken
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the verdict, after what a reviewer would object to."""
+    """Print the validity checks that failed, then the verdict."""
     runs = join_shards([read_run(folder) for folder in options.runs])
     text = comparison_page(pair_runs(runs))
     warned = as_text(check_runs(runs))
