@@ -1,8 +1,9 @@
 """The rows and columns of a table: how the lengths and depths of a design are labelled and grouped.
 
 A depth is two frame numbers; its label is derived here. The grid design has exact lengths and depths. The paper
-design draws both freely, so its depths go into five bins of 20 %, and its lengths are grouped in two ways: "nearest",
-the nearest of the paper's five lengths (ties upwards), and "bin", 16 bins of 500 frames.
+design draws both freely, and a suite of version 2 draws starts freely within bins, so their depths go into equal
+bins; the paper design's lengths are grouped in two ways: "nearest", the nearest of the paper's five lengths (ties
+upwards), and "bin", 16 bins of 500 frames.
 """
 
 from __future__ import annotations
@@ -18,28 +19,36 @@ from niah.suite.design import (
     LONGEST,
     PAPER_LENGTHS,
     SHORTEST,
-    depth_bin,
     length_bin,
     nearest_paper_length,
 )
+from niah.suite.positions import bin_of
 from niah.types import ALL_TYPES, Case
 
 ALL = ALL_TYPES  # the label of a marginal: over every type, length or depth
 MAX_GRID_VALUES = 12  # distinct lengths or depths; cases without a suite that have more are no grid
-DEPTH_BIN_LABELS = tuple(f"{number / DEPTH_BINS:g}-{(number + 1) / DEPTH_BINS:g}" for number in range(DEPTH_BINS))
 LENGTH_BIN_LABELS = tuple(
     f"{SHORTEST + BIN_FRAMES * number}-{SHORTEST + BIN_FRAMES * (number + 1) - (number < LENGTH_BINS - 1)}"
     for number in range(LENGTH_BINS)
 )
 
 
+def depth_bin_labels(bins: int = DEPTH_BINS) -> tuple[str, ...]:
+    """Return the labels of equal depth bins: "0-0.2" and so on."""
+    return tuple(f"{number / bins:g}-{(number + 1) / bins:g}" for number in range(bins))
+
+
+DEPTH_BIN_LABELS = depth_bin_labels()
+
+
 @dataclass(frozen=True)
 class Layout:
-    """The lengths and depths of a design ("grid" or "paper"); without depths, five bins of 20 % are used."""
+    """The lengths and depths of a design ("grid" or "paper"); without depths, equal bins are used."""
 
     design: str
     lengths: tuple[int, ...]
     depths: tuple[float, ...] = ()
+    bins: int = DEPTH_BINS
 
     @property
     def grouping(self) -> str:
@@ -53,7 +62,7 @@ class Layout:
 
     def depth_labels(self) -> tuple[str, ...]:
         """Return the depth labels, in order."""
-        return tuple(f"{depth:g}" for depth in self.depths) or DEPTH_BIN_LABELS
+        return tuple(f"{depth:g}" for depth in self.depths) or depth_bin_labels(self.bins)
 
     def length_label(self, case: Case, by: str) -> str | None:
         """Return the length label of a case in one grouping; None if it has no haystack, or lies outside the bins."""
@@ -70,7 +79,7 @@ class Layout:
         if case.depth is None:
             return None
         if not self.depths:
-            return depth_bin_label(case)
+            return depth_bin_label(case, self.bins)
         return f"{self.nominal_depth(case):g}"
 
     def nominal_depth(self, case: Case) -> float | None:
@@ -81,10 +90,10 @@ class Layout:
         return min(self.depths, key=lambda nominal: abs(nominal - depth))
 
 
-def depth_bin_label(case: Case) -> str:
+def depth_bin_label(case: Case, bins: int = DEPTH_BINS) -> str:
     """Return the label of the depth bin that a case's needle starts in."""
     first = case.needles[0]
-    return DEPTH_BIN_LABELS[depth_bin(first.start, first.stop, case.length)]
+    return depth_bin_labels(bins)[bin_of(first.start, bins, case.length - (first.stop - first.start))]
 
 
 def infer_layout(cases: Sequence[Case], suite: Suite | None) -> Layout:
@@ -93,7 +102,7 @@ def infer_layout(cases: Sequence[Case], suite: Suite | None) -> Layout:
         return Layout("paper", PAPER_LENGTHS)
     lengths = tuple(sorted({case.length for case in cases if case.haystack}))
     if suite is not None:
-        return Layout("grid", tuple(sorted({*suite.lengths, *lengths})), tuple(sorted(suite.depths)))
+        return Layout("grid", tuple(sorted({*suite.lengths, *lengths})), tuple(sorted(suite.depths)), suite.bins)
     if len(lengths) > MAX_GRID_VALUES:
         return Layout("paper", PAPER_LENGTHS)
     depths = tuple(sorted({round(case.depth, 2) for case in cases if case.depth is not None}))
@@ -106,8 +115,11 @@ def merge_layouts(first: Layout, second: Layout) -> Layout | None:
         return first
     if not first.design == second.design == "grid":
         return None
+    if first.bins != second.bins:
+        return None
+    lengths = tuple(sorted({*first.lengths, *second.lengths}))
     depths = {*first.depths, *second.depths} if first.depths and second.depths else ()
-    return Layout("grid", tuple(sorted({*first.lengths, *second.lengths})), tuple(sorted(depths)))
+    return Layout("grid", lengths, tuple(sorted(depths)), first.bins)
 
 
 def format_length(frames: str | int) -> str:

@@ -15,8 +15,9 @@ from niah.run.config import RunConfig
 from niah.run.metadata import model_label
 from niah.suite.build import generate
 from niah.suite.config import SUITES_FOLDER, Suite, load_suite
-from niah.suite.design import DEPTH_BINS, depth_bin, nearest_paper_length, needle_start
+from niah.suite.design import nearest_paper_length, needle_start
 from niah.suite.folder import GeneratedSuite, read_suite
+from niah.suite.positions import bin_of
 from niah.types import Case, UserError
 
 
@@ -117,7 +118,7 @@ def _narrowed(suite: Suite, config: RunConfig) -> Suite:
     if config.lengths is not None and suite.design == "grid":
         keep = suite.footage is None and set(config.lengths) <= set(suite.lengths)
         changes["lengths"] = suite.lengths if keep else config.lengths
-    if config.depths is not None and not set(config.depths) <= set(suite.depths):
+    if config.depths is not None and suite.depths and not set(config.depths) <= set(suite.depths):
         changes["depths"] = config.depths
     return dataclasses.replace(suite, **changes)
 
@@ -137,7 +138,9 @@ def _filtered(generated: GeneratedSuite, config: RunConfig) -> GeneratedSuite:
         raise UserError(
             f"no case of suite {suite.name!r} has all that --lengths, --depths and --conditions ask for; ask for less"
         )
-    kept: dict = {"conditions": config.conditions or suite.conditions, "depths": config.depths or suite.depths}
+    kept: dict = {"conditions": config.conditions or suite.conditions}
+    if suite.depths:
+        kept["depths"] = config.depths or suite.depths
     if suite.design == "grid":
         kept["lengths"] = config.lengths or suite.lengths
     return dataclasses.replace(generated, suite=dataclasses.replace(suite, **kept), cases=tuple(cases))
@@ -156,7 +159,7 @@ def _refuse_unknown(generated: GeneratedSuite, config: RunConfig) -> None:
     if wrong:
         raise UserError(
             f"no case has {', '.join(wrong)}: suite {suite.name!r} has lengths {list(suite.lengths)}, "
-            f"depths {list(suite.depths)}, conditions {list(suite.conditions)}"
+            f"{_depths_of(suite)}, conditions {list(suite.conditions)}"
         )
 
 
@@ -166,11 +169,18 @@ def _length(suite: Suite, case: Case) -> int:
 
 
 def _lies_at(suite: Suite, case: Case, depths: tuple[float, ...]) -> bool:
-    """Return True if a case's needle starts at one of the depths; in the paper design, in the fifth around it."""
+    """Return True if a case's needle starts at one of the depths, or, where starts are drawn, in the bin of one."""
     first = case.needles[0]
-    if suite.design == "grid":
+    room = case.length - (first.stop - first.start)
+    if suite.depths and suite.design == "grid":
         return any(first.start == needle_start(depth, case.length, first.stop - first.start) for depth in depths)
-    return any(depth_bin(first.start, first.stop, case.length) == min(int(depth * DEPTH_BINS), 4) for depth in depths)
+    bins = suite.bins
+    return any(bin_of(first.start, bins, room) == min(int(depth * bins), bins - 1) for depth in depths)
+
+
+def _depths_of(suite: Suite) -> str:
+    """Return the depths of a suite in words."""
+    return f"depths {list(suite.depths)}" if suite.depths else f"{suite.bins} depth bins from 0 to 1"
 
 
 def _limited(cases: tuple[Case, ...], limit: float | None) -> tuple[Case, ...]:

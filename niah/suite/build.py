@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from niah.io import cache_folder
-from niah.suite import user_media
+from niah.suite import user_media, version1
 from niah.suite.cases import longest_length, make_cases, refuse_long_needle
 from niah.suite.config import Footage, Suite
 from niah.suite.design import PAPER_LENGTHS
@@ -50,7 +50,8 @@ def assemble(
     """Place measured needles in measured haystacks, and tell what was left out."""
     if suite.design == "paper" and suite.lengths != PAPER_LENGTHS:
         raise UserError(f"suite {suite.name!r}: the paper design has its own lengths; remove lengths: from it")
-    cases, unplaced = make_cases(suite, haystacks, clips, library)
+    rules = version1.make_cases if suite.version == 1 else make_cases
+    cases, unplaced = rules(suite, haystacks, clips, library)
     used = {span.source for case in cases for span in case.timeline}
     whole = GeneratedSuite(
         suite=suite,
@@ -74,18 +75,27 @@ def _built_in(suite: Suite, footage: Footage, library: Library) -> tuple[list[Ha
     from niah.suite.footage.build import build
 
     frames = longest_length(suite)
-    built = build(footage, frames, suite.sampling.rate, cache_folder())
+    built = build(footage, frames, suite.sampling.rate, cache_folder(), suite.version, suite.decoys or 0)
     haystacks, clips = [], []
-    for name, path, identity, _ in tqdm(built.haystacks, desc="measuring haystacks", leave=False, disable=None):
+    for name, path, identity, _, cuts in tqdm(built.haystacks, desc="measuring haystacks", leave=False, disable=None):
         source = library.add(Path(path), name, identity)
         if source.frames < frames:
             raise UserError(f"{path} holds {source.frames} of {frames} frames: delete it and generate the suite again")
-        haystacks.append(Haystack(name, (Span(source.name, 0, frames),), frozenset({source.identity})))
+        timeline = (Span(source.name, 0, frames),)
+        haystacks.append(Haystack(name, timeline, frozenset({source.identity}), cuts=cuts))
     for needle in tqdm(built.needles, desc="measuring needles", leave=False, disable=None):
         source = library.add(Path(needle.path), needle.name, needle.identity)
         refuse_long_needle(source.frames, "built-in footage", needle.name, suite)
-        target = built.targets[needle.name]
-        clips.append(NeedleClip(needle, Span(source.name, 0, source.frames), source.identity, target))
+        decoys = [library.add(Path(path), name, identity) for path, name, identity in built.decoys[needle.name]]
+        clips.append(
+            NeedleClip(
+                needle,
+                Span(source.name, 0, source.frames),
+                source.identity,
+                target=built.targets[needle.name],
+                decoys=tuple(Span(decoy.name, 0, decoy.frames) for decoy in decoys),
+            )
+        )
     return haystacks, clips, []
 
 

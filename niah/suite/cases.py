@@ -1,32 +1,27 @@
-"""Needles and haystacks into cases; nothing is decoded, and no case depends on its neighbours.
+"""Needles and haystacks into cases (version 2); nothing is decoded, and no case depends on its neighbours.
 
-Every choice is drawn from a generator seeded with the names of what it is about. Every
-length takes the opening of the same haystack, so that a source is decoded once for all
-of them and features can be reused from length to length.
+A needle starts anywhere in its depth bin, at a scene cut of its haystack (`niah.suite.positions`). Which needle is
+asked in which cells, and which letter is right there, is `niah.suite.blocks`. Every choice is drawn from a generator
+seeded with the names of what it is about. Every length takes the opening of the same haystack, so that features can
+be reused.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
+from niah.suite.blocks import Slot, rotated, slots
 from niah.suite.config import Suite
-from niah.suite.design import (
-    DEPTH_BINS,
-    LONGEST,
-    PAPER_LENGTHS,
-    Cell,
-    deal,
-    lengths_in,
-    needle_start,
-    paper_cells,
-    starts_in,
-)
+from niah.suite.design import DEPTH_BINS, LONGEST, PAPER_LENGTHS, deal, lengths_in, paper_cells
 from niah.suite.folder import Skip
 from niah.suite.library import Haystack, Library, NeedleClip, cut
-from niah.types import Case, Placement, Span, UserError
+from niah.suite.positions import draw_start, nearest
+from niah.types import LETTERS, Case, Placement, Span, UserError
+
+HOMES = 2  # haystacks a needle is hidden in, where there are as many
 
 
 def longest_length(suite: Suite) -> int:
@@ -48,25 +43,20 @@ def refuse_long_needle(frames: int, where: str, name: str, suite: Suite) -> None
 def make_cases(
     suite: Suite, haystacks: Sequence[Haystack], clips: Sequence[NeedleClip], library: Library
 ) -> tuple[list[Case], list[Skip]]:
-    """Return the cases of a suite and the needles (or controls) for which there was nothing eligible."""
+    """Return the cases of a suite, and the needles and cells for which there was nothing eligible."""
     skips: list[Skip] = []
-    homes: dict[str, Haystack] = {}  # by needle name
+    makers: dict[str, _CaseMaker] = {}
     for clip in clips:
-        eligible = [haystack for haystack in haystacks if haystack.may_hide(clip)]
-        if eligible:
-            homes[clip.needle.name] = random.Random(f"{suite.name}/{clip.needle.name}/haystack").choice(eligible)
+        homes = _homes(suite, clip, haystacks)
+        if homes:
+            makers[clip.needle.name] = _CaseMaker(suite, clip, homes, library)
         else:
             skips.append(Skip(clip.needle.name, "every haystack holds footage of the needle's own source"))
-    placed = [clip for clip in clips if clip.needle.name in homes]
-    cases: list[Case] = []
-    if suite.design == "paper":
-        cases += _paper(suite, placed, homes, library)
-    for clip in placed:
-        maker = _Maker(suite, clip, homes[clip.needle.name], placed, library)
-        cases += maker.grid() if suite.design == "grid" else []
-        cases += maker.controls()
-        skips += maker.skips
-    _check(cases)
+    placed = [maker.clip for maker in makers.values()]
+    cases = list(_paper(suite, makers) if suite.design == "paper" else _grid(suite, makers))
+    for number, maker in enumerate(makers.values()):
+        cases += maker.controls(number, placed)
+    skips += [skip for maker in makers.values() for skip in maker.skips]
     return [case for case in cases if case.condition in suite.conditions], skips
 
 
@@ -86,74 +76,190 @@ def swapped_for(
         and (not clip.target or other.target != clip.target)
         and haystack.may_hide(other)
     ]
+    if suite.version > 1:  # better another answer of the same type: then the letter says whose clip was read
+        partners = [other for other in candidates if _is_partner(clip, other)]
+        candidates = partners or candidates
     seed = f"{suite.name}/{clip.needle.name}/{length}/swapped"
     return max(candidates, key=lambda other: random.Random(f"{seed}/{other.needle.name}").random(), default=None)
 
 
+def _is_partner(clip: NeedleClip, other: NeedleClip) -> bool:
+    """Return True if another needle is of the same type and has another answer."""
+    own, partner = clip.needle, other.needle
+    answers = [needle.options[LETTERS.index(needle.answer)] for needle in (own, partner)]
+    return own.type == partner.type and answers[0] != answers[1]
+
+
+def _homes(suite: Suite, clip: NeedleClip, haystacks: Sequence[Haystack]) -> list[Haystack]:
+    """Return the haystacks a needle is hidden in: two, where two do not hold footage of its source."""
+    eligible = [haystack for haystack in haystacks if haystack.may_hide(clip)]
+    random.Random(f"{suite.name}/{clip.needle.name}/haystack").shuffle(eligible)
+    return eligible[:HOMES]
+
+
+def _by_type(makers: dict[str, _CaseMaker]) -> dict[str, list[str]]:
+    """Return the names of the needles of each type."""
+    names: dict[str, list[str]] = {}
+    for name, maker in makers.items():
+        names.setdefault(maker.clip.needle.type, []).append(name)
+    return names
+
+
+def _grid(suite: Suite, makers: dict[str, _CaseMaker]) -> Iterator[Case]:
+    """Yield the `full` cases of the grid: each needle at every length, in some or all of the depth bins."""
+    bins = len(suite.depths) or suite.bins
+    for slot in slots(_by_type(makers), len(suite.lengths), bins, suite.bins_per_length or bins):
+        maker = makers[slot.needle]
+        case = maker.full(slot, suite.lengths[slot.length])
+        if case is not None:
+            yield case
+
+
+def _paper(suite: Suite, makers: dict[str, _CaseMaker]) -> Iterator[Case]:
+    """Yield the `full` cases of the paper design, cell by cell: lengths and starts anywhere in their bins."""
+    if not makers:
+        return
+    dealt = deal(_by_type(makers), suite.cases, f"{suite.name}/deal")
+    for cell in paper_cells(suite.cases):
+        for number in range(cell.first, cell.first + cell.count):
+            maker = makers[dealt[number]]
+            name = f"{maker.name}.full.{number:04}"
+            length = random.Random(f"{suite.name}/{name}/length").choice(lengths_in(cell.length_bin))
+            home = maker.homes[number % len(maker.homes)]
+            case = maker.hidden("full", maker.clip, home, length, cell.depth_bin, DEPTH_BINS, name, number)
+            if case is not None:
+                yield case
+
+
 @dataclass
-class _Maker:
+class _CaseMaker:
     """Makes the cases that ask one needle's question."""
 
     suite: Suite
     clip: NeedleClip
-    haystack: Haystack
-    clips: Sequence[NeedleClip]
+    homes: Sequence[Haystack]
     library: Library
+    skips: list[Skip] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.name = self.clip.needle.name
-        self.skips: list[Skip] = []
+    @property
+    def name(self) -> str:
+        """Return the needle's name."""
+        return self.clip.needle.name
 
-    def grid(self) -> Iterator[Case]:
-        """Yield a `full` case for each length and depth."""
-        for length in self.suite.lengths:
-            for depth in self.suite.depths:
-                start = needle_start(depth, length, len(self.clip.span))
-                yield self.hidden("full", self.clip, length, start, f"{self.name}.full.{length}.{start}")
+    def full(self, slot: Slot, length: int) -> Case | None:
+        """Return the case of a slot, or None, noted, where its bin holds no start."""
+        home = self.homes[slot.home % len(self.homes)]
+        bins = len(self.suite.depths) or self.suite.bins
+        name = f"{self.name}.full.{length}.{slot.bin}"
+        return self.hidden("full", self.clip, home, length, slot.bin, bins, name, slot.turn)
 
-    def controls(self) -> Iterator[Case]:
-        """Yield the cases that tell what the clip, the footage and the question alone are worth."""
+    def controls(self, number: int, clips: Sequence[NeedleClip]) -> Iterator[Case]:
+        """Yield the cases that tell what the clip, the footage and the question alone are worth.
+
+        `number` counts the suite's needles: `no_needle` and `swapped` are asked at one length a needle, lengths in
+        turn.
+        """
         frames = len(self.clip.span)
         alone = (Placement(self.name, 0, frames),)
-        yield self._case("needle_only", f"{self.name}.needle_only", "", (self.clip.span,), alone)
-        yield self._case("blind", f"{self.name}.blind", "", (), ())
+        yield self._case("needle_only", f"{self.name}.needle_only", "", (self.clip.span,), alone, number)
+        for turn in range(len(self.clip.needle.options)):
+            yield self._case("blind", f"{self.name}.blind.{turn}", "", (), (), turn)
         lengths = PAPER_LENGTHS if self.suite.design == "paper" else self.suite.lengths
-        for length in lengths:
-            footage = cut(self.haystack.timeline, 0, length)
-            yield self._case("no_needle", f"{self.name}.no_needle.{length}", self.haystack.name, footage, ())
-            if "swapped" in self.suite.conditions:
-                yield from self._swapped(length)
+        length = lengths[number % len(lengths)]
+        home = self.homes[number // len(lengths) % len(self.homes)]
+        footage, _ = self._haystack(home, length)
+        yield self._case("no_needle", f"{self.name}.no_needle.{length}", home.name, footage, (), number)
+        if "swapped" in self.suite.conditions:
+            yield from self._swapped(number, home, length, clips)
 
-    def _swapped(self, length: int) -> Iterator[Case]:
+    def _swapped(self, number: int, home: Haystack, length: int, clips: Sequence[NeedleClip]) -> Iterator[Case]:
         """Yield the case with another needle's clip, or note that there is none."""
-        other = swapped_for(self.suite, self.clip, self.haystack, self.clips, length)
+        other = swapped_for(self.suite, self.clip, home, clips, length)
+        name = f"{self.name}.swapped.{length}"
         if other is None:
-            why = "no other needle of another source and target may be hidden in its haystack"
-            self.skips.append(Skip(f"{self.name}.swapped.{length}", why))
+            self.skips.append(Skip(name, "no other needle of another source and target may be hidden in its haystack"))
             return
-        depth = random.Random(f"{self.suite.name}/{self.name}/{length}/swapped").choice(self.suite.depths)
-        start = needle_start(depth, length, len(other.span))
-        yield self.hidden("swapped", other, length, start, f"{self.name}.swapped.{length}")
+        bins = len(self.suite.depths) or self.suite.bins
+        case = self.hidden("swapped", other, home, length, number % bins, bins, name, number)
+        if case is not None:
+            yield case
 
-    def hidden(self, condition: str, clip: NeedleClip, length: int, start: int, name: str) -> Case:
-        """Return the case in which `clip` starts at frame `start` of `length`."""
+    def hidden(
+        self, condition: str, clip: NeedleClip, home: Haystack, length: int, bin: int, bins: int, name: str, turn: int
+    ) -> Case | None:
+        """Return the case in which `clip` starts in a depth bin of `length` frames, or None, noted, without a start.
+
+        Args:
+            condition: `full`, or `swapped` where `clip` is another needle's.
+            clip: What is hidden.
+            home: The haystack it is hidden in.
+            length: Frames of the whole video.
+            bin: The depth bin, from 0; with fixed `depths:` the number of the depth.
+            bins: How many bins there are.
+            name: The case's name, which seeds the start.
+            turn: Which letter is right, modulo the number of options.
+        """
         frames = len(clip.span)
-        footage = self.haystack.timeline
+        footage, cuts = self._haystack(home, length - frames)
+        if self.suite.depths:
+            start: int | None = round(self.suite.depths[bin] * (length - frames))
+        else:
+            start = draw_start(f"{self.suite.name}/{name}/start", bin, bins, length - frames, cuts)
+        if start is None:
+            self.skips.append(Skip(name, f"depth bin {bin + 1} of {bins} holds no frame at length {length}"))
+            return None
         timeline = (*cut(footage, 0, start), clip.span, *cut(footage, start, length - frames))
         placement = Placement(clip.needle.name, start, start + frames)
-        return self._case(condition, name, self.haystack.name, timeline, (placement,))
+        return self._case(condition, name, home.name, timeline, (placement,), turn)
+
+    def _haystack(self, home: Haystack, frames: int) -> tuple[tuple[Span, ...], list[int]]:
+        """Return the opening of a haystack with this needle's decoys in it, and the frames at which scenes begin.
+
+        Each decoy stands at the scene cut nearest to a frame drawn uniformly from its name and the length.
+        """
+        decoys = self.clip.decoys
+        opening = frames - sum(len(decoy) for decoy in decoys)
+        if opening < 1:
+            raise UserError(
+                f"suite {self.suite.name!r}: {len(decoys)} decoys of needle {self.name!r} leave no footage in {frames} "
+                "frames: use fewer decoys or longer lengths"
+            )
+        scenes = [at for at in home.cuts if 0 < at < opening]
+        drawn = [
+            random.Random(f"{self.suite.name}/{self.name}/{frames}/decoy-{number}").randrange(opening)
+            for number in range(len(decoys))
+        ]
+        places = sorted(zip((nearest(at, scenes) if scenes else at for at in drawn), decoys, strict=True), key=_place)
+        timeline: list[Span] = []
+        cuts: list[int] = []
+        begun = before = 0  # frames of the haystack, and of decoys, so far
+        for at, decoy in places:
+            timeline += [*cut(home.timeline, begun, at), decoy]
+            cuts += [scene + before for scene in scenes if begun <= scene <= at]
+            before += len(decoy)
+            cuts.append(at + before)
+            begun = at
+        cuts += [scene + before for scene in scenes if begun < scene]
+        return (*timeline, *cut(home.timeline, begun, opening)), sorted(set(cuts))
 
     def _case(
-        self, condition: str, name: str, haystack: str, timeline: tuple[Span, ...], needles: tuple[Placement, ...]
+        self,
+        condition: str,
+        name: str,
+        haystack: str,
+        timeline: tuple[Span, ...],
+        needles: tuple[Placement, ...],
+        turn: int,
     ) -> Case:
-        """Return a case that asks this needle's question about `timeline`."""
-        needle, suite = self.clip.needle, self.suite
-        native = suite.sampling.rate == "native"
-        fps = self.library.fps(timeline or (self.clip.span,)) if native else float(Fraction(suite.sampling.rate))
+        """Return a case that asks this needle's question about `timeline`, its options turned."""
+        needle = self.clip.needle
+        native = self.suite.sampling.rate == "native"
+        rate = self.suite.sampling.rate
+        options, place = rotated(needle.options, LETTERS.index(needle.answer), turn)
         return Case(
             id=name,
-            suite=suite.name,
-            version=suite.version,
+            suite=self.suite.name,
+            version=self.suite.version,
             condition=condition,
             needle=needle.name,
             needle_source=self.clip.identity,
@@ -161,44 +267,17 @@ class _Maker:
             length=sum(len(span) for span in timeline),
             needles=needles,
             timeline=timeline,
-            fps=fps,
+            fps=self.library.fps(timeline or (self.clip.span,)) if native else float(Fraction(rate)),
             question=needle.question,
-            options=needle.options,
-            answer=needle.answer,
+            options=options,
+            answer=LETTERS[place],
             type=needle.type,
             repeats=self.library.repeats(timeline),
-            template=suite.question_template,
+            template=self.suite.question_template,
         )
 
 
-def _paper(suite: Suite, clips: Sequence[NeedleClip], homes: dict[str, Haystack], library: Library) -> Iterator[Case]:
-    """Yield the `full` cases of the paper design, cell by cell."""
-    if not clips:
-        return
-    makers = {clip.needle.name: _Maker(suite, clip, homes[clip.needle.name], clips, library) for clip in clips}
-    by_type: dict[str, list[str]] = {}
-    for clip in clips:
-        by_type.setdefault(clip.needle.type, []).append(clip.needle.name)
-    dealt = deal(by_type, suite.cases, f"{suite.name}/deal")
-    for cell in paper_cells(suite.cases):
-        for number in range(cell.first, cell.first + cell.count):
-            yield _paper_case(makers[dealt[number]], cell, number)
-
-
-def _paper_case(maker: _Maker, cell: Cell, number: int) -> Case:
-    """Return case `number` of the paper design: a length and a start drawn uniformly within its cell."""
-    draw = random.Random(f"{maker.suite.name}/{maker.name}/{number}/full")
-    length = draw.choice(lengths_in(cell.length_bin))
-    start = draw.choice(starts_in(cell.depth_bin, length, len(maker.clip.span)))
-    return maker.hidden("full", maker.clip, length, start, f"{maker.name}.full.{number:04}")
-
-
-def _check(cases: Sequence[Case]) -> None:
-    """Refuse two cases of one name: in short videos two depths can round to one start."""
-    seen: set[str] = set()
-    for case in cases:
-        if case.id in seen:
-            raise UserError(
-                f"two depths put the needle of {case.id!r} at one frame: use fewer depths or longer lengths"
-            )
-        seen.add(case.id)
+def _place(pair: tuple[int, Span]) -> tuple[int, str, int]:
+    """Return what decoys are ordered by: where they stand, then their names."""
+    at, decoy = pair
+    return at, decoy.source, decoy.start

@@ -14,7 +14,9 @@ from pathlib import Path
 from niah.settings import read_yaml, unknown_name
 from niah.types import CONDITIONS, Sampling, UserError
 
-SUITE_VERSION = 1  # of the rules that turn a suite file into cases: bump when a case can change
+SUITE_VERSION = 2  # of the rules that turn a suite file into cases: bump when a case can change
+READABLE = (1, 2)  # 1: fixed depths, needles inside scenes; see niah.suite.version1
+DEPTHS = (0.1, 0.3, 0.5, 0.7, 0.9)  # of version 1, unless the suite has others
 SUITES_FOLDER = Path(__file__).resolve().parents[2] / "configs" / "suites"
 PAPER_SECONDS = (30.0, 120.0)
 QUESTION_TEMPLATE = "One short clip was inserted into this video. {question}"
@@ -104,7 +106,10 @@ class Suite:
     version: int = SUITE_VERSION
     design: str = "grid"  # or "paper"
     lengths: tuple[int, ...] = (2000, 4000, 6000, 8000, 10000)
-    depths: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
+    depths: tuple[float, ...] = ()  # fixed depths, which alias with uniform sampling; none means bins
+    depth_bins: int | None = None  # rows of the heatmap, 5 unless told otherwise: needles start anywhere in one
+    bins_per_length: int | None = None  # in how many of the bins each needle is asked at a length; all unless told
+    decoys: int | None = None  # scenes hidden with each needle that look like it; built-in footage only
     cases: int = 3000  # of the paper design: how many `full` cases
     conditions: tuple[str, ...] = CONDITIONS
     sampling: Sampling = Sampling()
@@ -116,18 +121,20 @@ class Suite:
     kept: NeedleFilter | None = None
 
     def __post_init__(self) -> None:
-        if self.version != SUITE_VERSION:
+        if self.version not in READABLE:
             raise UserError(
-                f"suite {self.name!r} was written for version {self.version} of the rules, this is version "
-                f"{SUITE_VERSION}: its cases would differ. Read CHANGELOG.md under Scores, then set version: "
-                f"{SUITE_VERSION}"
+                f"suite {self.name!r} was written for version {self.version} of the rules, and this program knows "
+                f"{' and '.join(map(str, READABLE))}: use the program it was written for, or version: {SUITE_VERSION}"
             )
+        if self.version == 1 and not self.depths:
+            object.__setattr__(self, "depths", DEPTHS)
+        _check_bins(self)
         if self.design not in ("grid", "paper"):
             raise UserError(f"suite {self.name!r}: design must be 'grid' or 'paper', got {self.design!r}")
         _check_rate(self.name, self.sampling.rate)
         if not self.lengths or min(self.lengths) < 1:
             raise UserError(f"suite {self.name!r}: lengths must be positive frame counts, got {self.lengths}")
-        if not self.depths or not all(0 <= depth <= 1 for depth in self.depths):
+        if not all(0 <= depth <= 1 for depth in self.depths):
             raise UserError(f"suite {self.name!r}: depths lie between 0 and 1, got {self.depths}")
         if not self.conditions:
             raise UserError(f"suite {self.name!r}: conditions must name at least one of {', '.join(CONDITIONS)}")
@@ -152,6 +159,28 @@ class Suite:
         if self.needles is not None and self.needles.seconds is not None:
             return self.needles.seconds
         return PAPER_SECONDS if self.design == "paper" else None
+
+    @property
+    def bins(self) -> int:
+        """How many depth bins there are where needles start anywhere in one."""
+        return 5 if self.depth_bins is None else self.depth_bins
+
+
+def _check_bins(suite: Suite) -> None:
+    """Refuse bins, decoys and fixed depths that do not fit together."""
+    new = {"depth_bins": suite.depth_bins, "bins_per_length": suite.bins_per_length, "decoys": suite.decoys}
+    given = [name for name, value in new.items() if value is not None]
+    if suite.version == 1 and given:
+        raise UserError(f"suite {suite.name!r}: version 1 knows no {', '.join(given)}; set version: {SUITE_VERSION}")
+    if suite.depths and suite.depth_bins is not None:
+        raise UserError(f"suite {suite.name!r}: give depth_bins or fixed depths, not both")
+    if suite.bins < 1 or (suite.decoys or 0) < 0:
+        raise UserError(f"suite {suite.name!r}: depth_bins must be at least 1 and decoys at least 0")
+    rows = len(suite.depths) or suite.bins
+    if suite.bins_per_length is not None and not 1 <= suite.bins_per_length <= rows:
+        raise UserError(f"suite {suite.name!r}: bins_per_length must be 1 to {rows}, got {suite.bins_per_length}")
+    if suite.decoys and (suite.footage is None or suite.footage.calibration):
+        raise UserError(f"suite {suite.name!r}: decoys are drawn, so they need built-in footage; remove decoys:")
 
 
 def _check_rate(suite: str, rate: str) -> None:

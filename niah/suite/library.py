@@ -49,6 +49,7 @@ class NeedleClip:
     identity: str  # of the source it was cut from
     target: str = ""  # built-in footage: what the question asks about
     video: str = ""  # a data set's id of the source; footage of that id is its own
+    decoys: tuple[Span, ...] = ()  # scenes like it that do not hold its answer, hidden with it
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Haystack:
     timeline: tuple[Span, ...]
     identities: frozenset[str]
     videos: frozenset[str] = frozenset()
+    cuts: tuple[int, ...] = ()  # frames of the timeline before which a scene begins, ascending; the first frame is none
 
     def may_hide(self, clip: NeedleClip) -> bool:
         """Tell whether the clip comes from elsewhere."""

@@ -72,7 +72,7 @@ def world(
 
 
 def suite(**changes) -> Suite:
-    values = {"name": "fake", "footage": Footage(world="fake"), "sampling": Sampling("1", 64, 64)}
+    values = {"name": "fake", "version": 1, "footage": Footage(world="fake"), "sampling": Sampling("1", 64, 64)}
     return Suite(**{**values, **changes})
 
 

@@ -30,6 +30,7 @@ def make_suite(folder: Path) -> Path:
     sources = {name: _source(folder / f"{name}.mp4", name) for name in names}
     cases = [case for needle in GREYS for case in _cases(needle)]
     suite = Suite(
+        version=1,
         name="small",
         lengths=LENGTHS,
         depths=DEPTHS,

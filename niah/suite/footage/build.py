@@ -24,8 +24,9 @@ from niah.suite.config import Footage
 from niah.suite.footage import calibration
 from niah.suite.footage.balance import choose_clips
 from niah.suite.footage.calibration import CodedClip, coded_clip, coded_haystack
-from niah.suite.footage.clips import TYPES, Clip
-from niah.suite.footage.scenes import FOOTAGE_VERSION, draw_haystack, random_for
+from niah.suite.footage.clips import CLIP_FRAMES, TYPES, Clip
+from niah.suite.footage.decoys import decoy
+from niah.suite.footage.scenes import SCENE_FRAMES, draw_haystack, random_for, scene_cuts
 from niah.suite.footage.wording import WORDED_TYPES
 from niah.types import Needle, UserError
 
@@ -37,6 +38,15 @@ class HaystackFile(NamedTuple):
     path: str
     identity: str  # generator version, world and name: what its pictures follow from
     frames: int
+    cuts: tuple[int, ...]  # frames before which a scene begins
+
+
+class DecoyFile(NamedTuple):
+    """A decoy of a needle as a file."""
+
+    path: str
+    name: str
+    identity: str
 
 
 @dataclass(frozen=True)
@@ -51,9 +61,34 @@ class Built:
     haystacks: tuple[HaystackFile, ...]
     needles: tuple[Needle, ...]
     targets: Mapping[str, str]
+    decoys: Mapping[str, tuple[DecoyFile, ...]]
 
 
-def build(footage: Footage, frames: int, rate: str, folder: Path) -> Built:
+@dataclass(frozen=True)
+class _World:
+    """A world as one version of the rules draws it, and where its files go."""
+
+    footage: Footage
+    version: int
+    place: Path
+    speed: Fraction
+
+    @property
+    def drawn(self) -> str:
+        """Return the name that everything is drawn from: worlds of another version show other pictures."""
+        return self.footage.world if self.version == 1 else f"{self.version}:{self.footage.world}"
+
+    @property
+    def durations(self) -> tuple[int, int]:
+        """Return the shortest and the longest scene; from version 2 on those of clips, so that none stands out."""
+        return SCENE_FRAMES if self.version == 1 else CLIP_FRAMES
+
+    def identity(self, name: str) -> str:
+        """Return what the pictures of a file follow from."""
+        return f"footage-{self.version}:{self.footage.world}/{name}"
+
+
+def build(footage: Footage, frames: int, rate: str, folder: Path, version: int = 1, decoys: int = 0) -> Built:
     """Write the files of `footage` that `folder` lacks and return all of them.
 
     Haystacks have `frames` frames. Files play at `rate` frames per second, so that sampling
@@ -62,40 +97,48 @@ def build(footage: Footage, frames: int, rate: str, folder: Path) -> Built:
     """
     _check(footage, frames)
     speed = _speed(rate)
-    place = Path(folder) / f"footage-{FOOTAGE_VERSION}" / footage.world / f"{speed}-fps".replace("/", "-")
+    place = Path(folder) / f"footage-{version}" / footage.world / f"{speed}-fps".replace("/", "-")
     place.mkdir(parents=True, exist_ok=True)
-    haystacks = tuple(_haystack_file(footage, number, frames, place) for number in range(footage.haystacks))
+    world = _World(footage, version, place, speed)
+    haystacks = tuple(_haystack_file(world, number, frames) for number in range(footage.haystacks))
     missing = [stack for stack in haystacks if not _holds(stack.path, frames)]
     with tqdm(total=frames * len(missing), desc="built-in footage", unit="frame", disable=not missing) as bar:
         for stack in missing:
-            pictures = _haystack_pictures(footage, stack)
-            write_mp4(stack.path, _ticking(pictures, bar), speed)
-    pairs = [_needle(footage, number, made, place, speed) for number, made in enumerate(_clips(footage))]
-    return Built(haystacks, tuple(n for n, _ in pairs), {n.name: target for n, target in pairs})
+            write_mp4(stack.path, _ticking(_haystack_pictures(world, stack), bar), speed)
+    needles, targets, files = [], {}, {}
+    for number, (name, made) in enumerate(_clips(world)):
+        needle = _needle(world, number, name, made)
+        needles.append(needle)
+        targets[needle.name] = str(made.target)
+        files[needle.name] = tuple(_decoy(world, needle, made, count) for count in range(decoys))
+    return Built(haystacks, tuple(needles), targets, files)
 
 
-def _haystack_file(footage: Footage, number: int, frames: int, place: Path) -> HaystackFile:
+def _haystack_file(world: _World, number: int, frames: int) -> HaystackFile:
     """Return what haystack `number` is called and where it lies."""
     name = f"haystack-{number}"
-    kind = "-calibration" if footage.calibration else ""
-    identity = f"footage-{FOOTAGE_VERSION}:{footage.world}/{name}{kind}"
-    return HaystackFile(name, str(place / f"{name}{kind}-{frames}.mp4"), identity, frames)
+    coded = world.footage.calibration
+    kind = "-calibration" if coded else ""
+    cuts = () if coded or world.version == 1 else scene_cuts(world.drawn, name, frames, world.durations)
+    path = world.place / f"{name}{kind}-{frames}.mp4"
+    return HaystackFile(name, str(path), world.identity(f"{name}{kind}"), frames, cuts)
 
 
-def _haystack_pictures(footage: Footage, stack: HaystackFile) -> Iterator[np.ndarray]:
+def _haystack_pictures(world: _World, stack: HaystackFile) -> Iterator[np.ndarray]:
     """Return the frames of a haystack, drawn one at a time."""
-    if footage.calibration:
+    if world.footage.calibration:
         return coded_haystack(int(stack.name.split("-")[1]), stack.frames)
-    return draw_haystack(footage.world, stack.name, stack.frames)
+    return draw_haystack(world.drawn, stack.name, stack.frames, world.durations)
 
 
-def _clips(footage: Footage) -> list[tuple[str, Clip | CodedClip]]:
+def _clips(world: _World) -> list[tuple[str, Clip | CodedClip]]:
     """Return name and clip of each needle: all types and answers equally often, in an order drawn from the world."""
+    footage = world.footage
     if footage.calibration:
-        return [_coded(footage.world, number) for number in range(footage.needles)]
+        return [_coded(world.drawn, number) for number in range(footage.needles)]
     kinds = [footage.types[number % len(footage.types)] for number in range(footage.needles)]
-    random_for(footage.world, "types").shuffle(kinds)
-    return [*choose_clips(footage.world, kinds)]
+    random_for(world.drawn, "types").shuffle(kinds)
+    return [*choose_clips(world.drawn, kinds)]
 
 
 def _coded(world: str, number: int) -> tuple[str, CodedClip]:
@@ -106,18 +149,26 @@ def _coded(world: str, number: int) -> tuple[str, CodedClip]:
     return name, coded_clip(world, name, number, values[number % len(values)])
 
 
-def _needle(
-    footage: Footage, number: int, chosen: tuple[str, Clip | CodedClip], place: Path, speed: Fraction
-) -> tuple[Needle, str]:
-    """Write one needle's file unless it is there; return the needle and its target."""
-    drawn, made = chosen
-    path = place / f"{drawn}-{made.type}.mp4"
+def _needle(world: _World, number: int, drawn: str, made: Clip | CodedClip) -> Needle:
+    """Write one needle's file unless it is there; return the needle."""
+    path = world.place / f"{drawn}-{made.type}.mp4"
     if not _holds(path, made.count):
-        write_mp4(path, iter(made.frames()), speed)
-    identity = f"footage-{FOOTAGE_VERSION}:{footage.world}/{drawn}-{made.type}"
+        write_mp4(path, iter(made.frames()), world.speed)
+    identity = world.identity(f"{drawn}-{made.type}")
     name = f"needle-{number:03d}"
-    needle = Needle(name, str(path), made.question, made.options, made.answer, made.type, identity=identity)
-    return needle, str(made.target)
+    return Needle(name, str(path), made.question, made.options, made.answer, made.type, identity=identity)
+
+
+def _decoy(world: _World, needle: Needle, made: Clip | CodedClip, number: int) -> DecoyFile:
+    """Write one decoy's file unless it is there; return where it lies and what it is called."""
+    if isinstance(made, CodedClip):
+        raise ValueError("a bar-code has no decoys")
+    name = f"{needle.name}.decoy-{number}"
+    path = world.place / f"{name}-{made.type}.mp4"
+    scene = decoy(world.drawn, needle.name, number, made.type, made.target)
+    if not _holds(path, scene.count):
+        write_mp4(path, iter(scene.frames()), world.speed)
+    return DecoyFile(str(path), name, world.identity(f"{name}-{made.type}"))
 
 
 def _holds(path: str | Path, frames: int) -> bool:

@@ -120,10 +120,13 @@ def common_looks(world: str) -> tuple[Look, ...]:
     return tuple(look for look in ALL_LOOKS if look not in reserved_looks(world))
 
 
-def draw_scene(world: str, name: str, number: int) -> Scene:
-    """Draw scene `number` of the haystack called `name`: 24 to 120 frames, 1 to 3 sprites, about half with digits."""
+def draw_scene(world: str, name: str, number: int, durations: tuple[int, int] = SCENE_FRAMES) -> Scene:
+    """Draw scene `number` of the haystack called `name`: 1 to 3 sprites, about half with digits.
+
+    `durations` are the shortest and the longest scene, in frames.
+    """
     rng = random_for(world, name, f"scene-{number}")
-    count = rng.randint(*SCENE_FRAMES)
+    count = rng.randint(*durations)
     looks = rng.sample(common_looks(world), rng.randint(1, 3))
     widest = (36, 24, 12)[len(looks) - 1]  # the more sprites, the less room for each
     digits = [any_digit(rng) for _ in looks]
@@ -134,15 +137,29 @@ def draw_scene(world: str, name: str, number: int) -> Scene:
     return Scene(count, draw.backdrop(rng), tuple(arrange(makers)))
 
 
-def draw_scenes(world: str, name: str) -> Iterator[Scene]:
+def draw_scenes(world: str, name: str, durations: tuple[int, int] = SCENE_FRAMES) -> Iterator[Scene]:
     """Yield the scenes of a haystack, without end."""
-    return (draw_scene(world, name, number) for number in count_up())
+    return (draw_scene(world, name, number, durations) for number in count_up())
 
 
-def draw_haystack(world: str, name: str, frames: int) -> Iterator[np.ndarray]:
+def scene_cuts(world: str, name: str, frames: int, durations: tuple[int, int]) -> tuple[int, ...]:
+    """Return the frames of a haystack's opening before which a scene begins; the first frame is none of them."""
+    cuts = []
+    at = 0
+    for number in count_up():
+        at += random_for(world, name, f"scene-{number}").randint(*durations)  # what `scene` draws first
+        if at >= frames:
+            return tuple(cuts)
+        cuts.append(at)
+    raise AssertionError("numbers without end have come to one")
+
+
+def draw_haystack(
+    world: str, name: str, frames: int, durations: tuple[int, int] = SCENE_FRAMES
+) -> Iterator[np.ndarray]:
     """Yield the first `frames` frames of a haystack, each (64, 64, 3) uint8 RGB; a longer one begins the same."""
     left = frames
-    for part in draw_scenes(world, name):
+    for part in draw_scenes(world, name, durations):
         for number in range(min(left, part.count)):
             yield part.frame(number)
         left -= part.count

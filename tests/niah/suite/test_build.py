@@ -19,6 +19,7 @@ from tests.helpers.generate_fakes import write_text
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "videos"
 BUILT_IN = (
     "name: tiny",
+    "version: 1",
     "lengths: [80, 100]",
     "depths: [0.25, 0.75]",
     "sampling: {rate: 1, width: 64, height: 64}",
@@ -26,6 +27,7 @@ BUILT_IN = (
 )
 OWN = (
     "name: own",
+    "version: 1",
     "lengths: [40, 60]",
     "depths: [0.0, 0.5]",
     "sampling: {rate: native, width: 32, height: 32}",
