@@ -29,7 +29,7 @@ class Chosen(NamedTuple):
     """A clip and the name it is drawn from: the needle's name and the number of the attempt."""
 
     name: str
-    draw_clip: Clip
+    clip: Clip
 
 
 def choose_clips(world: str, types: Sequence[str]) -> list[Chosen]:
