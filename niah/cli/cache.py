@@ -8,7 +8,7 @@ import time
 
 from niah.cli.command import RESUMED, Command
 from niah.io import cache_folder
-from niah.tools.cache import KINDS, age, clean, kept, not_ours
+from niah.tools.cache import KINDS, cached_files, clean, foreign_names, parse_age
 from niah.types import UserError
 
 MIB = 2**20
@@ -43,14 +43,14 @@ def run(options: argparse.Namespace) -> int:
 def _list() -> int:
     """Print a line for each kind."""
     root, found = cache_folder(), {kind: [] for kind in KINDS}
-    for file in kept(root):
+    for file in cached_files(root):
         found[file.kind].append(file)
     sys.stdout.write(f"{root}\n{'kind':10} {'files':>7} {'MiB':>9}  last used   what it is\n")
     for kind, files in found.items():
         used = time.strftime("%Y-%m-%d", time.localtime(max(file.used for file in files))) if files else "-"
         size = sum(file.bytes for file in files) / MIB
         sys.stdout.write(f"{kind:10} {len(files):7,} {size:9,.1f}  {used:10}  {KINDS[kind]}\n")
-    others = not_ours(root)
+    others = foreign_names(root)
     if others:
         sys.stdout.write(f"not the cache's, never touched: {', '.join(others[:10])}\n")
     return 0
@@ -62,9 +62,9 @@ def _clean(options: argparse.Namespace) -> int:
     for kind in kinds:
         if kind not in KINDS:
             raise UserError(f"the cache holds no {kind!r}; known: {', '.join(KINDS)}")
-    before = time.time() - age(options.older_than) if options.older_than is not None else float("inf")
+    before = time.time() - parse_age(options.older_than) if options.older_than is not None else float("inf")
     root = cache_folder()
-    files = [file for file in kept(root) if file.kind in kinds and file.used < before]
+    files = [file for file in cached_files(root) if file.kind in kinds and file.used < before]
     if not options.dry_run:
         clean(root, files)
     size = sum(file.bytes for file in files) / MIB

@@ -60,13 +60,13 @@ def _found(name: str, timeout: float) -> Iterator:
     try:
         yield from CHECKS[name](timeout)
     except (OSError, RuntimeError) as error:  # no more open files, no folder to stand in; RuntimeError: no home
-        yield Finding(FAIL, name, str(error), "mend what the system says, and ask again")
+        yield Finding(FAIL, name, str(error), "fix what the system reports, and try again")
 
 
 def _print(line: Finding) -> None:
     sys.stdout.write(f"{line.status:5} {line.subject:20} {line.message}\n")
     if line.fix:
-        sys.stdout.write(f"{'':26} mend: {line.fix}\n")
+        sys.stdout.write(f"{'':26} fix: {line.fix}\n")
     sys.stdout.flush()
 
 

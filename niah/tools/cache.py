@@ -1,7 +1,7 @@
-"""What is kept between runs: which files there are, and deleting them.
+"""The cache, which is kept between runs: list its files, and delete them.
 
-All of it can be made again. Only files below folders that the project itself makes are deleted, so that a
-$VIDEONIAH_CACHE that is set to somebody's home costs nothing; links are neither followed nor deleted.
+All of it can be made again. Only files below folders that the project itself creates are deleted, so that a
+$VIDEONIAH_CACHE set to somebody's home folder does no harm; links are neither followed nor deleted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from niah.types import UserError
 
 KINDS = {
     "footage": "built-in haystacks and needles; drawn again in a minute or so",
-    "index": "when each frame of a measured file is shown; measured again in seconds to minutes a file",
+    "index": "when each frame of a scanned file is shown; scanned again in seconds to minutes a file",
     "hashes": "of frames, to find near-duplicates; made again in seconds a file",
     "rendered": "videos of cases, for models that insist on a file; rendered again in a minute or so each",
     "downloads": "videos that needles named by address; downloaded again",
@@ -33,10 +33,10 @@ class CachedFile:
     kind: str
     path: Path
     bytes: int
-    used: float  # seconds since 1970: when it was last read or written, as far as the file system notes it
+    used: float  # Unix time of the last read or write, as far as the file system records it
 
 
-def kept(root: Path) -> Iterator[CachedFile]:
+def cached_files(root: Path) -> Iterator[CachedFile]:
     """Yield every regular file of the cache's own folders; no link is followed."""
     if not root.is_dir():
         return
@@ -48,24 +48,24 @@ def kept(root: Path) -> Iterator[CachedFile]:
             for name in sorted(names):
                 try:
                     status = os.lstat(os.path.join(parent, name))
-                except FileNotFoundError:  # a run beside this has given a partial file its name
+                except FileNotFoundError:  # a run in progress has renamed a partial file
                     continue
                 if stat.S_ISREG(status.st_mode):
                     yield CachedFile(kind, Path(parent, name), status.st_size, max(status.st_atime, status.st_mtime))
 
 
 def clean(root: Path, files: Iterable[CachedFile]) -> None:
-    """Delete files of the cache, and folders this leaves empty. Raises UserError for one outside of `root`."""
+    """Delete files of the cache, and folders left empty. Raises UserError for a file outside the cache `root`."""
     for file in files:
         if kind_of(file.path.relative_to(root).parts[0]) is None or ".." in file.path.parts:
             raise UserError(f"{file.path} is no file of the cache {root}")
         _unlink(root, file.path)
         for parent in file.path.parents:
-            if parent == root or not _removed(parent):
+            if parent == root or not _remove_if_empty(parent):
                 break
 
 
-def age(text: str) -> float:
+def parse_age(text: str) -> float:
     """Return seconds, given "30d", "12h" or "2w"."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([hdw])", text.strip())
     if match is None:
@@ -73,23 +73,25 @@ def age(text: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
-def not_ours(root: Path) -> list[str]:
-    """Return the names of what else lies in the cache's folder; none of it is ever deleted."""
-    return sorted(path.name for path in root.iterdir() if kind_of(path.name) is None) if root.is_dir() else []
+def foreign_names(root: Path) -> list[str]:
+    """Return the names in the cache folder that are not the cache's; they are never deleted."""
+    if not root.is_dir():
+        return []
+    return sorted(path.name for path in root.iterdir() if kind_of(path.name) is None)
 
 
 def kind_of(name: str) -> str | None:
-    """Return what a folder of the cache holds; None for one that is not the cache's."""
+    """Return the kind of files in a folder of the cache; None for a folder that is not the cache's."""
     if re.fullmatch(r"footage-\d+", name):
         return "footage"
     return name if name in KINDS and name != "footage" else None
 
 
-def _removed(folder: Path) -> bool:
-    """Remove a folder if it is empty; tell whether it is gone."""
+def _remove_if_empty(folder: Path) -> bool:
+    """Remove a folder if it is empty; return True if it is gone."""
     try:
         folder.rmdir()
-    except FileNotFoundError:  # another command was quicker
+    except FileNotFoundError:  # another command has deleted it
         return True
     except OSError as error:
         if error.errno != errno.ENOTEMPTY:
@@ -99,7 +101,7 @@ def _removed(folder: Path) -> bool:
 
 
 def _unlink(root: Path, path: Path) -> None:
-    """Delete a file, opening one folder after the other so that none of them can be a link by now."""
+    """Delete a file; its folders are opened one after the other, so that none of them can be a link."""
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for part in path.relative_to(root).parts[:-1]:
@@ -107,7 +109,7 @@ def _unlink(root: Path, path: Path) -> None:
             os.close(folder)
             folder = inner
         os.unlink(path.name, dir_fd=folder)
-    except FileNotFoundError:  # another command was quicker
+    except FileNotFoundError:  # another command has deleted it
         return
     finally:
         os.close(folder)

@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from niah.integrations.hub.dataset_repo import UNKNOWN, config, plain, refuse_foreign, table, write_card
 from niah.io import refuse_link, replace_file, replacing
-from niah.run.config import without_machine_paths
+from niah.run.folder import suite_yaml
 from niah.suite.folder import GeneratedSuite
 from niah.suite.hashes import cases_sha256, write_hashes
 from niah.types import Case, Source, UserError
@@ -73,9 +71,7 @@ def write_suite(
         _parquet(folder, "data/cases.parquet", [_case_row(case) for case in generated.cases], _cases_features()),
         _parquet(folder, "data/sources.parquet", sources, _sources_features()),
     ]
-    values = without_machine_paths(dataclasses.asdict(generated.suite))
-    text = yaml.safe_dump(_without_none(values), sort_keys=False, allow_unicode=True)
-    replace_file(folder / "suite.yaml", text)
+    replace_file(folder / "suite.yaml", suite_yaml(generated.suite))
     hashes = {row["name"]: row["sha256"] for row in sources}
     return [*files, "suite.yaml", write_hashes(folder, generated.cases, hashes)]
 
@@ -218,10 +214,3 @@ Questions about a short clip (needle) hidden in long video (haystack), and for e
 ## To run it
 
 {DRAWN if suite.footage is not None else FOUND}"""
-
-
-def _without_none(value: Any) -> Any:
-    """Drop keys that are None, as a person would not write them."""
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return value

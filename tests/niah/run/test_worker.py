@@ -203,7 +203,7 @@ def test_missing_video_is_an_error_that_names_the_source(suite, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["broken", "nothing", "no_such"])
-def test_model_that_does_not_load_is_the_users_to_mend(start, name):
+def test_model_that_does_not_load_is_the_users_to_fix(start, name):
     with pytest.raises(UserError, match="the model did not load: "):
         start(name)
 

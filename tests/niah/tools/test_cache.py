@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from niah.tools.cache import CachedFile, age, clean, kept
+from niah.tools.cache import CachedFile, cached_files, clean, parse_age
 from niah.types import UserError
 from tests.helpers.commands import cache as main
 
@@ -69,7 +69,7 @@ def test_links_are_neither_followed_nor_deleted(cache, tmp_path):
 
 
 def test_a_folder_that_became_a_link_in_the_meantime_is_not_followed(cache, tmp_path):
-    files = [file for file in kept(cache) if file.kind == "index"]
+    files = [file for file in cached_files(cache) if file.kind == "index"]
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "b.json").write_bytes(b"x")
@@ -105,7 +105,7 @@ def test_a_cache_that_is_not_there_yet_is_empty(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("text, seconds", [("30d", 2592000), ("12h", 43200), ("1.5w", 907200)])
 def test_an_age_is_read_as(text, seconds):
-    assert age(text) == seconds
+    assert parse_age(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_mistake_deletes_nothing(cache, flags):
 def test_what_a_run_renames_or_adds_meanwhile_ends_nothing(cache, monkeypatch):
     walk = os.walk
     monkeypatch.setattr(os, "walk", lambda top: ((here, [], [*names, "gone"]) for here, _, names in walk(top)))
-    files = list(kept(cache))
+    files = list(cached_files(cache))
     assert len(files) == 5
     (cache / "index" / "new.json").write_bytes(b"x")
     (cache / "hashes" / "e.npz").unlink()

@@ -148,16 +148,16 @@ def test_the_doctor_runs_where_nothing_is_installed():
     command = [sys.executable, "-S", "-m", "niah", "doctor", "python", "packages", "disk"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "fail  packages" in done.stdout and "mend: run: pip install -e ." in done.stdout
+    assert "fail  packages" in done.stdout and "fix: run: pip install -e ." in done.stdout
 
 
 def test_the_exit_code_is_1_only_where_something_needed_fails(monkeypatch, capsys):
     for status, code in ((OK, 0), (WARN, 0), (FAIL, 1)):
         monkeypatch.setitem(
-            checks.CHECKS, "disk", lambda timeout, s=status: [checks.Finding(s, "disk", "said", "mended")]
+            checks.CHECKS, "disk", lambda timeout, s=status: [checks.Finding(s, "disk", "said", "fixed")]
         )
         assert main(["disk"]) == code
-    assert "fail  disk                 said\n                           mend: mended" in capsys.readouterr().out
+    assert "fail  disk                 said\n                           fix: fixed" in capsys.readouterr().out
 
 
 def test_the_network_is_asked_only_by_name(monkeypatch, capsys):
