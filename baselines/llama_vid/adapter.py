@@ -14,14 +14,13 @@ from typing import Any
 
 import torch
 
-from baselines.llama_vid import prompt, weights
-from baselines.llama_vid.asking import Asker
-from baselines.llama_vid.attention import attentions
-from baselines.llama_vid.features import FrameFeatures
-from baselines.llama_vid.settings import Settings, read_settings
+from baselines.llama_vid import model as llama_vid
+from baselines.llama_vid.inputs import STOP, FrameFeatures, PromptBuilder, QueryTokenizer, Settings, read_settings
+from baselines.llama_vid.language import capture_frame_attention
+from baselines.llama_vid.model import LlamaVid
 from niah.adapters.checkpoint import locate, read_tokenizer
 from niah.adapters.meter import Meter
-from niah.adapters.options import resolve_dtype
+from niah.adapters.options import make_store, resolve_dtype
 from niah.adapters.qwen import continue_greedily
 from niah.run.attention import VisualAttention
 from niah.types import Question, Reply, Video
@@ -30,50 +29,52 @@ from niah.types import Question, Reply, Video
 class LlamaVidAdapter:
     """Continues the release's prompt greedily."""
 
-    def __init__(
-        self, features: FrameFeatures, tokenizer: Any, words: prompt.QueryTokenizer, settings: Settings
-    ) -> None:
-        self.model, self.tokenizer, self.settings = features.model, tokenizer, settings
-        self.path = settings.path or ("long" if self.model.config.long_video else "short")
-        self.features, self.asker = features, Asker(features, tokenizer, words, self.path)
+    def __init__(self, model: LlamaVid, tokenizer: Any, query_tokenizer: QueryTokenizer, settings: Settings) -> None:
+        self.model, self.tokenizer, self.settings = model, tokenizer, settings
+        self.path = settings.path or ("long" if model.config.long_video else "short")
+        self.features = FrameFeatures(model, make_store(settings.store_gib, settings.store_disk_gib))
+        self.prompts = PromptBuilder(self.features, tokenizer, query_tokenizer, self.path)
 
     @torch.inference_mode()
     def answer(self, video: Video, question: Question) -> Reply:
         """Return what the model says after the video and the question, and what it cost."""
-        model, device, limit = self.model, self.model.device, self.settings.max_new_tokens
-        meter = Meter(device, video)
-        asked = self.asker.embed(video, question)
+        model, limit = self.model, self.settings.max_new_tokens
+        meter = Meter(model.device, video)
+        prompt = self.prompts.embed(video, question)
         meter.stage("encode")
-        cache, logits = model.prefill(asked.embeds, room=limit)
+        cache, logits = model.prefill(prompt.embeds, room=limit)
         meter.first_token()
         meter.stage("prefill")
-        said = continue_greedily(model.language, cache, logits, limit, {model.config.language.end})
+        ids = continue_greedily(model.language, cache, logits, limit, {model.config.language.end})
         meter.stage("generate")
         return Reply(
-            text=self.tokenizer.decode(said, skip_special_tokens=True).split(prompt.STOP)[0].strip(),
-            frames_used=tuple(asked.shown),
-            language_tokens=len(asked.embeds),
-            reused_frames=asked.reused,
+            text=self.tokenizer.decode(ids, skip_special_tokens=True).split(STOP)[0].strip(),
+            frames_used=tuple(prompt.shown),
+            language_tokens=len(prompt.embeds),
+            reused_frames=prompt.reused,
             settings={"path": self.path, "rope": model.rotary.mode},
             **meter.costs(),
         )
 
     def attentions(self, video: Video, question: Question) -> VisualAttention:
-        """Return what the question looks at, as `attention.attentions` says."""
-        return attentions(self.model, self.asker.embed(video, question))
+        """Return what the question attends to in the video: two tokens a frame, both of the whole frame."""
+        prompt, model = self.prompts.embed(video, question), self.model
+        return capture_frame_attention(
+            model.language, prompt.embeds, prompt.first, prompt.shown, model.tokens_per_frame
+        )
 
 
 def load(pretrained: str, device: str = "cpu", dtype: str = "auto", seed: int = 0, **options: Any) -> LlamaVidAdapter:
-    """Load a released checkpoint, a folder or a hub name, with the options of `baselines.llama_vid.settings`.
+    """Load a released checkpoint, a folder or a hub name, with the options of `inputs.Settings`.
 
-    `dtype` auto is float16 on a GPU, as in the release. `seed` changes nothing: decoding is greedy. Raises
-    UserError saying what is missing or does not fit.
+    `dtype` auto is float16 on a GPU, as in the release. `seed` changes nothing: decoding is greedy. Raises UserError
+    saying what is missing or does not fit.
     """
     del seed
     settings = read_settings(options)
     kind, folder = resolve_dtype(dtype, device, torch.float16), locate(pretrained)
-    sizes = weights.read(folder, settings.config, settings.bert)
-    words = prompt.QueryTokenizer(weights.bert_folder(folder, settings.bert) / "vocab.txt")
+    sizes = llama_vid.read_sizes(folder, settings.config, settings.bert)
+    query_tokenizer = QueryTokenizer(llama_vid.bert_folder(folder, settings.bert) / "vocab.txt")
     tokenizer = read_tokenizer(folder)
-    model = weights.load(folder, sizes, tower=settings.tower, rope=settings.rope, device=device, dtype=kind)
-    return LlamaVidAdapter(FrameFeatures(model, settings.store), tokenizer, words, settings)
+    model = llama_vid.load(folder, sizes, tower=settings.tower, rope=settings.rope, device=device, dtype=kind)
+    return LlamaVidAdapter(model, tokenizer, query_tokenizer, settings)

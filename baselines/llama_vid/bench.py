@@ -14,12 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from baselines.llama_vid.compressor import Query
+from baselines.llama_vid.compress import Query
 from baselines.llama_vid.config import Language, LlamaVidConfig, QFormer, Vision
-from baselines.llama_vid.features import FrameFeatures
-from baselines.llama_vid.model import LlamaVid
-from baselines.llama_vid.prompt import one_per_second
-from baselines.llama_vid.tower import Block, EvaTower
+from baselines.llama_vid.inputs import FrameFeatures, sample_frames
+from baselines.llama_vid.model import Block, EvaTower, LlamaVid
 from niah.adapters.bench import NoiseVideo, StageCosts
 from niah.adapters.checkpoint import fill_at_random, on_meta_device
 from niah.adapters.meter import clock
@@ -52,7 +50,7 @@ class LlamaVidBench:
 
     def _streamed(self, video: NoiseVideo) -> StageCosts:
         began = clock(self.device)
-        shown = one_per_second(len(video), video.fps)
+        shown = sample_frames(len(video), video.fps)
         chunks = (features for features, _ in FrameFeatures(self.model, None).of(video, shown, 1))
         embeds = self._around(self.model.video_tokens(chunks, self.query)[0])
         encoded = clock(self.device)
@@ -61,10 +59,11 @@ class LlamaVidBench:
 
     def _as_released(self, video: NoiseVideo) -> StageCosts:
         """Hold all frames at once, attend with whole matrices, and run the head for every token."""
-        began, model = clock(self.device), self.model
+        began = clock(self.device)
+        model = self.model
         for part in (model.language, model.compressor.vlm_att_encoder):
             part.config._attn_implementation = "eager"
-        shown = one_per_second(len(video), video.fps)
+        shown = sample_frames(len(video), video.fps)
         pixels = standardise(video.frames(shown), device=self.device).to(model.dtype)
         embeds = self._around(model.compressor(unfused(model.vision_tower, pixels), self.query)[0])
         encoded = clock(self.device)

@@ -9,28 +9,37 @@ the 7B checkpoint and the memory analysis are compared where they are there.
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from baselines.llama_vid import facts, weights
-from baselines.llama_vid.compressor import Query
-from baselines.llama_vid.model import LlamaVid
-from baselines.llama_vid.rope import inverse_frequencies, rotary_table
-from baselines.llama_vid.tokens import patches_of
+from baselines.llama_vid import inputs
+from baselines.llama_vid.compress import Query, drop_class_row
+from baselines.llama_vid.config import LlamaVidConfig
+from baselines.llama_vid.inputs import QueryTokenizer
+from baselines.llama_vid.language import inverse_frequencies, rotary_table
+from baselines.llama_vid.model import FREQUENCIES, PLACEHOLDER, POSITION_IDS, LlamaVid, load, read_sizes, rename
+from niah.adapters.checkpoint import mismatches, on_meta_device
 from niah.adapters.kv_cache import cache_arguments
-from niah.adapters.parity import Golden, Parity
+from niah.adapters.parity import Golden, Parity, expand_layout
 from niah.adapters.preprocess import centre_square, standardise
 from niah.types import UserError
 
 TOLERANCE = 1e-4
 ONE_STEP = 1e-5  # a single step from recorded numbers: rounding has had no time to grow, a small fault must not hide
 LONG_VIDEO_FACTOR = 16.0  # positions are divided by it in the long-video 7B
+SEVEN_B = LlamaVidConfig()
+HALF = 2  # bytes
+TEXT_TOKENS = 80  # of the prompt, in the memory analysis
 SIDE = 224  # pixels of the golden preprocessing, whatever the tiny tower's
 UNSEEN = {  # tensors of the checkpoint that may change a little without changing any number, and why
     "*attention.self.key.bias": "adds the same to every score of a query, and a softmax takes that away again",
@@ -48,7 +57,7 @@ def run(folder: Path) -> int:
     golden = parity.golden(file)
     short, long = _load(checkpoint, "config.json", parity), _load(checkpoint, "config_long_video.json", parity)
     compare(parity, golden, short, long)
-    facts.compare(parity, golden, folder)
+    _compare_facts(parity, golden, folder)
     return parity.report()
 
 
@@ -66,12 +75,12 @@ def _load(checkpoint: Path, config: str, parity: Parity) -> LlamaVid:
     for path in sorted(path for path in checkpoint.rglob("*") if path.is_file() and "config" not in path.name):
         parity.uses(path)
     parity.uses(checkpoint / config)
-    return weights.load(checkpoint, weights.read(checkpoint, config))
+    return load(checkpoint, read_sizes(checkpoint, config))
 
 
 @contextmanager
 def _outputs(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """Record what modules return while the context lasts."""
+    """Record what modules return within this context."""
     found: dict[str, Tensor] = {}
 
     def recorder(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
@@ -129,16 +138,16 @@ def _qformer(parity: Parity, golden: Golden, model: LlamaVid, _long: LlamaVid) -
 def _tokens(parity: Parity, golden: Golden, model: LlamaVid, _long: LlamaVid) -> None:
     """Compare every step from the Q-Former's output to the tokens."""
     compressor, features = model.compressor, golden["vision.features"]
-    answered = compressor.attend(features, golden["short.qformer.query_output"])
+    context = compressor.attend(features, golden["short.qformer.query_output"])
     content = compressor.contents(features)
     steps = {
-        "text_q": answered.asked,
-        "vis": patches_of(features),
-        "keys": answered.keys,
-        "attn_scores": answered.scores,
-        "attn_probs": answered.weights,
-        "context_pre_proj": answered.pooled,
-        "context_token": compressor.vlm_att_val_projector(answered.pooled),
+        "text_q": context.queries,
+        "vis": drop_class_row(features),
+        "keys": context.keys,
+        "attn_scores": context.scores,
+        "attn_probs": context.weights,
+        "context_pre_proj": context.pooled,
+        "context_token": compressor.vlm_att_val_projector(context.pooled),
         "content_pre_proj": content,
         "content_token": compressor.mm_projector(content),
     }
@@ -189,7 +198,9 @@ def _compress_types(parity: Parity, golden: Golden, model: LlamaVid, _long: Llam
     compressor.config = config
 
 
-def _language(parity: Parity, golden: Golden, model: LlamaVid, path: str, tokens: Tensor) -> Tensor:
+def _language(
+    parity: Parity, golden: Golden, model: LlamaVid, path: str, tokens: Float[Tensor, "tokens hidden"]
+) -> Float[Tensor, "total hidden"]:
     """Compare a prompt's embeddings, states and logits, and the greedy continuation; return the embeddings."""
     embeds = model.assemble(golden[f"{path}.input_ids"][0], tokens)
     parity.tensor(f"{path}.inputs_embeds", embeds[None], golden[f"{path}.inputs_embeds"])
@@ -233,13 +244,127 @@ def _rope(parity: Parity, golden: Golden, _short: LlamaVid, _long: LlamaVid) -> 
     """Compare the 7B table, whatever the tiny sizes: exact frequencies, and those a bf16 run rounded."""
     positions = golden["rope_long.positions"]
     want = golden["rope_long.inv_freq_bf16_rounded"]
-    exact = inverse_frequencies(2 * len(want), facts.SEVEN_B.language.rope_theta)
+    exact = inverse_frequencies(2 * len(want), SEVEN_B.language.rope_theta)
     rounded = exact.bfloat16().float()
     parity.tensor("rope_long.inv_freq_bf16_rounded", rounded, want)
     for kind, frequencies in (("exact", exact), ("bf16_inv_freq", rounded)):
         table = rotary_table(positions, frequencies, LONG_VIDEO_FACTOR)
         for name, got in zip(("cos", "sin"), table, strict=True):
             parity.tensor(f"rope_long.{name}_{kind}", got, golden[f"rope_long.{name}_{kind}"])
+
+
+def _compare_facts(parity: Parity, golden: Golden, folder: Path) -> None:
+    """Compare questions, prompts, names, shapes and bytes, each where the file that records them is there."""
+    tokenizer = QueryTokenizer(folder / "tiny_checkpoint" / "bert" / "vocab.txt")
+    comparisons = {
+        "golden_meta.json": lambda meta: _meta(parity, golden, tokenizer, meta),
+        "checkpoint_layout_7b.json": lambda layout: _layout(parity, layout),
+        "memory_analysis.json": lambda analysis: _memory(parity, analysis),
+    }
+    for name, comparison in comparisons.items():
+        if (folder / name).is_file():
+            parity.uses(folder / name)
+            comparison(json.loads((folder / name).read_text(encoding="utf-8")))
+        elif name == "golden_meta.json":
+            _query_without_meta(parity, golden, tokenizer)
+    for path in sorted(folder.glob("golden*")):
+        parity.equal(f"{path.name} is known", path.name in ("golden.safetensors", *comparisons), True)
+
+
+def build_seven_b() -> LlamaVid:
+    """Return the 7B model without weights."""
+    with on_meta_device():
+        return LlamaVid(SEVEN_B)
+
+
+def _meta(parity: Parity, golden: Golden, tokenizer: QueryTokenizer, meta: dict[str, Any]) -> None:
+    first, second = meta["question"], meta["question2"]
+    for name, questions in (("query", [first]), ("query2", [first, second]), ("query_long", [meta["long_question"]])):
+        made = tokenizer(questions)
+        parity.equal(f"{name}.input_ids", made.ids.tolist(), golden[f"{name}.input_ids"].tolist())
+        parity.equal(f"{name}.attention_mask", made.mask.tolist(), golden[f"{name}.attention_mask"].tolist())
+    parity.equal("image_token_index", PLACEHOLDER, meta["image_token_index"])
+    parity.equal("prompt_short_video", inputs.short_prompt("QUESTION").marked(1), meta["prompt_short_video"])
+    long = inputs.long_prompt("QUESTION").marked(2 * 2)  # two frames
+    parity.equal("prompt_long_video_2_frames", long, meta["prompt_long_video_2_frames"])
+    parity.equal("stop_string", inputs.STOP, meta["stop_string"])
+    parity.equal("frames_short", len(golden["short.pixel_values"]), meta["frames_short"])
+    frames, patches = golden["long.features"].shape[:2]
+    parity.equal("frames_long", frames, meta["frames_long"])
+    parity.equal("patches_per_frame", patches, meta["patches_per_frame"])
+    for case in meta["frame_sampling_1fps"]:
+        shown = inputs.sample_frames(case["num_frames"], case["avg_fps"])
+        got = [len(shown), shown[: len(case["first"])], shown[-1]]
+        name = f"frame_sampling_1fps {case['num_frames']} at {case['avg_fps']}"
+        parity.equal(name, got, [case["indices_count"], case["first"], case["last"]])
+
+
+def _query_without_meta(parity: Parity, golden: Golden, tokenizer: QueryTokenizer) -> None:
+    """Compare what is known of the long question without its text: it fills all places, special tokens included."""
+    ids, mask = golden["query_long.input_ids"], golden["query_long.attention_mask"]
+    ends = tokenizer([""]).ids.tolist()
+    parity.equal("query_long ends", [[int(ids[0, 0]), int(ids[0, -1])]], ends)
+    parity.equal("query_long.attention_mask", mask.tolist(), [[1] * inputs.QUERY_TOKENS])
+
+
+def _layout(parity: Parity, found: dict[str, Any]) -> None:
+    model, shapes = build_seven_b(), expand_layout(found["entries"])
+    unused = (FREQUENCIES, POSITION_IDS)
+    parity.equal("7B names and shapes that do not fit", mismatches(model, shapes, rename, unused), [])
+    parity.equal("7B tensors", len(shapes), found["tensors"])
+    compressor = model.compressor
+    parts: dict[str, list[nn.Module]] = {
+        "language_model": [model.language],
+        "vision_tower": [model.vision_tower],
+        "text_encoder_qformer": [compressor.vlm_att_encoder],
+        "context_attention_projections": [
+            compressor.vlm_att_projector,
+            compressor.vlm_att_key_projector,
+            compressor.vlm_att_val_projector,
+            compressor.vlm_att_ln,
+        ],
+        "mm_projector": [compressor.mm_projector],
+    }
+    counts = {name: sum(sum(p.numel() for p in part.parameters()) for part in group) for name, group in parts.items()}
+    counts["text_encoder_qformer"] += compressor.vlm_att_query.numel()
+    stored = sum(math.prod(shape) for name, shape in shapes.items() if fnmatchcase(name, FREQUENCIES))
+    counts["language_model"] += stored  # the release counts the rotary tables of its layers
+    parity.equal("7B parameters by part", counts, found["parameters_by_part"])
+    parity.equal("7B parameters", stored + sum(p.numel() for p in model.parameters()), found["float_parameters"])
+
+
+def _memory(parity: Parity, found: dict[str, Any]) -> None:
+    """Compare bytes that follow from sizes alone; peaks of the release are not this port's."""
+    language, vision = SEVEN_B.language, SEVEN_B.vision
+    per_token = 2 * language.layers * language.key_value_heads * language.head_width * HALF
+    parity.equal("memory kv_bytes_per_token", per_token, found["kv_bytes_per_token"])
+    held = HALF * sum(p.numel() for p in build_seven_b().parameters())
+    for row in found["rows"]:
+        frames, tokens = row["frames"], 2 * row["frames"]
+        total = tokens + TEXT_TOKENS
+        got = {
+            "tokens": [tokens, total],
+            "kv": tokens * per_token,
+            "weights": _gb(held),
+            "features": _gb(frames * vision.patches * vision.width * HALF),
+            "pixels": _gb(frames * 3 * vision.image_size**2 * HALF),
+            "scores": [_gb(language.heads * total**2 * size) for size in (HALF, 2 * HALF)],
+        }
+        scores = row["eager_attention_one_layer_GB"]
+        want = {
+            "tokens": [row["visual_tokens"], row["lm_tokens"]],
+            "kv": row["kv_bytes_visual"],
+            "weights": row["weights_GB"],
+            "features": row["preextracted"]["features_GB"],
+            "pixels": row["raw_pixels_one_batch"]["pixels_GB"],
+            "scores": [scores["scores_fp16"], scores["softmax_fp32"]],
+        }
+        parity.equal(f"memory {frames} frames", got, want)
+
+
+def _gb(count: int) -> float:
+    """Return bytes as decimal GB with two digits, halves up."""
+    return math.floor(count / 1e7 + 0.5) / 100
 
 
 PARTS: tuple[Callable[[Parity, Golden, LlamaVid, LlamaVid], None], ...] = (

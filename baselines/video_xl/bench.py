@@ -12,17 +12,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from baselines.video_xl import config
-from baselines.video_xl.cache import GradientCache
-from baselines.video_xl.model import VideoXL, build_random
-from baselines.video_xl.prompt import Prompt
-from baselines.video_xl.ratios import RatioRule
-from baselines.video_xl.settings import Compression
-from baselines.video_xl.vision import ClipLayer, ClipTower, pixels
-from baselines.video_xl.watch import Watcher
-from baselines.video_xl.windows import cut, plan
+from baselines.video_xl.compress import RatioRule, cut_windows, plan_windows
+from baselines.video_xl.inputs import Compression, Prompt, make_pixels
+from baselines.video_xl.language import AllStates, GradientCache, States
+from baselines.video_xl.model import ClipLayer, ClipTower, VideoXL, build_random
+from baselines.video_xl.prefill import VideoPrefill
 from niah.adapters.bench import NoiseVideo, StageCosts
 from niah.adapters.meter import clock
 
@@ -57,29 +55,30 @@ class VideoXLBench:
         return read(self.model, video)[0]
 
 
-def streamed(model: VideoXL, video: NoiseVideo) -> tuple[StageCosts, Tensor]:
-    """Read a video as the adapter does; return what it cost and the last token's (vocabulary,) logits."""
+def streamed(model: VideoXL, video: NoiseVideo) -> tuple[StageCosts, Float[Tensor, " vocabulary"]]:
+    """Read a video as the adapter does; return what it cost and the last token's logits."""
     began = clock(model.device)
-    watcher = Watcher(model, Compression(RatioRule((RATIO,))), video, PROMPT, new_tokens=1)
-    logits = watcher.read().cpu()
-    seconds, encode = clock(model.device) - began, watcher.encode_seconds
-    return StageCosts({"encode": encode, "prefill": seconds - encode}, watcher.cache.length), logits
+    reading = VideoPrefill(model, Compression(RatioRule((RATIO,))), video, PROMPT, new_tokens=1)
+    logits = reading.prefill().cpu()
+    seconds = clock(model.device) - began
+    encode = reading.encoding.seconds
+    return StageCosts({"encode": encode, "prefill": seconds - encode}, reading.cache.length), logits
 
 
-def as_released(model: VideoXL, video: NoiseVideo) -> tuple[StageCosts, Tensor]:
+def as_released(model: VideoXL, video: NoiseVideo) -> tuple[StageCosts, Float[Tensor, " vocabulary"]]:
     """The same with the release's batches, copies and logits."""
     began = clock(model.device)
-    prepared = pixels(video.frames(range(len(video))), model.settings.pixels, model.device)
-    patches = all_states(model.vision, prepared.to(model.dtype))[-1][:, 1:]
+    pixels = make_pixels(video.frames(range(len(video))), model.settings.pixels, model.device)
+    patches = all_states(model.vision, pixels.to(model.dtype))[-1][:, 1:]
     visual = model.projector.average(model.projector(patches)).flatten(0, 1)
     encoded = clock(model.device)
     cache = ReleasedCache(model.settings.language)
-    lengths = cut(len(visual), model.settings.window)
-    windows = plan(lengths, [RATIO] * len(lengths))
+    lengths = cut_windows(len(visual), model.settings.window)
+    windows = plan_windows(lengths, [RATIO] * len(lengths))
     prefix, suffix = (torch.tensor(ids, device=model.device) for ids in (PROMPT.prefix, PROMPT.suffix))
     logits = visual[:0]
-    for taken in model.read(prefix, windows, lambda window: visual[window.start : window.stop], suffix, cache):
-        logits = model.language.logits(taken.states).float()  # of all tokens, in single precision
+    for step in model.read(prefix, windows, lambda window: visual[window.start : window.stop], suffix, cache):
+        logits = model.language.logits(step.states).float()  # of all tokens, in single precision
     last = logits[-1].cpu()
     return StageCosts({"encode": encoded - began, "prefill": clock(model.device) - encoded}, cache.length), last
 
@@ -87,15 +86,15 @@ def as_released(model: VideoXL, video: NoiseVideo) -> tuple[StageCosts, Tensor]:
 class ReleasedCache(GradientCache):
     """Grows by concatenation, and rotates a copy of all its keys at every step."""
 
-    def look(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def look(self, layer: int, keys: States, values: States) -> tuple[AllStates, AllStates]:
         """Return kept and new ones, joined; the copy stands for the keys rotated anew."""
         joined, all_values = super().look(layer, keys, values)
         return joined.clone(), all_values
 
 
-def all_states(tower: ClipTower, frames: Tensor) -> list[Tensor]:
+def all_states(tower: ClipTower, pixels: Float[Tensor, "frames 3 side side"]) -> list[Float[Tensor, "frames rows dim"]]:
     """Run the tower over all frames at once with plain attention, and keep the states of every layer."""
-    states = tower.embed(frames)
+    states = tower.embed(pixels)
     kept = [states]
     for layer in tower.layers:
         assert isinstance(layer, ClipLayer)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from baselines.video_xl.ratios import RatioRule
+from baselines.video_xl.compress import RatioRule
 from niah.adapters.config_reader import Keys, read_config
 from niah.adapters.preprocess import CLIP_MEAN, CLIP_STD
 from niah.types import UserError

@@ -2,8 +2,8 @@
 
 niah run --model videochat_flash --model_args pretrained=FOLDER,max_frames=512 --device cuda
 
-It keeps nothing between cases but merged tokens of clips under their frames' keys. Where the release would cut
-the sequence, and the question with it, the answer is an error that says so; `max_length` moves that limit.
+It keeps nothing between cases but merged tokens of clips under their frames' keys. Where the release would cut the
+sequence, and the question with it, the answer is an error that says so; `max_length` moves that limit.
 """
 
 from __future__ import annotations
@@ -12,17 +12,21 @@ from typing import Any
 
 import torch
 
-from baselines.videochat_flash.asking import Asker
-from baselines.videochat_flash.attention import attentions
-from baselines.videochat_flash.features import ClipFeatures
-from baselines.videochat_flash.model import VideoChatFlash
+from baselines.videochat_flash.inputs import (
+    STOP,
+    ClipFeatures,
+    PromptBuilder,
+    Settings,
+    read_settings,
+    record_settings,
+    stop_ids,
+)
+from baselines.videochat_flash.model import VideoChatFlash, capture_attention
 from baselines.videochat_flash.model import load as load_model
-from baselines.videochat_flash.prompt import STOP, stop_ids
-from baselines.videochat_flash.settings import Settings, read_settings, told
 from niah.adapters.checkpoint import locate, read_tokenizer
 from niah.adapters.config_reader import read_config
 from niah.adapters.meter import Meter
-from niah.adapters.options import resolve_dtype
+from niah.adapters.options import make_store, resolve_dtype
 from niah.run.attention import VisualAttention
 from niah.types import Question, Reply, Video
 
@@ -32,8 +36,9 @@ class VideoChatFlashAdapter:
 
     def __init__(self, model: VideoChatFlash, tokenizer: Any, settings: Settings) -> None:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
-        self.rope, self.features = model.rope(settings.rope), ClipFeatures(model, settings.store)
-        self.asker = Asker(self.features, tokenizer, settings.max_frames)
+        self.rope = model.rope(settings.rope)
+        self.features = ClipFeatures(model, make_store(settings.store_gib, settings.store_disk_gib))
+        self.prompts = PromptBuilder(self.features, tokenizer, settings.max_frames)
         self.stops = stop_ids(tokenizer, model.config.end_ids)
 
     @torch.inference_mode()
@@ -41,33 +46,34 @@ class VideoChatFlashAdapter:
         """Return what the model says. Raises UserError where the release would cut the question away."""
         model, limit = self.model, self.settings.max_new_tokens
         meter = Meter(model.device, video)
-        asked = self.asker.embed(video, question)
+        prompt = self.prompts.embed(video, question)
         meter.stage("encode")
-        tokens = len(asked.embeds)
-        state = model.read(asked.embeds, asked.visual, self.rope, model.config.dropout, room=limit)
+        tokens = len(prompt.embeds)
+        state = model.prefill(prompt.embeds, prompt.visual, self.rope, model.config.dropout, room=limit)
         logits = model.first_logits(state)
         meter.first_token()
         meter.stage("prefill")
-        said, _ = model.generate(logits, state, self.rope, limit, self.stops)
+        ids, _ = model.generate(logits, state, self.rope, limit, self.stops)
         meter.stage("generate")
         return Reply(
-            text=self.tokenizer.decode(said, skip_special_tokens=True).split(STOP)[0].strip(),
-            frames_used=tuple(dict.fromkeys(asked.shown)),
+            text=self.tokenizer.decode(ids, skip_special_tokens=True).split(STOP)[0].strip(),
+            frames_used=tuple(dict.fromkeys(prompt.shown)),
             language_tokens=tokens,
-            reused_frames=asked.reused,
-            settings=told(model.config, self.rope.mode),
+            reused_frames=prompt.reused,
+            settings=record_settings(model.config, self.rope.mode),
             **meter.costs(),
         )
 
     def attentions(self, video: Video, question: Question) -> VisualAttention:
-        """Return what the question looks at, as `attention.attentions` says."""
-        return attentions(self.model, self.asker.embed(video, question), self.rope)
+        """Return what the question attends to in the video, as `model.capture_attention` says."""
+        prompt = self.prompts.embed(video, question)
+        return capture_attention(self.model, prompt.embeds, prompt.visual, prompt.shown, self.rope)
 
 
 def load(
     pretrained: str, device: str = "cpu", dtype: str = "auto", seed: int = 0, **options: Any
 ) -> VideoChatFlashAdapter:
-    """Load a released checkpoint, a folder or a hub name, with the options of `baselines.videochat_flash.settings`.
+    """Load a released checkpoint, a folder or a hub name, with the options of `inputs.Settings`.
 
     `dtype` auto is bfloat16 on a GPU. `seed` changes nothing: decoding is greedy. Raises UserError saying what does
     not fit.

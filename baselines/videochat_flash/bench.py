@@ -9,15 +9,12 @@ The release's cut at 32,768 tokens is not made in either: it would end the growt
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from baselines.videochat_flash.config import read
-from baselines.videochat_flash.features import ClipFeatures
-from baselines.videochat_flash.model import VideoChatFlash, unloaded
-from baselines.videochat_flash.pixels import prepare
-from baselines.videochat_flash.prompt import PLACEHOLDER
-from baselines.videochat_flash.sampling import frame_indices
-from baselines.videochat_flash.sizes import CONFIGS
+from baselines.videochat_flash.config import CONFIGS, read
+from baselines.videochat_flash.inputs import ClipFeatures, make_pixels, sample_frames
+from baselines.videochat_flash.model import PLACEHOLDER, VideoChatFlash, build_empty
 from niah.adapters.bench import NoiseVideo, StageCosts
 from niah.adapters.checkpoint import fill_at_random
 from niah.adapters.meter import clock
@@ -34,31 +31,33 @@ class VideoChatFlashBench:
 
     def run(self, video: NoiseVideo, execution: str) -> StageCosts:
         """Read a video and a question up to the first logits on the host."""
+        model, rope = self.model, self.model.rope("faithful")
         streamed = execution == "streamed"
-        began, model, rope = clock(self.device), self.model, self.model.rope("faithful")
-        shown = frame_indices(len(video), video.fps, len(video))
+        began = clock(self.device)
+        shown = sample_frames(len(video), video.fps, len(video))
         if streamed:
             clips = (tokens for tokens, _ in ClipFeatures(model, None).of(video, shown))
         else:
             clips = iter(self._at_once(video, shown))
         embeds, visual = model.assemble(self.ids, clips, len(shown) // model.config.tower.clip_frames)
-        encoded, tokens = clock(self.device), len(embeds)
+        encoded = clock(self.device)
+        tokens = len(embeds)
         if streamed:
-            state = model.read(embeds, visual, rope)
+            state = model.prefill(embeds, visual, rope)
         else:
-            state = model.read(embeds, visual, rope, rows=tokens, chunk=tokens)
-        model.language.logits(state.hidden)[-1].cpu()  # one row, or as the release makes them a row a position
+            state = model.prefill(embeds, visual, rope, rows=tokens, chunk=tokens)
+        model.language.logits(state.hidden)[-1].cpu()  # of one row, or as the release makes them of every position
         return StageCosts({"encode": encoded - began, "prefill": clock(self.device) - encoded}, tokens)
 
-    def _at_once(self, video: NoiseVideo, shown: list[int]) -> Tensor:
+    def _at_once(self, video: NoiseVideo, shown: list[int]) -> Float[Tensor, "clips tokens width"]:
         """Return the merged tokens of all clips, encoded and merged in one batch."""
-        frames = prepare(video.frames(shown), self.side, self.device)
+        frames = make_pixels(video.frames(shown), self.side, self.device)
         return self.model.encode(frames.unflatten(0, (-1, self.model.config.tower.clip_frames)))
 
 
 def build(size: str, device: str) -> VideoChatFlashBench:
     """Return the model of a size, its weights random, in bfloat16 on a GPU."""
     dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
-    model = unloaded(read(CONFIGS[size]))
+    model = build_empty(read(CONFIGS[size]))
     fill_at_random(model, device, dtype)
     return VideoChatFlashBench(model)

@@ -1,9 +1,14 @@
-"""The language model: transformers' Qwen2 layers, run so that visual tokens can go on the way.
+"""VideoChat-Flash's language model: transformers' Qwen2 layers, run so that visual tokens can be dropped on the way.
 
-Layers between two stops run over the whole prompt, `chunk` tokens at a time, before the next layers begin:
-a stop has to know all of it. Every layer's cache is as long as what its layer sees. Attention is called here
-and not inside transformers' module because a chunk must see the cache before it without a square mask, and
-because the release's rotary table is no part of transformers any more.
+Layers between two stops run over the whole prompt, `chunk` tokens at a time, before the next layers begin: a stop has
+to know all of it. Every layer's cache is as long as what its layer sees. The layers are stepped through here, because
+a chunk must see the cache before it without a square mask, and because the release's rotary positions are no part of
+transformers any more:
+
+the release builds its table in fp32 for the trained positions and casts it with the model. A longer sequence makes it
+build the table again in the model's dtype: in bf16 about 1,150 different rows are left of 32,770, in fp16 positions
+from 65,520 on are NaN. It also ignores `rope_scaling`. That is `faithful`; `exact` is what transformers' own Qwen2 does
+today: fp32 angles for every position, and `rope_scaling` (YaRN) acts.
 """
 
 from __future__ import annotations
@@ -13,20 +18,72 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers.models.qwen2.configuration_qwen2 import Qwen2Config
-from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMSNorm
+from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMSNorm, Qwen2RotaryEmbedding
 
-from baselines.videochat_flash import dropout as drop
+from baselines.videochat_flash import compress
 from baselines.videochat_flash.config import Dropout, LanguageConfig
-from baselines.videochat_flash.rope import Rope, rotate
 from niah.adapters.attention import attention_weights, causal_tail
 from niah.adapters.kv_cache import SizedLayer
-from niah.adapters.qwen import PREFILL_CHUNK
+from niah.adapters.qwen import PREFILL_CHUNK, Rope, finish_layer, project_keys_values, project_queries
+from niah.types import UserError
+
+MODES = ("faithful", "exact")
+SCALINGS = ("default", "linear", "yarn")  # those whose angles depend on the position alone, not on the longest so far
+
+
+def faithful_rows(
+    positions: Int[Tensor, " positions"], width: int, theta: float, dtype: torch.dtype, rebuilt: bool
+) -> tuple[Float[Tensor, "positions width"], Float[Tensor, "positions width"]]:
+    """Return cosines and sines as the release's table has them.
+
+    Args:
+        positions: Positions in the sequence.
+        width: Channels of a head.
+        theta: Base of the rotary frequencies.
+        dtype: The model's.
+        rebuilt: Whether the table was built again for a sequence longer than the trained positions.
+    """
+    exponents = torch.arange(0, width, 2, dtype=torch.int64, device=positions.device).float() / width
+    frequencies = 1.0 / theta**exponents
+    working = dtype if rebuilt else torch.float32
+    angles = torch.outer(positions.to(working), frequencies.to(working))
+    angles = torch.cat([angles, angles], dim=-1)
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+class RopeTable:
+    """Cosines and sines of positions, in one of the MODES."""
+
+    def __init__(self, mode: str, config: LanguageConfig, qwen: Qwen2Config, device: torch.device) -> None:
+        if mode not in MODES:
+            raise UserError(f"rope must be one of {', '.join(MODES)}; got {mode!r}")
+        if mode == "exact" and config.scaling not in SCALINGS:
+            raise UserError(f"rope_scaling is one of {', '.join(SCALINGS)} here; the config has {config.scaling!r}")
+        self.mode, self._config = mode, config
+        self._exact = Qwen2RotaryEmbedding(qwen).to(device) if mode == "exact" else None
+
+    def rows(self, start: int, stop: int, longest: int, like: Float[Tensor, "_tokens width"]) -> Rope:
+        """Return cosines and sines of positions `start` up to `stop`.
+
+        Args:
+            start: The first position.
+            stop: The position after the last.
+            longest: The longest sequence the layer has met in this answer; a faithful table depends on it.
+            like: A tensor of the wanted dtype, on the wanted device.
+        """
+        where = torch.arange(start, stop, device=like.device)
+        if self._exact is None:
+            width, theta = self._config.head_width, self._config.rope_theta
+            return faithful_rows(where, width, theta, like.dtype, longest > self._config.positions)
+        cosines, sines = self._exact(like, where[None])
+        return cosines[0], sines[0]
 
 
 def qwen_config(config: LanguageConfig) -> Qwen2Config:
-    """Return what transformers calls the same model; `rope_scaling` is in it, and only `rope: exact` looks."""
+    """Return the same sizes as a config of transformers; its `rope_scaling` is read only with `rope: exact`."""
     return Qwen2Config(
         vocab_size=config.vocabulary,
         hidden_size=config.width,
@@ -41,18 +98,18 @@ def qwen_config(config: LanguageConfig) -> Qwen2Config:
 
 
 @dataclass
-class State:
+class PromptState:
     """A prompt the model has read: what decoding needs, and what was dropped on the way."""
 
     cache: list[SizedLayer]  # rotated keys and values, a layer each
     longest: list[int]  # the longest sequence each layer has met: the release's rotary table depends on it
-    hidden: Tensor  # (kept rows, width): the last positions behind the final norm
-    kept: list[Tensor] = field(default_factory=list)  # of each stop: visual tokens kept, numbered from the first
-    scores: list[Tensor | None] = field(default_factory=list)  # of each stop by attention: its candidates' scores
+    hidden: Float[Tensor, "rows width"]  # the last positions, after the final norm
+    kept: list[Tensor] = field(default_factory=list)  # at each stop: visual tokens kept, numbered from the first
+    scores: list[Tensor | None] = field(default_factory=list)  # at each stop by attention: its candidates' scores
 
 
-class Language(nn.Module):
-    """Qwen2 with the release's parameter names, less "model."."""
+class DroppingQwen2(nn.Module):
+    """Qwen2 with the release's parameter names without "model."."""
 
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
@@ -67,25 +124,35 @@ class Language(nn.Module):
 
     def prefill(
         self,
-        embeds: Tensor,
+        embeds: Float[Tensor, "tokens width"],
         visual: range,
         dropout: Dropout | None,
-        rope: Rope,
+        rope: RopeTable,
         chunk: int = PREFILL_CHUNK,
         room: int = 0,
         rows: int = 1,
-    ) -> State:
-        """Read (tokens, width) embeddings, of which `visual` are visual tokens, and overwrite them.
+    ) -> PromptState:
+        """Read a prompt; return the state that decoding continues from.
 
         Holds the embeddings, twice while tokens are dropped, one chunk's activations, and a cache of
-        4 * key-value heads * head width bytes a token and layer in half precision, with room for `room` more
-        tokens. Returns the last `rows` positions' states; logits are made of those asked for only.
+        4 * key-value heads * head width bytes a token and layer in half precision.
+
+        Args:
+            embeds: The prompt's embeddings; they are overwritten.
+            visual: Which of its tokens are visual.
+            dropout: Where visual tokens are dropped, if anywhere.
+            rope: The rotary positions.
+            chunk: Tokens that pass through the layers at a time.
+            room: How many more tokens each layer's cache shall have room for.
+            rows: How many of the last positions' states to return; logits are made only of those asked for.
         """
-        state, hidden, left = State([], [], embeds[:0]), embeds, torch.arange(len(visual))
-        for number, stretch in enumerate(drop.stretches(dropout, len(self.layers))):
+        state = PromptState([], [], embeds[:0])
+        hidden = embeds
+        left = torch.arange(len(visual))  # visual tokens not dropped so far
+        for number, stretch in enumerate(compress.layer_stretches(dropout, len(self.layers))):
             longest = len(hidden)
             if dropout is not None and number > 0:
-                keep = drop.counts(dropout, len(visual))[number]
+                keep = compress.kept_counts(dropout, len(visual))[number]
                 now = range(visual.start, visual.start + len(left))
                 place, scores = self._choose(hidden, now, keep, dropout, number - 1, rope)
                 hidden = torch.cat([hidden[: now.start], hidden[now.start + place], hidden[now.stop :]])
@@ -101,64 +168,65 @@ class Language(nn.Module):
         state.hidden = self.norm(hidden[-rows:])
         return state
 
-    def step(self, token: int, state: State, rope: Rope) -> Tensor:
-        """Append one token to a prompt that was read and return the logits (vocabulary,) behind it."""
+    def step(self, token: int, state: PromptState, rope: RopeTable) -> Float[Tensor, " vocabulary"]:
+        """Append one token to a prompt that was read, and return the logits behind it."""
         hidden = self.embed_tokens.weight[token][None]  # (1, width)
         for number, cache in enumerate(state.cache):
             state.longest[number] = max(state.longest[number], cache.get_seq_length() + 1)
         return self.logits(self.norm(self._run(hidden, range(len(self.layers)), state, rope)))[0]
 
-    def attention(self, words: Tensor, state: State, rope: Rope) -> Iterator[Tensor]:
-        """Yield for each layer what the last tokens of a prompt that was read attend to, (heads, words, tokens).
+    def attention(
+        self, words: Float[Tensor, "words width"], state: PromptState, rope: RopeTable
+    ) -> Iterator[Float[Tensor, "heads words tokens"]]:
+        """Yield for each layer the attention weights of the last tokens of a prompt that was read.
 
-        `words` are their embeddings (words, width). Only queries are made again; keys and values are the cache's.
+        `words` are their embeddings. Only queries are computed again; keys and values are the cache's.
         """
         for number, cache in enumerate(state.cache):
             layer: Any = self.layers[number]
             keys, values, stop = cache.keys, cache.values, cache.get_seq_length()
             assert keys is not None and values is not None  # the prompt was read
-            turns = rope.rows(stop - len(words), stop, state.longest[number], words)
-            query = self._heads(layer, words, turns)[0]
-            yield attention_weights(query, keys[0], self.config.head_width**-0.5)
-            words = self._after(layer, words, causal_tail(query[None], keys, values))
+            rows = rope.rows(stop - len(words), stop, state.longest[number], words)
+            queries = project_queries(layer, layer.input_layernorm(words), rows)
+            yield attention_weights(queries, keys[0], self.config.head_width**-0.5)
+            words = finish_layer(layer, words, causal_tail(queries[None], keys, values)[0])
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Return (rows, vocabulary) fp32 for normed states (rows, width)."""
+    def logits(self, hidden: Float[Tensor, "rows width"]) -> Float[Tensor, "rows vocabulary"]:
+        """Return the logits of normed states, in fp32."""
         return self.lm_head(hidden).float()
 
-    def _run(self, hidden: Tensor, numbers: Sequence[int], state: State, rope: Rope) -> Tensor:
+    def _run(
+        self, hidden: Float[Tensor, "tokens width"], numbers: Sequence[int], state: PromptState, rope: RopeTable
+    ) -> Float[Tensor, "tokens width"]:
         """Run some layers over tokens that follow what their caches hold."""
         for number in numbers:
             layer: Any = self.layers[number]
             cache = state.cache[number]
             start = cache.get_seq_length()
-            turns = rope.rows(start, start + len(hidden), state.longest[number], hidden)
-            query, key, value = self._heads(layer, hidden, turns)
-            keys, values = cache.update(key[None], value[None])
-            hidden = self._after(layer, hidden, causal_tail(query[None], keys, values))
+            rows = rope.rows(start, start + len(hidden), state.longest[number], hidden)
+            normed = layer.input_layernorm(hidden)
+            queries = project_queries(layer, normed, rows)
+            new_keys, new_values = project_keys_values(layer, normed, rows)
+            keys, values = cache.update(new_keys[None], new_values[None])
+            hidden = finish_layer(layer, hidden, causal_tail(queries[None], keys, values)[0])
         return hidden
 
-    def _after(self, layer: Any, hidden: Tensor, mixed: Tensor) -> Tensor:
-        """Return what a layer makes of (tokens, width) that have mixed (1, heads, tokens, head width)."""
-        hidden = hidden + layer.self_attn.o_proj(mixed[0].transpose(0, 1).flatten(1))
-        return hidden + layer.mlp(layer.post_attention_layernorm(hidden))
-
-    def _heads(self, layer: Any, hidden: Tensor, turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return rotated queries, rotated keys and values, each (heads, tokens, head width)."""
-        normed, attention = layer.input_layernorm(hidden), layer.self_attn
-        query, key, value = (
-            projection(normed).unflatten(-1, (-1, self.config.head_width)).transpose(0, 1)
-            for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
-        )
-        return rotate(query, *turns), rotate(key, *turns), value
-
     def _choose(
-        self, hidden: Tensor, visual: range, keep: int, dropout: Dropout, stop: int, rope: Rope
-    ) -> tuple[Tensor, Tensor | None]:
+        self,
+        hidden: Float[Tensor, "tokens width"],
+        visual: range,
+        keep: int,
+        dropout: Dropout,
+        stop: int,
+        rope: RopeTable,
+    ) -> tuple[Int[Tensor, " keep"], Float[Tensor, " visual"] | None]:
         """Return which visual tokens stay at a stop, and their scores where attention decides."""
-        if not drop.by_attention(dropout, stop):
-            return drop.uniform_kept(len(visual), keep).to(hidden.device), None
-        turns = rope.rows(0, len(hidden), len(hidden), hidden)
-        query, keys, _ = self._heads(self.layers[dropout.layers[stop]], hidden, turns)
-        scores = drop.attention_scores(query[:, -1], keys, visual)
-        return drop.attention_kept(scores, keep), scores
+        if not compress.by_attention(dropout, stop):
+            return compress.uniform_kept(len(visual), keep).to(hidden.device), None
+        layer: Any = self.layers[dropout.layers[stop]]
+        rows = rope.rows(0, len(hidden), len(hidden), hidden)
+        normed = layer.input_layernorm(hidden)
+        queries = project_queries(layer, normed, rows)
+        keys, _ = project_keys_values(layer, normed, rows)
+        scores = compress.attention_scores(queries[:, -1], keys, visual)
+        return compress.attention_kept(scores, keep), scores

@@ -15,22 +15,38 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from baselines.videochat_flash import dropout, facts, prompt, sampling
-from baselines.videochat_flash.config import Dropout, read
-from baselines.videochat_flash.merge import merge_counts, merge_steps
-from baselines.videochat_flash.model import VideoChatFlash, load
-from baselines.videochat_flash.pixels import prepare
-from baselines.videochat_flash.rope import faithful_rows
-from baselines.videochat_flash.sizes import RELEASED
-from baselines.videochat_flash.tower import Tower, positions
+from baselines.videochat_flash import compress, inputs
+from baselines.videochat_flash.config import (
+    CONFIGS,
+    DROPOUTS,
+    RELEASED,
+    TOKENS_PER_FRAME,
+    Dropout,
+    VideoChatFlashConfig,
+    read,
+)
+from baselines.videochat_flash.inputs import make_pixels
+from baselines.videochat_flash.language import faithful_rows
+from baselines.videochat_flash.model import (
+    PLACEHOLDER,
+    UmtTower,
+    VideoChatFlash,
+    build_empty,
+    clip_positions,
+    load,
+    rename,
+)
+from niah.adapters.checkpoint import mismatches
 from niah.adapters.config_reader import read_config
-from niah.adapters.parity import Golden, Parity, relative_error
+from niah.adapters.parity import Golden, Parity, expand_layout, relative_error
 from niah.types import UserError
 
 TOLERANCE = 1e-4
 MERGE_HEAD_WIDTH = 8  # channels a head in the golden merging cases
+CHECKED = 9973  # the modulus that `sumsq_mod` of the recorded indices was made with
 NOT_A_NUMBER = 99.0  # stands for NaN in the golden rotary rows
 UNSEEN = {  # tensors that may change a little without moving any number by the tolerance, and why
     "model.layers.{last}.self_attn.k_proj.bias": (
@@ -41,6 +57,7 @@ UNSEEN = {  # tensors that may change a little without moving any number by the 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Facts = Mapping[str, Any]
+Clips = Float[Tensor, "clips tokens width"]
 
 
 def run(folder: Path) -> int:
@@ -70,7 +87,7 @@ def compare(folder: Path, model: VideoChatFlash | None = None) -> Parity:
             check(parity, golden, meta, model)
     except KeyError as error:  # of the two files of recorded numbers
         raise UserError(f"{folder.name} records no {error}, which the comparison needs: copy it again") from error
-    optional = {"checkpoint_layout_7b.json": facts.check_layout, "memory_analysis.json": facts.memory}
+    optional = {"checkpoint_layout_7b.json": _layout, "memory_analysis.json": _memory}
     for name, check in optional.items():
         if (folder / name).is_file():
             parity.uses(folder / name)
@@ -82,7 +99,7 @@ def _pixels(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash) 
     for name in golden:
         found = re.fullmatch(r"preproc\.pixel_values_(\d+)_(?:strided(\d+)|mean)", name)
         if found:
-            values = prepare(golden["preproc.frames_uint8"].numpy(), int(found[1]))
+            values = make_pixels(golden["preproc.frames_uint8"].numpy(), int(found[1]))
             step = int(found[2] or 1)
             values = values[:, :, ::step, ::step] if found[2] else values.mean((2, 3))
             parity.tensor(name, values, golden[name])
@@ -94,7 +111,7 @@ def _positions(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlas
     for name in golden:
         found = re.fullmatch(r"pos(\d+)\.(?:values|mean_abs_by_row_stride(\d+))", name)
         if found:
-            table = positions(4, int(found[1]) // 16, width)
+            table = clip_positions(4, int(found[1]) // 16, width)
             rows = table[:: int(found[2])].abs().mean(1) if found[2] else table[golden[f"pos{found[1]}.rows"].long()]
             parity.tensor(name, rows, golden[name])
 
@@ -106,9 +123,9 @@ def _merging(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash)
         _merge(parity, golden, meta, case, tokens, want, tokens.shape[-1] // MERGE_HEAD_WIDTH)
 
 
-def _merge(parity: Parity, golden: Golden, meta: Facts, case: str, tokens: Tensor, want: Tensor, heads: int) -> None:
-    parity.equal(f"{case}.r_list", merge_counts(tokens.shape[1], want.shape[1]), meta[f"{case}.r_list"])
-    steps = merge_steps(tokens, want.shape[1], heads)
+def _merge(parity: Parity, golden: Golden, meta: Facts, case: str, tokens: Clips, want: Clips, heads: int) -> None:
+    parity.equal(f"{case}.r_list", compress.merge_counts(tokens.shape[1], want.shape[1]), meta[f"{case}.r_list"])
+    steps = compress.merge_steps(tokens, want.shape[1], heads)
     for step in steps[:1]:
         for name, got in {"best_dst": step.destination, "order": step.order}.items():
             parity.equal(f"{case}.step0_{name}", got.tolist(), golden[f"{case}.step0_{name}"].tolist())
@@ -118,16 +135,16 @@ def _merge(parity: Parity, golden: Golden, meta: Facts, case: str, tokens: Tenso
     parity.tensor(f"{case}.merged", steps[-1].tokens if steps else tokens, want)
 
 
-def _merge_heads(golden: Golden, tower: Tower) -> int:
+def _merge_heads(golden: Golden, tower: UmtTower) -> int:
     """Return over how many slices the recorded video was merged: the tower's heads, or 8 channels each.
 
     No config.json says; at the sizes of the reference, and of the 7B model, there is no difference.
     """
     sizes = tower.config
-    frames = prepare(golden["video.frames_uint8"].numpy(), sizes.image_size)
+    frames = make_pixels(golden["video.frames_uint8"].numpy(), sizes.image_size)
     features = tower(frames.unflatten(0, (-1, sizes.clip_frames)))
     if sizes.width % MERGE_HEAD_WIDTH == 0:
-        steps = merge_steps(features, sizes.clip_tokens, sizes.width // MERGE_HEAD_WIDTH)
+        steps = compress.merge_steps(features, sizes.clip_tokens, sizes.width // MERGE_HEAD_WIDTH)
         if steps and torch.equal(steps[0].order, golden["video.step0_order"].long()):
             return sizes.width // MERGE_HEAD_WIDTH
     return sizes.merge_heads
@@ -136,11 +153,11 @@ def _merge_heads(golden: Golden, tower: Tower) -> int:
 def _video(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash) -> None:
     """Compare the tower step by step, the merging of its output, and the projector."""
     tower, sizes = model.tower, model.config.tower
-    frames = prepare(golden["video.frames_uint8"].numpy(), sizes.image_size)
+    frames = make_pixels(golden["video.frames_uint8"].numpy(), sizes.image_size)
     sums = torch.stack([frames.mean((1, 2, 3)), frames.flatten(1).std(1)])
     parity.tensor("video.pixel_values_checksum", sums, golden["video.pixel_values_checksum"])
     clips = frames.unflatten(0, (-1, sizes.clip_frames))
-    table, single = (positions(count, sizes.grid, sizes.width)[None] for count in (sizes.clip_frames, 1))
+    table, single = (clip_positions(count, sizes.grid, sizes.width)[None] for count in (sizes.clip_frames, 1))
     patches = tower.patches(clips[:1])
     tokens = patches + table
     steps = {"patch_embed_clip0": patches, "pos_embed": table, "img_pos_embed": single, "embeddings_clip0": tokens}
@@ -159,14 +176,14 @@ def _video(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash) -
 
 def _language(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash) -> None:
     """Compare the sequence, every dropout variant, and the cut one."""
-    frames = prepare(golden["video.frames_uint8"].numpy(), model.config.tower.image_size)
+    frames = make_pixels(golden["video.frames_uint8"].numpy(), model.config.tower.image_size)
     merged = model.encode(frames.unflatten(0, (-1, model.config.tower.clip_frames)))
     ids = golden["lm.input_ids"][0].tolist()
     embeds, visual = model.assemble(ids, merged, len(merged))
     parity.tensor("lm.inputs_embeds", embeds[None], golden["lm.inputs_embeds"])
     counted = {
         "frames": len(frames), "clips": len(merged), "visual_tokens": len(visual), "prefix_tokens": visual.start,
-        "suffix_tokens": len(embeds) - visual.stop, "image_token_index": prompt.PLACEHOLDER,
+        "suffix_tokens": len(embeds) - visual.stop, "image_token_index": PLACEHOLDER,
     }  # fmt: skip
     for name, got in counted.items():
         parity.equal(name, got, meta[name])
@@ -175,7 +192,7 @@ def _language(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash
         variant = stored and Dropout(*(stored[key] for key in _DROPOUT_KEYS))
         _variant(parity, golden, meta, model, name, variant, embeds, visual)
     rope, cut = model.rope("faithful"), int(meta["truncated.length"])
-    state = model.read(embeds.clone(), visual, rope, truncate=cut)
+    state = model.prefill(embeds.clone(), visual, rope, truncate=cut)
     parity.tensor("truncated.logits_last", model.language.logits(state.hidden), golden["truncated.logits_last"])
 
 
@@ -189,7 +206,7 @@ def _variant(
     model: VideoChatFlash,
     name: str,
     variant: Dropout | None,
-    embeds: Tensor,
+    embeds: Float[Tensor, "tokens hidden"],
     visual: range,
 ) -> None:
     """Compare one way of dropping tokens: what is kept, why, the prefill's end and greedy decoding."""
@@ -197,7 +214,7 @@ def _variant(
     rows, hidden = golden[f"{name}.logits"].shape[1], golden[f"{name}.last_hidden"]
     rows = max(rows, hidden.shape[1])
     # An odd chunk, so that what chunks do is compared too.
-    state = model.read(embeds.clone(), visual, rope, variant, room=len(want), rows=rows, chunk=61)
+    state = model.prefill(embeds.clone(), visual, rope, variant, room=len(want), rows=rows, chunk=61)
     lengths = [layer.get_seq_length() for layer in state.cache]
     parity.equal(f"{name}.kv_lengths", lengths, meta[f"{name}.kv_lengths"])
     parity.equal(f"{name}.seq_len_final", lengths[-1], meta[f"{name}.seq_len_final"])
@@ -216,51 +233,101 @@ def _variant(
 
 def _rotary(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash) -> None:
     """Compare rows of the release's rotary tables: fresh for the trained positions, rebuilt for longer sequences."""
-    theta, trained = _theta(golden, model.config.language.rope_theta), 32768
+    theta = _theta(golden, model.config.language.rope_theta)
+    trained = 32768  # positions
     names = [name for name in golden if re.fullmatch(r"rope\.\w+_seq\d+\.cos", name)]
     width = golden[names[0]].shape[1] if names else 128
     for name in names:
         kind, length = name.split(".")[1].split("_seq")
-        where = golden["rope.positions"].long()
-        where = where[where < int(length)]
-        rows, _ = faithful_rows(where, width, theta, DTYPES[kind], int(length) > trained)
+        positions = golden["rope.positions"].long()
+        positions = positions[positions < int(length)]
+        rows, _ = faithful_rows(positions, width, theta, DTYPES[kind], int(length) > trained)
         parity.tensor(name, rows.float().nan_to_num(NOT_A_NUMBER), golden[name])
     for name in (name for name in meta if name.endswith(".nonfinite_rows")):
         _, kind, length, _ = name.split(".")
-        where = torch.arange(int(length.removeprefix("seq")))
-        rows, _ = faithful_rows(where, width, theta, DTYPES[kind], len(where) > trained)
+        positions = torch.arange(int(length.removeprefix("seq")))
+        rows, _ = faithful_rows(positions, width, theta, DTYPES[kind], len(positions) > trained)
         parity.equal(name, int((~rows.isfinite()).any(1).sum()), meta[name])
 
 
 def _theta(golden: Golden, own: float) -> float:
     """Return the theta of the recorded tables: the 7B model's, whose width and length they have, or the checkpoint's.
 
-    No file says. Where neither fits, the comparison tells.
+    No file says. Where neither fits, the comparison shows it.
     """
     released = float(RELEASED["rope_theta"])
     name = next((name for name in golden if re.fullmatch(r"rope\.fp32_seq\d+\.cos", name)), None)
     if name is None:
         return released
-    want, where = golden[name], golden["rope.positions"].long()
-    where = where[where < int(name.removesuffix(".cos").rpartition("_seq")[2])]
+    want = golden[name]
+    positions = golden["rope.positions"].long()
+    positions = positions[positions < int(name.removesuffix(".cos").rpartition("_seq")[2])]
 
     def error(theta: float) -> float:
-        return relative_error(faithful_rows(where, want.shape[1], theta, torch.float32, True)[0], want)
+        return relative_error(faithful_rows(positions, want.shape[1], theta, torch.float32, True)[0], want)
 
     return min(released, own, key=error)
 
 
 def _rules(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash) -> None:
-    """Compare what needs no weights: kept places of long sequences, frames shown, the prompt."""
+    """Compare what needs no weights: kept places of long sequences, frames shown, the inputs."""
     for name, want in meta.get("uniform_indices", {}).items():
         visual, keep = (int(number) for number in name.split("->"))
-        parity.equal(f"uniform_indices {name}", facts.fingerprint(dropout.uniform_kept(visual, keep).tolist()), want)
+        parity.equal(f"uniform_indices {name}", fingerprint(compress.uniform_kept(visual, keep).tolist()), want)
     for row in meta.get("frame_sampling", []):
-        indices = sampling.frame_indices(row["num_frames"], row["fps"], row["max_num_frames"])
+        indices = inputs.sample_frames(row["num_frames"], row["fps"], row["max_num_frames"])
         got = {"count": len(indices), "first": indices[:8], "last": indices[-4:], "sum": sum(indices)}
-        got["time_message"] = sampling.time_message(row["num_frames"] / row["fps"], len(indices))
+        got["time_message"] = inputs.time_message(row["num_frames"] / row["fps"], len(indices))
         got["indices"] = indices
         label = f"frame_sampling {row['num_frames']} at {row['fps']}, at most {row['max_num_frames']}"
         parity.equal(label, {key: got[key] for key in row if key in got}, {key: row[key] for key in row if key in got})
-    parity.equal("prompt", prompt.PROMPT, meta["prompt"])
-    parity.equal("stop_string", prompt.STOP, meta["stop_string"])
+    parity.equal("prompt", inputs.PROMPT, meta["prompt"])
+    parity.equal("stop_string", inputs.STOP, meta["stop_string"])
+
+
+def _layout(parity: Parity, layout: Mapping[str, Any]) -> None:
+    """Compare every name and shape with the models of both resolutions, which take no memory here."""
+    shapes = expand_layout(layout["entries"])
+    for size in ("7b", "7b-224"):
+        model = build_empty(read(CONFIGS[size]))
+        parity.equal(f"checkpoint layout, {size}", mismatches(model, shapes, rename), [])
+        parts = {"language_model": model.language, "vision_tower": model.tower, "mm_projector": model.projector}
+        counted = {name: sum(tensor.numel() for tensor in part.parameters()) for name, part in parts.items()}
+        parity.equal(f"parameters by part, {size}", counted, layout["parameters_by_part"])
+    parity.equal("checkpoint tensors", len(shapes), layout["tensors"])
+
+
+def cache_bytes(config: VideoChatFlashConfig, text: int, visual: int, kind: Dropout | None) -> int:
+    """Return the bytes of keys and values that a prompt leaves behind, at 2 bytes a number."""
+    language = config.language
+    seen = compress.kept_counts(kind, visual)
+    layers = [len(stretch) for stretch in compress.layer_stretches(kind, language.layers)]
+    tokens = sum(count * (text + left) for count, left in zip(layers, seen, strict=True))
+    return tokens * 2 * language.key_value_heads * language.head_width * 2
+
+
+def _memory(parity: Parity, analysis: Mapping[str, Any]) -> None:
+    """Compare the tokens and the cache of each length with the analysis, in its decimal GB."""
+    config = read(RELEASED)
+    names = {"4_18": DROPOUTS["card"], "24": DROPOUTS["wrapper"], "8_16_24": DROPOUTS["code"]}
+    parity.equal("kv_bytes_per_token", cache_bytes(config, 0, 1, None), analysis["kv_bytes_per_token"])
+    for row in analysis["rows"]:
+        visual = TOKENS_PER_FRAME * row["frames"]
+        text = row["lm_tokens"] - row["visual_tokens"]
+        got = {"visual_tokens": visual, "kv_bytes_full": cache_bytes(config, text, visual, None)}
+        for name, kind in names.items():
+            got[f"kv_GB_dropout_{name}"] = round(cache_bytes(config, text, visual, kind) / 1e9, 2)
+        parity.equal(f"memory at {row['frames']} frames", got, {key: row[key] for key in got})
+
+
+def fingerprint(indices: list[int]) -> dict[str, Any]:
+    """Return what the reference keeps of a long list of indices."""
+    middle = len(indices) // 2
+    return {
+        "first": indices[:6],
+        "mid": indices[max(0, middle - 2) : middle + 3],
+        "last": indices[-6:],
+        "sum": sum(indices),
+        "sumsq_mod": sum((index % CHECKED) ** 2 for index in indices),
+        "unique": len(set(indices)),
+    }

@@ -31,6 +31,10 @@ class FeatureCache:
         bits = None if self.store is None else self.store.get(key)
         return None if bits is None else torch.from_numpy(bits.copy()).view(self.dtype).to(self.device)  # writable
 
+    def holds(self, key: Hashable) -> bool:
+        """Return True if `key` is stored; this counts as using it, so that it is forgotten later."""
+        return self.store is not None and self.store.get(key) is not None
+
     def put(self, key: Hashable, features: Float[Tensor, ...]) -> None:
         """Store a copy of `features`, which are of the cache's dtype."""
         if self.store is not None:

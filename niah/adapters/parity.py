@@ -18,8 +18,11 @@ from torch import Tensor
 from niah.types import UserError
 
 
-class Golden(dict[str, Tensor]):
-    """The tensors of one golden file; remembers which were looked up."""
+class Golden(dict):  # type: ignore[type-arg]
+    """The tensors of one golden file by name; remembers which were looked up.
+
+    Not `dict[str, Tensor]`: a type checker at run time would then look one up.
+    """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         super().__init__(tensors)

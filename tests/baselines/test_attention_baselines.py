@@ -84,7 +84,7 @@ def test_the_command_measures_it(folders, suite, tmp_path, name):
 def test_llama_vid_s_rows_are_those_of_an_eager_forward_pass_and_answers_between_do_not_matter(folders):
     adapter = load(folders, "llama_vid")
     video = FakeVideo(("h", 0, 9))
-    asked = adapter.asker.embed(video, QUESTION)
+    asked = adapter.prompts.embed(video, QUESTION)
     language = adapter.model.language
     rotary = adapter.model.rotary
     rotary.positions, rotary.stored = len(asked.embeds), 2 * rotary.exact  # which longer inputs take
@@ -115,13 +115,13 @@ def test_llama_vid_s_two_tokens_stand_for_their_frame(folders):
 def test_video_xl_s_shares_times_the_cache_s_values_are_what_its_layers_mix(folders, ratio):
     adapter, video = load(folders, "video_xl", ratio=ratio, store_gib=0, store_disk_gib=0), FakeVideo(("h", 0, 40))
     told = adapter.attentions(video, QUESTION)
-    watcher, again = (adapter._watcher(video, QUESTION) for _ in range(2))
-    wanted = mixed(adapter.model, watcher.read)
-    again.watch()
+    reading, again = (adapter._prepare(video, QUESTION) for _ in range(2))
+    wanted = mixed(adapter.model, reading.prefill)
+    again.read_video()
     suffix, first = torch.tensor(again.prompt.suffix), len(again.prompt.prefix)
     assert len(suffix) > adapter.model.settings.window  # so the forward pass takes several steps
     rows = list(adapter.model.language.attention(suffix, again.cache))
-    values = watcher.cache.read(0, watcher.cache.length)[1]  # (layers, key heads, tokens, size)
+    values = reading.cache.read(0, reading.cache.length)[1]  # (layers, key heads, tokens, size)
     for layer, (row, found) in enumerate(zip(rows, told.layers, strict=True)):
         heads = row @ values[layer].repeat_interleave(len(row) // values.shape[1], 0)
         torch.testing.assert_close(heads.transpose(0, 1).flatten(1), wanted[layer][-len(suffix) :])
@@ -158,11 +158,11 @@ def dropping(folders, tmp_path_factory):
 def test_videochat_flash_s_shares_times_the_cache_s_values_are_what_its_layers_mix(dropping, dropout):
     adapter, video = videochat_flash.load(str(dropping), dropout=dropout, max_new_tokens=1), FakeVideo(("h", 0, 16))
     model, told, states = adapter.model, adapter.attentions(video, QUESTION), []
-    asked = adapter.asker.embed(video, QUESTION)
+    asked = adapter.prompts.embed(video, QUESTION)
     words = asked.embeds[asked.visual.stop :].clone()
 
     def read():
-        states.append(model.read(asked.embeds, asked.visual, adapter.rope, model.config.dropout))
+        states.append(model.prefill(asked.embeds, asked.visual, adapter.rope, model.config.dropout))
 
     wanted, (state,) = mixed(model, read), states
     rows = list(model.language.attention(words, state, adapter.rope))

@@ -10,7 +10,7 @@ import torch
 import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from baselines.llama_vid import prompt
+from baselines.llama_vid import inputs
 from baselines.llama_vid.adapter import load
 from niah.prompt import format_prompt
 from niah.types import Question, UserError
@@ -100,7 +100,7 @@ def test_real_footage_is_answered_from_the_command_line(folder, tmp_path, monkey
 
 def test_language_model_is_told_the_whole_prompt_with_two_tokens_a_frame(folder):
     reply = adapter(folder).answer(FakeVideo(("h", 0, 7)), QUESTION)
-    text = prompt.short_prompt(format_prompt(QUESTION))
+    text = inputs.short_prompt(format_prompt(QUESTION))
     assert reply.language_tokens == len(ids_of(text.before + text.after, VOCABULARY)) + 2 * 7
     assert reply.frames_used == tuple(range(7)) and reply.mode == "generated"
 
@@ -114,12 +114,12 @@ def test_native_rate_is_thinned_to_one_frame_a_second(folder):
 def test_blind_case_is_asked_without_a_video(folder):
     reply = adapter(folder).answer(FakeVideo(), QUESTION)
     assert reply.frames_used == ()
-    assert reply.language_tokens == len(ids_of(prompt.blind_prompt(format_prompt(QUESTION)).before, VOCABULARY))
+    assert reply.language_tokens == len(ids_of(inputs.blind_prompt(format_prompt(QUESTION)).before, VOCABULARY))
 
 
 def test_long_video_config_takes_the_movie_prompt_and_path_sets_it_apart(folder):
     by_config = adapter(folder, config="config_long_video.json").answer(FakeVideo(("h", 0, 2)), QUESTION)
-    text = prompt.long_prompt(format_prompt(QUESTION))
+    text = inputs.long_prompt(format_prompt(QUESTION))
     assert by_config.language_tokens == len(ids_of(text.before + text.after, VOCABULARY)) + 2 * 2
     assert by_config.settings == {"path": "long", "rope": "faithful"}
     by_path = adapter(folder, path="long").answer(FakeVideo(("h", 0, 2)), QUESTION)
@@ -138,10 +138,10 @@ def test_reply_ends_at_the_end_token(folder, tmp_path):
 
 
 SETTINGS = [
-    ({"path": "middle"}, "path is short or long, got 'middle'"),
-    ({"rope": "yarn"}, "rope is one of faithful, exact"),
-    ({"dtype": "int4"}, "dtype is auto"),
-    ({"max_new_tokens": 0}, "max_new_tokens is a whole number from 1 on, got 0"),
+    ({"path": "middle"}, "path must be short or long, got 'middle'"),
+    ({"rope": "yarn"}, "rope must be one of faithful, exact"),
+    ({"dtype": "int4"}, "dtype must be auto"),
+    ({"max_new_tokens": 0}, "max_new_tokens must be a whole number from 1 on, got 0"),
     ({"config": "nowhere.json"}, "holds no nowhere.json"),
 ]
 
@@ -179,7 +179,7 @@ def test_reused_and_fresh_features_give_equal_replies(folder, dtype):
 def tokens_of(made, video):
     """Return the video's tokens as the language model gets them."""
     shown = list(range(len(video)))
-    return made.features.tokens(video, shown, made.asker.words([QUESTION.text]), class_row=True)[0]
+    return made.features.tokens(video, shown, made.prompts.query_tokenizer([QUESTION.text]), class_row=True)[0]
 
 
 def test_reused_features_give_tokens_of_equal_bits(folder):

@@ -5,13 +5,12 @@ import dataclasses
 import pytest
 import torch
 
-from baselines.llama_vid import prompt, tokens, weights
+from baselines.llama_vid import compress, inputs
 from baselines.llama_vid.bench import build as build_bench
 from baselines.llama_vid.bench import unfused
 from baselines.llama_vid.config import LlamaVidConfig
-from baselines.llama_vid.features import Slot, batches
-from baselines.llama_vid.model import PLACEHOLDER
-from baselines.llama_vid.rope import Rotary, inverse_frequencies, rotary_table
+from baselines.llama_vid.language import Rotary, inverse_frequencies, rotary_table
+from baselines.llama_vid.model import PLACEHOLDER, load, read_sizes
 from niah.types import UserError
 from tests.helpers.tiny_llama_vid import CHECKPOINT
 
@@ -20,36 +19,36 @@ from tests.helpers.tiny_llama_vid import CHECKPOINT
 
 def test_odd_number_of_rows_loses_its_first_and_an_even_one_none():
     rows = torch.arange(10.0).view(1, 5, 2)
-    assert tokens.patches_of(rows).tolist() == [[[2, 3], [4, 5], [6, 7], [8, 9]]]
-    assert tokens.patches_of(rows[:, 1:]).tolist() == [[[2, 3], [4, 5], [6, 7], [8, 9]]]
+    assert compress.drop_class_row(rows).tolist() == [[[2, 3], [4, 5], [6, 7], [8, 9]]]
+    assert compress.drop_class_row(rows[:, 1:]).tolist() == [[[2, 3], [4, 5], [6, 7], [8, 9]]]
 
 
 def test_scores_are_divided_by_the_root_of_the_vision_width():
     asked, keys = torch.tensor([[[1.0, 2, 0, 0]]]), torch.tensor([[[3.0, 4, 0, 0], [0, 1, 9, 9]]])
-    assert tokens.context_scores(asked, keys).tolist() == [[[5.5, 1.0]]]  # (3 + 8) / 2, 2 / 2
+    assert compress.context_scores(asked, keys).tolist() == [[[5.5, 1.0]]]  # (3 + 8) / 2, 2 / 2
 
 
 def test_context_is_the_mean_over_queries_of_weighted_raw_patches():
     patches = torch.tensor([[[2.0, 0], [0, 4]]])
     chosen = torch.tensor([[[1.0, 0], [0.5, 0.5]]])
-    assert tokens.context_of(chosen, patches).tolist() == [[[1.5, 1.0]]]  # mean of (2, 0) and (1, 2)
+    assert compress.average_context(chosen, patches).tolist() == [[[1.5, 1.0]]]  # mean of (2, 0) and (1, 2)
 
 
 def test_mean_content_is_one_row_and_no_compression_is_all():
     patches = torch.tensor([[[1.0], [2], [3], [6]]])
-    assert tokens.content_of(patches, "mean", None).tolist() == [[[3]]]
-    assert tokens.content_of(patches, None, None).tolist() == [[[1], [2], [3], [6]]]
+    assert compress.pool_content(patches, "mean", None).tolist() == [[[3]]]
+    assert compress.pool_content(patches, None, None).tolist() == [[[1], [2], [3], [6]]]
 
 
 def test_grid_content_pools_squares_in_reading_order():
     patches = torch.arange(16.0).view(1, 16, 1)  # rows 0-3, 4-7, 8-11, 12-15
-    pooled = tokens.content_of(patches, "grid:2", 2)
+    pooled = compress.pool_content(patches, "grid:2", 2)
     assert pooled.flatten().tolist() == [2.5, 4.5, 10.5, 12.5]  # first: (0 + 1 + 4 + 5) / 4
 
 
 def test_context_comes_before_content_frame_by_frame():
     context, content = torch.tensor([[[1.0]], [[2.0]]]), torch.tensor([[[10.0]], [[20.0]]])
-    assert tokens.interleave(context, content).flatten().tolist() == [1, 10, 2, 20]
+    assert compress.interleave(context, content).flatten().tolist() == [1, 10, 2, 20]
 
 
 # ---- rotary positions
@@ -115,11 +114,11 @@ def test_unknown_rope_is_refused_with_those_there_are():
 
 
 def test_prompts_are_marked_once_and_once_a_token():
-    assert prompt.short_prompt("Who?").marked(1).endswith("questions. USER: <image>\nWho? ASSISTANT:")
-    assert prompt.long_prompt("Who?").marked(2).endswith(
+    assert inputs.short_prompt("Who?").marked(1).endswith("questions. USER: <image>\nWho? ASSISTANT:")
+    assert inputs.long_prompt("Who?").marked(2).endswith(
         "this movie.<image><image>Now the movie end.\nWho? ASSISTANT:"
     )  # fmt: skip
-    assert prompt.blind_prompt("Who?").marked(0).endswith("questions. USER: Who? ASSISTANT:")
+    assert inputs.blind_prompt("Who?").marked(0).endswith("questions. USER: Who? ASSISTANT:")
 
 
 class StartingTokenizer:
@@ -132,13 +131,13 @@ class StartingTokenizer:
 
 
 def test_start_token_is_kept_from_the_first_piece_alone():
-    assert prompt.piece_ids(StartingTokenizer(), prompt.Prompt("ab", "c"), 128) == ([1, 97, 98], [99])
-    assert prompt.piece_ids(StartingTokenizer(), prompt.Prompt("ab", ""), 128) == ([1, 97, 98], [])
+    assert inputs.piece_ids(StartingTokenizer(), inputs.Prompt("ab", "c"), 128) == ([1, 97, 98], [99])
+    assert inputs.piece_ids(StartingTokenizer(), inputs.Prompt("ab", ""), 128) == ([1, 97, 98], [])
 
 
 def test_tokenizer_of_another_model_is_refused():
     with pytest.raises(UserError, match="gives id 99, the language model knows 99"):
-        prompt.piece_ids(StartingTokenizer(), prompt.Prompt("ab", "c"), 99)
+        inputs.piece_ids(StartingTokenizer(), inputs.Prompt("ab", "c"), 99)
 
 
 SAMPLED = [
@@ -153,12 +152,12 @@ SAMPLED = [
 
 @pytest.mark.parametrize("frames, fps, wanted", SAMPLED)
 def test_one_frame_a_second_is_shown(frames, fps, wanted):
-    assert prompt.one_per_second(frames, fps) == wanted
+    assert inputs.sample_frames(frames, fps) == wanted
 
 
 @pytest.fixture(scope="module")
 def words():
-    return prompt.QueryTokenizer(CHECKPOINT / "bert" / "vocab.txt")
+    return inputs.QueryTokenizer(CHECKPOINT / "bert" / "vocab.txt")
 
 
 def test_questions_are_lower_cased_and_padded_on_the_right(words):
@@ -182,7 +181,7 @@ def test_long_question_keeps_its_end(words):
 
 @pytest.fixture(scope="module")
 def model():
-    return weights.load(CHECKPOINT, weights.read(CHECKPOINT))
+    return load(CHECKPOINT, read_sizes(CHECKPOINT))
 
 
 def test_one_placeholder_is_replaced_by_all_tokens(model):
@@ -223,8 +222,8 @@ KINDS = [("mean", 2), ("grid:2", 5), ("grid:3", 17), (None, 17)]  # a grid of 3 
 
 @pytest.mark.parametrize("compress, count", KINDS)
 def test_tokens_a_frame_follow_from_the_compression(words, compress, count):
-    config = dataclasses.replace(weights.read(CHECKPOINT), compress=compress)
-    loaded = weights.load(CHECKPOINT, config)
+    config = dataclasses.replace(read_sizes(CHECKPOINT), compress=compress)
+    loaded = load(CHECKPOINT, config)
     assert loaded.tokens_per_frame == count
     assert loaded.video_tokens([torch.zeros(3, 17, 48)], words(["who"])).shape == (1, 3 * count, 32)
 
@@ -241,21 +240,3 @@ def test_bench_counts_two_tokens_a_frame_and_80_of_text(execution):
     subject = build_bench("tiny", "cpu")
     with torch.inference_mode():
         assert subject.run(NoiseVideo(40, subject.side), execution).tokens == 2 * 40 + 80
-
-
-# ---- batches of frames
-
-
-def test_frame_has_the_slot_of_its_number_whatever_comes_before():
-    shown = [("h", 30), ("h", 31), ("n", 3), ("h", 32)]
-    assert list(batches(shown, [0, 1, 2, 3], stride=1)) == [[Slot(0, 30), Slot(1, 31)], [Slot(2, 3)], [Slot(3, 0)]]
-
-
-def test_stride_fills_slots_one_after_another():
-    shown = [("h", number) for number in (0, 25, 50)]
-    assert list(batches(shown, [0, 25, 50], stride=25)) == [[Slot(0, 0), Slot(25, 1), Slot(50, 2)]]
-
-
-def test_repeated_frame_begins_a_new_batch():
-    shown = [("h", 4), ("h", 5), ("h", 4)]
-    assert list(batches(shown, [0, 1, 2], stride=1)) == [[Slot(0, 4), Slot(1, 5)], [Slot(2, 4)]]

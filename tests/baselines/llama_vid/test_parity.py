@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from baselines.llama_vid import facts, parity, weights
+from baselines.llama_vid import model, parity
 from niah.adapters.checkpoint import mismatches
-from niah.adapters.parity import Golden, Parity
+from niah.adapters.parity import Golden, Parity, expand_layout
 from niah.types import UserError
 from tests.helpers import tiny_llama_vid
 from tests.helpers.commands import parity as main
@@ -102,22 +102,22 @@ def layout():
 
 
 def test_7b_model_has_every_tensor_of_the_release_and_takes_no_memory(layout):
-    model = facts.seven_b()
-    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
-    shapes = facts.layout(layout["entries"])
+    seven_b = parity.build_seven_b()
+    assert {parameter.device.type for parameter in seven_b.parameters()} == {"meta"}
+    shapes = expand_layout(layout["entries"])
     assert len(shapes) == 1176
-    assert mismatches(model, shapes, weights.rename, (weights.FREQUENCIES, weights.POSITION_IDS)) == []
+    assert mismatches(seven_b, shapes, model.rename, (model.FREQUENCIES, model.POSITION_IDS)) == []
 
 
 def test_folded_entries_count_in_steps():
-    shapes = facts.layout([{"name": "a.{i}", "shape": [2], "i": "0..10 step 5"}, {"name": "b", "shape": []}])
+    shapes = expand_layout([{"name": "a.{i}", "shape": [2], "i": "0..10 step 5"}, {"name": "b", "shape": []}])
     assert shapes == {"a.0": (2,), "a.5": (2,), "a.10": (2,), "b": ()}
 
 
 def test_layout_with_another_shape_is_named(layout):
-    shapes = facts.layout(layout["entries"])
+    shapes = expand_layout(layout["entries"])
     shapes["lm_head.weight"] = (32001, 4096)
-    found = mismatches(facts.seven_b(), shapes, weights.rename, (weights.FREQUENCIES, weights.POSITION_IDS))
+    found = mismatches(parity.build_seven_b(), shapes, model.rename, (model.FREQUENCIES, model.POSITION_IDS))
     assert found == ["lm_head.weight has shape [32001, 4096], the config wants [32000, 4096]"]
 
 
@@ -128,7 +128,7 @@ def test_layout_with_another_shape_is_named(layout):
 def pair():
     """Return the golden tensors and both models, short-video and long-video."""
     names = ("config.json", "config_long_video.json")
-    models = [weights.load(CHECKPOINT, weights.read(CHECKPOINT, name)) for name in names]
+    models = [model.load(CHECKPOINT, model.read_sizes(CHECKPOINT, name)) for name in names]
     return load_file(REFERENCE / "golden.safetensors"), models
 
 
@@ -156,7 +156,7 @@ def unseen(name):
 
 
 LEARNED = [name for name in NAMES if not name.endswith(("inv_freq", "position_ids"))]
-SEEN = [(name, weights.rename(name)) for name in LEARNED if not unseen(name)]
+SEEN = [(name, model.rename(name)) for name in LEARNED if not unseen(name)]
 SEEN += [(name, f"vision_tower.{name}") for name in TOWER]
 
 
@@ -185,13 +185,13 @@ def test_noise_on_any_tensor_shows(pair, name, place):
 
 @pytest.mark.parametrize("name", [name for name in LEARNED if unseen(name)])
 def test_noise_on_a_key_bias_is_taken_away_by_the_softmax(pair, name):
-    assert differing(pair, name, weights.rename(name)) == []
+    assert differing(pair, name, model.rename(name)) == []
 
 
 def test_noise_on_positions_that_are_whole_numbers_rounds_away(reference):
     def edit(state):
-        noisy = state[weights.POSITION_IDS] + 1e-3 * torch.randn(272, generator=torch.Generator().manual_seed(0))
-        state[weights.POSITION_IDS] = noisy.round().long()
+        noisy = state[model.POSITION_IDS] + 1e-3 * torch.randn(272, generator=torch.Generator().manual_seed(0))
+        state[model.POSITION_IDS] = noisy.round().long()
 
     tiny_llama_vid.change(reference / "tiny_checkpoint", edit)
     assert parity.run(reference) == 0
@@ -215,4 +215,4 @@ def test_noise_on_the_rotary_frequencies_of_one_layer_is_refused(reference, laye
     tiny_llama_vid.change(reference / "tiny_checkpoint", lambda state: state[name].add_(1e-3))
     assert main(["llama_vid", str(reference)]) == 2
     with pytest.raises(UserError, match="all layers of a LLaMA turn by the same frequencies"):
-        weights.load(reference / "tiny_checkpoint", weights.read(CHECKPOINT))
+        model.load(reference / "tiny_checkpoint", model.read_sizes(CHECKPOINT))

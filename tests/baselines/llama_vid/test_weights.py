@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from baselines.llama_vid import config, weights
+from baselines.llama_vid import config, model
 from niah.types import UserError
 from tests.helpers.tiny_llama_vid import CHECKPOINT, change, configure
 
@@ -23,7 +23,7 @@ def folder(tmp_path):
 
 
 def load(folder, **settings):
-    return weights.load(folder, weights.read(folder), **settings)
+    return model.load(folder, model.read_sizes(folder), **settings)
 
 
 # ---- what loads
@@ -53,7 +53,7 @@ def test_pickled_shards_and_tower_load_as_the_release_ships_them(folder):
     torch.save(load_file(folder / TOWER), folder / "eva_vit_g.pth")
     for file in ("model.safetensors", TOWER):
         (folder / file).unlink()
-    found, wanted = load(folder).state_dict(), weights.load(CHECKPOINT, weights.read(CHECKPOINT)).state_dict()
+    found, wanted = load(folder).state_dict(), model.load(CHECKPOINT, model.read_sizes(CHECKPOINT)).state_dict()
     assert found.keys() == wanted.keys()
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
@@ -96,7 +96,7 @@ DAMAGE = [
     ("model.safetensors", lambda state: state.update(extra=torch.zeros(2)), "unexpected extra"),
     ("model.safetensors", lambda state: state.update({QUERY: torch.zeros(1, 4, 24)}), r"shape \[1, 4, 24\], the"),
     ("model.safetensors", lambda state: state[QUERY].fill_(float("nan")), f"NaN or infinity.*\n.*{QUERY}"),
-    ("model.safetensors", lambda state: state[weights.POSITION_IDS].fill_(3), "position_ids must count up from 0"),
+    ("model.safetensors", lambda state: state[model.POSITION_IDS].fill_(3), "position_ids must count up from 0"),
     ("model.safetensors", lambda state: state[INV_FREQ.format(0)].neg_(), "must hold 4 positive numbers"),
     ("model.safetensors", lambda state: state[INV_FREQ.format(1)].mul_(2), "layers.1.*differ from model.layers.0"),
     (TOWER, drop("cls_token"), "missing cls_token"),
@@ -131,7 +131,7 @@ def test_missing_bert_says_what_to_download(folder, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     shutil.rmtree(folder / "bert")
     with pytest.raises(UserError, match="no folder 'nowhere'"):
-        weights.read(folder, bert="nowhere")
+        model.read_sizes(folder, bert="nowhere")
 
 
 CONFIGS = [
@@ -160,7 +160,7 @@ CONFIGS = [
 @pytest.mark.parametrize("values, words", CONFIGS)
 def test_config_that_is_not_followed_is_refused(folder, values, words):
     with pytest.raises(UserError, match=words):
-        weights.read(configure(folder, **values))
+        model.read_sizes(configure(folder, **values))
 
 
 @pytest.mark.parametrize("key", ["hidden_size", "num_query", "bert_type", "mm_projector_type", "eos_token_id"])
@@ -168,7 +168,7 @@ def test_missing_key_is_named(folder, key):
     found = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({name: value for name, value in found.items() if name != key}))
     with pytest.raises(UserError, match=rf"config\.json of the checkpoint: .*{key}"):
-        weights.read(folder)
+        model.read_sizes(folder)
 
 
 def test_patches_that_do_not_tile_the_image_are_refused():

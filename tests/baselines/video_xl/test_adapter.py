@@ -11,12 +11,12 @@ import pytest
 import torch
 import yaml
 
-from baselines.video_xl import config, prompt
+from baselines.video_xl import config
 from baselines.video_xl.adapter import load
+from baselines.video_xl.compress import RatioRule
+from baselines.video_xl.inputs import Compression, Prompt, encode_prompt, sample_frames, write_prompt
 from baselines.video_xl.model import build_random
-from baselines.video_xl.ratios import RatioRule
-from baselines.video_xl.settings import Compression
-from baselines.video_xl.watch import Watcher, spread
+from baselines.video_xl.prefill import VideoPrefill
 from niah.types import Question, UserError
 from tests.baselines.video_xl.test_language import OTHER, TOWER
 from tests.helpers import byte_tokenizer
@@ -47,7 +47,7 @@ def same(one, other):
 
 def prompt_tokens(question):
     """Count a prompt's tokens: a byte is one, and so is a special word."""
-    text = "".join(prompt.words(question, "chat", True))
+    text = "".join(write_prompt(question, "chat", True))
     return len(text.encode()) - sum(text.count(name) * (len(name) - 1) for name in byte_tokenizer.SPECIALS)
 
 
@@ -70,14 +70,14 @@ def test_the_haystack_up_to_the_needle_is_read_once(folder, options):
 
 def test_kept_windows_are_the_same_bits_as_fresh_ones(folder):
     adapter = load(str(folder))
-    asked = prompt.encode(adapter.tokenizer, QUESTION, "chat", True, 256)
+    asked = encode_prompt(adapter.tokenizer, QUESTION, "chat", True, 256)
     caches = []
     for _ in range(2):
-        watcher = Watcher(adapter.model, adapter.settings.compression, needle_at(40), asked, 4)
+        reading = VideoPrefill(adapter.model, adapter.compression, needle_at(40), asked, 4)
         with torch.no_grad():
-            watcher.read(adapter.settings.store)
-        caches.append(watcher.cache.read(0, watcher.cache.length))
-    assert watcher.restored == 5
+            reading.prefill(adapter.store)
+        caches.append(reading.cache.read(0, reading.cache.length))
+    assert reading.restored == 5
     torch.testing.assert_close(caches[0], caches[1], rtol=0, atol=0)
 
 
@@ -150,7 +150,11 @@ def test_a_question_longer_than_the_trained_positions_is_read_whole(folder):
 
 
 def test_sampled_frames_are_spread_like_the_releases(folder):
-    assert spread(10, 4) == [0, 3, 6, 9] and spread(11, 4) == [0, 3, 6, 10] and spread(3, 4) == [0, 1, 2]
+    assert (
+        sample_frames(10, 4) == [0, 3, 6, 9]
+        and sample_frames(11, 4) == [0, 3, 6, 10]
+        and sample_frames(3, 4) == [0, 1, 2]
+    )
     reply = load(str(folder), frames=16, ratio=4).answer(FakeVideo(("h", 0, 61)), QUESTION)
     assert reply.frames_used == tuple(range(0, 61, 4))
 
@@ -159,13 +163,13 @@ def test_frames_that_lie_across_two_windows_are_whole_in_the_cache():
     # 9 tokens a frame, windows of 15: the second frame lies in two of them
     model = build_random(config.parse(OTHER, TOWER), "cpu", torch.float32)
     how = Compression(RatioRule((3,)))
-    watcher = Watcher(model, how, FakeVideo(("h", 0, 5)), prompt.Prompt((1, 2), (3,)), 1)
+    reading = VideoPrefill(model, how, FakeVideo(("h", 0, 5)), Prompt((1, 2), (3,)), 1)
     with torch.no_grad():
-        whole = model.encode(watcher.video.frames(range(5)))
-        parts = torch.cat([watcher.visual(window) for window in watcher.windows])
-    assert [len(window) for window in watcher.windows] == [15, 15, 15]
+        whole = model.encode(reading.video.frames(range(5)))
+        parts = torch.cat([reading.visual(window) for window in reading.windows])
+    assert [len(window) for window in reading.windows] == [15, 15, 15]
     torch.testing.assert_close(parts, whole)
-    assert watcher.used == (0, 1, 2, 3, 4)
+    assert reading.used == (0, 1, 2, 3, 4)
 
 
 def command(suite, out, folder):

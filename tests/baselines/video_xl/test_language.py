@@ -8,12 +8,10 @@ import pytest
 import torch
 
 from baselines.video_xl import config
-from baselines.video_xl.cache import Cache
-from baselines.video_xl.language import rotation
+from baselines.video_xl.compress import Curriculum, cut_windows, plan_windows
+from baselines.video_xl.language import Cache, rotation
 from baselines.video_xl.model import build_random, load
-from baselines.video_xl.ratios import Curriculum
 from baselines.video_xl.training import IGNORED, loss, training_windows
-from baselines.video_xl.windows import cut, plan
 
 FOLDER = Path(__file__).resolve().parents[2] / "reference" / "video_xl"
 # Sizes unlike the reference's: 3 queries a key, 8 channels a head, 9 tokens a frame, windows of no whole frames.
@@ -89,10 +87,12 @@ def turned(vector, place):
 @torch.no_grad()
 def test_windows_compute_what_loops_over_tokens_compute(other, ratio):
     visual = torch.randn(38, 40, generator=torch.Generator().manual_seed(3))
-    lengths = cut(38, 15)
+    lengths = cut_windows(38, 15)
     cache, states = other.cache(200), None
-    for taken in other.read(PREFIX, plan(lengths, [ratio] * 3), lambda w: visual[w.start : w.stop], SUFFIX, cache):
-        states = taken.states
+    for step in other.read(
+        PREFIX, plan_windows(lengths, [ratio] * 3), lambda w: visual[w.start : w.stop], SUFFIX, cache
+    ):
+        states = step.states
     torch.testing.assert_close(other.language.logits(states)[-1], slow_logits(other, visual, ratio), rtol=0, atol=2e-5)
 
 
@@ -114,7 +114,7 @@ def live_bytes():
 @torch.no_grad()
 def test_the_cache_after_each_window_holds_summary_tokens_only_and_memory_is_flat():
     model = load(FOLDER / "checkpoint")
-    windows = plan([64] * 12, [16] * 12)
+    windows = plan_windows([64] * 12, [16] * 12)
     cache = model.cache(400)
     held, kept = {}, []
 
@@ -124,8 +124,8 @@ def test_the_cache_after_each_window_holds_summary_tokens_only_and_memory_is_fla
         kept.append(cache.bytes)
         return torch.randn(len(window), 64)
 
-    for taken in model.read(torch.arange(14), windows, visual, torch.arange(11), cache):
-        del taken
+    for step in model.read(torch.arange(14), windows, visual, torch.arange(11), cache):
+        del step
     # 3 layers x (key + value) x 2 heads x 16 channels x 4 bytes = 768 bytes a token; a window leaves 64 / 16 = 4 tokens
     assert kept == [768 * (14 + 4 * number) for number in range(12)]
     assert held[2 * 64] == held[11 * 64]  # 576 more visual tokens take nothing: the room of the cache was there
@@ -134,7 +134,7 @@ def test_the_cache_after_each_window_holds_summary_tokens_only_and_memory_is_fla
 def test_ten_thousand_frames_leave_under_five_gib():
     layout = {**OTHER, "num_hidden_layers": 28, "num_key_value_heads": 4, "head_dim": 128, "num_attention_heads": 28}
     settings = config.parse(layout, TOWER)
-    windows = plan(cut(10_000 * 144, 1440), [16] * 1000)
+    windows = plan_windows(cut_windows(10_000 * 144, 1440), [16] * 1000)
     cache = Cache(settings.language, 14 + sum(w.summaries for w in windows), torch.device("meta"), torch.float16)
     cache.advance(14 + 90_000)
     assert cache.bytes == 57_344 * 90_014  # 4.81 GiB
@@ -148,11 +148,11 @@ def test_a_cache_that_is_too_small_says_so(other):
 def test_the_loss_is_the_mean_over_labelled_tokens(other):
     visual = torch.randn(20, 40, generator=torch.Generator().manual_seed(1))
     labels = torch.tensor([IGNORED] * 23 + SUFFIX.tolist())
-    windows = plan([15, 5], [5, 5])
+    windows = plan_windows([15, 5], [5, 5])
     cache, rows = other.cache(100), []
     with torch.no_grad():
-        for taken in other.read(PREFIX, windows, lambda w: visual[w.start : w.stop], SUFFIX, cache):
-            rows.append(taken.states)
+        for step in other.read(PREFIX, windows, lambda w: visual[w.start : w.stop], SUFFIX, cache):
+            rows.append(step.states)
         # the last visual token, behind which a summary token stands, predicts the first of the suffix
         states = torch.cat([rows[2][-2:-1], rows[3], rows[4][:-1]])
         chances = other.language.logits(states).log_softmax(-1)[range(17), SUFFIX]
@@ -162,7 +162,7 @@ def test_the_loss_is_the_mean_over_labelled_tokens(other):
 
 def test_labels_of_another_length_are_refused(other):
     with pytest.raises(ValueError, match="5 labels for 3"):
-        loss(other, PREFIX, torch.zeros(2, 40), SUFFIX, torch.zeros(5), plan([2], [2]))
+        loss(other, PREFIX, torch.zeros(2, 40), SUFFIX, torch.zeros(5).long(), plan_windows([2], [2]))
 
 
 def test_training_draws_from_the_checkpoint_unless_a_curriculum_is_given():

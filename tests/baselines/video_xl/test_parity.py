@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from baselines.video_xl import facts, model, parity
-from baselines.video_xl.ratios import RatioRule
+from baselines.video_xl import model, parity
+from baselines.video_xl.compress import RatioRule
 from niah.adapters.checkpoint import check_layout
 from niah.types import UserError
 from tests.helpers.commands import parity as command
@@ -112,9 +112,9 @@ def test_golden_files_of_other_names_and_numbers_are_compared(few, tiny, tmp_pat
 
 def test_a_layout_of_another_model_differs(few, tiny, tmp_path):
     folder = shutil.copytree(few, tmp_path / "layout")
-    layout = json.loads((FOLDER / facts.LAYOUT).read_text())
+    layout = json.loads((FOLDER / parity.LAYOUT).read_text())
     layout["single"][0]["shape"] = [3, 5]
-    (folder / facts.LAYOUT).write_text(json.dumps(layout))
+    (folder / parity.LAYOUT).write_text(json.dumps(layout))
     assert parity.compare(folder, tiny).failed == ["checkpoint_layout_7b.json: mismatches"]
 
 
@@ -149,11 +149,11 @@ def test_an_unknown_baseline_is_answered_with_the_known_ones(capsys):
 
 
 def test_the_published_checkpoint_fits_on_the_meta_device():
-    layout = json.loads((FOLDER / facts.LAYOUT).read_text())
-    settings = facts.seven_billion(layout)
-    names = facts.expand(layout)
+    layout = json.loads((FOLDER / parity.LAYOUT).read_text())
+    settings = parity.published_config(layout)
+    names = parity.layout_shapes(layout)
     assert len(names) == 903
-    check_layout(model.build(settings), names, model.rename, model.unused(settings))
+    check_layout(model.build_empty(settings), names, model.rename, model.unused(settings))
 
 
 def test_a_summary_projection_missing_from_a_checkpoint_is_no_copy_of_the_ordinary_one(tmp_path):

@@ -13,8 +13,8 @@ from torch.utils._pytree import tree_leaves
 
 from baselines.videochat_flash import bench
 from baselines.videochat_flash.adapter import load
-from baselines.videochat_flash.features import ClipFeatures
-from baselines.videochat_flash.prompt import PLACEHOLDER, encode_prompt, write_prompt
+from baselines.videochat_flash.inputs import ClipFeatures, encode_prompt, write_prompt
+from baselines.videochat_flash.model import PLACEHOLDER
 from niah.adapters import attention
 from niah.adapters.bench import NoiseVideo
 from niah.adapters.checkpoint import read_tokenizer
@@ -144,7 +144,7 @@ def test_reused_and_fresh_clips_give_equal_replies(folder):
     assert (video.decoded, reused.reused_frames, fresh.reused_frames) == (8, 56, 0)
     tokens = [
         torch.stack([clip for clip, _ in ClipFeatures(kept.model, store).of(FakeVideo(*spans), range(64))])
-        for store in (kept.features.store, None)
+        for store in (kept.features.cache.store, None)
     ]
     assert torch.equal(*tokens)
     assert reused.text == fresh.text
@@ -189,7 +189,7 @@ def test_dropout_is_a_setting_and_is_recorded(folder, tmp_path, dropout, tokens)
     assert reply.settings["dropout"].startswith("attention [2, 5]" if dropout == "stored" else "off")
     model = adapter.model
     embeds, visual = model.assemble([1, PLACEHOLDER, 2], torch.zeros(1, 64, 32), 1)
-    state = model.read(embeds, visual, adapter.rope, model.config.dropout)
+    state = model.prefill(embeds, visual, adapter.rope, model.config.dropout)
     assert state.cache[-1].get_seq_length() == tokens + 2
 
 
@@ -197,15 +197,15 @@ def test_dropout_is_a_setting_and_is_recorded(folder, tmp_path, dropout, tokens)
     "settings, words",
     [
         ({"max_frames": 62}, "multiple of 4 from 64 on"),
-        ({"max_frames": "many"}, "max_frames is a whole number"),
-        ({"max_new_tokens": 0}, "max_new_tokens is a whole number from 1 on, got 0"),
-        ({"rope": "ntk"}, "rope is one of faithful, exact"),
+        ({"max_frames": "many"}, "max_frames must be a whole number"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be a whole number from 1 on, got 0"),
+        ({"rope": "ntk"}, "rope must be one of faithful, exact"),
         ({"dropout": "card"}, "dropout at layer 18, but there are 8 layers"),
-        ({"dropout": "half"}, "dropout is one of config, off, stored, card, wrapper, code"),
+        ({"dropout": "half"}, "dropout must be one of config, off, stored, card, wrapper, code"),
         ({"yarn": 4}, "yarn needs rope=exact"),
-        ({"yarn": 0.5, "rope": "exact"}, "yarn is a factor from 1 on"),
-        ({"dtype": "int8"}, "dtype is auto"),
-        ({"max_length": 0}, "max_length is a whole number"),
+        ({"yarn": 0.5, "rope": "exact"}, "yarn must be a factor from 1 on"),
+        ({"dtype": "int8"}, "dtype must be auto"),
+        ({"max_length": 0}, "max_length must be a whole number"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_in_words(folder, settings, words):
@@ -253,7 +253,7 @@ def peak(adapter, frames):
         embeds, visual = model.assemble([1, PLACEHOLDER, 2], (tokens for tokens, _ in clips), frames // 4)
         encoded = alive.peak
         del clips
-        model.read(embeds, visual, adapter.rope, chunk=128)
+        model.prefill(embeds, visual, adapter.rope, chunk=128)
     return encoded, alive.peak
 
 

@@ -7,14 +7,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from baselines.videochat_flash.config import Dropout, read
-from baselines.videochat_flash.dropout import by_attention, counts, stretches, uniform_kept
-from baselines.videochat_flash.language import qwen_config
-from baselines.videochat_flash.merge import merge_clips, merge_counts, merge_once, merge_steps
+from baselines.videochat_flash.compress import (
+    by_attention,
+    kept_counts,
+    layer_stretches,
+    merge_clips,
+    merge_counts,
+    merge_once,
+    merge_steps,
+    uniform_kept,
+)
+from baselines.videochat_flash.config import DROPOUTS, RELEASED, Dropout, read
+from baselines.videochat_flash.inputs import sample_frames
+from baselines.videochat_flash.language import RopeTable, faithful_rows, qwen_config
 from baselines.videochat_flash.model import load
-from baselines.videochat_flash.rope import Rope, faithful_rows
-from baselines.videochat_flash.sampling import frame_indices
-from baselines.videochat_flash.sizes import DROPOUTS, RELEASED
 from niah.types import UserError
 
 CHECKPOINT = Path(__file__).resolve().parents[2] / "reference" / "videochat_flash" / "tiny_checkpoint"
@@ -33,7 +39,7 @@ def prompt(tokens=90, width=32, seed=0):
 
 def rope_of(mode, **changes):
     language = dataclasses.replace(read(RELEASED).language, **changes)
-    return Rope(mode, language, qwen_config(language), torch.device("cpu"))
+    return RopeTable(mode, language, qwen_config(language), torch.device("cpu"))
 
 
 def slow_merge(tokens, sizes, count, heads):
@@ -91,9 +97,9 @@ def test_fewer_tokens_than_the_target_stay():
 
 
 def test_ratios_are_of_the_original_number():
-    assert counts(DROPOUTS["code"], 192) == [192, 96, 48, 24]
-    assert counts(Dropout("uniform", (1, 3), (1, 0.6, 0.3)), 192) == [192, 115, 57]
-    assert stretches(DROPOUTS["card"], 28) == [range(0, 4), range(4, 18), range(18, 28)]
+    assert kept_counts(DROPOUTS["code"], 192) == [192, 96, 48, 24]
+    assert kept_counts(Dropout("uniform", (1, 3), (1, 0.6, 0.3)), 192) == [192, 115, 57]
+    assert layer_stretches(DROPOUTS["card"], 28) == [range(0, 4), range(4, 18), range(18, 28)]
 
 
 @pytest.mark.parametrize(
@@ -120,8 +126,8 @@ def test_uniform_places_are_spread_from_first_to_last():
 @pytest.mark.parametrize("mode", ["faithful", "exact"])
 def test_chunks_change_nothing(tiny, dropout, mode):
     rope, visual = tiny.rope(mode), range(9, 73)
-    whole = tiny.read(prompt(), visual, rope, dropout, rows=5)
-    parts = tiny.read(prompt(), visual, rope, dropout, rows=5, chunk=7)
+    whole = tiny.prefill(prompt(), visual, rope, dropout, rows=5)
+    parts = tiny.prefill(prompt(), visual, rope, dropout, rows=5, chunk=7)
     torch.testing.assert_close(parts.hidden, whole.hidden, rtol=1e-4, atol=1e-4)
     assert [kept.tolist() for kept in parts.kept] == [kept.tolist() for kept in whole.kept]
 
@@ -129,9 +135,9 @@ def test_chunks_change_nothing(tiny, dropout, mode):
 def test_a_token_decoded_is_as_one_read(tiny):
     """Positions behind a dropped prompt go on where its shortened sequence ends."""
     rope, embeds = tiny.rope("faithful"), prompt(60)
-    state = tiny.read(embeds.clone(), range(4, 50), rope, Dropout("uniform", (3,), (1, 0.5)), room=1)
+    state = tiny.prefill(embeds.clone(), range(4, 50), rope, Dropout("uniform", (3,), (1, 0.5)), room=1)
     embeds = torch.cat([embeds, tiny.language.embed_tokens.weight[17][None]])
-    longer = tiny.read(embeds, range(4, 50), rope, Dropout("uniform", (3,), (1, 0.5)))
+    longer = tiny.prefill(embeds, range(4, 50), rope, Dropout("uniform", (3,), (1, 0.5)))
     with torch.inference_mode():
         torch.testing.assert_close(tiny.language.step(17, state, rope), tiny.first_logits(longer), rtol=1e-4, atol=1e-4)
     assert [layer.get_seq_length() for layer in state.cache] == [61] * 3 + [38] * 5
@@ -139,40 +145,40 @@ def test_a_token_decoded_is_as_one_read(tiny):
 
 def test_truncation_cuts_on_the_right_when_told(tiny):
     rope = tiny.rope("faithful")
-    cut = tiny.read(prompt(), range(9, 73), rope, truncate=40)
-    short = tiny.read(prompt()[:40], range(9, 40), rope)
+    cut = tiny.prefill(prompt(), range(9, 73), rope, truncate=40)
+    short = tiny.prefill(prompt()[:40], range(9, 40), rope)
     assert torch.equal(cut.hidden, short.hidden)
 
 
 def test_dropout_without_a_video_drops_nothing(tiny):
-    state = tiny.read(prompt(20), range(20, 20), tiny.rope("faithful"), DROP)
+    state = tiny.prefill(prompt(20), range(20, 20), tiny.rope("faithful"), DROP)
     assert [layer.get_seq_length() for layer in state.cache] == [20] * 8
 
 
 # Counts of the README: distinct rows of a table rebuilt for 32,770 positions.
 @pytest.mark.parametrize("mode, rows", [("faithful", 1153), ("exact", 32770)])
 def test_bf16_positions_collapse_only_as_the_release_has_them(mode, rows):
-    cosines, sines = rope_of(mode).rows(0, 32770, 32770, torch.empty(0, dtype=torch.bfloat16))
+    cosines, sines = rope_of(mode).rows(0, 32770, 32770, torch.empty(0, 128, dtype=torch.bfloat16))
     distinct = torch.cat([cosines, sines], dim=1).view(torch.int16).unique(dim=0)
     assert len(distinct) == rows
 
 
 def test_fp16_positions_end_at_65520_only_as_the_release_has_them():
-    like = torch.empty(0, dtype=torch.float16)
+    like = torch.empty(0, 128, dtype=torch.float16)
     assert rope_of("exact").rows(65500, 65540, 65540, like)[0].isfinite().all()
     cosines, _ = rope_of("faithful").rows(65500, 65540, 65540, like)
     assert cosines.isnan().any(1).tolist() == [position >= 65520 for position in range(65500, 65540)]
 
 
 def test_both_modes_agree_in_fp32_on_trained_positions():
-    like = torch.empty(0)
+    like = torch.empty(0, 128)
     faithful, exact = (rope_of(mode).rows(0, 2000, 2000, like)[0] for mode in ("faithful", "exact"))
     torch.testing.assert_close(faithful, exact)
 
 
 def test_rope_scaling_acts_in_exact_mode_alone():
     yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
-    like = torch.empty(0)
+    like = torch.empty(0, 128)
     rows = {mode: rope_of(mode, rope_scaling=yarn).rows(100, 104, 104, like)[0] for mode in ("faithful", "exact")}
     plain, _ = faithful_rows(torch.arange(100, 104), 128, 1e6, torch.float32, False)
     assert torch.equal(rows["faithful"], plain)
@@ -184,7 +190,7 @@ def test_rope_scaling_acts_in_exact_mode_alone():
 def test_logits_that_are_no_numbers_are_refused(tiny):
     embeds = prompt(10)
     embeds[3] = float("nan")
-    state = tiny.read(embeds, range(2, 6), tiny.rope("faithful"))
+    state = tiny.prefill(embeds, range(2, 6), tiny.rope("faithful"))
     with pytest.raises(UserError, match="logits are not numbers"):
         tiny.first_logits(state)
 
@@ -208,7 +214,7 @@ def test_ids_of_another_models_tokenizer_are_refused(tiny):
 
 @pytest.mark.parametrize("frames, fps, shown", [(9, 1.0, 8), (63, 1.0, 56), (2001, 1.0, 2000), (1, 1.0, 8)])
 def test_about_one_frame_a_second_in_eights(frames, fps, shown):
-    indices = frame_indices(frames, fps, 10000)
+    indices = sample_frames(frames, fps, 10000)
     assert len(indices) == shown and 0 <= min(indices) <= max(indices) < frames
 
 

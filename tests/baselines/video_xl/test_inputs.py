@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from baselines.video_xl import config, prompt
+from baselines.video_xl import config
 from baselines.video_xl.adapter import load
-from baselines.video_xl.ratios import RatioRule
-from baselines.video_xl.settings import read_settings
+from baselines.video_xl.compress import RatioRule
+from baselines.video_xl.inputs import encode_prompt, read_settings, write_prompt
 from niah.types import Question, UserError
 from tests.helpers import byte_tokenizer
 
@@ -29,12 +29,12 @@ def folder(tmp_path_factory):
 def test_prompts_are_the_releases():
     facts = json.loads((REFERENCE / "facts.json").read_text())["prompts"]
     asked = Question("What?", ("a", "b", "c", "d"))
-    before, after = prompt.words(asked, "chat", True)
+    before, after = write_prompt(asked, "chat", True)
     text = "What?\nA. a\nB. b\nC. c\nD. d\nAnswer with the letter of the correct option only."
     assert before + "<image>" + after == facts["chat"].replace("{question}", text)
-    before, after = prompt.words(asked, "niah", True)
+    before, after = write_prompt(asked, "niah", True)
     assert before + "<image>" + after == facts["niah"].replace("{question}", text)
-    before, after = prompt.words(asked, "vnbench", True)
+    before, after = write_prompt(asked, "vnbench", True)
     assert facts["vnbench_system"] in before
     user = facts["vnbench_user"].replace("{question}", "What?").replace("...", "{}").format("a", "b", "c", "d")
     assert "<image>" + after == user + "<|im_end|>\n<|im_start|>assistant\n"
@@ -49,7 +49,7 @@ def test_a_reply_ends_with_its_turn(folder):
 def test_a_tokenizer_of_another_checkpoint_is_refused(folder):
     tokenizer = load(str(folder)).tokenizer
     with pytest.raises(UserError, match="gives id 254, the language model knows 100"):  # <|im_end|>
-        prompt.encode(tokenizer, QUESTION, "chat", True, 100)
+        encode_prompt(tokenizer, QUESTION, "chat", True, 100)
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,14 @@ def test_a_tokenizer_of_another_checkpoint_is_refused(folder):
         ({"mix": "random"}, "step-random"),
         ({"ratio": 16, "dynamic": True}, "give ratio=2/4/8/16"),
         ({"prompt": "chatty"}, "Did you mean 'chat'"),
-        ({"frames": 0}, "frames is a whole number"),
-        ({"store_gib": -1}, "store_gib is a number"),
+        ({"frames": 0}, "frames must be a whole number"),
+        ({"store_gib": -1}, "store_gib must be a number"),
         ({"ratios": 16}, "Did you mean 'ratio'"),
     ],
 )
 def test_options_that_cannot_be_are_refused_in_words(options, words):
     with pytest.raises(UserError, match=words):
-        read_settings(options, RatioRule((2, 4, 8)))
+        read_settings(options).compression(RatioRule((2, 4, 8)))
 
 
 @pytest.mark.parametrize(
