@@ -1,4 +1,4 @@
-"""Keep the K frames least like the rest, never asking what for, and guess.
+"""Keep the K frames least similar to the rest, without looking at the question, and guess.
 
 niah run --model novelty        accuracy near .25; what matters is whether a needle is among the kept
 
@@ -11,13 +11,14 @@ from __future__ import annotations
 import time
 
 import numpy as np
+from jaxtyping import Float, UInt8
 
-from baselines.guess import guess
+from baselines.chance import guess
 from niah.settings import positive_int
 from niah.types import Question, Reply, Video
 
 CHUNK = 64  # frames decoded at a time
-GRID = 4  # parts a side that a frame is summed up by
+GRID = 4  # cells along a side, whose mean colours describe a frame
 
 
 class Novelty:
@@ -42,8 +43,8 @@ class Novelty:
         )
 
 
-def describe(frames: np.ndarray) -> np.ndarray:
-    """Return the mean colours of a 4 x 4 grid, (frames, 48), of (frames, height, width, 3) from 4 x 4 pixels up."""
+def describe(frames: UInt8[np.ndarray, "frames height width 3"]) -> Float[np.ndarray, "frames numbers"]:
+    """Return the mean colours of a 4 x 4 grid, 48 numbers a frame; frames need at least 4 x 4 pixels."""
     height, width = frames.shape[1:3]
     rows, columns = (np.arange(GRID) * length // GRID for length in (height, width))
     sums = np.add.reduceat(np.add.reduceat(frames, rows, axis=1, dtype=np.int64), columns, axis=2)
@@ -51,8 +52,8 @@ def describe(frames: np.ndarray) -> np.ndarray:
     return (sums / areas[..., None]).reshape(len(frames), -1)
 
 
-def outliers(descriptors: np.ndarray, limit: int) -> list[int]:
-    """Return, in playing order, the `limit` rows farthest from the median, in units of the median deviation."""
+def outliers(descriptors: Float[np.ndarray, "frames numbers"], limit: int) -> list[int]:
+    """Return, in playing order, the `limit` frames farthest from the median, in units of the median deviation."""
     deviations = abs(descriptors - np.median(descriptors, axis=0))
     distances = (deviations / (np.median(deviations, axis=0) + 1)).sum(axis=1)  # + 1: flat parts have no spread
     return sorted(np.argsort(-distances, kind="stable")[:limit].tolist())

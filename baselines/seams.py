@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from baselines.guess import guess
+from baselines.chance import guess
 from baselines.novelty import CHUNK, describe
 from niah.settings import positive_int
 from niah.types import Question, Reply, Video

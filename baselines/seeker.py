@@ -1,4 +1,4 @@
-"""Read the bar-codes of k evenly spread frames: the harness's own measuring stick.
+"""Read the bar-codes of k evenly spread frames: the harness's own reference model.
 
 niah run --model seeker --suite calibration        right exactly where a sampled frame lies in the needle
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from baselines.guess import guess
+from baselines.chance import guess
 from niah.adapters.sampling import bin_centres
 from niah.settings import positive_int
 from niah.suite.footage.calibration import QUESTION, Barcode, read_barcode
@@ -22,7 +22,7 @@ BATCH = 16  # frames held at a time
 
 
 class Seeker:
-    """An adapter that knows where every frame it sees comes from."""
+    """An adapter that reads from every frame it sees where it comes from."""
 
     def __init__(self, frames: int) -> None:
         self.limit = frames

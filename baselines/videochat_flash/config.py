@@ -6,7 +6,7 @@ The 7B code has the tower's sizes as constants, so its config names only "umt-hd
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,8 +102,8 @@ class Dropout:
     """Where the language model drops visual tokens: `ratios` of the original number, one more than `layers`."""
 
     kind: str
-    layers: tuple[int, ...]
-    ratios: tuple[float, ...]
+    layers: Sequence[int]
+    ratios: Sequence[int | float]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))

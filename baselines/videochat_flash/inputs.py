@@ -189,7 +189,7 @@ class ClipFeatures:
         self.cache = FeatureCache(store, model.dtype, model.device)
 
     @torch.inference_mode()
-    def of(self, video: Video, shown: Sequence[int]) -> Iterator[tuple[Float[Tensor, "tokens width"], bool]]:
+    def of(self, video: Video, shown: Sequence[int]) -> Iterator[tuple[Float[Tensor, "tokens dim"], bool]]:
         """Yield the merged tokens of one clip after another, and whether they were stored.
 
         Holds the frames and merged tokens of 16 clips, and the pixels and patches of one. Raises ValueError where
@@ -202,14 +202,17 @@ class ClipFeatures:
         keys = video.keys(0, len(video))
         encoded: set[Clip] = set()
 
-        def encode(missing: list[Clip]) -> Float[Tensor, "missing tokens width"]:
+        def encode(missing: list[Clip]) -> Float[Tensor, "missing tokens dim"]:
             encoded.update(missing)
             return torch.stack([self._encode(frames) for frames in decode_clips(video, missing)])
 
         for start in range(0, len(clips), DECODED):
             part = clips[start : start + DECODED]
-            for rows, _ in self.cache.get_or_encode([part], lambda clip: tuple(keys[frame] for frame in clip), encode):
-                yield from ((row, clip not in encoded) for clip, row in zip(part, rows, strict=True))
+            batches = self.cache.get_or_encode([part], lambda clip: tuple(keys[frame] for frame in clip), encode)
+            for rows, _ in batches:
+                for clip, row in zip(part, rows, strict=True):
+                    yield row.clone(), clip not in encoded  # a view would keep its whole part alive
+                del rows, row
 
     @torch.inference_mode()
     def assemble(
@@ -219,7 +222,7 @@ class ClipFeatures:
         size = self.model.config.tower.clip_frames
         reused: set[int] = set()
 
-        def clips() -> Iterator[Float[Tensor, "tokens width"]]:
+        def clips() -> Iterator[Float[Tensor, "tokens dim"]]:
             for number, (tokens, stored) in enumerate(self.of(video, shown)):
                 reused.update(shown[number * size : (number + 1) * size] if stored else ())
                 yield tokens
@@ -227,7 +230,7 @@ class ClipFeatures:
         embeds, visual = self.model.assemble(ids, clips(), len(shown) // size)
         return embeds, visual, len(reused)
 
-    def _encode(self, frames: UInt8[np.ndarray, "frames height width 3"]) -> Float[Tensor, "tokens width"]:
+    def _encode(self, frames: UInt8[np.ndarray, "frames height width 3"]) -> Float[Tensor, "tokens dim"]:
         """Return the merged tokens of one clip."""
         pixels = make_pixels(frames, self.model.config.tower.image_size, self.model.device)
         return self.model.encode(pixels[None])[0]

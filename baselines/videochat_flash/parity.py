@@ -123,7 +123,15 @@ def _merging(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash)
         _merge(parity, golden, meta, case, tokens, want, tokens.shape[-1] // MERGE_HEAD_WIDTH)
 
 
-def _merge(parity: Parity, golden: Golden, meta: Facts, case: str, tokens: Clips, want: Clips, heads: int) -> None:
+def _merge(
+    parity: Parity,
+    golden: Golden,
+    meta: Facts,
+    case: str,
+    tokens: Clips,
+    want: Float[Tensor, "clips kept width"],
+    heads: int,
+) -> None:
     parity.equal(f"{case}.r_list", compress.merge_counts(tokens.shape[1], want.shape[1]), meta[f"{case}.r_list"])
     steps = compress.merge_steps(tokens, want.shape[1], heads)
     for step in steps[:1]:

@@ -56,17 +56,28 @@ class FeatureCache:
             keep: Whether to store what was encoded.
         """
         for batch in batches:
-            found = [self.get(key(item)) for item in batch]
-            missing = [item for item, features in zip(batch, found, strict=True) if features is None]
-            fresh: Sequence[Tensor] = ()
-            if missing:
-                encoded = encode(missing)
-                if keep and self.store is not None:
-                    for item, features in zip(missing, encoded.cpu(), strict=True):
-                        self.put(key(item), features)
-                fresh = encoded.unbind()
-            rest = iter(fresh)
-            yield torch.stack([next(rest) if features is None else features for features in found]), len(missing)
+            yield self._batch(batch, key, encode, keep)
+
+    def _batch(
+        self,
+        batch: Sequence[Item],
+        key: Callable[[Item], Hashable],
+        encode: Callable[[list[Item]], Float[Tensor, "missing ..."]],
+        keep: bool,
+    ) -> tuple[Float[Tensor, "items ..."], int]:
+        """Return the features of one batch, and how many of its items had to be encoded."""
+        found = [self.get(key(item)) for item in batch]
+        missing = [item for item, features in zip(batch, found, strict=True) if features is None]
+        if not missing:
+            return torch.stack(found), 0
+        encoded = encode(missing)
+        if keep and self.store is not None:
+            for item, features in zip(missing, encoded.cpu(), strict=True):
+                self.put(key(item), features)
+        if len(missing) == len(batch):
+            return encoded, len(missing)
+        fresh = iter(encoded)
+        return torch.stack([next(fresh) if features is None else features for features in found]), len(missing)
 
 
 class Slot(NamedTuple):

@@ -19,7 +19,7 @@ from niah.adapters.kv_cache import cache_arguments, sized_cache
 from niah.types import UserError
 
 PREFILL_CHUNK = 2048  # tokens
-Rope = tuple[Float[Tensor, "*batch tokens size"], Float[Tensor, "*batch tokens size"]]  # cosines and sines
+Rope = tuple[Float[Tensor, "*batch _tokens size"], Float[Tensor, "*batch _tokens size"]]  # cosines and sines
 
 
 @torch.inference_mode()

@@ -191,7 +191,7 @@ def test_logits_that_are_no_numbers_are_refused(tiny):
     embeds = prompt(10)
     embeds[3] = float("nan")
     state = tiny.prefill(embeds, range(2, 6), tiny.rope("faithful"))
-    with pytest.raises(UserError, match="logits are not numbers"):
+    with pytest.raises(UserError, match="logits are not finite numbers"):
         tiny.first_logits(state)
 
 
