@@ -1,8 +1,8 @@
-"""What a task's video references stand for.
+"""Resolve the video references of lm-eval tasks to cases and their media.
 
-lm-eval hands a model nothing of a task but text and JSON, and logs both. A reference therefore names a
-library and a case in it and holds no path and no answer. Whoever loads a task keeps its library here, and
-the model finds it: both live in one process.
+lm-eval passes a model only text and JSON of a task, and logs both. A reference therefore names a library and a case
+in it, and contains no path and no answer. Loading a task registers its library here, where the model finds it: both
+run in the same process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from niah.types import Case, Question, Sampling, Source, UserError
 
 @dataclass(frozen=True)
 class CaseMedia:
-    """One case and the media it is shown from."""
+    """One case and the media it is made of."""
 
     case: Case
     sources: Mapping[str, Source]
@@ -24,19 +24,19 @@ class CaseMedia:
 
 
 class CaseLibrary(Protocol):
-    """The cases of one task, by name; all are sampled alike."""
+    """The cases of one task, by name; all share one sampling."""
 
     @property
     def name(self) -> str:
-        """Which library it is: equal names mean equal cases."""
+        """The name of the library: equal names mean equal cases."""
         ...
 
     def question(self, case: str) -> Question:
-        """Return what is asked in the case of that name. Raises KeyError where there is none."""
+        """Return the question of a case. Raises KeyError where there is none."""
         ...
 
     def media(self, case: str) -> CaseMedia:
-        """Return the case of that name; may measure its video only now. Raises KeyError where there is none."""
+        """Return a case and its media; may scan its video only now. Raises KeyError where there is none."""
         ...
 
 
@@ -44,12 +44,12 @@ _kept: dict[str, CaseLibrary] = {}
 
 
 def register_library(library: CaseLibrary) -> None:
-    """Make a library's references resolvable in this process."""
+    """Register a library, so that references to its cases can be resolved in this process."""
     _kept[library.name] = library
 
 
 def video_reference(library: str, case: str) -> dict[str, str]:
-    """Return what a task hands over in place of a video."""
+    """Return the reference that a task passes in place of a video."""
     return {"library": library, "case": case}
 
 
@@ -62,12 +62,12 @@ def check_reference(visual: Any) -> None:
 
 
 def referenced_question(visual: Any) -> Question:
-    """Return what is asked about a referenced video; measures none."""
+    """Return the question of a referenced case, without scanning its video."""
     return _library(visual).question(visual["case"])
 
 
 def resolve_reference(visual: Any) -> CaseMedia:
-    """Return what a reference stands for. Raises UserError for anything that stands for nothing."""
+    """Return the case that a reference names, and its media. Raises UserError where there is none."""
     return _library(visual).media(visual["case"])
 
 

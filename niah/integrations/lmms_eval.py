@@ -15,7 +15,7 @@ from lmms_eval.models.registry_v2 import ModelManifest  # type: ignore[import-no
 
 from niah.integrations.benchmarks.frames import Frames
 from niah.integrations.benchmarks.item import split_question
-from niah.integrations.benchmarks.video_case import FrameSettings, show
+from niah.integrations.benchmarks.video_case import FrameSettings, video_case
 from niah.integrations.case_library import CaseMedia, register_library, video_reference
 from niah.integrations.lm_eval.model import VideoLM
 from niah.types import Question, UserError
@@ -101,7 +101,7 @@ class VideoLmms(lmms):
         visuals = to_visual(self._document(where))
         if len(visuals) != 1 or not isinstance(visuals[0], str):
             raise UserError(f"a task must hand over the path of one video, got {visuals!r:.200}")
-        asked.cases[case] = show(asked.name, case, Path(visuals[0]), question, self.screen)
+        asked.cases[case] = video_case(asked.name, case, Path(visuals[0]), question, self.screen)
         register_library(asked)
         return video_reference(asked.name, case)
 

@@ -1,7 +1,7 @@
-"""A public benchmark's table as documents of an lm-eval task.
+"""Load a public benchmark's table as the documents of an lm-eval task.
 
-Everything a user says comes through lm-eval's --metadata: where table, videos and subtitles lie, and how
-prompts and frames are made. Nothing is downloaded unless `download` is said, and videos never are.
+All settings come through lm-eval's --metadata: the paths of table, videos and subtitles, and how prompts and frames
+are made. Nothing is downloaded unless `download` is set, and videos never are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from niah.integrations.benchmarks.frames import Frames
 from niah.integrations.benchmarks.item import Item
 from niah.integrations.benchmarks.prompts import make_question, subtitle_text
-from niah.integrations.benchmarks.video_case import FrameSettings, show
+from niah.integrations.benchmarks.video_case import FrameSettings, video_case
 from niah.integrations.case_library import CaseMedia, register_library
 from niah.prompt import format_prompt
 from niah.settings import from_mapping
@@ -25,13 +25,13 @@ from niah.suite.downloads import refuse_card, refuse_outside
 from niah.suite.needles import TABLE_FORMATS, VIDEO_SUFFIXES
 from niah.types import Question, UserError
 
-GLIMPSE = 1 << 16  # bytes
-LEAVE = "say --metadata allow_outside=True"
+FINGERPRINT_BYTES = 1 << 16  # read at each end of a video
+ALLOW_OUTSIDE = "say --metadata allow_outside=True"
 
 
 @dataclass(frozen=True)
 class BenchmarkSettings:
-    """What --metadata may say to a benchmark's task."""
+    """The settings of a benchmark's task, given as --metadata."""
 
     table: str | None = None  # a parquet, json, jsonl or csv file, or a `datasets` folder
     videos: str | None = None  # the folder they lie in
@@ -57,14 +57,14 @@ class BenchmarkSettings:
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> BenchmarkSettings:
-        """Read the settings out of lm-eval's metadata, which holds the model's arguments and more besides."""
+        """Read the settings from lm-eval's metadata, which also contains the model's arguments."""
         known = {field.name for field in dataclasses.fields(cls)}
         return from_mapping(cls, {key: value for key, value in metadata.items() if key in known}, "--metadata")
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One public table: where it is published, how a row is read, and which script of ViLaMP's release asks it."""
+    """One public benchmark: the table on the hub, how its rows are read, and its script in ViLaMP's release."""
 
     name: str
     hub: str
@@ -77,19 +77,19 @@ class Benchmark:
 
 
 class TableLibrary:
-    """The questions of one table; a video is measured when it is asked about."""
+    """The questions of one table; a video is scanned when it is asked about."""
 
     def __init__(self, name: str, screen: FrameSettings, asked: Mapping[str, tuple[Path, Question]]) -> None:
         self.name, self.screen, self._asked = name, screen, asked
 
     def question(self, case: str) -> Question:
-        """Return what is asked in the case of that name."""
+        """Return the question of a case."""
         return self._asked[case][1]
 
     def media(self, case: str) -> CaseMedia:
-        """Return the case of that name. Raises MediaError where its video cannot be read."""
+        """Return a case and its media. Raises MediaError where its video cannot be read."""
         video, question = self._asked[case]
-        return show(self.name, case, video, question, self.screen)
+        return video_case(self.name, case, video, question, self.screen)
 
 
 def load_documents(benchmark: Benchmark, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def load_documents(benchmark: Benchmark, metadata: Mapping[str, Any]) -> dict[st
         for item, video in items
     }
     named = [settings.frame_sampling, settings.frame_limit, settings.frame_size]
-    seen = {video: _glimpse(video) for _, video in items}
+    seen = {video: _fingerprint(video) for _, video in items}
     named += [[name, video.name, seen[video], format_prompt(question)] for name, (video, question) in asked.items()]
     digest = hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]
     library = TableLibrary(f"{benchmark.name}@{digest}", settings.screen, asked)
@@ -114,20 +114,20 @@ def load_documents(benchmark: Benchmark, metadata: Mapping[str, Any]) -> dict[st
     return {"test": datasets.Dataset.from_list(rows)}
 
 
-def _glimpse(video: Path) -> str:
-    """Return a hash of a file's size, beginning and end: lm-eval's cache must not answer for another video.
+def _fingerprint(video: Path) -> str:
+    """Return a hash of a file's size, beginning and end, so that lm-eval's cache never answers for another video.
 
-    Hundreds of gigabytes cannot be hashed before the first question; a copy elsewhere has the same.
+    Hashing hundreds of gigabytes before the first question would take too long.
     """
     size = video.stat().st_size
     with open(video, "rb") as file:
-        begins = file.read(GLIMPSE)
-        file.seek(max(0, size - GLIMPSE))
-        return hashlib.sha256(b"%d %b %b" % (size, begins, file.read(GLIMPSE))).hexdigest()
+        begins = file.read(FINGERPRINT_BYTES)
+        file.seek(max(0, size - FINGERPRINT_BYTES))
+        return hashlib.sha256(b"%d %b %b" % (size, begins, file.read(FINGERPRINT_BYTES))).hexdigest()
 
 
 def rows_of(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """Yield (where, row) of the table that the settings name, or of the hub's if they say so."""
+    """Yield (where, row) of the table that the settings name, or of the hub's if `download` is set."""
     if settings.table is None and not settings.download:
         raise UserError(
             f"{benchmark.name}: name its table, a file or a folder: --metadata table=PATH; or let `datasets` download "
@@ -157,7 +157,7 @@ def _loaded(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[dict[
                 raise UserError(f"{benchmark.name}: a table is one of {', '.join(TABLE_FORMATS)}, got {path.name}")
             return datasets.load_dataset(TABLE_FORMATS[path.suffix], data_files=str(path), split="train")  # type: ignore[return-value]
         if not settings.allow_outside:
-            refuse_card(path, benchmark.name, LEAVE)
+            refuse_card(path, benchmark.name, ALLOW_OUTSIDE)
         return datasets.load_dataset(str(path), split=benchmark.split)  # type: ignore[return-value]
     # Not found, no such split, not a table: the library's own words say which.
     except (OSError, ValueError, RuntimeError, DatasetsError, StopIteration) as error:  # StopIteration: an empty file
@@ -173,7 +173,7 @@ def _items(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[Item]:
             items = list(benchmark.read(row, where))
         except (ValueError, KeyError, TypeError, AttributeError) as error:  # ValueError: no item; others: odd columns
             told = error if isinstance(error, ValueError) else f"it cannot be read ({error!r})"
-            raise UserError(f"{where}: {told}; mend the row, or take it out") from error
+            raise UserError(f"{where}: {told}; fix the row, or remove it") from error
         for item in items:
             if item.name in seen:
                 raise UserError(f"{where}: {item.name!r} was already given at {seen[item.name]}; remove one")
@@ -191,7 +191,7 @@ def _checked(benchmark: Benchmark, items: list[Item]) -> list[Item]:
 
 
 def _present(benchmark: Benchmark, settings: BenchmarkSettings, items: list[Item]) -> list[tuple[Item, Path]]:
-    """Return the items whose video is there. Raises UserError where one is not, unless told to skip them."""
+    """Return the items whose video exists. Raises UserError where one is missing, unless `missing` is "skip"."""
     if settings.videos is None or not Path(settings.videos).is_dir():
         raise UserError(f"{benchmark.name}: --metadata videos=FOLDER names where they lie, got {settings.videos!r}")
     root = Path(settings.videos)
@@ -210,14 +210,14 @@ def find_video(root: Path, video: str, allow_outside: bool = False) -> Path | No
     """Return the file of a video, whose suffix may be missing. Raises UserError for one outside `root`."""
     for guess in (root / video, *(root / f"{video}{suffix}" for suffix in VIDEO_SUFFIXES)):
         if not allow_outside:
-            refuse_outside(guess, root, f"video {video!r}", LEAVE)
+            refuse_outside(guess, root, f"video {video!r}", ALLOW_OUTSIDE)
         if guess.is_file():
             return guess
     return None
 
 
 def _subtitle(benchmark: Benchmark, settings: BenchmarkSettings, item: Item) -> str:
-    """Return what is said in a video, "" where it has no .srt file. Raises UserError where the folder is not named."""
+    """Return the subtitles of a video, "" where it has no .srt file. Raises UserError where the folder is not named."""
     if not benchmark.subtitled:
         return ""
     if settings.subtitles is None or not Path(settings.subtitles).is_dir():
@@ -226,5 +226,5 @@ def _subtitle(benchmark: Benchmark, settings: BenchmarkSettings, item: Item) -> 
     root = Path(settings.subtitles)
     file = root / f"{item.video}.srt"
     if not settings.allow_outside:
-        refuse_outside(file, root, f"subtitles of {item.video!r}", LEAVE)
+        refuse_outside(file, root, f"subtitles of {item.video!r}", ALLOW_OUTSIDE)
     return subtitle_text(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else ""

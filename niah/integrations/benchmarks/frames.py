@@ -1,7 +1,7 @@
-"""Which frames of a video a model is offered: what papers and releases say, as named options.
+"""Choose the frames of a video that a model is shown, in the ways of papers and releases.
 
 - `paper`: one frame a second, by presentation time, every one of them (ViLaMP's paper).
-- `release`: ViLaMP's scripts: every int(fps)-th frame; of more than `limit` (600), evenly as many.
+- `release`: every int(fps)-th frame, thinned evenly to `limit` (600) where there are more (ViLaMP's scripts).
 - `uniform`: `limit` (128) frames evenly from the first to the last (LongVA, VNBench's examples, lmms-eval).
 """
 
@@ -21,7 +21,7 @@ LIMITS = {"release": 600, "uniform": 128}
 
 @dataclass(frozen=True)
 class Frames:
-    """One of the named ways, with its limit; `paper` has none."""
+    """One of the named ways and its limit, which `paper` does not have."""
 
     way: str = "paper"
     limit: int | None = None
@@ -34,11 +34,11 @@ class Frames:
 
     @property
     def rate(self) -> str:
-        """The suite's word for how frames are numbered."""
+        """The sampling rate, as a suite writes it."""
         return "1" if self.way == "paper" else "native"
 
     def timeline(self, index: Index, source: str) -> tuple[Span, ...]:
-        """Return the spans of a measured file that are shown."""
+        """Return the spans of a scanned file that are shown."""
         count = index.count(self.rate)
         if self.way == "paper":
             return (Span(source, 0, count),)

@@ -1,4 +1,4 @@
-"""One question of a public table, and how its columns are read."""
+"""One question of a benchmark's table, and helpers that read its columns."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ LETTERED = re.compile(r"^\s*\(?([A-J])[.):]\s*(\S.*?)\s*$", re.MULTILINE)
 class Item:
     """A question about one video, its options without their letters, and the groups it is counted in.
 
-    Raises ValueError for an answer that is no option and for options that cannot be lettered; who reads the table
-    knows which row it is.
+    Raises ValueError for an answer that is not an option, and for too few or too many options; the caller adds
+    which row it is.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Item:
     options: tuple[str, ...]
     answer: str  # a letter
     groups: tuple[str, ...] = ()
-    printed: tuple[str, ...] = field(default=())  # the options as a release's prompt prints them
+    printed: tuple[str, ...] = field(default=())  # the options as the release's prompt prints them
 
     def __post_init__(self) -> None:
         if self.answer not in LETTERS[: len(self.options)]:
@@ -35,23 +35,23 @@ class Item:
             raise ValueError(f"{self.name}: a question needs 2 to {len(LETTERS)} options, got {len(self.options)}")
 
     def document(self) -> dict[str, Any]:
-        """Return what lm-eval logs of it."""
+        """Return the document that lm-eval logs."""
         named = {name: getattr(self, name) for name in ("video", "question", "answer")}
         return {"case": self.name, **named, "options": list(self.options), "groups": list(self.groups)}
 
 
 def text(row: Mapping[str, Any], column: str, where: str) -> str:
-    """Return a column that must hold words. Raises UserError."""
+    """Return a column that must hold text. Raises UserError."""
     value = row.get(column)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or not value.strip() or "\0" in value:  # no file's name holds a NUL, nor does a word
+    if not isinstance(value, str) or not value.strip() or "\0" in value:  # neither a file name nor text contains NUL
         raise UserError(f"{where}: column {column!r} must hold text, got {value!r}; the columns are {sorted(row)}")
     return value.strip()
 
 
 def texts(row: Mapping[str, Any], column: str, where: str) -> tuple[str, ...]:
-    """Return a column that must hold a list of words, or of whole numbers. Raises UserError."""
+    """Return a column that must hold a list of texts or integers. Raises UserError."""
     value = row.get(column)
     if not isinstance(value, Sequence) or isinstance(value, str) or not all(type(one) in (str, int) for one in value):
         raise UserError(f"{where}: column {column!r} must hold a list of texts, got {value!r}")
@@ -59,7 +59,7 @@ def texts(row: Mapping[str, Any], column: str, where: str) -> tuple[str, ...]:
 
 
 def unlettered(options: Sequence[str]) -> tuple[str, ...]:
-    """Return options without their letters, where every one has its own: "A. a cup" is "a cup"."""
+    """Return options without their letters if every option has its own: "A. a cup" becomes "a cup"."""
     found = [LETTERED.fullmatch(option) for option in options]
     pairs = zip(found, LETTERS, strict=False)
     if len(found) <= len(LETTERS) and all(match and match[1] == letter for match, letter in pairs):
@@ -73,7 +73,7 @@ def lettered(options: Sequence[str], between: str = ". ") -> tuple[str, ...]:
 
 
 def split_question(question: str) -> tuple[str, tuple[str, ...]]:
-    """Return question and options of a text that ends in lettered lines; no options where it does not."""
+    """Split a text that ends in lettered lines into question and options; without such lines there are no options."""
     found = list(LETTERED.finditer(question))
     letters = "".join(match[1] for match in found)
     if len(found) < 2 or letters != LETTERS[: len(found)]:

@@ -1,6 +1,6 @@
-"""Prompts by name.
+"""Build the prompts of benchmark questions, in one of three named styles.
 
-- `release`: ViLaMP's scripts, word for word; options stand as a Python list literal inside the sentence.
+- `release`: ViLaMP's scripts, word for word; the options are a Python list literal inside the sentence.
 - `letters`: the question, a lettered line for each option, and "Answer with the option's letter from the given
   choices directly." (VNBench's examples, lmms-eval).
 - `harness`: the prompt of this project's suites, `niah.prompt.format_prompt`.
@@ -27,28 +27,34 @@ NEW_TOKENS = {
 
 
 def make_question(script: str | None, style: str | None, item: Item, subtitle: str = "") -> Question:
-    """Return the question of an item in a named style; None is the release's where it has a script, else letters.
+    """Return the question of an item in a named style.
 
-    A video without subtitles is asked about without them. Raises UserError for a style there is none of.
+    Args:
+        script: name of the release's script for this benchmark; None if there is none.
+        style: one of STYLES; None means "release" if there is a script, else "letters".
+        item: the question.
+        subtitle: the subtitles of the video, added to the prompt unless empty.
+
+    Raises UserError for a style that does not exist.
     """
     style = style or ("release" if script else "letters")
     if style not in STYLES or (style == "release" and script is None):
         known = STYLES if script else STYLES[1:]
         raise UserError(f"prompt is one of {', '.join(known)} for this benchmark, got {style!r}")
-    said = f"This video's subtitles are listed below:\n{subtitle}\n" if subtitle else ""
+    preface = f"This video's subtitles are listed below:\n{subtitle}\n" if subtitle else ""
     if style == "harness":
-        return Question(item.question, item.options, said + "{question}")
+        return Question(item.question, item.options, preface + "{question}")
     if style == "release":
         assert script is not None  # refused above
         name = script.removesuffix("_subtitles") if not subtitle else script
         prompt = user_text(name, item.question, item.printed or lettered(item.options), subtitle)
     else:
-        prompt = "\n".join([said + item.question, *lettered(item.options), DIRECTLY])
+        prompt = "\n".join([preface + item.question, *lettered(item.options), DIRECTLY])
     return Question(item.question, item.options, prompt=prompt)
 
 
 def user_text(benchmark: str, question: str, options: Sequence[str] | None = None, subtitle: str = "") -> str:
-    """Return what a benchmark's script asks. Raises ValueError for a benchmark the release has no script for."""
+    """Return the prompt of a benchmark's script in the release. Raises ValueError where there is no script."""
     if benchmark not in NEW_TOKENS:
         raise ValueError(f"the release has no script for {benchmark!r}; it has: {', '.join(NEW_TOKENS)}")
     if benchmark == "activitynet_qa":
@@ -66,5 +72,5 @@ def user_text(benchmark: str, question: str, options: Sequence[str] | None = Non
 
 
 def subtitle_text(srt: str) -> str:
-    """Return everything between a `>` and the next `<` on a line of an .srt file, a line each; the rest is dropped."""
+    """Return the text between each `>` and the next `<` in an .srt file, one per line; the rest is dropped."""
     return "\n".join(found for line in srt.splitlines() for found in re.findall(r">([^<>]+)<", line))

@@ -1,7 +1,7 @@
-"""A tiny table in Video-MME's schema with real video, made of built-in footage: to try the task with.
+"""Write a tiny table in Video-MME's schema with videos of built-in footage, to try the task with.
 
-Clips of the suite `smoke` alone (short), hidden in 200 frames (medium) and in 400 (long). Its accuracy says
-nothing about Video-MME.
+The clips of the suite `smoke` are shown alone (short), hidden in 200 frames (medium) and in 400 (long). Accuracy on it
+says nothing about Video-MME.
 """
 
 from __future__ import annotations

@@ -1,16 +1,14 @@
-"""ViLaMP's Table 1 with ours beside it: published rows out of a file, ours out of lm-eval's result files."""
+"""Print ViLaMP's Table 1 with our rows: published rows from a file, ours from lm-eval's result files."""
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from niah.figures.published import read_published
 from niah.types import UserError
-
-PUBLISHED = Path(__file__).resolve().parents[3] / "results" / "published" / "table1_accuracy.csv"
 
 
 class Column(NamedTuple):
@@ -32,7 +30,7 @@ COLUMNS = {
     "video_mme_long": Column("long", "videoniah_video_mme", "acc_long", 2700),
     "video_mme_long_subtitles": Column("long w/ subtitles", "videoniah_video_mme_subtitles", "acc_long", 2700),
 }
-TableRow = Mapping[str, str]  # by column, as printed
+AccuracyRow = Mapping[str, str]  # by column, as printed
 
 
 class Result(NamedTuple):
@@ -43,18 +41,15 @@ class Result(NamedTuple):
     numbers: Mapping[str, tuple[float, int]]
 
 
-def published_rows() -> dict[str, TableRow]:
+def published_rows() -> dict[str, AccuracyRow]:
     """Return the published rows by model. Raises UserError outside of a checkout, which alone has them."""
-    if not PUBLISHED.is_file():
-        raise UserError(f"{PUBLISHED} is missing: published numbers come with the repository, run this from a checkout")
     rows: dict[str, dict[str, str]] = {}
-    with open(PUBLISHED, encoding="utf-8", newline="") as file:
-        for line in csv.DictReader(file):
-            rows.setdefault(line["model"], {})[line["benchmark"]] = line["accuracy"]
+    for line in read_published("table1_accuracy.csv"):
+        rows.setdefault(line["model"], {})[line["benchmark"]] = line["accuracy"]
     return {model: row for model, row in rows.items()}
 
 
-def our_rows(paths: Iterable[Path]) -> dict[str, TableRow]:
+def our_rows(paths: Iterable[Path]) -> dict[str, AccuracyRow]:
     """Return our rows by model out of result files, or of folders that hold some; of two alike the later counts.
 
     A number over fewer questions than the benchmark has says over how many. Raises UserError.
@@ -68,7 +63,7 @@ def our_rows(paths: Iterable[Path]) -> dict[str, TableRow]:
     return {model: row for model, row in rows.items()}
 
 
-def table_markdown(theirs: Mapping[str, TableRow], mine: Mapping[str, TableRow]) -> str:
+def table_markdown(theirs: Mapping[str, AccuracyRow], mine: Mapping[str, AccuracyRow]) -> str:
     """Return the table: published models first, ours below, a dash where there is no number."""
     titles = ["model", *(column.title for column in COLUMNS.values())]
     lines = [_line(titles), _line(["---"] * len(titles))]

@@ -1,4 +1,4 @@
-"""One question about one video file as a case: measured when it is asked for, not before."""
+"""Make a case of a question about a video file, which is scanned only when the case is needed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from niah.types import Case, Question, Sampling, Source
 
 @dataclass(frozen=True)
 class PromptedCase(Case):
-    """A case whose whole prompt is prescribed."""
+    """A case with its own complete prompt."""
 
     prompt: str | None = None
 
-    def ask(self) -> Question:
+    def to_question(self) -> Question:
         """Return what the model is asked."""
         return Question(self.question, self.options, self.template, self.prompt)
 
 
 @dataclass(frozen=True)
 class FrameSettings:
-    """How every video of a benchmark is shown: which frames, and their size."""
+    """Which frames of a benchmark's videos are shown, and their size."""
 
     frames: Frames = Frames()
     width: int = 384
@@ -33,12 +33,12 @@ class FrameSettings:
 
     @property
     def sampling(self) -> Sampling:
-        """The same in the words of a suite."""
+        """The same settings as a suite writes them."""
         return Sampling(self.frames.rate, self.width, self.height, self.fit)
 
 
-def show(benchmark: str, case: str, video: Path, question: Question, screen: FrameSettings) -> CaseMedia:
-    """Return the case of a question about a video file; decodes the file unless it was measured before.
+def video_case(benchmark: str, case: str, video: Path, question: Question, screen: FrameSettings) -> CaseMedia:
+    """Return a question about a video file as a case; decodes the file unless it was scanned before.
 
     Raises MediaError where the file is not a whole video.
     """
@@ -64,7 +64,7 @@ def show(benchmark: str, case: str, video: Path, question: Question, screen: Fra
             fps=1.0 if screen.frames.rate == "1" else length / index.seconds,
             question=question.text,
             options=question.options,
-            answer="",  # nobody who shows a case needs it
+            answer="",  # not needed to show a case
             type="",
             template=question.template,
             prompt=question.prompt,

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from niah.integrations.benchmarks.documents import LEAVE, Benchmark, BenchmarkSettings, rows_of
+from niah.integrations.benchmarks.documents import ALLOW_OUTSIDE, Benchmark, BenchmarkSettings, rows_of
 from niah.integrations.benchmarks.frames import evenly, spans
 from niah.integrations.benchmarks.item import split_question, text
 from niah.integrations.benchmarks.video_case import PromptedCase
@@ -36,13 +36,13 @@ from niah.settings import from_mapping
 from niah.suite.downloads import refuse_outside
 from niah.types import LETTERS, Placement, Question, Sampling, Source, Span, UserError
 
-SETTINGS = ("table", "download", "allow_outside", "frame_size")  # of a table's settings, those that pictures have
+SETTINGS = ("table", "download", "allow_outside", "frame_size")  # the fields of BenchmarkSettings that this task reads
 TABLE = Benchmark("vniah", "lmms-lab/v_niah_needles", lambda row, where: ())
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What --metadata may say besides SETTINGS; the defaults are LongVA's eval.sh."""
+    """The settings of --metadata besides SETTINGS; the defaults are those of LongVA's eval.sh."""
 
     haystack: str  # a video file of an hour or more
     lengths: tuple[int, ...] = tuple(range(200, 3001, 200))
@@ -67,7 +67,7 @@ class PictureNeedle:
 
 
 class NeedleLibrary:
-    """Every picture at every length and depth."""
+    """The cases of V-NIAH: every picture at every length and depth."""
 
     def __init__(self, grid: Grid, size: int, pictures: Sequence[PictureNeedle]) -> None:
         self.grid, self.sampling = grid, Sampling("native", size, size)
@@ -81,11 +81,11 @@ class NeedleLibrary:
         self.name = f"vniah@{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
 
     def question(self, case: str) -> Question:
-        """Return what is asked in the case of that name."""
+        """Return the question of a case."""
         return self.cases[case][0].question
 
     def media(self, case: str) -> CaseMedia:
-        """Return the case of that name. Raises UserError where the haystack has fewer frames than `spread`."""
+        """Return a case and its media. Raises UserError where the haystack has fewer frames than `spread`."""
         picture, length, depth = self.cases[case]
         haystack, needle = (_source(path) for path in (Path(self.grid.haystack), picture.path))
         if haystack.frames < self.grid.spread:
@@ -107,7 +107,7 @@ class NeedleLibrary:
             fps=self.grid.spread / haystack.seconds,
             question=picture.question.text,
             options=picture.question.options,
-            answer="",  # nobody who shows a case needs it
+            answer="",  # not needed to show a case
             type="picture",
             prompt=picture.question.prompt,
         )
@@ -143,7 +143,7 @@ def load_documents(**metadata: Any) -> dict[str, Any]:
 
 
 def score(document: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """Read one reply in both ways."""
+    """Score one reply in both ways."""
     reply, answer, options = results[0], document["answer"], document["options"]
     if options:
         right = extract_answer(reply, options) == answer
@@ -180,7 +180,7 @@ def _pixels(row: Mapping[str, Any], where: str, folder: Path, root: Path | None)
     if picture is None:
         path = folder / text(row, "path", where)
         if root is not None:
-            refuse_outside(path, root, f"{where}: picture {path.name!r}", LEAVE)
+            refuse_outside(path, root, f"{where}: picture {path.name!r}", ALLOW_OUTSIDE)
         try:
             picture = Image.open(path)
         except (OSError, UnidentifiedImageError) as error:
@@ -191,7 +191,7 @@ def _pixels(row: Mapping[str, Any], where: str, folder: Path, root: Path | None)
 
 
 def _source(path: Path) -> Source:
-    """Measure a file, every frame of it counted."""
+    """Return a file as a source, with every frame counted."""
     index = scan(path)
     name = f"{path.stem}-{index.sha256[:12]}"
     return Source(name, f"sha256:{index.sha256}", index.path, index.sha256, len(index.times), index.seconds)

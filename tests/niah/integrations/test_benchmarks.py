@@ -141,7 +141,7 @@ ROWS = [
     ({"videoID": "../secret"}, r"video '../secret' leads out of"),
     ({"duration": "endless"}, "row 1: duration is one of short, medium, long, got 'endless'"),
     ({"answer": "E"}, "000-1: the answer 'E' is not one of 4 options"),
-    ({"answer": "F"}, "table.jsonl, row 1: 000-1: the answer 'F' is not one of 4 options; mend the row"),
+    ({"answer": "F"}, "table.jsonl, row 1: 000-1: the answer 'F' is not one of 4 options; fix the row"),
     ({"options": tables.LETTERED[:1]}, "row 1: 000-1: a question needs 2 to 10 options, got 1"),
     ({"options": [f"{letter}. {letter}" for letter in "ABCDEFGHIJKL"]}, "row 1: 000-1: a question needs .* got 12"),
     ({"videoID": "dark\0"}, "row 1: column 'videoID' must hold text"),
