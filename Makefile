@@ -1,5 +1,5 @@
-# make run    sets everything up and draws the default heatmap
-# make test   sets everything up and passes the tests
+# make run    installs what a run needs and draws the default heatmap
+# make test   installs what tests need and passes them
 # make figures  redraws results/figures from committed records and measurements
 PYTHON ?= python3
 VENV := .venv
@@ -7,22 +7,22 @@ BIN := $(VENV)/bin
 
 .PHONY: run test fast lint types setup figures
 
-run: setup
-	$(BIN)/python -m niah.run --model vilamp
+run: $(VENV)/core
+	$(BIN)/niah run --model vilamp
 
-test: setup
+test: $(VENV)/test
 	$(BIN)/python -m pytest -m "not gpu"
 
-fast: setup
+fast: $(VENV)/test
 	$(BIN)/python -m pytest
 
 DEFAULT := $(addprefix results/default/, vilamp uniform topk mean novelty chance)
 MICRO := results/figures/micro
-PAPER := $(BIN)/python -m niah.paper
+PAPER := $(BIN)/niah paper
 MODEL := micro ViLaMP (1.5 million parameters, drawn footage, one seed)
-figures: setup
-	$(BIN)/python -m niah.figures $(DEFAULT) -o results/figures/default
-	$(BIN)/python -m niah.figures $(DEFAULT) -o results/figures/published --style paper --with-published
+figures: $(VENV)/core
+	$(BIN)/niah figures $(DEFAULT) -o results/figures/default
+	$(BIN)/niah figures $(DEFAULT) -o results/figures/published --style paper --with_published
 	$(PAPER) figure3 $(MICRO)/attention/whole $(MICRO)/attention/answering -o $(MICRO) --title "$(MODEL), 128 frames"
 	$(PAPER) figure4 $(MICRO)/attention/whole -o $(MICRO) --title "$(MODEL), 128 frames"
 	$(PAPER) figure6 $(MICRO)/keyframes/* -o $(MICRO) --title "$(MODEL), depth 0.5"
@@ -38,9 +38,13 @@ types: setup
 
 setup: $(VENV)/ready
 
-$(VENV)/ready: pyproject.toml
+# One stamp for each set of extras: what is installed already is not installed again.
+$(VENV)/core: EXTRAS :=
+$(VENV)/test: EXTRAS := [test]
+$(VENV)/ready: EXTRAS := [dev]
+$(VENV)/core $(VENV)/test $(VENV)/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "VideoNIAH needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --editable ".$(EXTRAS)"
 	touch $@

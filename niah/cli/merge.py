@@ -23,7 +23,7 @@ examples:
       shards that were run with an --output_path of their own
 
 Shards stay as they are, and the same command again adds what they have answered since.
-To ask what is left, run niah.run into the merged folder, with the same settings and without --shard.
+To ask what is left, run niah run into the merged folder, with the same settings and without --shard.
 
 exit codes: 0 every case has a record that is ok or oom, 2 a mistake in the command or its files,
 3 some case has none or one that is an error or a timeout, or the disk is full
@@ -48,7 +48,7 @@ def _merge(shards: Sequence[Path], out: Path | None, figures: bool) -> int:
     """Merge, draw, say what came of it, and return the exit code."""
     if out is None:
         if not shards[0].exists():  # a pattern that matched nothing, above all
-            raise UserError(f"{shards[0]} does not exist; name folders that niah.run --shard wrote")
+            raise UserError(f"{shards[0]} does not exist; name folders that niah run --shard wrote")
         named = SHARD.fullmatch(shards[0].name)
         if named is None:
             raise UserError(f"{shards[0].name} is not called NAME-shard-i-of-N; name a folder for the whole with -o")
@@ -77,7 +77,7 @@ def _say(merged: MergeResult) -> int:
     if merged.differing:
         sys.stderr.write(f"WARNING: the shards differ in {'; '.join(merged.differing)}: their records may, too\n")
     if failed or missing:
-        sys.stdout.write(f"{missing:,} cases not asked yet, {failed:,} failed; niah.run without --shard asks them\n")
+        sys.stdout.write(f"{missing:,} cases not asked yet, {failed:,} failed; niah run without --shard asks them\n")
     return INCOMPLETE if failed or missing else DONE
 
 

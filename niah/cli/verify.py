@@ -1,6 +1,6 @@
 """`niah verify SUITE|RUN`: check every video against its recorded hash.
 
-A folder of `niah.generate` says where the files lie. A run's and a published suite's do not: their files are
+A folder of `niah generate` says where the files lie. A run's and a published suite's do not: their files are
 looked for under --media, by name and then by hash, and built-in footage in the cache. Its cases are checked against
 their own hash.
 """
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _told(findings: Sequence[SourceCheck], wrong: Sequence[str]) -> str:
-    """Return what is not as recorded, the count, and how to mend it."""
+    """Return what is not as recorded, the count, and how to fix it."""
     counts = Counter(finding.status for finding in findings)
     lines = [f"{f.status:8} {f.source.name}: {f.why}" for f in findings if f.status != OK]
     lines += [f"{CHANGED:8} {what}" for what in wrong]
@@ -90,19 +90,19 @@ def _told(findings: Sequence[SourceCheck], wrong: Sequence[str]) -> str:
 
 
 def _advice(findings: Sequence[SourceCheck]) -> Iterator[str]:
-    """Yield how to mend what was found."""
+    """Yield how to fix what was found."""
     bad = {(finding.status, finding.source.identity.startswith(BUILT_IN)) for finding in findings}
     if (MISSING, True) in bad:
-        yield "mend: built-in footage is drawn by any run of its suite, or niah generate SUITE -o FOLDER"
+        yield "fix: built-in footage is drawn by any run of its suite, or niah generate SUITE -o FOLDER"
     if (CHANGED, True) in bad:
         yield (
-            "mend: built-in footage has other bytes where another encoder drew it; its pictures are the same. Only "
+            "fix: built-in footage has other bytes where another encoder drew it; its pictures are the same. Only "
             "with the recorded version of av (run.json) are the bytes; a file cut short is drawn anew once deleted"
         )
     if (MISSING, False) in bad:
-        yield "mend: put the files back, or name the folder that holds them, under any names: --media FOLDER"
+        yield "fix: put the files back, or name the folder that holds them, under any names: --media FOLDER"
     if (CHANGED, False) in bad:
-        yield "mend: restore the files the cases were made from; or generate again, which makes another suite"
+        yield "fix: restore the files the cases were made from; or generate again, which makes another suite"
 
 
 def _write_suite(folder: Path, named: RecordedFolder, findings: Sequence[SourceCheck], output: Path) -> None:
@@ -115,7 +115,7 @@ def _write_suite(folder: Path, named: RecordedFolder, findings: Sequence[SourceC
 def _files_of(name: str, options: argparse.Namespace) -> int:
     """Say which files a suite file names are not there; no hash of them was kept."""
     if options.media or options.output is not None:
-        raise UserError(f"{name} keeps no hash to look for; give a folder of niah.generate, niah.run or niah.publish")
+        raise UserError(f"{name} keeps no hash to look for; give a folder of niah generate, niah run or niah publish")
     suite = user_media.resolve(*load_suite(name))
     if suite.haystacks is None or suite.needles is None:
         sys.stdout.write(f"{suite.name}: built-in footage, drawn when a run needs it; nothing can be missing\n")

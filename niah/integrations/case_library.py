@@ -57,7 +57,7 @@ def check_reference(visual: Any) -> None:
     """Raise UserError for anything but a reference."""
     if not isinstance(visual, Mapping) or set(visual) != {"library", "case"}:
         raise UserError(
-            f"a VideoNIAH model is shown video references, as the tasks of niah.lm_eval hand them over, got {visual!r}"
+            f"a VideoNIAH model is shown video references, as the tasks of niah lm_eval hand them over, got {visual!r}"
         )
 
 

@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-COMMAND = re.compile(r"(python|pip|make|tensorboard|[A-Z_]+=\S+ python|\.?venv\S*) ")
+COMMAND = re.compile(r"(niah|python|pip|make|tensorboard|[A-Z_]+=\S+ python|\.?venv\S*) ")
 MARK = re.compile(
     r"<!-- (?:(?P<runs>runs(?P<slow> slowly)?)(?:, exit code (?P<code>\d+))?"
     r"|saved as (?P<name>\S+)|does not run: (?P<why>.+)) -->"
@@ -130,7 +130,7 @@ def test_pages_that_are_run_leave_no_command_without_a_word():
     assert [block.name for block in COMMANDS if block.page in pages and block.said is None] == []
 
 
-WRITES = re.compile(r"^python -m (?:[^#\n]*? )?(?:-o|--output_path|niah.benchmarks sample) ([\w./-]+)", re.MULTILINE)
+WRITES = re.compile(r"^niah (?:[^#\n]*? )?(?:-o|--output_path|benchmarks sample) ([\w./-]+)", re.MULTILINE)
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout of git")

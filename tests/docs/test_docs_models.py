@@ -29,10 +29,10 @@ def blocks(text, language):
 
 
 def command(text):
-    """Return the words of the run command of a page, less `python`."""
+    """Return the run command of a page as arguments of Python."""
     lines = [line for block in blocks(text, "") for line in block.splitlines()]
-    (found,) = [line for line in lines if line.startswith("python -m niah.run")]
-    return shlex.split(found)[1:]
+    (found,) = [line for line in lines if line.startswith("niah run")]
+    return ["-m", *shlex.split(found)]
 
 
 def ran(folder, *arguments, **environment):
@@ -108,7 +108,7 @@ def test_entry_point_as_printed_gives_the_model_a_name(tmp_path, suite):
     (made / "pyproject.toml").write_text(blocks(ADDING, "toml")[0], encoding="utf-8")
     offline = ["--no-index", "--no-deps", "--no-build-isolation", "--target", str(site)]
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", *offline, str(made)], check=True, capture_output=True)
-    run = ["-m", "niah.run", "--model", "colours", "--suite", str(suite), "--limit", "2", "--no_figures"]
+    run = ["-m", "niah", "run", "--model", "colours", "--suite", str(suite), "--limit", "2", "--no_figures"]
     records = ran(tmp_path, *run, PYTHONPATH=str(site))
     assert {record["model"] for record in records} == {"colours"}
 

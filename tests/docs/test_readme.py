@@ -37,7 +37,7 @@ def ran(folder, *arguments):
 @pytest.mark.slow
 def test_the_model_of_ten_lines_runs_as_printed(tmp_path):
     (tmp_path / "mymodel.py").write_text(block("python", "Your own model"), encoding="utf-8")
-    command = re.search(r"run `python -m (niah\.run --model mymodel:load[^`]*)`", README).group(1).split()
+    command = re.search(r"run `(niah run --model mymodel:load[^`]*)`", README).group(1).split()
     ran(tmp_path, *command)
     folder = next((tmp_path / "runs").iterdir())
     records = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
@@ -57,7 +57,7 @@ def test_own_videos_run_from_the_five_lines_printed(tmp_path):
     write_mp4(tmp_path / "clips/dog.mp4", (np.flip(tile, 0) for tile in tiles[:12]), Fraction(1))
     (tmp_path / "needles.jsonl").write_text(block("json", "Your own videos"), encoding="utf-8")
     (tmp_path / "mine.yaml").write_text(block("yaml", "Your own videos"), encoding="utf-8")
-    ran(tmp_path, "niah.run", "--model", "chance", "--suite", "mine.yaml", "--no_figures")
+    ran(tmp_path, "niah", "run", "--model", "chance", "--suite", "mine.yaml", "--no_figures")
     table = (tmp_path / "runs/mine-chance/table.csv").read_text()
     assert "needle_only" in table
 

@@ -121,7 +121,7 @@ class RecordedFolder:
 
 
 def read_recorded(folder: Path) -> RecordedFolder:
-    """Read the folder of a run, of niah.generate or of niah.publish. Raises UserError where it is none of them."""
+    """Read the folder of a run, of niah generate or of niah publish. Raises UserError where it is none of them."""
     if (folder / "data" / "sources.parquet").is_file():
         cases, rows = read_published_suite(folder)
         names, digest = ("data/cases.parquet", "data/sources.parquet"), cases_sha256(cases)
@@ -130,7 +130,7 @@ def read_recorded(folder: Path) -> RecordedFolder:
         names, named = ("cases.jsonl", "sources.jsonl"), list(_rows(folder / "sources.jsonl"))
         cases, digest = _cases(folder / "cases.jsonl")
     else:
-        raise UserError(f"{folder} names no sources; give a folder of niah.generate, niah.run or niah.publish")
+        raise UserError(f"{folder} names no sources; give a folder of niah generate, niah run or niah publish")
     sources = tuple(_source(row, where) for row, where in named)
     run = (folder / "run.json").is_file()
     kept = read_metadata(folder).get("decides", {}) if run else read_hashes(folder)

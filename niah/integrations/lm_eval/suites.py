@@ -44,7 +44,7 @@ def load_documents(of: str | None = None, suite: str | None = None, **metadata: 
     """Return the task of a suite: its cases in their order, as a split called test.
 
     `of` is the suite a task file names. The rest is lm-eval's metadata, among it what `--metadata` gives:
-    `suite` for a task that names none, and `lengths`, `depths`, `conditions` as for niah.run.
+    `suite` for a task that names none, and `lengths`, `depths`, `conditions` as for niah run.
     """
     import datasets  # here: it takes a second, and a model has no need of it
 

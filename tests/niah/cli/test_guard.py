@@ -16,7 +16,7 @@ from tests.helpers.commands import bench_media, cache, compare, figures, generat
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
 ENDS = [
-    (UserError("mend it"), 2, "error: mend it\n"),
+    (UserError("fix it"), 2, "error: fix it\n"),
     (CannotWrite("full"), 3, "error: full\n"),
     (FileNotFoundError(errno.ENOENT, "No such file or directory", "gone.txt"), 2, "gone.txt: No such file"),
     (OSError(errno.EIO, "Input/output error", "x.mp4"), 2, "x.mp4: Input/output error; the disk or its server fails"),

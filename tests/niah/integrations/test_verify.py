@@ -181,7 +181,7 @@ def test_built_in_footage_is_looked_for_in_the_cache(tmp_path, monkeypatch, caps
     row = {"name": "haystack-0", "identity": "footage-1:w/haystack-0", "sha256": digest, "frames": 7, "seconds": 7.0}
     write_text(folder / "sources.jsonl", json.dumps(row))
     assert main([str(folder)]) == 1
-    assert "mend: built-in footage is drawn by any run of its suite" in capsys.readouterr().out
+    assert "fix: built-in footage is drawn by any run of its suite" in capsys.readouterr().out
     place = tmp_path / "footage-1" / "w" / "1-fps"
     place.mkdir(parents=True)
     (place / "haystack-0-7.mp4").write_bytes(b"abc")
