@@ -37,6 +37,7 @@ from niah.adapters.config_reader import read_config
 from niah.adapters.meter import Meter
 from niah.adapters.qwen import check_finite
 from niah.adapters.sampling import bin_centres
+from niah.extras import install
 from niah.prompt import format_prompt
 from niah.settings import positive_int
 from niah.types import Question, Reply, UserError, Video
@@ -179,7 +180,7 @@ def load_pretrained(
         device_map: Spreads the model over the GPUs by a rule of transformers; without it the model is on the CPU.
     """
     if device_map is not None and find_spec("accelerate") is None:
-        raise UserError(f"device_map={device_map} needs the package accelerate: pip install accelerate")
+        raise UserError(f"device_map={device_map} needs the package accelerate: {install('accelerate')}")
     folder = locate(pretrained)
     config = read_config(folder)
     reader = _reader(pretrained, config, trust_remote_code)

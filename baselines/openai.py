@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from niah.adapters.sampling import bin_centres
+from niah.extras import install
 from niah.prompt import format_prompt
 from niah.types import Question, Reply, UserError, Video
 
@@ -148,7 +149,7 @@ def load(
     try:
         import openai
     except ModuleNotFoundError:
-        raise UserError('the model openai needs the package openai: pip install -e ".[api]"') from None
+        raise UserError(f"the model openai needs the package openai: {install('openai')}") from None
     if concurrency < 1 or retries < 0:
         raise UserError(f"concurrency is at least 1 and retries at least 0, got {concurrency} and {retries}")
     if urlsplit(base_url).scheme not in ("http", "https"):

@@ -16,8 +16,8 @@ DEFAULT_DECODER = "pyav"
 # torchcodec comes with torch and FFmpeg of its own choosing, so it is an extra.
 INSTALL_HINTS = {
     "pyav": "pip install av",
-    "decord": "pip install decord (it has wheels for Linux and Windows on x86-64 only; elsewhere use pyav)",
-    "torchcodec": "pip install torchcodec (it needs torch and a system FFmpeg)",
+    "decord": "pip install 'videoniah[decord]' (wheels for Linux and Windows on x86-64 only; elsewhere use pyav)",
+    "torchcodec": "pip install 'videoniah[torchcodec]' (it needs torch and a system FFmpeg)",
 }
 
 

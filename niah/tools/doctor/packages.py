@@ -9,8 +9,6 @@ from importlib import metadata
 
 from niah.tools.doctor.finding import FAIL, INSTALL, OK, ROOT, WARN, Finding, probe_lines
 
-DISPENSABLE = ("decord",)  # a second decoder; nothing needs it
-
 
 def packages(timeout: float) -> Iterator[Finding]:
     """Check versions against the project's requirements, and that required packages can be imported."""
@@ -38,8 +36,12 @@ def packages(timeout: float) -> Iterator[Finding]:
         yield finding
     if not failures:
         yield Finding(OK, "packages", f"{len(modules)} are of the wanted versions and can be imported")
-    for extra, texts in project.get("optional-dependencies", {}).items():
-        yield from _check_extra(extra, [Requirement(text) for text in texts])
+    extras = {
+        extra: [Requirement(text) for text in texts]
+        for extra, texts in project.get("optional-dependencies", {}).items()
+    }
+    for extra in extras:
+        yield from _check_extra(extra, list(_wanted(extra, extras)))
 
 
 def project_table() -> dict:
@@ -84,10 +86,7 @@ def _check_imports(modules: dict[str, str], timeout: float) -> Iterator[Finding]
 
 def _broken(name: str, why: str) -> Finding:
     """Return the finding for a package that is installed and cannot be imported."""
-    fix = f"run: pip install --force-reinstall {name}"
-    if name in DISPENSABLE:
-        return Finding(WARN, f"package {name}", why, f"nothing needs it; to have it, {fix}")
-    return Finding(FAIL, f"package {name}", why, fix)
+    return Finding(FAIL, f"package {name}", why, f"run: pip install --force-reinstall {name}")
 
 
 def _check_version(required) -> Finding | None:
@@ -100,9 +99,18 @@ def _check_version(required) -> Finding | None:
         if required.specifier.contains(found, prereleases=True):
             return None
         message = f"{found}, wanted {required.specifier}"
-    status = WARN if required.name in DISPENSABLE else FAIL
     fix = f'run: pip install "{required.name}{required.specifier}"'
-    return Finding(status, f"package {required.name}", message, fix)
+    return Finding(FAIL, f"package {required.name}", message, fix)
+
+
+def _wanted(extra: str, extras: dict) -> Iterator:
+    """Yield what an extra needs on this machine, and what the extras of ours that it names need."""
+    for wanted in extras[extra]:
+        if wanted.extras and _normalised(wanted.name) == "videoniah":
+            for inner in sorted(wanted.extras):
+                yield from _wanted(inner, extras)
+        elif wanted.marker is None or wanted.marker.evaluate():
+            yield wanted
 
 
 def _check_extra(extra: str, required: list) -> Iterator[Finding]:

@@ -85,7 +85,7 @@ def test_a_tracker_that_is_not_installed_is_told_with_its_remedy(run, monkeypatc
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     assert main([str(run), "--to", package]) == 2
-    assert 'pip install -e ".[track]"' in capsys.readouterr().err
+    assert "pip install 'videoniah[track]'" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -215,7 +215,9 @@ def test_unknown_decoder_is_refused_with_a_guess():
 
 @pytest.mark.skipif(importlib.util.find_spec("torchcodec") is not None, reason="torchcodec is installed")
 def test_decoder_that_is_not_installed_says_what_to_install():
-    with pytest.raises(UserError, match="'torchcodec' is not installed, or not usable .*pip install torchcodec"):
+    with pytest.raises(
+        UserError, match="'torchcodec' is not installed, or not usable .*pip install 'videoniah.torchcodec.'"
+    ):
         load_decoder("torchcodec")
 
 

@@ -103,7 +103,11 @@ def test_a_package_that_hangs_ends_at_the_time_limit(shadow):
 def test_versions_are_held_against_the_ranges(monkeypatch):
     table = {
         "dependencies": ["numpy<1", "nosuchpackage>=3", "psutil; python_version < '3'"],
-        "optional-dependencies": {"odd": ["psutil<1"], "none": ["nosuchpackage"]},
+        "optional-dependencies": {
+            "odd": ["psutil<1"],
+            "none": ["nosuchpackage", "elsewhere; python_version < '3'"],
+            "all": ["videoniah[none]", "psutil"],
+        },
     }
     monkeypatch.setattr(packages, "project_table", lambda: table)
     said = [(line.status, line.subject, line.message) for line in packages.packages(60)]
@@ -113,6 +117,7 @@ def test_versions_are_held_against_the_ranges(monkeypatch):
     ]
     assert said[2] == (WARN, "extra odd", f"psutil is {metadata.version('psutil')}, wanted <1")
     assert said[3][:2] == (OK, "extra none") and "not installed (nosuchpackage)" in said[3][2]
+    assert said[4][:2] == (OK, "extra all") and "not installed (nosuchpackage)" in said[4][2]
 
 
 def test_a_cache_that_cannot_be_written_is_a_failure(tmp_path, monkeypatch):
