@@ -10,10 +10,10 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from niah.types import UserError
@@ -35,6 +35,9 @@ _REMEDIES = {
     errno.ELOOP: "the link leads to itself: name another place",
     **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENOTCONN), _LOST),
 }
+
+
+T = TypeVar("T")
 
 
 class CannotWrite(Exception):
@@ -126,6 +129,45 @@ def describe_os_error(error: OSError, place: object = None) -> str:
 def to_json_lines(rows: Iterable[Any]) -> str:
     """Return rows as JSON lines, without spaces."""
     return "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
+
+
+def read_json_lines(path: Path, parse: Callable[[Any], T], remedy: str) -> Iterator[tuple[int, T]]:
+    """Yield (line number, value) for each line of a JSON-lines file, or of its gzipped copy, that is not blank.
+
+    Raises UserError naming the file and the line; see `parse_json_lines`.
+    """
+    try:
+        content = read_unpacked(Path(path))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; {remedy}") from None
+    except OSError as error:
+        raise UserError(describe_os_error(error)) from None
+    return parse_json_lines(content, path, parse, remedy)
+
+
+def parse_json_lines(
+    content: bytes, path: Path, parse: Callable[[Any], T], remedy: str, *, drop_unfinished: bool = False
+) -> Iterator[tuple[int, T]]:
+    """Yield (line number, value) for each line of JSON that is not blank. Raises UserError naming file and line.
+
+    Args:
+        content: What the file holds, as bytes: a kill may have cut a character in half.
+        path: The file, for messages.
+        parse: Makes the value of a decoded row; ValueError, TypeError and KeyError mean that the line is damaged.
+        remedy: What the user can do about a damaged line; it ends the message.
+        drop_unfinished: Leave out a last line without a newline, which a killed run leaves behind.
+    """
+    lines = content.split(b"\n")
+    for number, line in enumerate(lines[:-1] if drop_unfinished else lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            value = parse(json.loads(line))
+        except UserError as error:
+            raise UserError(f"{path}, line {number}: {error}") from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{path}, line {number} cannot be read ({error!r}); {remedy}") from error
+        yield number, value
 
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -1,37 +1,39 @@
-"""Read settings: one YAML file into one frozen dataclass; an unknown key is an error that lists the known ones."""
+"""Read settings into frozen dataclasses, and check values that come from a file, a command line or a caller.
+
+A file is one YAML file for one dataclass; an unknown key is an error that lists the known ones. This module
+imports on Python 3.9 without yaml, because a worker names adapters and decoders with it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from niah.types import UserError
 
 T = typing.TypeVar("T")
+UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))  # Optional[int]; int | None, from Python 3.10
 
 
-def unknown_name(what: str, name: str, known: typing.Sequence[str]) -> str:
-    """Say that there is no such thing, and which one may have been meant."""
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
-    meant = f" Did you mean {close[0]!r}?" if close else ""
-    return f"no {what} is called {name!r}.{meant} Known: {', '.join(str(k) for k in known)}."
-
-
-def positive_int(name: str, value: typing.Any) -> int:
-    """Return a setting that counts something. Raises UserError for anything but a whole number from 1 on."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UserError(f"{name} must be a whole number from 1 on, got {value!r}; fix --model_args")
-    return value
+def unknown_name(what: str, name: str, known: typing.Iterable[str]) -> str:
+    """Return the message for a name that does not exist: the closest known name, and all known names."""
+    names = [str(one) for one in known]
+    close = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"no {what} is called {name!r}.{hint} Known: {', '.join(names)}."
 
 
 def read_yaml(cls: type[T], path: Path) -> T:
     """Read one YAML file into one dataclass. Raises UserError naming the file and the key."""
+    import yaml  # here, because a worker's interpreter may lack it
+
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -46,10 +48,13 @@ def read_yaml(cls: type[T], path: Path) -> T:
 
 
 def from_mapping(cls: type[T], values: Any, where: str) -> T:
-    """Build dataclass `cls` from a mapping, nested dataclasses and tuples included."""
+    """Build a dataclass from a mapping, nested dataclasses and tuples included.
+
+    `where` opens every message, for instance the file's path. Raises UserError for an unknown or missing key, for a
+    value of another type than the field's, and for a ValueError of the dataclass itself.
+    """
     if not isinstance(values, dict):
         raise UserError(f"{where}: wanted keys and values for {cls.__name__.lower()}, got {values!r}")
-    hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
@@ -58,6 +63,7 @@ def from_mapping(cls: type[T], values: Any, where: str) -> T:
     missing = [field.name for field in required if field.name not in values]
     if missing:
         raise UserError(f"{where}: {', '.join(missing)} must be given")
+    hints = _type_hints(cls)
     converted = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in values.items()}
     try:
         return cls(**converted)
@@ -65,9 +71,64 @@ def from_mapping(cls: type[T], values: Any, where: str) -> T:
         raise UserError(f"{where}: {error}") from error
 
 
+def is_int(value: Any, least: int = 1) -> bool:
+    """Return True if a value is a whole number from `least` up; True and False are no numbers."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def is_number(value: Any) -> bool:
+    """Return True if a value is a finite int or float; True and False are no numbers."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def positive_int(name: str, value: Any, remedy: str = "fix --model_args") -> int:
+    """Return a whole number from 1 up. Raises UserError naming the setting and the remedy for anything else."""
+    if not is_int(value):
+        raise UserError(f"{name} must be a whole number from 1 up, got {value!r}; {remedy}")
+    return value
+
+
+def check_types(value: T) -> T:
+    """Return a dataclass whose fields hold what their type hints say, nested dataclasses included.
+
+    A dataclass built from JSON is checked with this: Python itself checks no types. Raises TypeError naming the field.
+    """
+    for name, hint in _type_hints(type(value)).items():
+        given = getattr(value, name)
+        if not _matches(hint, given):
+            wanted = hint.__name__ if typing.get_origin(hint) is None else str(hint).replace("typing.", "")
+            raise TypeError(f"{name} must be of type {wanted}, got {given!r}")
+    return value
+
+
+@cache
+def _type_hints(cls: type) -> dict[str, Any]:
+    """Return the type of each field of a dataclass."""
+    return typing.get_type_hints(cls)
+
+
+def _matches(hint: Any, value: Any) -> bool:
+    """Return True if a value is of the type a hint names."""
+    if hint is Any:
+        return True
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in UNIONS:
+        return any(_matches(argument, value) for argument in arguments)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_matches(arguments[0], item) for item in value)
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        return isinstance(value, Mapping)
+    if hint is float:
+        return is_number(value)
+    if dataclasses.is_dataclass(hint) and isinstance(value, typing.cast(type, hint)):
+        check_types(value)
+        return True
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+
+
 def _convert(hint: Any, value: Any, where: str) -> Any:
-    """Turn a YAML value into what the field's type hint asks for, or say what was wanted."""
-    if isinstance(hint, types.UnionType):
+    """Return a YAML value as the field's type asks for it. Raises UserError where it cannot be."""
+    if typing.get_origin(hint) in UNIONS:
         if value is None:
             return None
         hint = next(option for option in typing.get_args(hint) if option is not type(None))
@@ -77,7 +138,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list):
             raise UserError(f"{where} must be a list, got {value!r}")
         return tuple(_convert(typing.get_args(hint)[0], item, where) for item in value)
-    if hint is str and isinstance(value, int | float) and not isinstance(value, bool):
+    if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)  # rate: 1 is as good as rate: "1"
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from niah.adapters.meter import clock, peaks, reset_peak
-from niah.io import numbered_lines, open_to_append
+from niah.io import numbered_lines, open_to_append, read_json_lines
 from niah.types import FrameKey, UserError
 
 LENGTHS = (64, 256, 1024, 2048, 4096, 8192, 10000)
@@ -189,10 +189,7 @@ def measure_all(
 
 def read(file: Path) -> list[Measurement]:
     """Return the lines of a file of results. Raises UserError for a line that is none."""
-    try:
-        return [Measurement.from_json(json.loads(line)) for _, line in numbered_lines(file.read_text(encoding="utf-8"))]
-    except ValueError as error:
-        raise UserError(f"{file.name} holds a line that is no measurement ({error}): remove it") from None
+    return [measured for _, measured in read_json_lines(file, Measurement.from_json, "remove that line")]
 
 
 def plan_jobs(

@@ -8,13 +8,12 @@ builds of the encoder.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from niah.analysis.load import RunData
-from niah.io import cache_folder, numbered_lines
+from niah.io import cache_folder, read_json_lines
 from niah.settings import read_yaml
 from niah.suite import user_media
 from niah.suite.cases import longest_length
@@ -81,18 +80,9 @@ def _known(run: RunData) -> list[SourceVideo] | str:
 
 def _identities(folder: Path) -> dict[str, str]:
     """Return the identity of each source, by name. Raises UserError where a line cannot be read."""
-    found: dict[str, str] = {}
-    path = folder / "sources.jsonl"
-    for number, line in numbered_lines(path.read_text(encoding="utf-8")):
-        try:
-            row = json.loads(line)
-            found[row["name"]] = row["identity"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{path}, line {number} cannot be read ({error!r}): restore the file, or leave the pictures out with "
-                "--no_thumbnails"
-            ) from error
-    return found
+    remedy = "restore the file, or leave the pictures out with --no_thumbnails"
+    rows = read_json_lines(folder / "sources.jsonl", lambda row: (row["name"], row["identity"]), remedy)
+    return dict(pair for _, pair in rows)
 
 
 def _paths(runs: Sequence[RunData], suite: str | None) -> Mapping[str, Path] | str:

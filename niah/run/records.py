@@ -13,18 +13,13 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
-from niah.io import CannotWrite, open_to_append, read_unpacked, replacing
+from niah.io import CannotWrite, open_to_append, parse_json_lines, read_unpacked, replacing
 from niah.run.metadata import read_metadata
+from niah.settings import check_types
 from niah.types import Case, Record, UserError
 
 FINAL = ("ok", "oom")  # statuses that would be the same if the case were asked again
-KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("case", "model", "mode", "decoder", "detail"), (str,)),
-    **dict.fromkeys(("frames_used", "needle_frames_kept", "needle_frames_used", "repeats"), (int,)),
-    **dict.fromkeys(("measured", "settings"), (dict,)),
-    "reply": (str, type(None)),
-    "language_tokens": (int, type(None)),
-}
+COUNTS = ("frames_used", "needle_frames_kept", "needle_frames_used", "repeats", "language_tokens")
 
 
 class Records:
@@ -66,15 +61,11 @@ def read_records(path: Path, missing_ok: bool = True) -> list[Record]:
         if not missing_ok:
             raise
         return []
-    records = []
-    for number, line in enumerate(data.split(b"\n")[:-1], start=1):  # what follows the last newline is half a line
-        try:
-            records.append(check_record(Record.from_json(json.loads(line))))
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{path}, line {number} is no record ({error}); use --fresh or another folder") from error
-        except UserError as error:
-            raise UserError(f"{path}, line {number}: {error}") from None
-    return records
+    remedy = "use --fresh or another folder"
+    rows = parse_json_lines(
+        data, path, lambda row: check_record(Record.from_json(row)), remedy, drop_unfinished=True
+    )
+    return [record for _, record in rows]
 
 
 def read_cases(folder: Path) -> tuple[tuple[Case, ...], str]:
@@ -84,14 +75,8 @@ def read_cases(folder: Path) -> tuple[tuple[Case, ...], str]:
     """
     path = cases_path(folder)
     data = read_unpacked(path)
-    cases = []
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        try:
-            if line.strip():
-                cases.append(Case.from_json(json.loads(line)))
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{path}, line {number} is no case ({error!r}); restore the file") from error
-    return tuple(cases), sha256(data).hexdigest()
+    cases = tuple(case for _, case in parse_json_lines(data, path, Case.from_json, "restore the file"))
+    return cases, sha256(data).hexdigest()
 
 
 def cases_path(folder: Path) -> Path:
@@ -135,17 +120,10 @@ def set_aside(path: Path) -> None:
 
 def check_record(record: Record) -> Record:
     """Return the record. Raises TypeError where a value is of another type than any run writes: the file is damaged."""
-    for name, kinds in KINDS.items():
-        value = getattr(record, name)
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            raise TypeError(f"{name} is {value!r}")
-        if isinstance(value, int) and value < 0:
-            raise TypeError(f"{name} is {value}, and counts are never below 0")
-    for name, kind in (("frames_kept", int), ("sources", str), ("option_scores", int | float)):
-        for value in getattr(record, name) or ():
-            finite = not isinstance(value, float) or math.isfinite(value)
-            if not isinstance(value, kind) or isinstance(value, bool) or not finite:
-                raise TypeError(f"{name} holds {value!r}")
+    for name in COUNTS:
+        count = getattr(check_types(record), name)
+        if count is not None and count < 0:
+            raise TypeError(f"{name} is {count}, and counts are never below 0")
     return record
 
 

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from niah.settings import unknown_name
 from niah.types import Adapter, UserError
 
 GROUP = "videoniah.adapters"
@@ -26,8 +27,6 @@ def find_adapter(name: str) -> str:
         return name
     known = _entry_points()
     if name not in known:
-        from niah.settings import unknown_name  # here, because a worker's interpreter may lack yaml
-
         problem = unknown_name("model", name, sorted(known))
         raise UserError(f"{problem} A model in development can be named as 'module:function'.")
     return known[name]

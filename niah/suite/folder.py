@@ -7,8 +7,6 @@ files lie is in sources.jsonl beside it, and hashes.json has the hash of each.
 from __future__ import annotations
 
 import dataclasses
-import json
-import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +14,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from niah.io import numbered_lines, replace_file, to_json_lines
-from niah.settings import read_yaml
+from niah.io import read_json_lines, replace_file, to_json_lines
+from niah.settings import check_types, read_yaml
 from niah.suite.config import Suite
 from niah.suite.hashes import write_hashes
 from niah.types import Case, Source, UserError
@@ -112,33 +110,8 @@ def read_near_duplicates(folder: Path) -> tuple[NearDuplicate, ...]:
 
 def _read_lines(path: Path, make: Callable[[Any], T]) -> list[T]:
     """Make something of each JSON line, naming the line of which that cannot be done."""
-    rows = []
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; generate the suite into {path.parent} again") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error}); generate the suite again") from error
-    for number, line in numbered_lines(text):
-        try:
-            rows.append(_checked(make(json.loads(line))))
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{path}, line {number} cannot be read ({error!r}); generate the suite again") from error
-    return rows
-
-
-def _checked(value: T) -> T:
-    """Return a dataclass. Raises TypeError where a field, or an item of a tuple, is of another kind than it says."""
-    for name, kind in typing.get_type_hints(type(value)).items():
-        given = getattr(value, name)
-        items = given if typing.get_origin(kind) is tuple else (given,)
-        kind = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else kind
-        for item in items:
-            if dataclasses.is_dataclass(item):
-                _checked(item)
-            elif not isinstance(item, (int, float) if kind is float else kind) or isinstance(item, bool):
-                raise TypeError(f"{name} is of type {kind.__name__}, got {item!r}")
-    return value
+    remedy = f"generate the suite into {path.parent} again"
+    return [value for _, value in read_json_lines(path, lambda row: check_types(make(row)), remedy)]
 
 
 def _plain(value: Any) -> Any:

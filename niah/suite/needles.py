@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from niah.io import numbered_lines
+from niah.io import read_json_lines
 from niah.settings import unknown_name
 from niah.suite.config import Needles
 from niah.suite.downloads import download, is_address, name_of, refuse_card, refuse_outside
@@ -95,24 +95,22 @@ def _rows(settings: Needles, folder: Path) -> tuple[Path, list[tuple[str, Mappin
 
 def _json_lines(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
     """Yield (where, row) for each line that is not blank."""
+    if not path.exists():
+        raise UserError(f"needles: {path} does not exist; name a file of JSON lines that does")
+    remedy = "each line is one needle, a JSON object in UTF-8 (a table belongs under dataset:)"
+    for number, row in read_json_lines(path, _json_object, remedy):
+        yield f"{path}, line {number}", row
+
+
+def _json_object(row: Any) -> Mapping[str, Any]:
+    """Return a decoded line that is an object of whole characters. Raises UserError."""
+    if not isinstance(row, dict):
+        raise UserError(f'wanted {{"video": ..., "question": ..., ...}}, got {str(row)[:60]}')
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"needles: cannot read {path} ({error.strerror}); name a file of JSON lines") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"needles: {path} is not UTF-8 text ({error}); a table belongs under dataset:") from error
-    for number, line in numbered_lines(text):
-        where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-            json.dumps(row, ensure_ascii=False).encode()
-        except json.JSONDecodeError as error:
-            raise UserError(f"{where}: not JSON ({error}); each line is one needle in braces") from error
-        except UnicodeEncodeError as error:
-            raise UserError(f"{where}: half a character, {error.object[error.start]!r}; remove it") from error
-        if not isinstance(row, dict):
-            raise UserError(f'{where}: wanted {{"video": ..., "question": ..., ...}}, got {line.strip()[:60]}')
-        yield where, row
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:  # a lone surrogate, which JSON can hold and UTF-8 cannot
+        raise UserError(f"half a character, {error.object[error.start]!r}; remove it") from error
+    return row
 
 
 def _table(name: str, split: str, folder: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from niah.analysis.load import read_run
-from niah.io import numbered_lines, to_json_lines
+from niah.io import numbered_lines, parse_json_lines, read_json_lines, to_json_lines
 from niah.report.footage import find_videos
 from niah.run.records import read_records, rewrite_records
 from niah.suite.config import Needles
 from niah.suite.folder import read_suite, write_suite
 from niah.suite.needles import read_needles
 from niah.tools.merge import read_shard
+from niah.types import UserError
 from tests.helpers.commands import verify
 from tests.helpers.fake_runs import make_case, make_record, write_run
 from tests.helpers.small_suite import make_suite
@@ -32,6 +33,26 @@ def test_a_row_is_one_line_whatever_it_holds():
         {"a": BREAKS},
         BREAKS,
     ]
+
+
+def test_a_line_that_cannot_be_read_is_named_with_its_file(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"a": 1}\n\n{"a": 2}\n{"b": 3}\n{"a"')
+    rows = read_json_lines(path, lambda row: row["a"], "restore it")
+    assert [next(rows), next(rows)] == [(1, 1), (3, 2)]
+    with pytest.raises(UserError, match=r"rows\.jsonl, line 4 cannot be read \(KeyError\('a'\)\); restore it"):
+        next(rows)
+    with pytest.raises(UserError, match=r"line 5 cannot be read \(JSONDecodeError"):
+        list(read_json_lines(path, len, "restore it"))
+    finished = parse_json_lines(path.read_bytes(), path, len, "restore it", drop_unfinished=True)
+    assert list(finished) == [(1, 1), (3, 1), (4, 1)]
+
+
+def test_a_missing_file_of_json_lines_is_named_with_the_remedy(tmp_path):
+    with pytest.raises(UserError, match=r"gone\.jsonl is missing; restore it"):
+        list(read_json_lines(tmp_path / "gone.jsonl", len, "restore it"))
+    with pytest.raises(UserError, match="Is a directory"):
+        list(read_json_lines(tmp_path, len, "restore it"))
 
 
 def test_a_needle_is_read(tmp_path):

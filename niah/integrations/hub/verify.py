@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.integrations.hub.publish_suite import BUILT_IN, read_published_suite
-from niah.io import cache_folder, numbered_lines
+from niah.io import cache_folder, read_json_lines
 from niah.media.container import sha256_of
 from niah.media.errors import MediaError
 from niah.run.metadata import read_metadata
@@ -179,13 +178,8 @@ def _cases(path: Path) -> tuple[list[Case], str]:
 
 def _rows(path: Path) -> Iterator[tuple[Any, str]]:
     """Yield each line's value, and where it stands."""
-    try:
-        for number, line in numbered_lines(path.read_text(encoding="utf-8")):
-            yield json.loads(line), f"{path}, line {number}"
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; restore it") from None
-    except ValueError as error:  # not JSON, not UTF-8
-        raise UserError(f"{path} is not JSON lines ({error}); restore it") from error
+    for number, row in read_json_lines(path, lambda row: row, "restore the file"):
+        yield row, f"{path}, line {number}"
 
 
 def _source(row: Any, where: str) -> Source:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections import Counter, OrderedDict
 from typing import Callable, Generic, Iterator, Protocol, Sequence, TypeVar
@@ -10,6 +9,7 @@ from typing import Callable, Generic, Iterator, Protocol, Sequence, TypeVar
 import numpy as np
 
 from niah.media.index import Index
+from niah.settings import unknown_name
 from niah.types import Sampling, UserError
 
 DEFAULT_DECODER = "pyav"
@@ -69,9 +69,7 @@ class Decoder(Protocol):
 def load_decoder(name: str = DEFAULT_DECODER) -> Decoder:
     """Return a new decoder. Raises UserError where there is none of that name, or it is not installed."""
     if name not in INSTALL_HINTS:
-        close = difflib.get_close_matches(name, list(INSTALL_HINTS), n=1)
-        meant = f" Did you mean {close[0]!r}?" if close else ""
-        raise UserError(f"no decoder is called {name!r}.{meant} Known: {', '.join(INSTALL_HINTS)}.")
+        raise UserError(unknown_name("decoder", name, INSTALL_HINTS))
     try:
         return importlib.import_module(f"niah.media.decoders.{name}").load()
     except (ImportError, OSError, RuntimeError) as error:  # torchcodec without an FFmpeg is a RuntimeError of pages
