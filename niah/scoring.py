@@ -1,8 +1,8 @@
 r"""Read the letter of an option out of what a model says.
 
-Reading errs towards "unanswered": two different letters, a letter that contradicts
-the option text beside it, or two option texts are nobody's answer and give None. The
-table counts them as wrong and in a column of their own.
+In doubt a reply is unanswered (None): if it names two different letters, two option
+texts, or a letter that contradicts the option text beside it. The table counts
+unanswered replies as wrong, and also in a column of their own.
 
 The order of evidence, strongest first:
 
@@ -12,8 +12,8 @@ The order of evidence, strongest first:
 4. other letters that stand where an answer stands ("(B)", "B. ...", "option b");
 5. option texts anywhere in prose.
 
-A bare letter is always a letter, even where some option's text is a letter too: the
-prompt asks for one. Nothing is stored: scores are recomputed from replies.
+A bare letter is always read as a letter, even where an option's text is a letter too:
+the prompt asks for a letter. Scores are never stored; they are recomputed from replies.
 """
 
 from __future__ import annotations
@@ -28,28 +28,26 @@ from niah.types import LETTERS, Case, Record
 
 
 def extract_letter(reply: str, options: int) -> str | None:
-    """Read a letter among the first `options` out of a reply; None where it names none, or more than one."""
+    """Return the letter that a reply names among the first `options`; None where it names none, or several."""
     return _read(reply, options, [])
 
 
 def extract_answer(reply: str, options: Sequence[str]) -> str | None:
-    """Read which option a reply means, by its letter or its text; None is unanswered."""
+    """Return the letter of the option that a reply means, by its letter or its text; None where it is unanswered."""
     return _read(reply, len(options), [_plain(option).strip() for option in options])
 
 
 def is_correct(case: Case, record: Record) -> bool:
-    """Say whether a record answers its case rightly; an unanswered one does not. Raises ValueError unless `ok`."""
+    """Return True if a record answers its case correctly. Raises ValueError where it has no reply to score."""
     if record.reply is None:
         raise ValueError(f"{record.case}: status {record.status!r} has no reply to score")
     return extract_answer(record.reply, case.options) == case.answer
 
 
-# ---- from here on: plain text, and what is found in it
-
 _MASK = "\ue000"  # stands for the characters of an option's text, so that no letter is read out of one
-_HIDDEN = r"(?:think(?:ing)?|thought|reasoning|reflection|scratchpad)"
-_BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}", re.I)
-_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.I | re.S)
+_HIDDEN = r"(?:think(?:ing)?|thought|reasoning|reflection|scratchpad)"  # "<think>Is it A?</think>B"
+_BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}", re.I)  # "\boxed{B}"
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.I | re.S)  # "<answer>B</answer>"
 _CJK = "\u2e80-\u9fff\uac00-\ud7af"
 _SIGNS = str.maketrans({
     "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u3002": ".", "\u3001": ",", "\u3010": "[",
@@ -100,27 +98,35 @@ _FILLER = (
     r"(?:[\s\"'(\[{<:=>-]|\b(?i:option|choice|letter|most|likely|probably|definitely|clearly|indeed|simply|the|is)\b)*"
 )
 _DECLARED = [
+    # "The answer to this question is (B)", "Answer: B", "My choice would be B"
     r"(?i:\b(?:answer|option|choice|letter|response|selection|conclusion)\b)(?i: (?:to|for)\b[^.:;\n]{1,80}?)?"
     rf"[\"']?\s?(?:[:=]|->|(?i:\b(?:is|would be|should be|must be|will be|has to be)\b)){_FILLER}{_EITHERS}",
-    rf"(?i:\banswer) {_SHELL}{_EITHERS}",
+    rf"(?i:\banswer) {_SHELL}{_EITHERS}",  # "I answer B"
+    # "Therefore, B", "so it is B", "I would choose option B", "I'll go with B"
     r"(?i:\b(?:therefore|thus|hence|so|finally|(?:choos|pick|select|go|opt|vot|lean)(?:e|ing|ed)?|went|chose|settl\w+)\b)"
     r"(?i: (?:with|for|on|towards?))?[,:]? (?i:it(?:'s| is| must be) )?(?i:the )?(?i:(?:option|choice|letter) )?"
     rf"{_SHELL}{_UPPERS}",
+    # "(B) is correct", "B seems to be the best"
     rf"{_UPPERS}[\"')\]]* (?i:(?:is|seems|appears|looks|would be|must be|has to be) (?:\w+ ){{0,3}}?"
     r"(?:correct|right|best|answer|accurate|true)\b)",
-    rf"(?:答案|选项|选择|选)\s?(?:[是为:]\s?)*{_SHELL}{_UPPERS}",
+    rf"(?:答案|选项|选择|选)\s?(?:[是为:]\s?)*{_SHELL}{_UPPERS}",  # "答案是B"
 ]
 _NEUTRAL = [
+    # "(b)", "[B]"
     r"(?<!\w)[(\[{<]\s?(?P<letters>[A-Ja-j])\s?[)\]}>]",
+    # A line that opens with a letter: "B. A red ball", "B: the cat", "b"
     r"(?m:^)[\s>\"'•-]{0,8}(?P<letters>[A-Ja-j])(?=[).:](?![A-Za-z]\.)|[\s\"']{0,3}$|[ \"']?\n)",
-    r"(?<![\w'])(?P<letters>[A-J])(?=\))",
-    rf"(?i:\b(?:option|choice|letter)) {_SHELL}{_EITHERS}",
+    r"(?<![\w'])(?P<letters>[A-J])(?=\))",  # "I see B) a red ball"
+    rf"(?i:\b(?:option|choice|letter)) {_SHELL}{_EITHERS}",  # "option b"
+    # "It's B", "My guess: B", "both A and B", "probably B"
     r"(?:^|[\n,:;.!?>=-]|\b(?i:is|it's|that's|be|or|and|both|either|between|not|isn't|guess|say|think|believe|but|"
     rf"probably|definitely|likely|maybe|perhaps)\b)\s?{_UPPERS}",
 ]
+# Where a new clause begins: "Not A, but B" denies A and names B.
 _CLAUSE = re.compile(
     r"[.;:!?\n,]|\b(?:but|so|therefore|thus|hence|however|then|because|since)\b|\band\s+(?:the|it|this|that)\b", re.I
 )
+# "It is not B", "rather than B", "I can rule out B"; "The wrong answer is B"
 _NEGATED_BEFORE = re.compile(
     r"(?:(?:\b(?:not|never|neither|nor|cannot|without|no way|rather than|instead of|except|unlike|"
     r"(?:eliminat|exclud|reject|dismiss)\w+|rul\w+ out)\b|n't\b)(?:\s+[\w'\"(\[]+){0,5}|"
@@ -128,19 +134,21 @@ _NEGATED_BEFORE = re.compile(
     r"\s*[\"'(\[]*$",
     re.I,
 )
+# "B is wrong", "B is also incorrect", "B doesn't fit"
 _NEGATED_AFTER = re.compile(
     r"[\"')\]]*\s+(?:(?:is|are|was|were|looks?|seems?)\s+(?:\w+ly\s+|also\s+|both\s+)*"
     r"(?:not|wrong|incorrect|false|out|unlikely|impossible|excluded|eliminated|ruled out)\b|"
     r"(?:isn't|aren't|wasn't|can't|cannot|doesn't|does not|do not|don't|can not)\b)",
     re.I,
 )
+# "I cannot see the video", "Sorry, ...", "There is not enough information"
 _REFUSAL = re.compile(
     r"\b(?:I|I'm|we)\b[^.!?\n]{0,30}(?:cannot|can't|can not|could not|couldn't|unable|not able|(?:don't|do not) "
     r"(?:have|know|see))|sorry|cannot be (?:determined|answered)|(?:impossible|not possible) to|not enough information",
     re.I,
 )
-_EXPLAINS = re.compile(r"[.!?;:\n]|\b(?:because|since|as|given|while|although|whereas)\b", re.I)
-_JOINS = re.compile(r"[\s\"',:=-]*[(\[]?(?:option |answer )?", re.I)  # between a text and the letter after it
+_EXPLAINS = re.compile(r"[.!?;:\n]|\b(?:because|since|as|given|while|although|whereas)\b", re.I)  # "B because ..."
+_JOINS = re.compile(r"[\s\"',:=-]*[(\[]?(?:option |answer )?", re.I)  # "the cat (option B", a text before its letter
 _NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
@@ -266,7 +274,7 @@ def _named(text: str, patterns: Sequence[str]) -> list[_Mention]:
 
 
 def _negated(text: str, mention: _Mention) -> bool:
-    """Say whether a mention is denied: "not B", "B is wrong", "rather than B"."""
+    """Return True if a mention is denied: "not B", "B is wrong", "rather than B"."""
     clause = _CLAUSE.split(text[max(0, mention.start - 200) : mention.start])[-1]
     return bool(_NEGATED_BEFORE.search(clause) or _NEGATED_AFTER.match(text, mention.stop))
 
@@ -274,7 +282,7 @@ def _negated(text: str, mention: _Mention) -> bool:
 def _contradicts(
     text: str, letter: _Mention, texts: Sequence[_Mention], ends: Sequence[int], options: Sequence[str]
 ) -> bool:
-    """Say whether the words beside a letter, up to the next of `ends`, are another option's text."""
+    """Return True if the words beside a letter, up to the next of `ends`, are another option's text."""
     after = re.compile(r"[\s\"')\]}>.:,-]*").match(text, letter.stop)
     start = after.end() if after else letter.stop
     end = bisect.bisect_left(ends, start)

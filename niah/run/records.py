@@ -7,7 +7,6 @@ is asked again. On a full disk the file is cut back to its last whole line.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable
 from hashlib import sha256
@@ -62,9 +61,7 @@ def read_records(path: Path, missing_ok: bool = True) -> list[Record]:
             raise
         return []
     remedy = "use --fresh or another folder"
-    rows = parse_json_lines(
-        data, path, lambda row: check_record(Record.from_json(row)), remedy, drop_unfinished=True
-    )
+    rows = parse_json_lines(data, path, lambda row: check_record(Record.from_json(row)), remedy, drop_unfinished=True)
     return [record for _, record in rows]
 
 

@@ -6,7 +6,6 @@ have not answered. Nothing is taken out of the shards, and merging again adds th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from niah.io import numbered_lines, to_json_lines
+from niah.io import read_json_lines, to_json_lines
 from niah.run.folder import check_cases_known, locked, to_yaml, write_inputs
 from niah.run.metadata import differing_keys, read_metadata, refuse_other_run, without_shard_keys
 from niah.run.plan import cold_first, sort_by_haystack
@@ -154,7 +153,7 @@ def differing_environments(shards: Sequence[ShardData]) -> list[str]:
 def _shard_data(folder: Path, metadata: Mapping[str, Any]) -> ShardData:
     """Read the files of a shard; what is missing or damaged raises whatever it raises."""
     shard = metadata["shard"]
-    sources_text = (folder / "sources.jsonl").read_text(encoding="utf-8")
+    sources = read_json_lines(folder / "sources.jsonl", lambda row: row, "restore it, or run that shard again")
     return ShardData(
         folder=folder,
         metadata=metadata,
@@ -165,7 +164,7 @@ def _shard_data(folder: Path, metadata: Mapping[str, Any]) -> ShardData:
         positions=tuple(shard["places"]),
         cases=read_cases(folder)[0],
         records=tuple(read_records(folder / "records.jsonl")),
-        sources=tuple(json.loads(line) for _, line in numbered_lines(sources_text)),
+        sources=tuple(row for _, row in sources),
         suite=read_yaml(Suite, folder / "suite.yaml"),
         settings=yaml.safe_load((folder / "config.yaml").read_text("utf-8")),
     )
