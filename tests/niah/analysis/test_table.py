@@ -76,17 +76,6 @@ def test_types_have_rows_of_their_own(tmp_path):
     assert [row(found, kind=kind).accuracy for kind in ("all", "digit", "motion")] == [0.5, 0.0, 1.0]
 
 
-<<<<<<< HEAD
-=======
-def test_a_case_that_would_count_twice_among_all_types_is_refused(tmp_path):
-    folder = write_run(tmp_path / "run", [make_case("n0")], [])
-    text = (folder / "cases.jsonl").read_text()
-    (folder / "cases.jsonl").write_text(text.replace('"type": "motion"', '"type": "all"'))
-    with pytest.raises(UserError, match="line 1 cannot be read .*what tables call all types together"):
-        read_run(folder)
-
-
->>>>>>> 8c398e4 (Every pattern of the answer parser has an example reply beside it; shards are read like all JSON lines)
 def test_chance_is_the_mean_of_one_over_options(tmp_path):
     cases = [make_case("n0"), make_case("n1", options=("Left", "Right"))]
     whole = row(table_rows([run_of(tmp_path, cases, [make_record(case) for case in cases])]))
@@ -199,103 +188,6 @@ def test_a_run_whose_cases_all_ran_out_of_memory_has_no_accuracy(tmp_path):
     assert "OOM" in summary_page(table_rows([run]))
 
 
-<<<<<<< HEAD
-=======
-@pytest.mark.parametrize("name", ["cases.jsonl", "records.jsonl", "run.json"])
-def test_a_missing_file_is_named(tmp_path, name):
-    folder = write_run(tmp_path / "run", [make_case("n0")], [])
-    (folder / name).unlink()
-    with pytest.raises(UserError, match=name):
-        read_run(folder)
-
-
-def test_a_record_of_an_unknown_case_is_refused_by_name(tmp_path):
-    folder = write_run(tmp_path / "run", [make_case("n0")], [make_record(make_case("n9"))])
-    with pytest.raises(UserError, match="n9"):
-        read_run(folder)
-
-
-def test_two_records_of_one_case_are_refused(tmp_path):
-    case = make_case("n0")
-    folder = write_run(tmp_path / "run", [case], [make_record(case), make_record(case)])
-    with pytest.raises(UserError, match="two records name case 'n0"):
-        read_run(folder)
-
-
-def test_a_case_that_is_there_twice_is_refused(tmp_path):
-    case = make_case("n0")
-    folder = write_run(tmp_path / "run", [case, case], [make_record(case)])
-    with pytest.raises(UserError, match="names a case twice"):
-        read_run(folder)
-
-
-def test_a_record_of_an_older_version_is_refused_with_its_line(tmp_path):
-    case = make_case("n0")
-    folder = write_run(tmp_path / "run", [case], [])
-    old = make_record(case).to_json()
-    del old["decoder"]
-    (folder / "records.jsonl").write_text(json.dumps(old) + "\n")
-    with pytest.raises(UserError, match="line 1: .*another version"):
-        read_run(folder)
-
-
-def test_half_a_last_line_is_no_record(tmp_path):
-    case = make_case("n0")
-    folder = write_run(tmp_path / "run", [case], [])
-    (folder / "records.jsonl").write_text(json.dumps(make_record(case).to_json())[:40])
-    assert read_run(folder).records == {}
-
-
-def test_a_broken_line_is_named(tmp_path):
-    folder = write_run(tmp_path / "run", [make_case("n0")], [])
-    (folder / "records.jsonl").write_text("{}{\n")
-    with pytest.raises(UserError, match="line 1 cannot be read"):
-        read_run(folder)
-
-
-def test_cases_other_than_those_asked_are_refused(tmp_path):
-    folder = write_run(tmp_path / "run", [make_case("n0")], [])
-    (folder / "cases.jsonl").write_text(json.dumps(make_case("n1").to_json()) + "\n")
-    with pytest.raises(UserError, match="not what run.json says was asked"):
-        read_run(folder)
-
-
-def test_run_json_of_another_version_says_what_it_lacks(tmp_path):
-    folder = write_run(tmp_path / "run", [make_case("n0")], [])
-    (folder / "run.json").write_text('{"suite": "fake"}')
-    with pytest.raises(UserError, match="lacks decides, model, model_args, cases_sha256"):
-        read_run(folder)
-
-
-def test_shards_are_one_run_and_reruns_are_told_apart(tmp_path):
-    one, two = make_case("n0"), make_case("n1")
-    shards = [read_run(write_run(tmp_path / f"shard{i}", [c], [make_record(c)])) for i, c in enumerate((one, two))]
-    again = read_run(write_run(tmp_path / "again", [one], [make_record(one, "A")]))
-    joined = join_shards([*shards, again])
-    assert [(run.model, len(run.cases), len(run.records)) for run in joined] == [("fake", 2, 2), ("fake [again]", 1, 1)]
-
-
-DECIDES = [("seed", 0, 1), ("decoder", "pyav", "decord"), ("sampling", {"width": 64}, {"width": 384})]
-
-
-@pytest.mark.parametrize("what, one, other", DECIDES)
-def test_runs_whose_records_depend_on_other_settings_are_no_shards(tmp_path, what, one, other):
-    folders = [
-        write_run(tmp_path / f"r{i}", [make_case(f"n{i}")], [], decides={what: value})
-        for i, value in enumerate((one, other))
-    ]
-    assert [run.model for run in join_shards([read_run(folder) for folder in folders])] == ["fake", "fake [r1]"]
-
-
-def test_runs_of_needles_that_different_models_kept_are_no_shards(tmp_path):
-    runs = [
-        run_of(tmp_path / by, [make_case(f"n-{by}")], [], suite=f"{GRID}kept: {{by: {by}, needles: [n-{by}]}}\n")
-        for by in ("x", "y")
-    ]
-    assert [(run.model, run.needles_selected_by) for run in join_shards(runs)] == [("fake", "x"), ("fake [y/run]", "y")]
-
-
->>>>>>> 8c398e4 (Every pattern of the answer parser has an example reply beside it; shards are read like all JSON lines)
 def test_shards_by_length_keep_the_depths_of_the_suite(tmp_path):
     depths = (0.1, 0.3, 0.5, 0.7, 0.9)  # of 54 and 118 frames: 0.3 becomes 16 / 54, which is 0.296, and 35 / 118
     shards = []
