@@ -4,152 +4,183 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import normalize
+from transformers import Cache
 
 from niah.adapters.attention import capture_attention
-from niah.adapters.checkpoint import locate
-from niah.adapters.compressor import Compressor, InLanguage
+from niah.adapters.compressor import EMBEDDING, Choice, Compressor, InLanguage, Settings, TokenChunk, write_tokens
 from niah.adapters.feature_store import FeatureStore
-from niah.adapters.options import bytes_of_gib, resolve_dtype
+from niah.adapters.options import bytes_of_gib
 from niah.run.attention import VisualAttention
-from niah.settings import positive_int, unknown_name
-from niah.types import FrameKey, Question, Reply, UserError, Video
+from niah.settings import unknown_name
+from niah.types import Adapter, Question, Reply, UserError, Video
 from vilamp import checkpoint
-from vilamp.features import FrameFeatures
-from vilamp.memory import give_back
+from vilamp.answer import Prompt, answer_video
+from vilamp.encoders import encoders_id, resize
+from vilamp.features import FrameEncoder, FrameFeatures
 from vilamp.model import OPTION_TOKENS, Vilamp
-from vilamp.release.adapter import ReleaseAdapter
-from vilamp.release.behaviour import Behaviour
-from vilamp.release.config import read_release
-from vilamp.release.features import ReleaseFeatures
-from vilamp.release.load import cut_vocabulary, from_release, weights_id
-from vilamp.release.text import ReleaseText
 from vilamp.vocabulary import cloze
-from vilamp.without_cache import Forgetful
+
+BATCH = 64  # frames encoded at a time
 
 
 class VilampAdapter:
     """Scores the options' words after the video and the question; keeps nothing but keyed features.
 
-    `vilamp.memory` says what an answer holds of each frame.
+    `vilamp.memory` reports what an answer holds of each frame.
     """
+
+    last_stage = "options"
 
     def __init__(
         self, model: Vilamp, weights_id: str, store: FeatureStore, compressor: Compressor | None = None
     ) -> None:
-        self.model, self.weights_id, self.features = model, weights_id, FrameFeatures(model, store)
+        self.model, self.weights_id = model, weights_id
         self.compressor: Compressor = compressor or model.compressor
+        self.needs = tuple(self.compressor.needs)
+        self.features = FrameFeatures(frame_encoder(model), store)
 
-    @torch.inference_mode()
     def answer(self, video: Video, question: Question) -> Reply:
-        """Return the likeliest option, its rivals' scores, and what it cost."""
-        device = self.model.device
-        on_gpu = device.type == "cuda"
-        if on_gpu:
-            torch.cuda.reset_peak_memory_stats()
-        waited, began = video.decode_seconds, self._clock()
-        keys, encoded = video.keys(0, len(video)), Counter[str]()
-        frames = self._embeddings(video, keys, encoded)
-        encode_end, decoding = self._clock(), video.decode_seconds - waited
-        query = self.model.encode_query(question.text)
-        choice = self.compressor.choose(frames, query)
-        del frames  # the language model takes their place
-        select_end = self._clock()
-        patches = self._patches(video, keys, choice.seen, encoded)
-        prompt = self.model.vocabulary.encode(cloze(question))
-        visual = self.model.watch(self.compressor, choice, query, patches, len(prompt) + OPTION_TOKENS)
-        give_back()
-        merge_end, waited = self._clock(), video.decode_seconds - waited
-        cache, first = self.model.prefill(visual, prompt)
-        first = first.cpu()
-        first_token = self._clock()
-        scores = [self.model.score(cache, first, self.model.vocabulary.encode(text)) for text in question.options]
-        return Reply(
-            text=question.options[int(np.argmax(scores))],
-            option_scores=tuple(scores),
-            mode="likelihood",
-            frames_used=tuple(choice.seen),
-            frames_kept=tuple(choice.kept),
-            seconds={
-                "decode": waited,
-                "encode": encode_end - began - decoding,
-                "select": select_end - encode_end,
-                "merge": merge_end - select_end - (waited - decoding),  # and encode what is not there
-                "prefill": first_token - merge_end,
-                "options": self._clock() - first_token,
-            },
-            seconds_to_first_token=first_token - began - waited,
-            peak_allocated_bytes=torch.cuda.max_memory_allocated() if on_gpu else None,
-            peak_reserved_bytes=torch.cuda.max_memory_reserved() if on_gpu else None,
-            language_tokens=self.compressor.tokens(choice, self.model.config.vision.side**2) + len(prompt),
-            reused_frames=self._reused(len(video), len(choice.seen), encoded),
-            settings={**self.compressor.settings(), "weights": self.weights_id},
-        )
+        """Return the most likely option, the score of each, and what that cost."""
+        return answer_video(self, video, question)
 
     def score(self, video: Video, question: Question) -> tuple[float, ...]:
         """Return the mean log-probability of each option's tokens."""
         scores = self.answer(video, question).option_scores
-        assert scores is not None  # answer() always gives them
+        assert scores is not None  # this adapter always scores
         return scores
 
     @torch.inference_mode()
     def attentions(self, video: Video, question: Question) -> VisualAttention:
-        """Return what the prompt looks at; a token's features are the encoder's, of a merged one their mean.
+        """Return what the prompt attends to; a token's features are the encoder's, of a merged one their mean.
 
         For short videos: unlike `answer` it holds the patches of all frames seen. Raises UserError without a video,
         and where the compressor works in the language model.
         """
         if not len(video) or isinstance(self.compressor, InLanguage):
             raise UserError(
-                "attention is told of a video's tokens as they enter the language model: ask about a video, with a "
-                f"compressor that ends there; got {len(video)} frames and {dict(self.compressor.settings())}"
+                "attention is reported for a video's tokens as they enter the language model: ask about a video, with "
+                f"a compressor that ends there; got {len(video)} frames and {dict(self.compressor.settings())}"
             )
-        keys, encoded = video.keys(0, len(video)), Counter[str]()
-        query = self.model.encode_query(question.text)
-        choice = self.compressor.choose(self._embeddings(video, keys, encoded), query)
-        patches = torch.cat(list(self._patches(video, keys, choice.seen, encoded)))
-        runs = list(self.model.runs(self.compressor, choice, query, [patches]))
-        frames = [number for run in runs for number in run.frames]
-        tokens, rows = Counter(frames), {number: row for row, number in enumerate(choice.seen)}
-        shown = [  # each frame once: its tokens are one run
-            patches[rows[n]] if count == patches.shape[1] else patches[rows[n]].mean(dim=0).expand(count, -1)
-            for n, count in tokens.items()
+        features = self.features.of(video)
+        query = self.encode_query(question)
+        embeddings = features.embeddings(self.needs)
+        choice = self.select(embeddings, query)
+        patches = torch.cat(list(features.patches(choice.with_patches))).float()
+        tokens = list(self.merge(choice, query, embeddings, [patches]))
+        frames = [number for chunk in tokens for number in chunk.frames]
+        rows = {number: row for row, number in enumerate(choice.seen)}
+        shown = [  # each frame once: its tokens are consecutive
+            patches[rows[n]] if count == self.model.patches else patches[rows[n]].mean(dim=0).expand(count, -1)
+            for n, count in Counter(frames).items()
         ]
-        prompt = self.model.embed(self.model.vocabulary.encode(cloze(question)))
-        whole = torch.cat([*(run.embeddings for run in runs), prompt])
-        return capture_attention(self.model.language, whole, 0, frames, torch.cat(shown))
+        prompt = self.prompt(question, choice, iter(tokens))
+        return capture_attention(self.model.language, prompt.embeddings, 0, frames, torch.cat(shown))
 
-    def _embeddings(self, video: Video, keys: list[FrameKey], encoded: Counter[str]) -> Tensor:
-        """Return the unit-length embeddings of all frames, (frames, dim), dim 0 where nobody looks at them."""
-        if self.compressor.guided:
-            return self.features.directions(video, keys, encoded)
-        return torch.empty(len(keys), 0, device=self.model.device)
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.device
 
-    def _patches(
-        self, video: Video, keys: list[FrameKey], wanted: Sequence[int], encoded: Counter[str]
-    ) -> Iterator[Tensor]:
-        """Yield the patches of the wanted frames a chunk at a time; count those that had to be encoded."""
-        for found, fresh in self.features.of(video, keys, "patches", wanted):
-            encoded["patches"] += fresh
-            yield torch.from_numpy(found).to(self.model.device, torch.float32)
+    def encode_query(self, question: Question) -> Float[Tensor, " dim"]:
+        """Return the unit-length CLIP embedding of the bare question."""
+        return self.model.encode_query(question.text)
 
-    def _reused(self, frames: int, seen: int, encoded: Counter[str]) -> int:
-        """Return how many of the frames looked at, to choose among or only to be seen, had not to be encoded."""
-        return frames - encoded["embedding"] if self.compressor.guided else seen - encoded["patches"]
+    def select(self, embeddings: Float[Tensor, "frames dim"], query: Float[Tensor, " width"]) -> Choice:
+        """Let the compressor choose among the frames (Algorithm 1 for ViLaMP's own)."""
+        unit = normalize(embeddings.float(), dim=-1) if EMBEDDING in self.needs else embeddings
+        return self.compressor.choose(unit, query)
 
-    def _clock(self) -> float:
-        """Return the time once the device has done what it was given, in seconds."""
-        if self.model.device.type == "cuda":
-            torch.cuda.synchronize(self.model.device)
-        return time.perf_counter()
+    def merge(
+        self,
+        choice: Choice,
+        query: Float[Tensor, " dim"],
+        embeddings: Float[Tensor, "frames width"],
+        patches: Iterable[Float[Tensor, "_frames patches dim"]],
+    ) -> Iterator[TokenChunk]:
+        """Yield the tokens the compressor makes of the frames it chose (Eq. 5-11 for ViLaMP's own)."""
+        return self.model.tokens(self.compressor, choice, query, (chunk.float() for chunk in patches))
+
+    def prompt(self, question: Question, choice: Choice, tokens: Iterator[TokenChunk]) -> Prompt:
+        """Put the words of the question behind the video's tokens."""
+        words = self.model.embed(self.model.vocabulary.encode(cloze(question)))
+        visual = self.compressor.tokens(choice, self.model.patches)
+        count = visual + len(words)
+        if isinstance(self.compressor, InLanguage):
+            cache = self.compressor.read(self.model.language, tokens, count + OPTION_TOKENS)
+            return Prompt(words, count, cache)
+        embeddings = torch.empty(count, words.shape[1], device=self.device)
+        write_tokens(embeddings[:visual], tokens)
+        embeddings[visual:] = words
+        return Prompt(embeddings, count)
+
+    def prefill(self, prompt: Prompt) -> tuple[Cache, Float[Tensor, " vocabulary"]]:
+        """Read the prompt; return the cache and the log-probabilities of the next token."""
+        return self.model.prefill(prompt.embeddings, prompt.cache)
+
+    def reply(
+        self, question: Question, cache: Cache, first: Float[Tensor, " vocabulary"]
+    ) -> tuple[str, tuple[float, ...]]:
+        """Return the most likely option, and the score of each."""
+        options = [self.model.vocabulary.encode(option) for option in question.options]
+        scores = [self.model.score(cache, first, option) for option in options]
+        return question.options[int(np.argmax(scores))], tuple(scores)
+
+    def settings(self) -> Settings:
+        """Return the compressor's settings and the weights."""
+        return {**self.compressor.settings(), "weights": self.weights_id}
+
+
+class WithoutCache:
+    """Empties the store of an adapter before every question: what answers cost a benchmark that knows no frame keys.
+
+    A store without room would not do: selection and merging look at every frame, so each frame would be
+    encoded twice for one case. Here it is encoded once for each case, as it is where nothing is shared.
+    """
+
+    def __init__(self, adapter: Adapter, store: FeatureStore) -> None:
+        self._adapter, self._store = adapter, store
+
+    def answer(self, video: Video, question: Question) -> Reply:
+        """Answer with nothing stored."""
+        self._store.close()
+        return self._adapter.answer(video, question)
+
+
+def frame_encoder(model: Vilamp) -> FrameEncoder:
+    """Return how the small model encodes frames; features are stored in half precision."""
+    clip, vision = model.config.clip, model.config.vision
+    sides = {"embedding": clip.image_size, "patches": vision.image_size}
+    towers = {"embedding": model.encode_embeddings, "patches": model.encode_patches}
+
+    def encode(frames: np.ndarray, rows: Sequence[int], kinds: Sequence[str]) -> dict[str, Tensor]:
+        batches: dict[int, Tensor] = {}  # by side: resized once where both towers take the same size
+        features = {}
+        for kind in kinds:
+            side = sides[kind]
+            if side not in batches:
+                batches[side] = torch.zeros(BATCH, side, side, 3, dtype=torch.uint8)
+                batches[side][list(rows)] = resize(torch.from_numpy(frames), side)
+            features[kind] = towers[kind](batches[side])[list(rows)].half()
+        return features
+
+    return FrameEncoder(
+        name=encoders_id(model.clip, model.vision),
+        dtype=torch.float16,
+        device=model.device,
+        batch=BATCH,
+        embedding_dim=clip.embed_dim,
+        frame_bytes=2 * (model.patches * vision.hidden_size + clip.embed_dim),
+        encode=encode,
+    )
 
 
 def load(
@@ -165,35 +196,46 @@ def load(
     temperature: Any = None,
     store: Any = None,
     **release: Any,
-) -> VilampAdapter | ReleaseAdapter | Forgetful:
-    """Load a checkpoint: a shipped name, a folder of ours, or a released one (folder or hub name).
+) -> Adapter:
+    """Load a checkpoint: ours if its folder holds config.yaml, the authors' if it holds config.json.
 
-    What lies in the folder decides: config.yaml is ours, config.json the release's. `keyframes`, `threshold` and
-    `temperature` override its K, tau and alpha; without `reuse` features are forgotten before every case; `seed`
-    changes nothing here. A `compressor`, an object as `niah.adapters.compressor` describes it, takes the place of
-    ViLaMP's own in a checkpoint of ours. A `store` is one to share features with other adapters of the process.
-    `release` are settings of a released checkpoint: `dtype`, `behaviour` ("release" or "paper"), `max_new_tokens`,
-    and single fields of the behaviour such as `legacy_mask=True`.
+    Args:
+        pretrained: A shipped name, a folder of ours, or a released checkpoint (folder or hub name).
+        device: Where to run.
+        store_gib: Memory for features of frames.
+        store_disk_gib: Disk for features of frames.
+        keyframes: K in place of the checkpoint's.
+        reuse: Whether cases share features; without, they are forgotten before every case.
+        compressor: An object as `niah.adapters.compressor` describes it, in place of ViLaMP's own; for a checkpoint
+            of ours.
+        seed: Changes nothing: decoding is greedy. The runner passes it to every adapter.
+        threshold: tau in place of the checkpoint's.
+        temperature: alpha in place of the checkpoint's.
+        store: A store of features to share with other adapters of the process.
+        release: Settings of a released checkpoint: `dtype`, `behaviour` ("release" or "paper"), `max_new_tokens`, and
+            single fields of the behaviour such as `legacy_mask=True`.
     """
-    del seed  # greedy from end to end; taken because the runner hands it to every adapter
+    del seed
+    constants = {"keyframes": keyframes, "threshold": threshold, "temperature": temperature}
     if compressor is not None:
-        _check_compressor(compressor, pretrained, keyframes=keyframes, threshold=threshold, temperature=temperature)
+        _check_compressor(compressor, pretrained, constants)
     memory, disk = bytes_of_gib("store_gib", store_gib), bytes_of_gib("store_disk_gib", store_disk_gib)
     store = FeatureStore(memory, disk, tempfile.gettempdir()) if store is None else store
+    adapter: Adapter
     if checkpoint.is_released(pretrained):
-        if temperature is not None:
-            release["temperature"] = temperature  # a field of the behaviour
-        released = load_released(pretrained, device, store, memory + disk, keyframes, threshold, **release)
-        return released if reuse else Forgetful(released, store)
-    if release:
-        hint = unknown_name("setting of it", min(release), _settings())
-        raise UserError(
-            f"{pretrained!r} is a checkpoint of this project: {hint} "
-            "Others belong to released checkpoints (pretrained=FOLDER with a config.json)"
-        )
-    model, weights_id = checkpoint.load(checkpoint.locate(pretrained), keyframes, threshold, temperature)
-    adapter = VilampAdapter(model.to(device), weights_id, store, compressor)
-    return adapter if reuse else Forgetful(adapter, store)
+        from vilamp.release.adapter import load_released  # here: the small model needs nothing of the release
+
+        adapter = load_released(pretrained, device, store, constants, release, _settings())
+    else:
+        if release:
+            hint = unknown_name("setting of it", min(release), _settings())
+            raise UserError(
+                f"{pretrained!r} is a checkpoint of this project: {hint} "
+                "Others belong to released checkpoints (pretrained=FOLDER with a config.json)"
+            )
+        model, weights_id = checkpoint.load(checkpoint.locate(pretrained), keyframes, threshold, temperature)
+        adapter = VilampAdapter(model.to(device), weights_id, store, compressor)
+    return adapter if reuse else WithoutCache(adapter, store)
 
 
 def _settings() -> list[str]:
@@ -201,8 +243,8 @@ def _settings() -> list[str]:
     return [name for name in inspect.signature(load).parameters if name not in ("compressor", "store", "release")]
 
 
-def _check_compressor(compressor: Any, pretrained: str, **constants: Any) -> None:
-    """Raise UserError for what is no compressor, and for what would have no effect beside one."""
+def _check_compressor(compressor: Any, pretrained: str, constants: Mapping[str, Any]) -> None:
+    """Raise UserError for anything but a compressor, and for what would have no effect beside one."""
     if not isinstance(compressor, Compressor):
         raise UserError(
             "compressor is an object as niah.adapters.compressor describes it, which --model_args cannot name, "
@@ -216,36 +258,3 @@ def _check_compressor(compressor: Any, pretrained: str, **constants: Any) -> Non
             f"{pretrained!r} is a released checkpoint, which has a composer of its own (its setting `composer`); "
             "another compressor goes with a checkpoint of this project, such as pretrained=micro"
         )
-
-
-def load_released(
-    name: str,
-    device: str,
-    store: FeatureStore,
-    capacity: int,
-    keyframes: Any = None,
-    threshold: Any = None,
-    dtype: str = "auto",
-    behaviour: str = "release",
-    max_new_tokens: int = 16,
-    **settings: Any,
-) -> ReleaseAdapter:
-    """Load a released checkpoint with its tokenizer. Raises UserError for what does not fit, tokenizer included."""
-    if not isinstance(max_new_tokens, int) or max_new_tokens < 1:
-        raise UserError(f"max_new_tokens is a whole number from 1 up, got {max_new_tokens!r}")
-    if settings.get("too_long", "refuse") != "refuse":
-        raise UserError("too_long=cut would cut the question away: the adapter refuses such cases instead")
-    known = [*_settings(), "dtype", "behaviour", "max_new_tokens", *(one.name for one in fields(Behaviour))]
-    for setting in settings:  # before anything is read
-        if setting not in known:
-            raise UserError(unknown_name("setting of a released checkpoint", setting, known))
-    if keyframes is not None:
-        positive_int("keyframes", keyframes)
-    folder = locate(name)
-    given = {"max_frame_num": keyframes, "f2f_thrd": threshold}
-    overrides = {name: value for name, value in given.items() if value is not None}
-    text = ReleaseText(folder, read_release(folder, overrides).clip)
-    precision = resolve_dtype(dtype, device, torch.bfloat16)
-    model = from_release(folder, device, precision, behaviour=behaviour, overrides=overrides, **settings)
-    cut_vocabulary(model, text.rows)
-    return ReleaseAdapter(ReleaseFeatures(model, weights_id(folder), store, capacity), text, max_new_tokens)

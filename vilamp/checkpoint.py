@@ -1,6 +1,6 @@
 """Read and write a checkpoint folder: config.yaml, words.txt, model.safetensors.
 
-Names, shapes and dtypes are checked before anything is loaded, and every misfit is reported at once.
+Names and shapes are checked before anything is loaded, and every mismatch is reported at once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def locate(name: str) -> Path:
 
 
 def is_released(name: str) -> bool:
-    """Say whether a checkpoint is the authors': a folder with config.json, or a hub name. Ours has config.yaml."""
+    """Return True if a checkpoint is the authors': a folder with config.json, or a hub name. Ours has config.yaml."""
     if any((folder / "config.yaml").is_file() for folder in (CHECKPOINTS / name, Path(name))):
         return False
     return (Path(name) / "config.json").is_file() or (name.count("/") == 1 and not Path(name).is_dir())
@@ -64,14 +64,14 @@ def load(folder: Path, keyframes: Any = None, threshold: Any = None, temperature
     expected = model.state_dict()
     with safe_open(file, framework="pt") as tensors:
         names = set(tensors.keys())
-        misfits = [f"missing {name}" for name in sorted(_stored(model) - names)]
-        misfits += [f"unexpected {name}" for name in sorted(names - set(expected))]
+        mismatches = [f"missing {name}" for name in sorted(_stored(model) - names)]
+        mismatches += [f"unexpected {name}" for name in sorted(names - set(expected))]
         for name in sorted(names & set(expected)):
             shape, wanted = tuple(tensors.get_slice(name).get_shape()), tuple(expected[name].shape)
             if shape != wanted:
-                misfits.append(f"{name} has shape {shape}, the config wants {wanted}")
-        if misfits:
-            raise UserError(f"{file} does not fit its config.yaml:\n  " + "\n  ".join(misfits))
+                mismatches.append(f"{name} has shape {shape}, the config wants {wanted}")
+        if mismatches:
+            raise UserError(f"{file} does not fit its config.yaml:\n  " + "\n  ".join(mismatches))
         state = {name: tensors.get_tensor(name).float() for name in names}
     model.load_state_dict(state, strict=False)  # the check above was strict; tied tensors are stored once
     broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]

@@ -77,7 +77,7 @@ class Extras:
 class Compression:
     """One of `vilamp.compressors` in the place of ViLaMP's own compressor."""
 
-    scheme: str
+    scheme: str  # the name of the compressor, under the key checkpoints have for it
     budget: float  # visual tokens a frame
 
     def __post_init__(self) -> None:

@@ -6,6 +6,8 @@ straight to each tower's square, aspect ratio not kept, as SigLIP's own preproce
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
@@ -64,7 +66,7 @@ class ClipSelector(nn.Module):
     def encode_frames_and_patches(
         self, pixels: Float[Tensor, "frames 3 side side"]
     ) -> tuple[Float[Tensor, "frames dim"], Float[Tensor, "frames patches width"]]:
-        """Return the same embeddings, and the normed last states of the patches, which only training looks at."""
+        """Return the same embeddings, and the normed last states of the patches, which only training uses."""
         output = self.vision(pixel_values=pixels)
         patches = self.vision.vision_model.post_layernorm(output.last_hidden_state[:, 1:])
         return normalize(output.image_embeds, dim=-1), patches
@@ -94,6 +96,15 @@ class SiglipTower(nn.Module):
     def forward(self, pixels: Float[Tensor, "frames 3 side side"]) -> Float[Tensor, "frames patches dim"]:
         """Encode frames whose pixels were scaled by `siglip_pixels`."""
         return self.tower(pixel_values=pixels).last_hidden_state
+
+
+def encoders_id(clip: ClipSelector, vision: SiglipTower) -> str:
+    """Return 12 hex digits of a hash of the encoders' weights: models that share them share features."""
+    digest = hashlib.sha256()
+    for tower in (clip, vision):
+        for name, tensor in sorted(tower.state_dict().items()):
+            digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def resize(frames: UInt8[Tensor, "frames height width 3"], side: int) -> UInt8[Tensor, "frames {side} {side} 3"]:

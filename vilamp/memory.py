@@ -8,10 +8,7 @@ features comes on top and is bounded by its setting. Host memory on a CPU, in si
 from __future__ import annotations
 
 import argparse
-import ctypes
-import platform
 import sys
-from functools import cache
 
 from niah.cli.command import Command
 from niah.cli.forward import forward
@@ -43,20 +40,6 @@ def bytes_per_frame(config: VilampConfig) -> dict[str, int]:
     }
 
 
-def give_back() -> None:
-    """Return freed memory to the system where the C library keeps it; glibc does, in the gaps of its heap.
-
-    Else a stage's peak would lie in what the stage before left behind, or on top of it, as it happens to fit.
-    """
-    if _glibc():
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-@cache
-def _glibc() -> bool:
-    return platform.libc_ver()[0] == "glibc"
-
-
 EXAMPLES = """\
 examples:
   niah memory
@@ -67,8 +50,8 @@ examples:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    told = "a shipped checkpoint or a folder (default: micro)"
-    parser.add_argument("checkpoint", nargs="?", default="micro", metavar="CHECKPOINT", help=told)
+    text = "a shipped checkpoint or a folder (default: micro)"
+    parser.add_argument("checkpoint", nargs="?", default="micro", metavar="CHECKPOINT", help=text)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -18,8 +18,12 @@ def patch_saliency(
 ) -> Float[Tensor, "frames patches"]:
     """Score each patch by relevance minus redundancy (Eq. 5-7).
 
-    `anchor` holds the patches of the nearest preceding keyframe, compared position by position;
-    None where no keyframe precedes, and redundancy is 0. `query` has any length but zero.
+    Args:
+        patches: Patches of frames that share their anchor.
+        anchor: Patches of the nearest preceding keyframe, compared position by position; None where no keyframe
+            precedes, and redundancy is 0.
+        query: Embedding of the question, of any length but zero.
+        redundancy_weight: lambda of Eq. 5.
     """
     unit = normalize(patches, dim=-1)
     relevance = unit @ normalize(query, dim=-1)  # (frames, patches), Eq. 6
@@ -47,21 +51,22 @@ def patch_cosines(
     In single precision whatever the dtype: over a temperature of 0.01, half a percent is a factor of 1.6.
     Holds the patches and their products in single precision.
     """
-    wide, against = patches.float(), others.float()
-    lengths = wide.norm(dim=-1) * against.norm(dim=-1)  # (frames, patches)
-    return (wide * against).sum(dim=-1) / lengths.clamp_min(1e-8)
+    patches, others = patches.float(), others.float()
+    lengths = patches.norm(dim=-1) * others.norm(dim=-1)  # (frames, patches)
+    return (patches * others).sum(dim=-1) / lengths.clamp_min(1e-8)
 
 
 def anchors(kept: Sequence[int], count: int, by_number: bool) -> list[int]:
     """Return for each of `count` frames the frame its patches are compared with, -1 before the first keyframe.
 
     That is the nearest keyframe up to it (Eq. 7), or, `by_number`, frame number j where that is the j-th
-    keyframe: an indexing slip the released weights were trained with. Anchors never lie behind their frame.
+    keyframe: an indexing slip the released weights were trained with. An anchor is never later than its frame.
     """
-    found, number = [], -1
     keyframes = set(kept)
-    ordered = sorted(keyframes)
+    of_segment = range(len(keyframes)) if by_number else sorted(keyframes)  # the anchor after each keyframe
+    found = []
+    segment = -1
     for frame in range(count):
-        number += frame in keyframes
-        found.append(-1 if number < 0 else number if by_number else ordered[number])
+        segment += frame in keyframes
+        found.append(-1 if segment < 0 else of_segment[segment])
     return found

@@ -1,9 +1,7 @@
 """ViLaMP: keyframes at full resolution, every other frame as one token, then the language model.
 
-The paper's ideas are pure functions in `keyframes` and `merge`, which `compressor` puts in order; another compressor,
-or the scheme a checkpoint names (`schemes`), can take its place. Frames stream through: besides one chunk of patches
-it holds the frame embeddings (frames x dim), the anchor keyframe's patches, and the visual embeddings that go
-to the language model, (patches - 1) x keyframes + frames of them.
+The weights, and what they compute; `vilamp.answer` puts the steps in order. The paper's ideas are pure functions in
+`keyframes` and `merge`, which the model's compressor applies; another compressor can take its place.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -20,17 +18,25 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import Cache, Qwen2Config, Qwen2ForCausalLM
 
-from niah.adapters.compressor import Choice, Compressor, Connectors, InLanguage, Sequences, TokenChunk, numbered
+from niah.adapters.compressor import (
+    Choice,
+    Compressor,
+    Connectors,
+    InLanguage,
+    Sequences,
+    TokenChunk,
+    frame_chunks,
+)
 from niah.adapters.kv_cache import cache_arguments
-from vilamp import compressors, config
 from vilamp.compressors.differential import Differential
-from vilamp.connector import Connector
+from vilamp.config import Language, VilampConfig
 from vilamp.encoders import ClipSelector, SiglipTower, clip_pixels, resize, siglip_pixels
 from vilamp.merge import patch_saliency
 from vilamp.prefill import prefill
-from vilamp.release.load import from_release
-from vilamp.release.model import ReleasedVilamp
 from vilamp.vocabulary import PAD, Vocabulary
+
+if TYPE_CHECKING:
+    from vilamp.release.model import ReleasedVilamp
 
 IGNORED = -100  # a label that carries no loss
 OPTION_TOKENS = 256  # of the longest option; words are tokens
@@ -45,41 +51,42 @@ class Stream:
     frames: Int[Tensor, " tokens"]  # the frame each token comes from
 
 
+class Connector(nn.Module):
+    """A two-layer perceptron with exact GELU, from vision features to language-model embeddings (Eq. 11)."""
+
+    def __init__(self, channels: int, hidden_size: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(channels, hidden_size), nn.GELU(), nn.Linear(hidden_size, hidden_size))
+
+    def forward(self, features: Float[Tensor, "tokens channels"]) -> Float[Tensor, "tokens hidden"]:
+        """Map features to embeddings, token by token."""
+        return self.layers(features)
+
+
 class Vilamp(nn.Module):
     """The whole model; every size comes from its config."""
 
     grid: Float[Tensor, "patches 2"]  # x, y of each patch in reading order
 
-    def __init__(self, settings: config.VilampConfig, vocabulary: Vocabulary) -> None:
+    def __init__(self, config: VilampConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
-        self.config, self.vocabulary = settings, vocabulary
-        language = settings.language
-        self.clip = ClipSelector(settings.clip, len(vocabulary), vocabulary.end)
-        self.vision = SiglipTower(settings.vision)
-        channels = settings.vision.hidden_size + settings.extras.channels
-        self.keyframe_connector = Connector(channels, language.hidden_size)
-        self.merged_connector = Connector(channels, language.hidden_size)
-        self.language = Qwen2ForCausalLM(
-            Qwen2Config(
-                vocab_size=len(vocabulary),
-                hidden_size=language.hidden_size,
-                intermediate_size=language.intermediate_size,
-                num_hidden_layers=language.layers,
-                num_attention_heads=language.heads,
-                num_key_value_heads=language.key_value_heads,
-                max_position_embeddings=language.max_positions,
-                rope_parameters={"rope_type": "default", "rope_theta": language.rope_theta},
-                tie_word_embeddings=True,
-                bos_token_id=None,
-                eos_token_id=None,
-            )
-        )
-        side = settings.vision.side
+        self.config, self.vocabulary = config, vocabulary
+        self.clip = ClipSelector(config.clip, len(vocabulary), vocabulary.end)
+        self.vision = SiglipTower(config.vision)
+        channels = config.vision.hidden_size + config.extras.channels
+        self.keyframe_connector = Connector(channels, config.language.hidden_size)
+        self.merged_connector = Connector(channels, config.language.hidden_size)
+        self.language = Qwen2ForCausalLM(_language_config(config.language, len(vocabulary)))
+        side = config.vision.side
         line = torch.linspace(-1, 1, side)
         grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).reshape(side * side, 2)
         self.register_buffer("grid", grid, persistent=False)
-        self._own = Differential.of(settings)
-        self.scheme: Any = None if settings.compression is None else compressors.build(settings, self.language)
+        self._own = Differential.of(config)
+        self.scheme: Any = None  # checkpoints store the weights of a compressor that learns under this name
+        if config.compression is not None:
+            from vilamp.compressors.registry import build  # here: most checkpoints have ViLaMP's own compressor
+
+            self.scheme = build(config, self.language)
 
     @staticmethod
     def from_release(
@@ -90,6 +97,8 @@ class Vilamp(nn.Module):
         It is a class of its own: towers, names, tokenizers and arithmetic differ from the small model's, and
         the two share the paper's functions (`keyframes`, `merge`). See `vilamp.release.load.from_release`.
         """
+        from vilamp.release.load import from_release  # here: the small model needs nothing of the release
+
         return from_release(name, device, dtype, **settings)
 
     @property
@@ -97,26 +106,33 @@ class Vilamp(nn.Module):
         """Where the weights are."""
         return next(self.parameters()).device
 
+    @property
+    def patches(self) -> int:
+        """Patches of a frame."""
+        return self.config.vision.side**2
+
     def prepare(
         self, frames: UInt8[Tensor, "frames height width 3"]
     ) -> tuple[UInt8[Tensor, "frames _a _a 3"], UInt8[Tensor, "frames _b _b 3"]]:
         """Resize frames for CLIP and for the SigLIP tower; once, if both take the same size."""
-        sides = self.config.clip.image_size, self.config.vision.image_size
-        first = resize(frames, sides[0])
-        return first, first if sides[0] == sides[1] else resize(frames, sides[1])
+        side, other = self.config.clip.image_size, self.config.vision.image_size
+        for_clip = resize(frames, side)
+        return for_clip, for_clip if side == other else resize(frames, other)
 
-    def encode(
-        self, for_clip: UInt8[Tensor, "frames _a _a 3"], for_vision: UInt8[Tensor, "frames _b _b 3"]
-    ) -> tuple[Float[Tensor, "frames dim"], Float[Tensor, "frames patches dim"]]:
-        """Return unit-length CLIP embeddings and SigLIP patches of one chunk of prepared frames."""
-        embeddings = self.clip.encode_frames(clip_pixels(for_clip.to(self.device)))
-        return embeddings, self.vision(siglip_pixels(for_vision.to(self.device)))
+    def encode_embeddings(self, frames: UInt8[Tensor, "frames height width 3"]) -> Float[Tensor, "frames dim"]:
+        """Return the unit-length CLIP embeddings of one chunk of frames of any size."""
+        return self.clip.encode_frames(clip_pixels(resize(frames, self.config.clip.image_size).to(self.device)))
+
+    def encode_patches(self, frames: UInt8[Tensor, "frames height width 3"]) -> Float[Tensor, "frames patches dim"]:
+        """Return the SigLIP patches of one chunk of frames of any size."""
+        return self.vision(siglip_pixels(resize(frames, self.config.vision.image_size).to(self.device)))
 
     def encode_frames(
         self, frames: UInt8[Tensor, "frames height width 3"]
     ) -> tuple[Float[Tensor, "frames dim"], Float[Tensor, "frames patches dim"]]:
-        """Prepare and encode one chunk of frames of any size."""
-        return self.encode(*self.prepare(frames))
+        """Return embeddings and patches of one chunk of frames of any size."""
+        for_clip, for_vision = self.prepare(frames)
+        return self.encode_embeddings(for_clip), self.encode_patches(for_vision)
 
     def encode_queries(self, texts: list[str]) -> Float[Tensor, "texts dim"]:
         """Return the unit-length CLIP embeddings of bare questions, each cut to CLIP's context."""
@@ -142,126 +158,91 @@ class Vilamp(nn.Module):
 
     @property
     def compressor(self) -> Compressor:
-        """The compressor this model was trained with: its config's scheme, or ViLaMP's own."""
+        """The compressor this model was trained with: the one its config names, or ViLaMP's own."""
         return self.scheme or self._own
+
+    def tokens(
+        self,
+        compressor: Compressor,
+        choice: Choice,
+        query: Float[Tensor, " dim"],
+        patches: Iterable[Float[Tensor, "_frames patches dim"]],
+    ) -> Iterator[TokenChunk]:
+        """Yield the tokens a compressor makes of a video, with gradients where enabled.
+
+        Args:
+            compressor: The model's own, or one in its place.
+            choice: What the compressor chose of the video.
+            query: The unit-length embedding of the question.
+            patches: Patches of the chosen frames, in temporal order, a chunk of any size at a time.
+        """
+        chunks = frame_chunks(choice.seen, patches, lambda chunk: self.features(chunk, query))
+        return compressor.compress(choice, query, chunks, Connectors(self.keyframe_connector, self.merged_connector))
 
     def compress(
         self,
         kept: list[int],
         query: Float[Tensor, " dim"],
-        chunks: Iterable[Float[Tensor, "_frames patches dim"]],
+        patches: Iterable[Float[Tensor, "_frames patches dim"]],
     ) -> Stream:
-        """Merge all frames but the `kept` ones and return both in temporal order (Eq. 5-11): ViLaMP's own compressor.
-
-        `chunks` yields the patches of all frames in playing order; one chunk is held at a time.
-        """
+        """Return the visual tokens of a whole video, all frames seen, by ViLaMP's own compressor."""
         choice = Choice(range(sys.maxsize), kept)  # every frame, however many come
-        runs = list(self.runs(self._own, choice, query, chunks))
-        nothing = torch.zeros(0, self.config.language.hidden_size, device=self.device)
-        sources = [number for run in runs for number in run.frames]
-        return Stream(torch.cat([run.embeddings for run in runs] or [nothing]), torch.tensor(sources, dtype=torch.long))
-
-    def compress_with(
-        self,
-        compressor: Compressor,
-        choice: Choice,
-        query: Float[Tensor, " dim"],
-        chunks: Iterable[Float[Tensor, "_frames patches dim"]],
-    ) -> Float[Tensor, "tokens hidden"]:
-        """Return the embeddings of what a compressor chose, whose room is taken whole beforehand.
-
-        `chunks` yields the patches of the frames seen, in playing order. Thousands of small results that stay,
-        between big ones that pass, would leave the heap in pieces.
-        """
-        tokens = compressor.tokens(choice, self.config.vision.side**2)
-        visual, written = torch.empty(tokens, self.config.language.hidden_size, device=self.device), 0
-        for run in self.runs(compressor, choice, query, chunks):
-            visual[written : written + len(run.embeddings)] = run.embeddings
-            written += len(run.embeddings)
-        if written != tokens:
-            raise ValueError(f"{compressor.settings()} announced {tokens} tokens and yielded {written}")
-        return visual
-
-    def watch(
-        self,
-        compressor: Compressor,
-        choice: Choice,
-        query: Float[Tensor, " dim"],
-        chunks: Iterable[Float[Tensor, "_frames patches dim"]],
-        room: int,
-    ) -> Float[Tensor, "tokens hidden"] | Cache:
-        """Return what `prefill` is given of a video: embeddings, or what a compressor in the language model cached.
-
-        Such a cache has `room` for prompt and options.
-        """
-        if not isinstance(compressor, InLanguage):
-            return self.compress_with(compressor, choice, query, chunks)
-        capacity = compressor.tokens(choice, self.config.vision.side**2) + room
-        return compressor.read(self.language, self.runs(compressor, choice, query, chunks), capacity)
+        return self._stream(self.tokens(self._own, choice, query, patches))
 
     def compressed_tokens(
         self,
         choice: Choice,
         query: Float[Tensor, " dim"],
-        chunks: Iterable[Float[Tensor, "_frames patches dim"]],
+        patches: Iterable[Float[Tensor, "_frames patches dim"]],
     ) -> Stream:
         """Return what the model's own compressor leaves of a video for whoever reads it.
 
-        Of a compressor in the language model these are the last states of the tokens that stay, made of all windows
-        at once: for videos as short as in training.
+        For a compressor in the language model these are the last states of the tokens that stay, computed for all
+        windows at once: for videos as short as in training.
         """
-        runs = list(self.runs(self.compressor, choice, query, chunks))
-        frames = [number for run in runs for number in run.frames]
-        nothing = torch.zeros(0, self.config.language.hidden_size, device=self.device)
-        embeddings = torch.cat([run.embeddings for run in runs] or [nothing])
-        if isinstance(self.compressor, InLanguage) and runs:
-            stays = [one for run in runs for one in run.stays or ()]
-            frames_left = [number for number, one in zip(frames, stays, strict=True) if one]
-            everything = torch.arange(len(frames_left) + 1, device=self.device)
-            text = self.embed([PAD])  # a row must end in a text; nothing that stays sees it
-            batch = Sequences([TokenChunk(frames, embeddings, stays)], [[text]], [everything], [everything[:-1]])
-            frames, embeddings = frames_left, self.compressor.states(self.language, batch).wanted[0]
-        return Stream(embeddings, torch.tensor(frames, dtype=torch.long))
+        chunks = list(self.tokens(self.compressor, choice, query, patches))
+        stream = self._stream(chunks)
+        if not isinstance(self.compressor, InLanguage) or not chunks:
+            return stream
+        stays = [stay for chunk in chunks for stay in chunk.stays or ()]
+        frames = stream.frames[torch.tensor(stays, dtype=torch.bool)]
+        staying = torch.arange(len(frames) + 1, device=self.device)
+        text = self.embed([PAD])  # a row must end in a text; nothing that stays sees it
+        video = TokenChunk(stream.frames.tolist(), stream.embeddings, stays)
+        batch = Sequences([video], [[text]], [staying], [staying[:-1]])
+        return Stream(self.compressor.states(self.language, batch).wanted[0], frames)
 
-    def runs(
-        self,
-        compressor: Compressor,
-        choice: Choice,
-        query: Float[Tensor, " dim"],
-        chunks: Iterable[Float[Tensor, "_frames patches dim"]],
-    ) -> Iterator[TokenChunk]:
-        """Yield a compressor's tokens, with the model's connectors for this query, with gradients where enabled."""
-        connect = Connectors(
-            features=lambda patches: self.features(patches, query),
-            keyframe=self.keyframe_connector,
-            merged=self.merged_connector,
-        )
-        return compressor.compress(choice, query, numbered(choice.seen, chunks), connect)
+    def _stream(self, chunks: Iterable[TokenChunk]) -> Stream:
+        """Return a video's tokens as one."""
+        held = list(chunks)
+        nothing = torch.zeros(0, self.config.language.hidden_size, device=self.device)
+        frames = torch.tensor([number for chunk in held for number in chunk.frames], dtype=torch.long)
+        return Stream(torch.cat([chunk.embeddings for chunk in held] or [nothing]), frames)
 
     def select(
-        self, frames: Float[Tensor, "frames dim"], query: Float[Tensor, " dim"], limit: int | None = None
+        self, embeddings: Float[Tensor, "frames dim"], query: Float[Tensor, " dim"], limit: int | None = None
     ) -> list[int]:
         """Return the keyframes of a video from its unit-length frame embeddings, K of them or `limit` at most."""
-        return list(replace(self._own, keyframes=limit or self._own.keyframes).choose(frames, query).kept)
+        return list(replace(self._own, keyframes=limit or self._own.keyframes).choose(embeddings, query).kept)
 
     def embed(self, ids: list[int]) -> Float[Tensor, "tokens hidden"]:
         """Return the language model's embeddings of token ids."""
         return self.language.model.embed_tokens(torch.tensor(ids, dtype=torch.long, device=self.device))
 
     def prefill(
-        self, visual: Float[Tensor, "tokens hidden"] | Cache, prompt: list[int], room: int = OPTION_TOKENS
+        self, prompt: Float[Tensor, "tokens hidden"], cache: Cache | None = None, room: int = OPTION_TOKENS
     ) -> tuple[Cache, Float[Tensor, " vocabulary"]]:
-        """Run visual tokens, then the prompt; return the cache and the log-probabilities of the next token.
+        """Read a prompt; return the cache and the log-probabilities of the next token.
 
-        The cache has `room` for an option behind the prompt, its last token not counted. A video that has been read
-        into a cache already is only followed by the prompt.
+        Args:
+            prompt: Embeddings of the video and the words; of the words alone where a cache is given.
+            cache: What was read before the prompt, with room for it and for an option.
+            room: Tokens of an option that a new cache has room for, its last token not counted.
         """
-        if isinstance(visual, Cache):
-            logits = self.language(
-                inputs_embeds=self.embed(prompt)[None], **cache_arguments(self.language, visual)
-            ).logits
-            return visual, logits[0, -1].log_softmax(-1)
-        cache, logits = prefill(self.language, visual, self.embed(prompt), room)
+        if cache is None:
+            cache, logits = prefill(self.language, prompt, room)
+        else:
+            logits = self.language(inputs_embeds=prompt[None], **cache_arguments(self.language, cache)).logits[0, -1]
         return cache, logits.log_softmax(-1)
 
     def score(self, cache: Cache, first: Float[Tensor, " vocabulary"], option: list[int]) -> float:
@@ -309,3 +290,20 @@ class Vilamp(nn.Module):
         wanted = targets[:, 1:] != IGNORED  # (batch, tokens - 1)
         logits = self.name(states[:, :-1][wanted])  # (labelled, vocabulary)
         return cross_entropy(logits, targets[:, 1:][wanted]), logits
+
+
+def _language_config(sizes: Language, vocabulary: int) -> Qwen2Config:
+    """Return the language model's config."""
+    return Qwen2Config(
+        vocab_size=vocabulary,
+        hidden_size=sizes.hidden_size,
+        intermediate_size=sizes.intermediate_size,
+        num_hidden_layers=sizes.layers,
+        num_attention_heads=sizes.heads,
+        num_key_value_heads=sizes.key_value_heads,
+        max_position_embeddings=sizes.max_positions,
+        rope_parameters={"rope_type": "default", "rope_theta": sizes.rope_theta},
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=None,
+    )

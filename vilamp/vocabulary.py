@@ -1,8 +1,8 @@
 """Words in, ids out: one small vocabulary for CLIP's text tower and the language model.
 
 A word of the vocabulary is one token, anything else falls back to its UTF-8
-bytes, so that every question can be asked. Text is lower-cased: the small model
-has no capitals to spare.
+bytes, so that every question can be asked. Text is lower-cased, which keeps the
+vocabulary small.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         if len(set(self.words)) != len(self.words):
-            raise ValueError("a vocabulary names each word once")
+            raise ValueError("a vocabulary holds each word once")
 
     @classmethod
     def read(cls, path: Path) -> Vocabulary:
@@ -54,7 +54,7 @@ class Vocabulary:
             word = piece.strip(" ")
             if word in self._ids:
                 ids.append(self._ids[word])
-            elif piece != " ":  # words are told apart by being tokens; only bytes need their spaces
+            elif piece != " ":  # a word is a token of its own, so only bytes need their spaces
                 ids.extend(piece.encode("utf-8"))
         return ids
 

@@ -38,6 +38,11 @@ class FeatureStore:
         self._shelf_of: dict[Hashable, _Shelf] = {}
 
     @property
+    def capacity(self) -> int:
+        """Bytes that can be held at most, in memory and on disk together."""
+        return self._memory_bytes + self._disk_bytes
+
+    @property
     def disk_held(self) -> int:
         """Bytes the scratch files take up."""
         return sum(shelf.bytes for shelf in self._shelves.values())

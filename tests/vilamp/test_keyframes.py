@@ -62,5 +62,5 @@ def test_selection_equals_the_slow_reading(seed):
 def test_frames_that_cannot_be_ordered_are_refused(broken):
     frames = torch.eye(3)
     frames[1, 1] = broken
-    with pytest.raises(UserError, match="1 of 3 frames have no finite likeness"):
+    with pytest.raises(UserError, match="1 of 3 frames have no finite similarity"):
         select_keyframes(frames, torch.full((3,), 0.5), 2, 0.85)

@@ -20,10 +20,9 @@ from niah.media.video import SplicedVideo
 from niah.media.writer import write_mp4
 from niah.types import FrameKey, Question, Sampling, Source, Span, UserError
 from vilamp import checkpoint, config, memory, prefill
-from vilamp.adapter import VilampAdapter
+from vilamp.adapter import VilampAdapter, WithoutCache
 from vilamp.model import Vilamp
 from vilamp.vocabulary import Vocabulary
-from vilamp.without_cache import Forgetful
 
 WORDS = Vocabulary(("left", "right", "red", "circle"))
 QUESTION = Question("Which way does the red circle move?", ("left", "right"))
@@ -196,7 +195,7 @@ def test_prefill_in_chunks_gives_the_cache_and_the_logits_of_the_whole(monkeypat
     visual, prompt = torch.randn(37, 64), WORDS.encode("red circle left")
     monkeypatch.setattr(prefill, "CHUNK", chunk)
     with torch.inference_mode():
-        cache, got = model.prefill(visual, prompt)
+        cache, got = model.prefill(torch.cat([visual, model.embed(prompt)]))
         wanted, logits = whole(model, visual, prompt)
         assert cache.get_seq_length() == 37 + len(prompt)
         for layer, other in zip(cache.layers, wanted.layers, strict=True):
@@ -207,7 +206,7 @@ def test_prefill_in_chunks_gives_the_cache_and_the_logits_of_the_whole(monkeypat
 
 def test_an_option_longer_than_the_room_is_refused(model):
     with torch.inference_mode():
-        cache, first = model.prefill(torch.randn(3, 64), WORDS.encode("red"), room=1)
+        cache, first = model.prefill(torch.cat([torch.randn(3, 64), model.embed(WORDS.encode("red"))]), room=1)
         model.score(cache, first, WORDS.encode("left circle"))
         with pytest.raises(ValueError, match="room for"):
             model.score(cache, first, WORDS.encode("left red circle"))
@@ -215,15 +214,15 @@ def test_an_option_longer_than_the_room_is_refused(model):
 
 def test_a_prompt_without_tokens_is_refused(model):
     with torch.inference_mode(), pytest.raises(ValueError, match="at least one token"):
-        model.prefill(torch.randn(3, 64), [])
+        model.prefill(torch.zeros(0, 64))
 
 
 def test_without_reuse_every_frame_is_decoded_once_for_each_case_and_answers_are_equal(model, tmp_path):
     store = FeatureStore(1 << 30, 0, tmp_path)
     reusing = VilampAdapter(model, "weights-0", store)
-    forgetful = Forgetful(VilampAdapter(model, "weights-0", store), store)
+    uncached = WithoutCache(VilampAdapter(model, "weights-0", store), store)
     replies, videos = [], []
-    for adapter in (forgetful, forgetful, reusing):
+    for adapter in (uncached, uncached, reusing):
         videos.append(Keyed(100))
         replies.append(adapter.answer(videos[-1], QUESTION))
     assert [video.decoded for video in videos] == [100, 100, 0]

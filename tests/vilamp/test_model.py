@@ -85,7 +85,7 @@ def test_an_option_of_several_tokens_scores_the_mean_of_its_steps(model):
     visual = torch.randn(5, 16, generator=torch.Generator().manual_seed(2))
     prompt, option = VOCABULARY.encode("red"), VOCABULARY.encode("left circle")
     with torch.no_grad():
-        cache, first = model.prefill(visual, prompt)
+        cache, first = model.prefill(torch.cat([visual, model.embed(prompt)]))
         score = model.score(cache, first, option)
         again = model.score(cache, first, option)
         inputs = torch.cat([visual, model.embed(prompt + option[:1])])[None]

@@ -1,21 +1,68 @@
-"""How many tokens a budget buys, and whether a scheme keeps to it.
+"""How many tokens a budget buys, and whether a compressor keeps to it.
 
 A whole frame is 64 tokens, so at some lengths no number of whole frames comes near a budget. A comparison at
-such a length would be none: `deviation` says so before anything is asked.
+such a length would mean nothing: `deviation` shows so before anything is asked.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cache
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from niah.adapters.compressor import Compressor
+from niah.adapters.compressor import EMBEDDING, Compressor, Settings
 
 TOLERANCE = 0.05  # of the budget
+
+
+@runtime_checkable
+class FrameLimit(Protocol):
+    """How many whole frames a compressor shows of a video."""
+
+    def of(self, count: int) -> int:
+        """Return the limit for a video of `count` frames."""
+        ...
+
+    def settings(self) -> Settings:
+        """Return what a record says of the limit."""
+        ...
+
+
+@dataclass(frozen=True)
+class FixedFrames:
+    """The same number of frames however long the video is; `setting` is its name in a record."""
+
+    limit: int
+    setting: str = "frames"
+
+    def of(self, count: int) -> int:
+        """Return the limit."""
+        return self.limit
+
+    def settings(self) -> Settings:
+        """Return the number by its name."""
+        return {self.setting: self.limit}
+
+
+@dataclass(frozen=True)
+class TokenBudget:
+    """As many whole frames as a budget of tokens for each frame of the video buys."""
+
+    tokens: float
+    patches: int  # tokens of a whole frame
+
+    def of(self, count: int) -> int:
+        """Return the number of whole frames."""
+        return whole_frames(self.tokens, count, self.patches)
+
+    def settings(self) -> Settings:
+        """Return the budget."""
+        return {"budget": self.tokens}
 
 
 def whole_frames(budget: float, count: int, patches: int) -> int:
@@ -34,15 +81,22 @@ def tokens_of(budget: float, ranks: Int[Tensor, " frames"]) -> Int[Tensor, " fra
     return (((exact + 1) * budget).floor() - (exact * budget).floor()).long()
 
 
-def deviation(scheme: Compressor, budget: float, count: int, dim: int, patches: int) -> float:
-    """Return by what share of the budget a scheme's tokens of `count` frames exceed or (negative) miss it.
+def deviation(compressor: Compressor, budget: float, count: int, dim: int, patches: int) -> float:
+    """Return by what proportion of the budget a compressor's tokens exceed it or (negative) stay below it.
 
-    The scheme chooses among made-up embeddings: no number of tokens may depend on what a video shows.
+    The compressor chooses among random embeddings: no number of tokens may depend on what a video shows.
+
+    Args:
+        compressor: What is checked.
+        budget: Tokens a frame.
+        count: Frames of the video.
+        dim: Length of a frame's embedding.
+        patches: Patches of a frame.
     """
     generator = torch.Generator().manual_seed(count)
     frames = torch.nn.functional.normalize(torch.randn(count, dim, generator=generator), dim=-1)
-    choice = scheme.choose(frames if scheme.guided else frames[:, :0], frames[0])
-    return scheme.tokens(choice, patches) / (budget * count) - 1
+    choice = compressor.choose(frames if EMBEDDING in compressor.needs else frames[:, :0], frames[0])
+    return compressor.tokens(choice, patches) / (budget * count) - 1
 
 
 def morton(side: int) -> list[int]:

@@ -1,10 +1,11 @@
-"""Schemes that learn how to pool a frame: queries, convolutions, or an attention by the question."""
+"""Compressors that learn how to pool a frame: queries, convolutions, or an attention by the question."""
 
 from __future__ import annotations
 
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, gelu, normalize
 
@@ -26,11 +27,17 @@ class QueryPooling(EveryFrame):
         self.inputs, self.outputs = nn.Linear(channels, width), nn.Linear(width, channels)
         self.attention = nn.MultiheadAttention(width, HEADS, batch_first=True)
 
-    def pool(self, features: Tensor, patches: Tensor, query: Tensor, count: int) -> Tensor:
+    def pool(
+        self,
+        features: Float[Tensor, "frames patches channels"],
+        patches: Float[Tensor, "frames patches dim"],
+        query: Float[Tensor, " dim"],
+        count: int,
+    ) -> Float[Tensor, "frames {count} channels"]:
         """Let the first `count` queries attend."""
-        seen = self.inputs(features)
-        asked = self.queries[:count].expand(len(features), -1, -1)
-        return self.outputs(asked + self.attention(asked, seen, seen, need_weights=False)[0])
+        values = self.inputs(features)
+        queries = self.queries[:count].expand(len(features), -1, -1)
+        return self.outputs(queries + self.attention(queries, values, values, need_weights=False)[0])
 
 
 class Abstractor(EveryFrame):
@@ -43,12 +50,18 @@ class Abstractor(EveryFrame):
         self.before = nn.Conv2d(channels, channels, 3, padding=1)
         self.after = nn.Conv2d(channels, channels, 1)
 
-    def pool(self, features: Tensor, patches: Tensor, query: Tensor, count: int) -> Tensor:
+    def pool(
+        self,
+        features: Float[Tensor, "frames patches channels"],
+        patches: Float[Tensor, "frames patches dim"],
+        query: Float[Tensor, " dim"],
+        count: int,
+    ) -> Float[Tensor, "frames {count} channels"]:
         """Convolve, average over `count` regions, as nearly square as they can be, and mix channels."""
         side = round(features.shape[1] ** 0.5)
         picture = features.transpose(1, 2).unflatten(2, (side, side))  # (frames, channels, side, side)
-        down = next(n for n in range(int(count**0.5), 0, -1) if count % n == 0)
-        regions = adaptive_avg_pool2d(picture + gelu(self.before(picture)), (count // down, down))
+        height = next(n for n in range(int(count**0.5), 0, -1) if count % n == 0)
+        regions = adaptive_avg_pool2d(picture + gelu(self.before(picture)), (count // height, height))
         return (regions + gelu(self.after(regions))).flatten(2).transpose(1, 2)
 
 
@@ -67,7 +80,13 @@ class ContextAndContent(EveryFrame):
         super().__init__(budget)
         self.query, self.key = nn.Linear(dim, dim), nn.Linear(dim, dim)
 
-    def pool(self, features: Tensor, patches: Tensor, query: Tensor, count: int) -> Tensor:
+    def pool(
+        self,
+        features: Float[Tensor, "frames patches channels"],
+        patches: Float[Tensor, "frames patches dim"],
+        query: Float[Tensor, " dim"],
+        count: int,
+    ) -> Float[Tensor, "frames {count} channels"]:
         """Return the context token, then the content token."""
         scores = self.key(patches) @ self.query(normalize(query, dim=-1)) / patches.shape[-1] ** 0.5
         context = torch.einsum("fp,fpc->fc", scores.softmax(-1), features)

@@ -1,4 +1,4 @@
-"""Which schemes there are."""
+"""The compressors of the equal-budget experiment, by the name a checkpoint's config has for them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from transformers import Qwen2ForCausalLM
 from niah.adapters.compressor import Compressor
 from niah.settings import unknown_name
 from niah.types import UserError
+from vilamp.compressors.budget import TokenBudget
 from vilamp.compressors.differential import Differential
 from vilamp.compressors.learned import Abstractor, ContextAndContent, QueryPooling
 from vilamp.compressors.merging import MemoryBank, MergeTokens
@@ -22,9 +23,9 @@ from vilamp.config import VilampConfig
 Maker = Callable[[float, VilampConfig, Qwen2ForCausalLM], Compressor]
 
 MAKERS: dict[str, Maker] = {
-    "differential": lambda budget, config, _: BudgetedDifferential(Differential.of(config), budget, patches(config)),
-    "keyframes": lambda budget, config, _: Keyframes(Differential.of(config), budget, patches(config)),
-    "uniform": lambda budget, config, _: Uniform(budget, patches(config)),
+    "differential": lambda budget, config, _: BudgetedDifferential(Differential.of(config), tokens(budget, config)),
+    "keyframes": lambda budget, config, _: Keyframes(Differential.of(config), tokens(budget, config)),
+    "uniform": lambda budget, config, _: Uniform(tokens(budget, config)),
     "mean": lambda budget, config, _: Mean(budget),
     "summary": lambda budget, config, language: SummaryTokens(budget, language),
     "merged": lambda budget, config, _: MergedOnly(budget, config.temperature),
@@ -41,12 +42,17 @@ NAMES = tuple(MAKERS)
 
 
 def build(config: VilampConfig, language: Qwen2ForCausalLM) -> Compressor:
-    """Return the scheme a checkpoint is trained with. Raises UserError for one there is not."""
+    """Return the compressor a checkpoint is trained with. Raises UserError for a name there is not."""
     wanted = config.compression
     assert wanted is not None  # without one, a checkpoint has ViLaMP's own compressor and its K
     if wanted.scheme not in MAKERS:
-        raise UserError(f"compression: {unknown_name('scheme', wanted.scheme, NAMES)}")
+        raise UserError(f"compression: {unknown_name('compressor', wanted.scheme, NAMES)}")
     return MAKERS[wanted.scheme](wanted.budget, config, language)
+
+
+def tokens(budget: float, config: VilampConfig) -> TokenBudget:
+    """Return the whole frames that a budget of tokens a frame buys."""
+    return TokenBudget(budget, patches(config))
 
 
 def patches(config: VilampConfig) -> int:

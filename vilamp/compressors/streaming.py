@@ -6,7 +6,7 @@ are counted in the cache, so sinks are never farther than the cache is long. Dep
 
 - the window follows from budget and length, as an equal budget wants it, and slides with that size from the beginning
 - question and answer push nothing out of the cache
-- the model is trained so, where the paper mends models that were not; the sinks are the video's first tokens, as no
+- the model is trained so, where the paper repairs models that were not; the sinks are the video's first tokens, as no
   text comes before it
 
 A token that stays depends on sinks and on one window further back for each layer, on nothing before that: tokens out
@@ -25,10 +25,10 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import Cache
 
-from niah.adapters.compressor import Choice, Chunks, Connectors, Sequences, States, TokenChunk
+from niah.adapters.compressor import PATCHES, Choice, Connectors, FrameChunk, Sequences, Settings, States, TokenChunk
 from niah.adapters.kv_cache import sized_cache
+from niah.adapters.qwen import apply_rope, project_keys_values, rope_cos_sin, split_heads
 from vilamp.compressors.summary import POOL, pooled
-from vilamp.prefill import turned
 
 SINKS = 4  # as many as the paper finds enough
 BLOCK = 32  # queries that attend at a time
@@ -43,15 +43,16 @@ class SlidingWindow:
     patches: int  # of a frame
     layers: int  # of the language model
 
+    needs = (PATCHES,)
     guided = False
 
-    def settings(self) -> dict[str, float | str | None]:
+    def settings(self) -> Settings:
         """Return name, budget and sinks."""
         return {"compressor": "streaming", "budget": self.budget, "sinks": SINKS}
 
-    def choose(self, frames: Tensor, query: Tensor) -> Choice:
+    def choose(self, embeddings: Float[Tensor, "frames dim"], query: Float[Tensor, " width"]) -> Choice:
         """See the frames within reach, the first and the last always."""
-        count, each = len(frames), self.patches // POOL**2
+        count, each = len(embeddings), self.patches // POOL**2
         sinks, near = self._reach(count, each)
         return Choice([n for n in range(count) if n * each < sinks or (n + 1) * each > near], ())
 
@@ -59,16 +60,20 @@ class SlidingWindow:
         """Return floor(B N), at least one and at most all; the last frame seen is the video's last."""
         return self._stay(choice.seen[-1] + 1, patches // POOL**2) if choice.seen else 0
 
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
+    def compress(
+        self, choice: Choice, query: Float[Tensor, " dim"], chunks: Iterable[FrameChunk], connect: Connectors
+    ) -> Iterator[TokenChunk]:
         """Yield the pooled patches within reach, through the connector of merged tokens, and which of them stay."""
-        for numbers, patches in chunks:
-            count, each = choice.seen[-1] + 1, patches.shape[1] // POOL**2
-            (sinks, near), dropped = self._reach(count, each), count * each - self._stay(count, each)
-            rows = torch.tensor([row for n in numbers for row in range(n * each, (n + 1) * each)])
-            made = ((rows < sinks) | (rows >= near)).nonzero()[:, 0]
-            reading = pooled(connect.features(patches)).flatten(0, 1)[made.to(patches.device)]
-            stays = (rows < sinks) | (rows >= sinks + dropped)
-            yield TokenChunk((rows[made] // each).tolist(), connect.merged(reading), stays[made].tolist())
+        for frames, patches, features in chunks:
+            count = choice.seen[-1] + 1
+            each = patches.shape[1] // POOL**2
+            sinks, near = self._reach(count, each)
+            dropped = count * each - self._stay(count, each)
+            tokens = torch.tensor([token for n in frames for token in range(n * each, (n + 1) * each)])
+            in_reach = ((tokens < sinks) | (tokens >= near)).nonzero()[:, 0]
+            inputs = pooled(features).flatten(0, 1)[in_reach.to(patches.device)]
+            stays = (tokens < sinks) | (tokens >= sinks + dropped)
+            yield TokenChunk((tokens[in_reach] // each).tolist(), connect.merged(inputs), stays[in_reach].tolist())
 
     def _stay(self, count: int, each: int) -> int:
         """Return how many tokens of `count` frames, `each` a frame, stay."""
@@ -83,20 +88,21 @@ class SlidingWindow:
         sinks = sinks_of(stay)
         return sinks, max(0, count * each - (self.layers + 1) * (stay - sinks))
 
-    def read(self, language: Any, runs: Iterable[TokenChunk], capacity: int) -> Cache:
+    def read(self, language: Any, chunks: Iterable[TokenChunk], capacity: int) -> Cache:
         """Read layer by layer; return the cache of sinks and window, at positions 0, 1, ..."""
-        held, cache = list(runs), sized_cache(self.layers, capacity)
+        held = list(chunks)
+        cache = sized_cache(self.layers, capacity)
         if not held:
             return cache
-        inputs = torch.cat([run.embeddings for run in held])
-        stay = sum(one for run in held for one in run.stays or ())
+        inputs = torch.cat([chunk.embeddings for chunk in held])
+        stay = sum(stays for chunk in held for stays in chunk.stays or ())
         reading = begin(inputs, stay, torch.arange(stay + 1, device=inputs.device), [])
         reading = reading.taken(reading.latest(self.layers * reading.window))
         for number, layer in enumerate(language.model.layers):
             keys, values = reading.project(language, layer)
             staying = reading.latest(reading.window)
             cache.update(keys[None, :, staying], values[None, :, staying], number)
-            if number < self.layers - 1:  # what the last layer makes of the video nobody asks for
+            if number < self.layers - 1:  # nobody reads the last layer's output for the video
                 left = (self.layers - 1 - number) * reading.window
                 reading = reading.after(language, layer, keys, values, reading.latest(left))
         return cache
@@ -104,9 +110,10 @@ class SlidingWindow:
     def states(self, language: Any, batch: Sequences) -> States:
         """Return the last states of the texts and of the staying tokens wanted."""
         texts, wanted = [], []
-        for run, words, places, numbers in zip(*batch, strict=True):
-            sizes, stay = [len(text) for text in words], sum(run.stays or ())
-            reading = begin(torch.cat([run.embeddings, *words]), stay, places, sizes)
+        for video, words, places, numbers in zip(*batch, strict=True):
+            sizes = [len(text) for text in words]
+            stay = sum(video.stays or ())
+            reading = begin(torch.cat([video.embeddings, *words]), stay, places, sizes)
             for number, layer in enumerate(language.model.layers):
                 keys, values = reading.project(language, layer)
                 left = (self.layers - number) * reading.window
@@ -144,27 +151,44 @@ class Reading:
         rows = torch.cat([numbers, words])
         return replace(self, states=self.states[rows], near=self.near[rows], cached=self.cached[rows])
 
-    def project(self, language: Any, layer: Any) -> tuple[Tensor, Tensor]:
-        """Return the turned keys and the values of all tokens, (key heads, tokens, head size) each."""
-        before, attention = layer.input_layernorm(self.states), layer.self_attn
-        keys = turned(_heads(attention, attention.k_proj(before)), _turns(language, before, self.near))
-        return keys[0], _heads(attention, attention.v_proj(before))[0]
+    def project(
+        self, language: Any, layer: Any
+    ) -> tuple[Float[Tensor, "groups tokens size"], Float[Tensor, "groups tokens size"]]:
+        """Return a layer's rotated keys and its values of all tokens."""
+        normed = layer.input_layernorm(self.states)
+        return project_keys_values(layer, normed, rope_cos_sin(language, normed, self.near))
 
-    def after(self, language: Any, layer: Any, keys: Tensor, values: Tensor, numbers: Int[Tensor, " taken"]) -> Reading:
-        """Return what a layer makes of some tokens of the video, sinks first, and of all words."""
+    def after(
+        self,
+        language: Any,
+        layer: Any,
+        keys: Float[Tensor, "groups tokens size"],
+        values: Float[Tensor, "groups tokens size"],
+        numbers: Int[Tensor, " taken"],
+    ) -> Reading:
+        """Return a layer's output for some tokens of the video and for all words.
+
+        Args:
+            language: The language model.
+            layer: Its layer.
+            keys: The layer's rotated keys of all tokens.
+            values: The layer's values of all tokens.
+            numbers: The tokens of the video whose output is wanted, sinks first.
+        """
         left, attention, sinks = self.taken(numbers), layer.self_attn, self.sinks
-        before = layer.input_layernorm(left.states)
-        queries = _heads(attention, attention.q_proj(before))
-        near = turned(queries, _turns(language, before, left.near))[0]  # (heads, taken + words, head size)
-        far = turned(queries, _turns(language, before, left.cached))[0]
-        body, stop = slice(sinks, left.video), self.video
+        normed = layer.input_layernorm(left.states)
+        queries = split_heads(attention.q_proj(normed), attention.head_dim)
+        near = apply_rope(queries, rope_cos_sin(language, normed, left.near))  # (heads, taken + words, head size)
+        far = apply_rope(queries, rope_cos_sin(language, normed, left.cached))
+        body = slice(sinks, left.video)
+        stop = self.video
         staying = torch.cat([self.latest(self.window), torch.arange(stop, len(self.states), device=keys.device)])
-        mixed = torch.cat([
+        attended = torch.cat([
             _attend(near[:, :sinks], keys[:, :sinks], values[:, :sinks], keys.new_ones(sinks, sinks).tril().bool()),
             *windowed(near[:, body], far[:, body], keys[:, :stop], values[:, :stop], sinks, self.window),
             _attend(near[:, left.video :], keys[:, staying], values[:, staying], self.sight),
         ], dim=1)  # fmt: skip
-        states = left.states + attention.o_proj(mixed.transpose(0, 1).flatten(1))
+        states = left.states + attention.o_proj(attended.transpose(0, 1).flatten(1))
         parts = [part + layer.mlp(layer.post_attention_layernorm(part)) for part in states.split(CHUNK)]
         return replace(left, states=torch.cat(parts))
 
@@ -199,42 +223,50 @@ def sinks_of(stay: int) -> int:
 
 
 def windowed(
-    near: Tensor, far: Tensor, keys: Tensor, values: Tensor, sinks: int, window: int
-) -> Iterator[Float[Tensor, "heads rows size"]]:
-    """Yield what the latest tokens mix, in blocks: of the sinks seen by `far` queries, of their window by `near` ones.
+    near: Float[Tensor, "heads queries size"],
+    far: Float[Tensor, "heads queries size"],
+    keys: Float[Tensor, "groups tokens size"],
+    values: Float[Tensor, "groups tokens size"],
+    sinks: int,
+    window: int,
+) -> Iterator[Float[Tensor, "heads _rows size"]]:
+    """Yield the attention of the latest tokens to the sinks and to their window, in blocks of queries.
 
-    Queries are (heads, queries, size), keys and values (key heads, sinks + tokens, size); the last query is the last
-    token's.
+    Args:
+        near: Queries rotated by their positions in the window; the last is the last token's.
+        far: The same queries rotated by their positions in the cache, from which the sinks are seen.
+        keys: Keys of the sinks and of the tokens after them.
+        values: Values of the same.
+        sinks: How many sinks there are.
+        window: How many tokens up to itself a token sees besides.
     """
     before = keys.shape[1] - near.shape[1]
-    sunk, places = keys[:, :sinks], torch.arange(keys.shape[1], device=keys.device)
+    sink_keys = keys[:, :sinks]
+    places = torch.arange(keys.shape[1], device=keys.device)
     for start in range(0, near.shape[1], BLOCK):
         rows = slice(start, min(start + BLOCK, near.shape[1]))
         seen = slice(max(sinks, before + rows.start - window + 1), before + rows.stop)
         back = places[before + rows.start : before + rows.stop, None] - places[seen]  # (rows, seen)
-        scores = _scores(near[:, rows], torch.cat([sunk, keys[:, seen]], dim=1))
+        scores = _scores(near[:, rows], torch.cat([sink_keys, keys[:, seen]], dim=1))
         scores[..., sinks:].masked_fill_((back < 0) | (back >= window), float("-inf"))
-        scores[..., :sinks] = _scores(far[:, rows], sunk)
+        scores[..., :sinks] = _scores(far[:, rows], sink_keys)
         mixed = scores.softmax(-1).flatten(1, 2) @ torch.cat([values[:, :sinks], values[:, seen]], dim=1)
         yield mixed.unflatten(1, (-1, rows.stop - rows.start)).flatten(0, 1)
 
 
-def _scores(queries: Tensor, keys: Tensor) -> Float[Tensor, "groups sharing rows keys"]:
-    """Return the scores of (heads, rows, size) queries over (key heads, keys, size), heads in groups."""
+def _scores(
+    queries: Float[Tensor, "heads rows size"], keys: Float[Tensor, "groups keys size"]
+) -> Float[Tensor, "groups sharing rows keys"]:
+    """Return the scores of queries over keys, heads in groups that share keys."""
     grouped = (queries * queries.shape[2] ** -0.5).reshape(len(keys), -1, queries.shape[2])
     return (grouped @ keys.transpose(1, 2)).unflatten(1, (-1, queries.shape[1]))
 
 
-def _attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Float[Tensor, "heads rows size"]:
-    """Attend from (heads, rows, size) where the (rows, keys) mask allows it."""
+def _attend(
+    queries: Float[Tensor, "heads rows size"],
+    keys: Float[Tensor, "groups keys size"],
+    values: Float[Tensor, "groups keys size"],
+    mask: Bool[Tensor, "rows keys"],
+) -> Float[Tensor, "heads rows size"]:
+    """Attend where the mask allows it."""
     return scaled_dot_product_attention(queries[None], keys[None], values[None], attn_mask=mask, enable_gqa=True)[0]
-
-
-def _heads(attention: Any, rows: Tensor) -> Float[Tensor, "1 heads rows size"]:
-    """Return (rows, heads x size) with heads apart."""
-    return rows.unflatten(-1, (-1, attention.head_dim)).transpose(0, 1)[None]
-
-
-def _turns(language: Any, states: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Return cosines and sines (1, tokens, head size) of positions."""
-    return language.model.rotary_emb(states[None], places[None])

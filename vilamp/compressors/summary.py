@@ -1,8 +1,8 @@
 """Video-XL's summary tokens (arXiv 2409.14485) in the small language model.
 
 A window of frames passes through the language model as pooled patches with summary tokens between them, which have
-query, key and value projections of their own. Behind the window only their keys and values stay, turned to
-their place in the cache; the patches' are dropped. `read` goes window by window over a cache, `states` reads all
+query, key and value projections of their own. After the window only their keys and values stay, rotated to
+their positions in the cache; the patches' are dropped. `read` goes window by window over a cache, `states` reads all
 windows of a batch at once, which is the same by causality and what training can afford: `summary_rows` lays them out.
 """
 
@@ -14,18 +14,18 @@ from itertools import groupby
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import Cache, Qwen2ForCausalLM
 
 from niah.adapters.attention import causal_tail
-from niah.adapters.compressor import Choice, Chunks, Connectors, Sequences, States, TokenChunk
+from niah.adapters.compressor import Choice, Connectors, FrameChunk, Sequences, Settings, States, TokenChunk
 from niah.adapters.kv_cache import sized_cache
+from niah.adapters.qwen import apply_rope, finish_layer, rope_cos_sin, split_heads
 from vilamp.compressors.budget import tokens_of
 from vilamp.compressors.pooled import EveryFrame
 from vilamp.compressors.summary_rows import WINDOW, Part, Rows, lay_out
-from vilamp.prefill import turned
 
 POOL = 2  # patches a side that become one token
 
@@ -35,15 +35,15 @@ class Projections(nn.Module):
 
     def __init__(self, attention: Any) -> None:
         super().__init__()
-        self.query, self.key, self.value = (
-            copy.deepcopy(one) for one in (attention.q_proj, attention.k_proj, attention.v_proj)
-        )
+        self.query = copy.deepcopy(attention.q_proj)
+        self.key = copy.deepcopy(attention.k_proj)
+        self.value = copy.deepcopy(attention.v_proj)
 
 
 class SummaryTokens(EveryFrame):
     """Summary tokens behind equal runs of a frame's pooled patches, as many as mean pooling would give.
 
-    Holds the patches of a chunk, the inputs of a window, and the cache of what stays.
+    Holds the features of a chunk, the inputs of a window, and the cache of what stays.
     """
 
     name = "summary"
@@ -53,28 +53,31 @@ class SummaryTokens(EveryFrame):
         self.token = nn.Parameter(0.02 * torch.randn(language.config.hidden_size))
         self.layers = nn.ModuleList(Projections(layer.self_attn) for layer in language.model.layers)
 
-    def settings(self) -> dict[str, float | str | None]:
+    def settings(self) -> Settings:
         """Return name, budget and frames of a window."""
         return {**super().settings(), "window": WINDOW}
 
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
+    def compress(
+        self, choice: Choice, query: Float[Tensor, " dim"], chunks: Iterable[FrameChunk], connect: Connectors
+    ) -> Iterator[TokenChunk]:
         """Yield a chunk's pooled patches, through the connector of merged tokens, with the summary tokens that stay."""
-        for numbers, patches in chunks:
-            raw = connect.merged(pooled(connect.features(patches)).flatten(0, 1))  # (frames x pooled, hidden)
-            each = len(raw) // len(numbers)
-            counts = tokens_of(self.budget, torch.tensor(numbers)).tolist()
-            rows, frames = [], []
-            for place, (number, count) in enumerate(zip(numbers, counts, strict=True)):
-                made = [place * each + row if row >= 0 else len(raw) for row in interleaved(each, count)]
-                rows += made
-                frames += [number] * len(made)
+        for frames, _, features in chunks:
+            raw = connect.merged(pooled(features).flatten(0, 1))  # (frames x pooled, hidden)
+            each = len(raw) // len(frames)
+            counts = tokens_of(self.budget, torch.tensor(frames)).tolist()
+            rows: list[int] = []  # of `raw` with the summary token behind it
+            sources: list[int] = []
+            for place, (number, count) in enumerate(zip(frames, counts, strict=True)):
+                order = [place * each + row if row >= 0 else len(raw) for row in interleaved(each, count)]
+                rows += order
+                sources += [number] * len(order)
             inputs = torch.cat([raw, self.token[None]])[torch.tensor(rows, device=raw.device)]
-            yield TokenChunk(frames, inputs, [row == len(raw) for row in rows])
+            yield TokenChunk(sources, inputs, [row == len(raw) for row in rows])
 
-    def read(self, language: Any, runs: Iterable[TokenChunk], capacity: int) -> Cache:
+    def read(self, language: Any, chunks: Iterable[TokenChunk], capacity: int) -> Cache:
         """Read window by window into a cache of the summary tokens, at positions 0, 1, ..."""
         cache: Any = None
-        for inputs, stays in windows(runs):
+        for inputs, stays in windows(chunks):
             if cache is None:
                 cache = sized_cache(len(self.layers), capacity + 2 * len(inputs))
             self._step(language, inputs, stays.nonzero()[:, 0], cache)
@@ -91,54 +94,75 @@ class SummaryTokens(EveryFrame):
             states = self._layer(language, layer, number, states, rows, taken)
         return rows.pick(language.model.norm(states))
 
-    def _layer(self, language: Any, layer: Any, number: int, states: Tensor, rows: Rows, taken: Part) -> Tensor:
-        """Return what a layer makes of the tokens in the rows `taken`, of (tokens, hidden) states of all rows."""
-        before = layer.input_layernorm(states)
+    def _layer(
+        self,
+        language: Any,
+        layer: Any,
+        number: int,
+        states: Float[Tensor, "tokens hidden"],
+        rows: Rows,
+        taken: Part,
+    ) -> Float[Tensor, "taken hidden"]:
+        """Return a layer's output for the tokens in some rows.
+
+        Args:
+            language: The language model.
+            layer: Its layer.
+            number: The number of that layer.
+            states: States of the tokens of all rows.
+            rows: All rows.
+            taken: The rows whose output is wanted.
+        """
+        normed = layer.input_layernorm(states)
         special, attention = self._own(number), layer.self_attn
-        summaries = before[rows.summaries]  # (videos, most, hidden)
-        far_turns = language.model.rotary_emb(summaries, rows.summary_places)
-        far_keys = turned(_heads(attention, special.key(summaries)), far_turns)  # (videos, heads, most, size)
-        far_values = _heads(attention, special.value(summaries))
-        made = self._project(number, attention, before[taken.tokens], taken.stays)
-        queries, keys, values = (_heads(attention, taken.padded(part)) for part in made)
-        turns = language.model.rotary_emb(before, taken.places)
-        keys = torch.cat([far_keys[taken.video], turned(keys, turns)], dim=2)  # (taken, heads, most + width, size)
+        size = attention.head_dim
+        summaries = normed[rows.summaries]  # (videos, most, hidden)
+        far_rope = rope_cos_sin(language, summaries, rows.summary_places)
+        far_keys = apply_rope(split_heads(special.key(summaries), size), far_rope)  # (videos, heads, most, size)
+        far_values = split_heads(special.value(summaries), size)
+        projected = self._project(number, attention, normed[taken.tokens], taken.stays)
+        queries, keys, values = (split_heads(taken.padded(part), size) for part in projected)
+        rope = language.model.rotary_emb(normed, taken.places)  # of rows, whose tokens lie packed in `normed`
+        keys = torch.cat([far_keys[taken.video], apply_rope(keys, rope)], dim=2)  # (taken, heads, most + width, size)
         values = torch.cat([far_values[taken.video], values], dim=2)
         shared = attention.num_key_value_groups
-        mixed = scaled_dot_product_attention(
-            turned(queries, turns),
+        attended = scaled_dot_product_attention(
+            apply_rope(queries, rope),
             keys.repeat_interleave(shared, 1),
             values.repeat_interleave(shared, 1),
             attn_mask=taken.mask,
         )
-        states = states[taken.tokens] + attention.o_proj(taken.packed(mixed.transpose(1, 2).flatten(2)))
+        states = states[taken.tokens] + attention.o_proj(taken.packed(attended.transpose(1, 2).flatten(2)))
         return states + layer.mlp(layer.post_attention_layernorm(states))
 
-    def _step(self, language: Any, inputs: Tensor, kept: Tensor, cache: Any) -> None:
-        """Read one window's (tokens, hidden) inputs behind what the cache holds; keep the tokens numbered in `kept`."""
+    def _step(
+        self, language: Any, inputs: Float[Tensor, "tokens hidden"], kept: Int[Tensor, " kept"], cache: Any
+    ) -> None:
+        """Read one window behind what the cache holds; keep the tokens numbered in `kept`."""
         start, states = cache.get_seq_length(), inputs
         places = torch.arange(start, start + len(inputs), device=inputs.device)
-        turns = language.model.rotary_emb(states, places[None])
-        later = language.model.rotary_emb(states, places[None, : len(kept)])
+        rope = rope_cos_sin(language, states, places)
+        later_rope = rope_cos_sin(language, states, places[: len(kept)])  # once the window is over
         layers = language.model.layers
         for number, layer in enumerate(layers):
-            attention, before = layer.self_attn, layer.input_layernorm(states)
-            made = self._project(number, attention, before, kept)
-            queries, keys, values = (_heads(attention, part[None]) for part in made)
-            if number < len(layers) - 1:  # what the last layer makes of a window nobody asks for
-                seen = cache.update(turned(keys, turns), values, number)
-                mixed = causal_tail(turned(queries, turns), *seen)  # (1, heads, tokens, size)
+            attention, normed = layer.self_attn, layer.input_layernorm(states)
+            projected = self._project(number, attention, normed, kept)
+            queries, keys, values = (split_heads(part, attention.head_dim) for part in projected)
+            if number < len(layers) - 1:  # nobody reads the last layer's output for a window
+                seen = cache.update(apply_rope(keys, rope)[None], values[None], number)
+                attended = causal_tail(apply_rope(queries, rope)[None], *seen)  # (1, heads, tokens, size)
                 cache.layers[number].crop(-len(inputs))
-                states = states + attention.o_proj(mixed[0].transpose(0, 1).flatten(1))
-                states = states + layer.mlp(layer.post_attention_layernorm(states))
-            cache.update(turned(keys[:, :, kept], later), values[:, :, kept], number)
+                states = finish_layer(layer, states, attended[0])
+            cache.update(apply_rope(keys[:, kept], later_rope)[None], values[None, :, kept], number)
 
     def _own(self, number: int) -> Projections:
         """Return the summary tokens' projections in a layer."""
         return cast(Projections, self.layers[number])
 
-    def _project(self, number: int, attention: Any, tokens: Tensor, summaries: Tensor) -> list[Tensor]:
-        """Return queries, keys and values of (tokens, hidden), of the tokens numbered in `summaries` by their own."""
+    def _project(
+        self, number: int, attention: Any, tokens: Float[Tensor, "tokens hidden"], summaries: Int[Tensor, " summaries"]
+    ) -> list[Float[Tensor, "tokens _width"]]:
+        """Return queries, keys and values; the tokens numbered in `summaries` have projections of their own."""
         special = self._own(number)
         pairs = zip(
             (attention.q_proj, attention.k_proj, attention.v_proj),
@@ -146,11 +170,6 @@ class SummaryTokens(EveryFrame):
             strict=True,
         )
         return [ordinary(tokens).index_copy(0, summaries, own(tokens[summaries])) for ordinary, own in pairs]
-
-
-def _heads(attention: Any, rows: Tensor) -> Tensor:
-    """Return (rows, width, heads x size) as (rows, heads, width, size)."""
-    return rows.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
 
 
 def pooled(features: Float[Tensor, "frames patches channels"]) -> Float[Tensor, "frames pooled channels"]:
@@ -166,24 +185,26 @@ def interleaved(tokens: int, summaries: int) -> list[int]:
     return [row for token in range(tokens) for row in ([token, -1] if token + 1 in ends else [token])]
 
 
-def windows(runs: Iterable[TokenChunk]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the inputs (tokens, hidden) of each window and which of them stay, however they are cut into runs."""
+def windows(
+    chunks: Iterable[TokenChunk],
+) -> Iterator[tuple[Float[Tensor, "_tokens hidden"], Bool[Tensor, " _tokens"]]]:
+    """Yield the inputs of each window and which of them stay, however they are cut into chunks."""
     held: list[TokenChunk] = []
-    for run in runs:
+    for chunk in chunks:
         start = 0
-        for window, group in groupby(run.frames, key=lambda number: number // WINDOW):
+        for window, group in groupby(chunk.frames, key=lambda number: number // WINDOW):
             stop = start + len(list(group))
             if held and held[-1].frames[0] // WINDOW != window:
                 yield _joined(held)
                 held = []
-            stays = None if run.stays is None else run.stays[start:stop]
-            held.append(TokenChunk(run.frames[start:stop], run.embeddings[start:stop], stays))
+            stays = None if chunk.stays is None else chunk.stays[start:stop]
+            held.append(TokenChunk(chunk.frames[start:stop], chunk.embeddings[start:stop], stays))
             start = stop
     if held:
         yield _joined(held)
 
 
-def _joined(held: list[TokenChunk]) -> tuple[Tensor, Tensor]:
-    inputs = torch.cat([run.embeddings for run in held])
-    stays = [one for run in held for one in run.stays or ()]
+def _joined(held: list[TokenChunk]) -> tuple[Float[Tensor, "tokens hidden"], Bool[Tensor, " tokens"]]:
+    inputs = torch.cat([chunk.embeddings for chunk in held])
+    stays = [stay for chunk in held for stay in chunk.stays or ()]
     return inputs, torch.tensor(stays, dtype=torch.bool, device=inputs.device)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -22,21 +23,21 @@ WINDOW = 8  # frames
 class Part:
     """Some rows of a batch, for attention; `most` is the summary tokens of the video that has most."""
 
-    tokens: Tensor  # (tokens,) among the packed tokens of all rows
-    stays: Tensor  # numbers of the summary tokens among `tokens`
-    slots: Tensor  # (tokens,) places among rows x width
-    video: Tensor  # (rows,)
-    places: Tensor  # (rows, width) positions while the window is read
-    mask: Tensor  # (rows, 1, width, most + width) 0 where a token sees a key, else minus infinity
+    tokens: Int[Tensor, " tokens"]  # numbers among the packed tokens of all rows
+    stays: Int[Tensor, " summaries"]  # numbers of the summary tokens among `tokens`
+    slots: Int[Tensor, " tokens"]  # places among rows x width
+    video: Int[Tensor, " rows"]
+    places: Int[Tensor, "rows width"]  # positions while the window is read
+    mask: Float[Tensor, "rows 1 width keys"]  # 0 where a token sees one of most + width keys, else minus infinity
 
-    def padded(self, tokens: Tensor) -> Tensor:
-        """Return (tokens, size) as (rows, width, size)."""
+    def padded(self, tokens: Float[Tensor, "tokens size"]) -> Float[Tensor, "rows width size"]:
+        """Return packed tokens in their rows."""
         rows, width = self.places.shape
         empty = tokens.new_zeros(rows * width, tokens.shape[1])
         return empty.index_copy(0, self.slots, tokens).unflatten(0, (rows, width))
 
-    def packed(self, rows: Tensor) -> Tensor:
-        """Return (rows, width, size) as (tokens, size)."""
+    def packed(self, rows: Float[Tensor, "rows width size"]) -> Float[Tensor, "tokens size"]:
+        """Return the tokens of padded rows."""
         return rows.flatten(0, 1)[self.slots]
 
 
@@ -44,16 +45,16 @@ class Part:
 class Rows:
     """A batch laid out."""
 
-    inputs: Tensor  # (tokens, hidden)
+    inputs: Float[Tensor, "tokens hidden"]
     all: Part
     answering: Part  # the rows with texts or summary tokens whose last states are wanted
-    summaries: Tensor  # (videos, most) where each stands among the tokens
-    summary_places: Tensor  # (videos, most) positions once its window is over
-    texts: tuple[tuple[Tensor, ...], ...]  # of each video, where the words of each text stand among the tokens
-    wanted: tuple[Tensor, ...]
+    summaries: Int[Tensor, "videos most"]  # where each stands among the tokens
+    summary_places: Int[Tensor, "videos most"]  # positions once its window is over
+    texts: tuple[tuple[Int[Tensor, " _words"], ...], ...]  # of each video: where each text's words stand
+    wanted: tuple[Int[Tensor, " _wanted"], ...]
 
-    def pick(self, states: Tensor) -> States:
-        """Return the states wanted out of those of `answering`, (tokens, hidden)."""
+    def pick(self, states: Float[Tensor, "answering hidden"]) -> States:
+        """Return the states wanted out of those of the rows `answering`."""
         place = torch.full((len(self.inputs),), -1, device=states.device)
         place[self.answering.tokens] = torch.arange(len(states), device=states.device)
         asked = [*(words for texts in self.texts for words in texts), *self.wanted]
@@ -63,15 +64,15 @@ class Rows:
 
 
 def lay_out(batch: Sequences) -> Rows:
-    """Lay out a batch whose runs say which tokens stay. Frames are numbered from 0, and every number occurs."""
+    """Lay out a batch whose videos say which tokens stay. Frames are numbered from 0, and every number occurs."""
     pieces, stays, video, before, start = [], [], [], [], []
-    for number, (run, texts, places) in enumerate(zip(batch.visual, batch.texts, batch.places, strict=True)):
-        sizes = (torch.tensor(run.frames, dtype=torch.long) // WINDOW).bincount().tolist()
-        flags = torch.tensor(run.stays, dtype=torch.bool)
+    for number, (tokens, texts, places) in enumerate(zip(batch.visual, batch.texts, batch.places, strict=True)):
+        sizes = (torch.tensor(tokens.frames, dtype=torch.long) // WINDOW).bincount().tolist()
+        flags = torch.tensor(tokens.stays, dtype=torch.bool)
         parts = list(flags.split(sizes)) if sizes else []
         earlier = torch.tensor([0, *(int(part.sum()) for part in parts)]).cumsum(0)  # before each window and at the end
         earlier = torch.cat([earlier, earlier[-1:].expand(len(texts) - 1)])
-        pieces += [*(run.embeddings.split(sizes) if sizes else ()), *texts]
+        pieces += [*(tokens.embeddings.split(sizes) if sizes else ()), *texts]
         stays += [*parts, *(torch.zeros(len(text), dtype=torch.bool) for text in texts)]
         video += [number] * len(earlier)
         before.append(earlier)
@@ -97,7 +98,7 @@ def lay_out(batch: Sequences) -> Rows:
     )
 
 
-def _text_rows(of_video: Tensor, batch: Sequences) -> list[list[int]]:
+def _text_rows(of_video: Int[Tensor, " rows"], batch: Sequences) -> list[list[int]]:
     """Return the rows of each video's texts, which are its last."""
     ends = of_video.bincount().cumsum(0).tolist()
     return [list(range(end - len(texts), end)) for end, texts in zip(ends, batch.texts, strict=True)]
@@ -107,15 +108,15 @@ def _text_rows(of_video: Tensor, batch: Sequences) -> list[list[int]]:
 class _Sight:
     """What decides who sees whom; one entry a row, but for `row` and `stays`, which have one a token."""
 
-    sizes: Tensor
-    row: Tensor
-    stays: Tensor
-    video: Tensor
-    before: Tensor  # summary tokens of the video before this row
-    start: Tensor  # position of the row's first token
+    sizes: Int[Tensor, " rows"]
+    row: Int[Tensor, " tokens"]
+    stays: Bool[Tensor, " tokens"]
+    video: Int[Tensor, " rows"]
+    before: Int[Tensor, " rows"]  # summary tokens of the video before this row
+    start: Int[Tensor, " rows"]  # position of the row's first token
     most: int
 
-    def part(self, rows: Tensor, device: torch.device) -> Part:
+    def part(self, rows: Int[Tensor, " chosen"], device: torch.device) -> Part:
         """Return what attention needs to know of some rows, in rising order."""
         tokens = torch.isin(self.row, rows).nonzero()[:, 0]
         sizes = self.sizes[rows]

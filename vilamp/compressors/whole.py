@@ -1,17 +1,111 @@
-"""Schemes that show whole frames, with ViLaMP's one token of every other frame or without."""
+"""Compressors that show whole frames, with ViLaMP's one token of every other frame or without."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from jaxtyping import Float
 from torch import Tensor
 
-from niah.adapters.compressor import Choice, Chunks, Connectors, TokenChunk
+from niah.adapters.compressor import EMBEDDING, PATCHES, Choice, Connectors, FrameChunk, Settings, TokenChunk
 from niah.adapters.sampling import bin_centres
-from vilamp.compressors.budget import keyframes_beside_merged, whole_frames
+from vilamp.compressors.budget import FrameLimit, TokenBudget, keyframes_beside_merged
 from vilamp.compressors.differential import Differential
 from vilamp.keyframes import fill_gaps
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Whole frames at bin centres, up to a limit. Holds one chunk of features; nothing grows with the video."""
+
+    limit: FrameLimit
+
+    needs = (PATCHES,)
+    guided = False
+
+    def settings(self) -> Settings:
+        """Return the name and the limit."""
+        return {"compressor": "uniform", **self.limit.settings()}
+
+    def choose(self, embeddings: Float[Tensor, "frames dim"], query: Float[Tensor, " width"]) -> Choice:
+        """Sample without looking."""
+        sampled = bin_centres(len(embeddings), self.limit.of(len(embeddings)))
+        return Choice(sampled, sampled)
+
+    def tokens(self, choice: Choice, patches: int) -> int:
+        """Return M a frame."""
+        return patches * len(choice.seen)
+
+    def compress(
+        self, choice: Choice, query: Float[Tensor, " dim"], chunks: Iterable[FrameChunk], connect: Connectors
+    ) -> Iterator[TokenChunk]:
+        """Yield each sampled frame whole."""
+        return show_whole(chunks, connect)
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The frames most similar to the query, up to a limit, however similar to one another.
+
+    ViLaMP's selection without its redundancy rule. Holds the embedding of every frame while it chooses
+    (4 x dim bytes a frame, as ViLaMP does), then one chunk of features.
+    """
+
+    limit: FrameLimit
+
+    needs = (EMBEDDING, PATCHES)
+    guided = True
+
+    def settings(self) -> Settings:
+        """Return the name and the limit."""
+        return {"compressor": "topk", **self.limit.settings()}
+
+    def choose(self, embeddings: Float[Tensor, "frames dim"], query: Float[Tensor, " dim"]) -> Choice:
+        """Take frames in order of relevance; of equals the earlier."""
+        ranked = (embeddings @ query).argsort(descending=True, stable=True)
+        kept = sorted(ranked[: self.limit.of(len(embeddings))].tolist())
+        return Choice(kept, kept)
+
+    def tokens(self, choice: Choice, patches: int) -> int:
+        """Return M a frame."""
+        return patches * len(choice.seen)
+
+    def compress(
+        self, choice: Choice, query: Float[Tensor, " dim"], chunks: Iterable[FrameChunk], connect: Connectors
+    ) -> Iterator[TokenChunk]:
+        """Yield each frame taken whole."""
+        return show_whole(chunks, connect)
+
+
+@dataclass(frozen=True)
+class Keyframes:
+    """ViLaMP's keyframes without its merged tokens. Holds the embedding of every frame while it chooses."""
+
+    rule: Differential
+    budget: TokenBudget
+
+    needs = (EMBEDDING, PATCHES)
+    guided = True
+
+    def settings(self) -> Settings:
+        """Return the name, the budget and the threshold of similarity."""
+        return {"compressor": "keyframes", **self.budget.settings(), "threshold": self.rule.threshold}
+
+    def choose(self, embeddings: Float[Tensor, "frames dim"], query: Float[Tensor, " dim"]) -> Choice:
+        """Keep exactly K frames and see no other."""
+        kept = choose_exactly(self.rule, embeddings, query, self.budget.of(len(embeddings)))
+        return Choice(kept, kept)
+
+    def tokens(self, choice: Choice, patches: int) -> int:
+        """Return M K."""
+        return patches * len(choice.kept)
+
+    def compress(
+        self, choice: Choice, query: Float[Tensor, " dim"], chunks: Iterable[FrameChunk], connect: Connectors
+    ) -> Iterator[TokenChunk]:
+        """Yield each keyframe whole."""
+        return show_whole(chunks, connect)
 
 
 @dataclass(frozen=True)
@@ -22,90 +116,43 @@ class BudgetedDifferential:
     """
 
     rule: Differential
-    budget: float
-    patches: int
+    budget: TokenBudget
 
+    needs = (EMBEDDING, PATCHES)
     guided = True
 
-    def settings(self) -> dict[str, float | str | None]:
-        """Return name and budget with the paper's constants; K follows from the video."""
+    def settings(self) -> Settings:
+        """Return the name and the budget with the paper's constants; K follows from the video."""
         constants = {name: value for name, value in self.rule.settings().items() if name != "keyframes"}
-        return {**constants, "compressor": "differential", "budget": self.budget}
+        return {**constants, "compressor": "differential", **self.budget.settings()}
 
-    def choose(self, frames: Tensor, query: Tensor) -> Choice:
+    def choose(self, embeddings: Float[Tensor, "frames dim"], query: Float[Tensor, " dim"]) -> Choice:
         """See all frames and keep exactly K."""
-        limit = keyframes_beside_merged(self.budget, len(frames), self.patches)
-        kept = replace(self.rule, keyframes=limit).choose(frames, query).kept
-        return Choice(range(len(frames)), fill_gaps(kept, len(frames), limit))
+        count = len(embeddings)
+        limit = keyframes_beside_merged(self.budget.tokens, count, self.budget.patches)
+        return Choice(range(count), choose_exactly(self.rule, embeddings, query, limit))
 
     def tokens(self, choice: Choice, patches: int) -> int:
         """Return M K + (N - K)."""
         return self.rule.tokens(choice, patches)
 
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
+    def compress(
+        self, choice: Choice, query: Float[Tensor, " dim"], chunks: Iterable[FrameChunk], connect: Connectors
+    ) -> Iterator[TokenChunk]:
         """Merge all frames but the kept ones."""
         return self.rule.compress(choice, query, chunks, connect)
 
 
-@dataclass(frozen=True)
-class Keyframes:
-    """ViLaMP's keyframes without its merged tokens. Holds the embedding of every frame while it chooses."""
-
-    rule: Differential
-    budget: float
-    patches: int
-
-    guided = True
-
-    def settings(self) -> dict[str, float | str | None]:
-        """Return name, budget and the threshold of likeness."""
-        return {"compressor": "keyframes", "budget": self.budget, "threshold": self.rule.threshold}
-
-    def choose(self, frames: Tensor, query: Tensor) -> Choice:
-        """Keep exactly K frames and see no other."""
-        limit = whole_frames(self.budget, len(frames), self.patches)
-        kept = replace(self.rule, keyframes=limit).choose(frames, query).kept
-        kept = fill_gaps(kept, len(frames), limit)
-        return Choice(kept, kept)
-
-    def tokens(self, choice: Choice, patches: int) -> int:
-        """Return M K."""
-        return patches * len(choice.kept)
-
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
-        """Yield each keyframe whole."""
-        return whole(chunks, connect)
+def choose_exactly(
+    rule: Differential, embeddings: Float[Tensor, "frames dim"], query: Float[Tensor, " dim"], limit: int
+) -> list[int]:
+    """Return ViLaMP's keyframes with gaps filled, `limit` of them or all frames where there are fewer."""
+    kept = replace(rule, keyframes=limit).choose(embeddings, query).kept
+    return fill_gaps(kept, len(embeddings), limit)
 
 
-@dataclass(frozen=True)
-class Uniform:
-    """Whole frames at bin centres, as many as the budget buys. Holds one chunk of patches."""
-
-    budget: float
-    patches: int
-
-    guided = False
-
-    def settings(self) -> dict[str, float | str | None]:
-        """Return name and budget."""
-        return {"compressor": "uniform", "budget": self.budget}
-
-    def choose(self, frames: Tensor, query: Tensor) -> Choice:
-        """Sample without looking."""
-        sampled = bin_centres(len(frames), whole_frames(self.budget, len(frames), self.patches))
-        return Choice(sampled, sampled)
-
-    def tokens(self, choice: Choice, patches: int) -> int:
-        """Return M K."""
-        return patches * len(choice.seen)
-
-    def compress(self, choice: Choice, query: Tensor, chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
-        """Yield each sampled frame whole."""
-        return whole(chunks, connect)
-
-
-def whole(chunks: Chunks, connect: Connectors) -> Iterator[TokenChunk]:
+def show_whole(chunks: Iterable[FrameChunk], connect: Connectors) -> Iterator[TokenChunk]:
     """Yield all patches of a chunk's frames at once, through the connector of keyframes."""
-    for numbers, patches in chunks:
-        tokens = connect.keyframe(connect.features(patches).flatten(0, 1))  # (frames x patches, hidden)
-        yield TokenChunk([number for number in numbers for _ in range(patches.shape[1])], tokens)
+    for chunk in chunks:
+        tokens = connect.keyframe(chunk.features.flatten(0, 1))  # (frames x patches, hidden)
+        yield TokenChunk([number for number in chunk.frames for _ in range(chunk.features.shape[1])], tokens)

@@ -1,96 +1,128 @@
 """A released ViLaMP as an adapter of the harness. It keeps nothing between cases but features under their frames' keys.
 
 Asks with the harness's prompt in the release's chat format and decodes greedily. A question without
-video (a blind case) is put without the video's place. Where the release would cut the end of a long
+video (a blind case) is asked without the video's place. Where the release would cut the end of a long
 sequence away, and the question with it, this refuses: the case becomes a record with status `error`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
+from transformers import Cache
 
 from niah.adapters.attention import capture_attention
-from niah.adapters.meter import clock, peaks, reset_peak
+from niah.adapters.checkpoint import locate
+from niah.adapters.compressor import EMBEDDING, PATCHES, Choice, Settings, TokenChunk
+from niah.adapters.feature_store import FeatureStore
+from niah.adapters.options import resolve_dtype
 from niah.adapters.qwen import continue_greedily, prefill
 from niah.prompt import format_prompt
 from niah.run.attention import VisualAttention
-from niah.types import FrameKey, Question, Reply, UserError, Video
-from vilamp.release.features import ReleaseFeatures
-from vilamp.release.model import VIDEO
+from niah.settings import positive_int, unknown_name
+from niah.types import Question, Reply, UserError, Video
+from vilamp.answer import Prompt, answer_video
+from vilamp.features import FrameEncoder, FrameFeatures
+from vilamp.release.behaviour import Behaviour
+from vilamp.release.config import read_release
+from vilamp.release.load import cut_vocabulary, from_release, weights_id
+from vilamp.release.model import VIDEO, ReleasedVilamp
+from vilamp.release.pixels import clip_pixels, siglip_pixels
 from vilamp.release.text import ReleaseText
 
+BATCH = 32  # frames encoded at a time
 COMPOSED = 8  # frames merged at a time
 
 
 class ReleaseAdapter:
     """Generates a reply to the video and the question."""
 
-    def __init__(self, features: ReleaseFeatures, text: ReleaseText, max_new_tokens: int) -> None:
-        self.model, self.features, self.text, self.limit = features.model, features, text, max_new_tokens
+    last_stage = "generate"
 
-    @torch.inference_mode()
+    def __init__(self, model: ReleasedVilamp, name: str, store: FeatureStore, text: ReleaseText, limit: int) -> None:
+        self.model, self.text, self.limit = model, text, limit
+        self.features = FrameFeatures(frame_encoder(model, name), store)
+        merges_patches = len(model.with_patches([], 1)) > 0  # of frames that are no keyframes
+        self.needs = (EMBEDDING, PATCHES) if merges_patches else (EMBEDDING,)
+
     def answer(self, video: Video, question: Question) -> Reply:
-        """Return what the model says, and what it cost. Raises UserError where the sequence is too long."""
-        model, device = self.model, self.model.device
-        reset_peak(device)
-        waited, began, encoded = video.decode_seconds, clock(device), self.features.encoded
-        keys = video.keys(0, len(video))
-        query = model.encode_query(self.text.query(question.text))
-        embeddings = self._embeddings(video, keys)
-        encode_end, decoding = clock(device), video.decode_seconds - waited
-        kept = model.select(embeddings, query)[1] if keys else []
-        select_end = clock(device)
-        whole = self._sequence(video, keys, question, embeddings, query, kept)
-        merge_end, waited = clock(device), video.decode_seconds - waited
-        cache, logits = prefill(model.language, whole, room=self.limit)
-        logits = logits.cpu()
-        first_token = clock(device)
-        ids = continue_greedily(model.language, cache, logits.to(device), self.limit, self.text.stop_ids)
-        allocated, reserved = peaks(device)
-        return Reply(
-            text=self.text.decode(ids),
-            frames_used=tuple(range(len(video))),
-            frames_kept=tuple(kept),
-            seconds={
-                "decode": waited,
-                "encode": encode_end - began - decoding,
-                "select": select_end - encode_end,
-                "merge": merge_end - select_end - (waited - decoding),
-                "prefill": first_token - merge_end,
-                "generate": clock(device) - first_token,
-            },
-            seconds_to_first_token=first_token - began - waited,
-            peak_allocated_bytes=allocated,
-            peak_reserved_bytes=reserved,
-            language_tokens=len(whole),
-            reused_frames=max(0, len(video) - (self.features.encoded - encoded)),
-            settings=self.settings(),
-        )
+        """Return what the model replies, and what that cost. Raises UserError where the sequence is too long."""
+        return answer_video(self, video, question)
 
     @torch.inference_mode()
     def attentions(self, video: Video, question: Question) -> VisualAttention:
-        """Return what the words behind the video look at; a token's features are what the language model reads.
+        """Return what the words behind the video attend to; a token's features are what the language model reads.
 
         Raises UserError without a video, or where the sequence is too long.
         """
-        model, keys = self.model, video.keys(0, len(video))
-        if not keys:
-            raise UserError("attention is told of a video's tokens: ask about a video, not a blind case")
-        query = model.encode_query(self.text.query(question.text))
-        embeddings = self._embeddings(video, keys)
-        kept = model.select(embeddings, query)[1]
-        whole = self._sequence(video, keys, question, embeddings, query, kept)
-        first = self.text.prompt(format_prompt(question), video=True).index(VIDEO)
-        newline = int(model.behaviour.newline)
-        each = model.visual_tokens(1, 1) - newline
-        keyframes = set(kept)
-        frames = [n for n in range(len(keys)) for _ in range(each if n in keyframes else 1)]
-        return capture_attention(model.language, whole, first, frames, whole[first : first + len(frames)], newline)
+        if not len(video):
+            raise UserError("attention is reported for a video's tokens: ask about a video, not a blind case")
+        features = self.features.of(video)
+        query = self.encode_query(question)
+        embeddings = features.embeddings(self.needs)
+        choice = self.select(embeddings, query)
+        tokens = list(self.merge(choice, query, embeddings, features.patches(choice.with_patches)))
+        prompt = self.prompt(question, choice, iter(tokens)).embeddings
+        frames = [number for chunk in tokens for number in chunk.frames]
+        first = self._ids(question, video=True).index(VIDEO)
+        visual = prompt[first : first + len(frames)]
+        return capture_attention(self.model.language, prompt, first, frames, visual, int(self.model.behaviour.newline))
 
-    def settings(self) -> dict[str, float | str | None]:
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.device
+
+    def encode_query(self, question: Question) -> Float[Tensor, " dim"]:
+        """Return CLIP's embedding of the bare question. Raises UserError where it is empty."""
+        return self.model.encode_query(self.text.query(question.text))
+
+    def select(self, embeddings: Float[Tensor, "frames dim"], query: Float[Tensor, " dim"]) -> Choice:
+        """See all frames; select keyframes by Algorithm 1 and what the release adds to it."""
+        count = len(embeddings)
+        kept = self.model.select(embeddings, query)[1] if count else []
+        return Choice(range(count), kept, self.model.with_patches(kept, count))
+
+    def merge(
+        self,
+        choice: Choice,
+        query: Float[Tensor, " dim"],
+        embeddings: Float[Tensor, "frames dim"],
+        patches: Iterable[Float[Tensor, "_frames patches width"]],
+    ) -> Iterator[TokenChunk]:
+        """Yield the tokens of keyframes and of merged frames, a few frames at a time."""
+        parts = (part for chunk in patches for part in chunk.split(COMPOSED))
+        return self.model.tokens(choice.kept, embeddings, query, parts)
+
+    def prompt(self, question: Question, choice: Choice, tokens: Iterator[TokenChunk]) -> Prompt:
+        """Put the video's tokens into the place the chat format has for them. Raises UserError for a long sequence."""
+        frames = len(choice.seen)
+        ids = self._ids(question, video=frames > 0)
+        if not frames:
+            self.model.refuse_longer(len(ids), 0)
+            return Prompt(self.model.embed(ids), len(ids))
+        embeddings, room = self.model.sequence(ids, self.model.visual_tokens(frames, len(choice.kept)))
+        self.model.write_video(room, tokens)
+        return Prompt(embeddings, len(embeddings))
+
+    def prefill(self, prompt: Prompt) -> tuple[Cache, Float[Tensor, " vocabulary"]]:
+        """Read the prompt; return the cache and the logits of the next token."""
+        return prefill(self.model.language, prompt.embeddings, room=self.limit)
+
+    def reply(self, question: Question, cache: Cache, first: Float[Tensor, " vocabulary"]) -> tuple[str, None]:
+        """Return the text that greedily follows the prompt."""
+        logits = first.to(self.device)
+        ids = continue_greedily(self.model.language, cache, logits, self.limit, self.text.stop_ids)
+        return self.text.decode(ids), None
+
+    def settings(self) -> Settings:
         """Return what is computed, for every record: behaviour, K, threshold, limit, dtype, weights."""
         config = self.model.config
         return {
@@ -99,28 +131,88 @@ class ReleaseAdapter:
             "threshold": config.threshold,
             "longest": config.longest,
             "max_new_tokens": self.limit,
-            "weights": self.features.name,
+            "weights": self.features.encoder.name,
         }
 
-    def _embeddings(self, video: Video, keys: list[FrameKey]) -> Tensor:
-        """Return the CLIP embedding of every frame; makes patches of the same pixels where they can be kept."""
-        every = range(len(keys))
-        both = self.features.roomy(len(keys)) and len(self.model.wanted([], len(keys))) > 0
-        kinds = ("embedding", "patches") if both else ("embedding",)
-        found = list(self.features.of(video, keys, every, kinds))
-        return torch.cat(found) if found else self.model.image_newline.new_zeros(0, self.model.config.clip.width)
+    def _ids(self, question: Question, video: bool) -> list[int]:
+        return self.text.prompt(format_prompt(question), video=video)
 
-    def _sequence(
-        self, video: Video, keys: list[FrameKey], question: Question, embeddings: Tensor, query: Tensor, kept: list[int]
-    ) -> Tensor:
-        """Return the whole prompt as embeddings, (tokens, width)."""
-        ids = self.text.prompt(format_prompt(question), video=bool(keys))
-        if not keys:
-            self.model.refuse_longer(len(ids), 0)
-            return self.model.embed(ids)
-        whole, room = self.model.sequence(ids, self.model.visual_tokens(len(keys), len(kept)))
-        wanted = self.model.wanted(kept, len(keys))
-        chunks = self.features.of(video, keys, wanted, ("patches",))
-        parts = (part for chunk in chunks for part in chunk.split(COMPOSED))
-        self.model.stream(kept, embeddings, query, parts, room)
-        return whole
+
+def frame_encoder(model: ReleasedVilamp, weights_id: str) -> FrameEncoder:
+    """Return how a released model encodes frames.
+
+    Features are stored in the model's dtype: 1.7 MB of patches a frame at full size, 16.8 GB for 10,000 frames.
+    """
+    config = model.config
+
+    def encode(frames: np.ndarray, rows: Sequence[int], kinds: Sequence[str]) -> dict[str, Tensor]:
+        features = {}
+        for kind in kinds:
+            if kind == EMBEDDING:
+                pixels = _in_rows(clip_pixels(frames, config.clip.picture, model.device), rows)
+                features[kind] = model.encode_clip(pixels)[list(rows)]
+            else:
+                pixels = _in_rows(siglip_pixels(frames, config.siglip_picture, model.device), rows)
+                features[kind] = model.encode_patches(pixels)[list(rows)]
+        return features
+
+    numbers = config.patches * config.siglip.hidden_size + config.clip.width  # of a frame
+    return FrameEncoder(
+        name=f"{weights_id}/{model.dtype}",
+        dtype=model.dtype,
+        device=model.device,
+        batch=BATCH,
+        embedding_dim=config.clip.width,
+        frame_bytes=numbers * model.dtype.itemsize,
+        encode=encode,
+    )
+
+
+def _in_rows(pixels: Float[Tensor, "frames 3 side side"], rows: Sequence[int]) -> Float[Tensor, "batch 3 side side"]:
+    """Return a whole batch of pixels, the given frames in their rows."""
+    batch = pixels.new_zeros(BATCH, *pixels.shape[1:])
+    batch[list(rows)] = pixels
+    return batch
+
+
+def load_released(
+    name: str,
+    device: str,
+    store: FeatureStore,
+    constants: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    known: Sequence[str],
+) -> ReleaseAdapter:
+    """Load a released checkpoint with its tokenizer. Raises UserError for what does not fit, tokenizer included.
+
+    Args:
+        name: A folder or a hub name.
+        device: Where to run.
+        store: Where features of frames are kept.
+        constants: K (`keyframes`), tau (`threshold`) and alpha (`temperature`) in place of the checkpoint's, or None.
+        settings: `dtype`, `behaviour`, `max_new_tokens`, and single fields of the behaviour.
+        known: Settings that every checkpoint takes, for the message about one that is misspelt.
+    """
+    taken = {"dtype": "auto", "behaviour": "release", "max_new_tokens": 16}
+    own = {**taken, **settings}
+    limit = own.pop("max_new_tokens")
+    if not isinstance(limit, int) or limit < 1:
+        raise UserError(f"max_new_tokens is a whole number from 1 up, got {limit!r}")
+    if own.get("too_long", "refuse") != "refuse":
+        raise UserError("too_long=cut would cut the question away: the adapter refuses such cases instead")
+    known = [*known, *taken, *(field.name for field in fields(Behaviour))]
+    for setting in settings:  # before anything is read
+        if setting not in known:
+            raise UserError(unknown_name("setting of a released checkpoint", setting, known))
+    if constants["keyframes"] is not None:
+        positive_int("keyframes", constants["keyframes"])
+    if constants["temperature"] is not None:
+        own["temperature"] = constants["temperature"]  # a field of the behaviour
+    folder = locate(name)
+    keys = {"max_frame_num": constants["keyframes"], "f2f_thrd": constants["threshold"]}
+    overrides = {key: value for key, value in keys.items() if value is not None}
+    text = ReleaseText(folder, read_release(folder, overrides).clip)
+    dtype = resolve_dtype(own.pop("dtype"), device, torch.bfloat16)
+    model = from_release(folder, device, dtype, overrides=overrides, **own)
+    cut_vocabulary(model, text.rows)
+    return ReleaseAdapter(model, weights_id(folder), store, text, limit)

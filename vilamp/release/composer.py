@@ -41,11 +41,11 @@ class Folded:
     """One learned map of projected patches, with the projector's second map absorbed."""
 
     def __init__(self, after: nn.Linear, before: nn.Linear) -> None:
-        one, other = after.weight.double(), before.weight.double()
-        self.weight = (one @ other).to(after.weight.dtype)
-        self.bias = (one @ before.bias.double() + after.bias.double()).to(after.weight.dtype)
+        weight = after.weight.double()
+        self.weight = (weight @ before.weight.double()).to(after.weight.dtype)
+        self.bias = (weight @ before.bias.double() + after.bias.double()).to(after.weight.dtype)
 
-    def __call__(self, hidden: Tensor) -> Tensor:
+    def __call__(self, hidden: Hidden) -> Float[Tensor, "frames patches mapped"]:
         """Map hidden patches as if they had been projected first."""
         return linear(hidden, self.weight, self.bias)
 
@@ -74,8 +74,10 @@ class Composer:
             return cast(SigPooling, self.composer).linear_q(query)
         return query
 
-    def map_anchor(self, patches: Float[Tensor, "frames patches dim"], hidden: Hidden) -> Tensor:
-        """Return what other frames are compared with where this one is their anchor, (frames, patches, width)."""
+    def map_anchor(
+        self, patches: Float[Tensor, "frames patches dim"], hidden: Hidden
+    ) -> Float[Tensor, "frames patches mapped"]:
+        """Return what other frames are compared with where this one is their anchor."""
         return self.key(hidden) if self.behaviour.redundancy == "learned" else patches
 
     def relevance(

@@ -1,4 +1,4 @@
-"""Load a released checkpoint: official names in, `ReleasedVilamp` out, misfits refused all at once."""
+"""Load a released checkpoint: official names in, `ReleasedVilamp` out; all mismatches are reported at once."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def official_name(ours: str) -> str:
 
 
 def composer_of(names: Iterable[str]) -> str | None:
-    """Return the composer that tensor names give away, None where there are no composer tensors."""
+    """Return the composer whose tensors there are, None where there are none of a composer."""
     names = set(names)
     if "model.composer_projector.linear_iq.weight" in names:
         return "sig_pooling"
@@ -65,11 +65,17 @@ def from_release(
     overrides: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> ReleasedVilamp:
-    """Return the model of a checkpoint folder or hub name, in evaluation mode.
+    """Return the model of a released checkpoint, in evaluation mode.
 
-    `behaviour` is "release" or "paper"; `settings` change single fields of it (`anchor="keyframe"`,
-    `legacy_mask=True`, `composer=...`). `overrides` replace keys of config.json. Raises UserError naming
-    everything that does not fit: config, tensors, shapes, dtypes, values.
+    Raises UserError naming everything that does not fit: config, tensors, shapes, dtypes, values.
+
+    Args:
+        name: A checkpoint folder or a hub name.
+        device: Where the weights go.
+        dtype: What the weights are converted to.
+        behaviour: "release" or "paper".
+        overrides: Values in place of keys of config.json.
+        settings: Single fields of the behaviour (`anchor="keyframe"`, `legacy_mask=True`, `composer=...`).
     """
     folder = locate(str(name))
     config = read_release(folder, overrides)
@@ -85,7 +91,17 @@ def from_tensors(
     overrides: Mapping[str, Any],
     **settings: Any,
 ) -> ReleasedVilamp:
-    """Return the model of a config and the tensors of its checkpoint, wherever they lie."""
+    """Return the model of a config and the tensors of its checkpoint, wherever they are stored.
+
+    Args:
+        config: What the checkpoint's config says.
+        found: The checkpoint's tensors by official name.
+        device: Where the weights go.
+        dtype: What the weights are converted to.
+        behaviour: "release" or "paper".
+        overrides: The values that replaced keys of config.json.
+        settings: Single fields of the behaviour.
+    """
     config = configured(config, found, behaviour, overrides, settings)
     rows = found.get("model.embed_tokens.weight")
     if rows is not None and len(rows.shape) == 2 and rows.shape[0] > config.language.vocabulary:
@@ -104,7 +120,7 @@ def build(config: ReleaseConfig) -> ReleasedVilamp:
 
 
 def check_release_layout(config: ReleaseConfig, layout: Mapping[str, tuple[int, ...]]) -> None:
-    """Compare a checkpoint's names and shapes with a config. Raises UserError with all misfits."""
+    """Compare a checkpoint's names and shapes with a config. Raises UserError with all mismatches."""
     check_layout(build(config), layout, rename, unused(config, layout), original=official_name)
 
 

@@ -12,7 +12,7 @@ Live besides the weights, for N frames, K keyframes, L tokens, b bytes a number:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 import torch
@@ -22,12 +22,13 @@ from torch.nn.functional import normalize
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from niah.adapters.attention import register_attention
+from niah.adapters.compressor import TokenChunk, write_tokens
 from niah.types import UserError
 from vilamp.keyframes import fill_gaps, select_keyframes
 from vilamp.release.behaviour import Behaviour
 from vilamp.release.composer import Composer, SigPooling, pooled_tokens, two_layers
 from vilamp.release.config import LanguageSizes, ReleaseConfig
-from vilamp.release.stream import token_runs
+from vilamp.release.stream import stream_tokens
 from vilamp.release.towers import Clip, SiglipPatches
 
 VIDEO = -200  # the id that stands for the video in a prompt
@@ -120,34 +121,34 @@ class ReleasedVilamp(nn.Module):
         tokens = pooled_tokens(self.config.patches, self.behaviour.pool, self.behaviour.pool_stride)
         return kept * tokens + count - kept + self.behaviour.newline
 
-    def wanted(self, kept: Sequence[int], count: int) -> list[int]:
-        """Return the frames whose patches `stream` wants: those of keyframes alone where the rest needs none."""
+    def with_patches(self, kept: Sequence[int], count: int) -> list[int]:
+        """Return the frames whose patches `tokens` needs: those of keyframes alone where the rest needs none."""
         alone = self.behaviour.composer == "single_token" or self.behaviour.legacy_mask
         return list(kept) if alone else list(range(count))
 
-    def stream(
+    def tokens(
         self,
         kept: Sequence[int],
         embeddings: Float[Tensor, "frames clip"],
         query: Float[Tensor, " clip"] | None,
-        chunks: Iterable[Float[Tensor, "_frames patches dim"]],
-        room: Float[Tensor, "tokens width"] | None = None,
-    ) -> Float[Tensor, "tokens width"]:
-        """Return a video's tokens in playing order, written into `room` where it is given.
+        patches: Iterable[Float[Tensor, "_frames patches dim"]],
+    ) -> Iterator[TokenChunk]:
+        """Yield a video's tokens in temporal order, without the newline behind them.
 
-        `chunks` yields the patches of the frames `wanted` names, in playing order; each is read once, and
-        one chunk is held at a time. `query` may be None where every frame is kept.
+        Args:
+            kept: The keyframes.
+            embeddings: CLIP's embeddings of all frames, not normalised.
+            query: CLIP's embedding of the question, not normalised; may be None where every frame is kept.
+            patches: Patches of the frames that `with_patches` names, in temporal order; each chunk is read once.
         """
-        count = len(embeddings)
-        if room is None:
-            room = self.image_newline.new_empty(self.visual_tokens(count, len(kept)), len(self.image_newline))
-        place = 0
-        for tokens in token_runs(self, kept, embeddings, query, chunks):
-            room[place : place + len(tokens)] = tokens
-            place += len(tokens)
+        return stream_tokens(self, kept, embeddings, query, patches)
+
+    def write_video(self, room: Float[Tensor, "tokens width"], tokens: Iterable[TokenChunk]) -> None:
+        """Write a video's tokens, and the newline where there is one, into their place in a sequence."""
         if self.behaviour.newline:
-            room[place] = self.image_newline
-        return room
+            room[-1] = self.image_newline
+            room = room[:-1]
+        write_tokens(room, tokens)
 
     def sequence(
         self, ids: Sequence[int], visual: int, cut: bool = False

@@ -1,7 +1,8 @@
 """From a question to ids: the language model's tokenizer out of the folder, CLIP's out of `open_clip`.
 
 A CLIP of another vocabulary than `open_clip`'s tokenizer has (tiny checkpoints of tests) reads the
-language model's ids modulo its own, with its largest id at the end.
+language model's ids modulo its own, with its largest id at the end. What the release's scripts ask, word for word,
+is in `niah.integrations.benchmarks.prompts`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from torch import Tensor
 from niah.adapters.checkpoint import read_tokenizer
 from niah.types import UserError
 from vilamp.release.model import VIDEO
-from vilamp.release.prompts import PLACE, chat
 from vilamp.release.tower_sizes import ClipSizes
 
 OPEN_CLIP_VOCABULARY = 49408
+SYSTEM = "You are a helpful assistant."
+PLACE = "<image>"  # where the video goes
 
 
 class ReleaseText:
@@ -55,7 +57,7 @@ class ReleaseText:
         if not question.strip():
             raise UserError("the question is empty: there is nothing to ask or to select frames by; write its text")
         if self.clip.vocabulary == OPEN_CLIP_VOCABULARY:
-            import open_clip  # here: neither parity nor the bench needs it
+            import open_clip  # here: parity and the bench run where it is not installed
 
             return open_clip.SimpleTokenizer(context_length=self.clip.positions)([question])
         end = self.clip.vocabulary - 1
@@ -68,3 +70,13 @@ class ReleaseText:
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False).input_ids
+
+
+def chat(user_text: str, video: bool = True) -> str:
+    """Return the whole ChatML prompt around the user's text, with the video's place unless there is none."""
+    place = f"{PLACE}\n" if video else ""
+    return (
+        f"<|im_start|>system\n{SYSTEM}<|im_end|>\n"
+        f"<|im_start|>user\n{place}{user_text}<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )

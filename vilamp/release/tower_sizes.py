@@ -19,7 +19,7 @@ from niah.types import UserError
 SIGLIP_FILE, CLIP_FILE = "siglip_tower.json", "clip_selector.json"
 BICUBIC = ("bicubic", 3)  # by name, or Pillow's number for it
 COLOURS = ("resize_shortest_edge", "center_crop", "resample", "image_mean", "image_std")
-ARGMAX = 2  # an `eos_token_id` of 2 tells CLIP's code to take the largest id for the end of the text
+ARGMAX = 2  # an `eos_token_id` of 2 makes CLIP's code take the largest id for the end of the text
 
 
 @dataclass(frozen=True)
@@ -172,10 +172,10 @@ class _Part:
 
 
 def is_count(value: Any) -> TypeGuard[int]:
-    """Say whether a value is a whole number from 1 up."""
+    """Return True if a value is a whole number from 1 up."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def is_number(value: Any) -> bool:
-    """Say whether a value is a finite number."""
+    """Return True if a value is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -15,21 +15,21 @@ from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from vilamp.release.tower_sizes import ClipSizes, PictureSizes, TransformerSizes
 
-Activation = Callable[[Tensor], Tensor]
+Activation = Callable[[Tensor], Tensor]  # of any shape
 
 
-def tanh_gelu(values: Tensor) -> Tensor:
+def tanh_gelu(values: Float[Tensor, ...]) -> Float[Tensor, ...]:
     """Return SigLIP's GELU."""
     return gelu(values, approximate="tanh")
 
 
-def quick_gelu(values: Tensor) -> Tensor:
+def quick_gelu(values: Float[Tensor, ...]) -> Float[Tensor, ...]:
     """Return CLIP's GELU."""
     return values * torch.sigmoid(1.702 * values)
 
 
 class Attention(nn.Module):
-    """Self-attention over (batch, tokens, width)."""
+    """Self-attention."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -37,7 +37,9 @@ class Attention(nn.Module):
         self.q_proj, self.k_proj = nn.Linear(width, width), nn.Linear(width, width)
         self.v_proj, self.out_proj = nn.Linear(width, width), nn.Linear(width, width)
 
-    def forward(self, states: Tensor, mask: Bool[Tensor, "batch 1 tokens tokens"] | None) -> Tensor:
+    def forward(
+        self, states: Float[Tensor, "batch tokens width"], mask: Bool[Tensor, "batch 1 tokens tokens"] | None
+    ) -> Float[Tensor, "batch tokens width"]:
         """Attend everywhere, or where the mask says so."""
         batch, tokens, width = states.shape
         split = (batch, tokens, self.heads, width // self.heads)
@@ -51,9 +53,11 @@ class Mlp(nn.Module):
 
     def __init__(self, width: int, hidden: int, activation: Activation) -> None:
         super().__init__()
-        self.fc1, self.fc2, self.activation = nn.Linear(width, hidden), nn.Linear(hidden, width), activation
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+        self.activation = activation
 
-    def forward(self, states: Tensor) -> Tensor:
+    def forward(self, states: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
         """Map token by token."""
         return self.fc2(self.activation(self.fc1(states)))
 
@@ -68,7 +72,9 @@ class Block(nn.Module):
         self.self_attn = Attention(width, sizes.heads)
         self.mlp = Mlp(width, sizes.intermediate_size, activation)
 
-    def forward(self, states: Tensor, mask: Bool[Tensor, "batch 1 tokens tokens"] | None = None) -> Tensor:
+    def forward(
+        self, states: Float[Tensor, "batch tokens width"], mask: Bool[Tensor, "batch 1 tokens tokens"] | None = None
+    ) -> Float[Tensor, "batch tokens width"]:
         """Return the states after attention and MLP."""
         states = states + self.self_attn(self.layer_norm1(states), mask)
         return states + self.mlp(self.layer_norm2(states))
@@ -81,7 +87,9 @@ class Encoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(Block(sizes, activation) for _ in range(sizes.layers))
 
-    def forward(self, states: Tensor, mask: Bool[Tensor, "batch 1 tokens tokens"] | None = None) -> Tensor:
+    def forward(
+        self, states: Float[Tensor, "batch tokens width"], mask: Bool[Tensor, "batch 1 tokens tokens"] | None = None
+    ) -> Float[Tensor, "batch tokens width"]:
         """Run all blocks."""
         for layer in self.layers:
             states = layer(states, mask)

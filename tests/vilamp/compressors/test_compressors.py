@@ -1,4 +1,4 @@
-"""The schemes of the equal-budget experiment, by numbers one can check by hand."""
+"""The compressors of the equal-budget experiment, by numbers one can check by hand."""
 
 from functools import cache
 from pathlib import Path
@@ -6,13 +6,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from niah.adapters.compressor import Choice, Compressor, Connectors, InLanguage, Sequences, TokenChunk, numbered
+from niah.adapters.compressor import (
+    EMBEDDING,
+    Choice,
+    Compressor,
+    Connectors,
+    InLanguage,
+    Sequences,
+    TokenChunk,
+    frame_chunks,
+)
 from niah.settings import read_yaml
 from niah.types import UserError
 from vilamp import checkpoint, config
 from vilamp.compressors.budget import averaging, deviation, morton, tokens_of
 from vilamp.compressors.learned import ContextAndContent
-from vilamp.compressors.merging import merge_alike, merge_neighbours
+from vilamp.compressors.merging import merge_neighbours, merge_similar
 from vilamp.compressors.pooled import Mean, MergedOnly
 from vilamp.compressors.registry import NAMES
 from vilamp.compressors.selected import Reduce, Retrieve
@@ -34,10 +43,10 @@ QUERY = torch.nn.functional.normalize(torch.arange(24.0), dim=0)
 
 
 @cache
-def made(scheme, budget=2.0, words=("red",)):
-    """A tiny model with weights that follow from the scheme alone."""
+def made(name, budget=2.0, words=("red",)):
+    """A tiny model with weights that follow from the compressor's name alone."""
     torch.manual_seed(0)
-    settings = config.dataclasses.replace(SIZES, compression=config.Compression(scheme, budget))
+    settings = config.dataclasses.replace(SIZES, compression=config.Compression(name, budget))
     return Vilamp(settings, Vocabulary(words)).eval()
 
 
@@ -45,21 +54,20 @@ def watched(model, frames, chunk):
     """Choice, and all tokens as one run, of frames that look like noise."""
     generator = torch.Generator().manual_seed(frames)
     patches = torch.randn(frames, 64, 24, generator=generator)
-    scheme = model.compressor
+    compressor = model.compressor
     looks = torch.nn.functional.normalize(patches.mean(1), dim=-1)
-    choice = scheme.choose(looks if scheme.guided else looks[:, :0], QUERY)
-    runs = list(model.runs(scheme, choice, QUERY, patches[list(choice.seen)].split(chunk)))
-    stays = [one for run in runs for one in run.stays] if runs[0].stays else None
-    return choice, TokenChunk(
-        [n for run in runs for n in run.frames], torch.cat([run.embeddings for run in runs]), stays
-    )
+    choice = compressor.choose(looks if EMBEDDING in compressor.needs else looks[:, :0], QUERY)
+    parts = list(model.tokens(compressor, choice, QUERY, patches[list(choice.seen)].split(chunk)))
+    stays = [one for part in parts for one in part.stays] if parts[0].stays else None
+    frames = [n for part in parts for n in part.frames]
+    return choice, TokenChunk(frames, torch.cat([part.embeddings for part in parts]), stays)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_a_compressor_and_says_name_and_budget(name):
-    scheme = made(name).compressor
-    assert isinstance(scheme, Compressor)
-    assert (scheme.settings()["compressor"], scheme.settings()["budget"]) == (name, 2.0)
+    compressor = made(name).compressor
+    assert isinstance(compressor, Compressor)
+    assert (compressor.settings()["compressor"], compressor.settings()["budget"]) == (name, 2.0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,7 +98,7 @@ MATCHED = [
 
 
 @pytest.mark.parametrize("frames, budget, tokens", MATCHED)
-def test_tokens_of_every_scheme_come_within_5_percent_of_the_budget(frames, budget, tokens):
+def test_tokens_of_every_compressor_come_within_5_percent_of_the_budget(frames, budget, tokens):
     for name, count in tokens.items():
         expected = count / (budget * frames) - 1
         assert abs(expected) <= 0.05
@@ -118,23 +126,23 @@ def test_two_means_are_of_the_upper_and_the_lower_half():
 
 
 def test_mean_pooling_keeps_the_order_of_frames_that_have_one_token_or_two():
-    marked = Connectors(features=lambda patches: patches, keyframe=torch.neg, merged=lambda tokens: 100 * tokens)
+    marked = Connectors(keyframe=torch.neg, merged=lambda tokens: 100 * tokens)
     patches = torch.tensor([[[n], [n], [n + 1], [n + 1]] for n in range(4)], dtype=torch.float32)  # 2 x 2 patches
-    run = next(iter(Mean(1.25).compress(Choice(range(4), ()), QUERY, numbered(range(4), [patches]), marked)))
+    run = next(iter(Mean(1.25).compress(Choice(range(4), ()), QUERY[:1], frame_chunks(range(4), [patches]), marked)))
     assert run.frames == [0, 1, 2, 3, 3]
     assert run.embeddings[:, 0].tolist() == [50, 150, 250, 300, 400]
 
 
 def test_tokens_most_alike_are_merged_and_keep_their_order():
     tokens = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0], [-1.0, 0.5]])
-    merged, first = merge_alike(tokens, 3)  # tokens 0 and 2 may join 1 and 3: 2 points where 1 does
+    merged, first = merge_similar(tokens, 3)  # tokens 0 and 2 may join 1 and 3: 2 points where 1 does
     assert first == [0, 1, 3]
     assert merged.tolist() == [[1.0, 0.0], [0.0, 2.0], [-1.0, 0.5]]
 
 
 def test_merging_down_to_one_token_is_the_mean():
     tokens = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]])
-    merged, first = merge_alike(tokens, 1)
+    merged, first = merge_similar(tokens, 1)
     assert first == [0]
     assert merged[0].tolist() == pytest.approx([3.0, 5.0])
 
@@ -188,30 +196,30 @@ def test_pooled_patches_are_means_of_two_by_two():
 @torch.no_grad()
 def test_windows_read_one_after_another_and_all_at_once_name_the_same_words(budget):
     model = made("summary", budget)
-    scheme = model.compressor
-    assert isinstance(scheme, InLanguage)
+    compressor = model.compressor
+    assert isinstance(compressor, InLanguage)
     prompt = [256 + 2, 65, 66, 67]
     for frames in (21, 1, 8):  # windows of 8, 8 and 5 frames
         choice, run = watched(model, frames, frames)
-        cache = scheme.read(model.language, [run], scheme.tokens(choice, 64) + 10)
-        assert cache.get_seq_length() == scheme.tokens(choice, 64)
-        _, first = model.prefill(cache, prompt)
-        places = torch.arange(scheme.tokens(choice, 64) + 1)
+        cache = compressor.read(model.language, [run], compressor.tokens(choice, 64) + 10)
+        assert cache.get_seq_length() == compressor.tokens(choice, 64)
+        _, first = model.prefill(model.embed(prompt), cache)
+        places = torch.arange(compressor.tokens(choice, 64) + 1)
         text = model.embed(prompt)
         other = watched(model, 13, 13)[1]  # beside it in the batch, and none of its business
         others = torch.arange(sum(other.stays) + 1)
         texts = [[text[:2]], [text[1:], text]]
         batch = Sequences([other, run], texts, [others, places], [torch.tensor([1]), places[:0]])
-        states = scheme.states(model.language, batch)
+        states = compressor.states(model.language, batch)
         assert torch.allclose(model.name(states.texts[1][1][-1:]).log_softmax(-1)[0], first, atol=1e-4)
 
 
 @torch.no_grad()
 def test_patches_of_an_earlier_window_reach_the_question_through_summary_tokens_alone():
     model = made("summary")
-    scheme, text = model.compressor, model.embed([65, 66])
+    compressor, text = model.compressor, model.embed([65, 66])
     choice, run = watched(model, 16, 16)
-    places = torch.arange(scheme.tokens(choice, 64) + 1)
+    places = torch.arange(compressor.tokens(choice, 64) + 1)
     first = [number for number, frame in enumerate(run.frames) if frame < 8]
     changed = run.embeddings.clone()
     changed[first] += 1.0
@@ -225,7 +233,7 @@ def test_patches_of_an_earlier_window_reach_the_question_through_summary_tokens_
         made = Sequences(
             [TokenChunk(run.frames, embeddings, stays)], [[text]], [places[: sum(stays) + 1]], [places[:0]]
         )
-        return scheme.states(model.language, made).texts[0][0]
+        return compressor.states(model.language, made).texts[0][0]
 
     assert not torch.allclose(answer(run.embeddings, run.stays), answer(changed, run.stays))
     assert torch.allclose(answer(run.embeddings, no_summary), answer(behind, no_summary), atol=1e-6)
@@ -242,7 +250,7 @@ def test_gradients_flow_back_into_every_window():
     assert all(inputs.grad[windows == window].abs().sum() > 0 for window in range(3))
 
 
-def test_a_checkpoint_says_which_scheme_it_was_trained_with(tmp_path):
+def test_a_checkpoint_says_which_compressor_it_was_trained_with(tmp_path):
     checkpoint.save(made("summary", 1.25), tmp_path)
     model, _ = checkpoint.load(tmp_path)
     assert model.compressor.settings()["budget"] == 1.25
@@ -251,13 +259,13 @@ def test_a_checkpoint_says_which_scheme_it_was_trained_with(tmp_path):
         checkpoint.load(tmp_path, keyframes=3)
 
 
-def test_a_checkpoint_without_a_scheme_is_written_as_before_there_were_any(tmp_path):
+def test_a_checkpoint_without_a_compressor_is_written_as_before_there_were_any(tmp_path):
     checkpoint.save(Vilamp(SIZES, Vocabulary(("red",))), tmp_path)
     assert "compression" not in (tmp_path / "config.yaml").read_text()
 
 
-def test_an_unknown_scheme_is_refused_with_the_known_ones():
-    with pytest.raises(UserError, match="no scheme is called 'meen'. Did you mean 'mean'"):
+def test_an_unknown_compressor_is_refused_with_the_known_ones():
+    with pytest.raises(UserError, match="no compressor is called 'meen'. Did you mean 'mean'"):
         made("meen")
 
 
@@ -279,7 +287,7 @@ def test_encoders_of_other_words_are_refused(tmp_path):
         copy_encoders(Vilamp(SIZES, Vocabulary(("blue", "red"))), str(tmp_path))
 
 
-def test_a_training_without_a_scheme_has_the_fingerprint_it_had_before_there_were_any():
+def test_a_training_without_a_compressor_has_the_fingerprint_it_had_before_there_were_any():
     run = read_yaml(TrainingConfig, ROOT / "configs" / "train" / "micro.yaml")
     assert "compression" not in config.written(run)["model"]
     assert set(config.written(run)) == {field.name for field in config.dataclasses.fields(TrainingConfig)}

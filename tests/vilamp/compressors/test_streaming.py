@@ -50,15 +50,15 @@ def all_tokens(model, frames):
 @torch.no_grad()
 def test_it_reads_as_a_cache_does_that_pushes_out_token_by_token(budget, frames):
     model = made("streaming", budget)
-    scheme = model.compressor
-    assert isinstance(scheme, InLanguage)
+    compressor = model.compressor
+    assert isinstance(compressor, InLanguage)
     choice, run = watched(model, frames, frames)
-    stay = scheme.tokens(choice, 64)
+    stay = compressor.tokens(choice, 64)
     assert stay == max(1, int(budget * frames))
-    cache = scheme.read(model.language, [run], stay + 10)
+    cache = compressor.read(model.language, [run], stay + 10)
     assert cache.get_seq_length() == stay
     expected = slowly(model, all_tokens(model, frames), stay, PROMPT, stay)
-    assert torch.allclose(model.prefill(cache, PROMPT)[1], expected, atol=1e-4)
+    assert torch.allclose(model.prefill(model.embed(PROMPT), cache)[1], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("gap", [0, 40])
@@ -82,7 +82,10 @@ def test_how_the_video_is_cut_into_runs_does_not_matter():
     whole = watched(model, 20, 20)[1]
     parts = [TokenChunk(whole.frames[n : n + 7], whole.embeddings[n : n + 7], whole.stays[n : n + 7])
              for n in range(0, len(whole.frames), 7)]  # fmt: skip
-    firsts = [model.prefill(model.compressor.read(model.language, runs, 50), PROMPT)[1] for runs in ([whole], parts)]
+    firsts = [
+        model.prefill(model.embed(PROMPT), model.compressor.read(model.language, runs, 50))[1]
+        for runs in ([whole], parts)
+    ]
     assert torch.allclose(*firsts, atol=1e-6)
 
 

@@ -54,7 +54,7 @@ def test_the_adapter_says_what_the_model_computes_of_all_frames_at_once(folder):
         kept = model.select(embeddings, encoded)[1]
         patches = model.encode_patches(siglip_pixels(frames, model.config.siglip_picture))
         whole, room = model.sequence([*ids(before), -200, *ids(after)], model.visual_tokens(50, len(kept)))
-        model.stream(kept, embeddings, encoded, [patches], room)
+        model.write_video(room, model.tokens(kept, embeddings, encoded, [patches]))
         model.language.lm_head.weight.data = model.language.lm_head.weight.data[:259]
         words = generate_greedily(model.language, whole, 8, {257})
     assert reply.frames_kept == tuple(kept)
@@ -175,7 +175,7 @@ def test_a_misspelt_setting_is_told_before_anything_is_read_with_the_one_that_ma
 
 @pytest.mark.parametrize("setting", [{"keyframes": "three"}, {"store_gib": "much"}, {"store_disk_gib": -1}])
 def test_a_number_that_is_none_is_told_by_its_setting(folder, setting):
-    with pytest.raises(UserError, match=f"{min(setting)} is a .*number"):
+    with pytest.raises(UserError, match=f"{min(setting)} must be a .*number"):
         load(str(folder), **setting)
 
 

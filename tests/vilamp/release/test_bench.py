@@ -49,7 +49,7 @@ def test_both_executions_merge_to_the_same_tokens():
     with torch.inference_mode():
         released = compose_as_released(model, model.projector(patches), kept, query)
         hidden, merger = model.compose.hidden(patches), Merger(model, kept, 9, query)
-        merger.meet(0, patches, hidden)
+        merger.keep_anchors(0, patches, hidden)
         streamed = torch.cat([merger.merge(range(n, n + 1), patches[n : n + 1], hidden[n : n + 1]) for n in (0, 5, 8)])
     torch.testing.assert_close(streamed, released[[0, 5, 8]], rtol=0, atol=1e-5)
 

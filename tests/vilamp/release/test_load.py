@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import vilamp
+from niah.adapters.parity import expand_layout
 from niah.types import UserError
 from vilamp.release.config import read_release
 from vilamp.release.load import build, check_release_layout, composer_of, configured, cut_vocabulary, from_release
-from vilamp.release.parity.layout import expanded
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "vilamp"
 TINY = REFERENCE / "tiny"
@@ -34,7 +34,7 @@ def edit(folder, name="config.json", **values):
 def layout_7b(composer):
     """Every tensor of the 7B layout, rows that stand for several layers written out."""
     found = json.loads((REFERENCE / "checkpoint_layout_7b.json").read_text())
-    return found["config_used"], expanded([*found["common"], *found["composer"][composer]])
+    return found["config_used"], expand_layout([*found["common"], *found["composer"][composer]])
 
 
 @pytest.mark.parametrize("composer, count", [("sig_pooling", 1172), ("single_token", 1167)])

@@ -58,7 +58,7 @@ def peak(model, count):
         kept = model.select(embeddings, query)[1]
         whole, room = model.sequence([1, VIDEO, 2, 3], model.visual_tokens(count, len(kept)))
         patches = (model.encode_patches(pixels) for _ in range(count // chunk))
-        model.stream(kept, embeddings, query, patches, room)
+        model.write_video(room, model.tokens(kept, embeddings, query, patches))
         prefill(model.language, whole, chunk=64)
     return alive.peak
 

@@ -16,7 +16,7 @@ from tests.helpers.commands import parity
 from tests.reference_impl.folder import write_folder
 from tests.reference_impl.vilamp import Sizes
 from vilamp.release.parity.cases import compare_cases
-from vilamp.release.parity.runs import compare_runs
+from vilamp.release.parity.compare import compare_runs
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "vilamp"
 TINY = REFERENCE / "tiny"

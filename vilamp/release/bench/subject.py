@@ -13,6 +13,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, normalize
 
@@ -72,11 +73,11 @@ class VilampBench:
         return StageCosts({**seconds, "matrices_per_trillion": 1e12 / self.rate}, tokens)
 
     def _streamed(self, video: NoiseVideo) -> tuple[dict[str, float], int]:
-        times = Watch(self.device)
+        times = StageTimer(self.device)
         embeddings, query = self._clip(video), self._query()
-        times.lap("clip")
+        times.end("clip")
         kept = self.model.select(embeddings, query)[1]
-        times.lap("select")
+        times.end("select")
         return self._finish(times, kept, embeddings, query, self._patches(video, times))
 
     def _cached(self, video: NoiseVideo) -> tuple[dict[str, float], int]:
@@ -84,28 +85,34 @@ class VilampBench:
         config, count = self.model.config, len(video)
         host = torch.zeros(CHUNK, config.patches, config.siglip.hidden_size, dtype=self.model.dtype).normal_()
         embeddings = torch.randn(count, config.clip.width).to(self.device, self.model.dtype)
-        times = Watch(self.device)
+        times = StageTimer(self.device)
         query = self._query()
-        times.lap("clip")
+        times.end("clip")
         kept = self.model.select(embeddings, query)[1]
-        times.lap("select")
+        times.end("select")
         parts = (host[: min(CHUNK, count - start)].clone().to(self.device) for start in range(0, count, CHUNK))
         return self._finish(times, kept, embeddings, query, parts)
 
     def _finish(
-        self, times: Watch, kept: list[int], embeddings: Tensor, query: Tensor, chunks: Iterator[Tensor]
+        self,
+        times: StageTimer,
+        kept: list[int],
+        embeddings: Float[Tensor, "frames clip"],
+        query: Float[Tensor, " clip"],
+        chunks: Iterator[Float[Tensor, "_frames patches dim"]],
     ) -> tuple[dict[str, float], int]:
         """Merge and prefill."""
         model = self.model
         ids = [*range(TEXT // 2), VIDEO, *range(TEXT // 2)]
         whole, room = model.sequence(ids, model.visual_tokens(len(embeddings), len(kept)))
-        model.stream(kept, embeddings, query, (p for chunk in chunks for p in chunk.split(COMPOSED)), room)
-        times.lap("merge")
+        parts = (part for chunk in chunks for part in chunk.split(COMPOSED))
+        model.write_video(room, model.tokens(kept, embeddings, query, parts))
+        times.end("merge")
         prefill(model.language, whole, room=1)[1].cpu()
-        times.lap("prefill")
+        times.end("prefill")
         return times.seconds, len(whole)
 
-    def _clip(self, video: NoiseVideo) -> Tensor:
+    def _clip(self, video: NoiseVideo) -> Float[Tensor, "frames clip"]:
         side, size = self.model.config.clip.picture.side, len(video)
         return torch.cat(
             [
@@ -114,67 +121,72 @@ class VilampBench:
             ]
         )
 
-    def _query(self) -> Tensor:
+    def _query(self) -> Float[Tensor, " clip"]:
         return self.model.encode_query(torch.arange(12, device=self.device)[None])
 
-    def _patches(self, video: NoiseVideo, times: Watch) -> Iterator[Tensor]:
+    def _patches(self, video: NoiseVideo, times: StageTimer) -> Iterator[Float[Tensor, "_frames patches dim"]]:
         for start in range(0, len(video), CHUNK):
-            times.lap("merge")
+            times.end("merge")
             pixels = self._pixels(video, range(start, start + CHUNK), self.side)  # of one shape, also the last
             patches = self.model.encode_patches(pixels)[: len(video) - start]
-            times.lap("vision")
+            times.end("vision")
             yield patches
 
-    def _pixels(self, video: NoiseVideo, frames: range, side: int) -> Tensor:
-        """Return pixels of a tower's size; frames are cut, not resized, which is decoding's business."""
+    def _pixels(self, video: NoiseVideo, frames: range, side: int) -> Float[Tensor, "frames 3 {side} {side}"]:
+        """Return pixels of a tower's size; frames are cropped, not resized: resizing belongs to decoding."""
         bytes_ = torch.from_numpy(np.ascontiguousarray(video.frames(frames)[:, :side, :side])).to(self.device)
         return bytes_.permute(0, 3, 1, 2).to(self.model.dtype) / 127.5 - 1
 
     def _as_released(self, video: NoiseVideo) -> tuple[dict[str, float], int]:
-        model, count, times = self.model, len(video), Watch(self.device)
+        model, count, times = self.model, len(video), StageTimer(self.device)
         everything = range(count)
         embeddings = model.clip.encode_image(self._pixels(video, everything, model.config.clip.picture.side))
         query = self._query()
-        times.lap("clip")
+        times.end("clip")
         unit = normalize(embeddings.float(), dim=-1)
         similar = unit @ unit.T  # (frames, frames): all of it, as the release has it
         limit, threshold = model.config.keyframes, model.config.threshold
         greedy = select_keyframes(unit, normalize(query.float(), dim=-1), limit, threshold, keep_ties=True)
         kept = fill_gaps(greedy, count, limit)
         del similar
-        times.lap("select")
+        times.end("select")
         pixels = self._pixels(video, everything, self.side)
         projected = model.projector(model.vision(pixels))  # (frames, patches, width)
-        times.lap("vision")
+        times.end("vision")
         merged = compose_as_released(model, projected, kept, query)
         tokens = pool_grid(projected[kept], "bilinear")
         rows = [tokens[kept.index(n)] if n in kept else merged[n : n + 1] for n in everything]
         text = model.embed(range(TEXT))
         whole = torch.cat([text[: TEXT // 2], *rows, model.image_newline[None], text[TEXT // 2 :]])
-        times.lap("merge")
+        times.end("merge")
         model.language.config._attn_implementation = "sdpa"
         logits = model.language(inputs_embeds=whole[None], use_cache=True).logits.float()  # of every position
         logits[0, -1].cpu()
-        times.lap("prefill")
+        times.end("prefill")
         return times.seconds, len(whole)
 
 
-class Watch:
-    """Seconds by stage, the device synchronised at every lap."""
+class StageTimer:
+    """Adds up seconds by stage, the device synchronised at the end of each."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.seconds = device, {}
         self._last = clock(device)
 
-    def lap(self, stage: str) -> None:
-        """Count the time since the last lap to a stage."""
+    def end(self, stage: str) -> None:
+        """Count the time since the end of the last stage to this one."""
         now = clock(self.device)
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
         self._last = now
 
 
-def compose_as_released(model: ReleasedVilamp, projected: Tensor, kept: list[int], query: Tensor) -> Tensor:
-    """Merge every frame, keyframes too, with everything held at once, (frames, width)."""
+def compose_as_released(
+    model: ReleasedVilamp,
+    projected: Float[Tensor, "frames patches width"],
+    kept: list[int],
+    query: Float[Tensor, " clip"],
+) -> Float[Tensor, "frames width"]:
+    """Merge every frame, keyframes too, with everything held at once."""
     composer = cast(SigPooling, model.composer)
     found = anchors(kept, len(projected), by_number=True)
     index = torch.tensor([n if a < 0 else a for n, a in enumerate(found)], device=projected.device)

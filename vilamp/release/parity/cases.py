@@ -1,4 +1,4 @@
-"""The parts of the release that need no weights, against the case files beside a reference checkpoint."""
+"""Check the parts of the release that need no weights against the case files beside a reference checkpoint."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from niah.adapters.parity import Parity
+from niah.adapters.checkpoint import mismatches
+from niah.adapters.parity import Parity, expand_layout
 from niah.adapters.preprocess import centre_square, standardise
 from niah.integrations.benchmarks.frames import release_frames
 from niah.integrations.benchmarks.prompts import NEW_TOKENS, subtitle_text, user_text
 from niah.types import UserError
 from vilamp.keyframes import fill_gaps, select_keyframes
 from vilamp.release.composer import pool_grid
-from vilamp.release.parity.layout import compare_layout
+from vilamp.release.config import config_of
+from vilamp.release.load import build, configured, official_name, rename, unused
 from vilamp.release.pixels import squeeze
-from vilamp.release.prompts import chat
+from vilamp.release.text import chat
 
 
 def compare_cases(parity: Parity, folder: Path) -> None:
@@ -43,7 +45,7 @@ def _read(compare: Callable[[Parity, Path], None], parity: Parity, file: Path) -
 
 
 def _selection(parity: Parity, file: Path) -> None:
-    """Compare keyframes; of cases whose result hangs on a sort, the stated invariants."""
+    """Compare keyframes; of cases whose result depends on a sort, the stated invariants."""
     cases = _json(file)
     embeddings = parity.golden(file.with_suffix(".safetensors"))
     for name, case in cases.items():
@@ -116,7 +118,14 @@ def _subtitles(parity: Parity, file: Path) -> None:
 
 
 def _layout(parity: Parity, file: Path) -> None:
-    compare_layout(parity, _json(file), file.name)
+    """Compare names and shapes of every composer's 7B tensors, with the 7B towers whatever lies beside the file."""
+    layout = _json(file)
+    for composer, rows in layout["composer"].items():
+        shapes = expand_layout([*layout["common"], *rows])
+        config = config_of({**layout["config_used"], "composer_type": composer}, file.name)
+        config = configured(config, shapes, "release", {"composer_type": composer}, {})
+        words = mismatches(build(config), shapes, rename, unused(config, shapes), official_name)
+        parity.equal(f"7B layout, {composer}, {len(shapes)} tensors", words, [])
 
 
 def _json(file: Path) -> Any:

@@ -14,7 +14,7 @@ from niah.adapters.options import check_device
 from niah.adapters.parity import Parity
 from niah.types import UserError
 from vilamp.release.parity.cases import compare_cases
-from vilamp.release.parity.runs import compare_runs
+from vilamp.release.parity.compare import compare_runs
 
 TOLERANCE = 2e-5
 

@@ -101,7 +101,7 @@ def _read(
     order, before = frame_order(features, drawn)
     query = features.queries[asked[0].text].to(model.device)
     choice, chunks = choose_frames(scheme, features, order, query)
-    runs = list(model.runs(scheme, choice, query, chunks))
+    runs = list(model.tokens(scheme, choice, query, chunks))
     numbers = [number for run in runs for number in run.frames]
     stays = [one for run in runs for one in run.stays or ()] if isinstance(scheme, InLanguage) else None
     visual = TokenChunk(numbers, torch.cat([run.embeddings for run in runs]), stays)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from niah.io import replacing
 from niah.suite.footage.clips import draw_clip
 from niah.suite.footage.scenes import FOOTAGE_VERSION
-from vilamp.features import encoders_id
+from vilamp.encoders import encoders_id
 from vilamp.model import Vilamp
 from vilamp.train import data
 from vilamp.train.experiment.config import Experiment
@@ -36,7 +36,7 @@ def _world(experiment: Experiment, model: Vilamp, world: str) -> PoolFeatures:
     """Return the features of one world."""
     course = experiment.course
     drawn = f"footage-{FOOTAGE_VERSION} {world} {course.haystack} {course.clips} {','.join(course.types)}"
-    made_from = f"{drawn} {encoders_id(model)} {data.codec_name()}"
+    made_from = f"{drawn} {encoders_id(model.clip, model.vision)} {data.codec_name()}"
     path = Path(experiment.output) / "features" / f"{world.rpartition('/')[2]}.pt"
     if path.is_file():
         stored = torch.load(path, weights_only=True)

@@ -7,7 +7,6 @@ import dataclasses
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +25,7 @@ from niah.run.messages import WorkerResult
 from niah.suite.folder import GeneratedSuite
 from niah.types import Case, Reply, UserError
 from vilamp import checkpoint
-from vilamp.features import FrameFeatures
+from vilamp.adapter import VilampAdapter
 from vilamp.train.probe import model as probes
 
 EXAMPLES = """\
@@ -52,7 +51,8 @@ class ProbeClient:
         folder = checkpoint.locate(pretrained)
         self._model, self._weights_id = checkpoint.load(folder, keyframes)
         self._probe = probes.load(folder, self._weights_id)
-        self._features = FrameFeatures(self._model, FeatureStore(2**30, 2**33, tempfile.gettempdir()))
+        store = FeatureStore(2**30, 2**33, tempfile.gettempdir())
+        self._adapter = VilampAdapter(self._model, self._weights_id, store)
         self._generated, self._decoder = generated, load_decoder(DEFAULT_DECODER)
         versions = {"torch": torch.__version__}
         python = "{}.{}.{}".format(*sys.version_info)
@@ -78,15 +78,11 @@ class ProbeClient:
         renders = cache_folder() / "rendered"
         sampling = generated.suite.sampling
         video = SplicedVideo(case.timeline, generated.sources, sampling, self._decoder, case.fps, renders)
-        keys = video.keys(0, len(video))
+        features = self._adapter.features.of(video)
         query = self._model.encode_query(case.question)
-        looked = compressor.guided
-        frames = self._features.directions(video, keys, Counter()) if looked else torch.empty(len(keys), 0)
-        choice = compressor.choose(frames, query)
-        found = self._features.of(video, keys, "patches", choice.seen)
-        stream = self._model.compressed_tokens(
-            choice, query, (torch.from_numpy(patches).float() for patches, _ in found)
-        )
+        choice = self._adapter.select(features.embeddings(self._adapter.needs), query)
+        patches = features.patches(choice.with_patches)
+        stream = self._model.compressed_tokens(choice, query, (chunk.float() for chunk in patches))
         remains = probes.needle_tokens(stream, needle.start, needle.stop, query)
         scores = self._probe.score(remains, case.options)
         return Reply(
@@ -101,7 +97,7 @@ class ProbeClient:
 
     def close(self) -> None:
         """Forget model and features."""
-        del self._model, self._probe, self._features
+        del self._model, self._probe, self._adapter
 
 
 def _run(options: argparse.Namespace) -> int:

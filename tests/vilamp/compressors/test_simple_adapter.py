@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from baselines import simple
 from niah.run.registry import load_adapter
 from niah.types import UserError
 from tests.helpers.fake_video import FakeVideo
 from tests.vilamp.test_adapter import QUESTION, SIZES
 from vilamp import checkpoint
+from vilamp.compressors import simple
 from vilamp.model import Vilamp
 from vilamp.vocabulary import Vocabulary
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 WORDS = ("left", "right", "red")
 PROMPT = len(Vocabulary(WORDS).encode(QUESTION.text + " answer:"))
 LOADED = {"uniform": simple.load_uniform, "topk": simple.load_topk, "mean": simple.load_mean}
@@ -48,8 +48,8 @@ def test_topk_looks_at_every_frame_and_shows_the_best(tiny):
     with torch.inference_mode():
         pictures = torch.from_numpy(video.frames(range(70)))
         embeddings, query = adapter.model.encode_frames(pictures)[0], adapter.model.encode_query(QUESTION.text)
-    likeness = {number: float(embeddings[number] @ query) for number in range(70)}
-    assert reply.frames_used == reply.frames_kept == tuple(sorted(sorted(likeness, key=likeness.get)[-3:]))
+    similarity = {number: float(embeddings[number] @ query) for number in range(70)}
+    assert reply.frames_used == reply.frames_kept == tuple(sorted(sorted(similarity, key=similarity.get)[-3:]))
     assert reply.language_tokens == 3 * 64 + PROMPT
     assert reply.reused_frames == 0
 
@@ -99,7 +99,7 @@ def test_a_blind_case_is_answered_as_vilamp_answers_it(tiny, model):
     assert reply.frames_used == ()
 
 
-def test_where_every_frame_is_a_keyframe_all_whole_frame_schemes_are_vilamp(tiny):
+def test_where_every_frame_is_a_keyframe_all_whole_frame_compressors_are_vilamp(tiny):
     """Three frames and K = 3 (the threshold lets all pass): the same tokens, so the same scores."""
     own = load_adapter("vilamp.adapter:load", {"pretrained": tiny}).answer(FakeVideo(("h", 0, 3)), QUESTION)
     for model in ("uniform", "topk"):
@@ -108,8 +108,8 @@ def test_where_every_frame_is_a_keyframe_all_whole_frame_schemes_are_vilamp(tiny
 
 
 REFUSED = [
-    (simple.load_uniform, {"frames": 0}, "the setting frames is a whole number from 1 up, got 0"),
-    (simple.load_topk, {"keyframes": "all"}, "the setting keyframes is a whole number from 1 up, got 'all'"),
+    (simple.load_uniform, {"frames": 0}, "frames must be a whole number from 1 on, got 0"),
+    (simple.load_topk, {"keyframes": "all"}, "keyframes must be a whole number from 1 on, got 'all'"),
     (simple.load_uniform, {"keyframes": 4}, "keyframes is of ViLaMP's own compressor; here it is .*'uniform'"),
     (simple.load_mean, {"frames": 4}, "no setting of it is called .frames."),
     (simple.load_mean, {"pretrained": "somebody/a-release"}, "'somebody/a-release' is a released checkpoint"),

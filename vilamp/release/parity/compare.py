@@ -1,4 +1,4 @@
-"""A reference checkpoint through every recorded run: encoders, selection, merging, sequence, language model."""
+"""Check every recorded run of a reference checkpoint: encoders, selection, merging, sequence, language model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from niah.types import UserError
 from vilamp.release.config import KEYS, read_release
 from vilamp.release.load import composer_of, from_tensors
 from vilamp.release.model import ReleasedVilamp
-from vilamp.release.parity.run import VALUES, Run
+from vilamp.release.parity.recorded_run import VALUES, RecordedRun
 from vilamp.release.pixels import clip_pixels, siglip_pixels
 from vilamp.release.tower_sizes import is_count
 
@@ -51,7 +51,7 @@ def compare_runs(
                 parity.skip(name, "its composer's tensors are not in the folder", others, f"{name}.")
                 continue
             model = _model(folder, device, overrides, _with(weights, replaced or {}))
-            run = Run(model, _first(inputs, overrides.get("first_n_frames")), overrides.get("selector", True))
+            run = RecordedRun(model, _first(inputs, overrides.get("first_n_frames")), overrides.get("selector", True))
             if name == "main":
                 _compare_pixels(parity, model, inputs)
                 _compare(parity, "main.", run, main, main.keys())
@@ -66,7 +66,7 @@ def compare_runs(
             _compare_plain(parity, name, run, about)
 
 
-def _compare(parity: Parity, prefix: str, run: Run, golden: Golden, keys: Any) -> None:
+def _compare(parity: Parity, prefix: str, run: RecordedRun, golden: Golden, keys: Any) -> None:
     """Compare the tensors of one run in the order they are computed in; plain numbers must be equal."""
     there = {key.removeprefix(prefix): key for key in keys}
     for name, value in VALUES.items():
@@ -79,7 +79,7 @@ def _compare(parity: Parity, prefix: str, run: Run, golden: Golden, keys: Any) -
                 parity.equal(prefix + name, got.tolist(), want.tolist())
 
 
-def _compare_plain(parity: Parity, name: str, run: Run, about: Mapping[str, Any]) -> None:
+def _compare_plain(parity: Parity, name: str, run: RecordedRun, about: Mapping[str, Any]) -> None:
     """Compare what runs.json says of a run."""
     if "greedy_keyframes" in about:
         parity.equal(f"{name}: greedy keyframes", run.selected[0], about["greedy_keyframes"])

@@ -3,23 +3,25 @@
 import pytest
 import torch
 
-from baselines.simple import Mean, TopK, Uniform
-from niah.adapters.compressor import Compressor, Connectors, numbered
+from niah.adapters.compressor import Compressor, Connectors, frame_chunks
+from vilamp.compressors.budget import FixedFrames
+from vilamp.compressors.pooled import Mean
+from vilamp.compressors.whole import TopK, Uniform
 
-EVERY = [Uniform(2), TopK(2), Mean()]
+EVERY = [Uniform(FixedFrames(2)), TopK(FixedFrames(2)), Mean()]
 QUERY = torch.tensor([1.0, 0.0])
 FRAMES = torch.tensor([[0.6, 0.8], [1.0, 0.0], [0.0, 1.0], [0.8, 0.6], [0.8, 0.6]])  # cosines .6 1 0 .8 .8
 PATCHES = torch.tensor([[[n, 10.0 * n], [n + 2, 10.0 * n]] for n in range(5)])  # of frame 1: (1, 10) and (3, 10)
 # The connectors only mark what passed through them: a kept patch has its sign turned, a merged one is a hundredfold.
-MARKED = Connectors(features=lambda patches: patches, keyframe=torch.neg, merged=lambda tokens: 100 * tokens)
+MARKED = Connectors(keyframe=torch.neg, merged=lambda tokens: 100 * tokens)
 
 
 def compressed(compressor, chunk):
     """Return the frames and the embeddings of all tokens of the five frames."""
     choice = compressor.choose(FRAMES, QUERY)
-    chunks = numbered(choice.seen, PATCHES[list(choice.seen)].split(chunk))
-    runs = list(compressor.compress(choice, QUERY, chunks, MARKED))
-    return [n for run in runs for n in run.frames], torch.cat([run.embeddings for run in runs]).tolist()
+    chunks = frame_chunks(choice.seen, PATCHES[list(choice.seen)].split(chunk))
+    tokens = list(compressor.compress(choice, QUERY, chunks, MARKED))
+    return [n for part in tokens for n in part.frames], torch.cat([part.embeddings for part in tokens]).tolist()
 
 
 @pytest.mark.parametrize("compressor", EVERY)
@@ -32,12 +34,12 @@ BIN_CENTRES = [(10, 2, [2, 7]), (5, 2, [1, 3]), (4, 1, [2]), (3, 8, [0, 1, 2]), 
 
 @pytest.mark.parametrize("count, frames, expected", BIN_CENTRES)
 def test_uniform_sees_bin_centres_and_keeps_all_it_sees(count, frames, expected):
-    choice = Uniform(frames).choose(torch.empty(count, 0), QUERY)
+    choice = Uniform(FixedFrames(frames)).choose(torch.empty(count, 0), QUERY)
     assert list(choice.seen) == list(choice.kept) == expected
 
 
 def test_uniform_gives_every_patch_of_its_frames_through_the_connector_of_keyframes():
-    frames, embeddings = compressed(Uniform(2), chunk=5)
+    frames, embeddings = compressed(Uniform(FixedFrames(2)), chunk=5)
     assert frames == [1, 1, 3, 3]
     assert embeddings == [[-1, -10], [-3, -10], [-3, -30], [-5, -30]]
 
@@ -47,12 +49,12 @@ RELEVANT = [(1, [1]), (2, [1, 3]), (3, [1, 3, 4]), (4, [0, 1, 3, 4]), (9, [0, 1,
 
 @pytest.mark.parametrize("limit, expected", RELEVANT)
 def test_topk_takes_the_most_relevant_however_alike_and_of_equals_the_earlier(limit, expected):
-    choice = TopK(limit).choose(FRAMES, QUERY)
+    choice = TopK(FixedFrames(limit)).choose(FRAMES, QUERY)
     assert list(choice.seen) == list(choice.kept) == expected
 
 
 def test_topk_gives_every_patch_of_its_frames_through_the_connector_of_keyframes():
-    frames, embeddings = compressed(TopK(1), chunk=5)
+    frames, embeddings = compressed(TopK(FixedFrames(1)), chunk=5)
     assert frames == [1, 1]
     assert embeddings == [[-1, -10], [-3, -10]]
 
@@ -73,16 +75,10 @@ def test_tokens_do_not_depend_on_the_chunk(compressor, chunk):
     assert compressed(compressor, chunk) == compressed(compressor, chunk=5)
 
 
-TOKENS = [(Uniform(2), 4), (TopK(3), 6), (Mean(), 5)]  # two patches a frame, five frames
+TOKENS = [(Uniform(FixedFrames(2)), 4), (TopK(FixedFrames(3)), 6), (Mean(), 5)]  # two patches a frame, five frames
 
 
 @pytest.mark.parametrize("compressor, count", TOKENS)
 def test_the_tokens_are_as_many_as_was_said_beforehand(compressor, count):
     assert compressor.tokens(compressor.choose(FRAMES, QUERY), patches=2) == count
     assert len(compressed(compressor, chunk=2)[0]) == count
-
-
-def test_a_chunk_that_is_longer_than_the_frames_chosen_is_an_error():
-    chunks = numbered([7], PATCHES[:2].split(2))
-    with pytest.raises(ValueError):
-        list(Uniform(1).compress(Uniform(1).choose(FRAMES, QUERY), QUERY, chunks, MARKED))
