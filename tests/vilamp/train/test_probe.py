@@ -100,11 +100,11 @@ def test_a_probe_is_asked_of_the_needle_s_tokens_and_says_whose_they_are(folder_
     (case, *_) = [one for one in generated.cases if one.condition == "full"]
     outcome = client.ask(case)
     assert outcome.status == "ok" and outcome.reply is not None
-    assert outcome.reply["text"] in OPTIONS and len(outcome.reply["option_scores"]) == len(OPTIONS)
+    assert outcome.reply.text in OPTIONS and len(outcome.reply.option_scores) == len(OPTIONS)
     needle = set(range(case.needles[0].start, case.needles[0].stop))
-    whole = len(needle & set(outcome.reply["frames_kept"]))
-    assert outcome.reply["language_tokens"] == 64 * whole + len(needle) - whole
-    settings = outcome.reply["settings"]
+    whole = len(needle & set(outcome.reply.frames_kept))
+    assert outcome.reply.language_tokens == 64 * whole + len(needle) - whole
+    settings = outcome.reply.settings
     assert settings["weights"] == checkpoint.load(folder_with_probe)[1] and settings["keyframes"] == 2
 
 
