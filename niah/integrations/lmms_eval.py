@@ -1,7 +1,7 @@
-"""The same adapters as one model of lmms-eval: `--model videoniah --model_args adapter=vilamp`.
+"""Offer every adapter as one model of lmms-eval: `--model videoniah --model_args adapter=vilamp`.
 
-lmms-eval finds it by the entry point `lmms_eval.models`. Its tasks hand over the path of a video and a whole
-prompt; options are read out of the prompt's lettered lines, so that adapters that score options can answer.
+lmms-eval finds it by the entry point `lmms_eval.models`. Its tasks pass the path of a video and a complete
+prompt; options are read from the prompt's lettered lines, so that adapters that score options can answer.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class RequestLibrary:
         self.cases: dict[str, CaseMedia] = {}
 
     def question(self, case: str) -> Question:
-        """Return what is asked in the case of that name."""
+        """Return the question of a case."""
         return self.cases[case].case.to_question()
 
     def media(self, case: str) -> CaseMedia:
-        """Return the case of that name."""
+        """Return a case and its media."""
         return self.cases[case]
 
 

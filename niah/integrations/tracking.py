@@ -98,7 +98,7 @@ def to_wandb(run: RunData, folder: Path, project: str) -> str:
 
 
 def _of_row(row: Row) -> list[CurvePoint]:
-    """Return the point of one line of the table: by length, with depth or question type but not both."""
+    """Return the points of one row of the results table: by length, split by depth or question type but not both."""
     split = [f"depth {row.depth}"] if row.depth != ALL else []
     split += [row.type] if row.type != ALL else []
     if row.accuracy is None or row.length_by == "bin" or len(split) > 1:
@@ -109,7 +109,7 @@ def _of_row(row: Row) -> list[CurvePoint]:
 
 
 def _measured(run: RunData) -> list[CurvePoint]:
-    """Return memory and time of the cases for which nothing was stored, as in the figures."""
+    """Return memory and time of the cold cases (no cached features), as in the figures."""
     found = []
     for case in run.cases:
         record = run.records.get(case.id)
@@ -127,7 +127,7 @@ def _measured(run: RunData) -> list[CurvePoint]:
 
 
 def _settings(run: RunData) -> dict[str, Any]:
-    """Return what was run, from run.json, which names no folder of a machine and no key."""
+    """Return the run's settings from run.json, which contains no path of a machine and no secret."""
     about = read_metadata(run.folder)
     return {"suite": run.suite, **about["decides"], **{key: about[key] for key in ("versions", "git") if key in about}}
 

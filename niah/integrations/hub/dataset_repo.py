@@ -1,6 +1,7 @@
-"""The dataset card of what is published: a README.md whose head the `datasets` library reads.
+"""Write the dataset card of a published folder, and push the folder to the hub.
 
-Names of suites, models and files are other people's words, so none reaches the page as markup.
+The card is a README.md with front matter that the `datasets` library reads. Names of suites, models and files come
+from users, so they are escaped.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ UNKNOWN = "unknown"
 
 
 def plain(text: object) -> str:
-    """Return words that show as they are in Markdown and in HTML, on one line."""
+    """Return text on one line, escaped for Markdown and HTML."""
     return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", html.escape(" ".join(str(text).split())))
 
 
@@ -32,13 +33,13 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def config(name: str, split: str, path: str, default: bool = False) -> dict[str, Any]:
-    """Return the entry of one table of the data set."""
+    """Return the card's entry for one table of the data set."""
     entry: dict[str, Any] = {"config_name": name, "data_files": [{"split": split, "path": path}]}
     return {**entry, "default": True} if default else entry
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Raise UserError where a folder holds anything but what this command wrote; hidden files do not count."""
+    """Raise UserError where a folder holds visible files that this command did not write."""
     card = folder / "README.md"
     own = card.is_file() and MARK in card.read_text(encoding="utf-8", errors="replace")
     if own or not folder.exists():
@@ -52,7 +53,7 @@ def refuse_foreign(folder: Path) -> None:
 
 
 def write_card(folder: Path, head: Mapping[str, Any], body: str) -> str:
-    """Write README.md, whole or not at all, and return its name; before any other file, as it says whose they are."""
+    """Write README.md and return its name. Write it before any other file: it marks the folder as this command's."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "README.md"
     front = yaml.safe_dump(dict(head), sort_keys=False, allow_unicode=True)

@@ -1,8 +1,8 @@
-"""A run as lm-eval writes one: results_DATE.json, and every case in samples_TASK_DATE.jsonl.
+"""Publish a run in lm-eval's format: results_DATE.json, and every case in samples_TASK_DATE.jsonl.
 
 The names are those of lm-eval 0.4.13 and of `niah lm_eval`: `acc` is the accuracy of the `full`
 cases, `acc_blind` and its like are the controls. lm-eval knows no failed case, so a case without a reply
-is a sample with its status and without a metric: counted nowhere as an answer.
+is a sample with its status and without metrics, so that it counts nowhere as an answer.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def write_run(run_folder: Path, folder: Path, licence: str | None = None) -> lis
     samples = [_sample(number, case, run.records[case.id], library) for number, case in enumerate(asked)]
     date = _date(about, run_folder).strftime("%Y-%m-%dT%H-%M-%S.%f")
     model = re.sub(r"[^A-Za-z0-9_.-]+", "__", decides["model"]).lstrip(".") or "model"  # as lm-eval does, and more
-    results = {**_results(task, run, samples), **_facts(about, run)}
+    results = {**_results(task, run, samples), **_run_metadata(about, run)}
     names = [f"{model}/results_{date}.json", f"{model}/samples_{_file_name(task)}_{date}.jsonl"]
     head = {
         "pretty_name": f"VideoNIAH {run.suite}: {decides['model']}",
@@ -84,7 +84,7 @@ def _sample(number: int, case: Case, record: Record, library: str) -> dict[str, 
 
 
 def _document(case: Case, library: str) -> dict[str, Any]:
-    """Return what lm-eval shows of a case."""
+    """Return a case as the document that lm-eval logs."""
     kept = ("condition", "length", "depth", "type", "question")
     return {
         "library": library,
@@ -117,8 +117,8 @@ def _results(task: str, run: RunData, samples: Sequence[Mapping[str, Any]]) -> d
     }
 
 
-def _facts(about: Mapping[str, Any], run: RunData) -> dict[str, Any]:
-    """Return what was run and on what; run.json names no folder of a machine."""
+def _run_metadata(about: Mapping[str, Any], run: RunData) -> dict[str, Any]:
+    """Return what was run and on what; run.json contains no path of a machine."""
     decides = about["decides"]
     statuses = Counter(record.status for record in run.records.values())
     told = {key: about[key] for key in ("versions", "device", "git", "worker", "python") if key in about}
@@ -156,7 +156,7 @@ def _standard_error(values: Sequence[float]) -> float | None:
 
 
 def _body(run: RunData, told: Mapping[str, Any]) -> str:
-    """Return the page: the numbers, and how to read them."""
+    """Return the text of the card: the numbers, and how to read them."""
     metrics = [name.removesuffix(",none") for name in told if name.endswith(",none") and "_stderr" not in name]
     rows = []
     for name in metrics:

@@ -1,6 +1,6 @@
-"""A suite as a `datasets` folder: cases and sources as parquet, licences, hashes, a card.
+"""Publish a suite as a `datasets` folder: cases and sources as parquet, licences, hashes and a card.
 
-Never the videos: whoever has them holds them against the hashes (`niah verify`) and gets
+The videos are never included: whoever has them checks them against the hashes (`niah verify`) and gets
 a suite that runs.
 """
 
@@ -39,12 +39,12 @@ niah run --model NAME --suite my-suite
 
 The first holds every file against its hash, says what is missing or changed, and writes a suite that runs here.
 """
-KEPT = ("sources.jsonl", "records.jsonl")  # of a folder that is in use and must keep its suite.yaml
+KEPT = ("sources.jsonl", "records.jsonl")  # files of a folder in use, whose suite.yaml must stay
 
 
 @dataclass(frozen=True)
 class Licence:
-    """Under what terms a video may be had, and whom to name."""
+    """The licence of a video, and whom to credit."""
 
     licence: str = UNKNOWN
     attribution: str = ""
@@ -119,7 +119,7 @@ def _licence(generated: GeneratedSuite, given: str | None) -> str:
 
 
 def _source_row(source: Source, licences: Mapping[str, Licence]) -> dict[str, Any]:
-    """Return what is published of a source: not where it lies. Raises UserError where its licence is not sure."""
+    """Return the published row of a source, without its path. Raises UserError where its licence is ambiguous."""
     built_in = Licence(OWN, "drawn by VideoNIAH") if source.identity.startswith(BUILT_IN) else Licence()
     licence = licences.get(source.sha256, licences.get(source.name))
     if licence is None:
@@ -151,7 +151,7 @@ def _parquet(folder: Path, name: str, rows: list[dict[str, Any]], features: Any)
 
 
 def _cases_features() -> Any:
-    """Return the types of the cases' columns; empty lists alone would not tell."""
+    """Return the types of the cases' columns, which could not be inferred from empty lists."""
     from datasets import Features, List, Value
 
     text, number, real = Value("string"), Value("int64"), Value("float64")
@@ -189,7 +189,7 @@ def _head(generated: GeneratedSuite, licence: str) -> dict[str, Any]:
 
 
 def _body(generated: GeneratedSuite, sources: list[dict[str, Any]]) -> str:
-    """Return the page: what there is, whose the videos are, and how to run it."""
+    """Return the text of the card: what the suite contains, the licences of its videos, and how to run it."""
     suite, conditions = generated.suite, Counter(case.condition for case in generated.cases)
     sampling = f"{suite.sampling.rate} frames a second, {suite.sampling.width} x {suite.sampling.height}"
     facts = [

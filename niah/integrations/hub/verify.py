@@ -1,4 +1,8 @@
-"""Find the file of every source: where it was, where its name leads, and at last by its hash."""
+"""Verify a suite or run: find the file of every source, and check what a folder records against its hashes.
+
+A file is looked for at its recorded path, by its name, and at last by its hash. A run keeps hashes in run.json; niah
+generate and niah publish write hashes.json. An older suite has none: then only missing sources are noticed.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ OK, MISSING, CHANGED = "ok", "missing", "changed"
 
 @dataclass(frozen=True)
 class SourceCheck:
-    """What became of one source; `path` is the file that has its hash."""
+    """The result of looking for one source; `path` is the file that has its hash."""
 
     source: Source
     status: str
@@ -35,13 +39,13 @@ class SourceCheck:
 
 
 def check_sources(sources: Sequence[Source], media: Sequence[Path] = ()) -> list[SourceCheck]:
-    """Hold every source against its hash; `path` of a source may be empty. Hashes each file once."""
-    shelf = _Shelf(media)
-    return [_finding(source, shelf) for source in sources]
+    """Find a file with the hash of each source, whose `path` may be empty. Hashes each file at most once."""
+    folders = _VideoFolders(media)
+    return [_finding(source, folders) for source in sources]
 
 
-class _Shelf:
-    """Video files to look in, each hashed at most once and only when nothing else helps."""
+class _VideoFolders:
+    """The folders to search; each file is hashed at most once, and only when needed."""
 
     def __init__(self, media: Sequence[Path]) -> None:
         self.media = media
@@ -55,7 +59,7 @@ class _Shelf:
         return self._hashes[path]
 
     def named(self, name: str) -> Iterator[Path]:
-        """Yield files of a name: at that place in a folder, then anywhere in it."""
+        """Yield files with a name: at that path in a folder, then anywhere in it."""
         for folder in self.media:
             try:
                 refuse_outside(folder / name, folder, name)
@@ -73,21 +77,21 @@ class _Shelf:
         return self._files
 
 
-def _finding(source: Source, shelf: _Shelf) -> SourceCheck:
-    """Look for a source where it was, where its name leads, and at last among all videos."""
+def _finding(source: Source, folders: _VideoFolders) -> SourceCheck:
+    """Look for a source at its recorded path, by its name, and at last among all videos."""
     changed = ""
-    for path in _places(source, shelf):
+    for path in _places(source, folders):
         try:
-            digest = shelf.hash_of(path)
+            digest = folders.hash_of(path)
         except MediaError as error:
             changed = changed or str(error)
             continue
         if digest == source.sha256:
             return SourceCheck(source, OK, path=path)
         changed = changed or f"{path} has sha256 {digest[:16]}, recorded was {source.sha256[:16]}"
-    for path in shelf.files():
+    for path in folders.files():
         try:
-            if shelf.hash_of(path) == source.sha256:
+            if folders.hash_of(path) == source.sha256:
                 return SourceCheck(source, OK, path=path)
         except MediaError:  # an unreadable file is not the one that was recorded
             continue
@@ -97,8 +101,8 @@ def _finding(source: Source, shelf: _Shelf) -> SourceCheck:
     return SourceCheck(source, MISSING, f"no file{where} with sha256 {source.sha256[:16]}")
 
 
-def _places(source: Source, shelf: _Shelf) -> Iterator[Path]:
-    """Yield the files that should be this source."""
+def _places(source: Source, folders: _VideoFolders) -> Iterator[Path]:
+    """Yield the files that are expected to be this source."""
     if source.path and Path(source.path).exists():
         yield Path(source.path)
     if source.identity.startswith(BUILT_IN):
@@ -106,12 +110,12 @@ def _places(source: Source, shelf: _Shelf) -> Iterator[Path]:
         world, _, stem = name.partition("/")
         for root in sorted((cache_folder() / drawn / Path(world).name).glob("*-fps")):
             yield from (p for p in (root / f"{stem}.mp4", root / f"{stem}-{source.frames}.mp4") if p.is_file())
-    yield from shelf.named(source.name)
+    yield from folders.named(source.name)
 
 
 @dataclass(frozen=True)
 class RecordedFolder:
-    """What a folder names; `wrong` says what of it is not as it was."""
+    """What a folder records; `wrong` lists what does not match its hashes."""
 
     cases: tuple[Case, ...]
     sources: tuple[Source, ...]
@@ -141,7 +145,7 @@ def read_recorded(folder: Path) -> RecordedFolder:
 def _changed(
     kept: Mapping[str, str], names: tuple[str, str], digest: str, sources: tuple[Source, ...]
 ) -> Iterator[str]:
-    """Yield which of the two files is not what was hashed."""
+    """Yield which of the two files does not have its recorded hash."""
     found = (digest, sources_sha256({source.name: source.sha256 for source in sources}))
     for name, key, have in zip(names, ("cases_sha256", "sources_sha256"), found, strict=True):
         if kept.get(key, have) != have:
@@ -149,7 +153,7 @@ def _changed(
 
 
 def _other_suite(folder: Path, kept: Mapping[str, Any]) -> Iterator[str]:
-    """Yield that suite.yaml is not what was hashed, or not what a run was asked with; a suite of before has no hash."""
+    """Yield where suite.yaml differs from its recorded hash or from the run's sampling; an older suite has no hash."""
     if "suite_sha256" in kept and suite_sha256(folder) != kept["suite_sha256"]:
         yield f"suite.yaml is not as recorded (sha256 {kept['suite_sha256'][:16]}): restore it"
     if "sampling" in kept and (folder / "suite.yaml").is_file():
@@ -159,7 +163,7 @@ def _other_suite(folder: Path, kept: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unnamed(cases: list[Case], sources: tuple[Source, ...], name: str) -> Iterator[str]:
-    """Yield the sources that cases show and the folder does not name."""
+    """Yield the sources that cases show and the folder does not list."""
     lacking = {span.source for case in cases for span in case.timeline} - {source.name for source in sources}
     if lacking:
         yield f"{name} lacks {len(lacking)} sources that its cases show, as {min(lacking)!r}: restore it"

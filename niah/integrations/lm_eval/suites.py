@@ -1,7 +1,7 @@
-"""Suites as lm-eval tasks: what their YAML files name with `!function`.
+"""Offer suites as lm-eval tasks; the tasks' YAML files name these functions with `!function`.
 
-Accuracy is told by condition, because the mean over hidden, blind and needle-less cases means nothing:
-`acc` is that of the `full` cases, `acc_blind` and its like are the controls.
+Accuracy is reported by condition, because a mean over all conditions means nothing: `acc` is that of the `full`
+cases, `acc_blind` and the like are those of the controls.
 """
 
 from __future__ import annotations
@@ -32,19 +32,21 @@ class SuiteLibrary:
         self._cases = {case.id: case for case in generated.cases}
 
     def question(self, case: str) -> Question:
-        """Return what is asked in the case of that name."""
+        """Return the question of a case."""
         return self._cases[case].to_question()
 
     def media(self, case: str) -> CaseMedia:
-        """Return the case of that name."""
+        """Return a case and its media."""
         return CaseMedia(self._cases[case], self.generated.sources, self.generated.suite.sampling)
 
 
 def load_documents(of: str | None = None, suite: str | None = None, **metadata: Any) -> dict[str, Any]:
-    """Return the task of a suite: its cases in their order, as a split called test.
+    """Return the cases of a suite in order, as a split called test.
 
-    `of` is the suite a task file names. The rest is lm-eval's metadata, among it what `--metadata` gives:
-    `suite` for a task that names none, and `lengths`, `depths`, `conditions` as for niah run.
+    Args:
+        of: the suite that a task file names.
+        suite: the suite given by --metadata, for a task file that names none.
+        metadata: lm-eval's metadata, of which `lengths`, `depths` and `conditions` select cases as for niah run.
     """
     import datasets  # here: it takes a second, and a model has no need of it
 
@@ -64,25 +66,25 @@ def video_of(document: Mapping[str, Any]) -> dict[str, str]:
 
 
 def score(document: Mapping[str, Any], results: Sequence[Any]) -> dict[str, float]:
-    """Read a generated reply as niah.scoring does."""
+    """Score a generated reply as niah.scoring does."""
     letter = extract_answer(results[0], document["options"])
-    return {**_told(document, letter == document["answer"]), "unanswered": float(letter is None)}
+    return {**_named_by_condition(document, letter == document["answer"]), "unanswered": float(letter is None)}
 
 
 def score_options(document: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, float]:
-    """Take the option of the highest likelihood; of equals the first, as adapters do."""
+    """Score the option of the highest likelihood; of equal ones the first, as adapters do."""
     likelihoods = [float(likelihood) for likelihood, _ in results]
-    return _told(document, likelihoods.index(max(likelihoods)) == document["label"])
+    return _named_by_condition(document, likelihoods.index(max(likelihoods)) == document["label"])
 
 
-def _told(document: Mapping[str, Any], right: bool) -> dict[str, float]:
-    """Name a verdict after its condition."""
+def _named_by_condition(document: Mapping[str, Any], right: bool) -> dict[str, float]:
+    """Return the result as the metric of its condition."""
     condition = document["condition"]
     return {"acc" if condition == "full" else f"acc_{condition}": float(right)}
 
 
 def _document(library: str, case: Case) -> dict[str, Any]:
-    """Return what lm-eval logs of a case: no path of this machine."""
+    """Return the document that lm-eval logs of a case, without paths of this machine."""
     return {
         "library": library,
         "case": case.id,
@@ -99,12 +101,12 @@ def _document(library: str, case: Case) -> dict[str, Any]:
 
 
 def _digest(generated: GeneratedSuite) -> str:
-    """Name cases and videos by what they are, so that lm-eval's cache never answers for another suite."""
+    """Return a hash of cases and videos, so that lm-eval's cache never answers for another suite."""
     sources = sorted((source.name, source.identity, source.sha256) for source in generated.sources.values())
     parts = [[case.to_json() for case in generated.cases], sources, asdict(generated.suite.sampling)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _listed(value: Any) -> tuple:
-    """Read one value or several: `conditions=full` and `{"lengths": [2000, 4000]}` are both how people write."""
+    """Return one value or several as a tuple: both `conditions=full` and `{"lengths": [2000, 4000]}` are common."""
     return tuple(value) if isinstance(value, list | tuple) else (value,)
