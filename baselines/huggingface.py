@@ -4,7 +4,7 @@ niah run --model huggingface --model_args pretrained=FOLDER_OR_NAME,max_frames=3
 
 Frames are sampled here, at bin centres, and the processor's own sampling is switched off: its rules
 differ from model to model and would hide which frames an answer depended on. A model that knows time
-(Qwen2.5-VL) is told when each frame was shown. A model whose processor takes no video gets the frames as images.
+(Qwen2.5-VL) gets the time of each frame. A model whose processor takes no video gets the frames as images.
 
 `generate` takes a video whole, so an answer holds all `max_frames` frames: 3 bytes a pixel as decoded, 4 bytes
 a value as the processor resizes them, and the model's own features and cache. Nothing is kept between answers.

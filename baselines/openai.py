@@ -54,7 +54,7 @@ class Asking:
         if self.max_frames < 1 or not 1 <= self.quality <= PNG_QUALITY:
             raise UserError(
                 f"max_frames is at least 1 and quality 1 to 100, got {self.max_frames} and {self.quality}; "
-                "mend --model_args"
+                "fix --model_args"
             )
         if (self.usd_per_million_in is None) != (self.usd_per_million_out is None):
             raise UserError("cost needs both prices: usd_per_million_in and usd_per_million_out")

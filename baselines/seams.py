@@ -1,8 +1,8 @@
-"""Find two cuts with one scene on both sides of them, never asking what for, and guess.
+"""Find two cuts with one scene on both sides of them, without looking at the question, and guess.
 
 niah run --model seams          accuracy near .25; what matters is whether a needle is among the kept frames
 
-A clip that is spliced into the middle of a scene is framed by two cuts, and the same scene resumes behind it (A-B-A).
+A clip that is spliced into the middle of a scene is framed by two cuts, and the same scene resumes after it (A-B-A).
 If this baseline keeps needle frames more often than chance would, the seams give needles away, and a model can find
 them without reading the question. Clips that stand between two scenes leave no such pair.
 """
@@ -29,7 +29,7 @@ class Seams:
         self.limit = frames
 
     def answer(self, video: Video, question: Question) -> Reply:
-        """Keep the frames between the cuts whose outsides are most alike; the letter is a guess."""
+        """Keep the frames between the cuts with the most similar frames outside; the letter is a guess."""
         began, waited = time.perf_counter(), video.decode_seconds
         chunks = [describe(frames) for _, frames in video.iterate(CHUNK)]
         kept = between_seams(np.concatenate(chunks), self.limit) if chunks else []
@@ -51,7 +51,7 @@ def cuts(descriptors: np.ndarray) -> np.ndarray:
 
 
 def pairs(descriptors: np.ndarray) -> list[tuple[int, int]]:
-    """Return pairs of cuts at most 130 frames apart, those first whose outsides are most alike."""
+    """Return pairs of cuts at most 130 frames apart, those first with the most similar frames outside."""
     found = cuts(descriptors)
     ranked = []
     for number, first in enumerate(found):

@@ -15,7 +15,14 @@ from typing import Any
 import torch
 
 from baselines.llama_vid import model as llama_vid
-from baselines.llama_vid.inputs import STOP, FrameFeatures, PromptBuilder, QueryTokenizer, Settings, read_settings
+from baselines.llama_vid.inputs import (
+    STOP,
+    FrameFeatures,
+    LlamaVidPrompts,
+    LlamaVidSettings,
+    QueryTokenizer,
+    read_settings,
+)
 from baselines.llama_vid.language import capture_frame_attention
 from baselines.llama_vid.model import LlamaVid
 from niah.adapters.checkpoint import locate, read_tokenizer
@@ -29,11 +36,13 @@ from niah.types import Question, Reply, Video
 class LlamaVidAdapter:
     """Continues the release's prompt greedily."""
 
-    def __init__(self, model: LlamaVid, tokenizer: Any, query_tokenizer: QueryTokenizer, settings: Settings) -> None:
+    def __init__(
+        self, model: LlamaVid, tokenizer: Any, query_tokenizer: QueryTokenizer, settings: LlamaVidSettings
+    ) -> None:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.path = settings.path or ("long" if model.config.long_video else "short")
         self.features = FrameFeatures(model, make_store(settings.store_gib, settings.store_disk_gib))
-        self.prompts = PromptBuilder(self.features, tokenizer, query_tokenizer, self.path)
+        self.prompts = LlamaVidPrompts(self.features, tokenizer, query_tokenizer, self.path)
 
     @torch.inference_mode()
     def answer(self, video: Video, question: Question) -> Reply:

@@ -15,9 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from baselines.llama_vid.compress import Query
-from baselines.llama_vid.config import Language, LlamaVidConfig, QFormer, Vision
+from baselines.llama_vid.config import EvaConfig, LlamaSizes, LlamaVidConfig, QFormerConfig
 from baselines.llama_vid.inputs import FrameFeatures, sample_frames
-from baselines.llama_vid.model import Block, EvaTower, LlamaVid
+from baselines.llama_vid.model import EvaBlock, EvaTower, LlamaVid
 from niah.adapters.bench import NoiseVideo, StageCosts
 from niah.adapters.checkpoint import fill_at_random, on_meta_device
 from niah.adapters.meter import clock
@@ -27,9 +27,11 @@ BEFORE, AFTER, QUERY = 40, 40, 24  # tokens of text around the video, and of the
 SIZES = {
     "7b": LlamaVidConfig(),
     "tiny": LlamaVidConfig(
-        vision=Vision(image_size=56, width=48, blocks=2, heads=4),
-        qformer=QFormer(vocabulary=64, width=24, layers=2, heads=4, mlp_width=40, positions=64),
-        language=Language(vocabulary=128, width=32, layers=2, heads=4, key_value_heads=4, mlp_width=64, positions=512),
+        vision=EvaConfig(image_size=56, width=48, blocks=2, heads=4),
+        qformer=QFormerConfig(vocabulary=64, width=24, layers=2, heads=4, mlp_width=40, positions=64),
+        language=LlamaSizes(
+            vocabulary=128, width=32, layers=2, heads=4, key_value_heads=4, mlp_width=64, positions=512
+        ),
         queries=4,
     ),
 }
@@ -80,7 +82,7 @@ class LlamaVidBench:
 def unfused(tower: EvaTower, pixels: Float[Tensor, "frames 3 side side"]) -> Float[Tensor, "frames rows width"]:
     """Run the tower with whole attention matrices: 2 * heads * rows * rows values a frame at a time."""
     rows = tower.embed(pixels)
-    for block in cast("Iterable[Block]", tower.blocks):
+    for block in cast("Iterable[EvaBlock]", tower.blocks):
         query, key, value = block.attn.project(block.norm1(rows))
         weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # (frames, heads, rows, rows)
         rows = rows + block.attn.merge(weights.softmax(dim=-1) @ value)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 from transformers import InstructBlipQFormerConfig, InstructBlipQFormerModel
 
-from baselines.llama_vid.config import LlamaVidConfig, QFormer
+from baselines.llama_vid.config import LlamaVidConfig, QFormerConfig
 
 
 class Query(NamedTuple):
@@ -36,7 +36,7 @@ class Context(NamedTuple):
     pooled: Float[Tensor, "frames 1 width"]
 
 
-class Compressor(nn.Module):
+class FrameCompressor(nn.Module):
     """Turns features of frames into tokens for the language model."""
 
     def __init__(self, config: LlamaVidConfig) -> None:
@@ -134,7 +134,7 @@ def interleave(
     return torch.cat((context, content), dim=1).flatten(0, 1)
 
 
-def _qformer(sizes: QFormer, image_width: int) -> InstructBlipQFormerModel:
+def _qformer(sizes: QFormerConfig, image_width: int) -> InstructBlipQFormerModel:
     return InstructBlipQFormerModel(
         InstructBlipQFormerConfig(
             vocab_size=sizes.vocabulary,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from niah.adapters.config_reader import Keys
+from niah.adapters.config_reader import JsonKeys
 from niah.types import UserError
 
 SUPPORTED = {  # an absent one has the value
@@ -21,7 +21,7 @@ SUPPORTED = {  # an absent one has the value
 
 
 @dataclass(frozen=True)
-class Vision:
+class EvaConfig:
     """EVA-ViT-g without its last block: it is never built, and neither is the final norm."""
 
     image_size: int = 224
@@ -36,7 +36,7 @@ class Vision:
         if self.image_size % self.patch_size or self.width % self.heads:
             raise UserError(
                 f"the tower needs patches that tile the image and heads that share the width evenly, got image_size "
-                f"{self.image_size}, patch_size {self.patch_size}, width {self.width}, {self.heads} heads; mend "
+                f"{self.image_size}, patch_size {self.patch_size}, width {self.width}, {self.heads} heads; fix "
                 "tiny_vision in config.json"
             )
 
@@ -52,7 +52,7 @@ class Vision:
 
 
 @dataclass(frozen=True)
-class QFormer:
+class QFormerConfig:
     """BERT sizes of the Q-Former; `vocabulary` counts the extra [DEC] token."""
 
     vocabulary: int = 30523
@@ -67,7 +67,7 @@ class QFormer:
 
 
 @dataclass(frozen=True)
-class Language:
+class LlamaSizes:
     """LLaMA; `rope_factor` divides positions (1 for the short-video model)."""
 
     vocabulary: int = 32000
@@ -95,9 +95,9 @@ class Language:
 class LlamaVidConfig:
     """A whole LLaMA-VID; without arguments the 7B short-video model at 224 px."""
 
-    vision: Vision = Vision()
-    qformer: QFormer = QFormer()
-    language: Language = Language()
+    vision: EvaConfig = EvaConfig()
+    qformer: QFormerConfig = QFormerConfig()
+    language: LlamaSizes = LlamaSizes()
     queries: int = 32
     compress: str | None = "mean"  # "mean", "grid:G" or None: how patches become content tokens
     projector_layers: int = 2
@@ -114,7 +114,7 @@ def parse(config: Mapping[str, Any], bert: Mapping[str, Any]) -> LlamaVidConfig:
 
     Raises UserError naming every key that is missing, of the wrong kind, or whose value this port does not follow.
     """
-    raw = Keys("config.json", config)
+    raw = JsonKeys("config.json", config)
     raw.only(SUPPORTED)
     if not str(raw.get("bert_type")).startswith("qformer"):
         raw.wrong.append(f"only Q-Former checkpoints are known (bert_type qformer...), got {raw.get('bert_type')!r}")
@@ -132,11 +132,11 @@ def parse(config: Mapping[str, Any], bert: Mapping[str, Any]) -> LlamaVidConfig:
     return found
 
 
-def _vision(given: Any, raw: Keys) -> Vision:
+def _vision(given: Any, raw: JsonKeys) -> EvaConfig:
     """Return the tower's sizes: the release's constants unless the checkpoint names its own."""
-    vision = Vision()
+    vision = EvaConfig()
     if given is not None:
-        sizes = Keys("tiny_vision in config.json", given)
+        sizes = JsonKeys("tiny_vision in config.json", given)
         vision_sizes = {
             "image_size": sizes.whole("image_size"),
             "patch_size": sizes.whole("patch_size"),
@@ -146,16 +146,16 @@ def _vision(given: Any, raw: Keys) -> Vision:
         }
         ratio, epsilon = sizes.number("mlp_ratio"), sizes.number("layer_norm_eps")
         sizes.complain()
-        vision = Vision(**vision_sizes, mlp_ratio=ratio, layer_norm_eps=epsilon)
+        vision = EvaConfig(**vision_sizes, mlp_ratio=ratio, layer_norm_eps=epsilon)
     if raw.whole("mm_hidden_size") != vision.width:
         raw.wrong.append(f"mm_hidden_size is {raw.get('mm_hidden_size')}, but the tower is {vision.width} wide")
     return vision
 
 
-def _qformer(bert: Mapping[str, Any]) -> QFormer:
-    raw = Keys("BERT's config.json", bert)
+def _qformer(bert: Mapping[str, Any]) -> QFormerConfig:
+    raw = JsonKeys("BERT's config.json", bert)
     raw.only({"position_embedding_type": "absolute"})
-    found = QFormer(
+    found = QFormerConfig(
         vocabulary=raw.whole("vocab_size") + 1,  # the release adds [DEC]
         width=raw.whole("hidden_size"),
         layers=raw.whole("num_hidden_layers"),
@@ -172,10 +172,10 @@ def _qformer(bert: Mapping[str, Any]) -> QFormer:
     return found
 
 
-def _language(raw: Keys) -> Language:
+def _language(raw: JsonKeys) -> LlamaSizes:
     heads = raw.whole("num_attention_heads")
     theta = raw.get("rope_parameters")  # where transformers 5 writes it; the release's had it as a constant
-    language = Language(
+    language = LlamaSizes(
         vocabulary=raw.whole("vocab_size"),
         width=raw.whole("hidden_size"),
         layers=raw.whole("num_hidden_layers"),
@@ -200,12 +200,12 @@ def _language(raw: Keys) -> Language:
     return language
 
 
-def _rope_factor(raw: Keys) -> float:
+def _rope_factor(raw: JsonKeys) -> float:
     """Return what positions are divided by."""
     given = raw.get("rope_scaling")
     if given is None:
         return 1.0
-    scaling = Keys("rope_scaling in config.json", given)
+    scaling = JsonKeys("rope_scaling in config.json", given)
     kind = scaling.get("rope_type", scaling.get("type", "linear"))
     if kind != "linear":
         scaling.wrong.append(f"LLaMA-VID scales RoPE linearly or not at all, got {dict(scaling)!r}")
@@ -214,7 +214,7 @@ def _rope_factor(raw: Keys) -> float:
     return factor
 
 
-def _compress(raw: Keys, vision: Vision) -> str | None:
+def _compress(raw: JsonKeys, vision: EvaConfig) -> str | None:
     kind = raw.get("compress_type")
     if kind is None or kind == "mean":
         return kind
@@ -225,7 +225,7 @@ def _compress(raw: Keys, vision: Vision) -> str | None:
     return str(kind)
 
 
-def _projector_layers(raw: Keys) -> int:
+def _projector_layers(raw: JsonKeys) -> int:
     kind = raw.get("mm_projector_type")
     found = re.fullmatch(r"mlp([1-9]\d*)x_gelu", str(kind))
     if found is None:

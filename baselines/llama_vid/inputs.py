@@ -47,7 +47,7 @@ SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
 @dataclass(frozen=True)
-class Settings:
+class LlamaVidSettings:
     """What a user may set by `--model_args`; checked before any weight is read."""
 
     path: str | None = None  # short or long; if None the one the checkpoint was trained for
@@ -69,12 +69,12 @@ class Settings:
         bytes_of_gib("store_disk_gib", self.store_disk_gib)
 
 
-def read_settings(given: Mapping[str, Any]) -> Settings:
+def read_settings(given: Mapping[str, Any]) -> LlamaVidSettings:
     """Check the options a user gave. Raises UserError naming what is wrong."""
-    return read_options(Settings, "llama_vid", given)
+    return read_options(LlamaVidSettings, "llama_vid", given)
 
 
-class Prompt(NamedTuple):
+class PromptText(NamedTuple):
     """The text before the video's tokens and the text after them."""
 
     before: str
@@ -85,26 +85,26 @@ class Prompt(NamedTuple):
         return self.before + MARK * marks + self.after
 
 
-def short_prompt(question: str) -> Prompt:
+def short_prompt(question: str) -> PromptText:
     """Return the chat around a video and a question (`vicuna_v1`)."""
-    return Prompt(f"{SYSTEM} USER: ", f"\n{question} ASSISTANT:")
+    return PromptText(f"{SYSTEM} USER: ", f"\n{question} ASSISTANT:")
 
 
-def long_prompt(question: str) -> Prompt:
+def long_prompt(question: str) -> PromptText:
     """Return the movie script's chat: a fixed sentence before and after the frames."""
     movie = "Below is a movie. Memorize the content and answer my question after watching this movie."
-    return Prompt(f"{SYSTEM} USER: {movie}", f"Now the movie end.\n{question} ASSISTANT:")
+    return PromptText(f"{SYSTEM} USER: {movie}", f"Now the movie end.\n{question} ASSISTANT:")
 
 
-def blind_prompt(question: str) -> Prompt:
+def blind_prompt(question: str) -> PromptText:
     """Return the chat without a video: no mark, and no line break after one."""
-    return Prompt(f"{SYSTEM} USER: {question} ASSISTANT:", "")
+    return PromptText(f"{SYSTEM} USER: {question} ASSISTANT:", "")
 
 
 PATHS = {"short": short_prompt, "long": long_prompt}
 
 
-def piece_ids(tokenizer: Any, prompt: Prompt, vocabulary: int) -> tuple[list[int], list[int]]:
+def piece_ids(tokenizer: Any, prompt: PromptText, vocabulary: int) -> tuple[list[int], list[int]]:
     """Return the ids before and after the video; a start token only before.
 
     Raises UserError for a tokenizer that gives ids the language model does not know.
@@ -213,7 +213,7 @@ class FrameFeatures:
 
 
 @dataclass(frozen=True, eq=False)
-class EmbeddedPrompt:
+class LlamaVidPrompt:
     """A video and a question, embedded."""
 
     embeds: Float[Tensor, "tokens hidden"]
@@ -222,14 +222,14 @@ class EmbeddedPrompt:
     reused: int  # of them, those whose features came from the store
 
 
-class PromptBuilder:
+class LlamaVidPrompts:
     """Embeds videos and questions in the release's words."""
 
     def __init__(self, features: FrameFeatures, tokenizer: Any, query_tokenizer: QueryTokenizer, path: str) -> None:
         self.features, self.tokenizer, self.query_tokenizer, self.path = features, tokenizer, query_tokenizer, path
 
     @torch.inference_mode()
-    def embed(self, video: Video, question: Question) -> EmbeddedPrompt:
+    def embed(self, video: Video, question: Question) -> LlamaVidPrompt:
         """Return the whole prompt; a blind one has no visual token."""
         model = self.features.model
         shown = sample_frames(len(video), video.fps)
@@ -238,4 +238,4 @@ class PromptBuilder:
         write = PATHS[self.path] if shown else blind_prompt
         ids = piece_ids(self.tokenizer, write(format_prompt(question)), model.config.language.vocabulary)
         before, after = (model.embed(torch.tensor(piece, dtype=torch.long)) for piece in ids)
-        return EmbeddedPrompt(torch.cat((before, tokens, after)), len(before), shown, reused)
+        return LlamaVidPrompt(torch.cat((before, tokens, after)), len(before), shown, reused)

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from baselines.llama_vid.config import Language
+from baselines.llama_vid.config import LlamaSizes
 from niah.adapters.attention import capture_attention, register_attention
 from niah.run.attention import VisualAttention
 from niah.types import UserError
@@ -77,7 +77,7 @@ class Rotary(nn.Module):
         return cos.view(*position_ids.shape, -1).to(x.dtype), sin.view(*position_ids.shape, -1).to(x.dtype)
 
 
-def build_language(sizes: Language) -> LlamaForCausalLM:
+def build_language(sizes: LlamaSizes) -> LlamaForCausalLM:
     """Return LLaMA of these sizes; `LlamaVid` puts its own `Rotary` in."""
     return LlamaForCausalLM(
         LlamaConfig(

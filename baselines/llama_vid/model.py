@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, scaled_dot_product_attention
 from transformers.cache_utils import Cache
 
-from baselines.llama_vid.compress import Compressor, Query
-from baselines.llama_vid.config import LlamaVidConfig, Vision, parse
+from baselines.llama_vid.compress import FrameCompressor, Query
+from baselines.llama_vid.config import EvaConfig, LlamaVidConfig, parse
 from baselines.llama_vid.language import Rotary, build_language
 from niah.adapters import qwen
 from niah.adapters.checkpoint import load_into, locate, on_meta_device
@@ -46,7 +46,7 @@ class LlamaVid(nn.Module):
         super().__init__()
         self.config = config
         self.vision_tower = EvaTower(config.vision)
-        self.compressor = Compressor(config)
+        self.compressor = FrameCompressor(config)
         self.language = build_language(config.language)
         self.rotary = Rotary(
             config.language.head_width,
@@ -129,13 +129,13 @@ class EvaTower(nn.Module):
     For one chunk of frames it holds about 9 MB a frame at 7B size in half precision.
     """
 
-    def __init__(self, sizes: Vision) -> None:
+    def __init__(self, sizes: EvaConfig) -> None:
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, sizes.width))
         self.pos_embed = nn.Parameter(torch.zeros(1, sizes.patches + 1, sizes.width))
         convolution = nn.Conv2d(3, sizes.width, sizes.patch_size, stride=sizes.patch_size)
         self.patch_embed = nn.ModuleDict({"proj": convolution})
-        self.blocks = nn.ModuleList(Block(sizes) for _ in range(sizes.blocks))
+        self.blocks = nn.ModuleList(EvaBlock(sizes) for _ in range(sizes.blocks))
 
     def embed(self, pixels: Float[Tensor, "frames 3 side side"]) -> Float[Tensor, "frames rows width"]:
         """Return the class row and the patches, positions added, before the first block."""
@@ -151,13 +151,13 @@ class EvaTower(nn.Module):
         return rows
 
 
-class Block(nn.Module):
+class EvaBlock(nn.Module):
     """x + Attn(LN(x)), then x + MLP(LN(x))."""
 
-    def __init__(self, sizes: Vision) -> None:
+    def __init__(self, sizes: EvaConfig) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(sizes.width, eps=sizes.layer_norm_eps)
-        self.attn = Attention(sizes)
+        self.attn = EvaAttention(sizes)
         self.norm2 = nn.LayerNorm(sizes.width, eps=sizes.layer_norm_eps)
         self.mlp = nn.ModuleDict({
             "fc1": nn.Linear(sizes.width, sizes.mlp_width),
@@ -174,10 +174,10 @@ class Block(nn.Module):
         return self.mlp["fc2"](gelu(self.mlp["fc1"](rows)))
 
 
-class Attention(nn.Module):
+class EvaAttention(nn.Module):
     """Self-attention whose queries and values have biases; keys have none."""
 
-    def __init__(self, sizes: Vision) -> None:
+    def __init__(self, sizes: EvaConfig) -> None:
         super().__init__()
         self.heads = sizes.heads
         self.q_bias = nn.Parameter(torch.zeros(sizes.width))
@@ -281,7 +281,7 @@ def _frequencies(found: dict[str, TensorSource], head_width: int) -> torch.Tenso
     others = [name for name, table in tables.items() if not torch.equal(table, first)]
     if others:
         raise UserError(
-            f"all layers of a LLaMA turn by the same frequencies, but {', '.join(others)} differ from {names[0]}: "
+            f"all layers of a LLaMA rotate by the same frequencies, but {', '.join(others)} differ from {names[0]}: "
             "the checkpoint is damaged; download it again"
         )
     return first

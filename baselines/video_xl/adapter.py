@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from baselines.video_xl.inputs import Settings, encode_prompt, read_settings, record_settings, stop_ids
+from baselines.video_xl.inputs import VideoXLSettings, encode_prompt, read_settings, record_settings, stop_ids
 from baselines.video_xl.model import VideoXL
 from baselines.video_xl.model import load as load_model
 from baselines.video_xl.prefill import VideoPrefill
@@ -28,7 +28,7 @@ from niah.types import Question, Reply, Video
 class VideoXLAdapter:
     """Continues the release's prompt greedily."""
 
-    def __init__(self, model: VideoXL, tokenizer: Any, settings: Settings, seed: int = 0) -> None:
+    def __init__(self, model: VideoXL, tokenizer: Any, settings: VideoXLSettings, seed: int = 0) -> None:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.compression = settings.compression(model.settings.rule, seed)
         self.store = make_store(settings.store_gib, settings.store_disk_gib)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from baselines.video_xl import config
 from baselines.video_xl.compress import RatioRule, cut_windows, plan_windows
-from baselines.video_xl.inputs import Compression, Prompt, make_pixels
+from baselines.video_xl.inputs import PromptIds, SummaryCompression, make_pixels
 from baselines.video_xl.language import AllStates, GradientCache, States
 from baselines.video_xl.model import ClipLayer, ClipTower, VideoXL, build_random
 from baselines.video_xl.prefill import VideoPrefill
@@ -25,7 +25,7 @@ from niah.adapters.bench import NoiseVideo, StageCosts
 from niah.adapters.meter import clock
 
 RATIO = 16
-PROMPT = Prompt(tuple(range(14)), tuple(range(60)))
+PROMPT = PromptIds(tuple(range(14)), tuple(range(60)))
 LANGUAGE = {  # Qwen2-7B, as the release's checkpoint_layout_7b.json assumes
     "7b": {"vocab_size": 152064, "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
            "num_attention_heads": 28, "num_key_value_heads": 4, "beacon_window": 1440},
@@ -58,7 +58,7 @@ class VideoXLBench:
 def streamed(model: VideoXL, video: NoiseVideo) -> tuple[StageCosts, Float[Tensor, " vocabulary"]]:
     """Read a video as the adapter does; return what it cost and the last token's logits."""
     began = clock(model.device)
-    reading = VideoPrefill(model, Compression(RatioRule((RATIO,))), video, PROMPT, new_tokens=1)
+    reading = VideoPrefill(model, SummaryCompression(RatioRule((RATIO,))), video, PROMPT, new_tokens=1)
     logits = reading.prefill().cpu()
     seconds = clock(model.device) - began
     encode = reading.encoding.seconds

@@ -2,7 +2,7 @@
 
 `config.json` must be there; the tower's and the image processor's files may be absent, as
 in a release that only names its tower: then the numbers of OpenAI's CLIP-L/14-336 hold.
-What the release could be told otherwise and this code does not do is refused, not ignored.
+Settings of the release that this code does not follow are refused, not ignored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.video_xl.compress import RatioRule
-from niah.adapters.config_reader import Keys, read_config
+from niah.adapters.config_reader import JsonKeys, read_config
 from niah.adapters.preprocess import CLIP_MEAN, CLIP_STD
 from niah.types import UserError
 
@@ -32,7 +32,7 @@ SUPPORTED = {
 
 
 @dataclass(frozen=True)
-class VisionConfig:
+class ClipConfig:
     """The CLIP tower; `layers` are those that are run, of `all_layers` in the checkpoint."""
 
     hidden: int
@@ -67,7 +67,7 @@ class PixelConfig:
 
 
 @dataclass(frozen=True)
-class LanguageConfig:
+class SummaryQwen2Config:
     """Qwen2. Any rope scaling in the file is overwritten with none by the release's constructor, so it is not read."""
 
     vocabulary: int
@@ -87,9 +87,9 @@ class LanguageConfig:
 class VideoXLConfig:
     """All of it; `window` counts visual tokens."""
 
-    vision: VisionConfig
+    vision: ClipConfig
     pixels: PixelConfig
-    language: LanguageConfig
+    language: SummaryQwen2Config
     window: int
     rule: RatioRule
     stop_ids: frozenset[int]
@@ -108,7 +108,7 @@ def parse(
     model: Mapping[str, Any], tower: Mapping[str, Any] | None = None, processor: Mapping[str, Any] | None = None
 ) -> VideoXLConfig:
     """Read what the three files hold; None where a file is absent. Raises UserError like `read`."""
-    raw = Keys("config.json", model)
+    raw = JsonKeys("config.json", model)
     raw.only(SUPPORTED)
     raw.only({"beacon_stride": raw.get("beacon_window")})
     vision, language = _vision(tower, raw), _language(raw)
@@ -124,18 +124,18 @@ def parse(
     )
 
 
-def _vision(sizes: Mapping[str, Any] | None, raw: Keys) -> VisionConfig:
+def _vision(sizes: Mapping[str, Any] | None, raw: JsonKeys) -> ClipConfig:
     """Read the tower, from its own file or by its name."""
     name = str(raw.get("mm_vision_tower"))
     if sizes is None and "clip-vit-large-patch14-336" not in name:
         raise UserError(f"the vision tower is {name!r}, and no clip_vision_config.json gives its sizes: add one")
-    tower = Keys("clip_vision_config.json", CLIP_L_336 if sizes is None else sizes)
+    tower = JsonKeys("clip_vision_config.json", CLIP_L_336 if sizes is None else sizes)
     depth = tower.whole("num_hidden_layers")
     select = raw.get("mm_vision_select_layer")
     if isinstance(select, bool) or not isinstance(select, int) or not -depth - 1 <= select <= depth:
         raw.wrong.append(f"mm_vision_select_layer must be between {-depth - 1} and {depth}, got {select!r}")
         select = -1
-    found = VisionConfig(
+    found = ClipConfig(
         hidden=tower.whole("hidden_size"),
         intermediate=tower.whole("intermediate_size"),
         layers=select if select >= 0 else depth + 1 + select,  # hidden state 0 is what the first layer reads
@@ -155,7 +155,7 @@ def _vision(sizes: Mapping[str, Any] | None, raw: Keys) -> VisionConfig:
     return found
 
 
-def _language(raw: Keys) -> LanguageConfig:
+def _language(raw: JsonKeys) -> SummaryQwen2Config:
     """Read the language model; transformers 5 moves rope_theta into rope_parameters."""
     hidden, heads = raw.whole("hidden_size"), raw.whole("num_attention_heads")
     pairs = raw.whole("num_key_value_heads")
@@ -167,7 +167,7 @@ def _language(raw: Keys) -> LanguageConfig:
             f"hidden_size {hidden}, {heads} heads and {pairs} key/value heads make no heads of an even number of "
             "channels"
         )
-    return LanguageConfig(
+    return SummaryQwen2Config(
         vocabulary=raw.whole("vocab_size"),
         hidden=hidden,
         intermediate=raw.whole("intermediate_size"),
@@ -184,7 +184,7 @@ def _language(raw: Keys) -> LanguageConfig:
 
 def _pixels(found: Mapping[str, Any] | None, image: int) -> PixelConfig:
     """Read the image processor's settings; absent ones are CLIP's."""
-    raw = Keys("preprocessor_config.json", found or {})
+    raw = JsonKeys("preprocessor_config.json", found or {})
     for key in ("do_resize", "do_center_crop", "do_rescale", "do_normalize"):
         if raw.get(key, True) is not True:
             raw.wrong.append(f"{key} must be true, got {raw[key]!r}")
@@ -205,5 +205,5 @@ def _pixels(found: Mapping[str, Any] | None, image: int) -> PixelConfig:
 
 
 def _three(values: Any) -> bool:
-    """Say whether something is three numbers."""
+    """Return True for three numbers."""
     return isinstance(values, (list, tuple)) and len(values) == 3 and all(isinstance(v, (int, float)) for v in values)

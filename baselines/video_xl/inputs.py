@@ -33,7 +33,7 @@ STYLES = ("chat", "niah", "vnbench")
 
 
 @dataclass(frozen=True)
-class Compression:
+class SummaryCompression:
     """How a video is compressed."""
 
     rule: RatioRule
@@ -43,7 +43,7 @@ class Compression:
 
 
 @dataclass(frozen=True)
-class Settings:
+class VideoXLSettings:
     """What a user may set by `--model_args`; checked before any weight is read."""
 
     ratio: int | str | None = None  # 16, or several as 2/4/8; the checkpoint's own if not given
@@ -67,14 +67,14 @@ class Settings:
         bytes_of_gib("store_disk_gib", self.store_disk_gib)
         self._ratios(())
 
-    def compression(self, released: RatioRule, seed: int = 0) -> Compression:
+    def compression(self, released: RatioRule, seed: int = 0) -> SummaryCompression:
         """Return how videos are compressed, by the checkpoint's own rule where the user says nothing."""
         rule = RatioRule(self._ratios(released.ratios), released.mix if self.mix is None else str(self.mix))
         if self.dynamic and len(set(rule.ratios)) < 2:
             raise UserError(
                 f"dynamic compression chooses between ratios, got only {rule.ratios[0]}: give ratio=2/4/8/16"
             )
-        return Compression(rule, self.dynamic, self.frames, seed)
+        return SummaryCompression(rule, self.dynamic, self.frames, seed)
 
     def _ratios(self, released: tuple[int, ...]) -> tuple[int, ...]:
         """Read a ratio or several ("2/4/8")."""
@@ -86,12 +86,12 @@ class Settings:
             raise UserError(f"ratio must be a number or several as 2/4/8, got {self.ratio!r}") from None
 
 
-def read_settings(given: Mapping[str, Any]) -> Settings:
+def read_settings(given: Mapping[str, Any]) -> VideoXLSettings:
     """Check the options a user gave. Raises UserError naming what is wrong."""
-    return read_options(Settings, "video_xl", given)
+    return read_options(VideoXLSettings, "video_xl", given)
 
 
-def record_settings(how: Compression, prompt: str) -> dict[str, float | str | None]:
+def record_settings(how: SummaryCompression, prompt: str) -> dict[str, float | str | None]:
     """Return what a record says about how its video was compressed."""
     several = len(how.rule.ratios) > 1 and not how.dynamic
     return {
@@ -118,7 +118,7 @@ def make_pixels(
 
 
 @dataclass(frozen=True)
-class Prompt:
+class PromptIds:
     """Token ids around a video."""
 
     prefix: tuple[int, ...]
@@ -157,7 +157,7 @@ def stop_ids(tokenizer: Any, configured: frozenset[int]) -> frozenset[int]:
     return configured if turn is None else configured | {turn}
 
 
-def encode_prompt(tokenizer: Any, question: Question, style: str, video: bool, vocabulary: int) -> Prompt:
+def encode_prompt(tokenizer: Any, question: Question, style: str, video: bool, vocabulary: int) -> PromptIds:
     """Return the ids of both parts of a prompt.
 
     Raises UserError for a tokenizer that does not belong to the language model.
@@ -175,4 +175,4 @@ def encode_prompt(tokenizer: Any, question: Question, style: str, video: bool, v
         raise UserError(
             f"the tokenizer gives id {largest}, the language model knows {vocabulary}: it belongs to another checkpoint"
         )
-    return Prompt(*parts)
+    return PromptIds(*parts)

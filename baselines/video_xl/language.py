@@ -4,7 +4,7 @@ Written out rather than subclassed, because the cache, the positions and the pro
 the rest is fifty lines. Modules are named as in the checkpoint, where summary tokens are "beacons".
 
 The cache holds the prefix, then summary tokens in the order of time, then the text. Keys are stored rotated to their
-index in it, which never changes once their window is over. A step's own keys lie behind the kept ones while its layer
+index in it, which never changes once their window is over. A step's own keys lie after the kept ones while its layer
 attends and are overwritten by the summary tokens' at its end, so raw tokens never take lasting room and nothing is
 copied to make it. At 7B in 16 bits a token takes 57,344 bytes: 504 KiB a frame at ratio 16.
 """
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
 from baselines.video_xl.compress import Window
-from baselines.video_xl.config import LanguageConfig
+from baselines.video_xl.config import SummaryQwen2Config
 from niah.adapters.attention import attention_weights, causal_tail
 
 States = Float[Tensor, "heads new dim"]
@@ -78,10 +78,10 @@ class RmsNorm(nn.Module):
         return self.weight * (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.epsilon)).to(states.dtype)
 
 
-class Attention(nn.Module):
+class SummaryAttention(nn.Module):
     """Grouped-query attention over the cache and the step; summary tokens have projections of their own."""
 
-    def __init__(self, config: LanguageConfig) -> None:
+    def __init__(self, config: SummaryQwen2Config) -> None:
         super().__init__()
         self.dim = config.head
         wide, narrow = config.heads * config.head, config.key_value_heads * config.head
@@ -130,10 +130,10 @@ class Attention(nn.Module):
         return [part.unflatten(-1, (-1, self.dim)).transpose(0, 1) for part in made]
 
 
-class Mlp(nn.Module):
+class GatedMlp(nn.Module):
     """Qwen2's gated feed-forward layer."""
 
-    def __init__(self, config: LanguageConfig) -> None:
+    def __init__(self, config: SummaryQwen2Config) -> None:
         super().__init__()
         self.gate_proj = nn.Linear(config.hidden, config.intermediate, bias=False)
         self.up_proj = nn.Linear(config.hidden, config.intermediate, bias=False)
@@ -144,20 +144,20 @@ class Mlp(nn.Module):
         return self.down_proj(silu(self.gate_proj(states)) * self.up_proj(states))
 
 
-class Layer(nn.Module):
+class SummaryLayer(nn.Module):
     """One block of the language model."""
 
-    def __init__(self, config: LanguageConfig) -> None:
+    def __init__(self, config: SummaryQwen2Config) -> None:
         super().__init__()
         self.input_layernorm = RmsNorm(config.hidden, config.epsilon)
-        self.self_attn = Attention(config)
+        self.self_attn = SummaryAttention(config)
         self.post_attention_layernorm = RmsNorm(config.hidden, config.epsilon)
-        self.mlp = Mlp(config)
+        self.mlp = GatedMlp(config)
 
     def forward(
         self, states: Float[Tensor, "tokens hidden"], step: StepLayout, cache: KeyValues, layer: int
     ) -> Float[Tensor, "tokens hidden"]:
-        """Attend, then run the feed-forward layer, each behind its own norm and added to what came in."""
+        """Attend, then run the feed-forward layer, each after its own norm and added to what came in."""
         states = states + self.self_attn(self.input_layernorm(states), step, cache, layer)
         return states + self.mlp(self.post_attention_layernorm(states))
 
@@ -165,12 +165,12 @@ class Layer(nn.Module):
 class SummaryQwen2(nn.Module):
     """The language model: a step of text or of one window at a time, over a cache."""
 
-    def __init__(self, config: LanguageConfig) -> None:
+    def __init__(self, config: SummaryQwen2Config) -> None:
         super().__init__()
         self.config = config
         self.embed_tokens = nn.Embedding(config.vocabulary, config.hidden)
         self.beacon_embed_tokens = nn.Embedding(1, config.hidden)
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.layers = nn.ModuleList(SummaryLayer(config) for _ in range(config.layers))
         self.norm = RmsNorm(config.hidden, config.epsilon)
         self.lm_head = None if config.tied else nn.Linear(config.hidden, config.vocabulary, bias=False)
 
@@ -199,7 +199,7 @@ class SummaryQwen2(nn.Module):
             states = layer(states, step, cache, number)
 
     def logits(self, states: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens vocabulary"]:
-        """Return the logits behind each token."""
+        """Return the logits after each token."""
         return linear(states, self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight)
 
     def _run(
@@ -211,7 +211,7 @@ class SummaryQwen2(nn.Module):
         return self.norm(states)
 
     def _step(self, count: int, held: int, window: Window | None = None) -> StepLayout:
-        """Prepare a step of `count` tokens behind `held` kept ones. Positions go on from the compressed cache."""
+        """Prepare a step of `count` tokens after `held` kept ones. Positions go on from the compressed cache."""
         device, dim, theta = self.norm.weight.device, self.config.head, self.config.rope_theta
         here = torch.arange(count, device=device)
         rotate = rotation(held + here, dim, theta)
@@ -244,16 +244,16 @@ class KeyValues(Protocol):
         ...
 
 
-class Cache:
+class SummaryCache:
     """A cache for `capacity` tokens in every layer, allocated once."""
 
-    def __init__(self, config: LanguageConfig, capacity: int, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, config: SummaryQwen2Config, capacity: int, device: torch.device, dtype: torch.dtype) -> None:
         shape = (2, config.layers, config.key_value_heads, capacity, config.head)
         self.store = torch.empty(shape, device=device, dtype=dtype)  # (2, layers, heads, capacity, dim)
         self.length = 0
 
     def look(self, layer: int, keys: States, values: States) -> tuple[AllStates, AllStates]:
-        """Write a step's keys and values behind the kept ones and return a view of all."""
+        """Write a step's keys and values after the kept ones and return a view of all."""
         stop = self._write(layer, keys, values)
         return self.store[0, layer, :, :stop], self.store[1, layer, :, :stop]
 
@@ -292,7 +292,7 @@ class Cache:
 class GradientCache:
     """A cache that grows by concatenation, through which gradients flow back into earlier windows."""
 
-    def __init__(self, config: LanguageConfig) -> None:
+    def __init__(self, config: SummaryQwen2Config) -> None:
         self._kept: list[tuple[Tensor, Tensor] | None] = [None] * config.layers
         self.length = 0
 

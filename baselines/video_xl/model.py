@@ -18,9 +18,9 @@ from torch.nn.functional import avg_pool2d, gelu, scaled_dot_product_attention
 
 from baselines.video_xl import config
 from baselines.video_xl.compress import Window
-from baselines.video_xl.config import VideoXLConfig, VisionConfig
+from baselines.video_xl.config import ClipConfig, VideoXLConfig
 from baselines.video_xl.inputs import make_pixels
-from baselines.video_xl.language import Cache, KeyValues, SummaryQwen2
+from baselines.video_xl.language import KeyValues, SummaryCache, SummaryQwen2
 from niah.adapters.checkpoint import fill_at_random, load_into, on_meta_device
 from niah.adapters.qwen import check_finite
 from niah.adapters.tensors import tensors
@@ -79,9 +79,9 @@ class VideoXL(nn.Module):
         """Return the visual tokens of frames in time order."""
         return self.projector.pooled(self.patches(frames)[1]).flatten(0, 1)
 
-    def cache(self, capacity: int) -> Cache:
+    def cache(self, capacity: int) -> SummaryCache:
         """Return an empty cache with room for `capacity` tokens, those of the largest step included."""
-        return Cache(self.settings.language, capacity, self.device, self.dtype)
+        return SummaryCache(self.settings.language, capacity, self.device, self.dtype)
 
     def read(
         self,
@@ -120,7 +120,7 @@ class VideoXL(nn.Module):
             yield ReadStep(place + start, place + start + len(part), None, before, cache.length, states)
 
     def greedy(
-        self, logits: Float[Tensor, " vocabulary"], cache: Cache, limit: int
+        self, logits: Float[Tensor, " vocabulary"], cache: SummaryCache, limit: int
     ) -> Iterator[tuple[int, Float[Tensor, " vocabulary"]]]:
         """Yield the most likely next id and the logits it was taken from, up to `limit` times.
 
@@ -158,7 +158,7 @@ class ClipAttention(nn.Module):
 class ClipMlp(nn.Module):
     """CLIP's feed-forward layer."""
 
-    def __init__(self, config: VisionConfig) -> None:
+    def __init__(self, config: ClipConfig) -> None:
         super().__init__()
         self.quick = config.activation == "quick_gelu"
         self.fc1 = nn.Linear(config.hidden, config.intermediate)
@@ -173,7 +173,7 @@ class ClipMlp(nn.Module):
 class ClipLayer(nn.Module):
     """One block of the tower."""
 
-    def __init__(self, config: VisionConfig) -> None:
+    def __init__(self, config: ClipConfig) -> None:
         super().__init__()
         self.layer_norm1 = nn.LayerNorm(config.hidden, config.epsilon)
         self.self_attn = ClipAttention(config.hidden, config.heads)
@@ -181,7 +181,7 @@ class ClipLayer(nn.Module):
         self.mlp = ClipMlp(config)
 
     def forward(self, states: Float[Tensor, "frames patches dim"]) -> Float[Tensor, "frames patches dim"]:
-        """Attend, then run the feed-forward layer, each behind its own norm and added to what came in."""
+        """Attend, then run the feed-forward layer, each after its own norm and added to what came in."""
         states = states + self.self_attn(self.layer_norm1(states))
         return states + self.mlp(self.layer_norm2(states))
 
@@ -189,7 +189,7 @@ class ClipLayer(nn.Module):
 class ClipTower(nn.Module):
     """CLIP's vision tower up to the selected layer."""
 
-    def __init__(self, config: VisionConfig) -> None:
+    def __init__(self, config: ClipConfig) -> None:
         super().__init__()
         self.class_embedding = nn.Parameter(torch.zeros(config.hidden))
         self.patch_embedding = nn.Conv2d(3, config.hidden, config.patch, config.patch, bias=False)
@@ -216,7 +216,7 @@ class ClipTower(nn.Module):
 class Projector(nn.Sequential):
     """Two linear layers and GELU between them, from the tower's size to the language model's."""
 
-    def __init__(self, config: VisionConfig, hidden: int) -> None:
+    def __init__(self, config: ClipConfig, hidden: int) -> None:
         super().__init__(nn.Linear(config.hidden, hidden), nn.GELU(), nn.Linear(hidden, hidden))
         self.side, self.pool = config.side, config.pool
 

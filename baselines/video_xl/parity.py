@@ -25,7 +25,7 @@ from baselines.video_xl import config
 from baselines.video_xl.compress import SEED, RatioRule, Window, cut_windows, plan_windows
 from baselines.video_xl.config import VideoXLConfig
 from baselines.video_xl.inputs import make_pixels, wrap_in_chat
-from baselines.video_xl.language import Cache, rotation
+from baselines.video_xl.language import SummaryCache, rotation
 from baselines.video_xl.model import TOWER, ReadStep, VideoXL, build_empty, load, rename, unused
 from baselines.video_xl.training import loss
 from niah.adapters.checkpoint import mismatches
@@ -49,7 +49,7 @@ class Recording:
     """What a run over one prompt leaves to compare."""
 
     steps: list[ReadStep]
-    cache: Cache
+    cache: SummaryCache
     prefill: int  # cache length before decoding
     logits: Float[Tensor, "tokens vocabulary"]  # of the last step
     ids: list[int]

@@ -20,8 +20,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from baselines.video_xl.compress import SEED, Window, cut_windows, plan_dynamic, plan_windows
-from baselines.video_xl.inputs import Compression, Prompt, sample_frames
-from baselines.video_xl.language import Cache
+from baselines.video_xl.inputs import PromptIds, SummaryCompression, sample_frames
+from baselines.video_xl.language import SummaryCache
 from baselines.video_xl.model import VideoXL
 from niah.adapters.feature_cache import FeatureCache
 from niah.adapters.feature_store import FeatureStore
@@ -34,7 +34,9 @@ from niah.types import FrameKey, UserError, Video
 class VideoPrefill:
     """One video and one prompt on their way into a cache."""
 
-    def __init__(self, model: VideoXL, how: Compression, video: Video, prompt: Prompt, new_tokens: int) -> None:
+    def __init__(
+        self, model: VideoXL, how: SummaryCompression, video: Video, prompt: PromptIds, new_tokens: int
+    ) -> None:
         self.model, self.how, self.video, self.prompt = model, how, video, prompt
         self.encoding = Stopwatch(model.device)  # in the tower and the projector, without decoding
         self.shown = sample_frames(len(video), how.frames)  # numbers of the frames in the video
@@ -43,7 +45,7 @@ class VideoPrefill:
         self.restored = 0  # windows
         kept = len(prompt.prefix) + sum(window.summaries for window in self.windows)
         step = max((len(window) + window.summaries for window in self.windows), default=0)
-        self.cache: Cache = model.cache(kept + max(step, len(prompt.suffix) + new_tokens))
+        self.cache: SummaryCache = model.cache(kept + max(step, len(prompt.suffix) + new_tokens))
 
     @property
     def used(self) -> tuple[int, ...]:
@@ -186,7 +188,7 @@ def name_windows(prefix: Sequence[int], windows: Sequence[Window], frames: Seque
     return names
 
 
-def restore(summaries: FeatureCache, cache: Cache, windows: Sequence[Window], names: Sequence[str]) -> int:
+def restore(summaries: FeatureCache, cache: SummaryCache, windows: Sequence[Window], names: Sequence[str]) -> int:
     """Append the windows that are stored to the cache, from the first on; return how many."""
     for number, (window, name) in enumerate(zip(windows, names, strict=True)):
         if not window.summaries:
@@ -199,7 +201,12 @@ def restore(summaries: FeatureCache, cache: Cache, windows: Sequence[Window], na
 
 
 def remember(
-    summaries: FeatureCache, cache: Cache, start: int, windows: Sequence[Window], names: Sequence[str], fresh: int
+    summaries: FeatureCache,
+    cache: SummaryCache,
+    start: int,
+    windows: Sequence[Window],
+    names: Sequence[str],
+    fresh: int,
 ) -> None:
     """Store what the windows left in the cache.
 

@@ -15,8 +15,8 @@ import torch
 from baselines.videochat_flash.inputs import (
     STOP,
     ClipFeatures,
-    PromptBuilder,
-    Settings,
+    VideoChatFlashPrompts,
+    VideoChatFlashSettings,
     read_settings,
     record_settings,
     stop_ids,
@@ -34,11 +34,11 @@ from niah.types import Question, Reply, Video
 class VideoChatFlashAdapter:
     """Continues the release's prompt greedily."""
 
-    def __init__(self, model: VideoChatFlash, tokenizer: Any, settings: Settings) -> None:
+    def __init__(self, model: VideoChatFlash, tokenizer: Any, settings: VideoChatFlashSettings) -> None:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.rope = model.rope(settings.rope)
         self.features = ClipFeatures(model, make_store(settings.store_gib, settings.store_disk_gib))
-        self.prompts = PromptBuilder(self.features, tokenizer, settings.max_frames)
+        self.prompts = VideoChatFlashPrompts(self.features, tokenizer, settings.max_frames)
         self.stops = stop_ids(tokenizer, model.config.end_ids)
 
     @torch.inference_mode()

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from baselines.videochat_flash.config import Dropout
+from baselines.videochat_flash.config import TokenDropout
 
 
 class Merge(NamedTuple):
@@ -97,18 +97,18 @@ def _rows(
     return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[-1]))
 
 
-def kept_counts(dropout: Dropout | None, visual: int) -> list[int]:
+def kept_counts(dropout: TokenDropout | None, visual: int) -> list[int]:
     """Return how many visual tokens each stretch of layers sees; always a fraction of the original number."""
     return [visual] if dropout is None else [int(visual * ratio) for ratio in dropout.ratios]
 
 
-def layer_stretches(dropout: Dropout | None, layers: int) -> list[range]:
+def layer_stretches(dropout: TokenDropout | None, layers: int) -> list[range]:
     """Return the layers between stops."""
     edges = [0, *(dropout.layers if dropout else ()), layers]
     return [range(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
 
 
-def by_attention(dropout: Dropout, stop: int) -> bool:
+def by_attention(dropout: TokenDropout, stop: int) -> bool:
     """Return True if stop number `stop`, from 0, keeps what the last prompt token attends to most."""
     uniform_stops = {"attention": 0, "uniform0_attention": 1, "uniform1_attention": 2}
     return dropout.kind != "uniform" and stop >= uniform_stops[dropout.kind]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from niah.adapters.config_reader import Keys
+from niah.adapters.config_reader import JsonKeys
 from niah.types import UserError
 
 TOKENS_PER_FRAME = 16
@@ -33,7 +33,7 @@ _UMT_LARGE = {
 
 
 @dataclass(frozen=True)
-class TowerConfig:
+class UmtConfig:
     """Sizes of the UMT video tower."""
 
     image_size: int
@@ -65,7 +65,7 @@ class TowerConfig:
 
 
 @dataclass(frozen=True)
-class LanguageConfig:
+class DroppingQwen2Config:
     """Sizes of the Qwen2 language model; `rope_scaling` acts only with `rope: exact`, as in the release."""
 
     width: int
@@ -98,7 +98,7 @@ class LanguageConfig:
 
 
 @dataclass(frozen=True)
-class Dropout:
+class TokenDropout:
     """Where the language model drops visual tokens: `ratios` of the original number, one more than `layers`."""
 
     kind: str
@@ -124,10 +124,10 @@ class Dropout:
 class VideoChatFlashConfig:
     """A whole model. `limit` is where the release cuts the sequence; `dropout` is None where it is off."""
 
-    tower: TowerConfig
-    language: LanguageConfig
+    tower: UmtConfig
+    language: DroppingQwen2Config
     limit: int | None
-    dropout: Dropout | None
+    dropout: TokenDropout | None
     end_ids: tuple[int, ...]
 
     def __post_init__(self) -> None:
@@ -140,7 +140,7 @@ def read(row: Mapping[str, Any]) -> VideoChatFlashConfig:
 
     Raises UserError naming every key that is missing, of the wrong kind, or of a model that is not built here.
     """
-    raw = Keys("config.json", row)
+    raw = JsonKeys("config.json", row)
     raw.only(_FIXED)
     if "mm_projector_type" not in raw:
         raw.wrong.append("mm_projector_type is not there; is it another model's?")
@@ -151,31 +151,31 @@ def read(row: Mapping[str, Any]) -> VideoChatFlashConfig:
     return VideoChatFlashConfig(tower, language, limit, stored_dropout(row) if compress else None, end)
 
 
-def stored_dropout(row: Mapping[str, Any]) -> Dropout:
+def stored_dropout(row: Mapping[str, Any]) -> TokenDropout:
     """Return the dropout a config.json spells out, used or not; where it says nothing, the code's own default."""
     for name in _LISTS:
         value = row.get(name, [])
         listed = value if isinstance(value, (list, tuple)) else [None]
         if any(isinstance(one, bool) or not isinstance(one, (int, float)) for one in listed):
             raise UserError(f"{name} of config.json must be a list of numbers, got {value!r}")
-    return Dropout(
+    return TokenDropout(
         row.get("llm_compress_type", "attention"),
         tuple(row.get("llm_compress_layer_list", (8, 16, 24))),
         tuple(row.get("llm_image_token_ratio_list", (1.0, 0.5, 0.25, 0.125))),
     )
 
 
-def _tower(raw: Keys) -> TowerConfig:
+def _tower(raw: JsonKeys) -> UmtConfig:
     """Read the tower: the constants of its name, but for what `tiny_vision` spells out."""
     name = str(raw.get("mm_vision_tower"))
     if "umt" not in name:
         raw.wrong.append(f"the vision tower here is UMT-L (umt-large, umt-hd-large); mm_vision_tower is {name!r}")
     large = {**_UMT_LARGE, "image_size": 448 if "umt-hd" in name else 224}
-    given = Keys("tiny_vision in config.json", raw.get("tiny_vision", {}))
+    given = JsonKeys("tiny_vision in config.json", raw.get("tiny_vision", {}))
     unknown = sorted(set(given) - {*large, "num_frames"})
     if unknown:
         given.wrong.append(f"no keys beyond {sorted({*large, 'num_frames'})} are known, got {unknown}")
-    sizes = Keys(given.name, {**large, "num_frames": raw.whole("mm_local_num_frames", 4), **given})
+    sizes = JsonKeys(given.name, {**large, "num_frames": raw.whole("mm_local_num_frames", 4), **given})
     sizes.wrong = given.wrong
     sizes.only({"tubelet_size": 1})
     depth, select = sizes.whole("depth"), raw.get("mm_vision_select_layer", -2)
@@ -193,14 +193,14 @@ def _tower(raw: Keys) -> TowerConfig:
     }  # fmt: skip
     sizes.complain()
     blocks = depth + 1 + select if select < 0 else select  # -2: the last block is neither built nor run
-    return TowerConfig(width=width, heads=heads, blocks=blocks, intermediate=intermediate, merge_heads=heads, **found)
+    return UmtConfig(width=width, heads=heads, blocks=blocks, intermediate=intermediate, merge_heads=heads, **found)
 
 
-def _language(raw: Keys) -> LanguageConfig:
+def _language(raw: JsonKeys) -> DroppingQwen2Config:
     given = raw.get("rope_parameters")  # where transformers 5 writes what earlier versions spread out
     rope = dict(given) if isinstance(given, Mapping) else {}
     scaling = raw.get("rope_scaling") or {key: value for key, value in rope.items() if key != "rope_theta"}
-    scaling = dict(Keys("rope_scaling in config.json", scaling))
+    scaling = dict(JsonKeys("rope_scaling in config.json", scaling))
     if "type" in scaling:  # its name in older configs
         scaling["rope_type"] = scaling.pop("type")
     names = {
@@ -212,7 +212,7 @@ def _language(raw: Keys) -> LanguageConfig:
     epsilon, theta = raw.number("rms_norm_eps"), raw.number("rope_theta", rope.get("rope_theta"))
     tied = raw.flag("tie_word_embeddings", False)
     raw.complain()
-    found = LanguageConfig(**sizes, norm_eps=epsilon, rope_theta=theta, tied=tied, rope_scaling=scaling or None)
+    found = DroppingQwen2Config(**sizes, norm_eps=epsilon, rope_theta=theta, tied=tied, rope_scaling=scaling or None)
     raw.only({"head_dim": found.head_width})
     raw.complain()
     return found
@@ -235,8 +235,8 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
     "7b-224": {**RELEASED, "mm_vision_tower": "umt-large"},
     "tiny": TINY,
 }
-DROPOUTS: Mapping[str, Dropout] = {
-    "card": Dropout("uniform0_attention", (4, 18), (1, 0.75, 0.25)),  # the model card's example
-    "wrapper": Dropout("attention", (24,), (1, 0.5)),  # set by the evaluation wrapper, which leaves the switch off
-    "code": Dropout("attention", (8, 16, 24), (1, 0.5, 0.25, 0.125)),  # the code's default
+DROPOUTS: Mapping[str, TokenDropout] = {
+    "card": TokenDropout("uniform0_attention", (4, 18), (1, 0.75, 0.25)),  # the model card's example
+    "wrapper": TokenDropout("attention", (24,), (1, 0.5)),  # set by the evaluation wrapper, which leaves the switch off
+    "code": TokenDropout("attention", (8, 16, 24), (1, 0.5, 0.25, 0.125)),  # the code's default
 }

@@ -20,7 +20,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from baselines.videochat_flash.config import DROPOUTS, Dropout, VideoChatFlashConfig, read, stored_dropout
+from baselines.videochat_flash.config import DROPOUTS, TokenDropout, VideoChatFlashConfig, read, stored_dropout
 from baselines.videochat_flash.language import MODES
 from baselines.videochat_flash.model import PLACEHOLDER, VideoChatFlash
 from niah.adapters.feature_cache import FeatureCache
@@ -45,7 +45,7 @@ STOP = "<|im_end|>"
 
 
 @dataclass(frozen=True)
-class Settings:
+class VideoChatFlashSettings:
     """What a user may set by `--model_args`; checked before any weight is read."""
 
     max_frames: int = 512
@@ -84,9 +84,9 @@ class Settings:
         return dataclasses.replace(config, dropout=_dropout(row, config, self.dropout))
 
 
-def read_settings(given: Mapping[str, Any]) -> Settings:
+def read_settings(given: Mapping[str, Any]) -> VideoChatFlashSettings:
     """Check the options a user gave. Raises UserError naming what is wrong."""
-    return read_options(Settings, "videochat_flash", given)
+    return read_options(VideoChatFlashSettings, "videochat_flash", given)
 
 
 def record_settings(config: VideoChatFlashConfig, rope: str) -> dict[str, float | str | None]:
@@ -244,7 +244,7 @@ def decode_clips(video: Video, clips: list[Clip]) -> UInt8[np.ndarray, "clips fr
 
 
 @dataclass(frozen=True, eq=False)
-class EmbeddedPrompt:
+class VideoChatFlashPrompt:
     """A prompt before it is read."""
 
     embeds: Float[Tensor, "tokens hidden"]
@@ -253,13 +253,13 @@ class EmbeddedPrompt:
     reused: int  # of them, those whose clips were stored
 
 
-class PromptBuilder:
+class VideoChatFlashPrompts:
     """Embeds questions about at most `most` frames, in the release's words."""
 
     def __init__(self, features: ClipFeatures, tokenizer: Any, most: int) -> None:
         self.features, self.tokenizer, self.most = features, tokenizer, most
 
-    def embed(self, video: Video, question: Question) -> EmbeddedPrompt:
+    def embed(self, video: Video, question: Question) -> VideoChatFlashPrompt:
         """Return the whole prompt. Raises UserError where the release would cut the question away."""
         config = self.features.model.config
         shown = sample_frames(len(video), video.fps, self.most) if len(video) else []
@@ -269,7 +269,7 @@ class PromptBuilder:
         tokens = len(ids) - bool(shown) + clips * config.tower.clip_tokens
         check_length(config.limit, tokens, len(shown), self.most)
         embeds, visual, reused = self.features.assemble(ids, video, shown)
-        return EmbeddedPrompt(embeds, visual, shown, reused)
+        return VideoChatFlashPrompt(embeds, visual, shown, reused)
 
 
 def _check_max_frames(max_frames: Any) -> None:
@@ -288,7 +288,7 @@ def _check_yarn(factor: Any, rope: str) -> None:
         raise UserError(f"yarn must be a factor from 1 on, 4 in the authors' own haystack run; got {factor!r}")
 
 
-def _dropout(row: Mapping[str, Any], config: VideoChatFlashConfig, name: str) -> Dropout | None:
+def _dropout(row: Mapping[str, Any], config: VideoChatFlashConfig, name: str) -> TokenDropout | None:
     """Return the dropout that the setting `name` stands for."""
     if name == "config":
         return config.dropout

@@ -24,7 +24,7 @@ from transformers.models.qwen2.configuration_qwen2 import Qwen2Config
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMSNorm, Qwen2RotaryEmbedding
 
 from baselines.videochat_flash import compress
-from baselines.videochat_flash.config import Dropout, LanguageConfig
+from baselines.videochat_flash.config import DroppingQwen2Config, TokenDropout
 from niah.adapters.attention import attention_weights, causal_tail
 from niah.adapters.kv_cache import SizedLayer
 from niah.adapters.qwen import PREFILL_CHUNK, Rope, finish_layer, project_keys_values, project_queries
@@ -57,7 +57,7 @@ def faithful_rows(
 class RopeTable:
     """Cosines and sines of positions, in one of the MODES."""
 
-    def __init__(self, mode: str, config: LanguageConfig, qwen: Qwen2Config, device: torch.device) -> None:
+    def __init__(self, mode: str, config: DroppingQwen2Config, qwen: Qwen2Config, device: torch.device) -> None:
         if mode not in MODES:
             raise UserError(f"rope must be one of {', '.join(MODES)}; got {mode!r}")
         if mode == "exact" and config.scaling not in SCALINGS:
@@ -82,7 +82,7 @@ class RopeTable:
         return cosines[0], sines[0]
 
 
-def qwen_config(config: LanguageConfig) -> Qwen2Config:
+def qwen_config(config: DroppingQwen2Config) -> Qwen2Config:
     """Return the same sizes as a config of transformers; its `rope_scaling` is read only with `rope: exact`."""
     return Qwen2Config(
         vocab_size=config.vocabulary,
@@ -111,7 +111,7 @@ class PromptState:
 class DroppingQwen2(nn.Module):
     """Qwen2 with the release's parameter names without "model."."""
 
-    def __init__(self, config: LanguageConfig) -> None:
+    def __init__(self, config: DroppingQwen2Config) -> None:
         super().__init__()
         qwen = qwen_config(config)
         self.config, self.qwen = config, qwen
@@ -126,7 +126,7 @@ class DroppingQwen2(nn.Module):
         self,
         embeds: Float[Tensor, "tokens width"],
         visual: range,
-        dropout: Dropout | None,
+        dropout: TokenDropout | None,
         rope: RopeTable,
         chunk: int = PREFILL_CHUNK,
         room: int = 0,
@@ -169,7 +169,7 @@ class DroppingQwen2(nn.Module):
         return state
 
     def step(self, token: int, state: PromptState, rope: RopeTable) -> Float[Tensor, " vocabulary"]:
-        """Append one token to a prompt that was read, and return the logits behind it."""
+        """Append one token to a prompt that was read, and return the logits after it."""
         hidden = self.embed_tokens.weight[token][None]  # (1, width)
         for number, cache in enumerate(state.cache):
             state.longest[number] = max(state.longest[number], cache.get_seq_length() + 1)
@@ -216,7 +216,7 @@ class DroppingQwen2(nn.Module):
         hidden: Float[Tensor, "tokens width"],
         visual: range,
         keep: int,
-        dropout: Dropout,
+        dropout: TokenDropout,
         stop: int,
         rope: RopeTable,
     ) -> tuple[Int[Tensor, " keep"], Float[Tensor, " visual"] | None]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from baselines.videochat_flash.compress import layer_stretches, merge_clips
-from baselines.videochat_flash.config import Dropout, TowerConfig, VideoChatFlashConfig
+from baselines.videochat_flash.config import TokenDropout, UmtConfig, VideoChatFlashConfig
 from baselines.videochat_flash.language import DroppingQwen2, PromptState, RopeTable
 from niah.adapters.checkpoint import load_into, on_meta_device
 from niah.adapters.qwen import PREFILL_CHUNK
@@ -97,7 +97,7 @@ class VideoChatFlash(nn.Module):
         embeds: Float[Tensor, "tokens hidden"],
         visual: range,
         rope: RopeTable,
-        dropout: Dropout | None = None,
+        dropout: TokenDropout | None = None,
         truncate: int | None = None,
         room: int = 0,
         rows: int = 1,
@@ -124,7 +124,7 @@ class VideoChatFlash(nn.Module):
 
     @torch.inference_mode()
     def first_logits(self, state: PromptState) -> Float[Tensor, " vocabulary"]:
-        """Return the logits behind a prompt. Raises UserError where they are not finite."""
+        """Return the logits after a prompt. Raises UserError where they are not finite."""
         return _check_finite(self.language.logits(state.hidden[-1:])[0])
 
     @torch.inference_mode()
@@ -139,7 +139,7 @@ class VideoChatFlash(nn.Module):
         """Return greedy ids, and the logits each was chosen by. Raises UserError where logits are not finite.
 
         Args:
-            logits: Those behind the prompt.
+            logits: Those after the prompt.
             state: The prompt that was read.
             rope: The rotary positions.
             limit: The most ids to return.
@@ -196,9 +196,9 @@ class UmtAttention(nn.Module):
 
 
 class UmtBlock(nn.Module):
-    """Attention and a feed-forward layer, each behind its own norm and added to what came in."""
+    """Attention and a feed-forward layer, each after its own norm and added to what came in."""
 
-    def __init__(self, config: TowerConfig) -> None:
+    def __init__(self, config: UmtConfig) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(config.width, eps=config.block_eps)
         self.attn = UmtAttention(config.width, config.heads)
@@ -217,7 +217,7 @@ class UmtBlock(nn.Module):
 class UmtTower(nn.Module):
     """UMT-L: attention over all patches of a clip of four frames together; parameters have the release's names."""
 
-    def __init__(self, config: TowerConfig) -> None:
+    def __init__(self, config: UmtConfig) -> None:
         super().__init__()
         self.config = config
         patch = (1, config.patch_size, config.patch_size)

@@ -24,7 +24,7 @@ from baselines.videochat_flash.config import (
     DROPOUTS,
     RELEASED,
     TOKENS_PER_FRAME,
-    Dropout,
+    TokenDropout,
     VideoChatFlashConfig,
     read,
 )
@@ -51,7 +51,7 @@ NOT_A_NUMBER = 99.0  # stands for NaN in the golden rotary rows
 UNSEEN = {  # tensors that may change a little without moving any number by the tolerance, and why
     "model.layers.{last}.self_attn.k_proj.bias": (
         "softmax takes away what is added to all keys alike; only as far as rotation turns it apart does it count, "
-        "and behind the last layer nothing enlarges that"
+        "and after the last layer nothing enlarges that"
     ),
 }
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -197,7 +197,7 @@ def _language(parity: Parity, golden: Golden, meta: Facts, model: VideoChatFlash
         parity.equal(name, got, meta[name])
     for name in (name.removesuffix(".generated_ids") for name in golden if name.endswith(".generated_ids")):
         stored = meta.get(f"{name}.config")
-        variant = stored and Dropout(*(stored[key] for key in _DROPOUT_KEYS))
+        variant = stored and TokenDropout(*(stored[key] for key in _DROPOUT_KEYS))
         _variant(parity, golden, meta, model, name, variant, embeds, visual)
     rope, cut = model.rope("faithful"), int(meta["truncated.length"])
     state = model.prefill(embeds.clone(), visual, rope, truncate=cut)
@@ -213,7 +213,7 @@ def _variant(
     meta: Facts,
     model: VideoChatFlash,
     name: str,
-    variant: Dropout | None,
+    variant: TokenDropout | None,
     embeds: Float[Tensor, "tokens hidden"],
     visual: range,
 ) -> None:
@@ -305,7 +305,7 @@ def _layout(parity: Parity, layout: Mapping[str, Any]) -> None:
     parity.equal("checkpoint tensors", len(shapes), layout["tensors"])
 
 
-def cache_bytes(config: VideoChatFlashConfig, text: int, visual: int, kind: Dropout | None) -> int:
+def cache_bytes(config: VideoChatFlashConfig, text: int, visual: int, kind: TokenDropout | None) -> int:
     """Return the bytes of keys and values that a prompt leaves behind, at 2 bytes a number."""
     language = config.language
     seen = compress.kept_counts(kind, visual)

@@ -167,12 +167,12 @@ def measure_all(
     jobs: Sequence[Job],
     command: Sequence[str],
     file: Path,
-    tell: Callable[[Measurement], None],
+    report: Callable[[Measurement], None],
     seconds: float = 3600.0,
 ) -> None:
     """Measure every job in a process of its own and append a line to `file` after each.
 
-    `command`, with the job as JSON behind it, must print a `Measured` as its last line (`measure` does the
+    `command`, with the job as JSON after it, must print a `Measurement` as its last line (`measure` does the
     work). A job that `file` has already is not run again; one that takes longer than `seconds` is given up.
     """
     known = {measured.job for measured in read(file)} if file.is_file() else set()
@@ -184,7 +184,7 @@ def measure_all(
                 out.write(json.dumps(dataclasses.asdict(measured)) + "\n")
                 out.flush()
                 os.fsync(out.fileno())
-            tell(measured)
+            report(measured)
 
 
 def read(file: Path) -> list[Measurement]:

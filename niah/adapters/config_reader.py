@@ -32,7 +32,7 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
     return found
 
 
-class Keys(dict[str, Any]):
+class JsonKeys(dict[str, Any]):
     """One JSON object; what is wrong is collected in `wrong` until `complain` raises it."""
 
     def __init__(self, name: str, values: Any) -> None:

@@ -131,13 +131,13 @@ class StartingTokenizer:
 
 
 def test_start_token_is_kept_from_the_first_piece_alone():
-    assert inputs.piece_ids(StartingTokenizer(), inputs.Prompt("ab", "c"), 128) == ([1, 97, 98], [99])
-    assert inputs.piece_ids(StartingTokenizer(), inputs.Prompt("ab", ""), 128) == ([1, 97, 98], [])
+    assert inputs.piece_ids(StartingTokenizer(), inputs.PromptText("ab", "c"), 128) == ([1, 97, 98], [99])
+    assert inputs.piece_ids(StartingTokenizer(), inputs.PromptText("ab", ""), 128) == ([1, 97, 98], [])
 
 
 def test_tokenizer_of_another_model_is_refused():
     with pytest.raises(UserError, match="gives id 99, the language model knows 99"):
-        inputs.piece_ids(StartingTokenizer(), inputs.Prompt("ab", "c"), 99)
+        inputs.piece_ids(StartingTokenizer(), inputs.PromptText("ab", "c"), 99)
 
 
 SAMPLED = [

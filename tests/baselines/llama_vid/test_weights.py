@@ -173,7 +173,7 @@ def test_missing_key_is_named(folder, key):
 
 def test_patches_that_do_not_tile_the_image_are_refused():
     with pytest.raises(UserError, match="image_size 60, patch_size 14"):
-        config.Vision(image_size=60)
+        config.EvaConfig(image_size=60)
 
 
 def test_checkpoint_that_names_no_tower_sizes_has_the_releases():

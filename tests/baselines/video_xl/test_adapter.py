@@ -14,7 +14,7 @@ import yaml
 from baselines.video_xl import config
 from baselines.video_xl.adapter import load
 from baselines.video_xl.compress import RatioRule
-from baselines.video_xl.inputs import Compression, Prompt, encode_prompt, sample_frames, write_prompt
+from baselines.video_xl.inputs import PromptIds, SummaryCompression, encode_prompt, sample_frames, write_prompt
 from baselines.video_xl.model import build_random
 from baselines.video_xl.prefill import VideoPrefill
 from niah.types import Question, UserError
@@ -162,8 +162,8 @@ def test_sampled_frames_are_spread_like_the_releases(folder):
 def test_frames_that_lie_across_two_windows_are_whole_in_the_cache():
     # 9 tokens a frame, windows of 15: the second frame lies in two of them
     model = build_random(config.parse(OTHER, TOWER), "cpu", torch.float32)
-    how = Compression(RatioRule((3,)))
-    reading = VideoPrefill(model, how, FakeVideo(("h", 0, 5)), Prompt((1, 2), (3,)), 1)
+    how = SummaryCompression(RatioRule((3,)))
+    reading = VideoPrefill(model, how, FakeVideo(("h", 0, 5)), PromptIds((1, 2), (3,)), 1)
     with torch.no_grad():
         whole = model.encode(reading.video.frames(range(5)))
         parts = torch.cat([reading.visual(window) for window in reading.windows])

@@ -9,7 +9,7 @@ import torch
 
 from baselines.video_xl import config
 from baselines.video_xl.compress import Curriculum, cut_windows, plan_windows
-from baselines.video_xl.language import Cache, rotation
+from baselines.video_xl.language import SummaryCache, rotation
 from baselines.video_xl.model import build_random, load
 from baselines.video_xl.training import IGNORED, loss, training_windows
 
@@ -135,7 +135,7 @@ def test_ten_thousand_frames_leave_under_five_gib():
     layout = {**OTHER, "num_hidden_layers": 28, "num_key_value_heads": 4, "head_dim": 128, "num_attention_heads": 28}
     settings = config.parse(layout, TOWER)
     windows = plan_windows(cut_windows(10_000 * 144, 1440), [16] * 1000)
-    cache = Cache(settings.language, 14 + sum(w.summaries for w in windows), torch.device("meta"), torch.float16)
+    cache = SummaryCache(settings.language, 14 + sum(w.summaries for w in windows), torch.device("meta"), torch.float16)
     cache.advance(14 + 90_000)
     assert cache.bytes == 57_344 * 90_014  # 4.81 GiB
 

@@ -17,7 +17,7 @@ from baselines.videochat_flash.compress import (
     merge_steps,
     uniform_kept,
 )
-from baselines.videochat_flash.config import DROPOUTS, RELEASED, Dropout, read
+from baselines.videochat_flash.config import DROPOUTS, RELEASED, TokenDropout, read
 from baselines.videochat_flash.inputs import sample_frames
 from baselines.videochat_flash.language import RopeTable, faithful_rows, qwen_config
 from baselines.videochat_flash.model import load
@@ -25,7 +25,7 @@ from niah.types import UserError
 
 CHECKPOINT = Path(__file__).resolve().parents[2] / "reference" / "videochat_flash" / "tiny_checkpoint"
 ROW = json.loads((CHECKPOINT / "config.json").read_text())
-DROP = Dropout("uniform0_attention", (2, 5), (1, 0.75, 0.25))
+DROP = TokenDropout("uniform0_attention", (2, 5), (1, 0.75, 0.25))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_fewer_tokens_than_the_target_stay():
 
 def test_ratios_are_of_the_original_number():
     assert kept_counts(DROPOUTS["code"], 192) == [192, 96, 48, 24]
-    assert kept_counts(Dropout("uniform", (1, 3), (1, 0.6, 0.3)), 192) == [192, 115, 57]
+    assert kept_counts(TokenDropout("uniform", (1, 3), (1, 0.6, 0.3)), 192) == [192, 115, 57]
     assert layer_stretches(DROPOUTS["card"], 28) == [range(0, 4), range(4, 18), range(18, 28)]
 
 
@@ -112,7 +112,7 @@ def test_ratios_are_of_the_original_number():
     ],
 )
 def test_a_type_says_which_stops_look_at_attention(kind, expected):
-    dropout = Dropout(kind, (1, 2, 3), (1, 0.5, 0.25, 0.1))
+    dropout = TokenDropout(kind, (1, 2, 3), (1, 0.5, 0.25, 0.1))
     assert [by_attention(dropout, stop) for stop in range(3)] == expected
 
 
@@ -135,9 +135,9 @@ def test_chunks_change_nothing(tiny, dropout, mode):
 def test_a_token_decoded_is_as_one_read(tiny):
     """Positions behind a dropped prompt go on where its shortened sequence ends."""
     rope, embeds = tiny.rope("faithful"), prompt(60)
-    state = tiny.prefill(embeds.clone(), range(4, 50), rope, Dropout("uniform", (3,), (1, 0.5)), room=1)
+    state = tiny.prefill(embeds.clone(), range(4, 50), rope, TokenDropout("uniform", (3,), (1, 0.5)), room=1)
     embeds = torch.cat([embeds, tiny.language.embed_tokens.weight[17][None]])
-    longer = tiny.prefill(embeds, range(4, 50), rope, Dropout("uniform", (3,), (1, 0.5)))
+    longer = tiny.prefill(embeds, range(4, 50), rope, TokenDropout("uniform", (3,), (1, 0.5)))
     with torch.inference_mode():
         torch.testing.assert_close(tiny.language.step(17, state, rope), tiny.first_logits(longer), rtol=1e-4, atol=1e-4)
     assert [layer.get_seq_length() for layer in state.cache] == [61] * 3 + [38] * 5
