@@ -1,1 +1,1 @@
-"""Train a micro ViLaMP from scratch: first the encoders, then the connectors and the language model."""
+"""Train small ViLaMP models from scratch, and measure what their constants, parts and compressors are worth."""

@@ -1,7 +1,7 @@
-"""Train without each thing that the paper does not have, and ask the default needles.
+"""Train without each thing that the paper does not have, and compare the answers: what each is worth.
 
-Resumable, like the training and the runs it is made of. With --records nothing is trained or asked: the table is made
-again from the runs in that folder, one for each variant.
+Resumable, like its trainings and runs. With --records nothing is trained or asked: the table is made again from the
+runs in that folder, one for each variant.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import argparse
 import dataclasses
 import json
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +22,6 @@ from niah.analysis.table import table_frame
 from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_config
 from niah.cli.forward import forward
-from niah.cli.run_suite import run_suite as run
 from niah.exit_codes import DONE
 from niah.io import replace_file
 from niah.run.config import RunConfig
@@ -28,6 +30,8 @@ from niah.types import UserError
 from vilamp import checkpoint
 from vilamp.config import VilampConfig
 from vilamp.train.config import TrainingConfig
+from vilamp.train.journal import CURVE, SUMMARY, read_summary
+from vilamp.train.many_runs import NamedRun, run_all
 from vilamp.train.reader import PoolFeatures
 from vilamp.train.training import encode_pools, train
 
@@ -40,7 +44,7 @@ examples:
 
 exit codes: 0 done, 2 a mistake in the config, 3 some run is not complete, 130 after Ctrl-C
 """
-LENGTHS = (128, 512)  # the longest that so short a training comes to, and four times that; at 5,000 all guess
+LENGTHS = (128, 512)  # the longest that so short a training reaches, and four times that; at 5,000 all guess
 DEPTHS = (0.1, 0.5, 0.9)
 CONDITIONS = ("full", "needle_only")
 COLUMNS = [
@@ -49,77 +53,90 @@ COLUMNS = [
 
 
 def variants(base: TrainingConfig) -> dict[str, TrainingConfig]:
-    """Return the base and, for each thing it has beyond the paper, a training without that."""
-    extras, reader = base.model.extras, base.reader
-    off = {
-        **{f"no {name}": {"model": _without(base, name)} for name in dataclasses.asdict(extras)},
-        "no alignment": {"reader": dataclasses.replace(reader, alignment=0.0)},
-        "no tracing": {"reader": dataclasses.replace(reader, tracing=0.0)},
-        "no position_gaps": {"reader": dataclasses.replace(reader, position_gaps=0.0)},
-    }
-    made = {"all": base, **{name: dataclasses.replace(base, **changes) for name, changes in off.items()}}
-    folder = Path(base.output)
+    """Return the base training and, for each thing it has beyond the paper, a training without it."""
+    reader = base.reader
+    changes: dict[str, dict[str, Any]] = {"all": {}}
+    for extra in dataclasses.asdict(base.model.extras):
+        changes[f"no {extra}"] = {"model": _without(base.model, extra)}
+    for setting in ("alignment", "tracing", "position_gaps"):
+        changes[f"no {setting}"] = {"reader": dataclasses.replace(reader, **{setting: 0.0})}
+    checkpoints = Path(base.output) / "checkpoints"
     return {
-        name: dataclasses.replace(one, output=str(folder / "checkpoints" / _slug(name))) for name, one in made.items()
+        name: dataclasses.replace(base, output=str(checkpoints / _folder_name(name)), **change)
+        for name, change in changes.items()
     }
 
 
-def _without(base: TrainingConfig, extra: str) -> VilampConfig:
-    """Return the model's settings with one extra switched off."""
-    extras = dataclasses.replace(base.model.extras, **{extra: False})
-    return dataclasses.replace(base.model, extras=extras)
+def _without(model: VilampConfig, extra: str) -> VilampConfig:
+    """Return a model's settings with one extra switched off."""
+    return dataclasses.replace(model, extras=dataclasses.replace(model.extras, **{extra: False}))
 
 
 def ablate(base: TrainingConfig) -> int:
-    """Train every variant and ask each the default needles; return the exit code of the first run that is not whole."""
+    """Train every variant and ask it the default needles; return 0, or the highest exit code of runs not done."""
+    return run_all(_trained_runs(base))
+
+
+def _trained_runs(base: TrainingConfig) -> Iterator[NamedRun]:
+    """Train one variant after another, unless its checkpoint exists, and yield the run that asks it."""
     pools = None
-    for name, one in variants(base).items():
-        if not (Path(one.output) / "train.json").is_file():
-            sys.stderr.write(f"variant {name}\n")
-            pools = pools or _encoded(base)
-            train(one, pools)
-        folder = Path(base.output) / _slug(name)
-        asked = {"lengths": LENGTHS, "depths": DEPTHS, "conditions": CONDITIONS}
-        code = run(RunConfig(model_args={"pretrained": one.output}, output_path=str(folder), **asked))
-        if code != DONE:
-            return code
-        for kept in ("train.json", "curve.csv"):  # beside the records: what they are of
-            replace_file(folder / kept, (Path(one.output) / kept).read_bytes())
-    return DONE
+    for name, variant in variants(base).items():
+        if read_summary(Path(variant.output)) is None:
+            sys.stderr.write(f"training variant {name}\n")
+            pools = pools or _encode_shared_pools(base)
+            train(variant, pools)
+        folder = Path(base.output) / _folder_name(name)
+        config = RunConfig(
+            model_args={"pretrained": variant.output},
+            output_path=str(folder),
+            lengths=LENGTHS,
+            depths=DEPTHS,
+            conditions=CONDITIONS,
+        )
+        yield NamedRun(f"variant {name}", config, when_done=partial(_copy_training, Path(variant.output), folder))
+
+
+def _copy_training(checkpoint_folder: Path, run_folder: Path) -> None:
+    """Copy what tells how a model was trained to the records of its answers."""
+    for name in (SUMMARY, CURVE):
+        replace_file(run_folder / name, (checkpoint_folder / name).read_bytes())
 
 
 def variants_table(base: TrainingConfig, folder: Path) -> pd.DataFrame:
-    """Return the rows of all variants' tables that matter, and the longest haystack each was promoted to, in frames.
+    """Return the table of all variants, made from the runs below a folder.
 
-    They come from the runs below a folder. Raises UserError where one is missing, not whole or of another training.
+    `trained_to` is the longest haystack that a variant's training reached, in frames. Raises UserError where a run is
+    missing, incomplete, or of another training.
     """
-    rows = pd.concat([_table(folder / _slug(name), name, one) for name, one in variants(base).items()])
+    rows = pd.concat([_variant_table(folder / _folder_name(name), name, one) for name, one in variants(base).items()])
     wanted = (rows.depth == "all") & (rows.type != "all") & rows.length_by.isin(["exact", "all"])
-    of_length = (rows.condition == "full") == (rows.length != "all")  # needle_only has no length worth telling
-    return rows.loc[wanted & of_length, COLUMNS]
+    by_length = (rows.condition == "full") == (rows.length != "all")  # needle_only has no length worth a row
+    return rows.loc[wanted & by_length, COLUMNS]
 
 
-def _table(folder: Path, name: str, trained: TrainingConfig) -> pd.DataFrame:
+def _variant_table(folder: Path, name: str, variant: TrainingConfig) -> pd.DataFrame:
     """Return the table of one variant's run, with its name and how far its training came."""
-    asked = read_run(folder)
-    lacking = len(asked.cases) - sum(record.status == "ok" for record in asked.records.values())
-    if lacking:
-        told = f"{lacking} of {len(asked.cases)} cases have no answer"
-        raise UserError(f"{folder}: {told}, and a table would be of the rest; ask again, or restore its records")
-    about = json.loads((folder / "train.json").read_text(encoding="utf-8"))["config"]
-    if from_mapping(TrainingConfig, about, str(folder / "train.json")) != trained:
-        raise UserError(f"{folder} is not of the variant {name!r} of this config: train.json tells another training")
-    longest = pd.read_csv(folder / "curve.csv")["length"].max()  # empty but for the reader's steps
-    return table_frame([asked]).assign(variant=name, trained_to=f"{longest:.0f}")
+    data = read_run(folder)
+    missing = len(data.cases) - sum(record.status == "ok" for record in data.records.values())
+    if missing:
+        raise UserError(
+            f"{folder}: {missing} of {len(data.cases)} cases have no answer, and a table would be of the rest; ask "
+            "again, or restore its records"
+        )
+    settings = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["config"]
+    if from_mapping(TrainingConfig, settings, str(folder / SUMMARY)) != variant:
+        raise UserError(f"{folder} is not of the variant {name!r} of this config: {SUMMARY} is of another training")
+    trained_to = pd.read_csv(folder / CURVE)["length"].max()  # empty in the encoders' rows
+    return table_frame([data]).assign(variant=name, trained_to=f"{trained_to:.0f}")
 
 
-def _slug(variant: str) -> str:
+def _folder_name(variant: str) -> str:
     """Return the name of a variant's folders."""
     return variant.replace(" ", "-")
 
 
-def _encoded(base: TrainingConfig) -> list[PoolFeatures]:
-    """Return the reader's footage as all variants see it: they share their encoders."""
+def _encode_shared_pools(base: TrainingConfig) -> list[PoolFeatures]:
+    """Return the reader's footage behind the encoders that all variants share."""
     if base.encoder_from is None:
         raise UserError("an ablation compares readers on the same encoders: name a checkpoint as encoder_from")
     model, _ = checkpoint.load(checkpoint.locate(base.encoder_from))

@@ -1,4 +1,4 @@
-"""Everything a training run depends on; a resumed run refuses another one."""
+"""Everything a training depends on: the keys of its YAML file. A resumed training refuses another config."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from vilamp.config import VilampConfig
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The first stage: CLIP and the SigLIP tower, on single frames."""
+    """The settings of the first stage: CLIP and the SigLIP tower learn from single frames."""
 
     steps: int = 2000
-    batch: int = 64  # frames: half crowded, an eighth of the haystack, the rest of clips
+    batch: int = 64  # frames: half of them crowded, an eighth from haystacks, the rest from clips
     rate: float = 1.5e-3
     haystack: int = 500  # frames of each world
     clips: int = 100  # of each world
-    crowds: int = 2000  # of each world
+    crowds: int = 2000  # crowded frames of each world
 
     def __post_init__(self) -> None:
         if min(self.haystack, self.clips, self.crowds) < 1:
@@ -25,30 +25,30 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class ReaderConfig:
-    """The second stage: connectors and language model, on cases spliced from frozen features.
+    """The settings of the second stage: connectors and language model learn from cases spliced from frozen features.
 
-    `lengths` is the ladder: the next rung is taken when accuracy over the last `window`
-    examples of every type exceeds `promote`; earlier rungs stay in the mixture.
+    Haystacks grow through `lengths`: the next one comes when the accuracy over the last `window` examples exceeds
+    `promote` for every type of question. Shorter ones stay in the mixture.
     """
 
     steps: int = 8000
-    tokens: int = 3200  # a batch, padding included
+    tokens: int = 3200  # of a batch, padding included
     rate: float = 1e-3
     haystack: int = 4200  # frames of each world
-    clips: int = 250
+    clips: int = 250  # of each world
     lengths: tuple[int, ...] = (0, 64, 128, 256, 512, 1024, 2048, 4096)
-    keyframes: int = 8  # K in training, fewer in short cases
+    keyframes: int = 8  # K in training; fewer in short cases
     promote: float = 0.80
     window: int = 120
     alignment: float = 0.5  # weight of the alignment loss; 0 switches it off
     tracing: float = 0.5  # weight of the tracing loss; 0 switches it off
-    position_gaps: float = 0.5  # share of batches whose positions leave gaps, up to `positions`; 0 switches it off
-    positions: int = 11000  # tokens of the longest video the model should be ready for
+    position_gaps: float = 0.5  # share of batches whose positions leave gaps, up to `positions`; 0 switches them off
+    positions: int = 11000  # tokens of the longest video that the model should be ready for
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """A whole run, from random weights to a checkpoint folder."""
+    """A whole training, from random weights to a checkpoint folder."""
 
     name: str
     seed: int

@@ -1,8 +1,7 @@
-"""What ViLaMP is trained on: pools of built-in footage with a label for every patch.
+"""Build the training data: pools of built-in footage with a label for every patch.
 
-Pools come from worlds named "train/...", which no suite can name, so no needle
-of a suite is ever seen in training. They go through H.264, like every file the
-model will meet, where PyAV is installed.
+Pools come from worlds named "train/...", a name that no suite can have, so no needle of a suite is ever seen in
+training. Where PyAV is installed, frames are encoded with H.264 and decoded, like every file the model will see.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from niah.suite.footage.draw import COLOURS, DIGITS, SHAPES, SIZE, Look
 from niah.suite.footage.scenes import SpriteLabel, draw_scenes, random_for
 from niah.suite.footage.wording import BORDER_CLAUSE, COLOURED_THINGS
 
-PATCH = 8  # pixels a side
-SIDE = SIZE // PATCH
+PATCH = 8  # pixels a side of a patch
+SIDE = SIZE // PATCH  # patches a side of a frame
 TEMPLATES = (
     "Which way does the {look} move?",
     "Which digit is beside the {look}?",
@@ -48,34 +47,34 @@ def vocabulary_words() -> tuple[str, ...]:
 
 
 def extended_vocabulary_words() -> tuple[str, ...]:
-    """Return the vocabulary with the words of indirect and unnamed questions behind it; old words keep their ids."""
+    """Return the vocabulary, then the words of questions that do not name their target; old words keep their ids."""
     texts = ("with the colour of", *COLOURED_THINGS.values(), BORDER_CLAUSE)
     return tuple(dict.fromkeys([*vocabulary_words(), *(word for text in texts for word in text.split())]))
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Footage of one world, held as pixels: a haystack, then clips end to end, then crowded frames.
+    """Footage of one world as pixels: a haystack, then clips end to end, then crowded frames.
 
-    `labels` has, per patch, the place of its sprite's shape, colour and digit in
-    SHAPES, COLOURS and DIGITS, or -1. A sprite's digit plate belongs to the sprite.
+    `labels` has for each patch the indices of its sprite's shape, colour and digit in SHAPES, COLOURS and DIGITS,
+    or -1. The plate with a sprite's digit counts as part of the sprite. Crowded frames show one to eight sprites each
+    and are for the encoders alone.
     """
 
     world: str
     frames: np.ndarray  # (frames, 64, 64, 3) uint8
     labels: np.ndarray  # (frames, patches, 3) int8
-    haystack: int  # frames 0 up to this are the haystack
+    haystack: int  # how many frames the haystack has
     clips: tuple[Clip, ...]
-    starts: tuple[int, ...]  # the first frame of each clip, and the end of the last
-    # Crowded frames follow the last clip: one to eight sprites each, for the encoders alone.
+    starts: tuple[int, ...]  # the first frame of each clip, and the end of the last clip
 
 
 def build_pool(world: str, haystack: int, clips: int, types: tuple[str, ...], crowds: int = 0) -> Pool:
     """Draw `haystack` frames, `clips` needle clips and `crowds` crowded frames.
 
-    Holds them all, 12 KB a frame, and while it makes them what was drawn and what became of it, 24 KB.
+    Memory: 12 KB a frame, and 24 KB while frames pass through the codec.
     """
-    drawn = [draw_clip(world, f"clip-{number}", types[number % len(types)]) for number in range(clips)]
+    needles = draw_clips(world, clips, types)
     pictures, sprites, starts = [], [], []
     for part in draw_scenes(world, "haystack"):
         pictures.append(part.frames())
@@ -83,7 +82,7 @@ def build_pool(world: str, haystack: int, clips: int, types: tuple[str, ...], cr
         if len(sprites) >= haystack:
             break
     pictures, sprites = [np.concatenate(pictures)[:haystack]], sprites[:haystack]
-    for needle in drawn:
+    for needle in needles:
         starts.append(len(sprites))
         pictures.append(needle.frames())
         sprites.extend(needle.sprites(number) for number in range(needle.count))
@@ -98,28 +97,35 @@ def build_pool(world: str, haystack: int, clips: int, types: tuple[str, ...], cr
     for number, picture in zip(range(len(frames)), through_codec(drawn_frames), strict=True):
         frames[number] = picture
     labels = np.stack([patch_labels(found) for found in sprites])
-    return Pool(world, frames, labels, haystack, tuple(drawn), tuple(starts))
+    return Pool(world, frames, labels, haystack, needles, tuple(starts))
+
+
+def draw_clips(world: str, count: int, types: tuple[str, ...]) -> tuple[Clip, ...]:
+    """Return the needle clips of a world, the types in turn; no pixel is drawn yet."""
+    return tuple(draw_clip(world, f"clip-{number}", types[number % len(types)]) for number in range(count))
 
 
 def crowd(world: str, number: int) -> tuple[np.ndarray, list[SpriteLabel]]:
-    """Draw a frame of one to eight sprites with digits in two columns: new looks and a new texture every time."""
+    """Return a frame of one to eight sprites with digits, in two columns on a new texture, and its sprites."""
     rng = random_for(world, f"crowd-{number}")
-    picture, sprites = draw.backdrop(rng).at(rng.randrange(1000)), []
+    picture = draw.backdrop(rng).at(rng.randrange(1000))
+    sprites = []
     for place in rng.sample(range(8), rng.randint(1, 8)):
         x, y = 32 * (place % 2) + rng.randint(6, 16), 16 * (place // 2) + rng.randint(6, 9)
-        look, digit = rng.choice(LOOKS), rng.choice(DIGITS)
+        look = rng.choice(LOOKS)
+        digit = rng.choice(DIGITS)
         draw.paste(picture, look, digit, x, y)
         sprites.append(SpriteLabel(*look, digit, x, y))
     return picture, sprites
 
 
 def codec_name() -> str:
-    """Say what training frames go through here: "h264", or "none" on a machine without PyAV."""
+    """Return which codec training frames pass through: "h264", or "none" on a machine without PyAV."""
     return "h264" if find_spec("av") else "none"
 
 
 def through_codec(frames: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield frames as they come back from the encoder every suite's files go through; as drawn, without PyAV."""
+    """Yield frames after the encoding that every suite's files go through; without PyAV, as they are."""
     if codec_name() == "none":
         yield from frames
         return
@@ -136,9 +142,12 @@ def through_codec(frames: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def patch_labels(sprites: list[SpriteLabel]) -> np.ndarray:
-    """Return (patches, 3) int8: shape, colour and digit of the sprite that covers most of a patch, a third at least."""
+    """Return the indices of shape, colour and digit of the sprite that covers most of each patch: (patches, 3) int8.
+
+    A sprite counts if it covers more than a third of the patch.
+    """
     edges = np.arange(SIDE) * PATCH
-    best = np.full((SIDE, SIDE), PATCH * PATCH // 3)  # pixels the winner covers so far
+    best = np.full((SIDE, SIDE), PATCH * PATCH // 3)  # pixels that the best sprite so far covers
     labels = np.full((SIDE, SIDE, 3), NO_LABEL, np.int8)
     for sprite in sprites:
         plate = 9 if sprite.digit is not None else 0  # pixels the plate adds on the right

@@ -1,10 +1,12 @@
 """Teach CLIP and the SigLIP tower what is in a frame, and where.
 
-On frames whose sprites are known: does a frame show what a question names (CLIP
-against its text tower, yes or no and which frames before which), which patches
-show it (both towers against the same query, so that Eq. 6 means something), and
-what each patch shows (linear heads that are thrown away afterwards). Asking CLIP
-about its patches, which nobody uses later, is what makes it find frames: see LOG.md.
+Three losses on frames whose sprites are known:
+
+- which frames show what a question names: CLIP against its text tower, as yes or no and as a ranking of frames;
+- which patches show it: both towers against the same query, so that Eq. 6 compares the two;
+- what each patch shows: linear heads, thrown away after training.
+
+Nobody uses CLIP's patches later, but without their loss CLIP does not learn to find frames: see LOG.md.
 """
 
 from __future__ import annotations
@@ -22,21 +24,21 @@ from vilamp.encoders import clip_pixels, siglip_pixels
 from vilamp.model import Vilamp
 from vilamp.train.data import LOOKS, NO_LABEL, TEMPLATES
 
-KINDS = {"shape": len(SHAPES), "colour": len(COLOURS), "digit": len(DIGITS)}
+CLASSES = {"shape": len(SHAPES), "colour": len(COLOURS), "digit": len(DIGITS)}
 
 
 class Heads(nn.Module):
-    """What training needs and the model does not keep: label heads of a tower, scale and bias of its cosines."""
+    """What a tower needs in training only: label heads, and scale and bias of the cosines of its patches."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.labels = nn.ModuleList(nn.Linear(width, kinds) for kinds in KINDS.values())
+        self.labels = nn.ModuleList(nn.Linear(width, classes) for classes in CLASSES.values())
         self.scale = nn.Parameter(torch.tensor(10.0))
         self.bias = nn.Parameter(torch.tensor(-5.0))
 
 
 class EncoderHeads(nn.Module):
-    """The heads of both towers, and scale and bias of the cosine of frames."""
+    """The heads of both towers, and scale and bias of the cosines of frames."""
 
     def __init__(self, model: Vilamp) -> None:
         super().__init__()
@@ -52,7 +54,7 @@ def encoder_loss(
     labels: Int[Tensor, "frames patches 3"],
     rng: random.Random,
 ) -> tuple[Float[Tensor, ""], dict[str, float]]:
-    """Return the loss of one batch, and what to plot of it."""
+    """Return the loss of one batch, and what the curve shows of it."""
     query = model.encode_queries([rng.choice(TEMPLATES).replace("{look}", str(look)) for look in LOOKS])
     for_clip, for_vision = model.prepare(frames)
     embeddings, clip_patches = model.clip.encode_frames_and_patches(clip_pixels(for_clip))
@@ -78,10 +80,19 @@ def _patch_loss(
     labels: Int[Tensor, "frames patches 3"],
     shows: Bool[Tensor, "frames patches queries"],
 ) -> tuple[Float[Tensor, ""], dict[str, float]]:
-    """Return how badly a tower's patches tell what they show, and the accuracy of its label heads."""
+    """Return the loss of a tower's patches, and the accuracy of its label heads.
+
+    Args:
+        heads: The tower's heads.
+        patches: The tower's output.
+        projected: The same in the space of the queries.
+        query: One embedding for each look.
+        labels: What each patch shows; NO_LABEL where it shows nothing.
+        shows: Whether a patch shows the look of a query.
+    """
     loss = _balanced((normalize(projected, dim=-1) @ query.T) * heads.scale + heads.bias, shows)
     plotted = {}
-    for kind, head, name in zip(labels.unbind(-1), heads.labels, KINDS, strict=True):
+    for kind, head, name in zip(labels.unbind(-1), heads.labels, CLASSES, strict=True):
         known = kind != NO_LABEL
         if not known.any():
             plotted[name] = math.nan
@@ -93,21 +104,22 @@ def _patch_loss(
 
 
 def _ranking(logits: Float[Tensor, "frames queries"], wanted: Bool[Tensor, "frames queries"]) -> Float[Tensor, ""]:
-    """Return the cross-entropy of each frame that shows a query against all frames that do not; 0 where none does."""
+    """Return the cross-entropy of each frame that shows a query's look against all that do not; 0 if none does."""
     if not wanted.any():
         return logits.new_zeros(())
     others = logits.masked_fill(wanted, float("-inf")).logsumexp(0, keepdim=True)  # (1, queries)
     return (torch.logaddexp(logits, others.expand_as(logits)) - logits)[wanted].mean()
 
 
-def _balanced(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Return binary cross-entropy in which yes and no weigh the same, however rare yes is."""
+def _balanced(logits: Float[Tensor, "*shape"], wanted: Bool[Tensor, "*shape"]) -> Float[Tensor, ""]:
+    """Return binary cross-entropy in which positives and negatives weigh the same, however rare positives are."""
     losses = binary_cross_entropy_with_logits(logits, wanted.float(), reduction="none")
     return losses[wanted].sum() / wanted.sum().clamp(min=1) + losses[~wanted].mean()
 
 
-def _auc(logits: Tensor, wanted: Tensor) -> float:
-    """Return the share of (yes, no) pairs in the right order, over at most 200 of each."""
-    yes, no = logits[wanted].detach()[:200], logits[~wanted].detach()
-    no = no[:: max(1, math.ceil(len(no) / 200))]
-    return float((yes[:, None] > no[None]).float().mean())
+def _auc(logits: Float[Tensor, "*shape"], wanted: Bool[Tensor, "*shape"]) -> float:
+    """Return the area under the ROC curve, over at most 200 positives and 200 negatives."""
+    positives = logits[wanted].detach()[:200]
+    negatives = logits[~wanted].detach()
+    negatives = negatives[:: max(1, math.ceil(len(negatives) / 200))]
+    return float((positives[:, None] > negatives[None]).float().mean())

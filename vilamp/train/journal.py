@@ -1,80 +1,130 @@
-"""What a training run leaves behind: a curve anybody can open, and a state it can resume from."""
+"""What a training leaves in its folder: a curve, a state to resume from, and at the end a summary.
+
+`curve.csv` and `curve.png` show what was learned; `resume.pt` lets an interrupted training continue and is removed
+at the end; `train.json` stands for a finished training.
+"""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
-from niah.io import open_to_append, replacing
+from niah.io import open_to_append, replace_file, replacing
 from niah.types import UserError
 
-RESUME = "resume.pt"
+STATE = "resume.pt"
+SUMMARY = "train.json"
+CURVE = "curve.csv"
+STAGES = ("encoder", "reader")  # in training order
 COLUMNS = ("stage", "step", "seconds", "loss", "accuracy", "worst", "length", "shape", "colour", "digit", "frame_auc")
 
 
 class Journal:
-    """Writes `curve.csv` and `resume.pt` in a folder; `seconds` counts the time of all attempts."""
+    """Writes the curve and the state of a training; `seconds` counts the time of all its attempts."""
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
-        self.folder, self.fingerprint = folder, fingerprint
-        self.state: dict[str, Any] = {"fingerprint": fingerprint, "seconds": 0.0, "stage": "encoder", "step": 0}
-        folder.mkdir(parents=True, exist_ok=True)
-        if self._file.is_file():
-            self.state = torch.load(self._file, weights_only=True)
-            if self.state["fingerprint"] != fingerprint:
-                raise UserError(f"{self._file} belongs to another config; remove it, or give this run another output")
-        self._began = time.monotonic() - self.state["seconds"]
-        self._cut_curve()
+        """Read the state of an earlier attempt, if there is one.
 
-    @staticmethod
-    def begun(folder: Path) -> bool:
-        """Say whether a folder holds a state to resume from."""
-        return (folder / RESUME).is_file()
+        Raises UserError where that attempt had another `fingerprint`, that is other settings.
+        """
+        self.folder, self.fingerprint = folder, fingerprint
+        self.state: dict[str, Any] = {"fingerprint": fingerprint, "seconds": 0.0, "stage": STAGES[0], "step": 0}
+        folder.mkdir(parents=True, exist_ok=True)
+        if has_state(folder):
+            self.state = torch.load(self._state_file, weights_only=True)
+            if self.state["fingerprint"] != fingerprint:
+                raise UserError(
+                    f"{self._state_file} belongs to another config; remove it, or give this run another output"
+                )
+        self._began = time.monotonic() - self.state["seconds"]
+        self._drop_repeated_rows()
 
     @property
-    def _file(self) -> Path:
-        return self.folder / RESUME
+    def _state_file(self) -> Path:
+        return self.folder / STATE
 
     @property
     def seconds(self) -> float:
-        """Wall-clock seconds so far."""
+        """Return the wall-clock seconds of all attempts so far."""
         return time.monotonic() - self._began
 
-    def plot(self, stage: str, step: int, values: dict[str, float]) -> None:
+    def add_curve_row(self, stage: str, step: int, values: Mapping[str, float]) -> None:
         """Append a row to the curve."""
-        path = self.folder / "curve.csv"
-        new = not path.is_file()
+        path = self.folder / CURVE
+        is_new = not path.is_file()
         with os.fdopen(open_to_append(path), "a", newline="") as file:
             writer = csv.writer(file)
-            if new:
+            if is_new:
                 writer.writerow(COLUMNS)
             rounded = {name: round(value, 4) for name, value in values.items()}
             row = {"stage": stage, "step": step, "seconds": round(self.seconds, 1), **rounded}
             writer.writerow([row.get(name, "") for name in COLUMNS])
 
-    def _cut_curve(self) -> None:
-        """Drop the rows of steps that will be taken again."""
-        path = self.folder / "curve.csv"
+    def _drop_repeated_rows(self) -> None:
+        """Remove the curve's rows of steps that will be taken again."""
+        path = self.folder / CURVE
         if not path.is_file():
             return
         with path.open(newline="") as file:
             header, *rows = csv.reader(file)
-        order = {"encoder": 0, "reader": 1}
-        here = (order[self.state["stage"]], self.state["step"])
+        resumed_at = (STAGES.index(self.state["stage"]), self.state["step"])
+        kept = [row for row in rows if (STAGES.index(row[0]), int(row[1])) < resumed_at]
         with replacing(path) as temporary, temporary.open("w", newline="") as file:
-            csv.writer(file).writerows([header, *(row for row in rows if (order[row[0]], int(row[1])) < here)])
+            csv.writer(file).writerows([header, *kept])
 
     def save(self, stage: str, step: int, **parts: Any) -> None:
-        """Write the state to resume from: whole, or not at all."""
+        """Replace the state to resume from: `step` is the next one to take."""
         self.state = {"fingerprint": self.fingerprint, "seconds": self.seconds, "stage": stage, "step": step, **parts}
-        with replacing(self._file) as temporary:
+        with replacing(self._state_file) as temporary:
             torch.save(self.state, temporary)
 
-    def done(self) -> None:
-        """Remove the state: the checkpoint stands for it."""
-        self._file.unlink(missing_ok=True)
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Write the summary and remove the state: the checkpoint takes its place."""
+        replace_file(self.folder / SUMMARY, json.dumps(summary, indent=1) + "\n")
+        self._state_file.unlink(missing_ok=True)
+
+
+def has_state(folder: Path) -> bool:
+    """Return True if a folder holds a state to resume from."""
+    return (folder / STATE).is_file()
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """Return the summary of a finished training, or None where a folder holds none."""
+    path = folder / SUMMARY
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def draw_curve(folder: Path) -> Path:
+    """Write `curve.png` beside `curve.csv`: what each stage learned, over its steps."""
+    from matplotlib.figure import Figure
+
+    rows = pd.read_csv(folder / CURVE)
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    encoder = rows[rows.stage == "encoder"]
+    reader = rows[rows.stage == "reader"]
+    for name in ("shape", "colour", "digit", "frame_auc"):
+        left.plot(encoder.step, encoder[name], label=name.replace("_", " "))
+    left.set(title="encoders", xlabel="step", ylabel="accuracy of patch labels, AUC of frames", ylim=(0, 1.02))
+    left.legend(frameon=False)
+    right.plot(reader.step, reader.accuracy, color="C0", label="accuracy at the longest haystack")
+    right.plot(reader.step, reader.worst, color="C1", label="of the worst type of question")
+    right.set(title="connectors and language model", xlabel="step", ylabel="accuracy", ylim=(0, 1.02))
+    lengths = right.twinx()
+    lengths.step(reader.step, reader.length, where="post", color="C7", label="longest haystack")
+    lengths.set(ylabel="longest haystack (frames)")
+    handles = [*right.get_lines(), *lengths.get_lines()]
+    right.legend(handles, [line.get_label() for line in handles], frameon=False, loc="lower right")
+    path = folder / "curve.png"
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, metadata={"Software": None})
+    return path

@@ -1,34 +1,75 @@
-"""Answer several runs in this process with one store of features.
+"""Ask many runs one after another in this process, with one store of features for all of them.
 
-A frame's features are known by its pixels and the encoders' weights, so runs share them whatever constants, language
-model or compressor they differ in. Their times and memory mean nothing.
+A frame's features depend on its pixels and the encoders' weights alone. So runs share them whatever constants,
+language model or compressor they differ in, and each frame is encoded once. Times and memory of such runs mean nothing.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from niah.adapters.feature_store import FeatureStore
+from niah.cli.run_suite import run_suite
+from niah.exit_codes import DONE, INTERRUPTED
 from niah.io import cache_folder
 from niah.media.decoders.base import DEFAULT_DECODER
+from niah.run.config import RunConfig
 from niah.run.messages import WorkerConfig
-from niah.run.process import InProcessWorker
+from niah.run.process import InProcessWorker, Worker
 from niah.suite.folder import GeneratedSuite
 
 TARGET = "vilamp.adapter:load"
+MEMORY, DISK = 2**30, 2**33  # bytes of the feature store
+
+MakeWorker = Callable[..., Worker]  # from the generated cases and a run's model args
 
 
-def shared_store() -> Callable[..., InProcessWorker]:
-    """Return what makes adapters for runs in this process; all of them have one store, of 1 GiB, then 8 of disk."""
-    store = FeatureStore(2**30, 2**33, tempfile.gettempdir())
+@dataclass(frozen=True)
+class NamedRun:
+    """A run, and what belongs to it."""
 
-    def loaded(generated: GeneratedSuite, **settings: Any) -> InProcessWorker:
-        renders = str(cache_folder() / "rendered")
-        given = {**settings, "store": store}
-        return InProcessWorker(
-            WorkerConfig(TARGET, given, generated.sources, generated.suite.sampling, DEFAULT_DECODER, renders)
+    name: str  # printed before it is asked
+    config: RunConfig
+    make_worker: MakeWorker | None = None  # what answers; None: the `vilamp` adapter with the shared feature store
+    when_done: Callable[[], None] | None = None  # called once every case has its answer
+
+
+def run_all(runs: Iterable[NamedRun]) -> int:
+    """Ask runs in their order; return 0, or the highest exit code of those that were not done.
+
+    Runs are taken one at a time, so an iterator may train a model before it yields the run that asks it. What a run
+    has answered already is not asked again. Ctrl-C ends the run it hits, and no later one begins.
+    """
+    worst = DONE
+    with_shared_store = shared_store()
+    for one in runs:
+        sys.stderr.write(f"{one.name}\n")
+        code = run_suite(one.config, make_worker=one.make_worker or with_shared_store)
+        if code == INTERRUPTED:
+            return INTERRUPTED
+        if code == DONE and one.when_done is not None:
+            one.when_done()
+        worst = max(worst, code)
+    return worst
+
+
+def shared_store() -> MakeWorker:
+    """Return a function that makes `vilamp` workers in this process, all with the same feature store."""
+    store = FeatureStore(MEMORY, DISK, tempfile.gettempdir())
+
+    def make_worker(generated: GeneratedSuite, **settings: Any) -> InProcessWorker:
+        config = WorkerConfig(
+            TARGET,
+            {**settings, "store": store},
+            generated.sources,
+            generated.suite.sampling,
+            DEFAULT_DECODER,
+            str(cache_folder() / "rendered"),
         )
+        return InProcessWorker(config)
 
-    return loaded
+    return make_worker

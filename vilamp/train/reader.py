@@ -1,45 +1,47 @@
 """Teach the connectors and the language model to read what the frozen encoders deliver.
 
-Cases are spliced from features: a clip in a haystack of its world, at a uniform
-depth. The haystack grows when the model has earned it, not by the clock. Positions
-of some batches leave gaps, so that distances of long videos are met in short ones
-(as PoSE does, arXiv 2309.10400). Two losses are not in the paper: alignment asks the embedding of a patch to point at
-the words for what it shows, tracing asks the language model to name the answer
-at each merged token of the needle already, so that one example teaches at
-twenty places instead of one.
+Cases are spliced from features: a clip in a haystack of its world, at a uniform depth. The haystack grows with the
+model's accuracy, not by the clock. The positions of some batches leave gaps, so that distances of long videos occur
+in short ones (as in PoSE, arXiv 2309.10400).
+
+Two losses are not in the paper. The alignment loss asks the embedding of a patch to point at the words for what the
+patch shows. The tracing loss asks the language model to name the answer at tokens of the needle already, so that one
+example teaches at twenty places instead of one.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, normalize
 
+from niah.adapters.compressor import InLanguage, Sequences, States, TokenChunk
 from niah.suite.config import QUESTION_TEMPLATE
 from niah.suite.footage.clips import Clip
 from niah.suite.footage.draw import COLOURS, DIGITS, SHAPES
 from niah.types import LETTERS, Question
-from vilamp.model import IGNORED, Stream, Vilamp
+from vilamp.model import Stream, Vilamp
 from vilamp.train.data import NO_LABEL, Pool
 from vilamp.vocabulary import cloze
 
-ENCODED = 64  # frames encoded at a time
-TRACED_FROM = 6  # frames of a clip before anybody could name its answer
+FRAMES_PER_BATCH = 64  # of the encoders
+FIRST_TRACED_FRAME = 6  # of a clip: before this frame nobody could name its answer
 
 
 @dataclass(frozen=True, eq=False)
 class PoolFeatures:
-    """A pool after the encoders; 13 KB a frame, labels kept, pixels gone."""
+    """A pool after the encoders: 13 KB a frame. The labels are kept, the pixels are not."""
 
     pool: Pool
     embeddings: Float[Tensor, "frames dim"]
-    patches: Float[Tensor, "frames patches dim"]  # half precision, as in the adapter's store
-    queries: dict[str, Float[Tensor, " dim"]]
+    patches: Float[Tensor, "frames patches dim"]  # half precision, as in the adapter's feature store
+    queries: dict[str, Float[Tensor, " dim"]]  # by the text of a question
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,36 +50,58 @@ class SplicedCase:
 
     clip: Clip
     start: int  # the clip's first frame
-    kept: list[int]  # keyframes
+    keyframes: list[int]
     query: Float[Tensor, " dim"]
     stream: Stream
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One case ready for the language model."""
+    """A compressed video with one or several questions behind it, ready for the language model.
 
-    inputs: Float[Tensor, "tokens hidden"]
-    positions: Int[Tensor, " tokens"]
-    labels: Int[Tensor, " tokens"]
-    traced: Int[Tensor, " traced"]  # places of the merged tokens of the needle, but for its first frames
-    options: tuple[int, ...]  # first token of each option
-    right: int
-    type: str
+    A compressor inside the language model drops some visual tokens; `positions` and `traced` count those that stay.
+    """
+
+    visual: TokenChunk
+    texts: list[Float[Tensor, "_words hidden"]]  # a prompt and its answer each; no text sees another
+    answers: list[list[int]]
+    positions: Int[Tensor, " places"]  # of the visual tokens, then of every text's first word
+    traced: Int[Tensor, " traced"]  # visual tokens of the needle at which the tracing loss applies
+    options: tuple[int, ...]  # the first token of each option of the first question; empty where it is not asked
+    right: int  # the right option of the first question
 
 
 @torch.inference_mode()
 def encode_pool(model: Vilamp, pool: Pool) -> PoolFeatures:
     """Run the frozen encoders over a pool."""
     embeddings, patches = [], []
-    for start in range(0, len(pool.frames), ENCODED):
-        made = model.encode_frames(torch.from_numpy(pool.frames[start : start + ENCODED]))
-        embeddings.append(made[0].half().float())
-        patches.append(made[1].half())
-    asked = {clip.question for clip in pool.clips}
-    queries = {text: model.encode_query(text) for text in sorted(asked)}
-    kept = Pool(pool.world, np.zeros((0,)), pool.labels, pool.haystack, pool.clips, pool.starts)
-    return PoolFeatures(kept, torch.cat(embeddings), torch.cat(patches), queries)
+    for start in range(0, len(pool.frames), FRAMES_PER_BATCH):
+        pixels = torch.from_numpy(pool.frames[start : start + FRAMES_PER_BATCH])
+        batch_embeddings, batch_patches = model.encode_frames(pixels)
+        embeddings.append(batch_embeddings.half().float())
+        patches.append(batch_patches.half())
+    questions = {clip.question for clip in pool.clips}
+    queries = {text: model.encode_query(text) for text in sorted(questions)}
+    without_pixels = Pool(pool.world, np.zeros((0,)), pool.labels, pool.haystack, pool.clips, pool.starts)
+    return PoolFeatures(without_pixels, torch.cat(embeddings), torch.cat(patches), queries)
+
+
+def spliced_frames(pool: Pool, clip: int, before: int, around: int, offset: int) -> Int[Tensor, " frames"]:
+    """Return which frames of a pool a spliced video shows.
+
+    Args:
+        pool: The world's footage.
+        clip: The number of the needle clip.
+        before: How many haystack frames come before the clip.
+        around: How many haystack frames there are in all.
+        offset: The first haystack frame that is shown.
+    """
+    parts = (
+        (offset, offset + before),
+        (pool.starts[clip], pool.starts[clip + 1]),
+        (offset + before, offset + around),
+    )
+    return torch.cat([torch.arange(*part) for part in parts])
 
 
 def splice(
@@ -86,46 +110,57 @@ def splice(
     """Splice a clip into about `length` frames of its world and compress them; the clip alone if `length` is 0."""
     pool = features.pool
     number = rng.choice([n for n, clip in enumerate(pool.clips) if clip.type == type])
-    needle, first = pool.clips[number], pool.starts[number]
+    needle = pool.clips[number]
     around = max(0, min(length - needle.count, pool.haystack))
     before = rng.randint(0, around)  # the depth is uniform
     offset = rng.randint(0, pool.haystack - around)
-    order = torch.cat(
-        [
-            torch.arange(offset, offset + before),
-            torch.arange(first, first + needle.count),
-            torch.arange(offset + before, offset + around),
-        ]
-    )
+    order = spliced_frames(pool, number, before, around, offset)
     query = features.queries[needle.question].to(model.device)
-    frames = torch.nn.functional.normalize(features.embeddings[order], dim=-1)
-    kept = model.select(frames, query, keyframes)
+    selected = model.select(normalize(features.embeddings[order], dim=-1), query, keyframes)
     chunks = (features.patches[part].to(query) for part in order.split(1024))
-    return SplicedCase(needle, before, kept, query, model.compress(kept, query, chunks))
+    return SplicedCase(needle, before, selected, query, model.compress(selected, query, chunks))
 
 
 def build_example(
-    model: Vilamp, features: PoolFeatures, type: str, length: int, keyframes: int, positions: int, rng: random.Random
+    model: Vilamp,
+    features: PoolFeatures,
+    type: str,
+    length: int,
+    keyframes: int,
+    positions: int,
+    rng: random.Random,
 ) -> Example:
-    """Make a case of about `length` frames ready for the language model.
+    """Make a case ready for the language model.
 
-    Positions leave gaps where `positions` exceeds the number of tokens.
+    Args:
+        model: Compresses the video, and embeds the question.
+        features: The world that clip and haystack come from.
+        type: The type of question.
+        length: Frames of the video, about; 0 for the clip alone.
+        keyframes: K, at most.
+        positions: Positions leave gaps where this exceeds the number of tokens.
+        rng: Draws clip, depth, haystack, prompt and gaps.
     """
     case = splice(model, features, type, length, keyframes, rng)
     needle, stream = case.clip, case.stream
-    visual = stream.embeddings
-    late = (stream.frames >= case.start + TRACED_FROM) & (stream.frames < case.start + needle.count)
-    merged = late & ~torch.isin(stream.frames, torch.tensor(case.kept))
+    late = (stream.frames >= case.start + FIRST_TRACED_FRAME) & (stream.frames < case.start + needle.count)
+    merged = late & ~torch.isin(stream.frames, torch.tensor(case.keyframes))
     question = Question(needle.question, needle.options, QUESTION_TEMPLATE if rng.random() < 0.7 else "{question}")
-    vocabulary = model.vocabulary
+    prompt = model.vocabulary.encode(cloze(question))
+    options = [model.vocabulary.encode(option) for option in needle.options]
     right = LETTERS.index(needle.answer)
-    options = [vocabulary.encode(option) for option in needle.options]
-    prompt, answer = vocabulary.encode(cloze(question)), options[right]
-    labels = [IGNORED] * (len(visual) + len(prompt)) + answer
-    inputs = torch.cat([visual, model.embed(prompt + answer)])
-    targets = torch.tensor(labels, device=model.device)
-    places = positions_with_gaps(len(visual), len(inputs), positions, rng).to(model.device)
-    return Example(inputs, places, targets, merged.nonzero()[:, 0], tuple(o[0] for o in options), right, needle.type)
+    text = model.embed(prompt + options[right])
+    visual = len(stream.embeddings)
+    places = positions_with_gaps(visual, visual + len(text), positions, rng)
+    return Example(
+        visual=TokenChunk(stream.frames.tolist(), stream.embeddings),
+        texts=[text],
+        answers=[options[right]],
+        positions=places[: visual + 1].to(model.device),
+        traced=merged.nonzero()[:, 0].to(model.device),
+        options=tuple(option[0] for option in options),
+        right=right,
+    )
 
 
 def positions_with_gaps(visual: int, tokens: int, positions: int, rng: random.Random) -> Int[Tensor, " tokens"]:
@@ -137,34 +172,73 @@ def positions_with_gaps(visual: int, tokens: int, positions: int, rng: random.Ra
     return places
 
 
-def reader_loss(model: Vilamp, batch: list[Example]) -> tuple[Float[Tensor, ""], Float[Tensor, ""], list[bool]]:
-    """Return the loss of Eq. 12 over a batch, the tracing loss, and whose right option was the likeliest."""
-    states = model.states([one.inputs for one in batch], [one.positions for one in batch])
-    loss, logits = model.loss(states, [one.labels for one in batch])
-    right, row, traced, answers = [], 0, [], []
-    for number, one in enumerate(batch):
-        scores = logits[row, list(one.options)]
-        right.append(int(scores.argmax()) == one.right)
-        row += int((one.labels != IGNORED).sum())
-        traced.append(states[number, one.traced])
-        answers += [one.options[one.right]] * len(one.traced)
-    if not answers:
-        return loss, loss * 0, right
-    named = model.name(torch.cat(traced))
-    return loss, cross_entropy(named, torch.tensor(answers, device=named.device)), right
+def reader_loss(model: Vilamp, batch: Sequence[Example]) -> tuple[Float[Tensor, ""], Float[Tensor, ""], list[bool]]:
+    """Return the loss of the answers (Eq. 12), the tracing loss, and for each first question whether it was right."""
+    states = last_states(model, batch)
+    before_answers: list[Tensor] = []  # the states that predict the answers' tokens
+    targets: list[int] = []
+    first_questions: list[tuple[int, Example]] = []  # each with the row of its answer's first token
+    for example, texts in zip(batch, states.texts, strict=True):
+        if example.options:
+            first_questions.append((len(targets), example))
+        for text, answer in zip(texts, example.answers, strict=True):
+            before_answers.append(text[-len(answer) - 1 : -1])
+            targets += answer
+    logits = model.name(torch.cat(before_answers))  # (answer tokens, vocabulary)
+    loss = cross_entropy(logits, torch.tensor(targets, device=logits.device))
+    right = [int(logits[row, list(one.options)].argmax()) == one.right for row, one in first_questions]
+    return loss, _tracing_loss(model, batch, states, nothing=loss * 0), right
+
+
+def _tracing_loss(
+    model: Vilamp, batch: Sequence[Example], states: States, nothing: Float[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """Return how badly traced tokens name the answers to their video's questions; `nothing` where none is traced."""
+    answers = [example.answers for example in batch for _ in range(len(example.traced))]
+    pairs = [(row, answer[0]) for row, of_row in enumerate(answers) for answer in of_row]
+    if not pairs:
+        return nothing
+    logits = model.name(torch.cat(list(states.wanted)))  # (traced, vocabulary)
+    rows, words = (torch.tensor(column, device=logits.device) for column in zip(*pairs, strict=True))
+    return cross_entropy(logits[rows], words)
+
+
+def last_states(model: Vilamp, batch: Sequence[Example]) -> States:
+    """Return the language model's last states of texts and traced tokens."""
+    compressor = model.compressor
+    if isinstance(compressor, InLanguage):
+        columns = zip(*((one.visual, one.texts, one.positions, one.traced) for one in batch), strict=True)
+        return compressor.states(model.language, Sequences(*columns))
+    pairs = [(one, text) for one in batch for text in one.texts]
+    inputs = [torch.cat([one.visual.embeddings, text]) for one, text in pairs]
+    positions = [_text_positions(one.positions, len(text)) for one, text in pairs]
+    states = model.states(inputs, positions)  # (pairs, tokens, hidden)
+    texts, traced, row = [], [], 0
+    for one in batch:
+        start = len(one.visual.embeddings)
+        texts.append([states[row + n, start : start + len(text)] for n, text in enumerate(one.texts)])
+        traced.append(states[row, one.traced])
+        row += len(one.texts)
+    return States(texts, traced)
+
+
+def _text_positions(positions: Int[Tensor, " places"], words: int) -> Int[Tensor, " tokens"]:
+    """Return the positions of visual tokens and of a text whose first word has the last of `positions`."""
+    return torch.cat([positions[:-1], positions[-1] + torch.arange(words, device=positions.device)])
 
 
 def alignment_loss(model: Vilamp, features: PoolFeatures, rng: random.Random, count: int = 48) -> Float[Tensor, ""]:
-    """Return how badly the embeddings of sprite patches point at the words for shape, colour and digit."""
+    """Return how badly the embeddings of `count` frames' sprite patches point at the words for what they show."""
     rows = torch.tensor([rng.randrange(len(features.patches)) for _ in range(count)])
     labels = torch.from_numpy(features.pool.labels[rows.numpy()]).long().to(model.device)
     patches = features.patches[rows].to(next(model.keyframe_connector.parameters()))
     query = rng.choice(list(features.queries.values())).to(patches)
     shown = labels[..., 0] != NO_LABEL  # (frames, patches)
-    channels, labels = model.features(patches, query)[shown], labels[shown]
+    channels = model.features(patches, query)[shown]  # (shown, channels)
+    labels = labels[shown]  # (shown, 3)
     loss = channels.new_zeros(())
     for connector in (model.keyframe_connector, model.merged_connector):
-        embeddings = connector(channels)  # (patches, hidden)
+        embeddings = connector(channels)  # (shown, hidden)
         for number, names in enumerate((SHAPES, tuple(COLOURS), tuple(map(str, DIGITS)))):
             ids = [model.vocabulary.encode(name)[0] for name in names]
             known = labels[:, number] != NO_LABEL

@@ -1,26 +1,23 @@
-"""Ask the same cases with other constants: K alone, then every alpha with every tau.
+"""Ask the same cases with other constants: every K alone, then every alpha with every tau.
 
-No weight changes. Each setting is a run of its own, as `niah run` makes it, and resumable like one: a run that is
-complete is not asked again. The constants that are not varied are the checkpoint's. All runs share one process and
-the features of frames, which no constant moves, so a further setting costs little; their times and memory mean nothing.
+No weights change. Each setting is a run of its own, as `niah run` makes it, and resumable like one: a complete run is
+not asked again. Constants that are not varied are the checkpoint's. No constant changes the features of frames, which
+the runs share, so a further setting costs little; times and memory of these runs mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_config
-from niah.cli.run_suite import run_suite as run
-from niah.exit_codes import DONE, INTERRUPTED
 from niah.run.config import RunConfig
 from niah.settings import read_yaml
 from niah.types import UserError
-from vilamp.train.many_runs import shared_store
+from vilamp.train.many_runs import NamedRun, run_all
 
 EXAMPLES = """\
 examples:
@@ -40,9 +37,9 @@ exit codes: 0 every run is complete, 2 a mistake in the config, 3 some run is no
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is asked, and which constants are tried; the keys of the YAML file."""
+    """Which cases are asked, and which constants are tried: the keys of the YAML file."""
 
-    output: str  # the folder that gets a run folder for each setting
+    output: str  # gets a run folder for each setting
     keyframes: tuple[int, ...] = ()  # K
     temperatures: tuple[float, ...] = ()  # alpha; crossed with the thresholds
     thresholds: tuple[float, ...] = ()  # tau
@@ -83,14 +80,8 @@ class Sweep:
 
 
 def sweep(settings: Sweep) -> int:
-    """Ask every run; return the first exit code that is not 0. Ctrl-C ends it, and the same command goes on."""
-    codes, answerer = [], shared_store()
-    for name, config in settings.runs().items():
-        sys.stderr.write(f"{name}\n")
-        codes.append(run(config, make_worker=answerer))
-        if codes[-1] == INTERRUPTED:
-            break
-    return next((code for code in codes if code != DONE), DONE)
+    """Ask every run; return 0, or the highest exit code of those that were not done."""
+    return run_all(NamedRun(name, config) for name, config in settings.runs().items())
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

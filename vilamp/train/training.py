@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from hashlib import sha256
-from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from niah.cli.command import Command
 from niah.cli.flags import add_config
 from niah.exit_codes import DONE
-from niah.io import replace_file
 from niah.settings import read_yaml
 from niah.types import UserError
 from vilamp import checkpoint
 from vilamp.config import written
 from vilamp.model import Vilamp
 from vilamp.train import data
-from vilamp.train.config import TrainingConfig
-from vilamp.train.curve import draw_curve
+from vilamp.train.config import ReaderConfig, TrainingConfig
 from vilamp.train.encoder import EncoderHeads, encoder_loss
-from vilamp.train.journal import Journal
-from vilamp.train.reader import PoolFeatures, alignment_loss, build_example, encode_pool, reader_loss
+from vilamp.train.journal import Journal, draw_curve, has_state, read_summary
+from vilamp.train.loop import StepLoss, cosine_rate, train_stage
+from vilamp.train.reader import Example, PoolFeatures, alignment_loss, build_example, encode_pool, reader_loss
 from vilamp.vocabulary import FIRST_WORD, Vocabulary
 
 EXAMPLES = """\
@@ -38,11 +39,9 @@ example:
 
 Interrupt it whenever you like: the same command goes on where it stopped.
 """
-SUMMARY = "train.json"  # of a training that came to its end
-SAVED = 100  # steps between two states to resume from
-EMBEDDING = "text.text_model.embeddings.token_embedding.weight"  # of CLIP's words
-PLOTTED = 20  # steps between two rows of the curve
-_FEW = ((1, 2), (2, 4), (4, 8))  # K on the first rungs: a short sequence buys more examples
+WORD_EMBEDDINGS = "text.text_model.embeddings.token_embedding.weight"  # CLIP's
+FEW_KEYFRAMES = ((1, 2), (2, 4), (4, 8))  # K in the first stages: a short sequence buys more examples
+AT_CURRENT_LENGTH = 0.67  # share of the batches; the others come from an earlier length
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,17 +57,17 @@ def _run(options: argparse.Namespace) -> int:
 def train(run: TrainingConfig, pools: list[PoolFeatures] | None = None) -> None:
     """Train `run` to its end, or from where an earlier attempt stopped.
 
-    `pools` are the reader's, if somebody has encoded them already with the encoders `run` takes. Raises UserError
-    where the output holds a training that came to its end.
+    `pools` is the reader's footage where it has been encoded already with the encoders that `run` takes. Raises
+    UserError where the output folder holds a finished training.
     """
     device = ("cuda" if torch.cuda.is_available() else "cpu") if run.device == "auto" else run.device
     folder = Path(run.output)
-    if (folder / SUMMARY).is_file() and not Journal.begun(folder):
+    if read_summary(folder) is not None and not has_state(folder):
         raise UserError(
             f"{folder} holds a finished training: give this one another output, or remove that folder to train anew"
         )
     journal = Journal(folder, json.dumps(written(run), sort_keys=True))
-    torch.manual_seed(run.seed)  # the initial weights, drawn in one place; every later draw is named
+    torch.manual_seed(run.seed)  # for the initial weights alone; every later draw has a generator of its own
     model = Vilamp(run.model, Vocabulary(data.vocabulary_words())).to(device)
     if journal.state["stage"] == "encoder":
         if run.encoder_from is None:
@@ -79,156 +78,204 @@ def train(run: TrainingConfig, pools: list[PoolFeatures] | None = None) -> None:
     model.load_state_dict(journal.state["model"])
     train_reader(run, model, journal, pools or encode_pools(run, model))
     checkpoint.save(model, folder)
-    summary = {"seed": run.seed, "seconds": round(journal.seconds), "device": device, "torch": torch.__version__}
-    summary["codec"] = data.codec_name()
-    replace_file(folder / SUMMARY, json.dumps(summary | {"config": written(run)}, indent=1) + "\n")
     draw_curve(folder)
-    journal.done()
+    summary = {"seed": run.seed, "seconds": round(journal.seconds), "device": device, "torch": torch.__version__}
+    journal.finish({**summary, "codec": data.codec_name(), "config": written(run)})
 
 
 def copy_encoders(model: Vilamp, name: str) -> None:
-    """Copy CLIP and the SigLIP tower of the checkpoint called `name`.
+    """Copy CLIP and the SigLIP tower of the checkpoint called `name` into a model.
 
-    Its words must be the model's, or the first of them: words behind them, which no encoder was taught, get
-    embeddings drawn by their names, spread like those of the words it knows.
+    The checkpoint's words must be the model's, or the first of them. Further words, which the text encoder never
+    saw, get random embeddings that depend on the word alone and are spread like those of the known words.
     """
     trained, _ = checkpoint.load(checkpoint.locate(name))
     known = trained.vocabulary
     if model.vocabulary.words[: len(known.words)] != known.words:
         raise UserError(f"encoder_from: {name} was trained with other words; train the encoders again")
     state = trained.clip.state_dict()
-    new = model.vocabulary.words[len(known.words) :]
-    if new:
-        state[EMBEDDING] = _with_rows(state[EMBEDDING], known, new)
+    new_words = model.vocabulary.words[len(known.words) :]
+    if new_words:
+        state[WORD_EMBEDDINGS] = _add_rows(state[WORD_EMBEDDINGS], known, new_words)
     model.clip.load_state_dict(state)
     model.vision.load_state_dict(trained.vision.state_dict())
 
 
-def _with_rows(table: torch.Tensor, known: Vocabulary, new: tuple[str, ...]) -> torch.Tensor:
-    """Return CLIP's table of embeddings with rows for new words before the last one, which is end-of-text's."""
+def _add_rows(
+    table: Float[Tensor, "tokens dim"], known: Vocabulary, new_words: tuple[str, ...]
+) -> Float[Tensor, "more_tokens dim"]:
+    """Return CLIP's embedding table with rows for new words before the last row, that of the end-of-text token."""
     words = table[FIRST_WORD : known.end]
     rows = []
-    for word in new:
+    for word in new_words:
         generator = torch.Generator().manual_seed(int.from_bytes(sha256(f"word/{word}".encode()).digest()[:6]))
         rows.append(words.mean(0) + words.std(0) * torch.randn(table.shape[1], generator=generator))
     return torch.cat([table[: known.end], torch.stack(rows), table[known.end :]])
 
 
 def train_encoder(run: TrainingConfig, model: Vilamp, journal: Journal) -> None:
-    """Train CLIP and the SigLIP tower on single frames of all worlds, whose pixels stay in memory, 12 KB a frame."""
+    """Train CLIP and the SigLIP tower on single frames of all worlds.
+
+    The frames of all worlds stay in memory, 12 KB each.
+    """
     settings = run.encoder
     heads = EncoderHeads(model).to(model.device)
-    trained = [*model.clip.parameters(), *model.vision.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=0.05)
-    start = journal.state["step"]
-    if start:
+    if journal.state["step"]:
         model.load_state_dict(journal.state["model"])
         heads.load_state_dict(journal.state["heads"])
-        optimizer.load_state_dict(journal.state["optimizer"])
-    pools = list(_pools(run, settings.haystack, settings.clips, settings.crowds))
-    progress = tqdm(range(start, settings.steps), initial=start, total=settings.steps, desc="encoder", unit="step")
-    for step in progress:
+    pools = list(_build_pools(run, settings.haystack, settings.clips, settings.crowds))
+
+    def step_loss(step: int) -> StepLoss:
         rng = random.Random(f"{run.seed}/encoder/{step}")
         pool = pools[rng.randrange(len(pools))]
-        kinds = ((0, pool.haystack), (pool.starts[0], pool.starts[-1]), (pool.starts[-1], len(pool.frames)))
-        counts = (settings.batch // 8, settings.batch * 3 // 8, settings.batch // 2)
-        rows = [rng.randrange(*kind) for kind, count in zip(kinds, counts, strict=True) for _ in range(count)]
+        rows = _draw_frames(pool, settings.batch, rng)
         frames = torch.from_numpy(pool.frames[rows]).to(model.device)
         labels = torch.from_numpy(pool.labels[rows]).to(model.device)
-        loss, plotted = encoder_loss(model, heads, frames, labels, rng)
-        optimizer_step(optimizer, loss, trained, cosine_rate(settings.rate, step, settings.steps))
-        if step % PLOTTED == 0:
-            journal.plot("encoder", step, {"loss": loss.item(), **plotted})
-            progress.set_postfix(loss=f"{loss.item():.2f}", digit=f"{plotted['digit']:.2f}")
-        if step % SAVED == SAVED - 1:
-            states = {"model": model.state_dict(), "heads": heads.state_dict(), "optimizer": optimizer.state_dict()}
-            journal.save("encoder", step + 1, **states)
+        loss, curve_row = encoder_loss(model, heads, frames, labels, rng)
+        return loss, {"loss": loss.item(), **curve_row}
+
+    train_stage(
+        journal,
+        "encoder",
+        settings.steps,
+        step_loss,
+        [*model.clip.parameters(), *model.vision.parameters(), *heads.parameters()],
+        rate=partial(_rate, settings.rate, settings.steps),
+        weight_decay=0.05,
+        state=lambda: {"model": model.state_dict(), "heads": heads.state_dict()},
+    )
+
+
+def _draw_frames(pool: data.Pool, batch: int, rng: random.Random) -> list[int]:
+    """Return the frames of an encoder batch: an eighth of the haystack, three of clips, half of them crowded."""
+    parts = (
+        (range(pool.haystack), batch // 8),
+        (range(pool.starts[0], pool.starts[-1]), batch * 3 // 8),
+        (range(pool.starts[-1], len(pool.frames)), batch // 2),
+    )
+    return [rng.randrange(part.start, part.stop) for part, count in parts for _ in range(count)]
 
 
 def encode_pools(run: TrainingConfig, model: Vilamp) -> list[PoolFeatures]:
     """Draw the reader's footage and run the trained encoders over it; 13 KB a frame stay in memory."""
     model.eval().requires_grad_(False)
-    return [encode_pool(model, pool) for pool in _pools(run, run.reader.haystack, run.reader.clips)]
+    return [encode_pool(model, pool) for pool in _build_pools(run, run.reader.haystack, run.reader.clips)]
 
 
 def train_reader(run: TrainingConfig, model: Vilamp, journal: Journal, pools: list[PoolFeatures]) -> None:
-    """Train connectors and language model on spliced cases; the haystack grows with success."""
+    """Train connectors and language model on spliced cases; the haystack grows with the model's accuracy."""
     settings = run.reader
     model.eval().requires_grad_(False)
-    trained = list(chain.from_iterable(part.parameters() for part in _reading(model)))
+    trained = [*_parameters(model.keyframe_connector, model.merged_connector, model.language)]
     for parameter in trained:
         parameter.requires_grad_(True)
-    optimizer = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=0.01)
-    state = journal.state
-    start, rung = state["step"], state.get("rung", 0)
-    if start:
-        optimizer.load_state_dict(state["optimizer"])
-    recent = {kind: deque(state.get("recent", {}).get(kind, []), settings.window) for kind in run.types}
-    progress = tqdm(range(start, settings.steps), initial=start, total=settings.steps, desc="reader", unit="step")
-    for step in progress:
+    lengths = LengthCurriculum(settings, run.types, journal.state)
+
+    def step_loss(step: int) -> StepLoss:
         rng = random.Random(f"{run.seed}/reader/{step}")
         features = pools[rng.randrange(len(pools))]
-        # two batches in three at the rung itself, the others anywhere below it
-        at = rung if rng.random() < 0.67 else rng.randint(0, rung)
-        length = settings.lengths[at]
-        length = rng.randint(length // 2, length)
-        keyframes = min(settings.keyframes, rng.choice(_FEW[min(at, 2)]) if length < 256 else settings.keyframes)
-        count = max(1, settings.tokens // (length + 48 + 64 * keyframes))
-        accuracy = {kind: sum(right) / max(1, len(right)) for kind, right in recent.items()}
-        practised = [1.1 - accuracy[kind] for kind in run.types]  # what is not yet known is asked more often
-        kinds = rng.choices(run.types, practised, k=count)
-        positions = settings.positions if rng.random() < settings.position_gaps else 0
-        batch = [build_example(model, features, kind, length, keyframes, positions, rng) for kind in kinds]
-        loss, traced, right = reader_loss(model, batch)
-        extra = settings.tracing * traced
+        stage = lengths.draw_stage(rng)
+        types, batch = _draw_batch(run, model, features, stage, lengths.accuracy(), rng)
+        loss, tracing, right = reader_loss(model, batch)
+        extra = settings.tracing * tracing
         if settings.alignment:
             extra = extra + settings.alignment * alignment_loss(model, features, rng)
-        optimizer_step(optimizer, loss + extra, trained, cosine_rate(settings.rate, step, settings.steps))
-        if at == rung:
-            for kind, hit in zip(kinds, right, strict=True):
-                recent[kind].append(hit)
+        curve_row = lengths.update(stage, types, right)
+        return loss + extra, {"loss": loss.item(), **curve_row}
+
+    train_stage(
+        journal,
+        "reader",
+        settings.steps,
+        step_loss,
+        trained,
+        rate=partial(_rate, settings.rate, settings.steps),
+        weight_decay=0.01,
+        state=lambda: {"model": model.state_dict(), **lengths.state()},
+    )
+
+
+def _draw_batch(
+    run: TrainingConfig,
+    model: Vilamp,
+    features: PoolFeatures,
+    stage: int,
+    accuracy: dict[str, float],
+    rng: random.Random,
+) -> tuple[list[str], list[Example]]:
+    """Return the question types and the examples of a batch, all of one length.
+
+    Types with a low accuracy are drawn more often.
+    """
+    settings = run.reader
+    longest = settings.lengths[stage]
+    length = rng.randint(longest // 2, longest)
+    keyframes = settings.keyframes
+    if length < 256:
+        keyframes = min(keyframes, rng.choice(FEW_KEYFRAMES[min(stage, 2)]))
+    count = max(1, settings.tokens // (length + 48 + 64 * keyframes))
+    types = rng.choices(run.types, [1.1 - accuracy[kind] for kind in run.types], k=count)
+    positions = settings.positions if rng.random() < settings.position_gaps else 0
+    return types, [build_example(model, features, kind, length, keyframes, positions, rng) for kind in types]
+
+
+class LengthCurriculum:
+    """The stages of growing haystack length in the reader's training, and the accuracy that moves it on."""
+
+    def __init__(self, settings: ReaderConfig, types: tuple[str, ...], state: dict[str, Any]) -> None:
+        """Start at the first stage, or where `state` stopped."""
+        self.settings = settings
+        self.stage: int = state.get("rung", 0)
+        answers = state.get("recent", {})
+        self._recent = {kind: deque(answers.get(kind, []), settings.window) for kind in types}
+
+    def draw_stage(self, rng: random.Random) -> int:
+        """Return the stage a batch is drawn from: the present one, or any up to it."""
+        return self.stage if rng.random() < AT_CURRENT_LENGTH else rng.randint(0, self.stage)
+
+    def accuracy(self) -> dict[str, float]:
+        """Return the accuracy of every question type over the last answers at the present stage."""
+        return {kind: sum(right) / max(1, len(right)) for kind, right in self._recent.items()}
+
+    def update(self, stage: int, types: list[str], right: list[bool]) -> dict[str, float]:
+        """Count a batch's answers and move to the next stage if the worst type is good enough; return a curve row.
+
+        The decision, like the row, takes the accuracy from before the batch.
+        """
+        accuracy = self.accuracy()
         worst = min(accuracy.values())
-        full = all(len(hits) == settings.window for hits in recent.values())
-        if full and worst > settings.promote and rung + 1 < len(settings.lengths):
-            rung += 1
-            for hits in recent.values():
-                hits.clear()
-        if step % PLOTTED == 0:
-            plotted = {"accuracy": sum(accuracy.values()) / len(accuracy), "worst": worst}
-            journal.plot("reader", step, {"loss": loss.item(), "length": settings.lengths[rung], **plotted})
-            progress.set_postfix(worst=f"{worst:.2f}", length=settings.lengths[rung])
-        if step % SAVED == SAVED - 1:
-            states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            lists = {kind: list(hits) for kind, hits in recent.items()}
-            journal.save("reader", step + 1, rung=rung, recent=lists, **states)
+        if stage == self.stage:
+            for kind, is_right in zip(types, right, strict=True):
+                self._recent[kind].append(is_right)
+        is_full = all(len(answers) == self.settings.window for answers in self._recent.values())
+        if is_full and worst > self.settings.promote and self.stage + 1 < len(self.settings.lengths):
+            self.stage += 1
+            for answers in self._recent.values():
+                answers.clear()
+        mean = sum(accuracy.values()) / len(accuracy)
+        return {"length": self.settings.lengths[self.stage], "accuracy": mean, "worst": worst}
+
+    def state(self) -> dict[str, Any]:
+        """Return what to resume from."""
+        return {"rung": self.stage, "recent": {kind: list(right) for kind, right in self._recent.items()}}
 
 
-def _reading(model: Vilamp) -> tuple[torch.nn.Module, ...]:
-    """Return the parts the second stage trains."""
-    return model.keyframe_connector, model.merged_connector, model.language
+def _rate(rate: float, steps: int, step: int) -> float:
+    """Return the learning rate of a step."""
+    return cosine_rate(rate, step, steps)
 
 
-def _pools(run: TrainingConfig, haystack: int, clips: int, crowds: int = 0) -> Iterator[data.Pool]:
+def _parameters(*modules: nn.Module) -> Iterator[nn.Parameter]:
+    """Yield the parameters of some modules."""
+    for module in modules:
+        yield from module.parameters()
+
+
+def _build_pools(run: TrainingConfig, haystack: int, clips: int, crowds: int = 0) -> Iterator[data.Pool]:
     """Draw one pool a world, each when it is asked for."""
     worlds = [f"train/{run.name}/{number}" for number in range(run.worlds)]
     for world in tqdm(worlds, desc="footage", unit="world"):
         yield data.build_pool(world, haystack, clips, run.types, crowds)
-
-
-def cosine_rate(rate: float, step: int, steps: int, floor: float = 0.05) -> float:
-    """Return the learning rate of a step: warm-up over 100 steps, then half a cosine down to `floor` of it."""
-    warm = min(1.0, (step + 1) / 100)
-    return rate * warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * step / steps)))
-
-
-def optimizer_step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, trained: list, rate: float) -> None:
-    """Take one step of AdamW at a learning rate, gradients clipped at 1."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(trained, 1.0)
-    optimizer.step()
 
 
 COMMAND = Command(_run, EXAMPLES, _add_arguments, stopped="stopped; the same command goes on from the last saved step")

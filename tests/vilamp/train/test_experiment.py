@@ -14,28 +14,28 @@ from niah.types import UserError
 from vilamp import checkpoint, config
 from vilamp.compressors.registry import NAMES
 from vilamp.model import Vilamp
-from vilamp.train import data
+from vilamp.train import data, loop
 from vilamp.train.experiment import footage
-from vilamp.train.experiment import train as trainer
 from vilamp.train.experiment.config import (
     Budget,
     Curriculum,
     Experiment,
     Job,
+    Primary,
     Stage,
     SuitePart,
     budget_mismatches,
     read_experiment,
 )
-from vilamp.train.experiment.examples import batch_loss, build_examples, draw_examples, frame_order, traced_places
+from vilamp.train.experiment.examples import build_examples, draw_examples, frame_order, last_token_of_frames, questions
 from vilamp.train.experiment.footage import load_features
-from vilamp.train.experiment.probe import needle_examples, train_probe
-from vilamp.train.experiment.questions import questions
 from vilamp.train.experiment.queue import queue_text, run_jobs, select_jobs
 from vilamp.train.experiment.records import has_records
-from vilamp.train.experiment.train import StageTracker, hold_then_cool, new_model
+from vilamp.train.experiment.train import StageTracker, needle_examples, new_model, train, train_probe
+from vilamp.train.loop import hold_then_cool
 from vilamp.train.probe.model import FILE
 from vilamp.train.probe.train import ANSWERS
+from vilamp.train.reader import reader_loss
 from vilamp.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -59,7 +59,7 @@ def tiny(tmp_path_factory):
     checkpoint.save(Vilamp(SIZES, Vocabulary(data.vocabulary_words())), folder / "encoders")
     return Experiment(
         name="tiny", output=str(folder / "out"), results=str(folder / "results"), suite="smoke", budgets=(TWO,),
-        asked=(SuitePart("near", ("full",)),), encoder_from=str(folder / "encoders"), model=SIZES, course=COURSE,
+        primary=Primary("mean", 2.0),        asked=(SuitePart("near", ("full",)),), encoder_from=str(folder / "encoders"), model=SIZES, course=COURSE,
     )  # fmt: skip
 
 
@@ -131,8 +131,7 @@ def test_rungs_end_one_after_another_and_with_the_steps(rungs):
 
 
 def test_the_rate_rises_for_100_steps_and_falls_over_the_last_fifth():
-    course = Curriculum(steps=1000, rate=1.0, cooling=0.2)
-    rates = [hold_then_cool(course, step) for step in (0, 49, 99, 800, 900, 999)]
+    rates = [hold_then_cool(1.0, step, 1000, 0.2) for step in (0, 49, 99, 800, 900, 999)]
     assert rates == pytest.approx([0.01, 0.5, 1.0, 1.0, 0.5, 0.05])
 
 
@@ -144,8 +143,8 @@ def test_gaps_come_on_rungs_that_have_them_only():
     ]
 
 
-def test_a_rung_is_refused_whose_phrasing_no_one_knows():
-    with pytest.raises(ValueError, match="phrasings out of named, indirect, unnamed"):
+def test_a_rung_is_refused_whose_wording_no_one_knows():
+    with pytest.raises(ValueError, match="wordings out of named, indirect, unnamed"):
         Stage(0, 1, 1.0, ("whispered",))
 
 
@@ -175,7 +174,7 @@ def test_a_digit_clip_says_which_way_its_target_goes():
 
 
 def test_the_last_token_of_each_late_frame_of_the_needle_is_traced():
-    assert traced_places([3, 3, 4, 4, 4, 6, 7], start=4, stop=7) == [4, 5]
+    assert last_token_of_frames([3, 3, 4, 4, 4, 6, 7], start=4, stop=7) == [4, 5]
 
 
 def test_a_clip_lies_in_its_haystack_where_it_was_drawn_to_lie(features):
@@ -216,7 +215,7 @@ def test_every_scheme_learns_from_the_same_answers_and_its_own_parameters_too(ti
     expected = [model.vocabulary.encode(one.answer) for d in drawn for one in questions(features[0].pool.clips[d.clip])]
     assert answers == sorted(expected)
     assert len(batch) == (len(expected) if model.compressor.guided else 2)
-    loss, tracing, right = batch_loss(model, batch)
+    loss, tracing, right = reader_loss(model, batch)
     assert len(right) == 2  # of the clips' own questions
     (loss + tracing).backward()
     used = {name for name, one in model.named_parameters() if one.grad is not None and one.grad.abs().sum() > 0}
@@ -233,20 +232,20 @@ def test_all_schemes_of_a_seed_begin_with_the_same_connectors_and_language_model
 def test_the_next_length_comes_by_success_or_at_its_deadline(tiny):
     rungs = (Stage(0, 1, 0.5), Stage(64, 1, 0.7), Stage(128, 1, 1.0))
     course = dataclasses.replace(COURSE, steps=100, rungs=rungs)
-    ladder = StageTracker(dataclasses.replace(tiny, course=course), {})
+    tracker = StageTracker(course, {})
     for step in range(4):
-        ladder.tell(step, 0, [True])
-    assert (ladder.rung, ladder.climbed) == (1, [[4, 1]])  # four of four right: above 0.9
+        tracker.update(step, 0, [True])
+    assert (tracker.stage, tracker.advances) == (1, [[4, 1]])  # four of four right: above 0.9
     for step in range(4, 69):
-        ladder.tell(step, 1, [False])
-    assert ladder.rung == 1
-    ladder.tell(69, 1, [False])
-    assert (ladder.rung, ladder.climbed) == (2, [[4, 1], [70, 0]])  # 0.7 of 100 steps are over
+        tracker.update(step, 1, [False])
+    assert tracker.stage == 1
+    tracker.update(69, 1, [False])
+    assert (tracker.stage, tracker.advances) == (2, [[4, 1], [70, 0]])  # 0.7 of 100 steps are over
 
 
 def test_an_interrupted_training_ends_as_an_undisturbed_one(tiny, features, tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "SAVED", 1)
-    job, step, taken = Job("summary", TWO, 0), trainer.optimizer_step, []
+    monkeypatch.setattr(loop, "STEPS_BETWEEN_STATES", 1)
+    job, step, taken = Job("summary", TWO, 0), loop.optimizer_step, []
 
     def interrupted(*arguments):
         taken.append(1)
@@ -254,12 +253,12 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(tiny, features, tmp_
             raise KeyboardInterrupt
         step(*arguments)
 
-    trainer.train(dataclasses.replace(tiny, output=str(tmp_path / "whole")), job, lambda: features)
-    monkeypatch.setattr(trainer, "optimizer_step", interrupted)
+    train(dataclasses.replace(tiny, output=str(tmp_path / "whole")), job, lambda: features)
+    monkeypatch.setattr(loop, "optimizer_step", interrupted)
     parts = dataclasses.replace(tiny, output=str(tmp_path / "parts"))
     with pytest.raises(KeyboardInterrupt):
-        trainer.train(parts, job, lambda: features)
-    trainer.train(parts, job, lambda: features)
+        train(parts, job, lambda: features)
+    train(parts, job, lambda: features)
     place = Path("checkpoints") / job.name / "model.safetensors"
     whole, resumed = (load_file(tmp_path / name / place) for name in ("whole", "parts"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
@@ -328,7 +327,7 @@ def test_a_probe_is_trained_once(tiny, features, tmp_path):
     written = (experiment.checkpoint(job) / FILE).stat().st_mtime_ns
     train_probe(experiment, job, lambda: features)
     assert (experiment.checkpoint(job) / FILE).stat().st_mtime_ns == written
-    assert experiment.probed(job) and not experiment.probed(Job("summary", TWO, 1))
+    assert experiment.has_probe(job) and not experiment.has_probe(Job("summary", TWO, 1))
 
 
 def test_what_is_asked_later_waits_for_all_trainings_and_needs_their_checkpoints(tiny, tmp_path, monkeypatch, capsys):
@@ -340,7 +339,7 @@ def test_what_is_asked_later_waits_for_all_trainings_and_needs_their_checkpoints
     )  # fmt: skip
     jobs, asked = experiment.jobs(), []
     monkeypatch.setattr(
-        "vilamp.train.experiment.queue.run", lambda config, *_: asked.append(Path(config.output_path)) or 3
+        "vilamp.train.many_runs.run_suite", lambda config, **_: asked.append(Path(config.output_path)) or 3
     )
     assert run_jobs(experiment, jobs) == 3
     assert [(path.parent.name, path.name) for path in asked] == [

@@ -11,7 +11,16 @@ import pytest
 from niah.types import UserError
 from vilamp.config import written
 from vilamp.train.experiment.analyse import accuracy_table, analyse, secondary_contrasts
-from vilamp.train.experiment.config import Budget, Curriculum, Experiment, Job, SuitePart
+from vilamp.train.experiment.config import (
+    Budget,
+    Curriculum,
+    Experiment,
+    GainContrast,
+    Job,
+    Primary,
+    Secondary,
+    SuitePart,
+)
 from vilamp.train.experiment.contrasts import (
     Contrast,
     Estimate,
@@ -24,7 +33,7 @@ from vilamp.train.experiment.contrasts import (
     weighted_sum,
 )
 from vilamp.train.experiment.records import Answer, load_answers
-from vilamp.train.experiment.verdict import _contrast
+from vilamp.train.experiment.verdict import contrast_text
 
 TYPES = ("motion-named", "digit-named", "motion-unnamed", "digit-unnamed")
 
@@ -75,7 +84,7 @@ def test_a_scheme_whose_needle_only_is_at_chance_did_not_train():
 def test_fewer_than_two_pairs_of_seeds_have_no_verdict():
     found = [*many("differential", (1.0, 1.0)), *many("mean", (0.0,))]
     (one,) = contrasts(found, "differential", ["mean"], "c")
-    assert (one.spread, one.corrected, one.found) == (None, None, False)
+    assert (one.estimate, one.corrected, one.found) == (None, None, False)
 
 
 def test_a_difference_is_found_where_seeds_agree_and_not_where_they_do_not():
@@ -99,9 +108,9 @@ def test_four_contrasts_are_corrected_for_being_four():
     ]
     alone = contrasts(found, "a", ["b"], "x")[0]
     together = contrasts(found, "a", ["b", "c", "d", "e"], "x")
-    smallest = min(one.spread.p for one in together)
+    smallest = min(one.estimate.p for one in together)
     assert min(one.corrected for one in together) == pytest.approx(4 * smallest)
-    assert together[0].spread == alone.spread
+    assert together[0].estimate == alone.estimate
 
 
 @pytest.mark.parametrize("between", [0.0, 0.08])
@@ -128,8 +137,8 @@ def test_an_interaction_is_a_difference_of_differences():
         for seed in range(2)
         for number in range(20)
     ]
-    first = [one for one in (*named, *unnamed) if one.scheme == "d"]
-    other = [one for one in (*named, *unnamed) if one.scheme == "u"]
+    first = [one for one in (*named, *unnamed) if one.compressor == "d"]
+    other = [one for one in (*named, *unnamed) if one.compressor == "u"]
     spread = interaction(first, [other], {"motion-named"}, {"motion-unnamed"}, "i")
     assert spread.value == pytest.approx((1.0 - 0.5) - (0.5 - 0.75))
 
@@ -152,7 +161,12 @@ def test_what_a_scheme_gains_by_tokens_is_told_beside_what_differential_gains(ex
     shares = at(1.25, "differential", (0.5, 0.5)) + at(4.0, "differential", (0.75, 0.75))
     shares += at(1.25, "uniform", (0.25, 0.25)) + at(4.0, "uniform", (1.0, 1.0))
     assert not any("budget" in name for name in secondary_contrasts(experiment, gates + shares))  # of one budget
-    several = dataclasses.replace(experiment, budgets=tuple(Budget(tokens, (256,)) for tokens in (2.0, 1.25, 4.0)))
+    gains = tuple(
+        GainContrast(f"budget/{name}", f"budget: {name}", name, "differential", 1.25, 4.0)
+        for name in ("uniform", "keyframes")
+    )
+    budgets = tuple(Budget(tokens, (256,)) for tokens in (2.0, 1.25, 4.0))
+    several = dataclasses.replace(experiment, budgets=budgets, secondary=Secondary(gains=gains))
     told = {name: spread for name, spread in secondary_contrasts(several, gates + shares).items() if "budget" in name}
     assert [spread and spread.value for spread in told.values()] == [0.5, None]  # uniform (1 - .25) - (.75 - .5)
 
@@ -160,12 +174,12 @@ def test_what_a_scheme_gains_by_tokens_is_told_beside_what_differential_gains(ex
 def test_a_difference_without_any_spread_is_not_called_untrained():
     found = [*many("a", (1.0, 1.0)), *many("b", (0.0, 0.0))]
     (one,) = contrasts(found, "a", ["b"], "x")
-    assert "no verdict, as nothing varies" in _contrast(one)
+    assert "no verdict, as nothing varies" in contrast_text(one)
 
 
 def test_a_seed_at_0_is_on_no_side():
     spread = Estimate(-0.1, -0.2, 0.0, {0: -0.2, 1: 0.0}, 40, 0.03)
-    assert "seeds disagree in sign: no difference found" in _contrast(Contrast("a", "b", spread, 0.03))
+    assert "seeds disagree in sign: no difference found" in contrast_text(Contrast("a", "b", spread, 0.03))
 
 
 @pytest.fixture()
@@ -173,7 +187,7 @@ def experiment(tmp_path):
     """Records of two schemes and two seeds: 8 needles in 4 haystacks; one scheme right on all, one on every second."""
     made = Experiment(
         name="made", output=str(tmp_path / "out"), results=str(tmp_path / "results"), suite="smoke",
-        budgets=(Budget(2.0, (256,)),), asked=(SuitePart("far", ("full",), lengths=(10000,)),),
+        budgets=(Budget(2.0, (256,)),), primary=Primary("differential", 2.0), asked=(SuitePart("far", ("full",), lengths=(10000,)),),
         schemes=("differential", "keyframes", "uniform", "mean", "summary"), seeds=(0, 1), course=Curriculum(),
     )  # fmt: skip
     cases, replies = [], {0: [], 1: []}
@@ -229,7 +243,7 @@ def test_the_table_says_accuracy_tokens_and_what_was_seen(experiment):
     rows = accuracy_table(load_answers(experiment, experiment.jobs()[:5:3]))  # differential and mean of seed 0
     (row,) = [
         row for row in rows
-        if (row.scheme, row.seed, row.condition, row.length, row.type) == ("mean", "all", "full", "256", "all")
+        if (row.compressor, row.seed, row.condition, row.length, row.type) == ("mean", "all", "full", "256", "all")
     ]  # fmt: skip
     assert (row.n, row.accuracy, row.tokens, row.seen) == (24, 0.5, 530.0, 1.0)
 

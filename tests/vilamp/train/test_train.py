@@ -20,11 +20,12 @@ from niah.types import UserError
 from tests.helpers.commands import ablation as main
 from vilamp import config
 from vilamp.model import Vilamp
-from vilamp.train import data
+from vilamp.train import data, loop
 from vilamp.train import training as trainer
 from vilamp.train.ablation import variants
 from vilamp.train.config import EncoderConfig, ReaderConfig, TrainingConfig
 from vilamp.train.encoder import EncoderHeads, encoder_loss
+from vilamp.train.journal import Journal
 from vilamp.train.reader import positions_with_gaps
 from vilamp.vocabulary import BYTES, Vocabulary
 
@@ -122,7 +123,7 @@ def test_the_committed_ablation_is_summed_up_again_from_its_records(tmp_path, mo
 
 @pytest.mark.parametrize(("spoil", "told"), [
     (lambda kept: (kept / "no-tracing" / "records.jsonl").write_text(""), "224 of 224 cases have no answer"),
-    (lambda kept: shutil.copytree(kept / "all", kept / "no-tracing", dirs_exist_ok=True), "tells another training"),
+    (lambda kept: shutil.copytree(kept / "all", kept / "no-tracing", dirs_exist_ok=True), "is of another training"),
     (lambda kept: shutil.rmtree(kept / "no-tracing"), "no-tracing"),
 ])  # fmt: skip
 def test_an_ablation_of_runs_that_are_not_whole_or_of_others_is_refused(tmp_path, monkeypatch, capsys, spoil, told):
@@ -147,10 +148,10 @@ def test_each_variant_of_the_ablation_lacks_one_thing():
 
 @pytest.mark.slow
 def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "SAVED", 2)
-    monkeypatch.setattr(trainer, "PLOTTED", 1)
+    monkeypatch.setattr(loop, "STEPS_BETWEEN_STATES", 2)
+    monkeypatch.setattr(loop, "STEPS_BETWEEN_CURVE_ROWS", 1)
     trainer.train(tiny(tmp_path / "whole"))
-    step, taken = trainer.optimizer_step, []
+    step, taken = loop.optimizer_step, []
 
     def interrupted(*arguments):
         taken.append(1)
@@ -158,7 +159,7 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path, monkeypatc
             raise KeyboardInterrupt
         step(*arguments)
 
-    monkeypatch.setattr(trainer, "optimizer_step", interrupted)
+    monkeypatch.setattr(loop, "optimizer_step", interrupted)
     run = tiny(tmp_path / "parts")
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
@@ -198,6 +199,6 @@ def test_a_batch_that_shows_nothing_has_a_loss_that_is_a_number():
 
 
 def test_a_run_is_not_resumed_with_another_config(tmp_path):
-    trainer.Journal(tmp_path, "one").save("encoder", 1)
+    Journal(tmp_path, "one").save("encoder", 1)
     with pytest.raises(UserError, match="belongs to another config"):
-        trainer.Journal(tmp_path, "other")
+        Journal(tmp_path, "other")

@@ -1,4 +1,4 @@
-"""Write tables, words and figures of the experiment from its records alone.
+"""Make the tables, the verdict and the figures of the experiment from the records that are kept.
 
 Writes table.csv, contrasts.csv, trainings.csv, probe.csv, verdict.md, accuracy.*, lengths.*, questions.* and heatmap.*
 beside the records; the same records give the same bytes. Trainings that failed their gate are listed and left out of
@@ -8,22 +8,20 @@ everything but the table and the probe.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
+from typing import Any
 
 from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_config
 from niah.exit_codes import DONE
 from niah.io import replace_file
 from niah.settings import read_yaml
-from niah.suite.footage.wording import WORDINGS
 from niah.types import UserError
-from vilamp.train.experiment.config import Experiment
+from vilamp.train.experiment.config import Experiment, GainContrast, Job, TypeContrast
 from vilamp.train.experiment.contrasts import (
     Contrast,
     Estimate,
@@ -36,19 +34,24 @@ from vilamp.train.experiment.contrasts import (
     weighted_sum,
 )
 from vilamp.train.experiment.figures import draw_accuracy, draw_heatmaps, draw_lengths, draw_questions
-from vilamp.train.experiment.records import Answer, config_mismatch, is_done, load_answers, read_training
+from vilamp.train.experiment.records import (
+    Answer,
+    config_mismatch,
+    is_done,
+    load_answers,
+    read_training,
+    write_table,
+)
 from vilamp.train.experiment.verdict import verdict
 
 ALL = "all"
-UNGUIDED = ("uniform", "mean", "summary")
-LEAN, RICH = 1.25, 4.0  # tokens a frame, between which the hypothesis asks what a scheme gains
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class TableRow:
-    """One line of table.csv: a scheme at a budget, over its trained seeds (or one seed), on some cases."""
+    """One line of table.csv: a compressor at a budget, over its trained seeds (or one seed), on some cases."""
 
-    scheme: str
+    compressor: str
     budget: float
     seed: str  # "all" is the mean over the seeds that passed the gate
     condition: str
@@ -58,79 +61,90 @@ class TableRow:
     accuracy: float
     low: float
     high: float
-    tokens: float  # mean, prompt included
+    tokens: float  # mean, including the prompt's
     seen: float  # share of cases with a frame of the needle among those that reached the language model
 
 
-def accuracy_table(found: Sequence[Answer]) -> list[TableRow]:
-    """Return the rows of the table: for each training, and for each scheme over what passed."""
-    good = {(one.scheme, one.budget, one.seed) for one in passed(found)}
+def accuracy_table(answers: Sequence[Answer]) -> list[TableRow]:
+    """Return the rows of the table: for each training, and for each compressor over its trainings that passed."""
+    trained = {(one.compressor, one.budget, one.seed) for one in passed(answers)}
     cells: dict[tuple, list[Answer]] = defaultdict(list)
-    for one in found:
+    for one in answers:
         length = str(one.length) if one.condition == "full" else ALL
-        trained = (one.scheme, one.budget, one.seed) in good
-        for seed in (str(one.seed), *([ALL] if trained else [])):
+        seeds = [str(one.seed)]
+        if (one.compressor, one.budget, one.seed) in trained:
+            seeds.append(ALL)
+        for seed in seeds:
             for kind in dict.fromkeys((one.type, *one.type.split("-"), ALL)):  # "motion-named", "motion", "named", all
-                cells[one.scheme, one.budget, seed, one.condition, length, kind].append(one)
-    return [_row(key, cells[key]) for key in sorted(cells)]
+                cells[one.compressor, one.budget, seed, one.condition, length, kind].append(one)
+    return [_table_row(key, cells[key]) for key in sorted(cells)]
 
 
-def _row(key: tuple, own: Sequence[Answer]) -> TableRow:
-    spread = accuracy(own, "/".join(map(str, key)))
-    assert spread is not None  # a cell has answers
-    tokens, seen = sum(one.tokens for one in own) / len(own), sum(one.needle_seen > 0 for one in own) / len(own)
-    scheme, budget, seed, condition, length, kind = key
-    numbers = len(own), spread.value, spread.low, spread.high, tokens, seen
-    return TableRow(scheme, budget, seed, condition, length, kind, *numbers)
+def _table_row(key: tuple, answers: Sequence[Answer]) -> TableRow:
+    """Return the line of one cell; the key is its first six columns."""
+    estimate = accuracy(answers, "/".join(map(str, key)))
+    assert estimate is not None  # a cell has answers
+    return TableRow(
+        *key,
+        n=len(answers),
+        accuracy=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        tokens=sum(one.tokens for one in answers) / len(answers),
+        seen=sum(one.needle_seen > 0 for one in answers) / len(answers),
+    )
 
 
-def primary_contrasts(experiment: Experiment, found: Sequence[Answer]) -> list[Contrast]:
-    """Return the first scheme against each other one, at the first budget and the longest trained length."""
-    budget, length = experiment.budgets[0].tokens, experiment.course.longest
-    cases = [one for one in passed(found) if (one.budget, one.condition, one.length) == (budget, "full", length)]
-    first, *others = experiment.schemes
+def primary_contrasts(experiment: Experiment, answers: Sequence[Answer]) -> list[Contrast]:
+    """Return the primary compressor against each other one, at the primary budget and the longest trained length."""
+    at = experiment.primary.budget, "full", experiment.course.longest
+    cases = [one for one in passed(answers) if (one.budget, one.condition, one.length) == at]
+    first = experiment.primary.scheme
+    others = [name for name in experiment.schemes if name != first]
     return contrasts(cases, first, others, f"{experiment.name}/primary")
 
 
-def secondary_contrasts(experiment: Experiment, found: Sequence[Answer]) -> dict[str, Estimate | None]:
-    """Return what the hypothesis names besides the primary contrast, at the longest trained length."""
-    budget, length = experiment.budgets[0].tokens, experiment.course.longest
-    budgets = {one.tokens for one in experiment.budgets}
-    longest = [one for one in passed(found) if (one.condition, one.length) == ("full", length)]
-    of = {
-        scheme: [one for one in longest if (one.scheme, one.budget) == (scheme, budget)]
-        for scheme in ("differential", "keyframes", *UNGUIDED)
-    }
-    told = {how: {f"{base}-{how}" for base in ("motion", "digit")} for how in WORDINGS}
-    base = {kind: {f"{kind}-{how}" for how in WORDINGS} for kind in ("motion", "digit")}
-    first, unguided = of["differential"], [of[name] for name in UNGUIDED if name in experiment.schemes]
-    parts = [(1.0, first), *((-1 / len(unguided), part) for part in unguided)]
-    unnamed = [(weight, [one for one in part if one.type in told["unnamed"]]) for weight, part in parts]
+def secondary_contrasts(experiment: Experiment, answers: Sequence[Answer]) -> dict[str, Estimate | None]:
+    """Return the config's secondary contrasts at the longest trained length, by what the verdict calls them."""
+    at = "full", experiment.course.longest
+    longest = [one for one in passed(answers) if (one.condition, one.length) == at]
+    at_primary_budget = [one for one in longest if one.budget == experiment.primary.budget]
     return {
-        "guidance: differential less the unguided, named less unnamed":
-            interaction(first, unguided, told["named"], told["unnamed"], "guidance"),
-        "guidance: differential less the unguided, unnamed alone": weighted_sum(unnamed, "unnamed"),
-        "halves: differential less keyframes, motion less digit":
-            interaction(first, [of["keyframes"]], base["motion"], base["digit"], "keyframes"),
-        "halves: differential less mean, digit less motion":
-            interaction(first, [of["mean"]], base["digit"], base["motion"], "mean"),
-        **{f"budget: what {name} gains from {LEAN:g} to {RICH:g} tokens less what differential gains":
-            _gained(longest, name) for name in ("uniform", "keyframes") if {LEAN, RICH} <= budgets},
-    }  # fmt: skip
+        **{one.text: _type_contrast(at_primary_budget, one) for one in experiment.secondary.types},
+        **{one.text: _gain_contrast(longest, one) for one in experiment.secondary.gains},
+    }
 
 
-def _gained(cases: Sequence[Answer], scheme: str) -> Estimate | None:
-    """Return how much more a scheme gains by tokens than `differential` does."""
-    signs = {(scheme, RICH): 1.0, (scheme, LEAN): -1.0, ("differential", RICH): -1.0, ("differential", LEAN): 1.0}
-    parts = [(sign, [one for one in cases if (one.scheme, one.budget) == place]) for place, sign in signs.items()]
-    return weighted_sum(parts, f"budget/{scheme}")
+def _type_contrast(answers: Sequence[Answer], contrast: TypeContrast) -> Estimate | None:
+    """Return a compressor's accuracy less the mean of others on some types, less the same on other types if any."""
+    first = [one for one in answers if one.compressor == contrast.scheme]
+    others = [[one for one in answers if one.compressor == name] for name in contrast.others]
+    if contrast.less_types:
+        return interaction(first, others, set(contrast.types), set(contrast.less_types), contrast.id)
+    parts = [(1.0, first), *((-1 / len(others), other) for other in others)]
+    of_types = [(weight, [one for one in part if one.type in contrast.types]) for weight, part in parts]
+    return weighted_sum(of_types, contrast.id)
 
 
-@dataclasses.dataclass(frozen=True)
+def _gain_contrast(answers: Sequence[Answer], contrast: GainContrast) -> Estimate | None:
+    """Return how much more one compressor gains by tokens than another does."""
+    weights = {
+        (contrast.scheme, contrast.large): 1.0,
+        (contrast.scheme, contrast.small): -1.0,
+        (contrast.other, contrast.large): -1.0,
+        (contrast.other, contrast.small): 1.0,
+    }
+    parts = [
+        (weight, [one for one in answers if (one.compressor, one.budget) == place]) for place, weight in weights.items()
+    ]
+    return weighted_sum(parts, contrast.id)
+
+
+@dataclass(frozen=True)
 class ProbeRow:
-    """One line of probe.csv: the model and its reader probe, which is told where the needle lies, on the same cases."""
+    """One line of probe.csv: accuracy of a model and of its reader probe, on the same cases."""
 
-    scheme: str
+    compressor: str
     condition: str
     type: str
     n: int
@@ -138,99 +152,110 @@ class ProbeRow:
     probe: float
 
 
-def compare_with_probe(found: Sequence[Answer], probes: Sequence[Answer]) -> list[ProbeRow]:
-    """Return what probes read of the cases that their models were asked too."""
-    own = {(one.scheme, one.budget, one.seed, one.case): one.right for one in found}
-    cells: dict[tuple, list[tuple[bool, bool]]] = defaultdict(list)
-    for one in probes:
-        key = one.scheme, one.budget, one.seed, one.case
-        if key in own:
+def compare_with_probe(answers: Sequence[Answer], probe_answers: Sequence[Answer]) -> list[ProbeRow]:
+    """Return how models and their probes answer the cases that both were asked."""
+    by_model = {(one.compressor, one.budget, one.seed, one.case): one.right for one in answers}
+    cells: dict[tuple, list[tuple[bool, bool]]] = defaultdict(list)  # right of the model, right of the probe
+    for one in probe_answers:
+        key = one.compressor, one.budget, one.seed, one.case
+        if key in by_model:
             for kind in (*one.type.split("-"), ALL):
-                cells[one.scheme, one.condition, kind].append((own[key], one.right))
+                cells[one.compressor, one.condition, kind].append((by_model[key], one.right))
     rows = []
-    for scheme, condition, kind in sorted(cells):
-        pairs = cells[scheme, condition, kind]
+    for key in sorted(cells):
+        pairs = cells[key]
         model, probe = (sum(pair[side] for pair in pairs) / len(pairs) for side in (0, 1))
-        rows.append(ProbeRow(scheme, condition, kind, len(pairs), model, probe))
+        rows.append(ProbeRow(*key, len(pairs), model, probe))
     return rows
 
 
 def analyse(experiment: Experiment) -> str:
-    """Write everything; return the verdict in words. Raises UserError where nothing comparable is kept."""
+    """Write all tables and figures; return the verdict. Raises UserError where nothing comparable is kept."""
+    jobs = _comparable_jobs(experiment)
+    answers = load_answers(experiment, jobs)
+    folder = Path(experiment.results)
+    rows = accuracy_table(answers)
+    primary = primary_contrasts(experiment, answers)
+    all_gates = gates(answers)
+    trainings = [_training_row(experiment, gate) for gate in all_gates]
+    probe_rows = compare_with_probe(answers, load_answers(experiment, jobs, probe=True))
+    write_table(folder / "table.csv", rows)
+    write_table(folder / "contrasts.csv", [_contrast_row(one) for one in primary])
+    write_table(folder / "trainings.csv", trainings)
+    write_table(folder / "probe.csv", probe_rows)
+    draw_accuracy(experiment, rows, folder)
+    draw_questions(experiment, rows, folder)
+    draw_lengths(experiment, rows, folder)
+    draw_heatmaps(experiment, passed(answers), folder)
+    secondary = secondary_contrasts(experiment, answers)
+    text = verdict(experiment, len(jobs), all_gates, primary, secondary, probe_rows, trainings)
+    replace_file(folder / "verdict.md", text)
+    return text
+
+
+def _comparable_jobs(experiment: Experiment) -> list[Job]:
+    """Return the jobs that are done. Raises UserError where there are none, or what they share differs."""
     jobs = [job for job in experiment.jobs() if is_done(experiment, job)]
     if not jobs:
         raise UserError(
             f"{experiment.results} holds no training that was asked everything: niah experiment comes first"
         )
-    abouts = {job: read_training(experiment, job) for job in jobs}
-    encoders = {about["encoders"] for about in abouts.values()}
+    trainings = {job: read_training(experiment, job) for job in jobs}
+    encoders = {training["encoders"] for training in trainings.values()}
     if len(encoders) > 1:
         raise UserError(
             f"{experiment.results} holds trainings on {len(encoders)} sets of encoders "
             f"({', '.join(sorted(encoders))}): what is compared must share them. Remove the records of one set, "
             "and train these again"
         )
-    departures = {job.name: config_mismatch(experiment, job, about) for job, about in abouts.items()}
+    mismatches = {job.name: config_mismatch(experiment, job, training) for job, training in trainings.items()}
     for what in ("course", "model"):
-        other = [name for name, found in departures.items() if found == what]
-        if other:
+        names = [name for name, mismatch in mismatches.items() if mismatch == what]
+        if names:
             raise UserError(
-                f"{experiment.results} holds trainings of another {what} than this config's: {', '.join(other)}. What "
+                f"{experiment.results} holds trainings of another {what} than this config's: {', '.join(names)}. What "
                 "is compared must share it: name the config they were trained with, or remove their records"
             )
-    found = load_answers(experiment, jobs)
-    folder = Path(experiment.results)
-    rows, main, more, all_gates = (
-        accuracy_table(found),
-        primary_contrasts(experiment, found),
-        secondary_contrasts(experiment, found),
-        gates(found),
-    )
-    _csv(folder / "table.csv", rows)
-    _csv(folder / "contrasts.csv", [_flat(one) for one in main])
-    trainings = [_training(experiment, gate) for gate in all_gates]
-    _csv(folder / "trainings.csv", trainings)
-    read = compare_with_probe(found, load_answers(experiment, jobs, probe=True))
-    _csv(folder / "probe.csv", read)
-    draw_accuracy(experiment, rows, folder)
-    draw_questions(experiment, rows, folder)
-    draw_lengths(experiment, rows, folder)
-    draw_heatmaps(experiment, passed(found), folder)
-    text = verdict(experiment, jobs, all_gates, main, more, read, trainings)
-    replace_file(folder / "verdict.md", text)
-    return text
+    return jobs
 
 
-def _training(experiment: Experiment, gate: Gate) -> dict:
-    """Return a line of trainings.csv."""
+def _training_row(experiment: Experiment, gate: Gate) -> dict[str, Any]:
+    """Return a line of trainings.csv; `climbed` has the steps of the curriculum's stages, a deadline's with a star."""
     job = next(
         job for job in experiment.jobs()
-        if (job.scheme, job.budget.tokens, job.seed) == (gate.scheme, gate.budget, gate.seed)
+        if (job.compressor, job.budget.tokens, job.seed) == (gate.compressor, gate.budget, gate.seed)
     )  # fmt: skip
-    about = read_training(experiment, job)
-    climbed = " ".join(f"{step}{'' if earned else '*'}" for step, earned in about["climbed"])
-    minutes = about["cpu_seconds"] / 60
+    training = read_training(experiment, job)
+    minutes = training["cpu_seconds"] / 60
     return {
-        "scheme": gate.scheme, "budget": gate.budget, "seed": gate.seed, "needle_only": gate.right / gate.n,
-        "n": gate.n, "low": gate.low, "trained": gate.trained, "minutes": round(minutes, 2),
-        "within_limit": minutes <= experiment.minutes, "climbed": climbed, "parameters": about["parameters"],
-    }  # fmt: skip
+        "compressor": gate.compressor,
+        "budget": gate.budget,
+        "seed": gate.seed,
+        "needle_only": gate.right / gate.n,
+        "n": gate.n,
+        "low": gate.low,
+        "trained": gate.trained,
+        "minutes": round(minutes, 2),
+        "within_limit": minutes <= experiment.minutes,
+        "climbed": " ".join(f"{step}{'' if earned else '*'}" for step, earned in training["climbed"]),
+        "parameters": training["parameters"],
+    }
 
 
-def _flat(one: Contrast) -> dict:
+def _contrast_row(contrast: Contrast) -> Mapping[str, Any]:
     """Return a line of contrasts.csv."""
-    spread = one.spread
-    numbers = {} if spread is None else {
-        "difference": spread.value, "low": spread.low, "high": spread.high, "p": spread.p, "cases": spread.cases,
-        "seeds": " ".join(f"{seed}:{value:+.4f}" for seed, value in spread.seeds.items()),
-    }  # fmt: skip
-    return {"first": one.first, "second": one.second, **numbers, "holm": one.corrected, "found": one.found}
-
-
-def _csv(path: Path, rows: Sequence) -> None:
-    """Write rows with the digits that matter."""
-    plain = [row if isinstance(row, dict) else dataclasses.asdict(row) for row in rows]
-    replace_file(path, pd.DataFrame(plain).to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    row: dict[str, Any] = {"first": contrast.first, "second": contrast.second}
+    estimate = contrast.estimate
+    if estimate is not None:
+        row |= {
+            "difference": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+            "p": estimate.p,
+            "cases": estimate.cases,
+            "seeds": " ".join(f"{seed}:{value:+.4f}" for seed, value in estimate.seeds.items()),
+        }
+    return {**row, "holm": contrast.corrected, "found": contrast.found}
 
 
 EXAMPLES = """\

@@ -1,51 +1,64 @@
-"""The experiment's training footage behind the frozen encoders: made once, kept in files, shared by all trainings."""
+"""The experiment's training footage behind the frozen encoders: encoded once, kept in files, used by all trainings."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from tqdm import tqdm
 
 from niah.io import replacing
-from niah.suite.footage.clips import draw_clip
 from niah.suite.footage.scenes import FOOTAGE_VERSION
 from vilamp.encoders import encoders_id
 from vilamp.model import Vilamp
 from vilamp.train import data
-from vilamp.train.experiment.config import Experiment
-from vilamp.train.experiment.questions import questions
+from vilamp.train.experiment.config import Curriculum, Experiment
+from vilamp.train.experiment.examples import questions
 from vilamp.train.reader import PoolFeatures, encode_pool
 from vilamp.train.training import copy_encoders
 from vilamp.vocabulary import Vocabulary
 
 
 def load_features(experiment: Experiment) -> list[PoolFeatures]:
-    """Return the features of every world, from the files of an earlier call where they fit; 13 KB a frame in memory."""
-    torch.manual_seed(0)  # of parts that are overwritten or not used
+    """Return the features of every world, from an earlier call's files where these fit; 13 KB a frame in memory."""
+    torch.manual_seed(0)  # for parts that are overwritten or not used
     model = Vilamp(experiment.model, Vocabulary(data.extended_vocabulary_words()))
     copy_encoders(model, experiment.encoder_from)
     model.eval().requires_grad_(False)
     worlds = [f"train/{experiment.name}/{number}" for number in range(experiment.course.worlds)]
-    return [_world(experiment, model, world) for world in tqdm(worlds, desc="footage", unit="world")]
+    return [_load_world(experiment, model, world) for world in tqdm(worlds, desc="footage", unit="world")]
 
 
-def _world(experiment: Experiment, model: Vilamp, world: str) -> PoolFeatures:
-    """Return the features of one world."""
-    course = experiment.course
-    drawn = f"footage-{FOOTAGE_VERSION} {world} {course.haystack} {course.clips} {','.join(course.types)}"
-    made_from = f"{drawn} {encoders_id(model.clip, model.vision)} {data.codec_name()}"
+def _load_world(experiment: Experiment, model: Vilamp, world: str) -> PoolFeatures:
+    """Return the features of one world, encoded and saved unless a file has them."""
+    curriculum = experiment.course
     path = Path(experiment.output) / "features" / f"{world.rpartition('/')[2]}.pt"
+    made_from = (
+        f"footage-{FOOTAGE_VERSION} {world} {curriculum.haystack} {curriculum.clips} {','.join(curriculum.types)} "
+        f"{encoders_id(model.clip, model.vision)} {data.codec_name()}"
+    )
     if path.is_file():
         stored = torch.load(path, weights_only=True)
         if stored["made_from"] == made_from:
-            return _restored(model, world, course.clips, course.types, stored)
-    features = encode_pool(model, data.build_pool(world, course.haystack, course.clips, course.types))
+            return _restore(model, world, curriculum, stored)
+    pool = data.build_pool(world, curriculum.haystack, curriculum.clips, curriculum.types)
+    features = encode_pool(model, pool)
+    features = dataclasses.replace(features, queries=_encode_questions(model, features.pool))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        torch.save(_to_store(features, made_from), temporary)
+    return features
+
+
+def _to_store(features: PoolFeatures, made_from: str) -> dict[str, Any]:
+    """Return what a world's file holds."""
     pool = features.pool
-    features = dataclasses.replace(features, queries=_queries(model, pool))
-    stored = {
+    return {
         "made_from": made_from,
         "embeddings": features.embeddings,
         "patches": features.patches,
@@ -53,23 +66,20 @@ def _world(experiment: Experiment, model: Vilamp, world: str) -> PoolFeatures:
         "haystack": pool.haystack,
         "starts": list(pool.starts),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        torch.save(stored, temporary)
-    return features
 
 
-def _restored(model: Vilamp, world: str, clips: int, types: tuple[str, ...], stored: dict) -> PoolFeatures:
+def _restore(model: Vilamp, world: str, curriculum: Curriculum, stored: dict[str, Any]) -> PoolFeatures:
     """Return stored features; the clips' questions are drawn again, which takes no pixel."""
-    drawn = tuple(draw_clip(world, f"clip-{number}", types[number % len(types)]) for number in range(clips))
+    clips = data.draw_clips(world, curriculum.clips, curriculum.types)
+    without_pixels = np.zeros((0,))
     pool = data.Pool(
-        world, np.zeros((0,)), stored["labels"].numpy(), stored["haystack"], drawn, tuple(stored["starts"])
+        world, without_pixels, stored["labels"].numpy(), stored["haystack"], clips, tuple(stored["starts"])
     )
-    return PoolFeatures(pool, stored["embeddings"], stored["patches"], _queries(model, pool))
+    return PoolFeatures(pool, stored["embeddings"], stored["patches"], _encode_questions(model, pool))
 
 
 @torch.no_grad()
-def _queries(model: Vilamp, pool: data.Pool) -> dict[str, torch.Tensor]:
-    """Return what CLIP makes of every question that a clip is asked."""
-    asked = sorted({one.text for made in pool.clips for one in questions(made)})
-    return dict(zip(asked, model.encode_queries(asked), strict=True))
+def _encode_questions(model: Vilamp, pool: data.Pool) -> dict[str, Float[Tensor, " dim"]]:
+    """Return CLIP's embedding of every question that a clip is asked, by its text."""
+    texts = sorted({question.text for clip in pool.clips for question in questions(clip)})
+    return dict(zip(texts, model.encode_queries(texts), strict=True))

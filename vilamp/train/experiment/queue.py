@@ -1,33 +1,36 @@
-"""The trainings in their order, one at a time: train, ask, keep the records. What is done is seen on the disk."""
+"""The experiment's jobs in their order, one at a time: train, ask, keep the records.
+
+What is done is read from the disk, so an interrupted queue goes on where it stopped.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import torch
 
-from niah.cli.run_suite import run_suite as run
-from niah.exit_codes import DONE, INCOMPLETE, INTERRUPTED
+from niah.exit_codes import DONE, INCOMPLETE
 from niah.run.config import RunConfig
 from niah.run.folder import locked
-from niah.run.process import Worker
 from niah.settings import unknown_name
 from niah.types import UserError
 from vilamp.train.experiment.config import Experiment, Job, SuitePart
 from vilamp.train.experiment.footage import load_features
-from vilamp.train.experiment.probe import train_probe
 from vilamp.train.experiment.records import config_mismatch, has_records, is_done, read_training, save_records
-from vilamp.train.experiment.train import read_summary, train
-from vilamp.train.many_runs import shared_store
+from vilamp.train.experiment.train import LoadFeatures, train, train_probe
+from vilamp.train.journal import has_state, read_summary
+from vilamp.train.many_runs import NamedRun, run_all
 from vilamp.train.probe.client import ProbeClient
-from vilamp.train.reader import PoolFeatures
 
 
 def select_jobs(experiment: Experiment, only: str | None) -> list[Job]:
-    """Return the queue, or the jobs that `only` names, apart by commas. Raises UserError for an unknown one."""
+    """Return the queue, or the jobs that `only` names, separated by commas.
+
+    Raises UserError for a name that no job has.
+    """
     jobs = {job.name: job for job in experiment.jobs()}
     if only is None:
         return list(jobs.values())
@@ -38,40 +41,44 @@ def select_jobs(experiment: Experiment, only: str | None) -> list[Job]:
 
 
 def run_jobs(experiment: Experiment, jobs: Sequence[Job]) -> int:
-    """Do what is left of the jobs; return 0, 3 where something could not be asked, 130 where somebody stopped a run.
+    """Do what is left of the jobs; return 0, 3 where something could not be asked, or 130 after Ctrl-C.
 
-    All trainings come first, then the parts that are asked later.
+    The parts that are asked later come after all trainings.
     """
     torch.set_num_threads(1)  # a training's cost is counted on one core
+    lost: list[Job] = []  # without the checkpoint that their records are of
+    with locked(Path(experiment.output)):
+        code = run_all(_runs(experiment, jobs, lost))
+    return max(code, INCOMPLETE if lost else DONE)
+
+
+def _runs(experiment: Experiment, jobs: Sequence[Job], lost: list[Job]) -> Iterator[NamedRun]:
+    """Train the models that are still missing, each before its first run, and yield the runs that are not kept yet.
+
+    Jobs that can neither be trained nor asked are added to `lost`.
+    """
 
     @cache
     def features():
         return load_features(experiment)
 
-    worst = DONE
-    answerer = shared_store()  # all models see the same frames through the same encoders
-    with locked(Path(experiment.output)):
-        for later in (False, True):
-            for number, job in enumerate(jobs):
-                left = [part for part in experiment.parts(job) if part.later == later]
-                left = [part for part in left if not has_records(experiment, job, part)]
-                if not left:
-                    continue
-                sys.stderr.write(f"{number + 1} of {len(jobs)}: {job.name}: {', '.join(one.name for one in left)}\n")
-                if not _trained(experiment, job, features):
-                    worst = INCOMPLETE
-                    continue
-                code = _ask(experiment, job, left, answerer)
-                if code == INTERRUPTED:
-                    return code
-                worst = max(worst, code)
-    return worst
+    for later in (False, True):
+        for number, job in enumerate(jobs, start=1):
+            parts = [part for part in experiment.parts(job) if part.later == later]
+            parts = [part for part in parts if not has_records(experiment, job, part)]
+            if not parts:
+                continue
+            if not _train_if_missing(experiment, job, features):
+                lost.append(job)
+                continue
+            for part in parts:
+                yield _run(experiment, job, part, f"{number} of {len(jobs)}: {job.name}: {part.name}")
 
 
-def _trained(experiment: Experiment, job: Job, features: Callable[[], list[PoolFeatures]]) -> bool:
-    """Train a job's model and its probe unless they are there; say whether they can be asked.
+def _train_if_missing(experiment: Experiment, job: Job, features: LoadFeatures) -> bool:
+    """Train a job's model and its probe unless they exist; return True if they can be asked.
 
-    Raises UserError where the model that is there was trained otherwise than the config says.
+    Raises UserError where the existing model was trained otherwise than the config says.
     """
     checkpoint = experiment.checkpoint(job)
     training = read_summary(checkpoint)
@@ -84,49 +91,38 @@ def _trained(experiment: Experiment, job: Job, features: Callable[[], list[PoolF
             return False
         train(experiment, job, features)
         sys.stderr.write(cost_text(experiment, job) + "\n")
-    elif (what := config_mismatch(experiment, job, training)) is not None:
+    elif (mismatch := config_mismatch(experiment, job, training)) is not None:
         raise UserError(
-            f"{checkpoint} was trained with another {what} than this config's: give this experiment another output, "
-            "or name the config it was trained with"
+            f"{checkpoint} was trained with another {mismatch} than this config's: give this experiment another "
+            "output, or name the config it was trained with"
         )
-    if experiment.probed(job) and any(part.probe for part in experiment.parts(job)):
+    if experiment.has_probe(job) and any(part.probe for part in experiment.parts(job)):
         train_probe(experiment, job, features)
     return True
 
 
-def _ask(experiment: Experiment, job: Job, parts: Sequence[SuitePart], answerer: Callable[..., Worker]) -> int:
-    """Put parts of the suite to a trained model and keep what is whole; return the worst exit code."""
-    worst = DONE
-    for part in parts:
-        config = RunConfig(
-            model="vilamp-probe" if part.probe else "vilamp",
-            model_args={"pretrained": str(experiment.checkpoint(job))},
-            device=None if part.probe else experiment.device,
-            suite=experiment.suite,
-            lengths=part.lengths or job.budget.lengths,
-            depths=part.depths,
-            conditions=part.conditions,
-            limit=part.limit,
-            output_path=str(run_folder(experiment, job, part)),
-            in_process=True,  # of time and memory nothing is concluded
-            figures=False,
-        )
-        code = run(config, (), ProbeClient if part.probe else answerer)
-        if code == DONE:
-            save_records(experiment, job, part, run_folder(experiment, job, part))
-        if code == INTERRUPTED:
-            return code
-        worst = max(worst, code)
-    return worst
-
-
-def run_folder(experiment: Experiment, job: Job, part: SuitePart) -> Path:
-    """Return the run folder of one part."""
-    return Path(experiment.output) / "asked" / job.name / part.name
+def _run(experiment: Experiment, job: Job, part: SuitePart, name: str) -> NamedRun:
+    """Return the run that asks a trained model, or its probe, one part of the suite."""
+    folder = Path(experiment.output) / "asked" / job.name / part.name
+    config = RunConfig(
+        model="vilamp-probe" if part.probe else "vilamp",
+        model_args={"pretrained": str(experiment.checkpoint(job))},
+        device=None if part.probe else experiment.device,
+        suite=experiment.suite,
+        lengths=part.lengths or job.budget.lengths,
+        depths=part.depths,
+        conditions=part.conditions,
+        limit=part.limit,
+        output_path=str(folder),
+        in_process=True,  # nothing is concluded from time and memory
+        figures=False,
+    )
+    make_worker = ProbeClient if part.probe else None
+    return NamedRun(name, config, make_worker, partial(save_records, experiment, job, part, folder))
 
 
 def cost_text(experiment: Experiment, job: Job) -> str:
-    """Say what a training cost, and whether that is more than it may."""
+    """Return what a training cost, and whether that is more than it may."""
     training = read_summary(experiment.checkpoint(job))
     minutes = training["cpu_seconds"] / 60 if training else 0.0
     over = f", MORE than the {experiment.minutes:g} it may" if minutes > experiment.minutes else ""
@@ -134,27 +130,28 @@ def cost_text(experiment: Experiment, job: Job) -> str:
 
 
 def queue_text(experiment: Experiment, jobs: Sequence[Job]) -> str:
-    """Return the queue with what each training costs, measured where it is done and expected where it is not."""
-    lines, left = [f"{'job':24} {'minutes':>8}  state"], 0.0
+    """Return the queue with each training's cost: measured where it is done, expected where it is not."""
+    lines = [f"{'job':24} {'minutes':>8}  state"]
+    minutes_left = 0.0
     for job in jobs:
-        training = read_summary(experiment.checkpoint(job))
-        if is_done(experiment, job):
-            later = [part.name for part in experiment.parts(job) if not has_records(experiment, job, part)]
-            minutes = read_training(experiment, job)["cpu_seconds"] / 60
-            state = f"done, but for {', '.join(later)}" if later else "done"
-        elif training is not None:
-            minutes, state = training["cpu_seconds"] / 60, "trained, not all asked"
-        else:
-            minutes = float(experiment.expected.get(job.scheme, experiment.minutes)) * _dearer(job)
-            started = (experiment.checkpoint(job) / "resume.pt").is_file()
-            state = "begun" if started else "waiting"
-            left += minutes
+        minutes, state = _job_state(experiment, job)
+        if state in ("begun", "waiting"):
+            minutes_left += minutes
         over = "  over the limit" if minutes > experiment.minutes else ""
         lines.append(f"{job.name:24} {minutes:8.1f}  {state}{over}")
-    lines.append(f"left to train: about {left / 60:.1f} hours of one core; asking comes on top")
+    lines.append(f"left to train: about {minutes_left / 60:.1f} hours of one core; asking comes on top")
     return "\n".join(lines)
 
 
-def _dearer(job: Job) -> float:
-    """Return how much dearer than at 2 tokens a frame a training is; measured at 1.25 and 4."""
-    return 0.8 if job.budget.tokens < 2 else 1.0 if job.budget.tokens == 2 else 1.3
+def _job_state(experiment: Experiment, job: Job) -> tuple[float, str]:
+    """Return the minutes of a job's training, and how far the job is."""
+    checkpoint = experiment.checkpoint(job)
+    training = read_summary(checkpoint)
+    if is_done(experiment, job):
+        missing = [part.name for part in experiment.parts(job) if not has_records(experiment, job, part)]
+        minutes = read_training(experiment, job)["cpu_seconds"] / 60
+        return minutes, f"done, but for {', '.join(missing)}" if missing else "done"
+    if training is not None:
+        return training["cpu_seconds"] / 60, "trained, not all asked"
+    expected = float(experiment.expected.get(job.compressor, experiment.minutes)) * job.budget.cost
+    return expected, "begun" if has_state(checkpoint) else "waiting"

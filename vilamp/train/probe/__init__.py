@@ -1,1 +1,1 @@
-"""A reader probe: is the answer still in the compressed stream, whoever could read it?"""
+"""The reader probe: a small model that shows whether the answer is still in the compressed tokens of a needle."""

@@ -1,10 +1,9 @@
-"""The probe: a small transformer that reads what compression left of a needle.
+"""The reader probe: a small transformer that reads what compression left of a needle.
 
-A wrong answer of the model may be compression's fault or the language model's. The probe
-tells them apart. It is told where the needle lies, which no model is, and sees only the
-tokens that compression made of the needle's frames, as the language model gets them. What
-it cannot read, compression has lost (or it is too small to see); what it reads and the
-model does not, the language model did not find or could not read.
+A wrong answer may be the fault of compression or of the language model; the probe tells the two apart. Unlike any
+model, it is given the needle's place, and it sees only the tokens that compression made of the needle's frames, as the
+language model gets them. What the probe cannot read, compression has lost, or the probe is too small to see. What it
+reads and the model does not, the language model did not find or could not read.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from niah.types import UserError
 from vilamp.model import Stream
 
 WIDTH, HEADS, LAYERS = 64, 4, 2
-LONGEST = 64  # frames told apart; clips of the built-in footage have 40 at most
+MAX_FRAMES = 64  # with an embedding each; clips of the built-in footage have 40 at most
 FILE = "probe.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
 class NeedleTokens:
-    """What compression left of a needle's frames, and what was asked."""
+    """What compression left of a needle's frames, and the question's embedding."""
 
     tokens: Float[Tensor, "tokens hidden"]
     frames: Int[Tensor, " tokens"]  # which frame of the needle each comes from
@@ -38,23 +37,23 @@ class NeedleTokens:
 
 
 class Probe(nn.Module):
-    """Names one of the answers it was trained on."""
+    """Chooses among the answers it was trained on."""
 
     def __init__(self, hidden: int, dim: int, answers: tuple[str, ...]) -> None:
         super().__init__()
         self.answers = answers
         self.token, self.query = nn.Linear(hidden, WIDTH), nn.Linear(dim, WIDTH)
-        self.frame = nn.Embedding(LONGEST, WIDTH)
+        self.frame = nn.Embedding(MAX_FRAMES, WIDTH)
         layer = nn.TransformerEncoderLayer(WIDTH, HEADS, 2 * WIDTH, dropout=0.0, batch_first=True, norm_first=True)
         self.layers = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
         self.answer = nn.Linear(WIDTH, len(answers))
 
     def forward(self, batch: list[NeedleTokens]) -> Float[Tensor, "batch answers"]:
-        """Return a logit for every answer; a batch is padded to its longest."""
+        """Return a logit for every answer; a batch is padded to its longest needle."""
         tokens = nn.utils.rnn.pad_sequence([one.tokens for one in batch], batch_first=True)
         frames = nn.utils.rnn.pad_sequence([one.frames for one in batch], batch_first=True)
         lengths = torch.tensor([[len(one.tokens)] for one in batch], device=tokens.device)
-        inputs = self.token(tokens) + self.frame(frames.clamp(max=LONGEST - 1))  # (batch, tokens, width)
+        inputs = self.token(tokens) + self.frame(frames.clamp(max=MAX_FRAMES - 1))  # (batch, tokens, width)
         asked = self.query(torch.stack([one.query for one in batch]))[:, None]  # (batch, 1, width)
         padding = torch.arange(tokens.shape[1] + 1, device=tokens.device) > lengths  # (batch, 1 + tokens)
         states = self.layers(torch.cat([asked, inputs], dim=1), src_key_padding_mask=padding)
@@ -73,14 +72,14 @@ class Probe(nn.Module):
 
 
 def needle_tokens(stream: Stream, start: int, stop: int, query: Float[Tensor, " dim"]) -> NeedleTokens:
-    """Cut the tokens of the needle's frames, `start` up to `stop`, out of a compressed stream."""
+    """Return the tokens of the needle's frames, `start` up to `stop`, in a compressed stream."""
     inside = (stream.frames >= start) & (stream.frames < stop)
     tokens = stream.embeddings[inside.to(stream.embeddings.device)]
     return NeedleTokens(tokens, (stream.frames[inside] - start).to(tokens.device), query)
 
 
 def save(probe: Probe, folder: Path, weights_id: str) -> None:
-    """Write the probe of the checkpoint in `folder`, whose weights have that id."""
+    """Write the probe of the checkpoint in `folder`; `weights_id` names the checkpoint's weights."""
     about = {"weights": weights_id, "answers": json.dumps(probe.answers)}
     state = {name: tensor.contiguous() for name, tensor in probe.state_dict().items()}
     with replacing(folder / FILE) as temporary:
@@ -88,7 +87,7 @@ def save(probe: Probe, folder: Path, weights_id: str) -> None:
 
 
 def load(folder: Path, weights_id: str) -> Probe:
-    """Return the probe of the checkpoint in `folder`. Raises UserError where there is none for these very weights."""
+    """Return the probe of the checkpoint in `folder`. Raises UserError where none was trained on these weights."""
     try:
         with safe_open(folder / FILE, framework="pt") as file:
             about, state = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

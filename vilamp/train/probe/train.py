@@ -1,4 +1,4 @@
-"""Train the probe of a checkpoint on streams of the training worlds; the model stays as it is."""
+"""Train the reader probe of a checkpoint on footage of training worlds; the model stays as it is."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from niah.types import LETTERS, UserError
 from vilamp import checkpoint
 from vilamp.model import Vilamp
 from vilamp.train import data
+from vilamp.train.loop import cosine_rate, optimizer_step
 from vilamp.train.probe.model import NeedleTokens, Probe, needle_tokens, save
 from vilamp.train.reader import PoolFeatures, encode_pool, splice
-from vilamp.train.training import cosine_rate, optimizer_step
 
 EXAMPLES = """\
 example:
@@ -59,7 +59,7 @@ def _train(pretrained: str, steps: int) -> int:
 
 
 def train(model: Vilamp, pools: list[PoolFeatures], steps: int) -> Probe:
-    """Return a probe trained on cases of up to the pools' haystacks, K from 1 up to the model's."""
+    """Return a probe trained on cases with haystacks of all lengths, and with K from 1 up to the model's."""
 
     def batch(step: int) -> list[tuple[NeedleTokens, int]]:
         rng = random.Random(f"probe/{step}")
@@ -69,26 +69,29 @@ def train(model: Vilamp, pools: list[PoolFeatures], steps: int) -> Probe:
 
 
 def fit(model: Vilamp, steps: int, batch: Callable[[int], list[tuple[NeedleTokens, int]]], name: str) -> Probe:
-    """Return a probe of a model's streams after `steps` batches: what is left of needles, and places in ANSWERS."""
-    torch.manual_seed(0)  # the initial weights; every later draw is named
+    """Return a probe after `steps` batches.
+
+    `batch` returns for a step the tokens of needles, each with the index of its answer in ANSWERS.
+    """
+    torch.manual_seed(0)  # for the initial weights alone; every later draw has a generator of its own
     probe = Probe(model.config.language.hidden_size, model.config.clip.embed_dim, ANSWERS)
     optimizer = torch.optim.AdamW(probe.parameters(), lr=RATE, weight_decay=0.01)
     recent: list[bool] = []
     progress = tqdm(range(steps), desc=name, unit="step")
     for step in progress:
-        remains, places = zip(*batch(step), strict=True)
-        rights = torch.tensor(places)
-        logits = probe(list(remains))
-        loss = cross_entropy(logits, rights)
+        needles, answers = zip(*batch(step), strict=True)
+        targets = torch.tensor(answers)
+        logits = probe(list(needles))
+        loss = cross_entropy(logits, targets)
         optimizer_step(optimizer, loss, list(probe.parameters()), cosine_rate(RATE, step, steps, floor=0.02))
-        recent = [*recent, *(logits.argmax(-1) == rights).tolist()][-400:]
+        recent = [*recent, *(logits.argmax(-1) == targets).tolist()][-400:]
         progress.set_postfix(right=f"{sum(recent) / len(recent):.2f}")
     return probe.eval()
 
 
 @torch.no_grad()
 def needle_example(model: Vilamp, features: PoolFeatures, rng: random.Random) -> tuple[NeedleTokens, int]:
-    """Return what is left of the needle of one spliced case, and the place of its answer in ANSWERS."""
+    """Return the needle's tokens of one spliced case, and the index of its answer in ANSWERS."""
     keyframes = rng.randint(1, model.config.keyframes)
     case = splice(model, features, rng.choice(TYPES), rng.randint(0, HAYSTACK), keyframes, rng)
     answer = case.clip.options[LETTERS.index(case.clip.answer)]
