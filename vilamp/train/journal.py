@@ -56,7 +56,7 @@ class Journal:
         """Return the wall-clock seconds of all attempts so far."""
         return time.monotonic() - self._began
 
-    def add_curve_row(self, stage: str, step: int, values: Mapping[str, float]) -> None:
+    def add_curve_row(self, stage: str, step: int, values: Mapping[str, float | int]) -> None:
         """Append a row to the curve."""
         path = self.folder / CURVE
         is_new = not path.is_file()

@@ -17,7 +17,7 @@ STEPS_BETWEEN_STATES = 100
 STEPS_BETWEEN_CURVE_ROWS = 20
 WARMUP = 100  # steps
 
-StepLoss = tuple[Float[Tensor, ""], dict[str, float]]
+StepLoss = tuple[Float[Tensor, ""], dict[str, float | int]]
 
 
 def train_stage(

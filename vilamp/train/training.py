@@ -237,7 +237,7 @@ class LengthCurriculum:
         """Return the accuracy of every question type over the last answers at the present stage."""
         return {kind: sum(right) / max(1, len(right)) for kind, right in self._recent.items()}
 
-    def update(self, stage: int, types: list[str], right: list[bool]) -> dict[str, float]:
+    def update(self, stage: int, types: list[str], right: list[bool]) -> dict[str, float | int]:
         """Count a batch's answers and move to the next stage if the worst type is good enough; return a curve row.
 
         The decision, like the row, takes the accuracy from before the batch.
