@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,7 +82,7 @@ def save_figure(figure: Figure, stem: Path, drawn: Sequence[Any], float_format: 
     Args:
         figure: what to save, drawn under RC_PARAMS.
         stem: the path of the files without their suffix.
-        drawn: the rows the figure shows, as dataclasses.
+        drawn: the rows the figure shows, as dataclasses or mappings.
         float_format: how the CSV writes floats.
 
     Returns the paths of the three files.
@@ -93,6 +92,6 @@ def save_figure(figure: Figure, stem: Path, drawn: Sequence[Any], float_format: 
         figure.savefig(temporary, dpi=160, facecolor="white", metadata={"Software": None})
     with replacing(svg) as temporary:
         figure.savefig(temporary, facecolor="white", metadata={"Date": None})
-    rows = pd.DataFrame([dataclasses.asdict(row) for row in drawn])
+    rows = pd.DataFrame(list(drawn))
     replace_file(csv, rows.to_csv(index=False, float_format=float_format, lineterminator="\n"))
     return [png, svg, csv]
