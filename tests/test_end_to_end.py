@@ -40,7 +40,7 @@ def smoke(tmp_path_factory):
 
 def test_the_smoke_suite_answers_every_case_and_draws(smoke):
     folder, records, cases = smoke
-    assert records.keys() == cases.keys() and len(records) == 48
+    assert records.keys() == cases.keys() and len(records) == 52  # 24 full, 16 blind, 4 of each other control
     assert {record["status"] for record in records.values()} == {"ok"}
     for name in ("table.csv", "heatmap.png", "heatmap.svg", "heatmap.csv", "memory.png", "run.json"):
         assert (folder / name).stat().st_size > 0, name
@@ -52,7 +52,7 @@ def test_records_with_and_without_reuse_agree(smoke, tmp_path):
     fresh, _ = run(tmp_path, "--suite", "smoke", *flags, "--model_args", "store_gib=0,store_disk_gib=0")
     assert all(record["measured"]["reused_frames"] == 0 for record in fresh.values())
     shared = fresh.keys() & reused.keys()
-    assert len(shared) == 32  # 4 needles x 2 lengths x (3 depths + 1 swapped)
+    assert len(shared) == 28  # 4 needles x (2 lengths x 3 bins + 1 swapped)
     assert sum(reused[name]["measured"]["reused_frames"] for name in shared) > 0
     assert answers({name: fresh[name] for name in shared}) == answers({name: reused[name] for name in shared})
 

@@ -100,7 +100,14 @@ def _built_in(suite: Suite, footage: Footage, library: Library) -> tuple[list[Ha
 
 
 def _tell(generated: GeneratedSuite) -> None:
-    """Say on stderr what was left out, and what looks alike."""
+    """Report on stderr what was left out, what looks alike, and positions that a sampler may always hit or miss."""
+    suite = generated.suite
+    if suite.depths:
+        how = "follows version 1 of the rules" if suite.version == 1 else "fixes its depths"
+        sys.stderr.write(
+            f"note: suite {suite.name!r} {how}, and fixed depths alias with uniform sampling: a model that samples "
+            "frames evenly sees far more or far fewer needles than it should; remove depths: and set version: 2\n"
+        )
     for skip in generated.skipped:
         sys.stderr.write(f"skipped {skip.what}: {skip.why}\n")
     for pair in generated.near_duplicates:

@@ -26,7 +26,8 @@ def refused(folder, *lines):
 @pytest.mark.parametrize("path", sorted(SUITES_FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_suite_of_the_project_loads_and_opens_with_its_command(path):
     found, folder = load_suite(path.stem)
-    assert (found.name, folder) == (path.stem, SUITES_FOLDER)
+    name = path.stem.removesuffix("-v1")  # a suite of version 1 keeps the name that seeds its cases
+    assert (found.name, folder) == (name, SUITES_FOLDER)
     assert path.read_text(encoding="utf-8").startswith("# niah run --model ")
 
 
