@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _keep(generated: GeneratedSuite, run: Path) -> GeneratedSuite:
     """Keep the needles that another model can read and cannot guess, and say which go."""
-    from niah.suite.filter_needles import filter_needles  # here: reading a run loads pandas, which generating needs not
+    from niah.analysis.filter_needles import filter_needles  # here: it loads pandas, which generating does not need
 
     before = {case.needle for case in generated.cases}
     kept = filter_needles(generated, run)

@@ -29,8 +29,7 @@ from niah.integrations.hub.verify import (
 from niah.settings import read_yaml
 from niah.suite import user_media
 from niah.suite.config import SUITES_FOLDER, Suite, load_suite
-from niah.suite.folder import GeneratedSuite, write_suite
-from niah.suite.hashes import HASHES
+from niah.suite.folder import HASHES, GeneratedSuite, write_suite
 from niah.suite.needles import find_problems
 from niah.types import UserError
 

@@ -25,7 +25,7 @@ from niah.run.metadata import read_metadata, refuse_other_run, update_metadata
 from niah.run.plan import Plan
 from niah.run.records import FINAL, read_records, rewrite_records, set_aside
 from niah.suite.config import Suite
-from niah.suite.hashes import cases_sha256, sources_sha256
+from niah.suite.folder import cases_sha256, sources_sha256
 from niah.types import Record, UserError
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Slot:
+class CaseSlot:
     """One `full` case before it has a start: its needle, cell and haystack, and the right letter's turn."""
 
     needle: str
@@ -26,7 +26,7 @@ class Slot:
 
 def slots(
     needles_by_type: Mapping[str, Sequence[str]], lengths: int, bins: int, bins_per_length: int
-) -> Iterator[Slot]:
+) -> Iterator[CaseSlot]:
     """Yield every slot, type by type and needle by needle, lengths ascending.
 
     The cells of needle i at length l are the bins i + l + o (modulo `bins`), for offsets o spread evenly over the bins.
@@ -42,10 +42,10 @@ def slots(
                     bin_number = (number + length + offset) % bins
                     rank = asked.get((length, bin_number), 0)
                     asked[length, bin_number] = rank + 1
-                    yield Slot(name, length, bin_number, home, turn=rank + 3 * length + 2 * bin_number)
+                    yield CaseSlot(name, length, bin_number, home, turn=rank + 3 * length + 2 * bin_number)
 
 
-def rotated(options: Sequence[str], right: int, turn: int) -> tuple[tuple[str, ...], int]:
+def rotate_options(options: Sequence[str], right: int, turn: int) -> tuple[tuple[str, ...], int]:
     """Return the options turned so that option `right` stands at place `turn`, modulo their number, and that place."""
     count = len(options)
     place = turn % count

@@ -13,7 +13,7 @@ from niah.suite import user_media, version1
 from niah.suite.cases import longest_length, make_cases, refuse_long_needle
 from niah.suite.config import Footage, Suite
 from niah.suite.design import PAPER_LENGTHS
-from niah.suite.folder import GeneratedSuite, NearDuplicate, Skip, keep_filtered
+from niah.suite.folder import GeneratedSuite, NearDuplicate, Skip, apply_needle_filter
 from niah.suite.library import Haystack, Library, NeedleClip
 from niah.suite.near_duplicates import near_duplicates
 from niah.types import Span, UserError
@@ -60,7 +60,7 @@ def assemble(
         skipped=(*skips, *unplaced),
         near_duplicates=near,
     )
-    generated = keep_filtered(whole)
+    generated = apply_needle_filter(whole)
     _tell(generated)
     if not generated.cases:
         raise UserError(

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from niah.suite.blocks import Slot, rotated, slots
+from niah.suite.blocks import CaseSlot, rotate_options, slots
 from niah.suite.config import Suite
 from niah.suite.design import DEPTH_BINS, LONGEST, PAPER_LENGTHS, deal, lengths_in, paper_cells
 from niah.suite.folder import Skip
-from niah.suite.library import Haystack, Library, NeedleClip, cut
+from niah.suite.library import Haystack, Library, NeedleClip, cut_timeline
 from niah.suite.positions import draw_start, nearest
 from niah.types import LETTERS, Case, Placement, Span, UserError
 
@@ -146,7 +146,7 @@ class _CaseMaker:
         """Return the needle's name."""
         return self.clip.needle.name
 
-    def full(self, slot: Slot, length: int) -> Case | None:
+    def full(self, slot: CaseSlot, length: int) -> Case | None:
         """Return the case of a slot, or None, noted, where its bin holds no start."""
         home = self.homes[slot.home % len(self.homes)]
         bins = len(self.suite.depths) or self.suite.bins
@@ -208,7 +208,7 @@ class _CaseMaker:
         if start is None:
             self.skips.append(Skip(name, f"depth bin {bin + 1} of {bins} holds no frame at length {length}"))
             return None
-        timeline = (*cut(footage, 0, start), clip.span, *cut(footage, start, length - frames))
+        timeline = (*cut_timeline(footage, 0, start), clip.span, *cut_timeline(footage, start, length - frames))
         placement = Placement(clip.needle.name, start, start + frames)
         return self._case(condition, name, home.name, timeline, (placement,), turn)
 
@@ -234,13 +234,13 @@ class _CaseMaker:
         cuts: list[int] = []
         begun = before = 0  # frames of the haystack, and of decoys, so far
         for at, decoy in places:
-            timeline += [*cut(home.timeline, begun, at), decoy]
+            timeline += [*cut_timeline(home.timeline, begun, at), decoy]
             cuts += [scene + before for scene in scenes if begun <= scene <= at]
             before += len(decoy)
             cuts.append(at + before)
             begun = at
         cuts += [scene + before for scene in scenes if begun < scene]
-        return (*timeline, *cut(home.timeline, begun, opening)), sorted(set(cuts))
+        return (*timeline, *cut_timeline(home.timeline, begun, opening)), sorted(set(cuts))
 
     def _case(
         self,
@@ -255,7 +255,7 @@ class _CaseMaker:
         needle = self.clip.needle
         native = self.suite.sampling.rate == "native"
         rate = self.suite.sampling.rate
-        options, place = rotated(needle.options, LETTERS.index(needle.answer), turn)
+        options, place = rotate_options(needle.options, LETTERS.index(needle.answer), turn)
         return Case(
             id=name,
             suite=self.suite.name,

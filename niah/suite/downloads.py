@@ -46,7 +46,7 @@ def refuse_outside(path: Path, root: Path, what: str, leave: str = SUITE_LEAVE) 
         )
 
 
-def refuse_card(folder: Path, what: str, leave: str = SUITE_LEAVE) -> None:
+def refuse_dataset_card(folder: Path, what: str, leave: str = SUITE_LEAVE) -> None:
     """Raise UserError where the card of a local `datasets` folder names data outside of it, or an address.
 
     The library would load or download these without a word.
@@ -77,7 +77,7 @@ def is_address(video: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", video) is not None
 
 
-def name_of(video: str) -> str:
+def file_name(video: str) -> str:
     """Return the file's name in a path or an address, without what an address may carry besides."""
     return Path(unquote(re.split(r"[?#]", video)[0]) if is_address(video) else video).name
 
@@ -101,7 +101,7 @@ def download(address: str, downloads: Downloads | None, where: str) -> Path:
             f"{where}: {shown} is an address, and nothing is downloaded without leave: set downloads: {{}} under "
             "needles: in the suite (bounds: limit_gib, seconds), or download it and name the file"
         )
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", name_of(address)).lstrip(".")[-100:] or "video"
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", file_name(address)).lstrip(".")[-100:] or "video"
     file = _downloads() / hashlib.sha256(address.encode()).hexdigest()[:16] / name
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,10 @@ files lie is in sources.jsonl beside it, and hashes.json has the hash of each.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,9 +19,9 @@ import yaml
 from niah.io import read_json_lines, replace_file, to_json_lines
 from niah.settings import check_types, read_yaml
 from niah.suite.config import Suite
-from niah.suite.hashes import write_hashes
 from niah.types import Case, Source, UserError
 
+HASHES = "hashes.json"
 T = TypeVar("T")
 
 
@@ -53,7 +55,7 @@ class GeneratedSuite:
     near_duplicates: tuple[NearDuplicate, ...] = ()
 
 
-def keep_filtered(generated: GeneratedSuite) -> GeneratedSuite:
+def apply_needle_filter(generated: GeneratedSuite) -> GeneratedSuite:
     """Return only the cases of the needles that the suite keeps, each as it was: no case is placed anew.
 
     The clip of a needle that is not kept may still stand in for another's in a `swapped` case.
@@ -106,6 +108,47 @@ def read_near_duplicates(folder: Path) -> tuple[NearDuplicate, ...]:
     """Return the near-duplicates a suite's or a run's folder tells of; none where it has no such file."""
     path = Path(folder) / "near_duplicates.jsonl"
     return tuple(_read_lines(path, lambda row: NearDuplicate(**row))) if path.is_file() else ()
+
+
+def cases_sha256(cases: Iterable[Case]) -> str:
+    """Return the hash of cases.jsonl, by which runs name the cases they asked."""
+    return sha256(to_json_lines(case.to_json() for case in cases).encode()).hexdigest()
+
+
+def sources_sha256(hashes: Mapping[str, str]) -> str:
+    """Return one hash for the file hashes of all sources, by name."""
+    return sha256(json.dumps(sorted(hashes.items())).encode()).hexdigest()
+
+
+def suite_sha256(folder: Path) -> str:
+    """Return the hash of a folder's suite.yaml, which says how its videos are sampled; "" where there is none."""
+    path = folder / "suite.yaml"
+    return sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def write_hashes(folder: Path, cases: Iterable[Case], sources: Mapping[str, str]) -> str:
+    """Write hashes.json beside suite.yaml and return its name; `sources` are the hashes of the files, by name."""
+    kept = {
+        "cases_sha256": cases_sha256(cases),
+        "sources_sha256": sources_sha256(sources),
+        "suite_sha256": suite_sha256(folder),
+    }
+    replace_file(folder / HASHES, json.dumps(kept, indent=1) + "\n")
+    return HASHES
+
+
+def read_hashes(folder: Path) -> dict[str, str]:
+    """Return what `write_hashes` wrote; nothing where there is no such file. Raises UserError where it is damaged."""
+    path = folder / HASHES
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); restore it") from error
+    if not isinstance(kept, dict) or not {"cases_sha256", "sources_sha256"} <= set(kept):
+        raise UserError(f"{path} lacks cases_sha256 or sources_sha256; restore it")
+    return kept
 
 
 def _read_lines(path: Path, make: Callable[[Any], T]) -> list[T]:

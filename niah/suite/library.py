@@ -9,35 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
+from niah.media.index import Index
 from niah.types import Needle, Source, Span
-
-
-class Index(Protocol):
-    """What a measured file knows about itself; `niah.media.scan` returns one."""
-
-    @property
-    def sha256(self) -> str:
-        """Return the hash of the file."""
-        ...
-
-    @property
-    def seconds(self) -> float:
-        """Return how long the video lasts, its last frame included."""
-        ...
-
-    def count(self, rate: str) -> int:
-        """Return how many frames there are at a rate."""
-        ...
-
-    def span(self, start_seconds: float | None, stop_seconds: float | None, rate: str) -> tuple[int, int]:
-        """Return the frames of a stretch of time as start, stop. Raises UserError where it holds none."""
-        ...
-
-    def repeats(self, start: int, stop: int, rate: str) -> int:
-        """Return how many of these frames show the same picture as the one before."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -118,7 +92,7 @@ class Library:
         return round(sum(frames for frames, _ in sources) / seconds, 3)
 
 
-def cut(timeline: Sequence[Span], start: int, stop: int) -> tuple[Span, ...]:
+def cut_timeline(timeline: Sequence[Span], start: int, stop: int) -> tuple[Span, ...]:
     """Return the part of a timeline from frame `start` up to `stop`."""
     spans, before = [], 0
     for span in timeline:

@@ -28,24 +28,28 @@ LIMIT = 6  # of 64 bits may differ
 HASH_VERSION = 1  # of the kept hashes
 FLAT = 8.0  # standard deviation of a frame's pixels below which a hash is noise: black frames all look alike
 
-Look = Callable[[Span, Sequence[int]], np.ndarray]  # frame numbers of a span's source -> (frames, h, w, 3)
+FrameReader = Callable[[Span, Sequence[int]], np.ndarray]  # frame numbers of a span's source -> (frames, h, w, 3)
 
 
 def near_duplicates(
-    haystacks: Sequence[Haystack], clips: Sequence[NeedleClip], library: Library, folder: Path, look: Look | None = None
+    haystacks: Sequence[Haystack],
+    clips: Sequence[NeedleClip],
+    library: Library,
+    folder: Path,
+    read_frames: FrameReader | None = None,
 ) -> tuple[NearDuplicate, ...]:
     """Return each pair of a needle and another piece of footage whose closest frames look alike.
 
     Hashes are kept in `folder`, so that a suite's footage is decoded for this only once.
     """
-    look = look or _decoder(library)
+    read_frames = read_frames or _decoder(library)
     pieces = {span.source: span for haystack in haystacks for span in haystack.timeline}
     footage = [(name, Span(name, 0, library.sources[name].frames), HAYSTACKS) for name in sorted(pieces)]
     footage += [(clip.needle.name, clip.span, NEEDLES) for clip in clips]
     hashed = []
     for name, span, density in tqdm(footage, desc="looking for near-duplicates", leave=False, disable=None):
         numbers = sample(span, *density)
-        hashed.append((name, span.source, *_remembered(folder, library, span, numbers, look)))
+        hashed.append((name, span.source, *_remembered(folder, library, span, numbers, read_frames)))
     return tuple(_pairs(hashed, first=len(hashed) - len(clips)))
 
 
@@ -56,13 +60,13 @@ def sample(span: Span, step: int, least: int, most: int) -> list[int]:
 
 
 def _remembered(
-    folder: Path, library: Library, span: Span, numbers: Sequence[int], look: Look
+    folder: Path, library: Library, span: Span, numbers: Sequence[int], read_frames: FrameReader
 ) -> tuple[np.ndarray, list[int]]:
     """Return the hashes of a span's frames, from `folder` where they were made before."""
     what = json.dumps([HASH_VERSION, library.sources[span.source].sha256, library.rate, list(numbers)])
     path = folder / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.npz"
     if not path.is_file():
-        bits, shown = _hash(look(span, numbers), numbers)
+        bits, shown = _hash(read_frames(span, numbers), numbers)
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             np.savez(temporary, bits=bits, numbers=np.array(shown, dtype=np.int64))
@@ -93,7 +97,7 @@ def _pairs(hashed: Sequence[tuple], first: int) -> Iterator[NearDuplicate]:
                 yield NearDuplicate(name, numbers[i], other_name, other_numbers[j], int(distances[i, j]))
 
 
-def _decoder(library: Library) -> Look:
+def _decoder(library: Library) -> FrameReader:
     """Return a function that decodes frames of a source, small."""
     from niah.media.decoders.base import load_decoder
     from niah.media.video import SplicedVideo
@@ -101,9 +105,9 @@ def _decoder(library: Library) -> Look:
     sampling = Sampling(rate=library.rate, width=64, height=64)
     decoder = load_decoder("pyav")
 
-    def look(span: Span, numbers: Sequence[int]) -> np.ndarray:
+    def read_frames(span: Span, numbers: Sequence[int]) -> np.ndarray:
         whole = (Span(span.source, 0, library.sources[span.source].frames),)
         video = SplicedVideo(whole, library.sources, sampling, decoder, 1.0, Path("."))
         return video.frames(numbers)
 
-    return look
+    return read_frames

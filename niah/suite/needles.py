@@ -18,7 +18,7 @@ from typing import Any
 from niah.io import read_json_lines
 from niah.settings import unknown_name
 from niah.suite.config import Needles
-from niah.suite.downloads import download, is_address, name_of, refuse_card, refuse_outside
+from niah.suite.downloads import download, file_name, is_address, refuse_dataset_card, refuse_outside
 from niah.types import ALL_TYPES, LETTERS, Needle, UserError
 
 COLUMNS = ("video", "start", "stop", "question", "options", "answer", "type", "name")
@@ -84,7 +84,7 @@ def _rows(settings: Needles, folder: Path) -> tuple[Path, list[tuple[str, Mappin
         root, rows = path.parent, list(_json_lines(path))
     else:
         if not settings.allow_outside:
-            refuse_card(folder / (settings.dataset or ""), f"needles: dataset {settings.dataset!r}")
+            refuse_dataset_card(folder / (settings.dataset or ""), f"needles: dataset {settings.dataset!r}")
         root, rows = folder, list(_table(settings.dataset or "", settings.split, folder))
     if settings.media_root is not None:
         root = folder / settings.media_root
@@ -251,7 +251,7 @@ def _find(video: str, root: Path, where: str, settings: Needles) -> Path:
 def _name(video: str, start: float | None, stop: float | None, question: str) -> str:
     """Name a needle by what it is, so that its name does not change when lines are added or moved."""
     digest = hashlib.sha256(json.dumps([video, start, stop, question]).encode()).hexdigest()
-    return f"{Path(name_of(video)).stem}-{digest[:6]}"
+    return f"{Path(file_name(video)).stem}-{digest[:6]}"
 
 
 def _refuse_twins(rows: Iterable[NeedleRow]) -> None:

@@ -15,7 +15,7 @@ from niah.suite.cases import longest_length, refuse_long_needle
 from niah.suite.config import Haystacks, Suite
 from niah.suite.downloads import is_download, refuse_outside
 from niah.suite.folder import Skip
-from niah.suite.library import Haystack, Library, NeedleClip, cut
+from niah.suite.library import Haystack, Library, NeedleClip, cut_timeline
 from niah.suite.needles import VIDEO_SUFFIXES, NeedleRow, read_needles
 from niah.types import Source, Span, UserError
 
@@ -112,7 +112,7 @@ def lay_end_to_end(
     endless = footage * -(-count * frames // total)
     haystacks = []
     for number in range(count):
-        timeline = cut(endless, number * frames, (number + 1) * frames)
+        timeline = cut_timeline(endless, number * frames, (number + 1) * frames)
         names = {span.source for span in timeline}
         identities = frozenset(library.sources[name].identity for name in names)
         haystacks.append(Haystack(f"haystack-{number}", timeline, identities, frozenset(Path(n).stem for n in names)))

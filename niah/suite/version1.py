@@ -27,7 +27,7 @@ from niah.suite.design import (
     starts_in,
 )
 from niah.suite.folder import Skip
-from niah.suite.library import Haystack, Library, NeedleClip, cut
+from niah.suite.library import Haystack, Library, NeedleClip, cut_timeline
 from niah.types import Case, Placement, Span, UserError
 
 
@@ -85,7 +85,7 @@ class _Maker:
         yield self._case("blind", f"{self.name}.blind", "", (), ())
         lengths = PAPER_LENGTHS if self.suite.design == "paper" else self.suite.lengths
         for length in lengths:
-            footage = cut(self.haystack.timeline, 0, length)
+            footage = cut_timeline(self.haystack.timeline, 0, length)
             yield self._case("no_needle", f"{self.name}.no_needle.{length}", self.haystack.name, footage, ())
             if "swapped" in self.suite.conditions:
                 yield from self._swapped(length)
@@ -105,7 +105,7 @@ class _Maker:
         """Return the case in which `clip` starts at frame `start` of `length`."""
         frames = len(clip.span)
         footage = self.haystack.timeline
-        timeline = (*cut(footage, 0, start), clip.span, *cut(footage, start, length - frames))
+        timeline = (*cut_timeline(footage, 0, start), clip.span, *cut_timeline(footage, start, length - frames))
         placement = Placement(clip.needle.name, start, start + frames)
         return self._case(condition, name, self.haystack.name, timeline, (placement,))
 

@@ -21,7 +21,7 @@ from niah.run.plan import cold_first, sort_by_haystack
 from niah.run.records import FINAL, read_cases, read_records, rewrite_records
 from niah.settings import read_yaml
 from niah.suite.config import Suite
-from niah.suite.hashes import cases_sha256, sources_sha256
+from niah.suite.folder import cases_sha256, sources_sha256
 from niah.types import Case, Record, UserError
 
 OF_EACH_SHARD = ("command", "python", "versions", "device", "git", "worker", "runs")  # keys of run.json

@@ -17,7 +17,7 @@ import numpy as np
 
 from niah.suite.config import QUESTION_TEMPLATE
 from niah.suite.footage import draw
-from niah.suite.footage.clips import Clip, draw_clip
+from niah.suite.footage.clips import DrawnClip, draw_clip
 from niah.suite.footage.draw import COLOURS, DIGITS, SHAPES, SIZE, Look
 from niah.suite.footage.scenes import SpriteLabel, draw_scenes, random_for
 from niah.suite.footage.wording import BORDER_CLAUSE, COLOURED_THINGS
@@ -65,7 +65,7 @@ class Pool:
     frames: np.ndarray  # (frames, 64, 64, 3) uint8
     labels: np.ndarray  # (frames, patches, 3) int8
     haystack: int  # how many frames the haystack has
-    clips: tuple[Clip, ...]
+    clips: tuple[DrawnClip, ...]
     starts: tuple[int, ...]  # the first frame of each clip, and the end of the last clip
 
 
@@ -100,7 +100,7 @@ def build_pool(world: str, haystack: int, clips: int, types: tuple[str, ...], cr
     return Pool(world, frames, labels, haystack, needles, tuple(starts))
 
 
-def draw_clips(world: str, count: int, types: tuple[str, ...]) -> tuple[Clip, ...]:
+def draw_clips(world: str, count: int, types: tuple[str, ...]) -> tuple[DrawnClip, ...]:
     """Return the needle clips of a world, the types in turn; no pixel is drawn yet."""
     return tuple(draw_clip(world, f"clip-{number}", types[number % len(types)]) for number in range(count))
 

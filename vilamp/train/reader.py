@@ -23,7 +23,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from niah.adapters.compressor import InLanguage, Sequences, States, TokenChunk
 from niah.suite.config import QUESTION_TEMPLATE
-from niah.suite.footage.clips import Clip
+from niah.suite.footage.clips import DrawnClip
 from niah.suite.footage.draw import COLOURS, DIGITS, SHAPES
 from niah.types import LETTERS, Question
 from vilamp.model import Stream, Vilamp
@@ -48,7 +48,7 @@ class PoolFeatures:
 class SplicedCase:
     """A clip in a haystack, compressed."""
 
-    clip: Clip
+    clip: DrawnClip
     start: int  # the clip's first frame
     keyframes: list[int]
     query: Float[Tensor, " dim"]

@@ -21,7 +21,7 @@ from niah.integrations.benchmarks.video_case import FrameSettings, video_case
 from niah.integrations.case_library import CaseMedia, register_library
 from niah.prompt import format_prompt
 from niah.settings import from_mapping
-from niah.suite.downloads import refuse_card, refuse_outside
+from niah.suite.downloads import refuse_dataset_card, refuse_outside
 from niah.suite.needles import TABLE_FORMATS, VIDEO_SUFFIXES
 from niah.types import Question, UserError
 
@@ -157,7 +157,7 @@ def _loaded(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[dict[
                 raise UserError(f"{benchmark.name}: a table is one of {', '.join(TABLE_FORMATS)}, got {path.name}")
             return datasets.load_dataset(TABLE_FORMATS[path.suffix], data_files=str(path), split="train")  # type: ignore[return-value]
         if not settings.allow_outside:
-            refuse_card(path, benchmark.name, ALLOW_OUTSIDE)
+            refuse_dataset_card(path, benchmark.name, ALLOW_OUTSIDE)
         return datasets.load_dataset(str(path), split=benchmark.split)  # type: ignore[return-value]
     # Not found, no such split, not a table: the library's own words say which.
     except (OSError, ValueError, RuntimeError, DatasetsError, StopIteration) as error:  # StopIteration: an empty file

@@ -18,8 +18,7 @@ from typing import Any
 from niah.integrations.hub.dataset_repo import UNKNOWN, config, plain, refuse_foreign, table, write_card
 from niah.io import refuse_link, replace_file, replacing
 from niah.run.folder import suite_yaml
-from niah.suite.folder import GeneratedSuite
-from niah.suite.hashes import cases_sha256, write_hashes
+from niah.suite.folder import GeneratedSuite, cases_sha256, write_hashes
 from niah.types import Case, Source, UserError
 
 OWN = "apache-2.0"  # of built-in footage: this project draws it

@@ -21,7 +21,7 @@ from niah.run.metadata import read_metadata
 from niah.settings import read_yaml
 from niah.suite.config import Suite
 from niah.suite.downloads import refuse_outside
-from niah.suite.hashes import cases_sha256, read_hashes, sources_sha256, suite_sha256
+from niah.suite.folder import cases_sha256, read_hashes, sources_sha256, suite_sha256
 from niah.suite.needles import VIDEO_SUFFIXES
 from niah.types import Case, Source, UserError
 

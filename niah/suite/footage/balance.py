@@ -13,9 +13,8 @@ from itertools import count
 from math import lcm
 from typing import NamedTuple
 
-from niah.suite.footage.clips import NUMBERS, Clip, draw_clip
+from niah.suite.footage.clips import DIRECTIONS, NUMBERS, DrawnClip, draw_clip
 from niah.suite.footage.draw import DIGITS
-from niah.suite.footage.paths import DIRECTIONS
 from niah.suite.footage.scenes import random_for, reserved_looks
 from niah.suite.footage.wording import base_type
 from niah.types import LETTERS
@@ -25,14 +24,14 @@ SHARED = {"motion": tuple(DIRECTIONS), "digit": tuple(map(str, DIGITS)), "count"
 PLACES = LETTERS[:4]
 
 
-class Chosen(NamedTuple):
+class NamedClip(NamedTuple):
     """A clip and the name it is drawn from: the needle's name and the number of the attempt."""
 
     name: str
-    clip: Clip
+    clip: DrawnClip
 
 
-def choose_clips(world: str, types: Sequence[str]) -> list[Chosen]:
+def choose_clips(world: str, types: Sequence[str]) -> list[NamedClip]:
     """Return a clip for each needle, number n with type `types[n]`; targets take turns too."""
     wishes = {kind: iter(_wishes(world, kind, types.count(kind))) for kind in set(types)}
     looks = reserved_looks(world)
@@ -43,7 +42,7 @@ def choose_clips(world: str, types: Sequence[str]) -> list[Chosen]:
             name = f"needle-{number:03d}.{attempt}"
             made = draw_clip(world, name, kind, looks[number % len(looks)])
             if made.answer == letter and answer in (None, made.options[LETTERS.index(letter)]):
-                chosen.append(Chosen(name, made))
+                chosen.append(NamedClip(name, made))
                 break
     return chosen
 

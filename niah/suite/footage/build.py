@@ -24,7 +24,7 @@ from niah.suite.config import Footage
 from niah.suite.footage import calibration
 from niah.suite.footage.balance import choose_clips
 from niah.suite.footage.calibration import CodedClip, coded_clip, coded_haystack
-from niah.suite.footage.clips import CLIP_FRAMES, TYPES, Clip
+from niah.suite.footage.clips import CLIP_FRAMES, TYPES, DrawnClip
 from niah.suite.footage.decoys import decoy
 from niah.suite.footage.scenes import SCENE_FRAMES, draw_haystack, random_for, scene_cuts
 from niah.suite.footage.wording import WORDED_TYPES
@@ -50,7 +50,7 @@ class DecoyFile(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltFootage:
     """Built-in footage as files.
 
     `targets` says for each needle what its question asks about ("red circle"; in calibration
@@ -88,7 +88,7 @@ class _World:
         return f"footage-{self.version}:{self.footage.world}/{name}"
 
 
-def build(footage: Footage, frames: int, rate: str, folder: Path, version: int = 1, decoys: int = 0) -> Built:
+def build(footage: Footage, frames: int, rate: str, folder: Path, version: int = 1, decoys: int = 0) -> BuiltFootage:
     """Write the files of `footage` that `folder` lacks and return all of them.
 
     Haystacks have `frames` frames. Files play at `rate` frames per second, so that sampling
@@ -111,7 +111,7 @@ def build(footage: Footage, frames: int, rate: str, folder: Path, version: int =
         needles.append(needle)
         targets[needle.name] = str(made.target)
         files[needle.name] = tuple(_decoy(world, needle, made, count) for count in range(decoys))
-    return Built(haystacks, tuple(needles), targets, files)
+    return BuiltFootage(haystacks, tuple(needles), targets, files)
 
 
 def _haystack_file(world: _World, number: int, frames: int) -> HaystackFile:
@@ -131,7 +131,7 @@ def _haystack_pictures(world: _World, stack: HaystackFile) -> Iterator[np.ndarra
     return draw_haystack(world.drawn, stack.name, stack.frames, world.durations)
 
 
-def _clips(world: _World) -> list[tuple[str, Clip | CodedClip]]:
+def _clips(world: _World) -> list[tuple[str, DrawnClip | CodedClip]]:
     """Return name and clip of each needle: all types and answers equally often, in an order drawn from the world."""
     footage = world.footage
     if footage.calibration:
@@ -149,7 +149,7 @@ def _coded(world: str, number: int) -> tuple[str, CodedClip]:
     return name, coded_clip(world, name, number, values[number % len(values)])
 
 
-def _needle(world: _World, number: int, drawn: str, made: Clip | CodedClip) -> Needle:
+def _needle(world: _World, number: int, drawn: str, made: DrawnClip | CodedClip) -> Needle:
     """Write one needle's file unless it is there; return the needle."""
     path = world.place / f"{drawn}-{made.type}.mp4"
     if not _holds(path, made.count):
@@ -159,7 +159,7 @@ def _needle(world: _World, number: int, drawn: str, made: Clip | CodedClip) -> N
     return Needle(name, str(path), made.question, made.options, made.answer, made.type, identity=identity)
 
 
-def _decoy(world: _World, needle: Needle, made: Clip | CodedClip, number: int) -> DecoyFile:
+def _decoy(world: _World, needle: Needle, made: DrawnClip | CodedClip, number: int) -> DecoyFile:
     """Write one decoy's file unless it is there; return where it lies and what it is called."""
     if isinstance(made, CodedClip):
         raise ValueError("a bar-code has no decoys")

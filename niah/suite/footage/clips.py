@@ -17,7 +17,6 @@ import numpy as np
 
 from niah.suite.footage import draw
 from niah.suite.footage.draw import COLOURS, DIGITS, Look
-from niah.suite.footage.paths import DIRECTIONS, crossing, swaying
 from niah.suite.footage.scenes import (
     Scene,
     SpriteLabel,
@@ -28,16 +27,19 @@ from niah.suite.footage.scenes import (
     drifting,
     random_for,
     reserved_looks,
+    room,
 )
 from niah.suite.footage.wording import WORDED_TYPES, base_type, reword
 from niah.types import LETTERS
 
 CLIP_FRAMES = (10, 40)  # shortest and longest clip
+CROSSING = (24, 42)  # pixels a sprite that crosses the picture covers
+DIRECTIONS = ("left", "right", "up", "down")
 NUMBERS = ("one", "two", "three", "four")
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class DrawnClip:
     """A needle before it is a file: its frames, and what is asked about them."""
 
     scene: Scene
@@ -81,7 +83,7 @@ class _Made(NamedTuple):
     tracks: list[Track]
 
 
-def draw_clip(world: str, name: str, type: str | None = None, target: Look | None = None) -> Clip:
+def draw_clip(world: str, name: str, type: str | None = None, target: Look | None = None) -> DrawnClip:
     """Draw the clip called `name`; type and target (one of `reserved(world)`) are drawn too unless given."""
     type = random_for(world, name, "type").choice(TYPES) if type is None else type
     if type not in (*TYPES, *WORDED_TYPES):
@@ -93,7 +95,7 @@ def draw_clip(world: str, name: str, type: str | None = None, target: Look | Non
     made = _MAKERS[base_type(type)](plan)
     scene = Scene(plan.count, draw.backdrop(rng), tuple(made.tracks), plan.alone)
     question = reword(made.question, plan.target, told)
-    return Clip(scene, type, plan.target, question, tuple(made.options), LETTERS[made.right])
+    return DrawnClip(scene, type, plan.target, question, tuple(made.options), LETTERS[made.right])
 
 
 def _motion(plan: _Plan) -> _Made:
@@ -213,3 +215,27 @@ def _bystanders(plan: _Plan) -> list[Look]:
 def _plural(look: Look) -> str:
     """Return the ending that makes a shape's name plural."""
     return "es" if look.shape == "cross" else "s"
+
+
+def crossing(rng: random.Random, look: Look, digit: int | None, way: str, count: int, pause: int) -> Track:
+    """Draw a straight path of 24 to 42 pixels in the direction `way`; `pause` is a frame number."""
+    forwards = 1 if way in ("right", "down") else -1
+    xs, ys = (_rising(rng, last, count)[::forwards] for last in room(digit))
+    if way in ("left", "right"):
+        ys = np.full(count, ys[pause])
+    else:
+        xs = np.full(count, xs[pause])
+    return Track(look, digit, xs, ys, 0, count)
+
+
+def swaying(rng: random.Random, middle: int, count: int) -> np.ndarray:
+    """Draw one coordinate that goes to and fro by 3 pixels around `middle`."""
+    way = (rng.randrange(12 * 16) + rng.randint(4, 16) * np.arange(count)) // 16 % 12
+    return middle + 3 - abs(way - 6)
+
+
+def _rising(rng: random.Random, last: int, count: int) -> np.ndarray:
+    """Draw one coordinate that rises steadily by 24 to 42 pixels, up to `last` at most."""
+    length = rng.randint(*CROSSING)
+    first = rng.randint(draw.REACH, last - length)
+    return first + length * np.arange(count) // (count - 1)

@@ -13,9 +13,8 @@ import random
 import numpy as np
 
 from niah.suite.footage import draw
-from niah.suite.footage.clips import CLIP_FRAMES, draw_clip
+from niah.suite.footage.clips import CLIP_FRAMES, DIRECTIONS, crossing, draw_clip
 from niah.suite.footage.draw import Look
-from niah.suite.footage.paths import DIRECTIONS, crossing
 from niah.suite.footage.scenes import Scene, Track, any_digit, arrange, common_looks, drifting, random_for, room
 from niah.suite.footage.wording import base_type
 
@@ -27,10 +26,10 @@ def decoy(world: str, needle: str, number: int, type: str, target: Look) -> Scen
         rng = random_for(world, name, "near")
         near = [look for look in common_looks(world) if look.colour == target.colour or look.shape == target.shape]
         return draw_clip(world, name, type, rng.choice(near)).scene
-    return without_the_fact(world, name, type, target)
+    return draw_without_answer(world, name, type, target)
 
 
-def without_the_fact(world: str, name: str, type: str, target: Look) -> Scene:
+def draw_without_answer(world: str, name: str, type: str, target: Look) -> Scene:
     """Draw a scene that shows the target and does not answer a question of this type about it.
 
     Bystanders, of other looks, move and carry digits as they do in clips.

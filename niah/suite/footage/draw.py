@@ -68,7 +68,7 @@ class Backdrop(NamedTuple):
 
 def paste(frame: np.ndarray, look: Look, digit: int | None, x: int, y: int) -> None:
     """Draw a sprite, and the plate with its digit to its right, centred on (x, y) of `frame`."""
-    picture, mask = stamp(look, digit)
+    picture, mask = sprite_picture(look, digit)
     top, left = y - REACH, x - REACH
     part = frame[top : top + picture.shape[0], left : left + picture.shape[1]]
     np.copyto(part, picture, where=mask)
@@ -81,7 +81,7 @@ def border(frame: np.ndarray) -> None:
 
 
 @cache  # 48 looks, with one of ten digits or none
-def stamp(look: Look, digit: int | None) -> tuple[np.ndarray, np.ndarray]:
+def sprite_picture(look: Look, digit: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Return picture (13, width, 3) and mask (13, width, 1); width is 13, with a digit 22."""
     side = 2 * REACH + 1
     width = side if digit is None else REACH + PLATE_REACH + 1

@@ -2,7 +2,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from niah.suite.blocks import Slot, rotated, slots
+from niah.suite.blocks import CaseSlot, rotate_options, slots
 
 DEFAULT = {"motion": [f"m{number:02}" for number in range(60)], "digit": [f"d{number:02}" for number in range(60)]}
 
@@ -40,7 +40,7 @@ def test_every_letter_is_right_for_every_needle_in_some_cell():
 
 
 def test_one_needle_in_all_bins():
-    assert list(slots({"t": ["n"]}, 1, 2, 2)) == [Slot("n", 0, 0, 0, 0), Slot("n", 0, 1, 1, 2)]
+    assert list(slots({"t": ["n"]}, 1, 2, 2)) == [CaseSlot("n", 0, 0, 0, 0), CaseSlot("n", 0, 1, 1, 2)]
 
 
 def test_more_bins_than_there_are_are_refused():
@@ -59,4 +59,4 @@ ROTATED = [  # options, right, turn -> options, place
 
 @pytest.mark.parametrize("options, right, turn, wanted, place", ROTATED)
 def test_options_turn_so_that_the_right_one_stands_where_it_should(options, right, turn, wanted, place):
-    assert rotated(tuple(options), right, turn) == (tuple(wanted), place)
+    assert rotate_options(tuple(options), right, turn) == (tuple(wanted), place)

@@ -8,7 +8,7 @@ import pytest
 from niah.media.errors import MediaError
 from niah.suite.config import Haystacks, Needles
 from niah.suite.folder import Skip
-from niah.suite.library import Library, cut
+from niah.suite.library import Library, cut_timeline
 from niah.suite.needles import NeedleRow
 from niah.suite.user_media import _clip, _measure_haystacks, find_videos, lay_end_to_end, refuse_folder, resolve
 from niah.types import Sampling, Span, UserError
@@ -32,7 +32,7 @@ def used(haystacks):
 
 def test_cut_takes_a_range_across_spans():
     timeline = (Span("a", 10, 20), Span("b", 0, 5), Span("c", 3, 9))
-    assert cut(timeline, 8, 17) == (Span("a", 18, 20), Span("b", 0, 5), Span("c", 3, 5))
+    assert cut_timeline(timeline, 8, 17) == (Span("a", 18, 20), Span("b", 0, 5), Span("c", 3, 5))
 
 
 def test_videos_are_laid_end_to_end_and_cut_into_as_many_haystacks_as_fit():
@@ -85,8 +85,8 @@ def test_with_allow_repeat_the_footage_starts_over_and_repeats_are_counted():
     timeline = haystacks[0].timeline
     assert timeline == (Span("v0", 0, 400), Span("v0", 0, 400), Span("v0", 0, 200))
     assert library.repeats(timeline) == 600
-    assert library.repeats(cut(timeline, 0, 500)) == 100
-    assert library.repeats(cut(timeline, 0, 400)) == 0
+    assert library.repeats(cut_timeline(timeline, 0, 500)) == 100
+    assert library.repeats(cut_timeline(timeline, 0, 400)) == 0
 
 
 def test_a_rate_above_the_source_s_own_counts_as_repeats():

@@ -21,7 +21,7 @@ from torch.nn.functional import normalize
 
 from niah.adapters.compressor import Choice, Compressor, InLanguage, TokenChunk
 from niah.suite.config import QUESTION_TEMPLATE
-from niah.suite.footage.clips import Clip
+from niah.suite.footage.clips import DrawnClip
 from niah.suite.footage.wording import WORDED_TYPES, WORDINGS, base_type, reword
 from niah.types import LETTERS, Question
 from vilamp.model import Vilamp
@@ -87,7 +87,7 @@ def draw_examples(curriculum: Curriculum, seed: int, step: int, stage: int) -> t
     return drawn_stage, specs
 
 
-def questions(clip: Clip, wordings: Collection[str] = WORDINGS) -> list[ClipQuestion]:
+def questions(clip: DrawnClip, wordings: Collection[str] = WORDINGS) -> list[ClipQuestion]:
     """Return the clip's own question first, then the others that its pictures answer.
 
     These ask for the motion and the digit of the same target, and name it in one of the `wordings`. A clip whose
@@ -108,7 +108,7 @@ def questions(clip: Clip, wordings: Collection[str] = WORDINGS) -> list[ClipQues
     return [own, *(question for question in others if question.text != own.text)]
 
 
-def _direction(clip: Clip) -> str:
+def _direction(clip: DrawnClip) -> str:
     """Return where the target goes, which crosses the picture in motion and in digit clips alike."""
     (track,) = (one for one in clip.scene.tracks if one.look == clip.target)
     across, down = int(np.ptp(track.xs)), int(np.ptp(track.ys))
@@ -118,7 +118,7 @@ def _direction(clip: Clip) -> str:
     return "down" if track.ys[-1] > track.ys[0] else "up"
 
 
-def _digit(clip: Clip) -> str | None:
+def _digit(clip: DrawnClip) -> str | None:
     """Return the target's digit, if it has one."""
     (track,) = (one for one in clip.scene.tracks if one.look == clip.target)
     return None if track.digit is None else str(track.digit)

@@ -11,8 +11,8 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from niah.cli.command import Command
+from niah.suite.footage.clips import DIRECTIONS
 from niah.suite.footage.draw import DIGITS
-from niah.suite.footage.paths import DIRECTIONS
 from niah.types import LETTERS, UserError
 from vilamp import checkpoint
 from vilamp.model import Vilamp

@@ -6,13 +6,13 @@ import json
 
 import pytest
 
+from niah.analysis.filter_needles import filter_needles
 from niah.analysis.load import read_run
 from niah.run.config import RunConfig
 from niah.run.plan import make_plan
 from niah.settings import read_yaml
 from niah.suite.build import assemble
 from niah.suite.config import NeedleFilter
-from niah.suite.filter_needles import filter_needles
 from niah.suite.folder import read_suite, write_suite
 from niah.types import UserError
 from tests.helpers.fake_runs import make_record, write_run

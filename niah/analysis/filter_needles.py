@@ -12,7 +12,7 @@ from pathlib import Path
 from niah.analysis.load import RunData, read_run
 from niah.analysis.table import score_case
 from niah.suite.config import NeedleFilter
-from niah.suite.folder import GeneratedSuite, Skip, keep_filtered
+from niah.suite.folder import GeneratedSuite, Skip, apply_needle_filter
 from niah.types import Case, UserError
 
 CONTROLS = {"needle_only": True, "blind": False}  # whether the answer is to be right
@@ -32,7 +32,7 @@ def filter_needles(generated: GeneratedSuite, folder: Path) -> GeneratedSuite:
     if not kept:
         raise UserError(f"{run.model} in {folder} leaves no needle: {skips[0].what}: {skips[0].why}; name another run")
     suite = dataclasses.replace(generated.suite, kept=NeedleFilter(run.model, kept))
-    return keep_filtered(dataclasses.replace(generated, suite=suite, skipped=(*generated.skipped, *skips)))
+    return apply_needle_filter(dataclasses.replace(generated, suite=suite, skipped=(*generated.skipped, *skips)))
 
 
 def _why_not(run: RunData, needle: str) -> str:
