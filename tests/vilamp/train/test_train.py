@@ -95,7 +95,7 @@ def test_positions_have_no_gaps_where_none_are_asked_for():
 def test_training_needs_neither_pyav_nor_open_clip_and_says_what_its_frames_went_through():
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['av', 'decord', 'open_clip', 'torchcodec', 'datasets']))\n"
-        "import vilamp.train.training; from vilamp import data\n"
+        "import vilamp.train.training; from vilamp.train import data\n"
         "pool = data.build_pool('train/bare', 5, 1, ('motion',)); "
         "print(data.codec_name(), len(pool.frames) - pool.starts[1])"
     )
