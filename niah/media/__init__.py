@@ -1,1 +1,1 @@
-"""files -> frames: scan, sample, decode, resize, splice, write."""
+"""Video files to frames: scan, sample, decode, resize, splice, write."""

@@ -1,4 +1,4 @@
-"""What can be wrong with a video file: always the file, the cause and a remedy."""
+"""The error for a video file that cannot be used: the file, the cause and a remedy."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ REENCODE = "re-encode it (ffmpeg -i {name} -c:v libx264 -an repaired.mp4) and us
 
 
 class MediaError(UserError):
-    """A file cannot be used: names it, says why, and what to do."""
+    """A video file cannot be used; the message names the file, the cause and what to do."""
 
     def __init__(self, path: Union[str, Path], cause: str, remedy: str) -> None:
         super().__init__(str(path), cause, remedy)
-        self.path, self.cause, self.remedy = str(path), cause, remedy
+        self.path = str(path)
+        self.cause = cause
+        self.remedy = remedy
 
     def __str__(self) -> str:
         return f"{self.path}: {self.cause}; {self.remedy}"
 
 
 def reencode(path: Union[str, Path]) -> str:
-    """Say how to make a sound copy of a damaged or odd file."""
+    """Return the remedy for a damaged or unusual file: the command that re-encodes it."""
     return REENCODE.format(name=Path(path).name)

@@ -1,8 +1,8 @@
-"""When every frame of a file is shown, measured; and which of them a sampling rate asks for.
+"""Map frame numbers at a sampling rate to the displayed frames of a file.
 
-Headers lie about frame counts and rates, so nothing here is computed from them. All
-arithmetic is in integers and fractions: at 29.97 frames per second a float drifts by a
-frame within an hour.
+Headers are often wrong about frame counts and rates, so an index holds the presentation time of
+every frame, as `niah.media.scan` found it. All arithmetic uses integers and fractions: at
+29.97 frames per second a float drifts by a frame within an hour.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ Rate = Union[str, int, Fraction]
 
 @dataclass(frozen=True)
 class Index:
-    """The displayed frames of one file: ordinal 0 is the first shown, counted in showing order."""
+    """The displayed frames of one file; ordinals count them in display order, from 0."""
 
     path: str
     sha256: str
     width: int  # as displayed, rotation applied
     height: int
-    rotation: int  # degrees counter-clockwise that the stored picture is turned by to display it
+    rotation: int  # degrees counter-clockwise by which the stored picture is rotated for display
     pixel_aspect: Fraction  # width over height of one displayed pixel
     time_base: Fraction  # seconds per tick
-    times: Tuple[int, ...]  # presentation times in ticks, rising
-    end: int  # ticks: when the last frame has been shown
-    keyframes: Tuple[int, ...]  # ordinals a decoder may start from; empty where seeking cannot be trusted
-    stamps: Optional[Tuple[int, ...]] = None  # times as the file states them, where those are out of order
+    times: Tuple[int, ...]  # presentation times in ticks, ascending
+    end: int  # ticks; the end of the last frame
+    keyframes: Tuple[int, ...]  # ordinals from which decoding can start; empty where seeking is unreliable
+    pts: Optional[Tuple[int, ...]] = None  # stored presentation times in display order, where they do not ascend
 
     def __post_init__(self) -> None:
         if not self.times or self.end <= self.times[0]:
@@ -42,88 +42,91 @@ class Index:
 
     @property
     def duration(self) -> Fraction:
-        """Seconds from the first frame to the end of the last, exact."""
+        """The exact number of seconds from the first frame to the end of the last."""
         return (self.end - self.times[0]) * self.time_base
 
     @property
     def seconds(self) -> float:
-        """Seconds from the first frame to the end of the last."""
+        """The number of seconds from the first frame to the end of the last."""
         return float(self.duration)
 
     @property
     def native_rate(self) -> Fraction:
-        """Mean frames per second of presentation time."""
+        """The mean number of frames per second of presentation time."""
         return len(self.times) / self.duration
 
     @property
     def display_aspect(self) -> Fraction:
-        """Width over height of the picture as it is meant to be seen."""
+        """The width over the height of the displayed picture."""
         return Fraction(self.width, self.height) * self.pixel_aspect
 
     def count(self, rate: Rate) -> int:
         """Return how many frame numbers there are at `rate`: those with number / rate < duration."""
-        wanted = parse_rate(rate)
-        return len(self.times) if wanted is None else _ceil(self.duration * wanted)
+        frames_per_second = parse_rate(rate)
+        if frames_per_second is None:
+            return len(self.times)
+        return _ceil(self.duration * frames_per_second)
 
     def frame_at(self, number: int, rate: Rate) -> int:
-        """Return the ordinal of the frame on show `number` / `rate` seconds after the first. Raises IndexError."""
+        """Return the ordinal of the frame displayed `number` / `rate` seconds after the first. Raises IndexError."""
         return self.ordinals(number, number + 1, rate)[0]
 
     def ordinals(self, start: int, stop: int, rate: Rate) -> List[int]:
-        """Return the ordinals shown at frame numbers `start` up to `stop`. Raises IndexError outside the file."""
+        """Return the ordinals displayed at frame numbers `start` up to `stop`. Raises IndexError outside the file."""
         if not 0 <= start <= stop <= self.count(rate):
             raise IndexError(f"frames {start} to {stop} of {self.path}: it has 0 to {self.count(rate)} at rate {rate}")
-        wanted = parse_rate(rate)
-        if wanted is None:
+        frames_per_second = parse_rate(rate)
+        if frames_per_second is None:
             return list(range(start, stop))
-        step = 1 / (wanted * self.time_base)  # ticks from one frame number to the next
-        up, down, first = step.numerator, step.denominator, self.times[0]
-        return [bisect_right(self.times, first + number * up // down) - 1 for number in range(start, stop)]
+        step = 1 / (frames_per_second * self.time_base)  # ticks from one frame number to the next
+        ticks = [self.times[0] + number * step.numerator // step.denominator for number in range(start, stop)]
+        return [bisect_right(self.times, tick) - 1 for tick in ticks]
 
     def time_of(self, ordinal: int) -> Fraction:
         """Return the seconds from the first frame to the one with this ordinal."""
         return (self.times[ordinal] - self.times[0]) * self.time_base
 
     def span(self, start_seconds: Optional[float], stop_seconds: Optional[float], rate: Rate) -> Tuple[int, int]:
-        """Return (start, stop) of the frame numbers shown from `start_seconds` up to `stop_seconds`.
+        """Return (start, stop) of the frame numbers displayed from `start_seconds` up to `stop_seconds`.
 
-        None stands for the file's first frame and its end. A stop at most one step past the
-        end means the end. Raises MediaError where the file is shorter or the range holds no frame.
+        None means the first frame for the start and the end of the file for the stop. A stop at most one
+        step past the end means the end. Raises MediaError if the file is shorter or the range holds no frame.
         """
         begin = _exact(start_seconds) if start_seconds is not None else Fraction(0)
         finish = _exact(stop_seconds) if stop_seconds is not None else self.duration
-        wanted = parse_rate(rate)
-        step = 1 / (wanted or self.native_rate)
+        frames_per_second = parse_rate(rate)
+        step = 1 / (frames_per_second or self.native_rate)
         if begin < 0 or finish > self.duration + step:
             raise MediaError(
                 self.path,
-                f"seconds {float(begin):g} to {float(finish):g} were asked for, it lasts {self.seconds:.3f} s",
+                f"seconds {float(begin):g} to {float(finish):g} were requested, the file lasts {self.seconds:.3f} s",
                 "correct start and stop",
             )
         finish = min(finish, self.duration)
-        start, stop = self._number(begin, wanted), self._number(finish, wanted)
+        start = self._first_number(begin, frames_per_second)
+        stop = self._first_number(finish, frames_per_second)
         if start >= stop:
             raise MediaError(
                 self.path,
-                f"no frame is shown from {float(begin):g} s up to {float(finish):g} s at rate {rate}",
+                f"no frame is displayed from {float(begin):g} s up to {float(finish):g} s at rate {rate}",
                 "correct start and stop, or raise the rate",
             )
         return start, stop
 
     def repeats(self, start: int, stop: int, rate: Rate) -> int:
-        """Count the frame numbers after `start` that show the same frame as the number before them."""
-        shown = self.ordinals(start, stop, rate)
-        return sum(one == other for one, other in zip(shown, shown[1:]))
+        """Count the frame numbers after `start` that display the same frame as the number before them."""
+        ordinals = self.ordinals(start, stop, rate)
+        return sum(previous == ordinal for previous, ordinal in zip(ordinals, ordinals[1:]))
 
-    def _number(self, seconds: Fraction, rate: Optional[Fraction]) -> int:
-        """Return the first frame number shown at or after `seconds`."""
+    def _first_number(self, seconds: Fraction, rate: Optional[Fraction]) -> int:
+        """Return the first frame number displayed at or after `seconds`."""
         if rate is not None:
             return _ceil(seconds * rate)
         return bisect_left(self.times, self.times[0] + _ceil(seconds / self.time_base))
 
 
 def parse_rate(rate: Rate) -> Optional[Fraction]:
-    """Return frames per second, or None for "native". Raises UserError for anything else."""
+    """Return a rate as frames per second, or None for "native". Raises UserError for anything else."""
     if rate == NATIVE:
         return None
     try:
@@ -136,7 +139,7 @@ def parse_rate(rate: Rate) -> Optional[Fraction]:
 
 
 def absolute(path: Union[str, Path]) -> str:
-    """Return the path as an index names it."""
+    """Return a path as an index stores it."""
     return str(Path(path).absolute())
 
 
@@ -145,5 +148,5 @@ def _ceil(value: Fraction) -> int:
 
 
 def _exact(seconds: Union[int, float, Fraction]) -> Fraction:
-    """Read 12.1 as 121/10, as the person who wrote it meant, not as the nearest binary fraction."""
+    """Return seconds as an exact fraction: 12.1 is 121/10, as written, not the nearest binary fraction."""
     return Fraction(seconds) if isinstance(seconds, (int, Fraction)) else Fraction(repr(float(seconds)))

@@ -1,9 +1,9 @@
-"""Turn a decoded frame into a picture of the sampling's size: the one path every pixel takes.
+"""Convert a decoded frame to RGB at the sampling's size; all frames of all decoders take this path.
 
-Two steps, both by swscale: to 8-bit RGB at the file's own size, then to the
-sampling's size (bicubic). One step would be faster and would leave the two halves
-inseparable: decord and torchcodec hand over RGB, and so joined all decoders agree to
-the bit. Needle and haystack take the same path, so no seam tells them apart.
+swscale converts in two steps: to 8-bit RGB at the file's own size, then to the sampling's size
+(bicubic). One step would be faster, but decord and torchcodec deliver RGB, and only the second
+step is the same for all decoders: with two steps they agree bit for bit. Needle and haystack
+take the same path, so resizing leaves no seam between them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from niah.types import Sampling
 
 
 class Resizer:
-    """Shapes the frames of one file; keeps swscale's tables from frame to frame."""
+    """Resize the frames of one file; swscale's tables are kept between frames."""
 
     def __init__(self, index: Index) -> None:
         self._rotation = index.rotation
@@ -29,29 +29,30 @@ class Resizer:
         self._to_size = VideoReformatter()
 
     def from_frame(self, frame: av.VideoFrame, sampling: Sampling) -> np.ndarray:
-        """Return (height, width, 3) uint8 RGB of a frame as FFmpeg decoded it."""
+        """Return a frame as FFmpeg decoded it as (height, width, 3) uint8 RGB."""
         rgb = self._to_rgb.reformat(frame, format="rgb24")
         if self._rotation:
             return self.from_rgb(np.rot90(rgb.to_ndarray(), self._rotation // 90), sampling)
         return self._resize(rgb, sampling)
 
     def from_rgb(self, picture: np.ndarray, sampling: Sampling) -> np.ndarray:
-        """Return (height, width, 3) uint8 RGB of a picture that is already RGB and the right way up."""
+        """Return a picture that is already RGB and upright as (height, width, 3) uint8 RGB."""
         return self._resize(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"), sampling)
 
     def _resize(self, rgb: av.VideoFrame, sampling: Sampling) -> np.ndarray:
-        width, height = fitted(self._aspect, sampling)
-        small = self._to_size.reformat(rgb, width=width, height=height, interpolation="BICUBIC").to_ndarray()
+        width, height = fitted_size(self._aspect, sampling)
+        resized = self._to_size.reformat(rgb, width=width, height=height, interpolation="BICUBIC").to_ndarray()
         if (width, height) == (sampling.width, sampling.height):
-            return small
+            return resized
         canvas = np.zeros((sampling.height, sampling.width, 3), dtype=np.uint8)
-        top, left = (sampling.height - height) // 2, (sampling.width - width) // 2
-        canvas[top : top + height, left : left + width] = small
+        top = (sampling.height - height) // 2
+        left = (sampling.width - width) // 2
+        canvas[top : top + height, left : left + width] = resized
         return canvas
 
 
-def fitted(aspect: Fraction, sampling: Sampling) -> Tuple[int, int]:
-    """Return the (width, height) that a picture of this display aspect takes up in the sampling's frame."""
+def fitted_size(aspect: Fraction, sampling: Sampling) -> Tuple[int, int]:
+    """Return the (width, height) that a picture of this display aspect fills in the sampling's frame."""
     if sampling.fit == "stretch":
         return sampling.width, sampling.height
     if aspect * sampling.height >= sampling.width:  # wider than the frame: bars above and below

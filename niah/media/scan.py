@@ -1,8 +1,8 @@
-"""Decode a file once, from start to end, and note when each frame is shown.
+"""Decode a file once, from start to end, and record the presentation time of each frame.
 
-Only this tells how many frames a file really holds. The verdict is kept in a small
-JSON named after the file's hash, so that a file is measured once per machine and
-FFmpeg, wherever it lies and whatever it is called.
+Only a full decode gives the true number of frames. The result is cached in a small JSON file
+named after the file's hash and the FFmpeg version, so a file is scanned once per machine,
+whatever its path.
 """
 
 from __future__ import annotations
@@ -23,48 +23,51 @@ from niah.io import cache_folder, replace_file
 from niah.media.container import open_video, sha256_of
 from niah.media.errors import MediaError, reencode
 from niah.media.index import Index, absolute
-from niah.media.truncation import Found, refuse_truncated
+from niah.media.truncation import ReadExtent, refuse_truncated
 
-FORMAT = 1  # of the stored JSON
+FORMAT = 1  # of the cached JSON
 
 
 def scan(path: Union[str, Path]) -> Index:
-    """Return when each frame of `path` is shown; decodes the whole file unless that was done before.
+    """Return the index of a file; decodes the whole file unless the index is cached.
 
-    Raises MediaError for anything that is not a whole, sound video.
+    Raises MediaError for anything but a complete, undamaged video.
     """
     path = absolute(path)
     try:
         status = os.stat(path)
     except OSError:
-        sha256_of(path)  # says what is wrong with it
+        sha256_of(path)  # raises a MediaError that says what is wrong
         raise
-    return _measured(path, status.st_size, status.st_mtime_ns)
+    return _scan_unless_cached(path, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=256)
-def _measured(path: str, size: int, mtime_ns: int) -> Index:
-    """Measure one state of a file: every case asks again, and hashing gigabytes takes seconds."""
+def _scan_unless_cached(path: str, size: int, mtime_ns: int) -> Index:
+    """Scan one state of a file, given its size and time of change.
+
+    Kept in memory, because every case scans its sources and hashing gigabytes takes seconds.
+    """
     digest = sha256_of(path)
-    stored = _stored_under(digest)
-    index = _load(stored, path, digest)
+    cached = _cache_path(digest)
+    index = _load_cached(cached, path, digest)
     if index is None:
         index = _decode(Path(path), digest)
-        _save(stored, index)
+        _save_cached(cached, index)
     return index
 
 
 @dataclass
-class _Pass:
-    """What one pass over the packets of a file saw."""
+class _DecodePass:
+    """What one pass over the packets of a file found."""
 
-    stamps: List[int] = field(default_factory=list)  # of displayed frames, in showing order
-    keys: List[int] = field(default_factory=list)
+    pts: List[int] = field(default_factory=list)  # of the displayed frames, in display order
+    keyframes: List[int] = field(default_factory=list)  # ordinals
     first: Any = None  # the first decoded frame: size and rotation
     last_duration: int = 0
-    packets: int = 0  # of the video stream, whether or not they decode
+    packets: int = 0  # of the video stream, also those that do not decode
     video_end: Optional[int] = None  # ticks
-    ends: Dict[int, Fraction] = field(default_factory=dict)  # seconds, per stream
+    ends: Dict[int, Fraction] = field(default_factory=dict)  # seconds, by stream
     error: str = ""
 
 
@@ -72,89 +75,92 @@ def _decode(path: Path, digest: str) -> Index:
     container, stream = open_video(path)
     with container:
         seen = _read_packets(path, container, stream)
-        refuse_truncated(path, container, stream, Found(seen.packets, seen.video_end, seen.ends, _mean_step(seen)))
+        extent = ReadExtent(seen.packets, seen.video_end, seen.ends, _mean_step(seen))
+        refuse_truncated(path, container, stream, extent)
         if seen.error:
             raise MediaError(path, f"it is damaged: {seen.error}", reencode(path))
-        if not seen.stamps:
-            raise MediaError(path, "not one frame of it can be decoded (zero frames)", "leave it out, or re-encode it")
-        return _index(path, digest, stream, seen)
+        if not seen.pts:
+            raise MediaError(path, "none of its frames can be decoded (zero frames)", "leave it out, or re-encode it")
+        return _build_index(path, digest, stream, seen)
 
 
-def _read_packets(path: Path, container: Any, stream: Any) -> _Pass:
-    """Decode every video packet; of other streams only note how far they reach."""
-    seen = _Pass()
+def _read_packets(path: Path, container: Any, stream: Any) -> _DecodePass:
+    """Decode every video packet; of the other streams only record where they end."""
+    seen = _DecodePass()
     others = [other for other in container.streams if other.type in ("audio", "video") and other.time_base]
-    budget = path.stat().st_size + 100_000  # packets: none is smaller than a byte, bar a few that flush
+    budget = path.stat().st_size + 100_000  # packets: each has at least one byte, except a few that flush
     try:
         for packet in container.demux(*{other.index: other for other in [stream, *others]}.values()):
             budget -= 1
             if budget < 0:
-                raise MediaError(path, "it holds more packets than bytes, so it would never end", reencode(path))
-            _note_end(seen, packet, stream)
+                raise MediaError(path, "it yields more packets than bytes, so reading never ends", reencode(path))
+            _record_end(seen, packet, stream)
             if packet.stream.index == stream.index:
                 seen.packets += packet.size > 0
                 _decode_packet(seen, packet)
     except FFmpegError as error:
-        seen.error = seen.error or f"reading stops after {len(seen.stamps)} frames ({error.strerror})"
+        seen.error = seen.error or f"reading stops after {len(seen.pts)} frames ({error.strerror})"
     return seen
 
 
-def _note_end(seen: _Pass, packet: Any, stream: Any) -> None:
-    stamp = packet.pts if packet.pts is not None else packet.dts
-    if stamp is None:
+def _record_end(seen: _DecodePass, packet: Any, stream: Any) -> None:
+    """Record the end of a packet if it is the latest of its stream so far."""
+    time = packet.pts if packet.pts is not None else packet.dts
+    if time is None:
         return
-    end = stamp + (packet.duration or 0)
+    end = time + (packet.duration or 0)
     seconds = end * packet.time_base
     seen.ends[packet.stream.index] = max(seconds, seen.ends.get(packet.stream.index, seconds))
     if packet.stream.index == stream.index:
         seen.video_end = end if seen.video_end is None else max(end, seen.video_end)
 
 
-def _decode_packet(seen: _Pass, packet: Any) -> None:
-    """Decode one packet; after the first error the rest are only counted."""
+def _decode_packet(seen: _DecodePass, packet: Any) -> None:
+    """Decode one packet; does nothing after the first error."""
     if seen.error:
         return
     try:
         for frame in packet.decode():
             if frame.pts is None:
-                seen.error = f"frame {len(seen.stamps)} has no presentation time"
+                seen.error = f"frame {len(seen.pts)} has no presentation time"
             elif frame.is_corrupt:
-                seen.error = f"frame {len(seen.stamps)} decodes with errors"
+                seen.error = f"frame {len(seen.pts)} decodes with errors"
             else:
-                _note_frame(seen, frame)
+                _record_frame(seen, frame)
     except FFmpegError as error:
-        # A cut that starts between keyframes begins with packets nobody can decode: players skip them.
-        if seen.stamps or packet.is_keyframe:
-            seen.error = f"after {len(seen.stamps)} frames a packet does not decode ({error.strerror})"
+        # A file cut between keyframes begins with packets that cannot be decoded; players skip them.
+        if seen.pts or packet.is_keyframe:
+            seen.error = f"after {len(seen.pts)} frames a packet does not decode ({error.strerror})"
 
 
-def _note_frame(seen: _Pass, frame: Any) -> None:
+def _record_frame(seen: _DecodePass, frame: Any) -> None:
     if seen.first is None:
         seen.first = frame
     if frame.key_frame:
-        seen.keys.append(len(seen.stamps))
-    seen.stamps.append(frame.pts)
+        seen.keyframes.append(len(seen.pts))
+    seen.pts.append(frame.pts)
     seen.last_duration = frame.duration or 0
 
 
-def _mean_step(seen: _Pass) -> Fraction:
-    """Return the mean ticks from one frame to the next; 0 where there are not two."""
-    if len(seen.stamps) < 2:
+def _mean_step(seen: _DecodePass) -> Fraction:
+    """Return the mean number of ticks from one frame to the next; 0 for fewer than two frames."""
+    if len(seen.pts) < 2:
         return Fraction(0)
-    return Fraction(max(seen.stamps) - min(seen.stamps), len(seen.stamps) - 1)
+    return Fraction(max(seen.pts) - min(seen.pts), len(seen.pts) - 1)
 
 
-def _index(path: Path, digest: str, stream: Any, seen: _Pass) -> Index:
-    """Put the pass into an index.
+def _build_index(path: Path, digest: str, stream: Any, seen: _DecodePass) -> Index:
+    """Return the index of a decoded file.
 
-    Decoders put frames out in showing order, whatever their stamps say: AVI and ASF files with
-    B-frames carry the right times on the wrong frames. The times are then sorted, the frames not.
+    Decoders output frames in display order, whatever their presentation times say: AVI and ASF files
+    with B-frames carry the right times on the wrong frames. The times are then sorted, the frames are not.
     """
-    times = tuple(sorted(seen.stamps))
-    ordered = all(one < other for one, other in zip(seen.stamps, seen.stamps[1:]))
+    times = tuple(sorted(seen.pts))
+    ordered = all(previous < time for previous, time in zip(seen.pts, seen.pts[1:]))
     rotation = _rotation(path, seen.first.rotation)
     aspect = Fraction(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
-    width, height = seen.first.width, seen.first.height
+    width = seen.first.width
+    height = seen.first.height
     if rotation % 180:
         width, height, aspect = height, width, 1 / aspect
     return Index(
@@ -167,51 +173,59 @@ def _index(path: Path, digest: str, stream: Any, seen: _Pass) -> Index:
         time_base=Fraction(stream.time_base),
         times=times,
         end=times[-1] + _last_step(times, stream, seen.last_duration),
-        keyframes=tuple(seen.keys) if ordered else (),
-        stamps=None if ordered else tuple(seen.stamps),
+        keyframes=tuple(seen.keyframes) if ordered else (),
+        pts=None if ordered else tuple(seen.pts),
     )
 
 
 def _rotation(path: Path, degrees: float) -> int:
+    """Return a rotation as 0, 90, 180 or 270 degrees. Raises MediaError for any other angle."""
     if degrees % 90:
-        raise MediaError(path, f"it asks to be turned by {degrees} degrees", reencode(path))
+        raise MediaError(path, f"its rotation is {degrees} degrees, not a multiple of 90", reencode(path))
     return int(degrees) % 360
 
 
 def _last_step(times: Tuple[int, ...], stream: Any, duration: int) -> int:
-    """Return how long the last frame is shown: as it says, else the mean step, else one frame of the stated rate."""
+    """Return for how many ticks the last frame is displayed.
+
+    That is its stated duration, else the mean step between frames, else one frame at the stated rate.
+    """
     if duration > 0:
         return duration
     if len(times) > 1:
         return max(1, round(Fraction(times[-1] - times[0], len(times) - 1)))
     rate = stream.average_rate or stream.guessed_rate
-    return max(1, round(1 / (rate * stream.time_base))) if rate else 1
+    if not rate:
+        return 1
+    return max(1, round(1 / (rate * stream.time_base)))
 
 
-def _stored_under(digest: str) -> Path:
-    """Return the JSON of one file; another FFmpeg may show other frames, so it has its own."""
+def _cache_path(digest: str) -> Path:
+    """Return the path of a file's cached JSON; its name holds FFmpeg's version, as another may decode other frames."""
     codec = ".".join(str(part) for part in av.library_versions["libavcodec"])
     return cache_folder() / "index" / f"{digest}-av{av.__version__}-{codec}-{FORMAT}.json"
 
 
-def _load(stored: Path, path: Union[str, Path], digest: str) -> Optional[Index]:
-    """Return what is remembered of a file; None where that is nothing, or was damaged: it is measured again then."""
+def _load_cached(cached: Path, path: Union[str, Path], digest: str) -> Optional[Index]:
+    """Return the cached index of a file; None if it is missing or damaged, and the file must be scanned."""
     try:
-        values = json.loads(stored.read_text(encoding="utf-8"))
+        values = json.loads(cached.read_text(encoding="utf-8"))
         values["times"] = tuple(values["times"])
         values["keyframes"] = tuple(values["keyframes"])
-        values["stamps"] = tuple(values["stamps"]) if values["stamps"] is not None else None
+        pts = values.pop("stamps")  # the key of format 1
+        values["pts"] = None if pts is None else tuple(pts)
         values["pixel_aspect"] = Fraction(values["pixel_aspect"])
         values["time_base"] = Fraction(values["time_base"])
         return Index(path=absolute(path), sha256=digest, **values)
-    except (FileNotFoundError, PermissionError, ValueError, TypeError, KeyError):  # no use, no harm
+    except (FileNotFoundError, PermissionError, ValueError, TypeError, KeyError):  # costs a second scan, nothing else
         return None
 
 
-def _save(stored: Path, index: Index) -> None:
+def _save_cached(cached: Path, index: Index) -> None:
+    """Write an index to the cache, if the disk allows it."""
     values = {name: getattr(index, name) for name in ("width", "height", "rotation", "times", "end")}
-    values.update(keyframes=index.keyframes, stamps=index.stamps)
+    values.update(keyframes=index.keyframes, stamps=index.pts)
     values.update(pixel_aspect=str(index.pixel_aspect), time_base=str(index.time_base))
     with contextlib.suppress(OSError):  # a full or read-only disk costs a second scan, nothing else
-        stored.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(stored, json.dumps(values))
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(cached, json.dumps(values))

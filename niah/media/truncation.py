@@ -1,8 +1,8 @@
-"""Tell a truncated file from a whole one: hold what was read against what the header promises.
+"""Detect truncated files: compare what was read with what the header promises.
 
-A reader that stops where the data stop makes a shorter video without a word. No header
-can be trusted for a frame count, yet one that promises seconds more than there are means
-a file that lost its end. (MPEG-TS and live WebM promise nothing; cut short, they are just shorter.)
+Reading a truncated file yields a shorter video and no error. A header's frame count is unreliable,
+but a header that promises seconds more than the file holds means that the end is missing.
+(MPEG-TS and live WebM promise nothing, so truncating them cannot be detected.)
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ import av
 
 from niah.media.errors import MediaError, reencode
 
-SLACK_SECONDS = Fraction(1, 2)  # a header may promise this much more than there is, or three frames
+SLACK_SECONDS = Fraction(1, 2)  # a header may promise this much more than was read, or three frames
 ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # the object that holds the file's size
 
 
 @dataclass(frozen=True)
-class Found:
-    """What reading a file to its end came upon."""
+class ReadExtent:
+    """How much reading a file to its end yielded."""
 
     packets: int  # of the video
     video_end: Optional[int]  # ticks
     ends: Dict[int, Fraction]  # seconds, by stream
-    step: Fraction  # ticks from frame to frame, mean
+    step: Fraction  # mean number of ticks from frame to frame
 
 
-def refuse_truncated(path: Path, container: Any, stream: Any, found: Found) -> None:
-    """Raise MediaError where the data end well before the header says they do."""
+def refuse_truncated(path: Path, container: Any, stream: Any, found: ReadExtent) -> None:
+    """Raise MediaError if the data end well before the header says they do."""
     if found.video_end is None:
         return
     if container.format.name == "asf":
@@ -44,12 +44,16 @@ def refuse_truncated(path: Path, container: Any, stream: Any, found: Found) -> N
         raise _truncated(path, f"its header promises {whole:.2f} s, the data end after {float(read):.2f} s")
 
 
-def _seconds(container: Any, stream: Any, found: Found) -> Tuple[Fraction, Fraction]:
-    """Return the promised and the found seconds; the stream's own promise first, for a container counts its audio."""
+def _seconds(container: Any, stream: Any, found: ReadExtent) -> Tuple[Fraction, Fraction]:
+    """Return the promised and the read seconds.
+
+    The stream's own duration comes first, because a container's duration includes its audio.
+    """
     end = Fraction(found.video_end or 0)
     tag = _tag_seconds(stream.metadata.get("DURATION"))
     if stream.duration:
-        return stream.duration * stream.time_base, (end - (stream.start_time or 0)) * stream.time_base
+        read = end - (stream.start_time or 0)  # ticks
+        return stream.duration * stream.time_base, read * stream.time_base
     if tag:
         return tag, end * stream.time_base
     if container.duration:
@@ -58,9 +62,14 @@ def _seconds(container: Any, stream: Any, found: Found) -> Tuple[Fraction, Fract
     return Fraction(0), end * stream.time_base
 
 
-def _missing_frames(container: Any, stream: Any, found: Found) -> int:
-    """Count the packets an AVI lacks. FFmpeg corrects its duration by its size; an mp4's edit list may drop frames."""
-    return stream.frames - found.packets if container.format.name == "avi" else 0
+def _missing_frames(container: Any, stream: Any, found: ReadExtent) -> int:
+    """Return how many packets of an AVI are missing: FFmpeg computes an AVI's duration from the file's size.
+
+    Other formats are not checked this way: an mp4's edit list may drop frames.
+    """
+    if container.format.name != "avi":
+        return 0
+    return stream.frames - found.packets
 
 
 def _tag_seconds(text: Optional[str]) -> Optional[Fraction]:
@@ -73,17 +82,19 @@ def _tag_seconds(text: Optional[str]) -> Optional[Fraction]:
 
 
 def _refuse_short_asf(path: Path) -> None:
-    """Compare an ASF file's size with the one in its header: FFmpeg corrects its duration by the size."""
+    """Compare an ASF file's size with the one in its header: FFmpeg computes an ASF's duration from the file's size."""
     with open(path, "rb") as file:
         head = file.read(1 << 16)
-    place = head.find(ASF_PROPERTIES)
-    if place < 0:
+    offset = head.find(ASF_PROPERTIES)
+    if offset < 0:
         return
-    promised, size = int.from_bytes(head[place + 40 : place + 48], "little"), os.stat(path).st_size
+    promised = int.from_bytes(head[offset + 40 : offset + 48], "little")
+    size = os.stat(path).st_size
     if promised > size:
         raise _truncated(path, f"its header promises {promised:,} bytes, it has {size:,}")
 
 
 def _truncated(path: Path, what: str) -> MediaError:
+    """Return the error for a truncated file."""
     remedy = f"copy or download it again, or keep what is left of it: {reencode(path)}"
     return MediaError(path, f"it is truncated: {what}", remedy)

@@ -1,8 +1,8 @@
-"""A video that is spliced when it is read.
+"""A video that is spliced while it is read.
 
-Nothing is decoded before it is asked for, and nothing is kept: reading a 10,000-frame
-case costs one chunk of frames, not the case. What it costs to wait for the decoder is
-counted, because no model's time may include it.
+Frames are decoded on request and not kept: reading a 10,000-frame case needs memory for one
+chunk of frames. The time spent waiting for the decoder is counted, so that it can be left
+out of a model's time.
 """
 
 from __future__ import annotations
@@ -37,6 +37,16 @@ class SplicedVideo:
         fps: float,
         render_folder: Path,
     ) -> None:
+        """Splice a timeline.
+
+        Args:
+            timeline: The spans, in the order of the video.
+            sources: The files that the spans name.
+            sampling: The rate at which spans count frames, and the size of a frame.
+            decoder: Reads the frames.
+            fps: Frames per second of the video, as reported to the model.
+            render_folder: Where `path` writes the video.
+        """
         self.fps = fps
         self.handed_out: Set[int] = set()
         self.decode_seconds = 0.0
@@ -45,7 +55,7 @@ class SplicedVideo:
         self._sampling = sampling
         self._decoder = decoder
         self._render_folder = Path(render_folder)
-        self._starts = [0]  # frame at which each span begins, and the length
+        self._starts = [0]  # the frame at which each span begins, then the length of the video
         for span in self._timeline:
             self._starts.append(self._starts[-1] + len(span))
         self._indices: Dict[str, Index] = {}
@@ -54,9 +64,9 @@ class SplicedVideo:
         return self._starts[-1]
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
-        """Return the named frames in the order named, (count, height, width, 3) uint8; holds just these.
+        """Return the named frames in the order named, (count, height, width, 3) uint8.
 
-        Raises IndexError outside the video, MediaError where a source cannot be read.
+        Raises IndexError outside the video, MediaError if a source cannot be read.
         """
         wanted = [int(index) for index in indices]
         frames = self._read(wanted)
@@ -66,31 +76,32 @@ class SplicedVideo:
     def iterate(self, chunk: int) -> Iterator[Tuple[Tuple[int, ...], np.ndarray]]:
         """Yield (indices, frames) of at most `chunk` frames in one sequential pass."""
         if chunk < 1:
-            raise ValueError(f"a chunk holds at least one frame, got {chunk}")
+            raise ValueError(f"a chunk must hold at least one frame, got {chunk}")
         for start in range(0, len(self), chunk):
             indices = tuple(range(start, min(start + chunk, len(self))))
             yield indices, self.frames(indices)
 
     def keys(self, start: int, stop: int) -> List[FrameKey]:
-        """Name frames `start` up to `stop`; decodes nothing. Raises IndexError outside the video."""
+        """Return the keys of frames `start` up to `stop`; decodes nothing. Raises IndexError outside the video."""
         if not 0 <= start <= stop <= len(self):
             raise IndexError(f"frames {start} to {stop} of a video with frames 0 to {len(self)}")
-        began = time.perf_counter()
+        started = time.perf_counter()
         keys: List[FrameKey] = []
         for span, begin in zip(self._timeline, self._starts):
-            low, high = max(start, begin), min(stop, begin + len(span))
+            low = max(start, begin)
+            high = min(stop, begin + len(span))
             if low < high:
                 keys += self._keys_of(span.source, low - begin + span.start, high - begin + span.start)
-        self.decode_seconds += time.perf_counter() - began  # the first call opens and measures the sources
+        self.decode_seconds += time.perf_counter() - started  # the first call scans the sources
         return keys
 
     def path(self) -> str:
-        """Render the video to an mp4 (encoded anew), once, and return where it lies.
+        """Render the video to an mp4 by encoding it, once, and return the file's path.
 
         Counts as handing out every frame. Raises MediaError for the empty video of a blind case.
         """
         if not len(self):
-            raise MediaError("a blind case", "its video holds no frames to render", "ask it without the video")
+            raise MediaError("a blind case", "its video has no frames to render", "run it without the video")
         target = self._render_folder / f"{self._digest()}.mp4"
         if not target.is_file():
             self._render_folder.mkdir(parents=True, exist_ok=True)
@@ -100,33 +111,33 @@ class SplicedVideo:
         return str(target)
 
     def _read(self, wanted: Sequence[int]) -> np.ndarray:
-        """Decode each source's frames in rising order, whatever order they were asked in."""
-        began = time.perf_counter()
-        places: Dict[str, Dict[int, List[int]]] = {}  # source -> ordinal -> rows of the result
+        """Decode each source's frames in ascending order, whatever order was requested."""
+        started = time.perf_counter()
+        rows_by_source: Dict[str, Dict[int, List[int]]] = {}  # source -> ordinal -> rows of the result
         for row, index in enumerate(wanted):
             source, number = self._locate(index)
             ordinal = self._index(source).frame_at(number, self._sampling.rate)
-            places.setdefault(source, {}).setdefault(ordinal, []).append(row)
-        height, width = self._sampling.height, self._sampling.width
-        frames = np.empty((len(wanted), height, width, 3), dtype=np.uint8)  # (frames, height, width, 3)
-        for source, rows in places.items():
+            rows_by_source.setdefault(source, {}).setdefault(ordinal, []).append(row)
+        shape = (len(wanted), self._sampling.height, self._sampling.width, 3)
+        frames = np.empty(shape, dtype=np.uint8)  # (frames, height, width, 3)
+        for source, rows in rows_by_source.items():
             ordinals = sorted(rows)
             pictures = self._decoder.read(self._index(source), ordinals, self._sampling)
             for ordinal, picture in zip(ordinals, pictures):
                 frames[rows[ordinal]] = picture
-        self.decode_seconds += time.perf_counter() - began
+        self.decode_seconds += time.perf_counter() - started
         return frames
 
     def _locate(self, index: int) -> Tuple[str, int]:
-        """Return the source that frame `index` of the video comes from, and its number there."""
+        """Return the source of frame `index` of the video, and the frame's number in that source."""
         if not 0 <= index < len(self):
             raise IndexError(f"frame {index} of a video with frames 0 to {len(self)}")
-        place = bisect_right(self._starts, index) - 1
-        span = self._timeline[place]
-        return span.source, span.start + index - self._starts[place]
+        number = bisect_right(self._starts, index) - 1  # of the span
+        span = self._timeline[number]
+        return span.source, span.start + index - self._starts[number]
 
     def _index(self, name: str) -> Index:
-        """Measure a source on first use, and make sure that it is the file the cases were made from."""
+        """Return the index of a source, scanned on first use. Raises MediaError if the file is not the cases' own."""
         if name not in self._indices:
             source = self._sources[name]
             index = scan(source.path)
@@ -135,21 +146,23 @@ class SplicedVideo:
                     source.path,
                     f"the file changed since the cases were made (sha256 {index.sha256[:12]}, not "
                     f"{source.sha256[:12]})",
-                    "put the old file back, or generate the cases again",
+                    "restore the old file, or generate the cases again",
                 )
             self._indices[name] = index
         return self._indices[name]
 
     def _keys_of(self, name: str, start: int, stop: int) -> List[FrameKey]:
-        source, index, rate = self._sources[name], self._index(name), self._sampling.rate
-        identity, shape = f"{source.identity}@{index.sha256[:16]}", self._sampling.key  # one string for all keys
+        """Return the keys of frames `start` up to `stop` of a source."""
+        index = self._index(name)
+        identity = f"{self._sources[name].identity}@{index.sha256[:16]}"  # one string, shared by all keys
+        preprocessing = self._sampling.key
         return [
-            FrameKey(identity, str(index.time_of(ordinal)), shape, self._decoder.name, start + offset)
-            for offset, ordinal in enumerate(index.ordinals(start, stop, rate))
+            FrameKey(identity, str(index.time_of(ordinal)), preprocessing, self._decoder.name, start + offset)
+            for offset, ordinal in enumerate(index.ordinals(start, stop, self._sampling.rate))
         ]
 
     def _digest(self) -> str:
-        """Name the rendered file after everything that decides its pixels."""
+        """Return a hash of everything that decides the pixels of the rendered file."""
         spans = [(self._index(span.source).sha256, span.start, span.stop) for span in self._timeline]
         parts = [spans, self._sampling.rate, self._sampling.key, self.fps, self._decoder.name]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]

@@ -1,7 +1,7 @@
-"""Write frames to an H.264 file: the one encoder path of built-in footage and rendered cases.
+"""Write frames to an H.264 file; built-in footage and rendered cases are both encoded here.
 
-One thread, fixed settings and no macroblock tree, so that one build of the encoder on
-one kind of processor gives the same bytes every time. The file appears under its name only when it is whole.
+One thread, fixed settings and no macroblock tree: one build of the encoder on one kind of
+processor writes the same bytes every time. The file gets its name only when it is complete.
 """
 
 from __future__ import annotations
@@ -23,10 +23,16 @@ def write_mp4(
     crf: int = 18,
     keyframe_interval: int = 48,
 ) -> int:
-    """Encode `frames`, each (height, width, 3) uint8 RGB, at `rate` frames per second; return how many.
+    """Encode frames at `rate` frames per second and return how many there were.
 
-    Holds one frame at a time besides the encoder's own few. Raises ValueError where
-    there is no frame.
+    Holds one frame at a time, besides the few that the encoder buffers. Raises ValueError if there is no frame.
+
+    Args:
+        path: The file to write; it is replaced if it exists.
+        frames: Each (height, width, 3) uint8 RGB, all of one size.
+        rate: Frames per second.
+        crf: The quality of the encoder, from 0 (lossless) to 51.
+        keyframe_interval: The largest distance between keyframes, in frames.
     """
     path = Path(path)
     count = 0
@@ -47,10 +53,10 @@ def write_mp4(
 
 
 def _add_stream(container, picture: np.ndarray, rate: Fraction, crf: int, keyframe_interval: int):
-    """Add a video stream of the picture's size; odd sizes need full-resolution colour."""
+    """Add a video stream of the picture's size. Odd sizes need full-resolution colour."""
     height, width = picture.shape[:2]
     options = {"crf": str(crf), "preset": "veryfast", "g": str(keyframe_interval), "threads": "1"}
-    options["x264-params"] = "mbtree=0"  # its lookahead is not the same from run to run
+    options["x264-params"] = "mbtree=0"  # its lookahead differs between runs
     stream = container.add_stream("libx264", rate=Fraction(rate), options=options)
     stream.width, stream.height = width, height
     stream.pix_fmt = "yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p"

@@ -1,1 +1,1 @@
-"""Decoders: all take the same calls and, by test, give the same frames."""
+"""Video decoders with one interface; tests check that they return the same frames."""

@@ -1,4 +1,4 @@
-"""Decoders by name. All take the same calls and, by test, give the same frames."""
+"""The interface of decoders, and decoders by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from niah.settings import unknown_name
 from niah.types import Sampling, UserError
 
 DEFAULT_DECODER = "pyav"
-# torchcodec comes with torch and FFmpeg of its own choosing, so it is an extra.
+# torchcodec depends on torch and on a system FFmpeg, so it is an extra.
 INSTALL_HINTS = {
     "pyav": "pip install av",
     "decord": "pip install 'videoniah[decord]' (wheels for Linux and Windows on x86-64 only; elsewhere use pyav)",
@@ -21,44 +21,44 @@ INSTALL_HINTS = {
 }
 
 
-OPEN_FILES = 4  # a haystack of several videos and a needle; each holds a few frames
+OPEN_FILES = 4  # enough for a haystack of several videos and a needle; each buffers a few frames
 File = TypeVar("File")
 
 
 class OpenFiles(Generic[File]):
-    """The files a decoder keeps open between calls, by sha256: the last few used."""
+    """The files a decoder keeps open between calls: the few used last, by sha256."""
 
-    def __init__(self, start: Callable[[Index], File], end: Callable[[File], None]) -> None:
-        self._start = start
-        self._end = end
+    def __init__(self, open_file: Callable[[Index], File], close_file: Callable[[File], None]) -> None:
+        self._open_file = open_file
+        self._close_file = close_file
         self._files: "OrderedDict[str, File]" = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._files)
 
     def of(self, index: Index) -> File:
-        """Return the file of an index, opened if it is not; the longest unused makes way for it."""
+        """Return the open file of an index; opening one closes the least recently used if too many are open."""
         if index.sha256 not in self._files:
             while len(self._files) >= OPEN_FILES:
-                self._end(self._files.popitem(last=False)[1])
-            self._files[index.sha256] = self._start(index)
+                self._close_file(self._files.popitem(last=False)[1])
+            self._files[index.sha256] = self._open_file(index)
         self._files.move_to_end(index.sha256)
         return self._files[index.sha256]
 
     def close(self) -> None:
         """Close every file."""
         while self._files:
-            self._end(self._files.popitem()[1])
+            self._close_file(self._files.popitem()[1])
 
 
 class Decoder(Protocol):
-    """Reads frames by ordinal; keeps a few files open between calls."""
+    """Reads frames by ordinal and keeps a few files open between calls."""
 
-    name: str  # with its version and FFmpeg's: part of every frame key
+    name: str  # with the versions of the decoder and of FFmpeg; part of every frame key
     decoded: "Counter[str]"  # frames decoded so far, by the file's sha256
 
     def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Iterator[np.ndarray]:
-        """Yield the frames with these rising ordinals, each (height, width, 3) uint8 RGB."""
+        """Yield the frames with these ascending ordinals, each (height, width, 3) uint8 RGB."""
         ...
 
     def close(self) -> None:
@@ -67,13 +67,17 @@ class Decoder(Protocol):
 
 
 def load_decoder(name: str = DEFAULT_DECODER) -> Decoder:
-    """Return a new decoder. Raises UserError where there is none of that name, or it is not installed."""
+    """Return a new decoder. Raises UserError if there is none of that name or it is not installed."""
     if name not in INSTALL_HINTS:
         raise UserError(unknown_name("decoder", name, INSTALL_HINTS))
     try:
         return importlib.import_module(f"niah.media.decoders.{name}").load()
-    except (ImportError, OSError, RuntimeError) as error:  # torchcodec without an FFmpeg is a RuntimeError of pages
+    except (
+        ImportError,
+        OSError,
+        RuntimeError,
+    ) as error:  # RuntimeError: torchcodec without FFmpeg
         reason = str(error).strip().split("\n")[0]
         raise UserError(
-            f"decoder {name!r} is not installed, or not usable ({reason}): {INSTALL_HINTS[name]}"
+            f"decoder {name!r} is not installed, or cannot be used ({reason}): {INSTALL_HINTS[name]}"
         ) from error

@@ -1,8 +1,8 @@
-"""Read frames with PyAV: the default, and the one decoder a worker always has.
+"""Read frames with PyAV, the default decoder and the only one that every worker has.
 
-A file stays open between calls, so that cases which go on where the last one ended
-decode it about once. Every frame's presentation time is held against the index: a
-seek that lands elsewhere is undone by decoding from the start.
+A file stays open between calls, so that cases which continue where the last one ended decode
+it about once. Every frame's presentation time is checked against the index. After a seek to
+the wrong frame, the file is decoded from the start.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from niah.media.index import Index
 from niah.media.resize import Resizer
 from niah.types import Sampling
 
-THREADS = min(4, os.cpu_count() or 1)  # each thread of FFmpeg's holds a frame of its own
-NEAR = 16  # frames: up to here decoding on is no dearer than a seek, which empties the decoder
+THREADS = min(4, os.cpu_count() or 1)  # each FFmpeg thread buffers a frame
+DECODE_AHEAD = 16  # frames: up to here decoding is not slower than a seek, which flushes the decoder
 
 
 class PyavDecoder:
-    """Frames of any number of files, a few of them open at a time."""
+    """Decode frames of any number of files, with a few files open at a time."""
 
     def __init__(self) -> None:
         self.name = f"pyav {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
-        self.decoded: "Counter[str]" = Counter()  # frames that came out of FFmpeg, by the file's sha256
+        self.decoded: "Counter[str]" = Counter()  # frames decoded by FFmpeg, by the file's sha256
         self._open = OpenFiles(lambda index: _OpenFile(index, self.decoded), _OpenFile.close)
 
     def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Iterator[np.ndarray]:
-        """Yield the frames with these rising ordinals, each (height, width, 3) uint8 RGB.
+        """Yield the frames with these ascending ordinals, each (height, width, 3) uint8 RGB.
 
-        Raises MediaError where the file does not deliver what its index says.
+        Raises MediaError if the file does not yield the frames of its index.
         """
         file = self._open.of(index)
         for ordinal in ordinals:
-            yield file.shaper.from_frame(file.frame(ordinal), sampling)
+            yield file.resizer.from_frame(file.frame(ordinal), sampling)
 
     def close(self) -> None:
         """Close every open file; a later read opens them again."""
@@ -50,12 +50,12 @@ class PyavDecoder:
 
 
 class _OpenFile:
-    """One open file and the frame it stands at."""
+    """One open file and its current frame."""
 
     def __init__(self, index: Index, decoded: "Counter[str]") -> None:
-        self.shaper = Resizer(index)
+        self.resizer = Resizer(index)
         self._index = index
-        self._stamps = index.stamps or index.times
+        self._pts = index.pts or index.times
         self._decoded = decoded
         self._keyframes = index.keyframes
         self._container: Any = None
@@ -66,11 +66,11 @@ class _OpenFile:
             self._container.close()
 
     def frame(self, ordinal: int) -> Any:
-        """Return the decoded frame with this ordinal: from here, from a keyframe, or from the start."""
-        known = bisect_right(self._keyframes, ordinal)
-        key = self._keyframes[known - 1] if known else None
-        if key is not None and (ordinal < self._ordinal or key > self._ordinal + NEAR):
-            if not self._seek(key):
+        """Return the decoded frame with this ordinal: decode on, from a keyframe, or from the start."""
+        before = bisect_right(self._keyframes, ordinal)  # keyframes up to this frame
+        keyframe = self._keyframes[before - 1] if before else None
+        if keyframe is not None and (ordinal < self._ordinal or keyframe > self._ordinal + DECODE_AHEAD):
+            if not self._seek(keyframe):
                 self._keyframes = ()
                 self._restart()
         elif ordinal < self._ordinal:
@@ -80,6 +80,7 @@ class _OpenFile:
         return self._frame
 
     def _restart(self) -> None:
+        """Open the file again, in front of its first frame."""
         self.close()
         self._container, self._stream = open_video(self._index.path)
         self._stream.thread_type = "AUTO"
@@ -88,52 +89,57 @@ class _OpenFile:
         self._ordinal = -1
         self._frame: Any = None
 
-    def _seek(self, key: int) -> bool:
-        """Stand at keyframe `key`; return False where the file does not lead there."""
-        wanted = self._stamps[key]
-        self._ordinal = -1  # unknown, until a frame says where this is
+    def _seek(self, keyframe: int) -> bool:
+        """Seek to the keyframe with this ordinal; return False if another frame comes, or none."""
+        wanted = self._pts[keyframe]
+        self._ordinal = -1  # unknown until a frame has been decoded
         try:
             self._container.seek(wanted, stream=self._stream, backward=True)
             self._frames = self._decode()
             frame = next((frame for frame in self._frames if frame.pts is None or frame.pts >= wanted), None)
-        except FFmpegError:  # some containers cannot seek; then the file is read from the start
+        except FFmpegError:  # some containers cannot seek
             return False
         if frame is None or frame.pts != wanted:
             return False
-        self._ordinal, self._frame = key, frame
+        self._ordinal = keyframe
+        self._frame = frame
         return True
 
     def _step(self) -> None:
-        """Go on by one frame, and check that it is the one the index names."""
+        """Decode the next frame and check its presentation time against the index."""
         try:
             frame = next(self._frames, None)
         except FFmpegError as error:
-            raise self._wrong(f"frame {self._ordinal + 1} does not decode ({error.strerror})") from error
+            raise self._mismatch(f"frame {self._ordinal + 1} does not decode ({error.strerror})") from error
         if frame is None:
-            raise self._wrong(f"it ends after {self._ordinal + 1} of {len(self._stamps)} frames")
+            raise self._mismatch(f"it ends after {self._ordinal + 1} of {len(self._pts)} frames")
         self._ordinal += 1
         self._frame = frame
-        if self._ordinal == len(self._stamps) or frame.pts != self._stamps[self._ordinal]:
-            raise self._wrong(f"frame {self._ordinal} comes at tick {frame.pts}, not where it was measured")
+        if self._ordinal == len(self._pts) or frame.pts != self._pts[self._ordinal]:
+            raise self._mismatch(f"frame {self._ordinal} has presentation time {frame.pts}, which is not the index's")
 
     def _decode(self) -> Iterator[Any]:
-        """Yield frames in showing order. Packets before the first keyframe of a cut do not decode: they are skipped."""
-        begun = False
+        """Yield frames in display order.
+
+        In a file cut between keyframes the packets before the first keyframe do not decode; they are skipped.
+        """
+        started = False
         for packet in self._container.demux(self._stream):
             try:
                 frames = packet.decode()
             except FFmpegError:
-                if begun:
+                if started:
                     raise
                 continue
             for frame in frames:
-                begun = True
+                started = True
                 self._decoded[self._index.sha256] += 1
                 yield frame
 
-    def _wrong(self, what: str) -> MediaError:
+    def _mismatch(self, what: str) -> MediaError:
+        """Close the file and return the error for one that differs from its index."""
         self.close()
-        return MediaError(self._index.path, f"it does not read as it was measured: {what}", reencode(self._index.path))
+        return MediaError(self._index.path, f"it does not read as it was scanned: {what}", reencode(self._index.path))
 
 
 def load() -> PyavDecoder:

@@ -1,8 +1,8 @@
-"""Read frames with torchcodec, an extra: it brings torch along and needs an FFmpeg of the system's.
+"""Read frames with torchcodec, an extra that depends on torch and a system FFmpeg.
 
-torchcodec finds a frame by its time and says which time it found, so every frame is held
-against the index. Files whose stamps are out of order are asked for by the stamp they
-carry, wrong as it is.
+torchcodec seeks by presentation time and returns the time it found, so every frame is checked
+against the index. In files whose presentation times are out of order, a frame is requested by
+the stored time, although it is wrong.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from niah.media.index import Index
 from niah.media.resize import Resizer
 from niah.types import Sampling
 
-BATCH_BYTES = 16 << 20  # frames come at the file's own size; so many of them at a time
+BATCH_BYTES = 16 << 20  # of frames read at a time; they have the file's own size
 
 
 class TorchcodecDecoder:
-    """Frames of any number of files, a few of them open at a time."""
+    """Decode frames of any number of files, with a few files open at a time."""
 
     def __init__(self) -> None:
         scaler = ".".join(str(part) for part in av.library_versions["libswscale"])
         ffmpeg = torchcodec.ffmpeg_major_version  # pyright: ignore[reportAttributeAccessIssue] (an extra)
         self.name = f"torchcodec {version('torchcodec')}, FFmpeg {ffmpeg}, libswscale {scaler}"
-        self.decoded: "Counter[str]" = Counter()  # torchcodec does not tell; these are the frames it handed over
+        self.decoded: "Counter[str]" = Counter()  # returned frames: torchcodec does not report how many it decodes
         self._open = OpenFiles(_OpenFile, lambda file: None)
 
     def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Iterator[np.ndarray]:
-        """Yield the frames with these rising ordinals, each (height, width, 3) uint8 RGB.
+        """Yield the frames with these ascending ordinals, each (height, width, 3) uint8 RGB.
 
-        Raises MediaError where torchcodec cannot read the file as it was measured.
+        Raises MediaError if torchcodec does not read the file as it was scanned.
         """
         file = self._open.of(index)
         size = max(1, BATCH_BYTES // (index.width * index.height * 3))
@@ -47,7 +47,7 @@ class TorchcodecDecoder:
             wanted = list(ordinals[start : start + size])
             self.decoded[index.sha256] += len(wanted)
             for picture in file.pictures(wanted):
-                yield file.shaper.from_rgb(picture, sampling)
+                yield file.resizer.from_rgb(picture, sampling)
 
     def close(self) -> None:
         """Close every open file; a later read opens them again."""
@@ -58,29 +58,29 @@ class _OpenFile:
     """One open file."""
 
     def __init__(self, index: Index) -> None:
-        self.shaper = Resizer(index)
+        self.resizer = Resizer(index)
         self._index = index
-        self._stamps = index.stamps or index.times
+        self._pts = index.pts or index.times
         try:
             self._decoder: Any = VideoDecoder(index.path, dimension_order="NHWC", num_ffmpeg_threads=THREADS)
         except (RuntimeError, ValueError) as error:
-            raise self._refusal(f"it cannot open it ({str(error).splitlines()[0][:160]})") from error
+            raise self._error(f"opening it fails ({str(error).splitlines()[0][:160]})") from error
 
     def pictures(self, ordinals: List[int]) -> np.ndarray:
-        """Return (count, height, width, 3) pictures at the file's own size, each one's time checked."""
+        """Return (count, height, width, 3) pictures at the file's own size, after checking the time of each."""
         base = float(self._index.time_base)
-        # A quarter of a tick later: a time that falls a rounding error short would be the frame before.
-        seconds = [(self._stamps[ordinal] + 0.25) * base for ordinal in ordinals]
+        # A quarter of a tick later, because a time short by a rounding error selects the frame before.
+        seconds = [(self._pts[ordinal] + 0.25) * base for ordinal in ordinals]
         try:
             batch = self._decoder.get_frames_played_at(seconds)
         except (RuntimeError, IndexError) as error:
-            raise self._refusal(f"it stops ({str(error).splitlines()[0][:160]})") from error
+            raise self._error(f"reading stops ({str(error).splitlines()[0][:160]})") from error
         for ordinal, found in zip(ordinals, batch.pts_seconds.tolist()):
-            if round(found / base) != self._stamps[ordinal]:
-                raise self._refusal(f"it shows the frame of {found:.3f} s as frame {ordinal}")
+            if round(found / base) != self._pts[ordinal]:
+                raise self._error(f"it returns the frame at {found:.3f} s as frame {ordinal}")
         return batch.data.numpy()
 
-    def _refusal(self, what: str) -> MediaError:
+    def _error(self, what: str) -> MediaError:
         return MediaError(
             self._index.path, f"torchcodec cannot read this file: {what}", "use --decoder pyav, which can"
         )

@@ -1,4 +1,4 @@
-"""Every decoder shows the same frames, at every place of every readable file, or says why not."""
+"""Every decoder returns the same frames, anywhere in every readable file, or names the reason why not."""
 
 import importlib.util
 import json
@@ -11,7 +11,7 @@ import pytest
 
 from niah.media.decoders.base import load_decoder
 from niah.media.errors import MediaError
-from niah.media.resize import fitted
+from niah.media.resize import fitted_size
 from niah.media.scan import scan
 from niah.types import Sampling, UserError
 from tests.helpers.media_samples import SHARED, make, number_in, remux
@@ -31,7 +31,9 @@ def installed(name):
 
 
 DECODERS = [
-    pytest.param(name, marks=pytest.mark.skipif(not installed(name), reason=f"{name} is not installed or not usable"))
+    pytest.param(
+        name, marks=pytest.mark.skipif(not installed(name), reason=f"{name} is not installed or cannot be used")
+    )
     for name in ("pyav", "decord", "torchcodec")
 ]
 OTHERS = DECODERS[1:]
@@ -56,12 +58,12 @@ def numbers(decoder, path, ordinals):
 @pytest.mark.parametrize(
     "ordinals", [range(60), [0, 17, 18, 40, 59], [59], [3, 3, 3], range(20, 60, 7)], ids=lambda o: f"{list(o)[:3]}..."
 )
-def test_frames_asked_for_are_the_frames_shown(name, ordinals, sixty):
+def test_requested_frames_are_returned(name, ordinals, sixty):
     assert numbers(load_decoder(name), sixty, ordinals) == list(ordinals)
 
 
 @pytest.mark.parametrize("name", DECODERS)
-def test_going_back_shows_the_earlier_frame(name, sixty):
+def test_going_back_returns_the_earlier_frame(name, sixty):
     decoder = load_decoder(name)
     assert [numbers(decoder, sixty, [n])[0] for n in (50, 5, 51, 4, 4, 0)] == [50, 5, 51, 4, 4, 0]
 
@@ -127,7 +129,7 @@ def compare(name, file):
 @needs_shared
 @pytest.mark.parametrize("file", QUICK)
 @pytest.mark.parametrize("name", OTHERS)
-def test_decoder_shows_the_frames_pyav_shows(name, file):
+def test_decoder_returns_the_frames_of_pyav(name, file):
     compare(name, file)
 
 
@@ -135,13 +137,13 @@ def test_decoder_shows_the_frames_pyav_shows(name, file):
 @pytest.mark.slow
 @pytest.mark.parametrize("file", [file for file in READABLE if file not in QUICK])
 @pytest.mark.parametrize("name", OTHERS)
-def test_decoder_shows_the_frames_pyav_shows_in_every_other_file(name, file):
+def test_decoder_returns_the_frames_of_pyav_in_every_other_file(name, file):
     compare(name, file)
 
 
 @needs_shared
 @pytest.mark.parametrize("file", QUICK)
-def test_seeking_shows_what_reading_through_shows(file):
+def test_seeking_returns_the_frames_of_sequential_reading(file):
     index = scan(SHARED / file)
     some = sorted(random.Random(file).sample(range(len(index.times)), min(6, len(index.times))))
     through, seeking = load_decoder("pyav"), load_decoder("pyav")
@@ -152,7 +154,7 @@ def test_seeking_shows_what_reading_through_shows(file):
 
 
 @needs_shared
-def test_rotated_file_stands_upright():
+def test_rotated_file_is_read_upright():
     index = scan(SHARED / "edge/rotated_90.mov")
     (upright,) = load_decoder("pyav").read(index, [0], Sampling("native", 320, 568))
     with av.open(index.path) as container:
@@ -180,10 +182,10 @@ def test_open_files_are_bounded(tmp_path):
     assert len(decoder._open) == 4
 
 
-def test_file_with_fewer_frames_than_measured_is_refused_not_shortened(tmp_path):
+def test_file_with_fewer_frames_than_scanned_is_refused_not_shortened(tmp_path):
     index = scan(make(tmp_path / "clip.mp4", 30))
     make(tmp_path / "clip.mp4", 20)
-    with pytest.raises(MediaError, match="clip.mp4: it does not read as it was measured"):
+    with pytest.raises(MediaError, match="clip.mp4: it does not read as it was scanned"):
         list(load_decoder("pyav").read(index, range(30), SMALL))
 
 
@@ -197,8 +199,8 @@ def test_file_with_fewer_frames_than_measured_is_refused_not_shortened(tmp_path)
         (Fraction(1000), Sampling("1", 64, 64, "pad"), (64, 1)),
     ],
 )
-def test_picture_takes_up(aspect, sampling, size):
-    assert fitted(aspect, sampling) == size
+def test_picture_fills(aspect, sampling, size):
+    assert fitted_size(aspect, sampling) == size
 
 
 def test_padded_picture_of_wide_pixels_has_black_bars_above_and_below(sixty, tmp_path):
@@ -216,7 +218,7 @@ def test_unknown_decoder_is_refused_with_a_guess():
 @pytest.mark.skipif(importlib.util.find_spec("torchcodec") is not None, reason="torchcodec is installed")
 def test_decoder_that_is_not_installed_says_what_to_install():
     with pytest.raises(
-        UserError, match="'torchcodec' is not installed, or not usable .*pip install 'videoniah.torchcodec.'"
+        UserError, match="'torchcodec' is not installed, or cannot be used .*pip install 'videoniah.torchcodec.'"
     ):
         load_decoder("torchcodec")
 

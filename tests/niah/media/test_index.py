@@ -1,4 +1,4 @@
-"""Which decoded frame a frame number means: arithmetic on times written down by hand."""
+"""Frame numbers map to displayed frames; presentation times are written by hand."""
 
 from fractions import Fraction
 
@@ -28,7 +28,7 @@ def test_count_holds_the_number_that_starts_within_the_last_part_second():
 
 
 @pytest.mark.parametrize("number, ordinal", [(0, 0), (1, 1), (2, 1), (14, 1), (15, 2), (19, 2)])
-def test_frame_shown_is_the_last_that_began(number, ordinal):
+def test_displayed_frame_is_the_last_that_began(number, ordinal):
     assert UNEVEN.frame_at(number, "10") == ordinal
 
 
@@ -71,12 +71,12 @@ def test_span_of_uneven_native_video_goes_by_presentation_time():
 
 
 def test_span_more_than_a_step_past_the_end_is_refused_with_the_duration():
-    with pytest.raises(MediaError, match=r"clip\.mp4: seconds 3 to 5\.5 were asked for, it lasts 4\.000 s"):
+    with pytest.raises(MediaError, match=r"clip\.mp4: seconds 3 to 5\.5 were requested, the file lasts 4\.000 s"):
         STEADY.span(3.0, 5.5, "1")
 
 
 def test_span_between_two_frames_is_refused():
-    with pytest.raises(MediaError, match="no frame is shown from 1.2 s up to 1.4 s at rate 1"):
+    with pytest.raises(MediaError, match="no frame is displayed from 1.2 s up to 1.4 s at rate 1"):
         STEADY.span(1.2, 1.4, "1")
 
 
@@ -93,6 +93,6 @@ def test_a_long_still_frame_repeats():
 
 
 @pytest.mark.parametrize("rate", ["fast", "0", "-1", "1/0", None])
-def test_rate_that_is_no_rate_is_refused(rate):
+def test_invalid_rate_is_refused(rate):
     with pytest.raises(UserError, match="rate must be 'native' or frames per second"):
         STEADY.count(rate)

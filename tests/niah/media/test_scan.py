@@ -1,4 +1,4 @@
-"""Measuring files: the odd ones are right, the broken ones are refused by name."""
+"""Scanning files: unusual files are indexed correctly, broken ones are refused by name."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def sixty(tmp_path_factory):
 
 
 def shown(path):
-    """Return the numbers that the frames of a file show."""
+    """Return the numbers drawn into the frames of a file."""
     index = scan(path)
     decoder = load_decoder("pyav")
     numbers = [number_in(frame) for frame in decoder.read(index, range(len(index.times)), NATIVE)]
@@ -48,7 +48,7 @@ REFUSED = {
     "edge/truncated.mp4": r"it is truncated: its header promises 3\.00 s, the data end after 1\.70 s",
     "edge/audio_only.ts": r"it has no video stream \(it holds audio\)",
     "edge/empty.mp4": r"the file is empty \(0 bytes\)",
-    "edge/not_a_video.mp4": "it is not a video, or lost its end",
+    "edge/not_a_video.mp4": "it is not a video, or its end is missing",
 }
 WHOLE = [row for row in rows() if row["file"] not in REFUSED]
 SMALL = [row for row in WHOLE if row["frames"] * row["width"] < 250_000]
@@ -77,16 +77,16 @@ def test_broken_shared_file_is_refused_with_its_name_and_cause(file, cause):
 
 
 @needs_shared
-def test_rotated_file_is_measured_as_displayed():
+def test_rotated_file_is_indexed_as_displayed():
     index = scan(SHARED / "edge/rotated_90.mov")
     assert (index.width, index.height, index.rotation) == (320, 568, 270)  # stored 568 wide, 320 high
 
 
 @needs_shared
 @pytest.mark.parametrize("file", ["haystacks/highway.avi", "edge/vc1.wmv"])
-def test_times_on_the_wrong_frames_are_sorted_and_not_sought(file):
+def test_times_on_the_wrong_frames_are_sorted_and_allow_no_seeking(file):
     index = scan(SHARED / file)
-    assert (list(index.times), index.keyframes) == (sorted(index.stamps), ())
+    assert (list(index.times), index.keyframes) == (sorted(index.pts), ())
 
 
 @needs_shared
@@ -94,7 +94,7 @@ def test_times_on_the_wrong_frames_are_sorted_and_not_sought(file):
     "file",
     ["needles/telescope.mkv", "needles/frog_toy.webm", "haystacks/trap_infrared.avi", "edge/vc1.wmv", "edge/av1.mkv"],
 )
-def test_file_that_lost_its_second_half_is_refused(file, tmp_path):
+def test_file_without_its_second_half_is_refused(file, tmp_path):
     data = (SHARED / file).read_bytes()
     half = tmp_path / os.path.basename(file)
     half.write_bytes(data[: len(data) // 2])
@@ -131,7 +131,7 @@ def test_fragmented_file_cut_short_is_refused(sixty, tmp_path):
 
 def test_file_without_its_closing_index_is_refused(sixty, tmp_path):
     (tmp_path / "short.mp4").write_bytes(sixty.read_bytes()[:2000])
-    with pytest.raises(MediaError, match="short.mp4: it is not a video, or lost its end"):
+    with pytest.raises(MediaError, match="short.mp4: it is not a video, or its end is missing"):
         scan(tmp_path / "short.mp4")
 
 
@@ -148,7 +148,7 @@ def test_odd_size_keeps_every_row_and_column(tmp_path):
 @pytest.mark.parametrize(
     "name, text, cause",
     [
-        ("notes.txt", "a line of text\n" * 40, "not a video but text"),
+        ("notes.txt", "a line of text\n" * 40, "a text file, not a video"),
         ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:6,\nsixty.mp4\n#EXT-X-ENDLIST\n", "playlist of other"),
         ("list.ffconcat", "ffconcat version 1.0\nfile sixty.mp4\n", "playlist of other files"),
     ],
@@ -181,11 +181,11 @@ def test_unreadable_file_is_refused(sixty, tmp_path):
     locked = tmp_path / "locked.mp4"
     locked.write_bytes(sixty.read_bytes())
     locked.chmod(0)
-    with pytest.raises(MediaError, match="it may not be read; give yourself access"):
+    with pytest.raises(MediaError, match="permission denied; give yourself read access"):
         scan(locked)
 
 
-def test_measured_once_and_found_again_under_another_name(sixty, tmp_path):
+def test_file_is_scanned_once_and_found_in_the_cache_under_another_name(sixty, tmp_path):
     (tmp_path / "first.mp4").write_bytes(sixty.read_bytes())
     first = scan(tmp_path / "first.mp4")
     (stored,) = (tmp_path / "cache" / "index").iterdir()
@@ -197,7 +197,7 @@ def test_measured_once_and_found_again_under_another_name(sixty, tmp_path):
 
 
 @pytest.mark.parametrize("damage", [b"{", b"{}", b"[]", b"null", b"\xff\xfe", b"\0" * 9, b'{"times": 3}'])
-def test_damaged_memory_of_a_file_is_measured_again(sixty, tmp_path, damage):
+def test_damaged_cache_entry_is_scanned_again(sixty, tmp_path, damage):
     copies = []
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).write_bytes(sixty.read_bytes())

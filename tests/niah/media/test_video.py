@@ -53,7 +53,7 @@ def test_spans_follow_one_another(video):
     assert [number_in(frame) for frame in video.frames(range(14))] == SHOWN
 
 
-def test_frames_come_in_the_order_asked_even_twice(video):
+def test_frames_come_in_the_requested_order_even_twice(video):
     assert [number_in(frame) for frame in video.frames([13, 5, 5, 0])] == [29, 3, 3, 20]
 
 
@@ -66,7 +66,7 @@ def test_iterating_in_chunks_gives_every_frame_once(video):
     ]
 
 
-def test_no_frames_asked_for_are_no_frames(video):
+def test_no_requested_frames_give_no_frames(video):
     assert video.frames([]).shape == (0, 48, 64, 3)
 
 
@@ -93,7 +93,7 @@ def test_waiting_for_the_decoder_is_counted(video):
     assert before == 0 < video.decode_seconds
 
 
-def test_key_says_source_time_preprocessing_decoder_and_number(video, sources):
+def test_key_holds_source_time_preprocessing_decoder_and_number(video, sources):
     key = video.keys(5, 6)[0]
     needle = sources["needle"]
     assert key == (
@@ -110,7 +110,7 @@ def test_same_frame_in_another_splice_has_the_same_key(video, sources, tmp_path)
     assert other.keys(4, 5) == video.keys(13, 14)
 
 
-def test_key_of_a_repeated_frame_has_the_time_of_the_frame_shown(sources, tmp_path):
+def test_key_of_a_repeated_frame_has_the_time_of_the_displayed_frame(sources, tmp_path):
     twice = splice(sources, tmp_path, Span("needle", 0, 4), sampling=Sampling("20", 64, 48))
     assert [key.time for key in twice.keys(0, 4)] == ["0", "0", "1/10", "1/10"]
 
@@ -124,7 +124,7 @@ def test_needle_and_haystack_come_in_one_size(video):
     assert video.frames([0, 5]).shape == (2, 48, 64, 3)
 
 
-def test_source_is_decoded_once_by_cases_that_go_on_where_the_last_ended(sources, tmp_path):
+def test_source_is_decoded_once_by_cases_that_continue_where_the_last_ended(sources, tmp_path):
     decoder = load_decoder("pyav")
     for start in (0, 20, 40):
         video = splice(sources, tmp_path, Span("hay", start, start + 20), decoder=decoder)
@@ -147,7 +147,7 @@ def test_blind_video_is_empty(sources, tmp_path):
 
 
 def test_blind_video_cannot_be_rendered(sources, tmp_path):
-    with pytest.raises(MediaError, match="its video holds no frames to render"):
+    with pytest.raises(MediaError, match="its video has no frames to render"):
         splice(sources, tmp_path).path()
 
 

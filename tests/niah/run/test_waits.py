@@ -64,7 +64,7 @@ def test_a_file_is_waited_for_as_long_as_the_environment_says(monkeypatch, tmp_p
 @pytest.mark.parametrize("said", ["soon", "0", "-1", "nan", "inf"])
 def test_a_bound_on_files_that_is_no_time_is_refused(monkeypatch, said):
     monkeypatch.setenv(STALL_VARIABLE, said)
-    with pytest.raises(UserError, match="is a number of seconds above 0"):
+    with pytest.raises(UserError, match="must be a number of seconds above 0"):
         stall_seconds()
 
 
