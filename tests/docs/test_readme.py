@@ -1,5 +1,6 @@
 """What the README tells people to do, done."""
 
+import dataclasses
 import json
 import os
 import re
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 
 from niah.media.writer import write_mp4
+from niah.suite.config import Footage, Haystacks, Needles, Suite
+from niah.types import Sampling
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,7 +44,7 @@ def test_the_model_of_ten_lines_runs_as_printed(tmp_path):
     ran(tmp_path, *command)
     folder = next((tmp_path / "runs").iterdir())
     records = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
-    assert len(records) == 48  # 2 needles x ... : 24 full, 8 no_needle, 8 swapped, 4 needle_only, 4 blind
+    assert len(records) == 52  # 24 full, 16 blind, 4 no_needle, 4 swapped, 4 needle_only
     assert {record["reply"] for record in records} == {"A"}
 
 
@@ -65,3 +68,33 @@ def test_own_videos_run_from_the_five_lines_printed(tmp_path):
 def test_every_link_and_picture_of_the_readme_exists():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_readme_is_short_and_its_first_command_comes_early():
+    lines = README.splitlines()
+    assert len(lines) <= 150
+    assert any(line.startswith("make run") for line in lines[:25])
+
+
+def test_every_key_of_a_suite_is_explained_with_its_default():
+    page = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8")
+    table = page.split("## Keys\n", 1)[1].split("\n## ", 1)[0]
+    explained = {}
+    for line in table.splitlines()[3:]:
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        explained.update(dict.fromkeys(re.findall(r"`([a-z_.]+)`", cells[0]), cells[1]))
+    parts = {"sampling": Sampling, "footage": Footage, "haystacks": Haystacks, "needles": Needles}
+    keys = {field.name for field in dataclasses.fields(Suite)} - set(parts)
+    keys |= {f"{part}.{field.name}" for part, cls in parts.items() for field in dataclasses.fields(cls)}
+    assert set(explained) == keys
+    for key, default in explained.items():
+        part, _, name = key.rpartition(".")
+        fields = {field.name: field.default for field in dataclasses.fields(parts.get(part, Suite))}
+        value = fields[name]
+        if (
+            isinstance(value, (int, str))
+            and not isinstance(value, bool)
+            and default.startswith("`")
+            and "split" not in default
+        ):
+            assert str(value) in default, key

@@ -6,7 +6,7 @@ Three losses on frames whose sprites are known:
 - which patches show it: both towers against the same query, so that Eq. 6 compares the two;
 - what each patch shows: linear heads, thrown away after training.
 
-Nobody uses CLIP's patches later, but without their loss CLIP does not learn to find frames: see LOG.md.
+Nobody uses CLIP's patches later, but without their loss CLIP does not learn to find frames: see docs/lab_notebook.md.
 """
 
 from __future__ import annotations
