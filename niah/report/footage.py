@@ -93,9 +93,12 @@ def _paths(runs: Sequence[RunData], suite: str | None) -> Mapping[str, Path] | s
         from niah.suite.footage.build import build
 
         # A longer haystack begins as a shorter one does, so the longest run's shows the frames of all.
-        built = build(own_suite.footage, longest_length(own_suite), own_suite.sampling.rate, cache_folder())
-        stacks = {stack.identity: Path(stack.path) for stack in built.haystacks}
-        return {**stacks, **{str(needle.identity): Path(needle.path) for needle in built.needles}}
+        rate = own_suite.sampling.rate
+        version, decoys = own_suite.version, own_suite.decoys or 0
+        built = build(own_suite.footage, longest_length(own_suite), rate, cache_folder(), version, decoys)
+        files = [*built.haystacks, *(file for found in built.decoys.values() for file in found)]
+        needles = {str(needle.identity): Path(needle.path) for needle in built.needles}
+        return {**needles, **{file.identity: Path(file.path) for file in files}}
     try:
         return _own_paths(*load_suite(suite or runs[0].suite))
     except UserError as error:
