@@ -1,6 +1,7 @@
-"""Where things are kept between runs, and how: whole files or none, and words for what the disk refused.
+"""Files: the cache folder, atomic writes, JSON lines, and messages for errors of the disk.
 
-A full or read-only disk, or a user without a home, is no bug to be traced. Imports no decoder.
+A full or read-only disk is the user's to fix, so its errors become messages with a remedy.
+This module imports no decoder.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from uuid import uuid4
 from niah.types import UserError
 
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_LOST = "the disk or its server fails: look after it, or name another place"
-_CLASH = "a file lies where a folder is wanted, or a folder where a file is; name another place"
-_ACCESS = "give yourself access, or name another place"
+_LOST = "the disk or its server fails: check it, or name another folder"
+_CLASH = "a file is where a folder is needed, or a folder where a file is needed; name another path"
+_ACCESS = "grant yourself access, or name another path"
 _REMEDIES = {
     **dict.fromkeys(DISK_FULL_ERRORS, "free some space and run the same command again"),
-    errno.EROFS: "name a place that can be written to",
+    errno.EROFS: "name a folder that can be written to",
     errno.EACCES: _ACCESS,
     errno.EPERM: _ACCESS,
     errno.EEXIST: _CLASH,
@@ -32,7 +33,7 @@ _REMEDIES = {
     errno.EISDIR: _CLASH,
     errno.ENAMETOOLONG: "use a shorter name",
     errno.ENOENT: "name one that exists",
-    errno.ELOOP: "the link leads to itself: name another place",
+    errno.ELOOP: "the link points to itself: name another path",
     **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENOTCONN), _LOST),
 }
 
@@ -41,34 +42,36 @@ T = TypeVar("T")
 
 
 class CannotWrite(Exception):
-    """The disk takes no more; what was written before is whole."""
+    """The disk refuses a write; what was written before is complete."""
 
 
 def cache_folder() -> Path:
-    """Return where footage, measured files and the like are kept: $VIDEONIAH_CACHE, else ~/.cache/videoniah.
+    """Return the folder of footage, file indexes and other cached data: $VIDEONIAH_CACHE, else ~/.cache/videoniah.
 
-    Raises UserError where there is neither.
+    Raises UserError if neither exists.
     """
-    chosen = os.environ.get("VIDEONIAH_CACHE")  # made absolute, as an adapter may change directory
+    configured = os.environ.get("VIDEONIAH_CACHE")
+    if configured:
+        return Path(configured).absolute()  # an adapter may change the directory
     try:
-        return Path(chosen).absolute() if chosen else Path.home() / ".cache" / "videoniah"
+        return Path.home() / ".cache" / "videoniah"
     except RuntimeError as error:  # a container's user may have no home
-        raise UserError(f"the cache has no place ({error}): export VIDEONIAH_CACHE=FOLDER") from None
+        raise UserError(f"there is no folder for the cache ({error}): export VIDEONIAH_CACHE=FOLDER") from None
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield the path of a new, empty file beside `path`, which takes the place of `path` when the block ends.
+    """Yield the path of a new, empty file beside `path` that replaces `path` when the block ends.
 
-    Where the block raises, `path` stays as it was. A symbolic link at `path` is replaced and its
-    target is left alone: a folder from a stranger must not choose which files are overwritten.
+    If the block raises, `path` stays as it was. A symbolic link at `path` is replaced and its
+    target is left alone: an untrusted folder must not choose which files are overwritten.
     """
     path = Path(path)
-    temporary = path.with_name(f".{uuid4().hex}.partial.{path.name}")  # keeps the suffix, which NumPy and PyAV go by
+    temporary = path.with_name(f".{uuid4().hex}.partial.{path.name}")  # keeps the suffix, which NumPy and PyAV read
     try:
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None  # nobody knows the temporary name
+        raise OSError(error.errno, error.strerror, str(path)) from None  # hides the temporary name
     try:
         yield temporary
         os.replace(temporary, path)
@@ -77,7 +80,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def replace_file(path: Path, content: str | bytes) -> None:
-    """Write a whole file, text as UTF-8, or leave the old one; a symbolic link is replaced, not followed."""
+    """Write a file completely, text as UTF-8, or leave the old one. A symbolic link is replaced, not followed."""
     with replacing(path) as temporary:
         if isinstance(content, bytes):
             temporary.write_bytes(content)
@@ -86,18 +89,18 @@ def replace_file(path: Path, content: str | bytes) -> None:
 
 
 def open_to_append(path: Path) -> int:
-    """Open a file to which lines are added, created where it is missing, and return its descriptor.
+    """Open a file to append lines to, create it if it is missing, and return its descriptor.
 
-    Raises UserError where `path` is a symbolic link.
+    Raises UserError if `path` is a symbolic link.
     """
     refuse_link(path)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
 
 
 def read_unpacked(path: Path) -> bytes:
-    """Return the content of a file or, where there is no such file, that of its gzipped copy `path`.gz.
+    """Return the content of a file or, if it is missing, of its gzipped copy `path`.gz.
 
-    Raises FileNotFoundError where neither exists, UserError where the copy is damaged.
+    Raises FileNotFoundError if neither exists, UserError if the copy is damaged.
     """
     path = Path(path)
     packed = path.with_name(f"{path.name}.gz")
@@ -106,28 +109,31 @@ def read_unpacked(path: Path) -> bytes:
     try:
         return gzip.decompress(packed.read_bytes())
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{packed} is not a whole gzip file ({error}); restore it") from error
+        raise UserError(f"{packed} is not a complete gzip file ({error}); restore it") from error
 
 
 def refuse_link(path: Path) -> None:
-    """Raise UserError where `path` is a symbolic link."""
+    """Raise UserError if `path` is a symbolic link."""
     if os.path.islink(path):
         raise UserError(
-            f"{path} is a symbolic link, and nothing is written through one; remove the link, or name another folder"
+            f"{path} is a symbolic link, which is never written through; remove the link, or name another folder"
         )
 
 
 def describe_os_error(error: OSError, place: object = None) -> str:
-    """Return file, cause and remedy; `place` stands in where the error names no file. Raises any other error again."""
+    """Return the file, the cause and the remedy of an error. Raises the error again if no remedy is known.
+
+    `place` is named if the error names no file.
+    """
     if error.errno not in _REMEDIES:
         raise error
+    message = f"{error.strerror}; {_REMEDIES[error.errno]}"
     path = error.filename2 or error.filename or place
-    where = f"{path}: " if path is not None else ""
-    return f"{where}{error.strerror}; {_REMEDIES[error.errno]}"
+    return message if path is None else f"{path}: {message}"
 
 
 def to_json_lines(rows: Iterable[Any]) -> str:
-    """Return rows as JSON lines, without spaces."""
+    """Return rows as compact JSON lines."""
     return "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
 
 
@@ -151,11 +157,11 @@ def parse_json_lines(
     """Yield (line number, value) for each line of JSON that is not blank. Raises UserError naming file and line.
 
     Args:
-        content: What the file holds, as bytes: a kill may have cut a character in half.
+        content: The file's content, as bytes: a killed writer may have cut a character in half.
         path: The file, for messages.
-        parse: Makes the value of a decoded row; ValueError, TypeError and KeyError mean that the line is damaged.
+        parse: Converts a decoded row; a ValueError, TypeError or KeyError means that the line is damaged.
         remedy: What the user can do about a damaged line; it ends the message.
-        drop_unfinished: Leave out a last line without a newline, which a killed run leaves behind.
+        drop_unfinished: Skip a last line without a newline, which a killed writer leaves behind.
     """
     lines = content.split(b"\n")
     for number, line in enumerate(lines[:-1] if drop_unfinished else lines, start=1):

@@ -1,19 +1,19 @@
-r"""Read the letter of an option out of what a model says.
+r"""Extract the letter of an option from a model's reply.
 
-In doubt a reply is unanswered (None): if it names two different letters, two option
+An ambiguous reply is unanswered (None): one that names two different letters, two option
 texts, or a letter that contradicts the option text beside it. The table counts
-unanswered replies as wrong, and also in a column of their own.
+unanswered replies as wrong, and also in a separate column.
 
 The order of evidence, strongest first:
 
-1. `\boxed{}` or `<answer>`, if there is one: only what it holds is read;
-2. a reply that is one option's text and nothing else;
+1. `\boxed{}` or `<answer>`: if there is one, only its content is read;
+2. a reply that consists of one option's text;
 3. declared letters ("the answer is B", "B is correct", "so B");
-4. other letters that stand where an answer stands ("(B)", "B. ...", "option b");
+4. other letters in the position of an answer ("(B)", "B. ...", "option b");
 5. option texts anywhere in prose.
 
-A bare letter is always read as a letter, even where an option's text is a letter too:
-the prompt asks for a letter. Scores are never stored; they are recomputed from replies.
+A lone letter is always read as a letter, even if an option's text is a letter too,
+because the prompt asks for a letter. Scores are never stored but recomputed from replies.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from niah.types import LETTERS, Case, Record
 
 
 def extract_letter(reply: str, options: int) -> str | None:
-    """Return the letter that a reply names among the first `options`; None where it names none, or several."""
-    return _read(reply, options, [])
+    """Return the letter that a reply names among the first `options`; None if it names none, or several."""
+    return _extract(reply, options, [])
 
 
 def extract_answer(reply: str, options: Sequence[str]) -> str | None:
-    """Return the letter of the option that a reply means, by its letter or its text; None where it is unanswered."""
-    return _read(reply, len(options), [_plain(option).strip() for option in options])
+    """Return the letter of the option that a reply names by letter or text; None if it is unanswered."""
+    return _extract(reply, len(options), [_normalize(option).strip() for option in options])
 
 
 def is_correct(case: Case, record: Record) -> bool:
-    """Return True if a record answers its case correctly. Raises ValueError where it has no reply to score."""
+    """Return True if a record answers its case correctly. Raises ValueError if it has no reply."""
     if record.reply is None:
         raise ValueError(f"{record.case}: status {record.status!r} has no reply to score")
     return extract_answer(record.reply, case.options) == case.answer
 
 
-_MASK = "\ue000"  # stands for the characters of an option's text, so that no letter is read out of one
+_MASK = "\ue000"  # replaces the characters of an option's text, so that no letter is read from it
 _HIDDEN = r"(?:think(?:ing)?|thought|reasoning|reflection|scratchpad)"  # "<think>Is it A?</think>B"
 _BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}", re.I)  # "\boxed{B}"
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.I | re.S)  # "<answer>B</answer>"
@@ -57,25 +57,25 @@ _SIGNS = str.maketrans({
 })  # fmt: skip
 
 
-def _plain(text: str) -> str:
-    """Return text without hidden reasoning, markup and typographic variants."""
+def _normalize(text: str) -> str:
+    """Remove hidden reasoning, markup and typographic variants from text."""
     text = unicodedata.normalize("NFKC", text.translate(_SIGNS))
     text = re.sub("[\u200b-\u200f\u2060\ufe0e\ufe0f\ufeff]", "", text)
     closed = max((found.end() for found in re.finditer(rf"(?i)</{_HIDDEN}>", text)), default=0)
-    spoken = re.sub(rf"(?is)<({_HIDDEN})>.*?</\1>", "\n", text[:closed])
-    spoken = re.split(rf"(?i)</{_HIDDEN}>", spoken)[-1]  # the template may hold the opening tag
-    text = spoken + re.split(rf"(?i)<{_HIDDEN}>", text[closed:])[0]  # or it was cut off while still thinking
+    visible = re.sub(rf"(?is)<({_HIDDEN})>.*?</\1>", "\n", text[:closed])
+    visible = re.split(rf"(?i)</{_HIDDEN}>", visible)[-1]  # the chat template may contain the opening tag
+    text = visible + re.split(rf"(?i)<{_HIDDEN}>", text[closed:])[0]  # or the reply was cut off while thinking
     text = re.sub(r"<\|[^|<>]*\|>|</?s>", "\n", text)
     text = re.sub(r"</?(?:b|i|u|p|em|strong|code|span)>|<br ?/?>", " ", text)
     text = re.sub(r"\\(?:text|textbf|mathrm|mathbf|mathit|mathsf|boldsymbol|rm)\s*\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\\[()\[\]]|\$", " ", text)
-    text = re.sub(r"(?<!\w)[*_`#]+|(?:[*_`]|(?<!\b[A-Ga-g])#)+(?!\w)", "", text)  # headings go, the note C# stays
+    text = re.sub(r"(?<!\w)[*_`#]+|(?:[*_`]|(?<!\b[A-Ga-g])#)+(?!\w)", "", text)  # removes headings, keeps the note C#
     text = re.sub(rf"(?<=[{_CJK}])(?=[A-Za-z])|(?<=[A-Za-z])(?=[{_CJK}])", " ", text)
-    # One blank at most between any two words: the patterns below need no \s*, whose repeats could take for ever.
+    # At most one blank between any two words, so the patterns below need no \s*, which could backtrack for ever.
     return re.sub(r"\s*\n\s*", "\n", re.sub(r"[^\S\n]+", " ", text))
 
 
-# A letter standing alone. "A" before a word is an article unless the word cannot follow one; "I" is a pronoun.
+# A letter on its own. "A" before a word is an article unless the word cannot follow one; "I" is a pronoun.
 _AFTER_A = (
     "is isn't was would will should must can can't cannot could may might has does doesn't seems appears looks fits "
     "matches describes because since due as and or nor but not in on at for from to with by based given the this "
@@ -153,40 +153,40 @@ _NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eigh
 
 
 class _Mention(NamedTuple):
-    """Which options a stretch of a reply names."""
+    """The options that a part of a reply names."""
 
     start: int
     stop: int
     named: tuple[int, ...]
 
 
-def _read(reply: str, count: int, options: Sequence[str]) -> str | None:
-    """Read the one option a reply means; with no option texts, by letters alone."""
-    text = _plain(reply)
-    # Up to the last closing tag: past it each opening one would be searched to the end of a long reply.
+def _extract(reply: str, count: int, options: Sequence[str]) -> str | None:
+    """Return the letter of the one option that a reply names; without option texts, by letters only."""
+    text = _normalize(reply)
+    # Up to the last closing tag: beyond it, every opening tag would be searched for to the end of a long reply.
     closed = max((found.end() for found in re.finditer(r"(?i)</answer>", text)), default=0)
     marked = _BOXED.findall(text) + _TAGGED.findall(text[:closed])
     if marked:
-        readings = {_index(part, count, options) for part in marked}
+        readings = {_option_index(part, count, options) for part in marked}
     else:
-        readings = {_index(re.sub(r"(?i)</?answer>", " ", text), count, options)}
+        readings = {_option_index(re.sub(r"(?i)</?answer>", " ", text), count, options)}
     found = readings.pop() if len(readings) == 1 else None
     return None if found is None or found >= count else LETTERS[found]
 
 
-def _index(text: str, count: int, options: Sequence[str]) -> int | None:
-    """Return the number of the option that plain text means."""
-    whole = _whole(text, options)
+def _option_index(text: str, count: int, options: Sequence[str]) -> int | None:
+    """Return the number of the option that normalized text names."""
+    whole = _whole_reply(text, options)
     if whole is not None:
         return whole
-    texts = _texts(text, options)
+    texts = _find_texts(text, options)
     hidden = _mask(text, texts, options)
-    letters = _named(hidden, _DECLARED) or _named(hidden, _NEUTRAL)
+    letters = _find_letters(hidden, _DECLARED) or _find_letters(hidden, _NEUTRAL)
     if letters:
         named = {index for mention in letters for index in mention.named}
         if len(named) > 1:
             return None
-        ends = [found.start() for found in _EXPLAINS.finditer(text)]  # once, or a model caught in a loop costs minutes
+        ends = [found.start() for found in _EXPLAINS.finditer(text)]  # found once, or a reply that loops takes minutes
         if any(_contradicts(text, mention, texts, ends, options) for mention in letters):
             return None
         return named.pop()
@@ -196,8 +196,8 @@ def _index(text: str, count: int, options: Sequence[str]) -> int | None:
     return affirmed.pop() if len(affirmed) == 1 else None
 
 
-def _whole(text: str, options: Sequence[str]) -> int | None:
-    """Return the only option whose text is the whole reply, articles, case and final stops aside."""
+def _whole_reply(text: str, options: Sequence[str]) -> int | None:
+    """Return the only option whose text is the whole reply, ignoring articles, case and final stops."""
     bare = _bare(text)
     if not bare or _is_letter(bare):
         return None
@@ -206,7 +206,7 @@ def _whole(text: str, options: Sequence[str]) -> int | None:
 
 
 def _bare(text: str) -> str:
-    """Return text in the form in which two phrasings of one option are equal."""
+    """Return text in the form in which two spellings of one option are equal."""
     words = " ".join(text.casefold().split()).strip(" .,;:!?\"'()[]")
     words = re.sub(r"^(?:a|an|the) (?=\S)", "", words)
     return str(_NUMBERS.index(words)) if words in _NUMBERS else words
@@ -217,7 +217,7 @@ def _is_letter(text: str) -> bool:
 
 
 def _pattern(option: str) -> str:
-    """Return the pattern that finds an option's text in prose."""
+    """Return a pattern that finds an option's text in prose."""
     bare = _bare(option)
     if not bare or _is_letter(bare):
         return r"(?!)"
@@ -229,26 +229,26 @@ def _pattern(option: str) -> str:
     return before + body + ("" if last else r"(?!\w|[-']\w|[.,:]\d)")
 
 
-def _texts(text: str, options: Sequence[str]) -> list[_Mention]:
-    """Find the option texts in a reply, in order; of "brown bear" and "bear" the longer, once."""
-    # Blanked, not removed, so that positions hold: "the right answer" is not the option "Right".
-    searched = re.sub(r"(?i)\bright(?= (?:answer|option|choice|letter)\b)", _blank, text)
-    searched = re.sub(r"(?i)\b(?:option|choice) \d+\b", _blank, searched)
+def _find_texts(text: str, options: Sequence[str]) -> list[_Mention]:
+    """Find the option texts in a reply, in order; "brown bear" is not also found as "bear"."""
+    # Masked, not removed, to keep positions: "the right answer" is not the option "Right".
+    searched = re.sub(r"(?i)\bright(?= (?:answer|option|choice|letter)\b)", _mask_match, text)
+    searched = re.sub(r"(?i)\b(?:option|choice) \d+\b", _mask_match, searched)
     mentions = []
     for option in sorted({_bare(option): option for option in options}.values(), key=len, reverse=True):
         same = tuple(index for index, other in enumerate(options) if _bare(other) == _bare(option))
         pattern = re.compile(_pattern(option), re.I)
         mentions += [_Mention(found.start(), found.end(), same) for found in pattern.finditer(searched)]
-        searched = pattern.sub(_blank, searched)
+        searched = pattern.sub(_mask_match, searched)
     return sorted(mentions)
 
 
-def _blank(found: re.Match[str]) -> str:
+def _mask_match(found: re.Match[str]) -> str:
     return _MASK * len(found.group())
 
 
 def _mask(text: str, texts: Sequence[_Mention], options: Sequence[str]) -> str:
-    """Hide option texts from the search for letters, also a lone letter that follows its own ("B. A")."""
+    """Mask option texts in the search for letters, also an option "A" that follows its letter ("B. A")."""
     spans = [(mention.start, mention.stop) for mention in texts]
     for letter, option in zip(LETTERS, options):
         if _is_letter(_bare(option)):
@@ -260,8 +260,8 @@ def _mask(text: str, texts: Sequence[_Mention], options: Sequence[str]) -> str:
     return "".join(characters)
 
 
-def _named(text: str, patterns: Sequence[str]) -> list[_Mention]:
-    """Find the letters that any of the patterns names and the reply does not deny."""
+def _find_letters(text: str, patterns: Sequence[str]) -> list[_Mention]:
+    """Find the letters that match any of the patterns and that the reply does not deny."""
     mentions = []
     for pattern in patterns:
         for found in re.finditer(pattern, text):
@@ -274,7 +274,7 @@ def _named(text: str, patterns: Sequence[str]) -> list[_Mention]:
 
 
 def _negated(text: str, mention: _Mention) -> bool:
-    """Return True if a mention is denied: "not B", "B is wrong", "rather than B"."""
+    """Return True if the reply denies a mention: "not B", "B is wrong", "rather than B"."""
     clause = _CLAUSE.split(text[max(0, mention.start - 200) : mention.start])[-1]
     return bool(_NEGATED_BEFORE.search(clause) or _NEGATED_AFTER.match(text, mention.stop))
 
@@ -282,7 +282,7 @@ def _negated(text: str, mention: _Mention) -> bool:
 def _contradicts(
     text: str, letter: _Mention, texts: Sequence[_Mention], ends: Sequence[int], options: Sequence[str]
 ) -> bool:
-    """Return True if the words beside a letter, up to the next of `ends`, are another option's text."""
+    """Return True if the text beside a letter, up to the next of `ends`, where clauses end, is another option's."""
     after = re.compile(r"[\s\"')\]}>.:,-]*").match(text, letter.stop)
     start = after.end() if after else letter.stop
     end = bisect.bisect_left(ends, start)
@@ -293,7 +293,7 @@ def _contradicts(
     if before >= 0 and _JOINS.fullmatch(text, texts[before].stop, letter.start):
         beside.append(texts[before])
     named = {index for mention in beside if not _negated(text, mention) for index in mention.named}
-    lone = re.compile(r"[).:]\s*([A-Za-z])[.\s]*").fullmatch(text, letter.stop)  # "B. A", where texts are letters
+    lone = re.compile(r"[).:]\s*([A-Za-z])[.\s]*").fullmatch(text, letter.stop)  # "B. A", if option texts are letters
     if lone:
         named.update(index for index, option in enumerate(options) if option == lone.group(1))
     return bool(named) and letter.named[0] not in named

@@ -1,7 +1,7 @@
-"""Read settings into frozen dataclasses, and check values that come from a file, a command line or a caller.
+"""Read settings into frozen dataclasses, and check values from files, command lines and callers.
 
-A file is one YAML file for one dataclass; an unknown key is an error that lists the known ones. This module
-imports on Python 3.9 without yaml, because a worker names adapters and decoders with it.
+Each YAML file is read into one dataclass; an unknown key is an error that lists the known ones. This
+module imports on Python 3.9 without yaml, because workers use it.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))  # Optional[i
 
 def unknown_name(what: str, name: str, known: typing.Iterable[str]) -> str:
     """Return the message for a name that does not exist: the closest known name, and all known names."""
-    names = [str(one) for one in known]
-    close = difflib.get_close_matches(str(name), names, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    names = [str(known_name) for known_name in known]
+    matches = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean {matches[0]!r}?" if matches else ""
     return f"no {what} is called {name!r}.{hint} Known: {', '.join(names)}."
 
 
 def read_yaml(cls: type[T], path: Path) -> T:
     """Read one YAML file into one dataclass. Raises UserError naming the file and the key."""
-    import yaml  # here, because a worker's interpreter may lack it
+    import yaml  # here, because a worker's interpreter may not have it
 
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -50,11 +50,11 @@ def read_yaml(cls: type[T], path: Path) -> T:
 def from_mapping(cls: type[T], values: Any, where: str) -> T:
     """Build a dataclass from a mapping, nested dataclasses and tuples included.
 
-    `where` opens every message, for instance the file's path. Raises UserError for an unknown or missing key, for a
-    value of another type than the field's, and for a ValueError of the dataclass itself.
+    `where` starts every message, for instance the file's path. Raises UserError for an unknown or missing key, a
+    value of the wrong type, and a ValueError of the dataclass itself.
     """
     if not isinstance(values, dict):
-        raise UserError(f"{where}: wanted keys and values for {cls.__name__.lower()}, got {values!r}")
+        raise UserError(f"{where}: expected keys and values for {cls.__name__.lower()}, got {values!r}")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
@@ -72,32 +72,32 @@ def from_mapping(cls: type[T], values: Any, where: str) -> T:
 
 
 def is_int(value: Any, least: int = 1) -> bool:
-    """Return True if a value is a whole number from `least` up; True and False are no numbers."""
+    """Return True if a value is a whole number of at least `least`. True and False are not numbers."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def is_number(value: Any) -> bool:
-    """Return True if a value is a finite int or float; True and False are no numbers."""
+    """Return True if a value is a finite int or float. True and False are not numbers."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def positive_int(name: str, value: Any, remedy: str = "fix --model_args") -> int:
-    """Return a whole number from 1 up. Raises UserError naming the setting and the remedy for anything else."""
+    """Return a whole number from 1 up. Raises UserError, naming the setting and the remedy, for anything else."""
     if not is_int(value):
         raise UserError(f"{name} must be a whole number from 1 up, got {value!r}; {remedy}")
     return value
 
 
 def check_types(value: T) -> T:
-    """Return a dataclass whose fields hold what their type hints say, nested dataclasses included.
+    """Return a dataclass if its fields match their type hints, nested dataclasses included.
 
-    A dataclass built from JSON is checked with this: Python itself checks no types. Raises TypeError naming the field.
+    For dataclasses built from JSON, as Python checks no types. Raises TypeError naming the field.
     """
     for name, hint in _type_hints(type(value)).items():
-        given = getattr(value, name)
-        if not _matches(hint, given):
+        field_value = getattr(value, name)
+        if not _matches(hint, field_value):
             wanted = hint.__name__ if typing.get_origin(hint) is None else str(hint).replace("typing.", "")
-            raise TypeError(f"{name} must be of type {wanted}, got {given!r}")
+            raise TypeError(f"{name} must be of type {wanted}, got {field_value!r}")
     return value
 
 
@@ -108,7 +108,7 @@ def _type_hints(cls: type) -> dict[str, Any]:
 
 
 def _matches(hint: Any, value: Any) -> bool:
-    """Return True if a value is of the type a hint names."""
+    """Return True if a value matches a type hint."""
     if hint is Any:
         return True
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -127,7 +127,7 @@ def _matches(hint: Any, value: Any) -> bool:
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
-    """Return a YAML value as the field's type asks for it. Raises UserError where it cannot be."""
+    """Convert a YAML value to the type of its field. Raises UserError if that is impossible."""
     if typing.get_origin(hint) in UNIONS:
         if value is None:
             return None
@@ -139,7 +139,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise UserError(f"{where} must be a list, got {value!r}")
         return tuple(_convert(typing.get_args(hint)[0], item, where) for item in value)
     if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)  # rate: 1 is as good as rate: "1"
+        return str(value)  # rate: 1 means rate: "1"
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):

@@ -1,16 +1,16 @@
-"""The contract between the harness and the models it asks, and the nouns both use.
+"""The types shared by the harness and the adapters of models.
 
-Everything that crosses a boundary is a frozen dataclass here, checked once at
-birth. A worker may run in an old interpreter beside a published model, so this
-file imports on Python 3.9 with numpy alone.
+Everything that crosses a boundary is a frozen dataclass, checked once when it is
+created. A worker may run in an old interpreter beside a published model, so this
+module imports on Python 3.9 with numpy alone.
 
 An adapter is any object with `answer(video, question) -> Reply`; its module has
-a function `load(**settings)` that makes it. Optional: `score(video, question)`
-returns the likelihood of each option, and `concurrency` (an int) says how many
-questions a model behind an API takes at once.
+a function `load(**settings)` that returns it. Optional are `score(video, question)`,
+which returns the likelihood of each option, and `concurrency` (an int), the number of
+questions that a model behind an API accepts at once.
 
-Reuse between cases goes through `Video.keys` and nothing else: equal keys mean
-equal pixels, so features stored under a key may stand in for the frame.
+Results are reused between cases by `Video.keys` only: equal keys mean equal pixels,
+so features stored under a key can replace the frame.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from typing import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np  # not needed at run time: `niah doctor` works where nothing is installed
+    import numpy as np  # not needed at run time: `niah doctor` works without numpy
 
 LETTERS = "ABCDEFGHIJ"
 CONDITIONS = ("full", "needle_only", "no_needle", "swapped", "blind")
 STATUSES = ("ok", "oom", "error", "timeout")
-ALL_TYPES = "all"  # what tables call every question type together, so no type can be called that
+ALL_TYPES = "all"  # the row of all question types in tables, so no type may have this name
 
 
 class UserError(Exception):
-    """Something the user can mend: the message says what was wanted, what came, and what to do."""
+    """An error that the user can fix: the message says what was expected, what was given, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How every source, needle or haystack alike, is turned into frames.
+    """How every source, needle or haystack, is sampled and resized to frames.
 
     `rate` is frames per second of presentation time as a number or fraction
     ("1", "30000/1001"), or "native" for every frame the source holds. `fit`
@@ -94,9 +94,9 @@ class Sampling:
 class Source:
     """One video file of the media library.
 
-    `identity` says what it is wherever it lies: "sha256:..." for a file,
+    `identity` identifies the footage on any machine: "sha256:..." for a file,
     "footage-1:haystack-2" for built-in footage, whose encoded bytes differ
-    between builds of an encoder although its pictures do not.
+    between builds of an encoder although its frames do not.
     """
 
     name: str
@@ -108,21 +108,21 @@ class Source:
 
 
 class FrameKey(NamedTuple):
-    """Names the pixels of one frame; equal keys mean equal pixels."""
+    """The key of one frame; equal keys mean equal pixels."""
 
-    source: str  # identity and file hash of the source
-    time: str  # presentation time, as the exact fraction of a second from the first frame
+    source: str  # its identity and file hash
+    time: str  # presentation time: seconds from the first frame, as an exact fraction
     preprocessing: str
     decoder: str  # with its FFmpeg version
-    number: int  # of the frame in its source at the suite's rate: aligns encoder chunks
+    number: int  # of the frame in its source, at the suite's rate; aligns encoder chunks
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: the bare question, its options, and the sentence the suite puts around it.
+    """A question, its options, and the suite's template around the question.
 
-    `prompt` is the whole prompt word for word, where a benchmark prescribes one; only such a question
-    may be open, without options.
+    `prompt` is the complete prompt if a benchmark prescribes one. Only such a question may be open, that is,
+    without options.
     """
 
     text: str
@@ -139,10 +139,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Needle:
-    """A clip of one video file, and the question only that clip answers.
+    """A clip of one video file, and the question that only this clip answers.
 
-    `start` and `stop` are seconds from the video's first frame; None means the whole
-    video. `identity` names the source as in `Source`; None means the file's hash.
+    `start` and `stop` are seconds from the video's first frame; None means the start or the
+    end of the video. `identity` names the source as in `Source`; None means the file's hash.
     """
 
     name: str
@@ -163,7 +163,7 @@ class Needle:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where in a case's video one needle lies: frames `start` up to `stop`."""
+    """The position of one needle in a case's video: frames `start` up to `stop`."""
 
     needle: str
     start: int
@@ -174,9 +174,9 @@ class Placement:
 class Case:
     """One question about one spliced video; a line of cases.jsonl.
 
-    `needle` names the needle whose question is asked; `needles` are the ones
-    that were inserted (none for `no_needle` and `blind`, another one for
-    `swapped`). `timeline` is the edit list of the video, empty for `blind`.
+    `needle` names the needle whose question is asked; `needles` are the inserted
+    ones (none for `no_needle` and `blind`, another one for `swapped`). `timeline`
+    is the edit list of the video, empty for `blind`.
     """
 
     id: str
@@ -184,8 +184,8 @@ class Case:
     version: int
     condition: str
     needle: str
-    needle_source: str  # identity of the video the needle was cut from: the cluster of its answers
-    haystack: str  # "" where the video holds none
+    needle_source: str  # identity of the video that the needle was cut from; statistics cluster answers by it
+    haystack: str  # "" for a video without one
     length: int
     needles: Tuple[Placement, ...]
     timeline: Tuple[Span, ...]
@@ -194,7 +194,7 @@ class Case:
     options: Tuple[str, ...]
     answer: str
     type: str
-    repeats: int = 0  # frames that show a source frame a second time
+    repeats: int = 0  # frames that repeat a source frame
     template: str = "{question}"
 
     def __post_init__(self) -> None:
@@ -202,15 +202,15 @@ class Case:
             raise ValueError(f"{self.id}: unknown condition {self.condition!r}; known: {CONDITIONS}")
         frames = sum(len(span) for span in self.timeline)
         if frames != self.length:
-            raise ValueError(f"{self.id}: the timeline holds {frames} frames, the case says {self.length}")
+            raise ValueError(f"{self.id}: the timeline has {frames} frames, but length is {self.length}")
         if self.answer not in LETTERS[: len(self.options)]:
             raise ValueError(f"{self.id}: answer {self.answer!r} is not one of {len(self.options)} options")
         if self.type == ALL_TYPES:
-            raise ValueError(f"{self.id}: type {self.type!r} is what tables call all types together; name it otherwise")
+            raise ValueError(f"{self.id}: type {self.type!r} is reserved for the table row of all types; rename it")
 
     @property
     def depth(self) -> Optional[float]:
-        """Needle start / (length - needle frames); None where nothing was hidden."""
+        """Needle start / (length - needle frames); None if no needle was hidden."""
         if self.condition not in ("full", "swapped") or not self.needles:
             return None
         first = self.needles[0]
@@ -218,23 +218,23 @@ class Case:
 
     @property
     def target_placements(self) -> Tuple[Placement, ...]:
-        """Return where the needle asked about lies; another's clip is none of it."""
-        return tuple(placed for placed in self.needles if placed.needle == self.needle)
+        """The placements of the needle that the question is about, not of a swapped one."""
+        return tuple(placement for placement in self.needles if placement.needle == self.needle)
 
     def needle_frames(self, frames: Iterable[int]) -> int:
-        """Count which of these frames show the needle asked about."""
-        own = self.target_placements
-        return sum(any(placed.start <= frame < placed.stop for placed in own) for frame in set(frames))
+        """Count the frames among these that show the needle asked about."""
+        placements = self.target_placements
+        return sum(any(one.start <= frame < one.stop for one in placements) for frame in set(frames))
 
     def to_question(self) -> Question:
-        """Return what the model is asked: never the answer, never the case's name."""
+        """Return what the model is asked, without the answer and the case's name."""
         return Question(self.question, self.options, self.template)
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Case":
         """Read a line of cases.jsonl."""
         if not isinstance(row, dict):
-            raise TypeError(f"a case is keys and values, got {row!r}")
+            raise TypeError(f"a case must be a JSON object, got {row!r}")
         known = {f.name for f in dataclasses.fields(cls)}
         unknown = sorted(set(row) - known)
         if unknown:
@@ -252,27 +252,36 @@ class Case:
 
 @dataclass(frozen=True)
 class Reply:
-    """What an adapter says, and what it cost.
+    """An adapter's answer and its cost.
 
-    `seconds` is by stage (for instance encode, select, merge, prefill).
-    `seconds_to_first_token` runs from the first frame handed over to the first
-    logits on the host, minus the time spent waiting for the decoder, device
-    synchronised; None where there are no logits. `frames_used` are the frames of
-    which something reaches what answers; one that was only looked at to choose
-    others need not be among them. `frames_kept` are those kept at full resolution.
-    `usage` is what an API counted and charged: tokens, requests, usd, the model it says it is.
-    `settings` says what was computed where a model can be run in several ways. A model that selects frames without
-    reading the question says `reads_question: False`: if it finds needles all the same, a validity check reports it.
+    Args:
+        text: The answer.
+        option_scores: The likelihood of each option, if it was computed.
+        mode: How `text` came about: "generated" or "likelihood".
+        frames_used: Frames of which something reaches the part that answers. A frame that was only read to select
+            others need not be among them.
+        frames_kept: Frames kept at full resolution.
+        seconds: By stage, for instance encode, select, merge, prefill.
+        seconds_to_first_token: From the first frame handed over to the first logits on the host, without the time
+            spent waiting for the decoder, the device synchronised. None if there are no logits.
+        peak_allocated_bytes: Of the device; None on a CPU.
+        peak_reserved_bytes: Likewise.
+        language_tokens: Length of the language model's input.
+        reused_frames: Frames whose features were cached.
+        usage: What an API counted and charged: tokens, requests, usd, the model it reports.
+        settings: What was computed, for a model that can be run in several ways. A model that selects frames
+            without reading the question reports `reads_question: False`; if it still finds needles, a validity
+            check reports it.
     """
 
     text: str
     option_scores: Optional[Tuple[float, ...]] = None
-    mode: str = "generated"  # or "likelihood": how `text` came about
+    mode: str = "generated"
     frames_used: Tuple[int, ...] = ()
     frames_kept: Tuple[int, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     seconds_to_first_token: Optional[float] = None
-    peak_allocated_bytes: Optional[int] = None  # of the device; None on a CPU
+    peak_allocated_bytes: Optional[int] = None
     peak_reserved_bytes: Optional[int] = None
     language_tokens: Optional[int] = None
     reused_frames: int = 0
@@ -290,7 +299,7 @@ class Reply:
 
 @runtime_checkable
 class Video(Protocol):
-    """A video that is spliced when read; nothing is decoded before it is asked for.
+    """A video whose frames are decoded and spliced on request.
 
     Frames are (count, height, width, 3) uint8 RGB.
     """
@@ -302,7 +311,7 @@ class Video(Protocol):
     def __len__(self) -> int: ...
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
-        """Return the named frames in the order named; holds just these."""
+        """Return the frames with these indices, in this order."""
         ...
 
     def iterate(self, chunk: int) -> Iterator[Tuple[Tuple[int, ...], np.ndarray]]:
@@ -310,30 +319,30 @@ class Video(Protocol):
         ...
 
     def keys(self, start: int, stop: int) -> "list[FrameKey]":
-        """Name frames `start` up to `stop`."""
+        """Return the keys of frames `start` up to `stop`."""
         ...
 
     def path(self) -> str:
-        """Render the video to an mp4, once, and return where it lies."""
+        """Render the video to an mp4, once, and return the file's path."""
         ...
 
 
 @runtime_checkable
 class Adapter(Protocol):
-    """A model that can be asked about a video."""
+    """A model that answers questions about videos."""
 
     def answer(self, video: Video, question: Question) -> Reply:
-        """Answer one question; keep no state that could change another answer."""
+        """Answer one question. Keep no state that could change another answer."""
         ...
 
 
 @dataclass(frozen=True)
 class Record:
-    """One line of records.jsonl: what became of one case.
+    """The outcome of one case; a line of records.jsonl.
 
-    `measured` holds what may differ between two runs of the same command
-    (times, memory, reused frames, worker, attempts); all else must be equal.
-    Scores are not stored: they are recomputed from `reply`.
+    `measured` holds what may differ between two runs of the same command (times, memory,
+    reused frames, worker, attempts). Everything else must be equal. Scores are not stored
+    but recomputed from `reply`.
     """
 
     case: str
@@ -342,17 +351,19 @@ class Record:
     reply: Optional[str]
     option_scores: Optional[Tuple[float, ...]]
     mode: str
-    frames_used: int  # how many; the indices are bulky and derivable
+    frames_used: int  # how many; the indices would take much space
     frames_kept: Tuple[int, ...]
     needle_frames_kept: int  # of the needle asked about
     needle_frames_used: int
     language_tokens: Optional[int]
     decoder: str
-    sources: Tuple[str, ...]  # "name@hash" of the files the video came from; an encoder's bytes differ between builds
-    repeats: int  # frames that show a source frame a second time
-    detail: str  # why a status is not ok: the error's words, a signal, a limit
+    sources: Tuple[
+        str, ...
+    ]  # "name@hash" of the video's files; the bytes of built-in footage differ between encoder builds
+    repeats: int  # frames that repeat a source frame
+    detail: str  # why the status is not ok: an error message, a signal, a limit
     measured: Mapping[str, Any]
-    settings: Mapping[str, Any] = field(default_factory=dict)  # of the model, as its reply told them
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the model, as its reply reported them
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -364,10 +375,10 @@ class Record:
     def from_json(cls, row: Mapping[str, Any]) -> "Record":
         """Read a line of records.jsonl."""
         known = {f.name for f in dataclasses.fields(cls)}
-        if {*row, "settings"} != known:  # older records lack settings: their models had none
+        if {*row, "settings"} != known:  # records of older versions have no settings
             raise UserError(
-                f"a record has fields {sorted(row)}, this version writes {sorted(known)}: "
-                "it comes from another version; run the suite again with --fresh"
+                f"a record has fields {sorted(row)}, this version expects {sorted(known)}: "
+                "another version wrote it; run the suite again with --fresh"
             )
         values = dict(row)
         values["frames_kept"] = tuple(row["frames_kept"])

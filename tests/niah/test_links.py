@@ -96,7 +96,7 @@ def test_a_report_replaces_a_link(target, folder, tmp_path):
 def test_what_is_appended_to_is_refused_where_it_is_a_link(target, folder):
     (folder / "log").symlink_to(target)
     for refuse in (open_to_append, refuse_link, Records):
-        with pytest.raises(UserError, match=r"log is a symbolic link, and nothing is written through one; remove"):
+        with pytest.raises(UserError, match=r"log is a symbolic link, which is never written through; remove"):
             refuse(folder / "log")
 
 

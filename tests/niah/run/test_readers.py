@@ -51,7 +51,7 @@ def test_a_gzipped_file_that_was_cut_short_is_named(folder):
     pack(folder / "records.jsonl")
     packed = folder / "records.jsonl.gz"
     packed.write_bytes(packed.read_bytes()[:-9])
-    with pytest.raises(UserError, match="records.jsonl.gz is not a whole gzip file"):
+    with pytest.raises(UserError, match="records.jsonl.gz is not a complete gzip file"):
         read_run(folder)
 
 
