@@ -236,7 +236,7 @@ def test_the_command_refuses_a_folder_without_a_run_with_exit_code_2(tmp_path, c
 def test_a_run_that_is_a_file_is_refused_with_an_explanation(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main([str(tmp_path / "file")]) == 2
-    assert "Not a directory; a file lies where a folder is wanted" in capsys.readouterr().err
+    assert "Not a directory; a file is where a folder is needed" in capsys.readouterr().err
 
 
 def steps(tmp_path, right):

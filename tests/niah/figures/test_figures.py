@@ -306,4 +306,4 @@ def test_a_place_that_is_no_folder_is_refused_in_words(tmp_path, capsys):
     run = run_where(tmp_path / "run", lambda case: "B")
     (tmp_path / "file").touch()
     assert main([str(run), "-o", str(tmp_path / "file")]) == 2
-    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'file'}: File exists; a file lies where a folder")
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'file'}: File exists; a file is where a folder")

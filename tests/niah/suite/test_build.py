@@ -222,7 +222,7 @@ def test_the_command_ends_with_a_sentence_and_2_where_the_user_has_to_mend_somet
 def test_cases_that_cannot_be_written_are_told_in_words(built_in, tmp_path, capsys, name):
     (tmp_path / "file").touch()
     assert main([str(built_in), "-o", str(tmp_path / name)]) == 2
-    assert "a file lies where a folder is wanted" in capsys.readouterr().err
+    assert "a file is where a folder is needed" in capsys.readouterr().err
 
 
 def test_a_video_whose_name_is_not_utf8_is_left_out(own):
