@@ -97,6 +97,13 @@ def open_to_append(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
 
 
+def stored_path(path: Path) -> Path | None:
+    """Return the path of a file or, where there is no such file, of its gzipped copy `path`.gz; None without either."""
+    path = Path(path)
+    packed = path.with_name(f"{path.name}.gz")
+    return next((file for file in (path, packed) if file.is_file()), None)
+
+
 def read_unpacked(path: Path) -> bytes:
     """Return the content of a file or, if it is missing, of its gzipped copy `path`.gz.
 

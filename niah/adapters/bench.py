@@ -12,9 +12,7 @@ import dataclasses
 import json
 import os
 import platform
-import resource
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +23,7 @@ import torch
 
 from niah.adapters.meter import clock, peaks, reset_peak
 from niah.io import numbered_lines, open_to_append, read_json_lines
+from niah.run.memory import peak_bytes
 from niah.types import FrameKey, UserError
 
 LENGTHS = (64, 256, 1024, 2048, 4096, 8192, 10000)
@@ -156,10 +155,21 @@ def measure(job: Job, build: Build) -> Measurement:
             stages = subject.run(NoiseVideo(job.frames, subject.side), job.execution)
             elapsed = clock(subject.device) - began
     except (torch.OutOfMemoryError, MemoryError) as error:
-        return Measurement(job, "oom", str(error).split("\n")[0][:300], peak_host_bytes=_host(), machine=machine)
+        return Measurement(
+            job, "oom", str(error).split("\n")[0][:300], peak_host_bytes=peak_bytes(since_reset=False), machine=machine
+        )
     allocated, reserved = peaks(subject.device)
     return Measurement(
-        job, "ok", "", dict(stages.seconds), elapsed, stages.tokens, allocated, reserved, _host(), machine
+        job,
+        "ok",
+        "",
+        dict(stages.seconds),
+        elapsed,
+        stages.tokens,
+        allocated,
+        reserved,
+        peak_bytes(since_reset=False),
+        machine,
     )
 
 
@@ -258,9 +268,3 @@ def _in_process(job: Job, command: Sequence[str], seconds: float) -> Measurement
     killed = done.returncode == -9
     detail = "ended by the system, most likely for its memory" if killed else (words[-1] if words else "no output")
     return Measurement(job, "oom" if killed else "error", f"exit code {done.returncode}: {detail[:300]}")
-
-
-def _host() -> int:
-    """Return the peak of resident host memory of this process."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -48,8 +48,8 @@ where frames are there whole), about.json. The model runs in this process.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags: those of niah run, and --top."""
-    told = f"frames that get most attention, counted as keyframes (default: {TOP})"
-    parser.add_argument("--top", type=int, default=TOP, metavar="N", help=told)
+    help_text = f"frames that get most attention, counted as keyframes (default: {TOP})"
+    parser.add_argument("--top", type=int, default=TOP, metavar="N", help=help_text)
     niah_run.add_arguments(parser)
 
 

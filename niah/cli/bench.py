@@ -42,16 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--draw", type=Path, metavar="FOLDER", help="measure nothing; draw the results of a folder")
     parser.add_argument("--size", choices=SIZES, default=SIZES[0], help="tiny runs on a CPU in seconds")
     parser.add_argument("--execution", choices=EXECUTIONS, action="append", help="repeatable (default: all)")
-    told = f"frames, with commas or spaces (default: {','.join(map(str, LENGTHS))}; tiny: 16,48)"
-    parser.add_argument("--lengths", type=comma_separated(int), nargs="+", metavar="N,N", help=told)
+    help_text = f"frames, with commas or spaces (default: {','.join(map(str, LENGTHS))}; tiny: 16,48)"
+    parser.add_argument("--lengths", type=comma_separated(int), nargs="+", metavar="N,N", help=help_text)
     parser.add_argument("--device", help="default: cuda for 7b, cpu for tiny")
-    told = f"limit of device memory; {A100_GIB:g} simulates an A100"
-    parser.add_argument("--cap_gib", type=float, metavar="GIB", help=told)
+    help_text = f"limit of device memory; {A100_GIB:g} simulates an A100"
+    parser.add_argument("--cap_gib", type=float, metavar="GIB", help=help_text)
     add_output(parser, "folder of the results", default=Path("results/bench"))
     parser.add_argument("--out", dest="output", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="for one length")
-    told = "compile parts of the model, for models that take it"
-    parser.add_argument("--compiled", action="store_true", help=told)
+    help_text = "compile parts of the model, for models that take it"
+    parser.add_argument("--compiled", action="store_true", help=help_text)
     parser.add_argument("--one", help=argparse.SUPPRESS)  # one job as JSON, in a process of its own
 
 

@@ -29,8 +29,8 @@ records errors, and asks those cases again when it is started again.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("action", choices=("list", "clean"), help="$VIDEONIAH_CACHE names the folder, if it is set")
-    told = "clean only what was not used for so long: 12h, 30d, 2w (default: whatever its age)"
-    parser.add_argument("--older_than", metavar="AGE", help=told)
+    help_text = "clean only what was not used for so long: 12h, 30d, 2w (default: whatever its age)"
+    parser.add_argument("--older_than", metavar="AGE", help=help_text)
     parser.add_argument("--what", metavar="KIND,KIND", help=f"clean only these (default: {','.join(KINDS)})")
     parser.add_argument("--dry_run", action="store_true", help="print what clean would delete, and delete nothing")
 

@@ -8,25 +8,25 @@ from pathlib import Path
 from typing import Any
 
 
-def add_runs(parser: argparse.ArgumentParser, told: str = "a folder that niah run wrote") -> None:
+def add_runs(parser: argparse.ArgumentParser, help_text: str = "a folder that niah run wrote") -> None:
     """Add one or more run folders."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=told)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=help_text)
 
 
-def add_output(parser: argparse.ArgumentParser, told: str, metavar: str = "FOLDER", **settings: Any) -> None:
+def add_output(parser: argparse.ArgumentParser, help_text: str, metavar: str = "FOLDER", **settings: Any) -> None:
     """Add where the command writes: --output, or --output_path as lm-eval calls it."""
     flags = ("-o", "--output", "--output_path")
-    parser.add_argument(*flags, dest="output", type=Path, metavar=metavar, help=told, **settings)
+    parser.add_argument(*flags, dest="output", type=Path, metavar=metavar, help=help_text, **settings)
 
 
-def add_suite(parser: Any, told: str, **settings: Any) -> None:
+def add_suite(parser: Any, help_text: str, **settings: Any) -> None:
     """Add the suite."""
-    parser.add_argument("--suite", metavar="SUITE", help=told, **settings)
+    parser.add_argument("--suite", metavar="SUITE", help=help_text, **settings)
 
 
-def add_config(parser: argparse.ArgumentParser, told: str) -> None:
+def add_config(parser: argparse.ArgumentParser, help_text: str) -> None:
     """Add the YAML file without which a command has nothing to do."""
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help=told)
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help=help_text)
 
 
 def add_no_figures(parser: Any, **settings: Any) -> None:

@@ -33,8 +33,8 @@ SHARD = re.compile(r"(.+)-shard-\d+-of-\d+")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    told = "folders that niah run --shard wrote, all of one run"
-    parser.add_argument("shards", nargs="+", type=Path, metavar="SHARD", help=told)
+    help_text = "folders that niah run --shard wrote, all of one run"
+    parser.add_argument("shards", nargs="+", type=Path, metavar="SHARD", help=help_text)
     add_output(parser, "default: the shards' name without -shard-i-of-N")
     add_no_figures(parser)
 

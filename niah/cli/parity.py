@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(names(GROUP))}")
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="golden files and a tiny checkpoint")
     parser.add_argument("--device", help="for models that take it (default: cpu, where the numbers were recorded)")
-    told = "relative error allowed, for models that take it (default: the model's own, 2e-5 to 1e-4)"
-    parser.add_argument("--tolerance", type=float, help=told)
+    help_text = "relative error allowed, for models that take it (default: the model's own, 2e-5 to 1e-4)"
+    parser.add_argument("--tolerance", type=float, help=help_text)
 
 
 def run(options: argparse.Namespace) -> int:

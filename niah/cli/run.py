@@ -63,11 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_output(parser.add_argument_group("where it goes"))
 
 
-def _add(group: Any, flag: str, told: str, **settings: Any) -> None:
+def _add(group: Any, flag: str, help_text: str, **settings: Any) -> None:
     """Add a flag that takes a value, and say its default, which is that of the field of RunConfig."""
     default = DEFAULTS[flag[2:]]
     shown = "none" if default in (None, dataclasses.MISSING) else default
-    group.add_argument(flag, help=told if "default" in told else f"{told} (default: {shown})", **settings)
+    group.add_argument(
+        flag, help=help_text if "default" in help_text else f"{help_text} (default: {shown})", **settings
+    )
 
 
 def _add_model(group: Any) -> None:
@@ -76,21 +78,21 @@ def _add_model(group: Any) -> None:
     _add(group, "--device", "passed to load() as device= if given")
     _add(group, "--seed", "passed to load() as seed= if given", type=int)
     _add(group, "--decoder", "pyav, decord or torchcodec")
-    told = "interpreter of the worker, for a model with its own venv (default: this one)"
-    _add(group, "--python", told, metavar="PATH")
+    help_text = "interpreter of the worker, for a model with its own venv (default: this one)"
+    _add(group, "--python", help_text, metavar="PATH")
     group.add_argument("--in_process", action="store_true", help="no worker: for a debugger; limits do not hold")
 
 
 def _add_cases(group: Any) -> None:
     add_suite(group, "a name, a .yaml file, or a folder that niah generate wrote (default: default)")
-    told = "these lengths instead, in frames (default: the suite's)"
-    _add(group, "--lengths", told, type=comma_separated(int), metavar="N,N")
-    told = "these depths instead, 0 to 1 (default: the suite's)"
-    _add(group, "--depths", told, type=comma_separated(float), metavar="D,D")
-    told = "only these, for instance full,blind (default: the suite's)"
-    _add(group, "--conditions", told, type=comma_separated(str), metavar="C,C")
-    told = "the first N cases, or a fraction of them if below 1 (default: all)"
-    _add(group, "--limit", told, type=float, metavar="N")
+    help_text = "these lengths instead, in frames (default: the suite's)"
+    _add(group, "--lengths", help_text, type=comma_separated(int), metavar="N,N")
+    help_text = "these depths instead, 0 to 1 (default: the suite's)"
+    _add(group, "--depths", help_text, type=comma_separated(float), metavar="D,D")
+    help_text = "only these, for instance full,blind (default: the suite's)"
+    _add(group, "--conditions", help_text, type=comma_separated(str), metavar="C,C")
+    help_text = "the first N cases, or a fraction of them if below 1 (default: all)"
+    _add(group, "--limit", help_text, type=float, metavar="N")
     _add(group, "--shard", "the i-th of N blocks of the cases (default: all cases)", metavar="i/N")
     group.add_argument("--dry_run", action="store_true", help="print cases, frames, disk and time, and stop")
 
@@ -99,21 +101,21 @@ def _add_limits(group: Any) -> None:
     _add(group, "--timeout", "for one case", type=float, metavar="SECONDS")
     _add(group, "--load_timeout", "to find a place and load", type=float, metavar="SECONDS")
     _add(group, "--grace", "for what should take a moment", type=float, metavar="SECONDS")
-    told = "for a file to give a byte (default: 60)"
-    _add(group, "--stall_timeout", told, type=float, metavar="SECONDS")
+    help_text = "for a file to give a byte (default: 60)"
+    _add(group, "--stall_timeout", help_text, type=float, metavar="SECONDS")
     _add(group, "--memory_limit_gib", "host memory of the worker; past it: oom", type=float, metavar="GIB")
 
 
 def _add_workers(group: Any) -> None:
     _add(group, "--engine", "local, ray or ray:ADDRESS, as ray.init takes it: ray:auto", metavar="NAME")
     _add(group, "--num_workers", "default: the GPUs of a Ray cluster, else 1", type=int, metavar="N")
-    told = "of a Ray cluster (default: 1 if it has any)"
-    _add(group, "--gpus_per_worker", told, type=float, metavar="N")
+    help_text = "of a Ray cluster (default: 1 if it has any)"
+    _add(group, "--gpus_per_worker", help_text, type=float, metavar="N")
 
 
 def _add_output(group: Any) -> None:
-    told = "default: runs/SUITE-MODEL"
-    group.add_argument("-o", "--output_path", "--output", metavar="FOLDER", help=told)
+    help_text = "default: runs/SUITE-MODEL"
+    group.add_argument("-o", "--output_path", "--output", metavar="FOLDER", help=help_text)
     group.add_argument("--config", metavar="FILE", help="YAML with any of these settings (default: none)")
     ways = group.add_mutually_exclusive_group()
     ways.add_argument("--resume", dest="fresh", action="store_false", help="go on with the records there (default)")

@@ -160,11 +160,11 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         """Return the help of one flag."""
-        told = action.help or ""
+        help_text = action.help or ""
         takes_value = action.option_strings and action.nargs != 0 and not action.required
-        if not takes_value or "default" in told or action.default is argparse.SUPPRESS:
-            return told
-        return f"{told} (default: {'none' if action.default in (None, []) else '%(default)s'})"
+        if not takes_value or "default" in help_text or action.default is argparse.SUPPRESS:
+            return help_text
+        return f"{help_text} (default: {'none' if action.default in (None, []) else '%(default)s'})"
 
 
 def _print_commands() -> int:

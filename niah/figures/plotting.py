@@ -1,4 +1,4 @@
-"""What all figures share: their style, annotated cells, footnotes, and how they are saved."""
+"""What all figures share: style, annotated cells, lines with intervals, footnotes, and how figures are saved."""
 
 from __future__ import annotations
 
@@ -66,6 +66,44 @@ def draw_cells(
     for value, text in zip(values[filled], own_texts, strict=True):
         shade = matplotlib.colormaps[colour_map]((value - low) / ((high - low) or 1))
         text.set_color(text_colour(shade))  # seaborn's own choice is harder to read
+
+
+def interval_arms(values: Sequence[float], lows: Sequence[float | None], highs: Sequence[float | None]) -> np.ndarray:
+    """Return how far each interval reaches below and above its value, as `Axes.errorbar` takes it.
+
+    An end that is None, or that rounding puts on the wrong side of the value, has length 0. Shape (2, values).
+    """
+    below = [0.0 if low is None else max(0.0, value - low) for value, low in zip(values, lows, strict=True)]
+    above = [0.0 if high is None else max(0.0, high - value) for value, high in zip(values, highs, strict=True)]
+    return np.array([below, above])
+
+
+def draw_interval_line(
+    axes: Axes,
+    xs: Sequence[float],
+    ys: Sequence[float],
+    arms: np.ndarray,
+    *,
+    colour: str,
+    label: str,
+    marker: str = "o",
+    markersize: float = 5,
+) -> None:
+    """Draw a line through points, with a vertical bar for the interval of each.
+
+    Args:
+        axes: where to draw.
+        xs: positions of the points.
+        ys: their values; NaN interrupts the line.
+        arms: (2, points) the lengths of the bars below and above, from `interval_arms`.
+        colour: of the line, points and bars.
+        label: name of the line in the legend.
+        marker: Matplotlib marker of a point.
+        markersize: its size in points.
+    """
+    axes.errorbar(
+        xs, ys, arms, color=colour, label=label, marker=marker, markersize=markersize, capsize=2, linewidth=1.3
+    )
 
 
 def add_footnote(figure: Figure, *paragraphs: str, letters_per_inch: int = 17, **text_style: Any) -> None:

@@ -1,8 +1,8 @@
-"""A finished run in TensorBoard or Weights & Biases.
+"""Write a finished run to TensorBoard or Weights & Biases.
 
-Accuracy over length is a curve with the length as its step, one for each condition and depth; memory and time
-likewise. The run's settings and its heatmap come along. Both packages are extras; nothing is sent anywhere
-but by wandb, which asks for a login or works offline (WANDB_MODE=offline).
+Accuracy over length is a curve for each condition and depth, with the length as its step; so are memory and time.
+The run's settings and figures are added. Both packages are extras. Only wandb sends anything: it asks for a login, or
+works offline (WANDB_MODE=offline).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from niah.run.metadata import read_metadata
 from niah.types import UserError
 
 MIB = 2**20
-SETTINGS = "settings.json"  # beside the event files: what was run, and that they are ours
+SETTINGS = "settings.json"  # beside the event files: the run's settings; marks the event files as ours
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def curve_points(run: RunData) -> list[CurvePoint]:
 
 
 def to_tensorboard(run: RunData, folder: Path) -> Path:
-    """Write event files into a folder, in place of those an earlier call wrote there.
+    """Write event files into a folder, replacing those of an earlier call.
 
     Raises UserError where tensorboard is not usable, or the folder holds somebody else's events.
     """
@@ -53,12 +53,12 @@ def to_tensorboard(run: RunData, folder: Path) -> Path:
     earlier = list(folder.glob("events.out.tfevents.*"))
     if earlier and not _ours(folder / SETTINGS):
         raise UserError(
-            f"{folder} holds {earlier[0].name} and no {SETTINGS} that niah track wrote, so its events are "
-            "somebody else's and would be lost; name a new or empty folder with -o"
+            f"{folder} holds {earlier[0].name} and no {SETTINGS} that niah track wrote, so these events are of another "
+            "program and would be lost; name a new or empty folder with -o"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    told = json.dumps(_settings(run), indent=1)
-    replace_file(folder / SETTINGS, told + "\n")  # first: it says whose the folder is
+    settings = json.dumps(_settings(run), indent=1)
+    replace_file(folder / SETTINGS, settings + "\n")  # first: it marks the folder as ours
     for old in earlier:
         old.unlink()  # TensorBoard would draw both
     writer = EventFileWriter(str(folder))
@@ -73,7 +73,7 @@ def to_tensorboard(run: RunData, folder: Path) -> Path:
 
 
 def to_wandb(run: RunData, folder: Path, project: str) -> str:
-    """Log a run to Weights & Biases, whose own files go below `folder`; return where it is. Raises UserError."""
+    """Log a run to Weights & Biases, which writes its files below `folder`; return its address. Raises UserError."""
     try:
         import wandb  # pyright: ignore[reportMissingImports] (an extra)
     except ImportError as error:
@@ -83,8 +83,8 @@ def to_wandb(run: RunData, folder: Path, project: str) -> str:
         name = f"{run.suite} {run.model}"
         logged = wandb.init(project=project, name=name, config=_settings(run), dir=str(folder))
     except wandb.Error as error:
-        mend = "log in with `wandb login`, or set WANDB_MODE=offline"
-        raise UserError(f"wandb does not begin ({error}); {mend}") from error
+        remedy = "log in with `wandb login`, or set WANDB_MODE=offline"
+        raise UserError(f"wandb cannot start ({error}); {remedy}") from error
     by_step: dict[int, dict[str, Any]] = {}
     for point in curve_points(run):
         by_step.setdefault(point.step, {"frames": point.step})[point.name] = point.value
@@ -128,19 +128,20 @@ def _measured(run: RunData) -> list[CurvePoint]:
 
 def _settings(run: RunData) -> dict[str, Any]:
     """Return the run's settings from run.json, which contains no path of a machine and no secret."""
-    about = read_metadata(run.folder)
-    return {"suite": run.suite, **about["decides"], **{key: about[key] for key in ("versions", "git") if key in about}}
+    metadata = read_metadata(run.folder)
+    environment = {key: metadata[key] for key in ("versions", "git") if key in metadata}
+    return {"suite": run.suite, **metadata["decides"], **environment}
 
 
 def _ours(path: Path) -> bool:
-    """Tell whether a file holds what `_settings` returns, and not what somebody else calls settings."""
+    """Return True if a file holds what `_settings` returns, and not the settings of another program."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):  # ValueError: no JSON
         return False
-    return isinstance(told, dict) and {"suite", "cases_sha256"} <= set(told)
+    return isinstance(settings, dict) and {"suite", "cases_sha256"} <= set(settings)
 
 
 def _pictures(folder: Path) -> list[tuple[str, Path]]:
-    """Return the figures there are."""
+    """Return the name and path of each figure in the folder."""
     return [(name, folder / f"{name}.png") for name in ("heatmap", "memory") if (folder / f"{name}.png").is_file()]

@@ -1,4 +1,4 @@
-// The cases of one cell: a list on the left, one case on the right with its controls and what the other runs said.
+// The cases of one cell: a list on the left; on the right one case, with its controls and the replies of all runs.
 
 const ANSWERS = DATA.runs.map((run) => new Map(run.answers.map((answer) => [answer.case, answer])));
 const opened = { run: null, answers: [], from: null };
@@ -6,7 +6,7 @@ const opened = { run: null, answers: [], from: null };
 function verdict(answer) {
   if (!answer) return { mark: "·", word: "not in this run", kind: "none" };
   if (answer.status === "missing") return { mark: "·", word: "not asked", kind: "none" };
-  if (answer.status !== "ok") return { mark: "!", word: answer.status === "oom" ? "OOM" : answer.status, kind: "failed" };
+  if (answer.status !== "ok") return { mark: "!", word: STATUS_TEXT[answer.status] || answer.status, kind: "failed" };
   if (!answer.letter) return { mark: "✗", word: "unanswered", kind: "wrong" };
   return answer.right ? { mark: "✓", word: "right", kind: "right" } : { mark: "✗", word: "wrong", kind: "wrong" };
 }
@@ -31,9 +31,9 @@ function openCell(run, cell, from) {
   if (cell.length !== ALL) where.push(`length ${(run.lengths[by].find(([label]) => label === cell.length) || [0, cell.length])[1]}`);
   if (cell.depth !== ALL) where.push(`depth ${shownDepth(cell.depth)}`);
   fill("cell-title", `${run.model}: ${where.join(", ")}`);
-  fill("cell-about", cell.n ? `${percent(cell.accuracy, 1)}: ${cell.correct} of ${cell.n} right, 95 % interval ${between(cell.low, cell.high)}` : "no answer",
+  fill("cell-summary", cell.n ? `${percent(cell.accuracy, 1)}: ${cell.correct} of ${cell.n} right, 95 % interval ${between(cell.low, cell.high)}` : "no answer",
     failures(cell) ? `; ${failures(cell)}` : "");
-  hush();
+  hideTip();
   list(ALL);
   document.getElementById("cell").showModal();
   document.querySelector("#list [tabindex='0']")?.focus();
@@ -82,10 +82,10 @@ function show(run, answer) {
     make("p", { class: "where" }, where.filter(Boolean).join(" · ")),
     make("h3", {}, item.question),
     options(item, answer),
-    said(run, answer),
+    replyText(run, answer),
     make("h4", {}, "The same needle under every condition, in every run"), matrix(item, answer, run),
     make("h4", {}, "The video"), timeline(item, answer), pictures(item, answer),
-    facts(answer));
+    measurements(answer));
   document.getElementById("detail").scrollTop = 0;
 }
 
@@ -101,19 +101,19 @@ function options(item, answer) {
   }));
 }
 
-function said(run, answer) {
+function replyText(run, answer) {
   if (answer.status !== "ok") {
-    return make("p", { class: "said" }, chip(answer), ` ${run.model} gave no reply. `, answer.detail ? make("pre", {}, answer.detail) : null);
+    return make("p", { class: "reply-text" }, chip(answer), ` ${run.model} gave no reply. `, answer.detail ? make("pre", {}, answer.detail) : null);
   }
-  const how = answer.mode === "likelihood" ? "chose by likelihood" : "replied";
-  return make("div", { class: "said" }, make("p", {}, chip(answer), ` ${run.model} ${how}:`), make("pre", {}, answer.reply || "(nothing)"),
-    answer.letter ? null : make("p", {}, "No option, or more than one, can be read out of this reply: it counts as wrong."));
+  const how = answer.mode === "likelihood" ? "chose the likeliest option" : "replied";
+  return make("div", { class: "reply-text" }, make("p", {}, chip(answer), ` ${run.model} ${how}:`), make("pre", {}, answer.reply || "(nothing)"),
+    answer.letter ? null : make("p", {}, "This reply names no option, or more than one: it counts as wrong."));
 }
 
-// Rows are runs, columns conditions: the case asked about the same needle that lies nearest in length, then depth.
+// A table of runs by conditions; each cell is the case of the same needle that is nearest in length, then in depth.
 function matrix(item, answer, current) {
   const beside = DATA.conditions.map((condition) => nearest(item, condition));
-  const heads = DATA.conditions.map((condition, place) => make("th", { scope: "col" }, condition, place_of(item, beside[place])));
+  const heads = DATA.conditions.map((condition, place) => make("th", { scope: "col" }, condition, placeOf(item, beside[place])));
   const rows = DATA.runs.filter((run) => run.suite === item.suite).map((run) => {
     const boxes = beside.map((other) => {
       if (other === null) return make("td", {}, "–");
@@ -134,30 +134,30 @@ function nearest(item, condition) {
   DATA.cases.forEach((other, place) => {
     if (other.condition !== condition || other.needle !== item.needle || other.suite !== item.suite) return;
     const off = [other.id === item.id ? 0 : 1, Math.abs(other.length - item.length), Math.abs((other.depth ?? 0) - (item.depth ?? 0))];
-    if (least === null || less(off, least)) [best, least] = [place, off];
+    if (least === null || isLess(off, least)) [best, least] = [place, off];
   });
   return best;
 }
 
-function less(a, b) {
+function isLess(a, b) {
   const place = a.findIndex((value, i) => value !== b[i]);
   return place >= 0 && a[place] < b[place];
 }
 
-// Says where a control lies if that is not where the case itself lies.
-function place_of(item, place) {
+// Returns the length and depth of a control, unless they are those of the case itself.
+function placeOf(item, place) {
   const other = DATA.cases[place];
   if (!other || !other.haystack || other.id === item.id) return null;
   const depth = other.depth === null ? "" : `, ${other.depth.toFixed(2)}`;
   return make("small", {}, ` ${shownLength(other.length)}${depth}`);
 }
 
-function facts(answer) {
+function measurements(answer) {
   const known = [
     ["frames used", answer.used && `${number(answer.used)}, ${number(answer.needle_used || 0)} of the needle`],
     ["frames kept whole", answer.kept?.length && `${answer.kept.length}, ${answer.needle_kept || 0} of the needle`],
     ["language tokens", answer.tokens && number(answer.tokens)],
     ["to first token", answer.first !== undefined && `${answer.first.toFixed(2)} s${answer.reused ? ` (${number(answer.reused)} frames reused)` : ""}`],
   ].filter(([, value]) => value);
-  return make("dl", { class: "facts" }, known.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+  return make("dl", { class: "measurements" }, known.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
 }

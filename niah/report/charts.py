@@ -1,7 +1,6 @@
-"""The curves of the page, as Vega-Lite specifications that contain their data.
+"""Specify the charts of the page in Vega-Lite; a specification contains its data.
 
-Text and axes are drawn in `currentColor`, so that the same chart works on the light page,
-the dark page and paper.
+Text and axes are drawn in `currentColor`, so that one chart works on the light page, on the dark page and in print.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from niah.analysis.load import RunData
 from niah.analysis.table import Row
 from niah.figures.memory import GIB, KINDS, MemoryPoint, memory_points
 
-MAX_LENGTH_TICKS = 9  # more lengths than these share the axis's automatic ticks
-SHORT_NAME = 24  # letters of a model's name that leave room for others in its row of the legend
+MAX_LENGTH_TICKS = 9  # with more lengths than this, ticks are automatic
+SHORT_NAME = 24  # characters; longer names get a row of the legend each
 INK = {"labelColor": "currentColor", "titleColor": "currentColor"}
 CONFIG = {
     "background": "transparent",
@@ -34,27 +33,27 @@ CONFIG = {
 
 
 def chart_specs(
-    runs: Sequence[RunData], counted: Mapping[str, Sequence[Row]], colours: Mapping[str, str]
+    runs: Sequence[RunData], rows: Mapping[str, Sequence[Row]], colours: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Return title, text and specification of each curve that the runs have data for."""
-    made = [_accuracy(runs, counted, colours), *_costs(runs, colours)]
-    return [chart for chart in made if chart is not None]
+    """Return title, text and Vega-Lite specification of each chart that the runs have data for."""
+    charts = [_accuracy(runs, rows, colours), *_costs(runs, colours)]
+    return [chart for chart in charts if chart is not None]
 
 
 def _accuracy(
-    runs: Sequence[RunData], counted: Mapping[str, Sequence[Row]], colours: Mapping[str, str]
+    runs: Sequence[RunData], rows: Mapping[str, Sequence[Row]], colours: Mapping[str, str]
 ) -> dict[str, Any] | None:
-    """Return accuracy of `full` over length, with intervals; None where no length was answered."""
-    first = {run.model: run.layout.grouping for run in runs}
+    """Return the chart of `full` accuracy over length, with intervals; None where no case has an answer."""
+    groupings = {run.model: run.layout.grouping for run in runs}
     values = [
         {
             "model": model, "frames": int(row.length), "accuracy": row.accuracy, "n": row.n,
             "low": row.low if row.cluster_low is None else row.cluster_low,
             "high": row.high if row.cluster_high is None else row.cluster_high,
         }
-        for model, own in counted.items()
-        for row in own
-        if row.condition == "full" and row.type == ALL and row.depth == ALL and row.length_by == first[model] and row.n
+        for model, own_rows in rows.items()
+        for row in own_rows
+        if (row.condition, row.type, row.depth, row.length_by) == ("full", ALL, ALL, groupings[model]) and row.n
     ]  # fmt: skip
     if not values:
         return None
@@ -83,7 +82,10 @@ def _accuracy(
         },
         *_chance(runs),
     ]
-    text = "Condition full, all question types. Bars: 95 % by needle source, or Wilson's of one source; dashed: chance."
+    text = (
+        "Condition full, all question types. Bars: 95 %, clustered by needle source, or Wilson's where there is one "
+        "source; dashed: chance."
+    )
     return _chart("Accuracy over length", text, values, layers, colours, "the models' accuracy over haystack length")
 
 
@@ -98,14 +100,14 @@ def _chance(runs: Sequence[RunData]) -> list[dict[str, Any]]:
 
 
 def _costs(runs: Sequence[RunData], colours: Mapping[str, str]) -> list[dict[str, Any] | None]:
-    """Return memory over frames and time to the first token, each None where it was not measured."""
-    found = memory_points(runs, False)
-    short = [{"model": point.model, "frames": point.frames} for point in found if point.status != "ok"]
-    memory = [(point, point.peak_bytes and point.peak_bytes / GIB) for point in found]
-    unit = f"{KINDS[found[0].memory]} (GiB)" if found else ""
-    times = [(point, point.seconds_to_first_token) for point in found]
+    """Return the charts of memory and of time to the first token over frames; None for what was not measured."""
+    points = memory_points(runs, False)
+    out_of_memory = [{"model": point.model, "frames": point.frames} for point in points if point.status != "ok"]
+    memory = [(point, point.peak_bytes and point.peak_bytes / GIB) for point in points]
+    unit = f"{KINDS[points[0].memory]} (GiB)" if points else ""
+    times = [(point, point.seconds_to_first_token) for point in points]
     return [
-        _cost("Memory over length", unit, "largest", memory, short, colours),
+        _cost("Memory over length", unit, "largest", memory, out_of_memory, colours),
         _cost("Time over length", "seconds to first token", "median", times, [], colours),
     ]
 
@@ -113,9 +115,9 @@ def _costs(runs: Sequence[RunData], colours: Mapping[str, str]) -> list[dict[str
 def _cost(
     title: str,
     unit: str,
-    chosen: str,
+    statistic: str,
     pairs: Sequence[tuple[MemoryPoint, float | None]],
-    short: list[dict[str, Any]],
+    out_of_memory: list[dict[str, Any]],
     colours: Mapping[str, str],
 ) -> dict[str, Any] | None:
     """Return the chart of one quantity over frames.
@@ -123,9 +125,9 @@ def _cost(
     Args:
         title: heading of the chart.
         unit: label of the y axis.
-        chosen: which value of a length is shown, in words: "largest" or "median".
+        statistic: which value of a length is shown: "largest" or "median".
         pairs: each point with its value, None where it was not measured.
-        short: rows of the points that ran out of memory; marked with crosses.
+        out_of_memory: rows of the points with cases that ran out of memory; marked with crosses.
         colours: the colour of each model.
     """
     values = [
@@ -133,7 +135,7 @@ def _cost(
         for point, value in pairs
         if value is not None
     ]
-    if not values and not short:
+    if not values and not out_of_memory:
         return None
     y = {"field": "value", "type": "quantitative", "title": unit, "scale": {"zero": True}, "axis": {"tickCount": 5}}
     tooltip = [
@@ -146,17 +148,17 @@ def _cost(
         {"mark": {"type": "line", "strokeWidth": 2}, "encoding": {"y": y}},
         {"mark": {"type": "point", "filled": True, "size": 60, "opacity": 1}, "encoding": {"y": y, "tooltip": tooltip}},
     ]
-    text = f"Full cases without reused frames; the {chosen} of a length."
-    if short:
-        layers.append(_out_of_memory(short))
+    text = f"Full cases without reused frames; the {statistic} of a length."
+    if out_of_memory:
+        layers.append(_crosses(out_of_memory))
         text += " \u00d7 at the top: some or all cases ran out of memory."
     return _chart(title, text, values, layers, colours, f"{unit} over haystack length")
 
 
-def _out_of_memory(short: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return crosses at the top edge."""
+def _crosses(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the layer of crosses at the top edge."""
     return {
-        "data": {"values": short},
+        "data": {"values": rows},
         "mark": {"type": "point", "shape": "M-1,-1L1,1M1,-1L-1,1", "strokeWidth": 2.5, "size": 90, "filled": False},
         "encoding": {"y": {"value": 6}, "tooltip": [_field("model"), _field("frames", ",")]},
     }
@@ -195,5 +197,7 @@ def _chart(
 
 
 def _field(field: str, form: str | None = None) -> dict[str, Any]:
-    """Return one line of a mark's tooltip."""
-    return {"field": field, "type": "nominal" if form is None else "quantitative", **({"format": form} if form else {})}
+    """Return one line of a mark's tooltip: text, or a number in the format `form`."""
+    if form is None:
+        return {"field": field, "type": "nominal"}
+    return {"field": field, "type": "quantitative", "format": form}

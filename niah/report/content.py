@@ -1,7 +1,7 @@
-"""The data of the page: every score and interval is computed here, none in the browser.
+"""Compute the data of the page: every score and interval comes from here, none is computed in the browser.
 
-Several runs of one suite ask the same cases, so each distinct case is written once and runs
-refer to it by its index in the list.
+Several runs of one suite ask the same cases, so each distinct case is written once, and runs refer to it by its index
+in the list.
 """
 
 from __future__ import annotations
@@ -23,31 +23,30 @@ from niah.analysis.table import Row, score_case, table_rows
 from niah.figures.plotting import text_colour
 from niah.report.charts import chart_specs
 from niah.report.pictures import FramePictures, strip
-from niah.scoring import extract_answer
 from niah.types import CONDITIONS, LETTERS, Case, Record
 
-STEPS = 100  # of the colour scale: one for each per cent
+STEPS = 100  # of the colour scale: one for each percent
 
 
 def page_data(runs: Sequence[RunData], pictures: FramePictures) -> dict[str, Any]:
-    """Return everything the page is made from; `runs` are as `niah.analysis.load.join` returns them."""
-    numbers: dict[tuple[str, Case], int] = {}
+    """Return everything the page shows; `runs` are as `niah.analysis.load.join_shards` returns them."""
+    indices: dict[tuple[str, Case], int] = {}
     for run in runs:
         for case in run.cases:
-            numbers.setdefault((run.suite, case), len(numbers))
-    counted = {run.model: table_rows([run]) for run in runs}
+            indices.setdefault((run.suite, case), len(indices))
+    rows_by_model = {run.model: table_rows([run]) for run in runs}
     colours = line_colours(runs)
     return {
         "letters": LETTERS,
-        "conditions": [name for name in CONDITIONS if any(case.condition == name for _, case in numbers)],
-        "types": sorted({case.type for _, case in numbers}),
+        "conditions": [name for name in CONDITIONS if any(case.condition == name for _, case in indices)],
+        "types": sorted({case.type for _, case in indices}),
         "palette": palette(),
-        "doubts": [{"severity": doubt.severity, "text": doubt.text} for doubt in check_runs(runs)],
-        "runs": [_run(run, counted[run.model], numbers, colours[run.model]) for run in runs],
-        "cases": [_case(suite, case) for suite, case in numbers],
+        "checks": [{"severity": failed.severity, "text": failed.text} for failed in check_runs(runs)],
+        "runs": [_run(run, rows_by_model[run.model], indices, colours[run.model]) for run in runs],
+        "cases": [_case(suite, case) for suite, case in indices],
         "pictures": _pictures(pictures),
         "notes": [*_interval_notes(runs), *pictures.notes],
-        "charts": chart_specs(runs, counted, colours),
+        "charts": chart_specs(runs, rows_by_model, colours),
     }
 
 
@@ -58,14 +57,14 @@ def _interval_notes(runs: Sequence[RunData]) -> list[str]:
         count = len({case.haystack for case in run.cases if case.haystack})
         if 0 < count < MIN_HAYSTACKS:
             notes.append(
-                f"Suite {run.suite} has {count} haystack{'s' * (count > 1)}, fewer than {MIN_HAYSTACKS}: intervals by "
-                "needle source speak for other needles in these, not for other haystacks."
+                f"Suite {run.suite} has {count} haystack{'s' * (count > 1)}, fewer than {MIN_HAYSTACKS}: intervals "
+                "clustered by needle source generalise to other needles in these haystacks, not to other haystacks."
             )
     return list(dict.fromkeys(notes))
 
 
 def palette() -> list[tuple[str, str]]:
-    """Return (background, text colour) of each per cent of accuracy, as in the figures."""
+    """Return (background, text colour) of each percent of accuracy, as in the figures."""
     shades = [matplotlib.colormaps["viridis"](step / STEPS) for step in range(STEPS + 1)]
     return [(to_hex(shade), to_hex(text_colour(shade))) for shade in shades]
 
@@ -76,7 +75,7 @@ def line_colours(runs: Sequence[RunData]) -> dict[str, str]:
     return {run.model: colour for run, colour in zip(runs, colours, strict=True)}
 
 
-def _run(run: RunData, counted: Sequence[Row], numbers: Mapping[tuple[str, Case], int], colour: str) -> dict[str, Any]:
+def _run(run: RunData, rows: Sequence[Row], indices: Mapping[tuple[str, Case], int], colour: str) -> dict[str, Any]:
     """Return one run: its axes, its cells, and the outcome of each of its cases."""
     columns = run.layout.length_labels()
     chances = [1 / len(case.options) for case in run.cases]
@@ -88,10 +87,10 @@ def _run(run: RunData, counted: Sequence[Row], numbers: Mapping[tuple[str, Case]
         "chance": sum(chances) / len(chances) if chances else None,
         "lengths": {by: [[label, format_length(label)] for label in labels] for by, labels in columns.items()},
         "depths": list(run.layout.depth_labels()),
-        "cells": [_cell(row) for row in counted],
+        "cells": [_cell(row) for row in rows],
         "answers": [
             {
-                "case": numbers[run.suite, case],
+                "case": indices[run.suite, case],
                 "length": {by: run.layout.length_label(case, by) for by in columns},
                 "depth": run.layout.depth_label(case),
                 **_answer(case, run.records.get(case.id)),
@@ -103,9 +102,9 @@ def _run(run: RunData, counted: Sequence[Row], numbers: Mapping[tuple[str, Case]
 
 def _cell(row: Row) -> dict[str, Any]:
     """Return one row of the results table without its empty fields."""
-    named = dataclasses.asdict(row)
-    del named["model"], named["suite"]
-    return {key: _rounded(value) for key, value in named.items() if value is not None}
+    fields = dataclasses.asdict(row)
+    del fields["model"], fields["suite"]
+    return {key: _rounded(value) for key, value in fields.items() if value is not None}
 
 
 def _answer(case: Case, record: Record | None) -> dict[str, Any]:
@@ -113,10 +112,10 @@ def _answer(case: Case, record: Record | None) -> dict[str, Any]:
     scored = score_case(case, record)
     if record is None:
         return {"status": scored.status}
-    known = {
+    fields = {
         "status": record.status,
         "right": scored.correct if record.status == "ok" else None,
-        "letter": None if record.reply is None else extract_answer(record.reply, case.options),
+        "letter": scored.letter,
         "reply": record.reply,
         "scores": record.option_scores and [round(score, 5) for score in record.option_scores],
         "mode": record.mode,
@@ -129,11 +128,11 @@ def _answer(case: Case, record: Record | None) -> dict[str, Any]:
         "first": _seconds(record.measured.get("seconds_to_first_token")),
         "reused": record.measured.get("reused_frames"),
     }
-    return {key: value for key, value in known.items() if value is not None}
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _case(suite: str, case: Case) -> dict[str, Any]:
-    """Return one case with its answer, which the page shows to the people who read it."""
+    """Return one case with its right answer, which the page shows."""
     return {
         "id": case.id,
         "suite": suite,
@@ -163,10 +162,10 @@ def _pictures(pictures: FramePictures) -> dict[str, dict[str, dict[int, str]]]:
 
 
 def _rounded(value: Any) -> Any:
-    """Round a float to the digits that are shown."""
+    """Round a float to more digits than the page shows; return any other value as it is."""
     return round(value, 5) if isinstance(value, float) else value
 
 
 def _seconds(measured: Any) -> float | None:
-    """Return a time, or None for anything but a finite number, which only an edited file holds."""
+    """Return a time rounded, or None where an edited record holds anything but a finite number."""
     return round(measured, 5) if isinstance(measured, int | float) and math.isfinite(measured) else None

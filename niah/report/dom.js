@@ -1,4 +1,4 @@
-// The page's data, and how elements are made. Text only ever becomes a text node, never markup.
+// The page's data, and functions that make elements. Text only ever becomes a text node, never markup.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const ALL = "all";
@@ -38,19 +38,19 @@ function shownLength(frames) {
   return frames >= 1000 && frames % 100 === 0 ? `${frames / 1000}K` : number(frames);
 }
 
-// 0.1 as it is, the bin 0.2-0.4 as 20–40 %.
+// Formats a depth: 0.1 stays as it is, the bin 0.2-0.4 becomes 20–40 %.
 function shownDepth(label) {
   if (label === ALL || !label.includes("-")) return label;
   const [start, stop] = label.split("-").map(Number);
   return `${Math.round(100 * start)}–${Math.round(100 * stop)} %`;
 }
 
-// A row of buttons of which one is chosen; arrows choose the next one, as in any radio group.
-function choice(id, options, chosen, choose) {
+// A radio group of buttons; the arrow keys select the next one.
+function choice(id, options, selected, onSelect) {
   const buttons = options.map(([value, label]) =>
     make("button", {
-      type: "button", role: "radio", "data-value": value, "aria-checked": String(value === chosen),
-      tabindex: value === chosen ? 0 : -1, onclick: () => pick(value),
+      type: "button", role: "radio", "data-value": value, "aria-checked": String(value === selected),
+      tabindex: value === selected ? 0 : -1, onclick: () => pick(value),
     }, label));
   function pick(value) {
     for (const button of buttons) {
@@ -59,7 +59,7 @@ function choice(id, options, chosen, choose) {
       button.tabIndex = on ? 0 : -1;
       if (on) button.focus();
     }
-    choose(value);
+    onSelect(value);
   }
   const group = typeof id === "string" ? document.getElementById(id) : id;
   const focused = group.contains(document.activeElement);

@@ -1,8 +1,7 @@
 """Find the videos of some runs on this machine.
 
-A run's folder names no path, so that it can be passed on: its suite says where to look.
-Sources are matched by identity and not by hash, as the bytes of drawn footage differ between
-builds of the encoder.
+A run's folder contains no path, so that it can be shared; the suite says where the videos are. Sources are matched by
+identity and not by hash, because the bytes of drawn footage differ between builds of the encoder.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ MAX_HEIGHT = 96  # of a picture, in pixels
 
 @dataclass(frozen=True)
 class SourceVideo:
-    """One source as the cases of a suite count its frames; `path` is None where it was not found."""
+    """One source, sampled as in the cases of its suite; `path` is None where it was not found."""
 
     name: str
     identity: str
-    sampling: Sampling  # as the model saw it, made smaller
+    sampling: Sampling  # as the model saw it, but smaller
     path: Path | None
 
 
@@ -45,16 +44,16 @@ def find_videos(runs: Sequence[RunData], suite: str | None = None) -> tuple[Sour
     videos: dict[tuple[str, str], SourceVideo] = {}
     notes: list[str] = []
     for run in runs:
-        known = _known(run)
-        if isinstance(known, str):
-            notes.append(known)
+        listed = _listed_sources(run)
+        if isinstance(listed, str):
+            notes.append(listed)
             continue
-        for video in known:
+        for video in listed:
             key = run.suite, video.name
             if videos.setdefault(key, video) != video:
                 raise UserError(
-                    f"two runs of suite {run.suite!r} mean different videos by {video.name!r}: "
-                    "write a report of each, or leave the pictures out with --no_thumbnails"
+                    f"two runs of suite {run.suite!r} use the name {video.name!r} for different videos: "
+                    "write a report of each run, or leave the pictures out with --no_thumbnails"
                 )
     for name in dict.fromkeys(name for name, _ in videos):
         paths = _paths([run for run in runs if run.suite == name], suite)
@@ -63,14 +62,14 @@ def find_videos(runs: Sequence[RunData], suite: str | None = None) -> tuple[Sour
             continue
         for key in [key for key in videos if key[0] == name]:
             videos[key] = dataclasses.replace(videos[key], path=paths.get(videos[key].identity))
-        notes += _lost(name, [video for key, video in videos.items() if key[0] == name])
+        notes += _not_found(name, [video for key, video in videos.items() if key[0] == name])
     return videos, list(dict.fromkeys(notes))
 
 
-def _known(run: RunData) -> list[SourceVideo] | str:
+def _listed_sources(run: RunData) -> list[SourceVideo] | str:
     """Return the sources that a run's folder lists, or a note on why it lists none."""
     if not (run.folder / "suite.yaml").is_file() or not (run.folder / "sources.jsonl").is_file():
-        return f"no pictures of {run.model}: its folder {run.folder.name} holds no suite.yaml or no sources.jsonl"
+        return f"no pictures of {run.model}: its folder {run.folder.name} has no suite.yaml or no sources.jsonl"
     sampling = read_yaml(Suite, run.folder / "suite.yaml").sampling
     height = min(sampling.height, MAX_HEIGHT)
     width = max(1, round(sampling.width * height / sampling.height))
@@ -118,10 +117,10 @@ def _own_paths(suite: Suite, folder: Path) -> dict[str, Path]:
     return {source.identity: Path(source.path) for source in library.sources.values()}
 
 
-def _lost(suite: str, videos: Iterable[SourceVideo]) -> list[str]:
+def _not_found(suite: str, videos: Iterable[SourceVideo]) -> list[str]:
     """Return a note on the sources that were not among the videos found."""
     names = [video.name for video in videos if video.path is None]
     if not names:
         return []
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return [f"no pictures of {', '.join(names[:3])}{more}: the videos of suite {suite!r} found here are others"]
+    return [f"no pictures of {', '.join(names[:3])}{more}: the suite {suite!r} found here has other videos"]

@@ -1,43 +1,45 @@
-// One heatmap per run: a table whose cells are coloured, can be pointed at, walked with arrows, and opened.
+// One heatmap per run: a table of coloured cells with tooltips and keyboard navigation; a cell opens its cases.
 
-const WHY = { oom: "OOM", error: "error", timeout: "timeout" };
+const STATUS_TEXT = { oom: "OOM", error: "error", timeout: "timeout" };
 
 function failed(cell) {
   return cell.oom + cell.error + cell.timeout + cell.missing;
 }
 
-// ok, partial (some cases have no answer), missing (none was asked), or why none was answered.
+// Returns ok, partial (some cases have no answer), missing (no case was asked), or why no case has an answer.
 function stateOf(cell) {
   if (cell.n) return failed(cell) ? "partial" : "ok";
   if (cell.oom) return "oom";
-  if (cell.error || cell.timeout) return cell.error && cell.timeout ? "failed" : cell.error ? "error" : "timeout";
-  return "missing";
+  if (cell.error && cell.timeout) return "failed";
+  if (cell.error) return "error";
+  return cell.timeout ? "timeout" : "missing";
 }
 
-// What stands in the way of an answer, in words: "2 out of memory, 1 missing".
+// Returns how many cases have no answer, by cause: "2 out of memory, 1 not asked".
 function failures(cell) {
   const words = { oom: "out of memory", error: "with an error", timeout: "timed out", missing: "not asked" };
   return Object.keys(words).filter((key) => cell[key]).map((key) => `${cell[key]} ${words[key]}`).join(", ");
 }
 
-function spoken(cell) {
+// Returns a cell's text for screen readers.
+function cellLabel(cell) {
   const where = [
     cell.length === ALL ? "all lengths" : `length ${cell.length} frames`,
     cell.depth === ALL ? "all depths" : `depth ${shownDepth(cell.depth)}`,
   ].join(", ");
   const why = failures(cell);
-  if (!cell.n) return `${where}: no answer${why ? `, ${why}` : ", nothing asked"}`;
+  if (!cell.n) return `${where}: no answer, ${why || "no case was asked"}`;
   return `${where}: ${percent(cell.accuracy)}, ${cell.correct} of ${cell.n} right, ` +
-    `interval ${between(cell.low, cell.high)}${why ? `; besides ${why}` : ""}`;
+    `interval ${between(cell.low, cell.high)}${why ? `; also ${why}` : ""}`;
 }
 
 function axesOf(run, cells) {
   const by = cells.length ? cells[0].length_by : "";
   const columns = (run.lengths[by] || []).filter(([label]) => cells.some((cell) => cell.length === label));
-  const lines = run.depths.filter((depth) => cells.some((cell) => cell.depth === depth));
+  const depths = run.depths.filter((depth) => cells.some((cell) => cell.depth === depth));
   return {
     columns: columns.length === 1 ? columns : [...columns, [ALL, ALL]],
-    lines: lines.length === 1 ? lines : [...lines, ALL],
+    depths: depths.length === 1 ? depths : [...depths, ALL],
   };
 }
 
@@ -56,28 +58,28 @@ function panel(run, condition, type, by, open) {
   if (!whole || !(whole.n + failed(whole))) {
     return make("figure", { class: "panel" }, head, make("p", { class: "none" }, "No such case in this run."));
   }
-  const { columns, lines } = axesOf(run, cells);
+  const { columns, depths } = axesOf(run, cells);
   const at = new Map(cells.map((cell) => [`${cell.length}/${cell.depth}`, cell]));
   const label = `${run.model}: accuracy of ${condition}, ${type === ALL ? "all question types" : type}, by length and depth`;
   const table = make("table", { role: "grid", class: columns.length > 8 ? "heat dense" : "heat", "aria-label": label });
   const lengthHeads = columns.map(([name, shown]) => make("th", { scope: "col", class: name === ALL ? "margin" : null }, shown));
-  table.append(make("thead", {}, make("tr", {}, make("th", { class: "corner" }, lines[0] === ALL ? "" : "depth"), lengthHeads)));
+  table.append(make("thead", {}, make("tr", {}, make("th", { class: "corner" }, depths[0] === ALL ? "" : "depth"), lengthHeads)));
   const body = make("tbody");
-  for (const depth of lines) {
-    const boxes = columns.map(([length]) => box(run, at.get(`${length}/${depth}`), open));
+  for (const depth of depths) {
+    const boxes = columns.map(([length]) => gridCell(run, at.get(`${length}/${depth}`), open));
     body.append(make("tr", { class: depth === ALL ? "margin" : null }, make("th", { scope: "row" }, shownDepth(depth)), boxes));
   }
   table.append(body);
-  walk(table);
+  addKeyboard(table);
   const axis = columns.length > 1 ? make("p", { class: "axis" }, "haystack length (frames)") : null;
   return make("figure", { class: "panel" }, head, make("div", { class: "scroll" }, table), axis);
 }
 
-function box(run, cell, open) {
+function gridCell(run, cell, open) {
   const state = cell ? stateOf(cell) : "missing";
   const asked = cell && cell.n + failed(cell) > 0;
   const classes = ["cell", state, cell && cell.length === ALL ? "margin" : ""].join(" ").trim();
-  const attributes = { class: classes, role: "gridcell", tabindex: -1, "aria-label": cell ? spoken(cell) : "nothing asked" };
+  const attributes = { class: classes, role: "gridcell", tabindex: -1, "aria-label": cell ? cellLabel(cell) : "no case was asked" };
   if (!asked) attributes["aria-disabled"] = "true";
   const words = [];
   if (cell && cell.n) {
@@ -86,20 +88,20 @@ function box(run, cell, open) {
     words.push(make("b", {}, percent(cell.accuracy) + (state === "partial" ? "*" : "")));
     words.push(make("small", {}, state === "partial" ? `n ${cell.n} of ${cell.n + failed(cell)}` : `n ${cell.n}`));
   } else if (state !== "missing") {
-    words.push(make("b", {}, WHY[state] || "failed"));
+    words.push(make("b", {}, STATUS_TEXT[state] || "failed"));
   }
   const td = make("td", attributes, words);
   if (cell) {
     td.dataset.length = cell.length;
     td.dataset.depth = cell.depth;
-    point(td, cell);
+    addTip(td, cell);
   }
   if (asked) td.addEventListener("click", () => open(run, cell, td));
   return td;
 }
 
 // Arrow keys move, Home and End go to the ends of a row, Enter and the space bar open. One cell is in the tab order.
-function walk(table) {
+function addKeyboard(table) {
   const grid = [...table.tBodies[0].rows].map((row) => [...row.querySelectorAll("td")]);
   grid[0][0].tabIndex = 0;
   table.addEventListener("focusin", (event) => {
@@ -122,35 +124,36 @@ function walk(table) {
   });
 }
 
-// What a cell says when it is pointed at or has the focus.
-function point(td, cell) {
-  const show = () => tell(td, lines(cell));
+// Shows a cell's tooltip while the pointer is over it or it has the focus.
+function addTip(td, cell) {
+  const show = () => showTip(td, tipRows(cell));
   td.addEventListener("mouseenter", show);
   td.addEventListener("focus", show);
-  td.addEventListener("mouseleave", hush);
-  td.addEventListener("blur", hush);
+  td.addEventListener("mouseleave", hideTip);
+  td.addEventListener("blur", hideTip);
 }
 
-function lines(cell) {
-  const told = [["accuracy", cell.n ? percent(cell.accuracy, 1) : "no answer"], ["n", `${cell.correct} right of ${cell.n}`]];
-  if (cell.n) told.push(["95 % (Wilson)", between(cell.low, cell.high)]);
-  if (cell.cluster_low !== undefined) told.push(["95 % by source", between(cell.cluster_low, cell.cluster_high)]);
-  if (cell.chance !== undefined) told.push(["chance", percent(cell.chance)]);
-  if (cell.oom) told.push(["OOM", `${cell.oom} out of memory`]);
-  if (cell.error) told.push(["error", cell.error]);
-  if (cell.timeout) told.push(["timeout", cell.timeout]);
-  if (cell.missing) told.push(["not asked", cell.missing]);
-  if (cell.unanswered) told.push(["unanswered", `${cell.unanswered}, counted wrong`]);
-  if (cell.kept) told.push(["needle kept", `${cell.hits} of ${cell.kept} (random ${percent(cell.hit_chance)})`]);
+// Returns the [name, value] rows of a cell's tooltip.
+function tipRows(cell) {
+  const rows = [["accuracy", cell.n ? percent(cell.accuracy, 1) : "no answer"], ["n", `${cell.correct} right of ${cell.n}`]];
+  if (cell.n) rows.push(["95 % (Wilson)", between(cell.low, cell.high)]);
+  if (cell.cluster_low !== undefined) rows.push(["95 % by source", between(cell.cluster_low, cell.cluster_high)]);
+  if (cell.chance !== undefined) rows.push(["chance", percent(cell.chance)]);
+  if (cell.oom) rows.push(["OOM", `${cell.oom} out of memory`]);
+  if (cell.error) rows.push(["error", cell.error]);
+  if (cell.timeout) rows.push(["timeout", cell.timeout]);
+  if (cell.missing) rows.push(["not asked", cell.missing]);
+  if (cell.unanswered) rows.push(["unanswered", `${cell.unanswered}, counted wrong`]);
+  if (cell.kept) rows.push(["needle kept", `${cell.hits} of ${cell.kept} (random ${percent(cell.hit_chance)})`]);
   if (cell.retention !== undefined) {
-    told.push(["retention", `${percent(cell.retention)} (${between(cell.retention_low, cell.retention_high)})`]);
+    rows.push(["retention", `${percent(cell.retention)} (${between(cell.retention_low, cell.retention_high)})`]);
   }
-  if (cell.repeats) told.push(["repeats", `${cell.repeats} cases show a frame twice`]);
-  return told;
+  if (cell.repeats) rows.push(["repeats", `${cell.repeats} cases show a frame twice`]);
+  return rows;
 }
 
-function tell(anchor, told) {
-  const tip = fill("tip", make("dl", {}, told.map(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))])));
+function showTip(anchor, rows) {
+  const tip = fill("tip", make("dl", {}, rows.map(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))])));
   tip.hidden = false;
   const spot = anchor.getBoundingClientRect();
   const size = tip.getBoundingClientRect();
@@ -159,6 +162,6 @@ function tell(anchor, told) {
   tip.style.top = `${above > 8 ? above : spot.bottom + 8}px`;
 }
 
-function hush() {
+function hideTip() {
   document.getElementById("tip").hidden = true;
 }

@@ -1,33 +1,33 @@
-// Puts the page together: what is chosen on top decides what is drawn below.
+// Builds the page: the controls at the top select what is shown below.
 
-const MEANING = {
+const CONDITION_TEXT = {
   full: "The needle in its haystack, asked about that needle.",
   needle_only: "The needle’s clip alone: can the model read it at all?",
-  no_needle: "The haystack alone: does footage and question give the answer away?",
+  no_needle: "The haystack alone: do footage and question give the answer away?",
   swapped: "Another needle’s clip in the haystack: does anything but the needle give the answer away?",
   blind: "No video: can the question be guessed?",
 };
-const chosen = { condition: DATA.conditions[0], type: ALL, by: Object.keys(DATA.runs[0].lengths)[0] };
+const selection = { condition: DATA.conditions[0], type: ALL, by: Object.keys(DATA.runs[0].lengths)[0] };
 
-function about() {
+function showMetadata() {
   const suites = [...new Set(DATA.runs.map((run) => run.suite))].join(", ");
   const counts = DATA.runs.map((run) => `${run.model} (${number(run.asked)} of ${number(run.answers.length)} cases asked)`);
-  fill("about", `Suite ${suites}. ${counts.join(", ")}.`);
+  fill("metadata", `Suite ${suites}. ${counts.join(", ")}.`);
 }
 
-function doubts() {
+function showChecks() {
   const words = { serious: "Serious", caution: "Caution", note: "Note" };
-  const items = DATA.doubts.map((doubt) =>
-    make("li", { class: `doubt ${doubt.severity}` }, make("b", {}, words[doubt.severity]), make("span", {}, doubt.text)));
-  fill("doubts", items.length ? make("ul", { class: "doubts" }, items) : make("p", { class: "none" }, "The checks found nothing to warn of."));
+  const items = DATA.checks.map((check) =>
+    make("li", { class: `check ${check.severity}` }, make("b", {}, words[check.severity]), make("span", {}, check.text)));
+  fill("checks", items.length ? make("ul", { class: "checks" }, items) : make("p", { class: "none" }, "All validity checks passed."));
 }
 
-function controls() {
+function showControls() {
   const groups = [];
   const add = (key, label, options) => {
     if (options.length < 2) return;
     const group = make("div", { class: "choice", role: "radiogroup", "aria-label": label });
-    choice(group, options, chosen[key], (value) => { chosen[key] = value; draw(); });
+    choice(group, options, selection[key], (value) => { selection[key] = value; showPanels(); });
     groups.push(make("div", { class: "control" }, make("span", { "aria-hidden": "true" }, label), group));
   };
   add("condition", "Condition", DATA.conditions.map((name) => [name, name]));
@@ -37,18 +37,18 @@ function controls() {
   fill("controls", groups);
 }
 
-function draw() {
-  const what = chosen.type === ALL ? "all question types" : `questions on ${chosen.type}`;
-  fill("meaning", make("b", {}, chosen.condition), `, ${what}. ${MEANING[chosen.condition] || ""}`);
-  fill("panels", DATA.runs.map((run) => panel(run, chosen.condition, chosen.type, chosen.by, openCell)));
+function showPanels() {
+  const what = selection.type === ALL ? "all question types" : `questions on ${selection.type}`;
+  fill("meaning", make("b", {}, selection.condition), `, ${what}. ${CONDITION_TEXT[selection.condition] || ""}`);
+  fill("panels", DATA.runs.map((run) => panel(run, selection.condition, selection.type, selection.by, openCell)));
   const notes = [];
-  if (document.querySelector("#panels .partial")) notes.push("* Some cases have no answer: the number is of the rest.");
-  if (document.querySelector("#panels .missing")) notes.push("Hatched: nothing was asked.");
+  if (document.querySelector("#panels .partial")) notes.push("* Some cases have no answer: the accuracy is over the others.");
+  if (document.querySelector("#panels .missing")) notes.push("Hatched: no case was asked.");
   fill("marks", notes.join(" "));
-  conditions();
+  showConditions();
 }
 
-function scale() {
+function showScale() {
   const stops = DATA.palette.map(([colour], place) => `${colour} ${place}%`).join(", ");
   const chances = new Set(DATA.runs.map((run) => run.chance));
   const chance = chances.size === 1 ? [...chances][0] : null;
@@ -57,25 +57,25 @@ function scale() {
     make("div", { class: "ticks" }, ["0", "25", "50", "75", "100 %"].map((text) => make("span", {}, text))));
 }
 
-// A line per condition, a column per run: accuracy with its interval, of all lengths and depths.
-function conditions() {
+// A row per condition, a column per run: accuracy over all lengths and depths, with its interval.
+function showConditions() {
   const heads = DATA.runs.map((run) => make("th", { scope: "col", colspan: 2 }, run.model));
   const lines = DATA.conditions.map((condition) => {
     const boxes = DATA.runs.flatMap((run) => {
-      const cell = run.cells.find((one) => one.condition === condition && one.type === chosen.type && one.length === ALL && one.depth === ALL);
+      const cell = run.cells.find((one) => one.condition === condition && one.type === selection.type && one.length === ALL && one.depth === ALL);
       if (!cell || !(cell.n + failed(cell))) return [make("td", { colspan: 2, class: "none" }, "–")];
-      const button = make("button", { type: "button", "aria-label": `${run.model}, ${condition}, ${spoken(cell)}: show its cases` },
-        make("b", {}, cell.n ? percent(cell.accuracy, 1) : WHY[stateOf(cell)] || "–"), make("small", {}, `n ${cell.n}${failed(cell) ? ` of ${cell.n + failed(cell)}` : ""}`));
+      const button = make("button", { type: "button", "aria-label": `${run.model}, ${condition}, ${cellLabel(cell)}: show its cases` },
+        make("b", {}, cell.n ? percent(cell.accuracy, 1) : STATUS_TEXT[stateOf(cell)] || "–"), make("small", {}, `n ${cell.n}${failed(cell) ? ` of ${cell.n + failed(cell)}` : ""}`));
       button.addEventListener("click", () => openCell(run, cell, button));
-      return [make("td", {}, button), make("td", { class: "interval" }, interval(cell, run.colour))];
+      return [make("td", {}, button), make("td", { class: "interval" }, intervalBar(cell, run.colour))];
     });
-    return make("tr", {}, make("th", { scope: "row" }, condition, make("small", {}, (MEANING[condition] || "").split(/[:,] /)[0].replace(/\.$/, ""))), boxes);
+    return make("tr", {}, make("th", { scope: "row" }, condition, make("small", {}, (CONDITION_TEXT[condition] || "").split(/[:,] /)[0].replace(/\.$/, ""))), boxes);
   });
   fill("conditions", make("div", { class: "scroll" }, make("table", { class: "conditions" },
-    make("thead", {}, make("tr", {}, make("th", {}, chosen.type === ALL ? "all types" : chosen.type), heads)), make("tbody", {}, lines))));
+    make("thead", {}, make("tr", {}, make("th", {}, selection.type === ALL ? "all types" : selection.type), heads)), make("tbody", {}, lines))));
 }
 
-function interval(cell, colour) {
+function intervalBar(cell, colour) {
   if (!cell.n) return "";
   const [low, high] = cell.cluster_low === undefined ? [cell.low, cell.high] : [cell.cluster_low, cell.cluster_high];
   return make("div", { class: "line", title: `${percent(cell.accuracy, 1)}, 95 % interval ${between(low, high)}`, "--colour": colour },
@@ -84,7 +84,7 @@ function interval(cell, colour) {
     cell.chance === undefined ? null : make("i", { class: "chance", "--at": `${100 * cell.chance}%` }));
 }
 
-function curves() {
+function showCharts() {
   for (const [place, chart] of DATA.charts.entries()) {
     const holder = make("div", { class: "chart", id: `chart-${place}` });
     document.getElementById("curves").append(make("figure", {}, make("h2", {}, chart.title), make("p", { class: "aside" }, chart.text), holder));
@@ -92,25 +92,25 @@ function curves() {
   }
 }
 
-function themes() {
+function showThemes() {
   choice("theme", [["auto", "Auto"], ["light", "Light"], ["dark", "Dark"]], "auto", (value) => {
     document.documentElement.dataset.theme = value;
   });
 }
 
-function closing() {
+function connectDialog() {
   const dialog = document.getElementById("cell");
   document.getElementById("close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   dialog.addEventListener("close", () => opened.from?.focus());
 }
 
-themes();
-about();
-doubts();
-controls();
-scale();
-draw();
-curves();
-closing();
-fill("notes", [...DATA.notes, "Scores are recomputed from the raw replies; an ambiguous reply counts as wrong. Cases that failed are in no accuracy."].map((text) => make("li", {}, text)));
+showThemes();
+showMetadata();
+showChecks();
+showControls();
+showScale();
+showPanels();
+showCharts();
+connectDialog();
+fill("notes", [...DATA.notes, "Scores are recomputed from the raw replies; an ambiguous reply counts as wrong. Failed cases are left out of every accuracy."].map((text) => make("li", {}, text)));

@@ -1,8 +1,8 @@
 """Write the report page: one HTML file made of a template, a style sheet, scripts and data.
 
-What users wrote (questions, replies, names) is stored as JSON in a tag that is not executed, and
-the scripts only ever insert it as text. As a second line of defence, the page's content security
-policy allows only the scripts whose hashes it lists, and no network access.
+Text from users (questions, replies, names) is stored as JSON in a tag that is not executed, and the scripts insert it
+as text only. As a second line of defence, the page's content security policy allows only the scripts whose hashes it
+lists, and no network access.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from niah.report.footage import find_videos
 from niah.report.pictures import FramePictures, take_pictures
 from niah.types import UserError
 
-MARK = b"<!-- written by python -m niah.report -->"  # in the first line but one of page.html
+MARK = b"<!-- written by python -m niah.report -->"  # the second line of page.html; earlier pages have it too
 SCRIPTS = ("dom.js", "heatmap.js", "timeline.js", "cases.js", "page.js")
 
 
 def write_report(
     folders: Sequence[Path], path: Path, *, thumbnails: bool = True, suite: str | None = None
 ) -> tuple[str, ...]:
-    """Write the page about some run folders to `path`; return notes on the pictures it lacks.
+    """Write the page of some run folders to `path`; return notes on missing pictures.
 
     `suite` names the suite file of runs on the user's own videos. Raises UserError where a
     run cannot be read or holds no case, and where `path` is a file that this command did not write.
@@ -42,9 +42,9 @@ def write_report(
     runs = with_distinct_names(join_shards(read))
     empty = [str(run.folder) for run in runs if not run.cases]
     if empty:
-        raise UserError(f"{', '.join(empty)}: cases.jsonl holds no case, so there is nothing to report; run it again")
+        raise UserError(f"{', '.join(empty)}: cases.jsonl is empty, so there is nothing to report; run it again")
     if not path.parent.is_dir():
-        raise UserError(f"the page goes to {path}, and there is no folder {path.parent}; make it, or name another -o")
+        raise UserError(f"cannot write {path}: there is no folder {path.parent}; make it, or name another file with -o")
     pictures = FramePictures({}, ("pictures were left out with --no_thumbnails",))
     if thumbnails:
         videos, notes = find_videos(read, suite)
@@ -62,8 +62,7 @@ def _refuse_foreign(path: Path) -> None:
         head = file.read(256)
     if MARK not in head:
         raise UserError(
-            f"{path} is no page that niah report wrote, so it was left as it is: name another file with -o, "
-            "or move this one away"
+            f"{path} was not written by niah report and is left unchanged: name another file with -o, or move this one"
         )
 
 

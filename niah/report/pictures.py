@@ -1,8 +1,7 @@
 """Make thumbnails of the frames that explain a case: those around the needle, and those the model kept.
 
-Every frame of a source is decoded once, however many cases show it. Frames around
-needles come first; kept frames follow as long as the size limit allows, so that the page
-stays small enough to send.
+Every frame of a source is decoded once, however many cases show it. Frames around needles come first; kept frames
+follow up to the size limit, which keeps the page small enough to send.
 """
 
 from __future__ import annotations
@@ -25,9 +24,11 @@ from niah.media.scan import scan
 from niah.report.footage import SourceVideo, SourceVideos
 from niah.types import Case
 
-BEFORE, INSIDE, AFTER = 2, 6, 2  # frames shown of a case
+BEFORE = 2  # frames shown before the needle
+INSIDE = 6  # ... of the needle
+AFTER = 2  # ... after it
 SIZE_LIMIT = 6 * 2**20  # bytes of all pictures before base64, which adds a third
-QUALITY = 72  # of WebP: sprites of 64 x 64 pixels stay legible
+QUALITY = 72  # of WebP; sprites of 64 x 64 pixels are still legible
 Frame = tuple[str, str, int]  # suite, source name, number of the frame in its source
 
 
@@ -64,22 +65,22 @@ def take_pictures(runs: Sequence[RunData], videos: SourceVideos) -> FramePicture
     )
     wanted = [frame for frame in {**around, **kept} if _path(videos, frame) is not None]
     encoded, notes = _encode_all(wanted, videos)
-    chosen: dict[Frame, str] = {}
+    selected: dict[Frame, str] = {}
     size = 0
     for frame in (frame for frame in wanted if frame in encoded):
         if size + len(encoded[frame]) > SIZE_LIMIT:
             break
         size += len(encoded[frame])
-        chosen[frame] = base64.b64encode(encoded[frame]).decode()
-    if left := len(encoded) - len(chosen):
+        selected[frame] = base64.b64encode(encoded[frame]).decode()
+    if left := len(encoded) - len(selected):
         notes.append(
             f"{left} of {len(encoded)} pictures are left out, so that the page stays below {SIZE_LIMIT >> 20} MiB"
         )
-    return FramePictures(chosen, tuple(notes))
+    return FramePictures(selected, tuple(notes))
 
 
 def _located(run: RunData, case: Case, numbers: Iterable[int]) -> Iterator[Frame]:
-    """Yield the source and number of some frames of a case; skip those beyond its end, which only a bad record has."""
+    """Yield source and number of some frames of a case; numbers beyond its end, in a damaged record, are skipped."""
     starts = [0, *accumulate(len(span) for span in case.timeline)]
     for number in numbers:
         if 0 <= number < case.length:

@@ -1,6 +1,6 @@
-// One case's video: its footage from left to right, the needle in it, what the model kept, and pictures of both.
+// The video of one case: its footage from left to right, the needle, the frames the model kept, and pictures of both.
 
-// The frame of a source that frame `at` of a case shows, as base64; undefined where there is no picture.
+// Returns the picture of frame `at` of a case as base64; undefined where there is none.
 function pictureOf(item, at) {
   let before = 0;
   for (const [source, start, stop] of item.spans) {
@@ -15,10 +15,10 @@ function inNeedle(item, at) {
 }
 
 function timeline(item, answer) {
-  if (!item.length) return make("p", { class: "none" }, "No video: blind asks the question alone.");
+  if (!item.length) return make("p", { class: "none" }, "No video: in condition blind the model gets the question alone.");
   const kept = answer.kept || [];
   const share = (frames) => `${(100 * frames) / item.length}%`;
-  const track = make("div", { class: "track", role: "img", "aria-label": toldTimeline(item, kept) });
+  const track = make("div", { class: "track", role: "img", "aria-label": timelineLabel(item, kept) });
   let before = 0;
   for (const [source, start, stop] of item.spans) {
     const text = `${source}, frames ${number(start)} to ${number(stop - 1)}`;
@@ -47,18 +47,18 @@ function needleName(item) {
   return `${whose} in frames ${number(start)} to ${number(stop - 1)}`;
 }
 
-function toldTimeline(item, kept) {
+function timelineLabel(item, kept) {
   const where = item.needles.length ? needleName(item) : "no needle";
   return `${number(item.length)} frames; ${where}${kept.length ? `; kept frames ${kept.map(number).join(", ")}` : ""}`;
 }
 
-// Two rows of pictures: around the needle, and the frames kept.
+// Returns two rows of pictures: the frames around the needle, and those the model kept.
 function pictures(item, answer) {
   const rows = [["Around the needle", item.strip], ["Frames kept", answer.kept || []]];
   const drawn = rows
     .filter(([, frames]) => frames.some((at) => pictureOf(item, at)))
     .map(([title, frames]) => make("div", {}, make("h4", {}, title), make("div", { class: "strip" }, thumbnails(item, answer, frames))));
-  if (!drawn.length && item.length) return [make("p", { class: "none" }, "No pictures of this case: see the notes.")];
+  if (!drawn.length && item.length) return [make("p", { class: "none" }, "There are no pictures of this case: see the notes.")];
   return drawn;
 }
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from niah.io import read_json_lines, replace_file, to_json_lines
+from niah.io import read_json_lines, replace_file, stored_path, to_json_lines
 from niah.settings import check_types, read_yaml
 from niah.suite.config import Suite
 from niah.types import Case, Source, UserError
@@ -86,11 +86,14 @@ def write_suite(generated: GeneratedSuite, folder: Path) -> None:
 
 
 def read_suite(folder: Path) -> GeneratedSuite:
-    """Read what `write` wrote. Raises UserError where `folder` holds no generated suite."""
+    """Read what `write_suite` wrote; any of its files may be gzipped.
+
+    Raises UserError where `folder` holds no generated suite.
+    """
     folder = Path(folder)
-    if not (folder / "cases.jsonl").is_file():
+    if stored_path(folder / "cases.jsonl") is None:
         raise UserError(f"{folder} holds no cases.jsonl; write one with: niah generate SUITE -o {folder}")
-    if (folder / "records.jsonl").is_file():
+    if stored_path(folder / "records.jsonl") is not None:
         raise UserError(
             f"{folder} is the folder of a run, not of a suite, and names no path of this machine; name the suite it "
             "was made from: its .yaml, its name, or a folder that niah generate wrote"
@@ -105,9 +108,11 @@ def read_suite(folder: Path) -> GeneratedSuite:
 
 
 def read_near_duplicates(folder: Path) -> tuple[NearDuplicate, ...]:
-    """Return the near-duplicates a suite's or a run's folder tells of; none where it has no such file."""
+    """Return the near-duplicates that the folder of a suite or run lists; none where it has no such file."""
     path = Path(folder) / "near_duplicates.jsonl"
-    return tuple(_read_lines(path, lambda row: NearDuplicate(**row))) if path.is_file() else ()
+    if stored_path(path) is None:
+        return ()
+    return tuple(_read_lines(path, lambda row: NearDuplicate(**row)))
 
 
 def cases_sha256(cases: Iterable[Case]) -> str:

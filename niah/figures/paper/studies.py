@@ -18,7 +18,7 @@ from niah.analysis.layout import ALL, format_length
 from niah.figures.heatmap import STARRED
 from niah.figures.paper.points import StudyPoint
 from niah.figures.paper.selection import line_of
-from niah.figures.plotting import CHANCE_LINE, add_footnote, draw_cells
+from niah.figures.plotting import CHANCE_LINE, add_footnote, draw_cells, draw_interval_line, interval_arms
 from niah.figures.published import read_published
 
 CellTable = Mapping[tuple[float, float], tuple[float, str]]  # (accuracy, text) by (alpha, tau)
@@ -78,9 +78,10 @@ def draw_by_compressor(points: Sequence[StudyPoint]) -> Figure:
     for number, kind in enumerate(types):
         rows = [point for point in points if point.type == kind and point.accuracy is not None]
         ys = [models.index(point.model) + 0.14 * (number - (len(types) - 1) / 2) for point in rows]
-        bars = np.array([_interval_reach(point) for point in rows]).T if rows else None
         xs = [point.accuracy or 0 for point in rows]
-        own.errorbar(xs, ys, xerr=bars, fmt="o", color=f"C{number}", markersize=5, capsize=2, label=kind)
+        own.errorbar(
+            xs, ys, xerr=_arms(rows) if rows else None, fmt="o", color=f"C{number}", markersize=5, capsize=2, label=kind
+        )
         _add_stars(own, rows, xs, ys)
     own.set_yticks(range(len(models)), [_run_name(model, points) for model in models], fontsize=8)
     own.set(xlim=(0, 1.02), xlabel="accuracy, full", ylim=(len(models) - 0.5, -0.5))
@@ -109,7 +110,8 @@ def draw_hits(points: Sequence[StudyPoint]) -> Figure:
     axes = figure.subplots()
     for number, own in enumerate(_lines(points)):
         ks = [point.keyframes or 0 for point in own]
-        shares, random = [_or_nan(point.hit_share) for point in own], [_or_nan(point.hit_chance) for point in own]
+        shares = [_or_nan(point.hit_share) for point in own]
+        random = [_or_nan(point.hit_chance) for point in own]
         axes.plot(ks, shares, "o-", color=f"C{number}", markersize=5, linewidth=1.3, label=_line_name(own[0], points))
         axes.plot(ks, random, ":", color=f"C{number}", linewidth=1.1)
         _add_stars(axes, own, ks, shares)
@@ -153,18 +155,23 @@ def _grid(points: Sequence[StudyPoint], kind: str) -> CellTable:
 
 
 def _cell_text(point: StudyPoint) -> str:
-    return "no answer" if point.accuracy is None else f"{point.accuracy:.1%}{'*' if point.failed else ''}"
+    """Return what is written in a cell: its accuracy, starred where some cases failed."""
+    if point.accuracy is None:
+        return "no answer"
+    return f"{point.accuracy:.1%}{'*' if point.failed else ''}"
 
 
 def _draw_table(axes: Axes, cells: CellTable, published: bool) -> None:
     """Draw one table; colours range from 0 to 1, or from the worst cell to the best where it is published."""
-    alphas, taus = sorted({alpha for alpha, _ in cells}, reverse=True), sorted({tau for _, tau in cells})
+    alphas = sorted({alpha for alpha, _ in cells}, reverse=True)
+    taus = sorted({tau for _, tau in cells})
     lines = [[cells.get((alpha, tau), (np.nan, "")) for tau in taus] for alpha in alphas]
     values = np.array([[value for value, _ in line] for line in lines])  # (alphas, taus)
     words = [[text for _, text in line] for line in lines]
-    low, high = (np.nanmin(values), np.nanmax(values)) if published else (0.0, 1.0)
-    colours = "Greys" if published else "viridis"
-    draw_cells(axes, values, words, colours, (low, high), fontsize=9)
+    if published:
+        draw_cells(axes, values, words, "Greys", (np.nanmin(values), np.nanmax(values)), fontsize=9)
+    else:
+        draw_cells(axes, values, words, "viridis", (0.0, 1.0), fontsize=9)
     for row, column in np.argwhere(np.isnan(values)):
         axes.text(column + 0.5, row + 0.5, words[row][column], ha="center", va="center", fontsize=8, color="#444444")
     axes.set_xticks(np.arange(len(taus)) + 0.5, [f"{tau:g}" for tau in taus], rotation=0)
@@ -178,11 +185,10 @@ def _run_name(model: str, points: Sequence[StudyPoint]) -> str:
     return textwrap.fill(model, 40) + (f"\nno answer: {', '.join(silent)}" if silent else "")
 
 
-def _draw_line(axes: Axes, points: Sequence[StudyPoint], xs: Sequence[float], colour: str, words: str) -> None:
+def _draw_line(axes: Axes, points: Sequence[StudyPoint], xs: Sequence[float], colour: str, label: str) -> None:
     """Draw the line of one type at one length; a point without an answer interrupts it."""
-    bars = np.array([_interval_reach(point) for point in points]).T
     ys = [_or_nan(point.accuracy) for point in points]
-    axes.errorbar(xs, ys, bars, fmt="o-", color=colour, markersize=5, capsize=2, linewidth=1.3, label=words)
+    draw_interval_line(axes, xs, ys, _arms(points), colour=colour, label=label)
     _add_stars(axes, points, xs, ys)
     if silent := [x for x, y in zip(xs, ys, strict=True) if np.isnan(y)]:
         axes.plot(silent, [NO_ANSWER_HEIGHT] * len(silent), "x", color=colour, markersize=7, markeredgewidth=2)
@@ -208,14 +214,14 @@ def _or_nan(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-def _interval_reach(point: StudyPoint) -> tuple[float, float]:
-    """Return how far the interval reaches below and above the accuracy."""
-    accuracy = point.accuracy or 0
-    below = accuracy if point.low is None else point.low
-    return max(0.0, accuracy - below), max(0.0, (accuracy if point.high is None else point.high) - accuracy)
+def _arms(points: Sequence[StudyPoint]) -> np.ndarray:
+    """Return how far each point's interval reaches below and above its accuracy, (2, points)."""
+    values = [point.accuracy or 0 for point in points]
+    return interval_arms(values, [point.low for point in points], [point.high for point in points])
 
 
 def _accuracy_axis(axes: Axes, points: Sequence[StudyPoint]) -> None:
+    """Scale the y axis to accuracies, with a line at chance and room for the marks of points without an answer."""
     chance = next((point.chance for point in points if point.chance is not None), None)
     if chance is not None:
         axes.axhline(chance, **CHANCE_LINE, label="chance")
@@ -225,6 +231,7 @@ def _accuracy_axis(axes: Axes, points: Sequence[StudyPoint]) -> None:
 
 
 def _logarithmic_k_axis(axes: Axes, ks: Sequence[int], words: str) -> None:
+    """Make the x axis logarithmic, with a tick at each K."""
     axes.set_xscale("log")
     axes.set_xticks(ks, [str(k) for k in ks], fontsize=8)
     axes.xaxis.set_minor_locator(NullLocator())
@@ -237,7 +244,7 @@ def _common_settings(point: StudyPoint, varied: str) -> str:
     """Return in words what all runs of a figure have in common."""
     constants = {"K": point.keyframes, "alpha": point.temperature, "tau": point.threshold}
     settings = ", ".join(f"{n} {v:g}" for n, v in constants.items() if v is not None and n not in varied.split(" and "))
-    return f"{point.model.split(' (')[0]}, weights unchanged; {settings or 'constants not told'}"
+    return f"{point.model.split(' (')[0]}, weights unchanged; {settings or 'constants not reported'}"
 
 
 def _lengths(points: Sequence[StudyPoint]) -> list[str]:
@@ -251,5 +258,6 @@ def _length_title(length: str) -> str:
 
 
 def _counts(points: Sequence[StudyPoint]) -> str:
+    """Return the range of n, or the one n that all points have."""
     counts = sorted({point.n for point in points})
     return "-".join(str(count) for count in {counts[0]: 0, counts[-1]: 0}) if counts else "0"

@@ -1,8 +1,8 @@
 """Publish a run in lm-eval's format: results_DATE.json, and every case in samples_TASK_DATE.jsonl.
 
 The names are those of lm-eval 0.4.13 and of `niah lm_eval`: `acc` is the accuracy of the `full`
-cases, `acc_blind` and its like are the controls. lm-eval knows no failed case, so a case without a reply
-is a sample with its status and without metrics, so that it counts nowhere as an answer.
+cases, `acc_blind` and the like are the controls. lm-eval has no notion of a failed case: a case without a reply is
+written as a sample with its status and without metrics, so that it counts as no answer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from niah.analysis.load import RunData, read_run
 from niah.integrations.hub.dataset_repo import UNKNOWN, config, plain, refuse_foreign, table, write_card
 from niah.integrations.lm_eval.suites import score
-from niah.io import refuse_link, replace_file
+from niah.io import refuse_link, replace_file, stored_path
 from niah.prompt import format_prompt
 from niah.run.metadata import read_metadata
 from niah.types import LETTERS, Case, Record, UserError
@@ -32,18 +32,19 @@ LOWER_IS_BETTER = ("unanswered",)
 def write_run(run_folder: Path, folder: Path, licence: str | None = None) -> list[str]:
     """Write a run into `folder` and return the names of the files.
 
-    Raises UserError where it is no run, or `folder` holds other files than an earlier call wrote.
+    Raises UserError where `run_folder` holds no run, or `folder` holds files that no earlier call wrote.
     """
     refuse_foreign(folder)
     run = read_run(run_folder)
-    about = read_metadata(run_folder)
-    decides, task = about["decides"], f"videoniah_{run.suite}"
+    metadata = read_metadata(run_folder)
+    decides = metadata["decides"]
+    task = f"videoniah_{run.suite}"
     library = f"{run.suite}@{decides['cases_sha256'][:16]}"
     asked = [case for case in run.cases if case.id in run.records]
     samples = [_sample(number, case, run.records[case.id], library) for number, case in enumerate(asked)]
-    date = _date(about, run_folder).strftime("%Y-%m-%dT%H-%M-%S.%f")
+    date = _date(metadata, run_folder).strftime("%Y-%m-%dT%H-%M-%S.%f")
     model = re.sub(r"[^A-Za-z0-9_.-]+", "__", decides["model"]).lstrip(".") or "model"  # as lm-eval does, and more
-    results = {**_results(task, run, samples), **_run_metadata(about, run)}
+    results = {**_results(task, run, samples), **_run_metadata(metadata, run)}
     names = [f"{model}/results_{date}.json", f"{model}/samples_{_file_name(task)}_{date}.jsonl"]
     head = {
         "pretty_name": f"VideoNIAH {run.suite}: {decides['model']}",
@@ -61,7 +62,8 @@ def write_run(run_folder: Path, folder: Path, licence: str | None = None) -> lis
 
 def _sample(number: int, case: Case, record: Record, library: str) -> dict[str, Any]:
     """Return one line of the samples, as lm-eval logs it, with the record's status."""
-    prompt, document = format_prompt(case.to_question()), _document(case, library)
+    prompt = format_prompt(case.to_question())
+    document = _document(case, library)
     arguments = {"arg_0": prompt, "arg_1": GENERATION, "arg_2": {"visual": {"library": library, "case": case.id}}}
     metrics = score(document, [record.reply]) if record.reply is not None else {}
     return {
@@ -103,12 +105,12 @@ def _results(task: str, run: RunData, samples: Sequence[Mapping[str, Any]]) -> d
     for sample in samples:
         for metric in sample["metrics"]:
             values[metric].append(sample[metric])
-    told: dict[str, Any] = {"name": task, "alias": task, "sample_len": len(samples)}
+    means: dict[str, Any] = {"name": task, "alias": task, "sample_len": len(samples)}
     for metric, found in sorted(values.items()):
-        told[f"{metric},none"] = sum(found) / len(found)
-        told[f"{metric}_stderr,none"] = _standard_error(found)
+        means[f"{metric},none"] = sum(found) / len(found)
+        means[f"{metric}_stderr,none"] = _standard_error(found)
     return {
-        "results": {task: told},
+        "results": {task: means},
         "versions": {task: run.cases[0].version},
         "n-shot": {task: 0},
         "higher_is_better": {task: {metric: metric not in LOWER_IS_BETTER for metric in sorted(values)}},
@@ -117,34 +119,35 @@ def _results(task: str, run: RunData, samples: Sequence[Mapping[str, Any]]) -> d
     }
 
 
-def _run_metadata(about: Mapping[str, Any], run: RunData) -> dict[str, Any]:
-    """Return what was run and on what; run.json contains no path of a machine."""
-    decides = about["decides"]
+def _run_metadata(metadata: Mapping[str, Any], run: RunData) -> dict[str, Any]:
+    """Return what was run, and on which machine; run.json contains no path of a machine."""
+    decides = metadata["decides"]
     statuses = Counter(record.status for record in run.records.values())
-    told = {key: about[key] for key in ("versions", "device", "git", "worker", "python") if key in about}
+    environment = {key: metadata[key] for key in ("versions", "device", "git", "worker", "python") if key in metadata}
     cases = {**statuses, "missing": len(run.cases) - len(run.records)}
     return {
         "config": {
             "model": decides["model"],
             "model_args": decides["model_args"],
             "device": decides.get("device"),
-            "videoniah": {"cases": cases, "cases_sha256": decides["cases_sha256"], **told},
+            "videoniah": {"cases": cases, "cases_sha256": decides["cases_sha256"], **environment},
         },
         "model_source": "videoniah",
         "model_name": run.model,
-        "date": _date(about, run.folder).timestamp(),
+        "date": _date(metadata, run.folder).timestamp(),
     }
 
 
-def _date(about: Mapping[str, Any], folder: Path) -> datetime:
-    """Return when the run last ended."""
-    runs = about.get("runs", [])
+def _date(metadata: Mapping[str, Any], folder: Path) -> datetime:
+    """Return when the run last ended; for an old run.json without dates, when its records were last written."""
+    runs = metadata.get("runs", [])
     if runs:
         try:
             return datetime.fromisoformat(runs[-1]["ended"])
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{folder / 'run.json'} does not say when the run ended ({error!r}); restore it") from error
-    return datetime.fromtimestamp((folder / "records.jsonl").stat().st_mtime)
+    records = folder / "records.jsonl"
+    return datetime.fromtimestamp((stored_path(records) or records).stat().st_mtime)
 
 
 def _standard_error(values: Sequence[float]) -> float | None:
@@ -155,22 +158,22 @@ def _standard_error(values: Sequence[float]) -> float | None:
     return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values))
 
 
-def _body(run: RunData, told: Mapping[str, Any]) -> str:
-    """Return the text of the card: the numbers, and how to read them."""
-    metrics = [name.removesuffix(",none") for name in told if name.endswith(",none") and "_stderr" not in name]
+def _body(run: RunData, means: Mapping[str, Any]) -> str:
+    """Return the text of the card: the metrics, and how to read them."""
+    metrics = [name.removesuffix(",none") for name in means if name.endswith(",none") and "_stderr" not in name]
     rows = []
     for name in metrics:
-        error = told[f"{name}_stderr,none"]
-        rows.append((name, f"{told[f'{name},none']:.4f}", "" if error is None else f"{error:.4f}"))
+        error = means[f"{name}_stderr,none"]
+        rows.append((name, f"{means[f'{name},none']:.4f}", "" if error is None else f"{error:.4f}"))
     failed = sum(record.status != "ok" for record in run.records.values())
     return f"""# {plain(run.model)} on VideoNIAH suite {plain(run.suite)}
 
-{len(run.records):,} of {len(run.cases):,} cases were asked; {failed:,} of them ended without an answer (their `status`
-says how) and count in no accuracy.
+{len(run.records):,} of {len(run.cases):,} cases were asked; {failed:,} of them ended without an answer (see their
+`status`) and count in no accuracy.
 
 {table(("metric", "mean", "standard error"), rows)}
-`acc` is the accuracy with the clip hidden in a long video; the others are its controls. One needle is asked about many
-times, so these standard errors, which take answers for independent, are too small.
+`acc` is the accuracy with the clip hidden in a long video; the other metrics are its controls. Each needle is asked
+about many times, so these standard errors, which treat answers as independent, are too small.
 
 ```python
 samples = datasets.load_dataset(FOLDER, "samples", split="latest")
@@ -180,6 +183,7 @@ results = datasets.load_dataset(FOLDER, "results", split="latest")
 
 
 def _file_name(task: str) -> str:
+    """Return a task's name as part of a file name."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", task)
 
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from niah.integrations.hub.dataset_repo import UNKNOWN, config, plain, refuse_foreign, table, write_card
-from niah.io import refuse_link, replace_file, replacing
+from niah.io import refuse_link, replace_file, replacing, stored_path
 from niah.run.folder import suite_yaml
 from niah.suite.folder import GeneratedSuite, cases_sha256, write_hashes
 from niah.types import Case, Source, UserError
 
-OWN = "apache-2.0"  # of built-in footage: this project draws it
+OWN = "apache-2.0"  # licence of built-in footage, which this project draws
 BUILT_IN = "footage-"  # how identities of built-in footage begin
 DRAWN = """Its videos are drawn on first use:
 
@@ -36,14 +36,18 @@ niah verify FOLDER --media VIDEOS -o my-suite
 niah run --model NAME --suite my-suite
 ```
 
-The first holds every file against its hash, says what is missing or changed, and writes a suite that runs here.
+The first command checks every file against its hash, reports what is missing or changed, and writes a suite that runs
+on this machine.
 """
-KEPT = ("sources.jsonl", "records.jsonl")  # files of a folder in use, whose suite.yaml must stay
+IN_USE = (
+    "sources.jsonl",
+    "records.jsonl",
+)  # a folder with one of these is a suite or a run, whose suite.yaml must stay
 
 
 @dataclass(frozen=True)
 class Licence:
-    """The licence of a video, and whom to credit."""
+    """The licence of a video, and who is to be credited."""
 
     licence: str = UNKNOWN
     attribution: str = ""
@@ -57,8 +61,8 @@ def write_suite(
     `licence` is that of questions and cases, `licences` those of the videos by name or sha256.
     Raises UserError where the folder is in use, or holds other files than an earlier call wrote.
     """
-    for name in KEPT:
-        if (folder / name).exists():
+    for name in IN_USE:
+        if stored_path(folder / name) is not None:
             raise UserError(f"{folder} holds {name}, so it is a suite or a run in use; name another folder with -o")
     refuse_foreign(folder)
     sources = [_source_row(source, licences or {}) for source in generated.sources.values()]
@@ -79,7 +83,8 @@ def read_published_suite(folder: Path) -> tuple[list[Case], list[dict[str, Any]]
     """Return the cases and the rows of the sources of a published suite."""
     from pyarrow import ArrowInvalid, parquet
 
-    names, tables = {field.name for field in dataclasses.fields(Case)}, []
+    names = {field.name for field in dataclasses.fields(Case)}
+    tables = []
     for file in ("cases", "sources"):
         path = folder / "data" / f"{file}.parquet"
         try:
@@ -104,11 +109,12 @@ def read_licences(path: Path) -> dict[str, Licence]:
         raise UserError(f"{path} is neither csv nor JSON lines ({error})") from error
     found: dict[str, Licence] = {}
     for number, row in enumerate(lines, start=1):
-        name = isinstance(row, dict) and (row.get("sha256") or row.get("source") or row.get("file"))
-        said = isinstance(row, dict) and (row.get("licence") or row.get("license"))
-        if not name or not said:
+        fields = row if isinstance(row, dict) else {}
+        name = fields.get("sha256") or fields.get("source") or fields.get("file")
+        licence = fields.get("licence") or fields.get("license")
+        if not name or not licence:
             raise UserError(f"{path}, row {number}: wanted source (or file or sha256) and licence, got {row!r}")
-        found[str(name)] = Licence(str(said), str(row.get("attribution") or ""))
+        found[str(name)] = Licence(str(licence), str(fields.get("attribution") or ""))
     return found
 
 
@@ -150,10 +156,12 @@ def _parquet(folder: Path, name: str, rows: list[dict[str, Any]], features: Any)
 
 
 def _cases_features() -> Any:
-    """Return the types of the cases' columns, which could not be inferred from empty lists."""
+    """Return the column types of the cases, which cannot be inferred from empty lists."""
     from datasets import Features, List, Value
 
-    text, number, real = Value("string"), Value("int64"), Value("float64")
+    text = Value("string")
+    number = Value("int64")
+    real = Value("float64")
     texts = ("id", "suite", "condition", "needle", "needle_source", "haystack", "question", "answer", "type")
     return Features(
         {
@@ -168,6 +176,7 @@ def _cases_features() -> Any:
 
 
 def _sources_features() -> Any:
+    """Return the column types of the sources."""
     from datasets import Features, Value
 
     texts = dict.fromkeys(("name", "identity", "sha256", "licence", "attribution"), Value("string"))
@@ -175,6 +184,7 @@ def _sources_features() -> Any:
 
 
 def _head(generated: GeneratedSuite, licence: str) -> dict[str, Any]:
+    """Return the front matter of the card."""
     return {
         "pretty_name": f"VideoNIAH suite {generated.suite.name}",
         "license": licence,
@@ -189,9 +199,10 @@ def _head(generated: GeneratedSuite, licence: str) -> dict[str, Any]:
 
 def _body(generated: GeneratedSuite, sources: list[dict[str, Any]]) -> str:
     """Return the text of the card: what the suite contains, the licences of its videos, and how to run it."""
-    suite, conditions = generated.suite, Counter(case.condition for case in generated.cases)
+    suite = generated.suite
+    conditions = Counter(case.condition for case in generated.cases)
     sampling = f"{suite.sampling.rate} frames a second, {suite.sampling.width} x {suite.sampling.height}"
-    facts = [
+    contents = [
         ("cases", f"{len(generated.cases):,}: " + ", ".join(f"{n:,} {name}" for name, n in conditions.items())),
         ("lengths in frames", ", ".join(f"{length:,}" for length in suite.lengths)),
         ("depths", ", ".join(f"{depth:g}" for depth in suite.depths)),
@@ -200,16 +211,16 @@ def _body(generated: GeneratedSuite, sources: list[dict[str, Any]]) -> str:
         ("sha256 of cases.jsonl", cases_sha256(generated.cases)),
     ]
     terms = Counter((row["licence"], row["attribution"]) for row in sources)
-    owed = [(count, licence, attribution) for (licence, attribution), count in sorted(terms.items())]
+    licence_rows = [(count, licence, attribution) for (licence, attribution), count in sorted(terms.items())]
     return f"""# VideoNIAH suite {plain(suite.name)}
 
 Questions about a short clip (needle) hidden in long video (haystack), and for each the edit list of its video.
 **The videos are not in this data set**: `sources` names each by its SHA-256.
 
-{table(("what", "value"), facts)}
-## Whose the videos are
+{table(("what", "value"), contents)}
+## Licences of the videos
 
-{table(("videos", "licence", "attribution"), owed)}
+{table(("videos", "licence", "attribution"), licence_rows)}
 ## To run it
 
 {DRAWN if suite.footage is not None else FOUND}"""

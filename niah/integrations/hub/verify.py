@@ -1,7 +1,7 @@
-"""Verify a suite or run: find the file of every source, and check what a folder records against its hashes.
+"""Verify a suite or run: find the file of every source, and check cases and sources against their recorded hashes.
 
-A file is looked for at its recorded path, by its name, and at last by its hash. A run keeps hashes in run.json; niah
-generate and niah publish write hashes.json. An older suite has none: then only missing sources are noticed.
+A file is looked for at its recorded path, then by name, then by hash. A run keeps hashes in run.json; `niah generate`
+and `niah publish` write hashes.json. An older suite has no hashes: then only missing sources are noticed.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from niah.integrations.hub.publish_suite import BUILT_IN, read_published_suite
-from niah.io import cache_folder, read_json_lines
+from niah.io import cache_folder, read_json_lines, stored_path
 from niah.media.container import sha256_of
 from niah.media.errors import MediaError
 from niah.run.metadata import read_metadata
+from niah.run.records import read_cases
 from niah.settings import read_yaml
 from niah.suite.config import Suite
 from niah.suite.downloads import refuse_outside
@@ -39,7 +39,7 @@ class SourceCheck:
 
 
 def check_sources(sources: Sequence[Source], media: Sequence[Path] = ()) -> list[SourceCheck]:
-    """Find a file with the hash of each source, whose `path` may be empty. Hashes each file at most once."""
+    """Look for a file with the hash of each source, whose `path` may be empty. Hashes each file at most once."""
     folders = _VideoFolders(media)
     return [_finding(source, folders) for source in sources]
 
@@ -127,11 +127,13 @@ def read_recorded(folder: Path) -> RecordedFolder:
     """Read the folder of a run, of niah generate or of niah publish. Raises UserError where it is none of them."""
     if (folder / "data" / "sources.parquet").is_file():
         cases, rows = read_published_suite(folder)
-        names, digest = ("data/cases.parquet", "data/sources.parquet"), cases_sha256(cases)
+        names = ("data/cases.parquet", "data/sources.parquet")
+        digest = cases_sha256(cases)
         named = [(row, f"{folder}, source {number}") for number, row in enumerate(rows, start=1)]
-    elif (folder / "sources.jsonl").is_file():
-        names, named = ("cases.jsonl", "sources.jsonl"), list(_rows(folder / "sources.jsonl"))
-        cases, digest = _cases(folder / "cases.jsonl")
+    elif stored_path(folder / "sources.jsonl") is not None:
+        names = ("cases.jsonl", "sources.jsonl")
+        named = list(_rows(folder / "sources.jsonl"))
+        cases, digest = _cases(folder)
     else:
         raise UserError(f"{folder} names no sources; give a folder of niah generate, niah run or niah publish")
     sources = tuple(_source(row, where) for row, where in named)
@@ -162,26 +164,23 @@ def _other_suite(folder: Path, kept: Mapping[str, Any]) -> Iterator[str]:
             yield f"suite.yaml has sampling {sampling}, the run was asked with {kept['sampling']}: restore it"
 
 
-def _unnamed(cases: list[Case], sources: tuple[Source, ...], name: str) -> Iterator[str]:
+def _unnamed(cases: Sequence[Case], sources: tuple[Source, ...], name: str) -> Iterator[str]:
     """Yield the sources that cases show and the folder does not list."""
-    lacking = {span.source for case in cases for span in case.timeline} - {source.name for source in sources}
-    if lacking:
-        yield f"{name} lacks {len(lacking)} sources that its cases show, as {min(lacking)!r}: restore it"
+    absent = {span.source for case in cases for span in case.timeline} - {source.name for source in sources}
+    if absent:
+        yield f"{name} does not list {len(absent)} sources that its cases show, such as {min(absent)!r}: restore it"
 
 
-def _cases(path: Path) -> tuple[list[Case], str]:
-    """Return the cases of a file, and its hash."""
-    cases = []
-    for row, where in _rows(path):
-        try:
-            cases.append(Case.from_json(row))
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{where} is no case ({error!r}); restore the file") from error
-    return cases, sha256(path.read_bytes()).hexdigest()
+def _cases(folder: Path) -> tuple[Sequence[Case], str]:
+    """Return the cases of a suite or run, and the hash of their file."""
+    try:
+        return read_cases(folder)
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing; restore the file") from None
 
 
 def _rows(path: Path) -> Iterator[tuple[Any, str]]:
-    """Yield each line's value, and where it stands."""
+    """Yield the value of each line, and the file and line number it comes from."""
     for number, row in read_json_lines(path, lambda row: row, "restore the file"):
         yield row, f"{path}, line {number}"
 

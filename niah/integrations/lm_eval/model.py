@@ -1,12 +1,12 @@
 """Every adapter as an lm-eval model.
 
-The adapter runs in the same worker as under `niah run`: own process, own interpreter if one is
-named, limits of time and memory, one restart after a crash. A worker is told its videos when it is loaded,
-and lm-eval makes its model before its tasks; so the worker starts with the first request and serves one
-task's videos, and a second task loads the model again.
+The adapter runs in the same worker as under `niah run`: a process of its own, with its own interpreter if one is
+named, limits of time and memory, and one restart after a crash. A worker gets the list of its videos when it is
+loaded, but lm-eval makes the model before the tasks. So the worker starts with the first request and serves the videos
+of one task; a second task loads the model again.
 
-lm-eval knows no failed case. By default the first one ends the run (what was answered is kept by
---use_cache); `failed=unanswered` gives an empty reply instead, which counts as wrong and is told in the results.
+lm-eval has no notion of a failed case. By default the first failure ends the run (--use_cache keeps the earlier
+replies). With `failed=unanswered` a failed case has an empty reply, which counts as wrong; the results report how many.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from niah.scoring import extract_answer
 from niah.types import LETTERS, Question, Record, UserError
 
 HARNESS = ("python", "decoder", "timeout", "load_timeout", "grace", "memory_limit_gib", "in_process")
-FOLLOWED = ("until", "do_sample", "temperature")  # of what lm-eval says about generating; the latter must be greedy
+FOLLOWED = ("until", "do_sample", "temperature")  # generation settings that are read; the last two must mean greedy
 FAILED = ("stop", "unanswered")
-UNNAMED_DEVICE = "cuda:0"
+DEFAULT_DEVICE = "cuda:0"  # what lm-eval passes where no device was named
 
 
 class VideoLM(LM):
     """One adapter. Its settings and those of the worker are both given as model_args."""
 
     MULTIMODAL = True
-    adapter = ""  # a subclass names it
+    adapter = ""  # set by subclasses
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class VideoLM(LM):
         failed: str = "stop",
         **settings: Any,
     ) -> None:
-        """Check the settings; the adapter itself is loaded with the first request. Raises UserError."""
+        """Check the settings. The adapter itself is loaded with the first request. Raises UserError."""
         super().__init__()
         del batch_size, max_batch_size  # one question at a time: a video is the batch
         if failed not in FAILED:
@@ -67,17 +67,17 @@ class VideoLM(LM):
         self.target = find_adapter(name)
         self.failed = failed
         self.records: list[Record] = []
-        self._about: dict[str, Any] = {}
+        self._worker_metadata: dict[str, Any] = {}
 
     @classmethod
     def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None) -> VideoLM:
         """Make the model from model_args and what lm-eval adds to them.
 
-        lm-eval says cuda:0 whenever no device was named. An adapter's own default is better than that, so
-        cuda:0 is taken from model_args only, where `niah lm_eval` puts what --device says.
+        lm-eval passes cuda:0 whenever no device was named, where the adapter's own default is better. So cuda:0 is
+        taken from model_args only, where `niah lm_eval` puts the value of --device.
         """
         added = {key: value for key, value in (additional_config or {}).items() if value is not None}
-        if "device" in arg_dict or added.get("device") == UNNAMED_DEVICE:
+        if "device" in arg_dict or added.get("device") == DEFAULT_DEVICE:
             added.pop("device", None)
         return cls(**{**added, **arg_dict})
 
@@ -87,10 +87,10 @@ class VideoLM(LM):
         return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
-        """Return what the adapter says, cut at the stop strings."""
+        """Return the adapter's replies, cut at the stop strings."""
         self._check([(_first(request), _visual(request)) for request in requests])
         for request in requests:
-            _refuse_lost(_second(request))
+            _refuse_ignored(_second(request))
         replies = self.generate([_visual(request) for request in requests], [_second(request) for request in requests])
         for request, reply in zip(requests, replies, strict=True):
             self.cache_hook.add_partial("generate_until", request.args, reply)
@@ -99,10 +99,10 @@ class VideoLM(LM):
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Return the likelihood of each continuation, an option's text or letter, and whether it is the reply."""
         self._check([(_first(request), _visual(request)) for request in requests])
-        told = self.likelihoods([(_visual(request), _second(request)) for request in requests])
-        for request, one in zip(requests, told, strict=True):
-            self.cache_hook.add_partial("loglikelihood", request.args, one)
-        return told
+        likelihoods = self.likelihoods([(_visual(request), _second(request)) for request in requests])
+        for request, likelihood in zip(requests, likelihoods, strict=True):
+            self.cache_hook.add_partial("loglikelihood", request.args, likelihood)
+        return likelihoods
 
     def generate(self, visuals: Sequence[Any], generation: Sequence[dict[str, Any]]) -> list[str]:
         """Return the reply to each referenced case, cut at its stop strings."""
@@ -120,8 +120,8 @@ class VideoLM(LM):
         ]
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
-        """Refuse: there is no video in it."""
-        raise UserError("perplexity of plain text is not asked of a video model; leave out loglikelihood_rolling tasks")
+        """Refuse: plain text contains no video."""
+        raise UserError("a video model gives no perplexity of plain text; leave out loglikelihood_rolling tasks")
 
     @property
     def tokenizer_name(self) -> str:
@@ -129,9 +129,9 @@ class VideoLM(LM):
         raise UserError("adapters put their own chat format around a question; leave --apply_chat_template out")
 
     def get_model_info(self) -> dict[str, Any]:
-        """Return what answered, and how many cases failed: lm-eval writes it into its results."""
-        told = Counter(record.status for record in self.records)
-        return {"videoniah": {"adapter": self.run_config.model, "cases": dict(told), **self._about}}
+        """Return the adapter and how many cases ended with each status: lm-eval writes both into its results."""
+        statuses = Counter(record.status for record in self.records)
+        return {"videoniah": {"adapter": self.run_config.model, "cases": dict(statuses), **self._worker_metadata}}
 
     def _likelihood(self, record: Record, continuation: str, options: Sequence[str]) -> tuple[float, bool]:
         """Return the score of the option that a continuation names."""
@@ -163,7 +163,7 @@ class VideoLM(LM):
         return [answered[visual["library"], visual["case"]] for visual in visuals]
 
     def _ask_library(self, shown: Iterable[CaseMedia]) -> Iterable[Record]:
-        """Ask cases that share a sampling; those of one haystack come together, so that features are reused."""
+        """Ask cases that share a sampling, sorted by haystack so that features are reused."""
         several = sorted(shown, key=lambda one: (one.case.haystack, _start(one), one.case.id))
         sources = {name: source for one in several for name, source in one.sources.items()}
         renders = str(cache_folder() / "rendered")
@@ -183,13 +183,13 @@ class VideoLM(LM):
                 case_runner.close()
 
     def _note(self, record: Record, case_runner: CaseRunner) -> None:
-        """Keep a record; stop at one without a reply unless told to go on. Raises UserError."""
+        """Keep a record. Raises UserError for one without a reply, unless `failed` is "unanswered"."""
         self.records.append(record)
-        self._about = {key: case_runner.metadata[key] for key in ("decoder", "python", "versions")}
+        self._worker_metadata = {key: case_runner.metadata[key] for key in ("decoder", "python", "versions")}
         if record.reply is None and self.failed == "stop":
             raise UserError(
-                f"case {record.case} ended as {record.status}: {record.detail}; mend it, or go on with "
-                "--model_args failed=unanswered (an empty reply, counted wrong); --use_cache keeps what was answered"
+                f"case {record.case} ended as {record.status}: {record.detail}; fix it, or go on with "
+                "--model_args failed=unanswered (an empty reply, counted wrong); --use_cache keeps the earlier replies"
             )
 
 
@@ -233,7 +233,7 @@ def _start(shown: CaseMedia) -> int:
 
 
 def _refuse_other_prompt(prompt: str, asked: Question) -> None:
-    """Adapters build their prompt from the question: one that lm-eval has changed would be lost in silence."""
+    """Raise UserError for a prompt that lm-eval has changed: adapters build theirs from the question."""
     if prompt != format_prompt(asked):
         raise UserError(
             f"lm-eval made the prompt {prompt[:200]!r}, an adapter would be asked {format_prompt(asked)[:200]!r}: "
@@ -241,21 +241,21 @@ def _refuse_other_prompt(prompt: str, asked: Question) -> None:
         )
 
 
-def _refuse_lost(generation: dict[str, Any]) -> None:
-    """Raise UserError for a way to generate that lm-eval's results would name and no adapter would follow.
+def _refuse_ignored(generation: dict[str, Any]) -> None:
+    """Raise UserError for generation settings that no adapter reads: lm-eval's results would name them.
 
-    lmms-eval's tasks name such ways themselves, so there they are left alone.
+    Tasks of lmms-eval set some of these themselves, so under lmms-eval they are ignored.
     """
-    lost = sorted(set(generation) - set(FOLLOWED))
-    if lost:
+    ignored = sorted(set(generation) - set(FOLLOWED))
+    if ignored:
         raise UserError(
-            f"adapters are told {', '.join(FOLLOWED)} and no more, got {', '.join(lost)}: leave it out of "
+            f"adapters read {', '.join(FOLLOWED)} only, got {', '.join(ignored)}: leave it out of "
             "--gen_kwargs; how much is generated is a setting of the adapter, such as --model_args max_new_tokens=8"
         )
 
 
 def _refuse_sampling(generation: dict[str, Any]) -> None:
-    """Adapters decode greedily, and how much is a setting of theirs."""
+    """Raise UserError for generation settings that mean sampling: adapters decode greedily."""
     if generation.get("do_sample") or float(generation.get("temperature") or 0) > 0:
         raise UserError(f"adapters decode greedily, got {generation}; leave do_sample and temperature out")
 

@@ -117,11 +117,11 @@ def test_runs_that_are_not_drawn_are_named(tmp_path, capsys):
     assert said.startswith("not in figure6: vilamp (keyframes=3), which differs") and said.count("\n") == 1
 
 
-def test_a_run_that_tells_no_frames_is_named_as_not_in_table_3(tmp_path, capsys):
+def test_a_run_that_reports_no_frames_is_named_as_not_in_table_3(tmp_path, capsys):
     cases = [make_case("n0")]
     folders = [asked(tmp_path / "a", 2), write_run(tmp_path / "b", cases, [make_record(cases[0])], "chance")]
     assert main(["table3", *map(str, folders), "-o", str(tmp_path)]) == 0
-    assert "not in table3: chance, which has no answer that tells" in capsys.readouterr().err
+    assert "not in table3: chance, whose answers do not report which frames" in capsys.readouterr().err
 
 
 def test_a_run_without_full_cases_is_refused(tmp_path, capsys):

@@ -30,7 +30,7 @@ def test_a_video_that_is_gone_is_missing(suite, capsys):
     assert main([str(suite)]) == 1
     said = capsys.readouterr().out
     assert f"missing  n2: no file at {suite.parent / 'n2.mp4'} with sha256 " in said
-    assert "5 sources: 4 as recorded, 1 missing\nmend: put the files back" in said
+    assert "5 sources: 4 as recorded, 1 missing\nfix: put the files back" in said
 
 
 def test_a_video_of_other_bytes_is_changed(suite, capsys):
@@ -89,7 +89,7 @@ def rewritten(path, change):
 
 
 CHANGES = [
-    ("sources", lambda rows: [], "data/sources.parquet lacks 5 sources that its cases show, as 'h1'"),
+    ("sources", lambda rows: [], "data/sources.parquet does not list 5 sources that its cases show, such as 'h1'"),
     ("sources", lambda rows: rows[:-1], "changed  data/sources.parquet has sha256"),
     ("cases", lambda rows: [{**row, "answer": "D"} for row in rows], "changed  data/cases.parquet has sha256"),
 ]
@@ -106,7 +106,7 @@ def test_a_changed_table_of_a_published_suite_is_noticed_and_no_suite_made_of_it
 
 
 LINES = [
-    ("sources.jsonl", lambda text: "", "sources.jsonl lacks 5 sources that its cases show, as 'h1'"),
+    ("sources.jsonl", lambda text: "", "sources.jsonl does not list 5 sources that its cases show, such as 'h1'"),
     ("cases.jsonl", lambda text: text.replace('"answer":"A"', '"answer":"D"'), "changed  cases.jsonl has sha256"),
 ]
 

@@ -177,7 +177,7 @@ def test_seam_leaves_no_mark_of_the_source_size(sources, tmp_path):
 
 MEMORY = """
 import sys
-from niah.cli.bench_media import peak_mib
+from niah.tools.decoder_bench import peak_mib
 from niah.media.decoders.base import load_decoder
 from niah.media.scan import scan
 from niah.media.video import SplicedVideo

@@ -73,7 +73,7 @@ def test_a_cell_has_count_accuracy_and_wilsons_interval(tmp_path):
 
 def test_the_notes_say_that_intervals_are_about_these_haystacks(tmp_path):
     data = data_of(run_of(tmp_path / "run"))
-    assert data["notes"][0].startswith("Suite fake has 1 haystack, fewer than 20: intervals by needle source")
+    assert data["notes"][0].startswith("Suite fake has 1 haystack, fewer than 20: intervals clustered by needle source")
     assert "bootstrap" not in data["charts"][0]["text"]  # by source they are Wilson's at an effective number
 
 
@@ -92,7 +92,7 @@ def test_a_question_that_differs_between_two_runs_is_two_cases(tmp_path):
 
 def test_runs_of_different_cases_are_warned_of_on_top(tmp_path):
     data = data_of(run_of(tmp_path / "a", CASES[:2], model="a"), run_of(tmp_path / "b", CASES, model="b"))
-    assert any("cases" in doubt["text"] for doubt in data["doubts"] if doubt["severity"] == "serious")
+    assert any("cases" in check["text"] for check in data["checks"] if check["severity"] == "serious")
 
 
 def test_a_model_that_ran_on_two_suites_is_told_apart_by_suite(tmp_path):
@@ -184,7 +184,7 @@ def test_a_file_that_is_no_report_is_left_as_it_is(tmp_path, capsys, before):
     words = [str(run_of(tmp_path / "run")), "--no_thumbnails", "-o", str(tmp_path / "notes.html")]
     assert main(words) == 2
     said = capsys.readouterr().err
-    assert f"{tmp_path / 'notes.html'} is no page that niah report wrote" in said and "with -o" in said
+    assert f"{tmp_path / 'notes.html'} was not written by niah report" in said and "with -o" in said
     assert (tmp_path / "notes.html").read_bytes() == before
 
 
@@ -280,7 +280,7 @@ def test_pictures_are_of_the_frames_that_the_case_shows(filmed):
 
 def test_pictures_beyond_the_page_s_room_are_left_out_and_counted(filmed, monkeypatch):
     run, videos = filmed
-    monkeypatch.setattr(pictures, "ROOM", 1)
+    monkeypatch.setattr(pictures, "SIZE_LIMIT", 1)
     taken = take_pictures([run], videos)
     assert not taken.encoded
     assert taken.notes[0].startswith("9 of 9 pictures are left out")

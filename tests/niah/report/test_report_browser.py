@@ -76,7 +76,7 @@ def test_clicking_a_cell_shows_its_cases_and_no_others(page):
     cell(page, 4000, 0.9).click()
     assert visible_cases(page) == FAR
     assert css(page, "#cell-title")[0].text == "one: full, length 4K, depth 0.9"
-    assert css(page, "#cell-about")[0].text.startswith("50.0 %: 1 of 2 right")
+    assert css(page, "#cell-summary")[0].text.startswith("50.0 %: 1 of 2 right")
 
 
 def test_a_case_shows_question_options_reply_and_that_it_is_wrong(page):
@@ -88,8 +88,8 @@ def test_a_case_shows_question_options_reply_and_that_it_is_wrong(page):
     ]  # fmt: skip
     assert css(page, ".options .tag.wrong")[0].find_element("xpath", "..").text.startswith("A")
     assert css(page, ".options .tag.answer")[0].find_element("xpath", "..").text.startswith("B")
-    assert css(page, ".said pre")[0].text == "<i>A</i>"
-    assert css(page, ".said .chip")[0].text == "✗ wrong"
+    assert css(page, ".reply-text pre")[0].text == "<i>A</i>"
+    assert css(page, ".reply-text .chip")[0].text == "✗ wrong"
 
 
 def test_the_timeline_shows_where_the_needle_and_the_kept_frames_lie(page):
@@ -112,7 +112,7 @@ def test_controls_of_the_same_needle_and_the_other_run_stand_beside_a_case(page)
     assert rows == [["✓ right B"] * 5, ["✗ wrong C"] * 5]
     css(page, ".matrix tbody tr:nth-child(2) button")[1].click()
     assert css(page, "#detail .where")[0].text.startswith("n0.needle_only.0.0")
-    assert "two" in css(page, ".said p")[0].text
+    assert "two" in css(page, ".reply-text p")[0].text
 
 
 def test_what_users_wrote_is_never_markup_and_nothing_is_fetched(page):

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import av
 import pytest
 
-from niah.cli import bench_media
 from niah.cli.run_suite import run_suite
 from niah.media import container
 from niah.media.container import STALL_VARIABLE, open_video, stall_seconds
 from niah.run import environment, execute, process, ray
 from niah.run.config import RunConfig
+from niah.tools.decoder_bench import timed_runs
 from niah.types import UserError
 from tests.helpers.commands import run_config as parse
 
@@ -85,4 +85,4 @@ def test_a_decoder_that_hangs_in_the_bench_is_told_with_the_flag(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", late)
     with pytest.raises(UserError, match=r"pyav took longer than 2 s for seek; give it more: --timeout"):
-        bench_media.interleaved(["pyav"], "seek", SimpleNamespace(path="a.mp4"), 1, 2.0)
+        timed_runs(["pyav"], "seek", SimpleNamespace(path="a.mp4"), 1, 2.0)

@@ -21,7 +21,7 @@ class Absent:
         if name.split(".")[0] in ("av", "decord", "open_clip"):
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Absent())
-from vilamp.release.bench.command import build
+from vilamp.release.bench.measure import build
 from niah.adapters.bench import Job, measure
 measured = measure(Job("vilamp", "tiny", "streamed", 20, "cpu"), build)
 print(measured.status, measured.tokens)

@@ -17,7 +17,7 @@ from matplotlib.ticker import PercentFormatter
 from niah.analysis.stats.proportions import wilson_interval
 from niah.figures.cells import HeatmapCell, HeatmapPanel
 from niah.figures.heatmap import default_heatmap
-from niah.figures.plotting import RC_PARAMS, add_footnote, save_figure
+from niah.figures.plotting import RC_PARAMS, add_footnote, draw_interval_line, interval_arms, save_figure
 from niah.suite.footage.wording import WORDINGS
 from vilamp.train.experiment.config import Experiment
 from vilamp.train.experiment.contrasts import CHANCE
@@ -173,11 +173,9 @@ def _draw_lines(
 def _draw_line(axes: Axes, xs: Sequence[float], rows: Sequence[TableRow], number: int, compressor: str) -> None:
     """Draw one compressor's line with its intervals."""
     ys = [row.accuracy for row in rows]
-    bars = [[row.accuracy - row.low for row in rows], [row.high - row.accuracy for row in rows]]
+    arms = interval_arms(ys, [row.low for row in rows], [row.high for row in rows])
     marker = MARKERS[number % len(MARKERS)]
-    axes.errorbar(
-        xs, ys, bars, color=f"C{number}", marker=marker, markersize=6, capsize=2, label=compressor, linewidth=1.3
-    )
+    draw_interval_line(axes, xs, ys, arms, colour=f"C{number}", label=compressor, marker=marker, markersize=6)
 
 
 def _set_accuracy_axis(axes: Axes) -> None:

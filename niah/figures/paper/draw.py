@@ -1,0 +1,76 @@
+"""Draw one figure or table of ViLaMP's paper from runs, or from measurements of attention, and save it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from niah.figures.paper import attention, selection, studies
+from niah.figures.paper.points import StudyPoint, study_points
+from niah.figures.plotting import RC_PARAMS, save_figure
+
+
+@dataclass(frozen=True)
+class Study:
+    """A figure or table made from runs."""
+
+    select: Callable[[Sequence[StudyPoint]], list[StudyPoint]]
+    draw: Callable[[Sequence[StudyPoint]], Figure]
+    same_cases: bool  # whether all runs must have been asked the same cases
+    why_left_out: str = ""  # why a run is not drawn, to follow its name
+
+
+STUDIES = {
+    "figure6": Study(
+        selection.over_keyframes, studies.draw_over_keyframes, True,
+        "which differs from the runs drawn in more than K, or whose answers do not report K",
+    ),
+    "table2": Study(selection.by_compressor, studies.draw_by_compressor, True),
+    "table3": Study(selection.hits, studies.draw_hits, False, "whose answers do not report which frames were kept"),
+    "table6": Study(
+        selection.over_constants, studies.draw_over_constants, True,
+        "which differs from the runs drawn in more than alpha and tau, or whose answers do not report both",
+    ),
+}  # fmt: skip
+ATTENTION = {"figure3": "frames", "figure4": "patches"}  # drawn from the files of `niah attention`
+NAMES = (*ATTENTION, *STUDIES)
+
+
+@dataclass(frozen=True)
+class DrawnFigure:
+    """The files of a figure, and a note on each run that it leaves out."""
+
+    paths: list[Path]
+    notes: list[str]
+
+
+def draw(name: str, folders: Sequence[Path], output: Path, title: str = "") -> DrawnFigure:
+    """Draw one of NAMES into the folder `output` as PNG, SVG and CSV."""
+    with matplotlib.rc_context(RC_PARAMS):
+        figure, rows, notes = _draw_attention(name, folders) if name in ATTENTION else _draw_study(name, folders)
+        if title:
+            figure.suptitle(title, fontsize=9.5)
+        output.mkdir(parents=True, exist_ok=True)
+        return DrawnFigure(save_figure(figure, output / name, rows), notes)
+
+
+def _draw_attention(name: str, folders: Sequence[Path]) -> tuple[Figure, list[Any], list[str]]:
+    """Return a figure of attention, the rows it shows, and no notes: every measurement is drawn."""
+    what = ATTENTION[name]
+    panels = attention.read_panels(folders, f"{what}.csv")
+    rows = [step for panel in panels for step in panel.steps]
+    return attention.draw_concentration(panels, what), rows, []
+
+
+def _draw_study(name: str, folders: Sequence[Path]) -> tuple[Figure, list[Any], list[str]]:
+    """Return a figure of runs, the points it shows, and a note on each run that is left out."""
+    study = STUDIES[name]
+    points = study_points(folders, study.same_cases)
+    selected = study.select(points)
+    notes = [f"not in {name}: {model}, {study.why_left_out}" for model in selection.left_out(points, selected)]
+    return study.draw(selected), selected, notes
