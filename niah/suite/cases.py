@@ -18,7 +18,8 @@ from niah.suite.config import Suite
 from niah.suite.design import DEPTH_BINS, LONGEST, PAPER_LENGTHS, deal, lengths_in, paper_cells
 from niah.suite.folder import Skip
 from niah.suite.library import Haystack, Library, NeedleClip, cut_timeline
-from niah.suite.positions import draw_start, nearest
+from niah.suite.positions import draw_start
+from niah.suite.splices import Insert, decoy_inserts, lay_inserts, sham_insert
 from niah.types import LETTERS, Case, Placement, Span, UserError
 
 HOMES = 2  # haystacks a needle is hidden in, where there are as many
@@ -208,15 +209,31 @@ class _CaseMaker:
         if start is None:
             self.skips.append(Skip(name, f"depth bin {bin + 1} of {bins} holds no frame at length {length}"))
             return None
+        if not self.suite.depths and 0 < start < length - frames and start not in cuts:
+            footage = self._with_sham(name, home, length - frames, start, frames) or footage
         timeline = (*cut_timeline(footage, 0, start), clip.span, *cut_timeline(footage, start, length - frames))
         placement = Placement(clip.needle.name, start, start + frames)
         return self._case(condition, name, home.name, timeline, (placement,), turn)
 
     def _haystack(self, home: Haystack, frames: int) -> tuple[tuple[Span, ...], list[int]]:
-        """Return the opening of a haystack with this needle's decoys in it, and the frames at which scenes begin.
+        """Return the opening of a haystack with this needle's decoys in it, and the frames at which scenes begin."""
+        opening, decoys = self._decoys(home, frames)
+        return lay_inserts(home, opening, decoys)
 
-        Each decoy stands at the scene cut nearest to a frame drawn uniformly from its name and the length.
+    def _with_sham(self, name: str, home: Haystack, room: int, start: int, frames: int) -> tuple[Span, ...] | None:
+        """Return `room` frames of a haystack with decoys and a sham splice of `frames` frames, clear of frame `start`.
+
+        A needle that cuts a scene in two shows itself: the same scene resumes behind it. Now another does so too.
+        None where the splice does not fit in.
         """
+        if room <= 2 * frames + sum(len(decoy) for decoy in self.clip.decoys):
+            return None
+        opening, decoys = self._decoys(home, room - frames)
+        sham = sham_insert(f"{self.suite.name}/{name}", home, opening, decoys, start, frames)
+        return lay_inserts(home, opening, [*decoys, sham])[0] if sham else None
+
+    def _decoys(self, home: Haystack, frames: int) -> tuple[int, list[Insert]]:
+        """Return how many frames of a haystack are left beside this needle's decoys, and where these stand."""
         decoys = self.clip.decoys
         opening = frames - sum(len(decoy) for decoy in decoys)
         if opening < 1:
@@ -224,23 +241,7 @@ class _CaseMaker:
                 f"suite {self.suite.name!r}: {len(decoys)} decoys of needle {self.name!r} leave no footage in {frames} "
                 "frames: use fewer decoys or longer lengths"
             )
-        scenes = [at for at in home.cuts if 0 < at < opening]
-        drawn = [
-            random.Random(f"{self.suite.name}/{self.name}/{frames}/decoy-{number}").randrange(opening)
-            for number in range(len(decoys))
-        ]
-        places = sorted(zip((nearest(at, scenes) if scenes else at for at in drawn), decoys, strict=True), key=_place)
-        timeline: list[Span] = []
-        cuts: list[int] = []
-        begun = before = 0  # frames of the haystack, and of decoys, so far
-        for at, decoy in places:
-            timeline += [*cut_timeline(home.timeline, begun, at), decoy]
-            cuts += [scene + before for scene in scenes if begun <= scene <= at]
-            before += len(decoy)
-            cuts.append(at + before)
-            begun = at
-        cuts += [scene + before for scene in scenes if begun < scene]
-        return (*timeline, *cut_timeline(home.timeline, begun, opening)), sorted(set(cuts))
+        return opening, decoy_inserts(f"{self.suite.name}/{self.name}/{frames}", home, opening, decoys)
 
     def _case(
         self,
@@ -275,9 +276,3 @@ class _CaseMaker:
             repeats=self.library.repeats(timeline),
             template=self.suite.question_template,
         )
-
-
-def _place(pair: tuple[int, Span]) -> tuple[int, str, int]:
-    """Return what decoys are ordered by: where they stand, then their names."""
-    at, decoy = pair
-    return at, decoy.source, decoy.start

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -51,6 +51,8 @@ def load(suite: Suite, library: Library) -> tuple[list[Haystack], list[NeedleCli
     skips: list[Skip] = []
     sources = _measure_haystacks(videos, suite, library, skips)
     haystacks = lay_end_to_end(suite, sources, library, skips)
+    if suite.version > 1 and not suite.depths:
+        haystacks = _with_cuts(haystacks, library)
     clips = _measure_needles(rows, suite, library, skips)
     return haystacks, clips, skips
 
@@ -117,6 +119,28 @@ def lay_end_to_end(
         identities = frozenset(library.sources[name].identity for name in names)
         haystacks.append(Haystack(f"haystack-{number}", timeline, identities, frozenset(Path(n).stem for n in names)))
     return haystacks
+
+
+def mark_cuts(haystack: Haystack, cuts: Mapping[str, Sequence[int]]) -> Haystack:
+    """Return a haystack that knows where scenes begin: at its sources' own cuts, and where one source ends."""
+    found: list[int] = []
+    before = 0
+    for span in haystack.timeline:
+        inside = [cut - span.start for cut in cuts[span.source] if span.start < cut < span.stop]
+        found += [before + cut for cut in (0, *inside)]
+        before += len(span)
+    return dataclasses.replace(haystack, cuts=tuple(found[1:]))  # the first frame is no cut
+
+
+def _with_cuts(haystacks: Sequence[Haystack], library: Library) -> list[Haystack]:
+    """Find the scene cuts of every source that is shown."""
+    from niah.media.cuts import find_cuts  # here, so that reading a generated suite decodes nothing
+
+    names = dict.fromkeys(span.source for haystack in haystacks for span in haystack.timeline)
+    frames = sum(library.sources[name].frames for name in names)
+    with tqdm(total=frames, desc="finding scene cuts", unit="frame", leave=False, disable=None) as bar:
+        cuts = {name: find_cuts(library.indexes[name], library.rate, bar.update) for name in names}
+    return [mark_cuts(haystack, cuts) for haystack in haystacks]
 
 
 def _refuse_little(

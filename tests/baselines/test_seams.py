@@ -3,9 +3,11 @@ import pytest
 
 from baselines.novelty import describe
 from baselines.seams import between_seams, cuts, load, pairs
+from niah.suite.build import assemble
 from niah.suite.footage.clips import draw_clip
 from niah.suite.footage.scenes import draw_scenes
 from niah.types import UserError
+from tests.helpers.generate_fakes import suite, world
 
 
 def footage(frames):
@@ -42,6 +44,30 @@ def test_a_clip_between_two_scenes_is_not():
     _, starts = footage(1000)
     first = [pairs(spliced(start)[0])[:1] == [(start, spliced(start)[1].stop)] for start in starts[2:8]]
     assert sum(first) == 0
+
+
+def described(case):
+    """Return descriptors of a case whose haystack pans slowly, without a cut, and whose needle looks like nothing in it."""
+    draw = np.random.default_rng(0)
+    way, clip = draw.normal(size=48), draw.normal(size=48)
+    shown = [np.arange(span.start, span.stop) for span in case.timeline]
+    pans = [numbers[:, None] / 1000 * way + np.sin(numbers[:, None] * np.arange(1, 49)) / 1000 for numbers in shown]
+    needle = [span.source == case.needle for span in case.timeline]
+    return np.concatenate([pan * 0 + clip if clipped else pan for pan, clipped in zip(pans, needle, strict=True)])
+
+
+def test_in_footage_without_cuts_a_sham_splice_is_as_suspect_as_the_needle():
+    stacks, clips, library = world({f"n{number:02}": 10 + number for number in range(50)})
+    cases = assemble(suite(version=2, lengths=(2000,), bins_per_length=1), stacks, clips, library).cases
+    first = {"needle": 0, "sham": 0}
+    for case in cases:
+        if case.condition == "full":
+            (needle,) = case.needles
+            best = pairs(described(case))[0]
+            first["needle" if best == (needle.start, needle.stop) else "sham"] += 1
+            assert best[1] - best[0] == needle.stop - needle.start
+    assert sum(first.values()) == 50
+    assert first["needle"] <= 31  # 32 of 50 or more come up in 3 % of fair draws
 
 
 def test_without_a_cut_nothing_is_kept():

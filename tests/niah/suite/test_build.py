@@ -135,6 +135,32 @@ def test_clips_are_cut_at_their_seconds(own):
     assert {(span.start, span.stop) for span in spans} == {(5, 15)}  # 0.5 to 1.5 s at 10 frames per second
 
 
+def own_cuts(own, tmp_path, monkeypatch, *changes):
+    """Make the own suite with a scene cut in frame 20 of hay-0, under an empty cache; return its cases and what is kept."""
+    monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "cache"))
+    tiles = [np.random.default_rng(seed).integers(0, 255, (8, 8, 3), dtype=np.uint8) for seed in (20, 21)]
+    frames = (tiles[number >= 20].repeat(4, 0).repeat(4, 1) for number in range(50))
+    write_mp4(tmp_path / "hay" / "hay-0.mp4", frames, Fraction(10))
+    write_text(own, *(line for line in OWN if line[:7] not in ("version", "lengths", "depths:")), *changes)
+    kept = tmp_path / "cache" / "cuts"
+    return made(own).cases, sorted(path.read_text() for path in kept.glob("*")) if kept.is_dir() else []
+
+
+def test_needles_in_own_footage_of_version_2_start_at_its_scene_cuts(own, tmp_path, monkeypatch):
+    cases, kept = own_cuts(own, tmp_path, monkeypatch, "lengths: [100]", "depth_bins: 2")
+    assert kept == ["[20]", "[]"]
+    first = next(case for case in cases if case.condition == "no_needle").timeline[0].source
+    cuts = (20, 50) if first == "hay-0.mp4" else (50, 70)
+    starts = {case.needles[0].start for case in cases if case.condition == "full"}
+    assert starts <= {*cuts, *range(45)} and starts & set(cuts)
+
+
+@pytest.mark.parametrize("rules", ["version: 1", "depths: [0.5]"])
+def test_no_cut_is_looked_for_where_none_is_used(own, tmp_path, monkeypatch, rules):
+    _, kept = own_cuts(own, tmp_path, monkeypatch, "lengths: [40, 60]", rules)
+    assert kept == []
+
+
 def test_a_needle_cut_from_the_only_haystack_is_skipped(own, tmp_path):
     (tmp_path / "clip-0.mp4").write_bytes((tmp_path / "hay" / "hay-0.mp4").read_bytes())
     (skip,) = [skip for skip in made(own).skipped if skip.what == "n0"]

@@ -8,9 +8,17 @@ import pytest
 from niah.media.errors import MediaError
 from niah.suite.config import Haystacks, Needles
 from niah.suite.folder import Skip
-from niah.suite.library import Library, cut_timeline
+from niah.suite.library import Haystack, Library, cut_timeline
 from niah.suite.needles import NeedleRow
-from niah.suite.user_media import _clip, _measure_haystacks, find_videos, lay_end_to_end, refuse_folder, resolve
+from niah.suite.user_media import (
+    _clip,
+    _measure_haystacks,
+    find_videos,
+    lay_end_to_end,
+    mark_cuts,
+    refuse_folder,
+    resolve,
+)
 from niah.types import Sampling, Span, UserError
 from tests.helpers.generate_fakes import FakeIndex, library_of, needle, suite
 
@@ -87,6 +95,14 @@ def test_with_allow_repeat_the_footage_starts_over_and_repeats_are_counted():
     assert library.repeats(timeline) == 600
     assert library.repeats(cut_timeline(timeline, 0, 500)) == 100
     assert library.repeats(cut_timeline(timeline, 0, 400)) == 0
+
+
+def test_scenes_begin_at_a_source_s_cuts_and_where_a_source_ends():
+    timeline = (Span("a", 10, 20), Span("b", 0, 5), Span("a", 0, 10))
+    stack = Haystack("haystack-0", timeline, frozenset())
+    marked = mark_cuts(stack, {"a": (4, 10, 13, 19), "b": (5,)})  # 10 opens the first span, 5 closes the second
+    assert marked.cuts == (3, 9, 10, 15, 19)
+    assert mark_cuts(stack, {"a": (), "b": ()}).cuts == (10, 15)
 
 
 def test_a_rate_above_the_source_s_own_counts_as_repeats():
