@@ -58,7 +58,7 @@ def folder(tmp_path_factory):
     needle = {"video": "clip.mp4", "question": "Which?", "options": ["one", "two"], "answer": "A"}
     (folder / "needles.jsonl").write_text(json.dumps(needle) + "\n")
     suite = {
-        "name": "long", "lengths": list(LENGTHS), "depths": list(DEPTHS),
+        "name": "long", "version": 1, "lengths": list(LENGTHS), "depths": list(DEPTHS),
         "sampling": {"rate": 1, "width": 16, "height": 16},
         "haystacks": {"folder": "haystacks"}, "needles": {"file": "needles.jsonl"},
         "conditions": ["full", "needle_only", "no_needle", "blind"],

@@ -123,11 +123,6 @@ def test_what_adapters_share_knows_none_of_them():
     assert imported_in(ADAPTERS, {"vilamp", "baselines"}) == set()
 
 
-def test_nothing_else_in_niah_imports_what_adapters_share_but_the_sampling_which_needs_no_torch():
-    found = imported_in(HARNESS, {"niah.adapters"})
-    assert {(file, name) for file, name in found if not name.startswith("niah.adapters.sampling")} == set()
-
-
 def test_baselines_import_no_vilamp():
     assert imported_in((ROOT / "baselines").rglob("*.py"), {"vilamp"}) == set()
 
