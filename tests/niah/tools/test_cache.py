@@ -9,7 +9,14 @@ from niah.tools.cache import CachedFile, cached_files, clean, parse_age
 from niah.types import UserError
 from tests.helpers.commands import cache as main
 
-FILES = ("footage-1/w/1-fps/a.mp4", "index/b.json", "rendered/c.mp4", "downloads/0a/d.mp4", "hashes/e.npz")
+FILES = (
+    "footage-1/w/1-fps/a.mp4",
+    "index/b.json",
+    "rendered/c.mp4",
+    "downloads/0a/d.mp4",
+    "hashes/e.npz",
+    "cuts/f.json",
+)
 OTHERS = ("thesis.tex", "photos/f.jpg", "footage-old/g.mp4", "index.txt")
 
 
@@ -33,17 +40,17 @@ def left(root):
 def test_clean_deletes_every_file_of_the_cache_and_no_other(cache, capsys):
     assert main(["clean"]) == 0
     assert left(cache) == set(OTHERS)
-    assert capsys.readouterr().out == f"deleted 5 files, 5.0 MiB, of {cache}\n"
+    assert capsys.readouterr().out == f"deleted 6 files, 6.0 MiB, of {cache}\n"
     assert sorted(path.name for path in cache.iterdir()) == ["footage-old", "index.txt", "photos", "thesis.tex"]
 
 
 def test_a_dry_run_deletes_nothing(cache, capsys):
     assert main(["clean", "--dry_run"]) == 0
-    assert left(cache) == {*FILES, *OTHERS} and capsys.readouterr().out.startswith("would delete 5 files")
+    assert left(cache) == {*FILES, *OTHERS} and capsys.readouterr().out.startswith("would delete 6 files")
 
 
 def test_older_than_keeps_what_was_used_since(cache):
-    assert main(["clean", "--older-than", "41d"]) == 0 and len(left(cache)) == 9
+    assert main(["clean", "--older-than", "41d"]) == 0 and len(left(cache)) == 10
     assert main(["clean", "--older-than", "39d"]) == 0 and left(cache) == {"rendered/c.mp4", *OTHERS}
 
 
@@ -91,10 +98,10 @@ def test_a_file_that_is_not_the_cache_s_is_refused(cache, name):
 def test_list_counts_each_kind_and_names_what_is_not_its_own(cache, capsys):
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:3] for line in lines[2:7]] == [
-        [kind, "1", "1.0"] for kind in ("footage", "index", "hashes", "rendered", "downloads")
+    assert [line.split()[:3] for line in lines[2:8]] == [
+        [kind, "1", "1.0"] for kind in ("footage", "index", "cuts", "hashes", "rendered", "downloads")
     ]
-    assert lines[7] == "not the cache's, never touched: footage-old, index.txt, photos, thesis.tex"
+    assert lines[8] == "not the cache's, never touched: footage-old, index.txt, photos, thesis.tex"
 
 
 def test_a_cache_that_is_not_there_yet_is_empty(tmp_path, monkeypatch, capsys):
@@ -113,14 +120,14 @@ def test_an_age_is_read_as(text, seconds):
 )
 def test_a_mistake_deletes_nothing(cache, flags):
     assert main(["clean", flags[0] + "=" + flags[1]]) == 2
-    assert len(left(cache)) == 9
+    assert len(left(cache)) == 10
 
 
 def test_what_a_run_renames_or_adds_meanwhile_ends_nothing(cache, monkeypatch):
     walk = os.walk
     monkeypatch.setattr(os, "walk", lambda top: ((here, [], [*names, "gone"]) for here, _, names in walk(top)))
     files = list(cached_files(cache))
-    assert len(files) == 5
+    assert len(files) == 6
     (cache / "index" / "new.json").write_bytes(b"x")
     (cache / "hashes" / "e.npz").unlink()
     (cache / "hashes").rmdir()
