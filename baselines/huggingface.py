@@ -15,6 +15,8 @@ like a model that cannot find needles.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,16 @@ class HuggingFace:
     def __init__(self, model: Any, processor: Any, max_frames: int, as_images: bool = False) -> None:
         self.model, self.processor, self.max_frames = model, processor, max_frames
         self.as_video = vars(processor).get("video_processor") is not None and not as_images
+
+    def identity(self) -> dict[str, str]:
+        """Return what files do not say: the dtype and attention in use, and hashes of what the prompt depends on."""
+        generation = {**self.model.generation_config.to_dict(), "transformers_version": None}  # reported elsewhere
+        return {
+            "dtype": str(self.model.dtype),
+            "attention": str(self.model.config._attn_implementation),
+            "chat template": _sha256(json.dumps(self.processor.chat_template, sort_keys=True)),
+            "generation config": _sha256(json.dumps(generation, sort_keys=True, default=str)),
+        }
 
     @torch.inference_mode()
     def answer(self, video: Video, question: Question) -> Reply:
@@ -259,6 +271,10 @@ def _processor(pretrained: str, folder: Path, trust_remote_code: bool) -> Any:
             f"{pretrained} has no chat template: put the chat_template.jinja of its instruct version beside config.json"
         )
     return processor
+
+
+def _sha256(text: str) -> str:
+    return f"sha256 {hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _some(names: list[str]) -> str:

@@ -76,6 +76,11 @@ def _say(merged: MergeResult) -> int:
         sys.stdout.write(f"{merged.answered_twice:,} cases were answered more than once; the first answer was taken\n")
     if merged.differing:
         sys.stderr.write(f"WARNING: the shards differ in {'; '.join(merged.differing)}: their records may, too\n")
+    if merged.unknown_models:
+        sys.stderr.write(
+            f"NOTE: the identity of the model is unknown in {', '.join(merged.unknown_models)}, which were asked "
+            "before runs recorded it: whether all shards are of one model was not checked\n"
+        )
     if failed or missing:
         sys.stdout.write(f"{missing:,} cases not asked yet, {failed:,} failed; niah run without --shard asks them\n")
     return INCOMPLETE if failed or missing else DONE

@@ -32,7 +32,8 @@ examples:
       settings from a file (the same names; the command line wins), earlier records set aside
 
 The same command again goes on where the last one ended; cases that ended in an error
-or a timeout are asked again. Ctrl-C at any time loses nothing.
+or a timeout are asked again. Ctrl-C at any time loses nothing. A model whose source,
+checkpoint or libraries have changed since is refused, as its answers would be mixed.
 
 exit codes: 0 every record is ok or oom, 2 a mistake in the command or its files,
 3 some record is an error or a timeout or the disk is full, 130 after Ctrl-C
@@ -120,6 +121,8 @@ def _add_output(group: Any) -> None:
     ways = group.add_mutually_exclusive_group()
     ways.add_argument("--resume", dest="fresh", action="store_false", help="go on with the records there (default)")
     ways.add_argument("--fresh", action="store_true", help="keep earlier records as records.jsonl.1 and begin anew")
+    told = "go on with answers of a model whose files or versions have changed since; run.json names both"
+    group.add_argument("--accept_changed_model", action="store_true", help=told)
     add_no_figures(group)
 
 

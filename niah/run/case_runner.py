@@ -13,6 +13,7 @@ from typing import Any
 
 from niah.run.messages import WorkerResult
 from niah.run.process import Worker, WorkerLostError
+from niah.run.same_model import ModelCheck
 from niah.types import Case, Record, Reply
 
 MAX_ATTEMPTS = 2
@@ -34,6 +35,7 @@ class CaseRunner:
         hashes: the file hash of every source, by its name.
         numbers: numbers the workers of this runner and its siblings.
         stopping: once set, this runner and its siblings break off what is in progress and answer no more.
+        check_model: compares every worker's model with that of the run, and ends the run where it is another.
     """
 
     def __init__(
@@ -43,8 +45,10 @@ class CaseRunner:
         hashes: Mapping[str, str],
         numbers: Iterator[int] | None = None,
         stopping: threading.Event | None = None,
+        check_model: ModelCheck | None = None,
     ) -> None:
         self.stopping = stopping if stopping is not None else threading.Event()
+        self._check_model = check_model
         self._start = start
         self._hashes = hashes
         self._model = model
@@ -57,7 +61,8 @@ class CaseRunner:
     def ask(self, case: Case, cold: bool) -> Record:
         """Return the record of one case; a cold case gets a worker that has answered nothing.
 
-        Raises RunInterruptedError where `stopping` was set meanwhile, UserError where no worker can be started.
+        Raises RunInterruptedError where `stopping` was set meanwhile, UserError where no worker can be started or
+        another model answers.
         """
         if cold:
             self.close()
@@ -69,6 +74,8 @@ class CaseRunner:
                 self._worker = None
             if self.stopping.is_set():
                 raise RunInterruptedError
+            if self._check_model is not None and result.reply is not None:
+                self._check_model.reply(result.reply)
             had_answered = self._has_answered
             self._has_answered = had_answered or result.status == "ok"
             filled_by_others = result.status == "oom" and had_answered
@@ -81,7 +88,7 @@ class CaseRunner:
 
     def sibling(self) -> CaseRunner:
         """Return another runner of the same model, with workers of its own."""
-        other = CaseRunner(self._start, self._model, self._hashes, self._numbers, self.stopping)
+        other = CaseRunner(self._start, self._model, self._hashes, self._numbers, self.stopping, self._check_model)
         other.metadata = self.metadata  # its workers will report the same
         return other
 
@@ -111,6 +118,8 @@ class CaseRunner:
             self._has_answered = False
             self.started = next(self._numbers)
             self.metadata = self._worker.metadata
+            if self._check_model is not None:
+                self._check_model.worker(self.metadata)
         return self._worker
 
 

@@ -72,6 +72,7 @@ class RunConfig:
     gpus_per_worker: float | None = None  # of a Ray cluster; None: 1 where it has any
     output_path: str | None = None
     fresh: bool = False
+    accept_changed_model: bool = False  # go on with answers of a model that has changed since
     in_process: bool = False
     dry_run: bool = False
     figures: bool = True

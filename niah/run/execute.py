@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,7 @@ from niah.run.process import Worker, start_worker
 from niah.run.progress import Progress
 from niah.run.records import Records, read_records
 from niah.run.registry import find_adapter
+from niah.run.same_model import ModelCheck, identity_before_loading, nothing_asked
 from niah.types import Record
 
 PATIENCE = 3  # times the grace: for git and nvidia-smi, which may lie on a network share or wake a device
@@ -58,27 +60,31 @@ def execute(
         config: the settings of the run.
         arguments: the command line, for run.json.
         make_worker: makes what is asked instead of a worker with the adapter `config.model` names. It is given
-            whole cases, needles included, as no model may be.
+            whole cases, needles included, as no model may be. Its `target`, where it has one, is the
+            "module:function" whose sources and settings make its identity.
 
     Raises UserError for what the user can fix, CannotWrite where the disk is full.
     """
     if config.stall_timeout is not None:
         os.environ[STALL_VARIABLE] = f"{config.stall_timeout:g}"  # for this process and every worker
-    if make_worker is None:
-        target = find_adapter(config.model)
-    else:
-        target = f"{make_worker.__module__}:{make_worker.__qualname__}"
+    target = _target(config, make_worker)
     plan = make_plan(config)
     folder = config.folder()
     with locked(folder):
-        done = open_run(folder, config, plan)
+        identity: Callable[[], Mapping[str, str]] = partial(identity_before_loading, config, target)
+        if make_worker is not None and not hasattr(make_worker, "target"):
+            identity = dict  # which adapter it loads, it alone knows
+        done = open_run(folder, config, plan, identity)
         environment = collect_environment(arguments, PATIENCE * config.grace)
         update_metadata(folder, {"suite": plan.generated.suite.name, "target": target, **environment})
         began = time.time()
         stopping = threading.Event()
         hashes = {name: source.sha256 for name, source in plan.generated.sources.items()}
+        check = ModelCheck(folder, len(done), config.accept_changed_model)
+        if len(done) == len(plan.ordered):
+            sys.stderr.write(nothing_asked(folder, len(done), len(plan.ordered), identity()) + "\n")
         with _workers(config, plan, target, stopping, make_worker) as (start, num_workers):
-            case_runner = CaseRunner(start, config.model, hashes, stopping=stopping)
+            case_runner = CaseRunner(start, config.model, hashes, stopping=stopping, check_model=check)
             try:
                 _ask(plan, done, case_runner, folder, num_workers)
                 interrupted = False
@@ -88,6 +94,13 @@ def execute(
         append_run(folder, began, done, records, case_runner)
         put_in_order(folder, plan)
         yield FinishedRun(plan, folder, records, interrupted)
+
+
+def _target(config: RunConfig, make_worker: MakeWorker | None) -> str:
+    """Return the "module:function" of what is asked; what makes workers may name that of their adapters (`target`)."""
+    if make_worker is None:
+        return find_adapter(config.model)
+    return getattr(make_worker, "target", None) or f"{make_worker.__module__}:{make_worker.__qualname__}"
 
 
 def dry_run(config: RunConfig) -> str:

@@ -10,7 +10,7 @@ import dataclasses
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from niah.run.config import RunConfig, without_machine_paths
 from niah.run.metadata import read_metadata, refuse_other_run, update_metadata
 from niah.run.plan import Plan
 from niah.run.records import FINAL, read_records, rewrite_records, set_aside
+from niah.run.same_model import refuse_changed_model
 from niah.suite.config import Suite
 from niah.suite.folder import cases_sha256, sources_sha256
 from niah.types import Record, UserError
@@ -49,24 +50,34 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def open_run(folder: Path, config: RunConfig, plan: Plan) -> list[Record]:
+def open_run(
+    folder: Path, config: RunConfig, plan: Plan, identity: Callable[[], Mapping[str, str]] = dict
+) -> list[Record]:
     """Write what is to be run into the folder, and return its records that are final.
 
-    Raises UserError where the folder holds records of other cases or settings.
+    Args:
+        folder: the output folder.
+        config: the settings of the run.
+        plan: its cases.
+        identity: returns what is known of the model before it is loaded; called only where there are answers.
+
+    Raises UserError where the folder holds records of other cases, settings or, as far as is known, another model.
     """
     path = folder / "records.jsonl"
     if config.fresh:
         set_aside(path)
     old = read_records(path)
+    final = [record for record in old if record.status in FINAL]
     decides = _decides(config, plan)
     if old:
         remedy = "Set them aside with --fresh, or give this run its own --output_path"
         refuse_other_run(folder, decides, remedy)
         check_cases_known(path, old, {case.id for case in plan.ordered})
+        if final and not config.accept_changed_model:
+            refuse_changed_model(folder, len(final), identity())
     else:
         (folder / "run.json").unlink(missing_ok=True)  # it describes records that are no longer here
     write_inputs(folder, {"decides": decides, **_shard_metadata(plan)}, _input_files(config, plan))
-    final = [record for record in old if record.status in FINAL]
     if old or path.exists():
         rewrite_records(path, final)  # drops half a line, and the records of cases that are asked again
     return final

@@ -18,7 +18,8 @@ KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("decides", "versions", "device", "worker", "shard"), dict),
     **dict.fromkeys(("suite", "target", "python", "cases"), str),
     "git": (dict, type(None)),  # None outside a git checkout
-    "runs": list,
+    "identity": dict,  # of the model, as niah.run.identity reports it; runs before it was recorded have none
+    **dict.fromkeys(("runs", "earlier_identities"), list),
 }
 DECIDES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("model_args", "sampling"), dict),
@@ -49,6 +50,8 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     _check(path, metadata.get("decides", {}), DECIDES)
     for entry in metadata.get("runs", []):
         _check(path, {"an entry of runs": entry}, {"an entry of runs": dict})
+    for name, part in metadata.get("identity", {}).items():
+        _check(path, {f"identity of {name}": part}, {f"identity of {name}": str})
     return metadata
 
 

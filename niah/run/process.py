@@ -39,7 +39,7 @@ class Worker(Protocol):
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What answers: decoder, interpreter, package versions, concurrency."""
+        """What answers: decoder, interpreter, package versions, concurrency, the model's identity."""
         ...
 
     def ask(self, case: Case) -> WorkerResult:
@@ -252,11 +252,7 @@ class ProcessWorker:
 
 def _start(python: str, grace_seconds: float) -> subprocess.Popen[bytes]:
     """Start a worker at the head of its own process group; it outlives the runner by at most `grace_seconds`."""
-    # Waiting threads must not spin: on a machine that others use too, that made a model five times slower.
-    environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
-    if (ROOT / "pyproject.toml").is_file():  # a checkout, whose niah another interpreter would not find
-        paths = [str(ROOT), environment.get("PYTHONPATH", "")]
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    environment = worker_environment()
     pipe = subprocess.PIPE
     try:
         return subprocess.Popen(
@@ -265,6 +261,16 @@ def _start(python: str, grace_seconds: float) -> subprocess.Popen[bytes]:
         )  # fmt: skip
     except OSError as error:
         raise UserError(f"{python} does not start ({error.strerror}); --python names a Python interpreter") from None
+
+
+def worker_environment() -> dict[str, str]:
+    """Return the environment of a process that runs `niah` in the worker's interpreter."""
+    # Waiting threads must not spin: on a machine that others use too, that made a model five times slower.
+    environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
+    if (ROOT / "pyproject.toml").is_file():  # a checkout, whose niah another interpreter would not find
+        paths = [str(ROOT), environment.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    return environment
 
 
 def _signal_name(number: int) -> str:

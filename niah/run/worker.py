@@ -27,6 +27,7 @@ from typing import Any, TextIO
 from niah.media.decoders.base import load_decoder
 from niah.media.errors import MediaError
 from niah.media.video import SplicedVideo
+from niah.run.identity import loaded_identity, origin_of
 from niah.run.memory import peak_bytes, reset_peak
 from niah.run.messages import WorkerConfig, WorkerResult, check_reply
 from niah.run.registry import load_adapter
@@ -48,16 +49,19 @@ class AdapterServer:
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
         self.decoder = load_decoder(config.decoder)
+        origin = origin_of(config.target, config.settings)  # before the adapter can change the current folder
         self.adapter = load_adapter(config.target, config.settings)
+        self._identity = loaded_identity(origin, self.adapter)
 
     def metadata(self) -> dict[str, Any]:
-        """Return the worker metadata: decoder, interpreter, package versions, concurrency."""
+        """Return the worker metadata: decoder, interpreter, package versions, concurrency, the model's identity."""
         return {
             "status": "ready",
             "decoder": self.decoder.name,
             "python": "{}.{}.{}".format(*sys.version_info),
             "versions": package_versions(PACKAGES),
             "concurrency": int(getattr(self.adapter, "concurrency", 1)),  # optional in the contract
+            "identity": self._identity,
         }
 
     def answer(self, request: Mapping[str, Any]) -> WorkerResult:

@@ -20,7 +20,7 @@ KINDS = {
     "footage": "built-in haystacks and needles; drawn again in a minute or so",
     "index": "when each frame of a scanned file is shown; scanned again in seconds to minutes a file",
     "cuts": "where scenes begin in a file of your own; found again in seconds to minutes a file",
-    "hashes": "of frames, to find near-duplicates; made again in seconds a file",
+    "hashes": "of frames, to find near-duplicates, and of checkpoint files; made again in seconds a file",
     "rendered": "videos of cases, for models that insist on a file; rendered again in a minute or so each",
     "downloads": "videos that needles named by address; downloaded again",
 }

@@ -19,6 +19,7 @@ from niah.run.folder import check_cases_known, locked, to_yaml, write_inputs
 from niah.run.metadata import differing_keys, read_metadata, refuse_other_run, without_shard_keys
 from niah.run.plan import cold_first, sort_by_haystack
 from niah.run.records import FINAL, read_cases, read_records, rewrite_records
+from niah.run.same_model import merge_identities
 from niah.settings import read_yaml
 from niah.suite.config import Suite
 from niah.suite.folder import cases_sha256, sources_sha256
@@ -36,6 +37,7 @@ class MergeResult:
     records: tuple[Record, ...]  # in the order a run would have asked
     answered_twice: int  # cases with records in several shards; the first final one was taken
     differing: tuple[str, ...]  # in what the shards' environments differ: versions, commit, accelerators
+    unknown_models: tuple[str, ...]  # the folders whose answers are of a model without a recorded identity
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ class ShardData:
         """What its records depend on, without the keys in which shards differ."""
         return without_shard_keys(self.metadata["decides"])
 
+    @property
+    def identity(self) -> Mapping[str, str] | None:
+        """The identity of the model that answered, None where it is not recorded."""
+        return self.metadata.get("identity")
+
 
 def merge_shards(folders: Sequence[Path], out: Path) -> MergeResult:
     """Write what the shards in `folders` hold together into `out`.
@@ -79,12 +86,15 @@ def merge_shards(folders: Sequence[Path], out: Path) -> MergeResult:
         decides = {**shards[0].decides, **hashes}
         locks.enter_context(locked(out))
         earlier = _earlier_records(out, decides, cases)
+        answered = [(shard.folder, len(shard.records), shard.metadata) for shard in shards]
+        identity = merge_identities([*answered, (out, len(earlier), read_metadata(out) if earlier else {})])
         found, answered_twice = _merge_records(earlier, *(shard.records for shard in shards))
         ordered = cold_first(shards[0].suite, sort_by_haystack(cases))
         records = tuple(found[case.id] for case in ordered if case.id in found)
-        write_inputs(out, _merge_metadata(shards, decides), _input_files(shards[0], cases, sources))
+        write_inputs(out, {**_merge_metadata(shards, decides), **identity}, _input_files(shards[0], cases, sources))
         rewrite_records(out / "records.jsonl", records)
-    return MergeResult(out, cases, records, answered_twice, tuple(differing_environments(shards)))
+    unknown = tuple(str(shard.folder) for shard in shards if shard.records and shard.identity is None)
+    return MergeResult(out, cases, records, answered_twice, tuple(differing_environments(shards)), unknown)
 
 
 def read_shard(folder: Path) -> ShardData:
@@ -153,7 +163,10 @@ def differing_environments(shards: Sequence[ShardData]) -> list[str]:
 def _shard_data(folder: Path, metadata: Mapping[str, Any]) -> ShardData:
     """Read the files of a shard; what is missing or damaged raises whatever it raises."""
     shard = metadata["shard"]
-    sources = read_json_lines(folder / "sources.jsonl", lambda row: row, "restore it, or run that shard again")
+    cases = read_cases(folder)[0]
+    sources: Iterable[tuple[int, Any]] = ()
+    if any(case.timeline for case in cases):  # a shard of blind cases reads no video, and a run writes no empty file
+        sources = read_json_lines(folder / "sources.jsonl", lambda row: row, "restore it, or run that shard again")
     return ShardData(
         folder=folder,
         metadata=metadata,
@@ -162,7 +175,7 @@ def _shard_data(folder: Path, metadata: Mapping[str, Any]) -> ShardData:
         whole=shard["cases"],
         whole_sha256=shard["cases_sha256"],
         positions=tuple(shard["places"]),
-        cases=read_cases(folder)[0],
+        cases=cases,
         records=tuple(read_records(folder / "records.jsonl")),
         sources=tuple(row for _, row in sources),
         suite=read_yaml(Suite, folder / "suite.yaml"),
@@ -251,7 +264,7 @@ def _merge_records(*groups: Iterable[Record]) -> tuple[dict[str, Record], int]:
 
 def _merge_metadata(shards: Sequence[ShardData], decides: Mapping[str, Any]) -> dict[str, Any]:
     """Return run.json of the whole: that of the first shard, and under `merged` what each shard ran on and when."""
-    own = ("shard", "decides", "runs", "cases")
+    own = ("shard", "decides", "runs", "cases", "identity", "earlier_identities")
     common = {key: value for key, value in shards[0].metadata.items() if key not in own}
     merged = [
         {

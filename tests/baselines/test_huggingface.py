@@ -293,3 +293,10 @@ def test_real_footage_is_answered_about(folders, tmp_path, monkeypatch, name):
     code, records = run(folders[name], suite, tmp_path / "out", "--in_process", "--no_figures")
     assert (code, {record["status"] for record in records}) == (0, {"ok"})
     assert sorted(record["frames_used"] for record in records) == [0, 0, 0, 4, 4, 4]
+
+
+def test_identity_tells_apart_what_the_files_do_not(adapters, folders):
+    told = adapters["qwen2_vl"].identity()
+    assert (told["dtype"], told["attention"]) == ("torch.float32", "sdpa")
+    eager = load(str(folders["qwen2_vl"]), max_frames=4, max_new_tokens=5, attn_implementation="eager").identity()
+    assert {name for name in told if told[name] != eager[name]} == {"attention", "generation config"}

@@ -25,16 +25,18 @@ from vilamp.compressors.pooled import Mean
 from vilamp.compressors.whole import TopK, Uniform
 
 
-def load_uniform(frames: Any = 8, **shared: Any) -> Adapter:
+def load_uniform(frames: Any = 8, pretrained: str = "micro", **shared: Any) -> Adapter:
     """Return the micro ViLaMP reading `frames` frames at bin centres; `shared` are settings of the model `vilamp`."""
-    return load(compressor=Uniform(FixedFrames(positive_int("frames", frames))), **shared)
+    return load(compressor=Uniform(FixedFrames(positive_int("frames", frames))), pretrained=pretrained, **shared)
 
 
-def load_topk(keyframes: Any = 8, **shared: Any) -> Adapter:
+def load_topk(keyframes: Any = 8, pretrained: str = "micro", **shared: Any) -> Adapter:
     """Return the micro ViLaMP reading the `keyframes` most relevant frames; `shared` are settings of `vilamp`."""
-    return load(compressor=TopK(FixedFrames(positive_int("keyframes", keyframes), "keyframes")), **shared)
+    return load(
+        compressor=TopK(FixedFrames(positive_int("keyframes", keyframes), "keyframes")), pretrained=pretrained, **shared
+    )
 
 
-def load_mean(**shared: Any) -> Adapter:
+def load_mean(pretrained: str = "micro", **shared: Any) -> Adapter:
     """Return the micro ViLaMP reading one mean token a frame; `shared` are settings of the model `vilamp`."""
-    return load(compressor=Mean(), **shared)
+    return load(compressor=Mean(), pretrained=pretrained, **shared)

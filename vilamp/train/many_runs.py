@@ -45,7 +45,7 @@ def run_all(runs: Iterable[NamedRun]) -> int:
     has answered already is not asked again. Ctrl-C ends the run it hits, and no later one begins.
     """
     worst = DONE
-    with_shared_store = shared_store()
+    with_shared_store = WithSharedStore()
     for one in runs:
         sys.stderr.write(f"{one.name}\n")
         code = run_suite(one.config, make_worker=one.make_worker or with_shared_store)
@@ -57,19 +57,22 @@ def run_all(runs: Iterable[NamedRun]) -> int:
     return worst
 
 
-def shared_store() -> MakeWorker:
-    """Return a function that makes `vilamp` workers in this process, all with the same feature store."""
-    store = FeatureStore(MEMORY, DISK, tempfile.gettempdir())
+class WithSharedStore:
+    """Makes `vilamp` workers in this process, all with the same feature store."""
 
-    def make_worker(generated: GeneratedSuite, **settings: Any) -> InProcessWorker:
+    target = TARGET  # whose sources and checkpoint are the identity of its runs
+
+    def __init__(self) -> None:
+        self._store = FeatureStore(MEMORY, DISK, tempfile.gettempdir())
+
+    def __call__(self, generated: GeneratedSuite, **settings: Any) -> InProcessWorker:
+        """Return a loaded worker for these cases and settings."""
         config = WorkerConfig(
             TARGET,
-            {**settings, "store": store},
+            {**settings, "store": self._store},
             generated.sources,
             generated.suite.sampling,
             DEFAULT_DECODER,
             str(cache_folder() / "rendered"),
         )
         return InProcessWorker(config)
-
-    return make_worker

@@ -11,7 +11,7 @@ from niah.run.registry import find_adapter, load_adapter, parse_model_args
 from niah.types import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
-SLICE = "niah.types, niah.media, niah.scoring, niah.run.registry, niah.run.worker, niah.adapters.sampling"
+SLICE = "niah.types, niah.media, niah.scoring, niah.run.registry, niah.run.identity, niah.run.worker, niah.adapters.sampling"
 
 
 def test_entry_point_is_found_by_name():

@@ -21,6 +21,7 @@ from niah.media.decoders.base import DEFAULT_DECODER, load_decoder
 from niah.media.errors import MediaError
 from niah.media.video import SplicedVideo
 from niah.run.config import RunConfig
+from niah.run.identity import loaded_identity, origin_of
 from niah.run.messages import WorkerResult
 from niah.suite.folder import GeneratedSuite
 from niah.types import Case, Reply, UserError
@@ -43,6 +44,8 @@ CONDITIONS = ("full", "needle_only")  # the others hold no needle that could be 
 class ProbeClient:
     """Puts cases to the probe, in this process."""
 
+    target = "vilamp.train.probe.client:ProbeClient"  # whose sources and weights are the model
+
     def __init__(
         self, generated: GeneratedSuite, pretrained: str = "micro", keyframes: int | None = None, **unknown: Any
     ) -> None:
@@ -56,8 +59,13 @@ class ProbeClient:
         self._generated, self._decoder = generated, load_decoder(DEFAULT_DECODER)
         versions = {"torch": torch.__version__}
         python = "{}.{}.{}".format(*sys.version_info)
-        metadata = {"decoder": self._decoder.name, "python": python, "versions": versions, "concurrency": 1}
-        self.metadata: Mapping[str, Any] = metadata
+        self.metadata: Mapping[str, Any] = {
+            "decoder": self._decoder.name,
+            "python": python,
+            "versions": versions,
+            "concurrency": 1,
+            "identity": loaded_identity(origin_of(self.target, {"pretrained": pretrained}), self._adapter),
+        }
 
     @torch.inference_mode()
     def ask(self, case: Case) -> WorkerResult:
