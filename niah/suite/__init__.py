@@ -1,1 +1,1 @@
-"""suite.yaml -> cases: footage, needles and haystacks into edit lists of videos."""
+"""From a suite file to cases: needles and haystacks become edit lists of videos."""

@@ -1,10 +1,10 @@
-"""Which needle is asked in which cells, and which letter is right there: a balanced incomplete block design.
+"""A balanced incomplete block design: which needle is asked in which cells, and which letter is correct there.
 
-What limits every interval is the number of needle sources, so a suite asks many needles in some cells each rather
-than few needles in all. Each needle is asked at every length, in `bins_per_length` of the depth bins, and each cell
-asks equally many needles of each type. The right letter takes turns within a cell, so that a model that always
-answers "A" scores exactly chance in every cell whose needles divide by the options, and over the cells of a needle,
-so that no letter belongs to a needle.
+The width of every confidence interval depends on the number of needle sources. A suite therefore asks many needles in
+some cells each, not few needles in all cells. Each needle is asked at every length, in `bins_per_length` of the depth
+bins, and each cell asks the same number of needles of each type. The correct letter rotates within a cell: a model that
+always answers "A" scores exactly chance in every cell whose number of needles is a multiple of the number of options.
+It also rotates over the cells of a needle, so that a needle does not have a letter of its own.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CaseSlot:
-    """One `full` case before it has a start: its needle, cell and haystack, and the right letter's turn."""
+    """One `full` case before its start is drawn: its needle, cell, haystack and correct letter."""
 
     needle: str
-    length: int  # number of the length, from 0
-    bin: int  # depth bin, from 0
-    home: int  # number of the haystack among those of this needle, from 0
-    turn: int  # the right letter is this one, modulo the number of options
+    length: int  # index of the length
+    bin: int  # index of the depth bin
+    haystack: int  # index among the haystacks of this needle
+    turn: int  # index of the correct letter, modulo the number of options
 
 
 def slots(
@@ -29,25 +29,30 @@ def slots(
 ) -> Iterator[CaseSlot]:
     """Yield every slot, type by type and needle by needle, lengths ascending.
 
-    The cells of needle i at length l are the bins i + l + o (modulo `bins`), for offsets o spread evenly over the bins.
+    Needle i is asked at length l in the bins i + l + o (modulo `bins`), for offsets o spread evenly over the bins.
+
+    Args:
+        needles_by_type: The names of the needles of each question type.
+        lengths: The number of lengths.
+        bins: The number of depth bins.
+        bins_per_length: In how many bins each needle is asked at a length.
     """
     if not 1 <= bins_per_length <= bins:
-        raise ValueError(f"wanted bins_per_length from 1 to {bins}, got {bins_per_length}")
+        raise ValueError(f"expected bins_per_length from 1 to {bins}, got {bins_per_length}")
     offsets = [number * bins // bins_per_length for number in range(bins_per_length)]
     for names in needles_by_type.values():
-        asked: dict[tuple[int, int], int] = {}  # needles of this type so far, by cell
+        asked: dict[tuple[int, int], int] = {}  # number of needles of this type so far, by cell
         for number, name in enumerate(names):
             for length in range(lengths):
-                for home, offset in enumerate(offsets):
+                for haystack, offset in enumerate(offsets):
                     bin_number = (number + length + offset) % bins
                     rank = asked.get((length, bin_number), 0)
                     asked[length, bin_number] = rank + 1
-                    yield CaseSlot(name, length, bin_number, home, turn=rank + 3 * length + 2 * bin_number)
+                    yield CaseSlot(name, length, bin_number, haystack, turn=rank + 3 * length + 2 * bin_number)
 
 
-def rotate_options(options: Sequence[str], right: int, turn: int) -> tuple[tuple[str, ...], int]:
-    """Return the options turned so that option `right` stands at place `turn`, modulo their number, and that place."""
-    count = len(options)
-    place = turn % count
-    first = (right - place) % count
-    return (*options[first:], *options[:first]), place
+def rotate_options(options: Sequence[str], correct: int, turn: int) -> tuple[tuple[str, ...], int]:
+    """Return the options, rotated so that option `correct` has index `turn` modulo their number, and that index."""
+    index = turn % len(options)
+    first = (correct - index) % len(options)
+    return (*options[first:], *options[:first]), index

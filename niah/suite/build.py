@@ -1,4 +1,4 @@
-"""A suite file into cases: find the footage, measure it, place the needles, say what was left out."""
+"""Generate the cases of a suite: find and scan the footage, place the needles, report what was left out."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from niah.types import Span, UserError
 def generate(suite: Suite, folder: Path) -> GeneratedSuite:
     """Return the cases of a suite whose relative paths start at `folder`.
 
-    Built-in footage is made on first use, under $VIDEONIAH_CACHE or ~/.cache/videoniah.
-    Raises UserError where the suite cannot be had; single files and needles that
-    cannot be used are left out, listed in `skipped` and told on stderr.
+    Built-in footage is drawn on first use, in $VIDEONIAH_CACHE or ~/.cache/videoniah. Files and
+    needles that cannot be used are left out, listed in `skipped` and reported on stderr. Raises
+    UserError if the suite cannot be generated.
     """
     from niah.media.scan import scan  # here, so that reading a generated suite decodes nothing
 
     suite = user_media.resolve(suite, Path(folder))
     library = Library(suite.sampling.rate, scan)
-    near: tuple[NearDuplicate, ...] = ()
+    found: tuple[NearDuplicate, ...] = ()
     if suite.footage is not None:
         haystacks, clips, skips = _built_in(suite, suite.footage, library)
     else:
         haystacks, clips, skips = user_media.load(suite, library)
-        near = near_duplicates(haystacks, clips, library, cache_folder() / "hashes")
-    return assemble(suite, haystacks, clips, library, skips, near)
+        found = near_duplicates(haystacks, clips, library, cache_folder() / "hashes")
+    return assemble(suite, haystacks, clips, library, skips, found)
 
 
 def assemble(
@@ -45,45 +45,55 @@ def assemble(
     clips: Sequence[NeedleClip],
     library: Library,
     skips: Sequence[Skip] = (),
-    near: tuple[NearDuplicate, ...] = (),
+    near_duplicates: tuple[NearDuplicate, ...] = (),
 ) -> GeneratedSuite:
-    """Place measured needles in measured haystacks, and tell what was left out."""
+    """Return the cases of scanned needles and haystacks, and report on stderr what was left out.
+
+    Args:
+        suite: The settings.
+        haystacks: Footage, each at least as long as the longest case.
+        clips: The needles that can be hidden.
+        library: The scanned files that haystacks and needles come from.
+        skips: Files and needles that were already left out.
+        near_duplicates: Pairs of needles and footage that look alike.
+    """
     if suite.design == "paper" and suite.lengths != PAPER_LENGTHS:
-        raise UserError(f"suite {suite.name!r}: the paper design has its own lengths; remove lengths: from it")
+        raise UserError(f"suite {suite.name!r}: the paper design has its own lengths; remove lengths:")
     rules = version1.make_cases if suite.version == 1 else make_cases
     cases, unplaced = rules(suite, haystacks, clips, library)
     used = {span.source for case in cases for span in case.timeline}
-    whole = GeneratedSuite(
+    unfiltered = GeneratedSuite(
         suite=suite,
         cases=tuple(cases),
         sources={name: source for name, source in library.sources.items() if name in used},
         skipped=(*skips, *unplaced),
-        near_duplicates=near,
+        near_duplicates=near_duplicates,
     )
-    generated = apply_needle_filter(whole)
-    _tell(generated)
+    generated = apply_needle_filter(unfiltered)
+    _report(generated)
     if not generated.cases:
         raise UserError(
             f"suite {suite.name!r} has no case: {len(generated.skipped)} files and needles were left out, for the "
-            "reasons above; mend those first"
+            "reasons above; fix those first"
         )
     return generated
 
 
 def _built_in(suite: Suite, footage: Footage, library: Library) -> tuple[list[Haystack], list[NeedleClip], list[Skip]]:
-    """Build the footage that comes with the benchmark, and measure it like anybody's."""
+    """Draw the built-in footage and scan it like any other."""
     from niah.suite.footage.build import build
 
     frames = longest_length(suite)
     built = build(footage, frames, suite.sampling.rate, cache_folder(), suite.version, suite.decoys or 0)
-    haystacks, clips = [], []
-    for name, path, identity, _, cuts in tqdm(built.haystacks, desc="measuring haystacks", leave=False, disable=None):
+    haystacks = []
+    clips = []
+    for name, path, identity, _, cuts in tqdm(built.haystacks, desc="scanning haystacks", leave=False, disable=None):
         source = library.add(Path(path), name, identity)
         if source.frames < frames:
-            raise UserError(f"{path} holds {source.frames} of {frames} frames: delete it and generate the suite again")
+            raise UserError(f"{path} has {source.frames} of {frames} frames: delete it and generate the suite again")
         timeline = (Span(source.name, 0, frames),)
         haystacks.append(Haystack(name, timeline, frozenset({source.identity}), cuts=cuts))
-    for needle in tqdm(built.needles, desc="measuring needles", leave=False, disable=None):
+    for needle in tqdm(built.needles, desc="scanning needles", leave=False, disable=None):
         source = library.add(Path(needle.path), needle.name, needle.identity)
         refuse_long_needle(source.frames, "built-in footage", needle.name, suite)
         decoys = [library.add(Path(path), name, identity) for path, name, identity in built.decoys[needle.name]]
@@ -99,7 +109,7 @@ def _built_in(suite: Suite, footage: Footage, library: Library) -> tuple[list[Ha
     return haystacks, clips, []
 
 
-def _tell(generated: GeneratedSuite) -> None:
+def _report(generated: GeneratedSuite) -> None:
     """Report on stderr what was left out, what looks alike, and positions that a sampler may always hit or miss."""
     suite = generated.suite
     if suite.depths:

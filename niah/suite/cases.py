@@ -1,9 +1,9 @@
-"""Needles and haystacks into cases (version 2); nothing is decoded, and no case depends on its neighbours.
+"""Version 2 of the rules that turn needles and haystacks into cases; nothing is decoded.
 
-A needle starts anywhere in its depth bin, at a scene cut of its haystack (`niah.suite.positions`). Which needle is
-asked in which cells, and which letter is right there, is `niah.suite.blocks`. Every choice is drawn from a generator
-seeded with the names of what it is about. Every length takes the opening of the same haystack, so that features can
-be reused.
+A needle starts anywhere in its depth bin, at a scene cut of its haystack (`niah.suite.positions`). `niah.suite.blocks`
+decides which needle is asked in which cells and which letter is correct there. Every choice comes from a generator
+seeded with the names of what it concerns, so no case depends on another. A case of any length starts with the same
+frames of its haystack, so that features can be reused from length to length.
 """
 
 from __future__ import annotations
@@ -20,23 +20,30 @@ from niah.suite.folder import Skip
 from niah.suite.library import Haystack, Library, NeedleClip, cut_timeline
 from niah.suite.positions import draw_start
 from niah.suite.splices import Insert, decoy_inserts, lay_inserts, sham_insert
-from niah.types import LETTERS, Case, Placement, Span, UserError
+from niah.types import LETTERS, Case, Needle, Placement, Span, UserError
 
-HOMES = 2  # haystacks a needle is hidden in, where there are as many
+HAYSTACKS_PER_NEEDLE = 2  # or fewer, if fewer are eligible
 
 
 def longest_length(suite: Suite) -> int:
-    """Return how many frames a haystack must hold."""
+    """Return how many frames a haystack must have."""
     return LONGEST if suite.design == "paper" else max(suite.lengths)
 
 
 def refuse_long_needle(frames: int, where: str, name: str, suite: Suite) -> None:
-    """Refuse a needle that leaves no footage to hide it in at the shortest length."""
+    """Raise UserError if a needle leaves no footage to hide it in at the shortest length.
+
+    Args:
+        frames: The length of the needle.
+        where: The line or the footage that the needle comes from; it starts the message.
+        name: The needle's name.
+        suite: The settings.
+    """
     shortest = min(suite.lengths)
-    room = DEPTH_BINS if suite.design == "paper" else 1
-    if frames > shortest - room:
+    needed = DEPTH_BINS if suite.design == "paper" else 1  # frames of footage
+    if frames > shortest - needed:
         raise UserError(
-            f"{where}: needle {name!r} holds {frames:,} frames at rate {suite.sampling.rate}, and the shortest length, "
+            f"{where}: needle {name!r} has {frames:,} frames at rate {suite.sampling.rate}, and the shortest length, "
             f"needle included, is {shortest:,} frames: shorten the clip, lower the sampling rate, or raise lengths"
         )
 
@@ -44,15 +51,15 @@ def refuse_long_needle(frames: int, where: str, name: str, suite: Suite) -> None
 def make_cases(
     suite: Suite, haystacks: Sequence[Haystack], clips: Sequence[NeedleClip], library: Library
 ) -> tuple[list[Case], list[Skip]]:
-    """Return the cases of a suite, and the needles and cells for which there was nothing eligible."""
+    """Return the cases of a suite, and the needles and cells that have no eligible footage or start."""
     skips: list[Skip] = []
     makers: dict[str, _CaseMaker] = {}
     for clip in clips:
-        homes = _homes(suite, clip, haystacks)
-        if homes:
-            makers[clip.needle.name] = _CaseMaker(suite, clip, homes, library)
+        eligible = _choose_haystacks(suite, clip, haystacks)
+        if eligible:
+            makers[clip.needle.name] = _CaseMaker(suite, clip, eligible, library)
         else:
-            skips.append(Skip(clip.needle.name, "every haystack holds footage of the needle's own source"))
+            skips.append(Skip(clip.needle.name, "every haystack contains footage of the needle's own source"))
     placed = [maker.clip for maker in makers.values()]
     cases = list(_paper(suite, makers) if suite.design == "paper" else _grid(suite, makers))
     for number, maker in enumerate(makers.values()):
@@ -64,10 +71,10 @@ def make_cases(
 def swapped_for(
     suite: Suite, clip: NeedleClip, haystack: Haystack, clips: Sequence[NeedleClip], length: int
 ) -> NeedleClip | None:
-    """Return the needle whose clip stands in for `clip`'s: of another source and another target, or None.
+    """Return the needle whose clip replaces `clip` in `swapped`: of another source and another target, or None.
 
-    Each candidate draws a number by name and the highest wins, so that a needle
-    added to the suite changes no choice it does not win.
+    Each candidate gets a random number seeded with its name, and the highest wins. A needle added
+    to the suite therefore changes only the choices that it wins.
     """
     candidates = [
         other
@@ -77,7 +84,7 @@ def swapped_for(
         and (not clip.target or other.target != clip.target)
         and haystack.may_hide(other)
     ]
-    if suite.version > 1:  # better another answer of the same type: then the letter says whose clip was read
+    if suite.version > 1:  # preferably another answer of the same type: the letter then shows which clip was read
         partners = [other for other in candidates if _is_partner(clip, other)]
         candidates = partners or candidates
     seed = f"{suite.name}/{clip.needle.name}/{length}/swapped"
@@ -86,16 +93,19 @@ def swapped_for(
 
 def _is_partner(clip: NeedleClip, other: NeedleClip) -> bool:
     """Return True if another needle is of the same type and has another answer."""
-    own, partner = clip.needle, other.needle
-    answers = [needle.options[LETTERS.index(needle.answer)] for needle in (own, partner)]
-    return own.type == partner.type and answers[0] != answers[1]
+    return clip.needle.type == other.needle.type and _answer_text(clip.needle) != _answer_text(other.needle)
 
 
-def _homes(suite: Suite, clip: NeedleClip, haystacks: Sequence[Haystack]) -> list[Haystack]:
-    """Return the haystacks a needle is hidden in: two, where two do not hold footage of its source."""
+def _answer_text(needle: Needle) -> str:
+    """Return the text of a needle's correct option."""
+    return needle.options[LETTERS.index(needle.answer)]
+
+
+def _choose_haystacks(suite: Suite, clip: NeedleClip, haystacks: Sequence[Haystack]) -> list[Haystack]:
+    """Return the haystacks that a needle is hidden in: two, if as many contain no footage of its source."""
     eligible = [haystack for haystack in haystacks if haystack.may_hide(clip)]
     random.Random(f"{suite.name}/{clip.needle.name}/haystack").shuffle(eligible)
-    return eligible[:HOMES]
+    return eligible[:HAYSTACKS_PER_NEEDLE]
 
 
 def _by_type(makers: dict[str, _CaseMaker]) -> dict[str, list[str]]:
@@ -117,7 +127,7 @@ def _grid(suite: Suite, makers: dict[str, _CaseMaker]) -> Iterator[Case]:
 
 
 def _paper(suite: Suite, makers: dict[str, _CaseMaker]) -> Iterator[Case]:
-    """Yield the `full` cases of the paper design, cell by cell: lengths and starts anywhere in their bins."""
+    """Yield the `full` cases of the paper design, cell by cell; lengths and starts lie anywhere in their bins."""
     if not makers:
         return
     dealt = deal(_by_type(makers), suite.cases, f"{suite.name}/deal")
@@ -126,8 +136,8 @@ def _paper(suite: Suite, makers: dict[str, _CaseMaker]) -> Iterator[Case]:
             maker = makers[dealt[number]]
             name = f"{maker.name}.full.{number:04}"
             length = random.Random(f"{suite.name}/{name}/length").choice(lengths_in(cell.length_bin))
-            home = maker.homes[number % len(maker.homes)]
-            case = maker.hidden("full", maker.clip, home, length, cell.depth_bin, DEPTH_BINS, name, number)
+            haystack = maker.haystacks[number % len(maker.haystacks)]
+            case = maker.hide("full", maker.clip, haystack, length, cell.depth_bin, DEPTH_BINS, name, number)
             if case is not None:
                 yield case
 
@@ -138,27 +148,27 @@ class _CaseMaker:
 
     suite: Suite
     clip: NeedleClip
-    homes: Sequence[Haystack]
+    haystacks: Sequence[Haystack]
     library: Library
     skips: list[Skip] = field(default_factory=list)
 
     @property
     def name(self) -> str:
-        """Return the needle's name."""
+        """The needle's name."""
         return self.clip.needle.name
 
     def full(self, slot: CaseSlot, length: int) -> Case | None:
-        """Return the case of a slot, or None, noted, where its bin holds no start."""
-        home = self.homes[slot.home % len(self.homes)]
+        """Return the case of a slot; None, with an entry in `skips`, if its depth bin has no start."""
+        haystack = self.haystacks[slot.haystack % len(self.haystacks)]
         bins = len(self.suite.depths) or self.suite.bins
         name = f"{self.name}.full.{length}.{slot.bin}"
-        return self.hidden("full", self.clip, home, length, slot.bin, bins, name, slot.turn)
+        return self.hide("full", self.clip, haystack, length, slot.bin, bins, name, slot.turn)
 
     def controls(self, number: int, clips: Sequence[NeedleClip]) -> Iterator[Case]:
-        """Yield the cases that tell what the clip, the footage and the question alone are worth.
+        """Yield the cases that show how well the clip, the footage or the question can be answered on its own.
 
-        `number` counts the suite's needles: `no_needle` and `swapped` are asked at one length a needle, lengths in
-        turn.
+        `number` is the index of the needle in the suite. `no_needle` and `swapped` are asked at one length per needle;
+        the lengths take turns.
         """
         frames = len(self.clip.span)
         alone = (Placement(self.name, 0, frames),)
@@ -167,73 +177,83 @@ class _CaseMaker:
             yield self._case("blind", f"{self.name}.blind.{turn}", "", (), (), turn)
         lengths = PAPER_LENGTHS if self.suite.design == "paper" else self.suite.lengths
         length = lengths[number % len(lengths)]
-        home = self.homes[number // len(lengths) % len(self.homes)]
-        footage, _ = self._haystack(home, length)
-        yield self._case("no_needle", f"{self.name}.no_needle.{length}", home.name, footage, (), number)
+        haystack = self.haystacks[number // len(lengths) % len(self.haystacks)]
+        footage, _ = self._with_decoys(haystack, length)
+        yield self._case("no_needle", f"{self.name}.no_needle.{length}", haystack.name, footage, (), number)
         if "swapped" in self.suite.conditions:
-            yield from self._swapped(number, home, length, clips)
+            yield from self._swapped(number, haystack, length, clips)
 
-    def _swapped(self, number: int, home: Haystack, length: int, clips: Sequence[NeedleClip]) -> Iterator[Case]:
-        """Yield the case with another needle's clip, or note that there is none."""
-        other = swapped_for(self.suite, self.clip, home, clips, length)
+    def _swapped(self, number: int, haystack: Haystack, length: int, clips: Sequence[NeedleClip]) -> Iterator[Case]:
+        """Yield the case with another needle's clip; nothing, with an entry in `skips`, if there is none."""
+        other = swapped_for(self.suite, self.clip, haystack, clips, length)
         name = f"{self.name}.swapped.{length}"
         if other is None:
             self.skips.append(Skip(name, "no other needle of another source and target may be hidden in its haystack"))
             return
         bins = len(self.suite.depths) or self.suite.bins
-        case = self.hidden("swapped", other, home, length, number % bins, bins, name, number)
+        case = self.hide("swapped", other, haystack, length, number % bins, bins, name, number)
         if case is not None:
             yield case
 
-    def hidden(
-        self, condition: str, clip: NeedleClip, home: Haystack, length: int, bin: int, bins: int, name: str, turn: int
+    def hide(
+        self,
+        condition: str,
+        clip: NeedleClip,
+        haystack: Haystack,
+        length: int,
+        bin: int,
+        bins: int,
+        name: str,
+        turn: int,
     ) -> Case | None:
-        """Return the case in which `clip` starts in a depth bin of `length` frames, or None, noted, without a start.
+        """Return the case with `clip` in a depth bin; None, with an entry in `skips`, if the bin has no start.
 
         Args:
-            condition: `full`, or `swapped` where `clip` is another needle's.
-            clip: What is hidden.
-            home: The haystack it is hidden in.
-            length: Frames of the whole video.
-            bin: The depth bin, from 0; with fixed `depths:` the number of the depth.
-            bins: How many bins there are.
+            condition: `full`, or `swapped` if `clip` is another needle's.
+            clip: The clip to hide.
+            haystack: The haystack to hide it in.
+            length: The number of frames of the video.
+            bin: Index of the depth bin; with fixed `depths:`, of the depth.
+            bins: The number of bins.
             name: The case's name, which seeds the start.
-            turn: Which letter is right, modulo the number of options.
+            turn: Index of the correct letter, modulo the number of options.
         """
         frames = len(clip.span)
-        footage, cuts = self._haystack(home, length - frames)
+        footage, cuts = self._with_decoys(haystack, length - frames)
         if self.suite.depths:
             start: int | None = round(self.suite.depths[bin] * (length - frames))
         else:
             start = draw_start(f"{self.suite.name}/{name}/start", bin, bins, length - frames, cuts)
         if start is None:
-            self.skips.append(Skip(name, f"depth bin {bin + 1} of {bins} holds no frame at length {length}"))
+            self.skips.append(Skip(name, f"depth bin {bin + 1} of {bins} has no start at length {length}"))
             return None
         if not self.suite.depths and 0 < start < length - frames and start not in cuts:
-            footage = self._with_sham(name, home, length - frames, start, frames) or footage
+            footage = self._with_sham(name, haystack, length - frames, start, frames) or footage
         timeline = (*cut_timeline(footage, 0, start), clip.span, *cut_timeline(footage, start, length - frames))
         placement = Placement(clip.needle.name, start, start + frames)
-        return self._case(condition, name, home.name, timeline, (placement,), turn)
+        return self._case(condition, name, haystack.name, timeline, (placement,), turn)
 
-    def _haystack(self, home: Haystack, frames: int) -> tuple[tuple[Span, ...], list[int]]:
+    def _with_decoys(self, haystack: Haystack, frames: int) -> tuple[tuple[Span, ...], list[int]]:
         """Return the opening of a haystack with this needle's decoys in it, and the frames at which scenes begin."""
-        opening, decoys = self._decoys(home, frames)
-        return lay_inserts(home, opening, decoys)
+        opening, decoys = self._draw_decoys(haystack, frames)
+        return lay_inserts(haystack, opening, decoys)
 
-    def _with_sham(self, name: str, home: Haystack, room: int, start: int, frames: int) -> tuple[Span, ...] | None:
+    def _with_sham(self, name: str, haystack: Haystack, room: int, start: int, frames: int) -> tuple[Span, ...] | None:
         """Return `room` frames of a haystack with decoys and a sham splice of `frames` frames, clear of frame `start`.
 
-        A needle that cuts a scene in two shows itself: the same scene resumes behind it. Now another does so too.
-        None where the splice does not fit in.
+        A needle that cuts a scene in two stands out, because the same scene continues after it. A sham splice cuts
+        another scene in the same way. Returns None if there is no room for it.
         """
         if room <= 2 * frames + sum(len(decoy) for decoy in self.clip.decoys):
             return None
-        opening, decoys = self._decoys(home, room - frames)
-        sham = sham_insert(f"{self.suite.name}/{name}", home, opening, decoys, start, frames)
-        return lay_inserts(home, opening, [*decoys, sham])[0] if sham else None
+        opening, decoys = self._draw_decoys(haystack, room - frames)
+        sham = sham_insert(f"{self.suite.name}/{name}", haystack, opening, decoys, start, frames)
+        if sham is None:
+            return None
+        return lay_inserts(haystack, opening, [*decoys, sham])[0]
 
-    def _decoys(self, home: Haystack, frames: int) -> tuple[int, list[Insert]]:
-        """Return how many frames of a haystack are left beside this needle's decoys, and where these stand."""
+    def _draw_decoys(self, haystack: Haystack, frames: int) -> tuple[int, list[Insert]]:
+        """Return how many frames of the haystack are shown besides this needle's decoys, and the decoys' positions."""
         decoys = self.clip.decoys
         opening = frames - sum(len(decoy) for decoy in decoys)
         if opening < 1:
@@ -241,7 +261,7 @@ class _CaseMaker:
                 f"suite {self.suite.name!r}: {len(decoys)} decoys of needle {self.name!r} leave no footage in {frames} "
                 "frames: use fewer decoys or longer lengths"
             )
-        return opening, decoy_inserts(f"{self.suite.name}/{self.name}/{frames}", home, opening, decoys)
+        return opening, decoy_inserts(f"{self.suite.name}/{self.name}/{frames}", haystack, opening, decoys)
 
     def _case(
         self,
@@ -252,11 +272,20 @@ class _CaseMaker:
         needles: tuple[Placement, ...],
         turn: int,
     ) -> Case:
-        """Return a case that asks this needle's question about `timeline`, its options turned."""
+        """Return a case that asks this needle's question about `timeline`.
+
+        Args:
+            condition: The case's condition.
+            name: The case's id.
+            haystack: The haystack's name, "" without one.
+            timeline: The spans of the video.
+            needles: The needles in it.
+            turn: Index of the correct letter, modulo the number of options.
+        """
         needle = self.clip.needle
-        native = self.suite.sampling.rate == "native"
         rate = self.suite.sampling.rate
-        options, place = rotate_options(needle.options, LETTERS.index(needle.answer), turn)
+        fps = self.library.fps(timeline or (self.clip.span,)) if rate == "native" else float(Fraction(rate))
+        options, index = rotate_options(needle.options, LETTERS.index(needle.answer), turn)
         return Case(
             id=name,
             suite=self.suite.name,
@@ -268,10 +297,10 @@ class _CaseMaker:
             length=sum(len(span) for span in timeline),
             needles=needles,
             timeline=timeline,
-            fps=self.library.fps(timeline or (self.clip.span,)) if native else float(Fraction(rate)),
+            fps=fps,
             question=needle.question,
             options=options,
-            answer=LETTERS[place],
+            answer=LETTERS[index],
             type=needle.type,
             repeats=self.library.repeats(timeline),
             template=self.suite.question_template,

@@ -1,7 +1,7 @@
-"""What a suite is: the keys of a suite file, as frozen dataclasses.
+"""The settings of a suite: the keys of a suite file, as frozen dataclasses.
 
-A suite file opens with the command that runs it. Paths in it are relative to the
-file, so that a suite travels with its folder.
+A suite file starts with the command that runs it. Its paths are relative to the file, so
+that a suite can be moved with its folder.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 from niah.settings import read_yaml, unknown_name
 from niah.types import CONDITIONS, Sampling, UserError
 
-SUITE_VERSION = 2  # of the rules that turn a suite file into cases: bump when a case can change
+SUITE_VERSION = 2  # of the rules that turn a suite file into cases; increase it if any case can change
 READABLE = (1, 2)  # 1: fixed depths, needles inside scenes; see niah.suite.version1
-DEPTHS = (0.1, 0.3, 0.5, 0.7, 0.9)  # of version 1, unless the suite has others
+DEPTHS = (0.1, 0.3, 0.5, 0.7, 0.9)  # the default of version 1
 SUITES_FOLDER = Path(__file__).resolve().parents[2] / "configs" / "suites"
 PAPER_SECONDS = (30.0, 120.0)
 QUESTION_TEMPLATE = "One short clip was inserted into this video. {question}"
@@ -35,12 +35,12 @@ class Footage:
 
 @dataclass(frozen=True)
 class Downloads:
-    """Leave to download videos that needles name by http(s) address, and the bounds for each of them."""
+    """Permission to download videos that needles name by http(s) address, and the limits of each download."""
 
     limit_gib: float = 4.0
     seconds: float = 600.0
-    stall_seconds: float = 30.0  # without a byte before a transfer counts as dead
-    allow_private: bool = False  # addresses of this machine and of private networks, too
+    stall_seconds: float = 30.0  # without data before a transfer is given up
+    allow_private: bool = False  # also addresses of this machine and of private networks
 
     def __post_init__(self) -> None:
         for name in ("limit_gib", "seconds", "stall_seconds"):
@@ -53,9 +53,9 @@ class Downloads:
 class Haystacks:
     """The user's own videos to hide needles in: a folder, a list of files, or both.
 
-    The videos are laid end to end in an order drawn from the suite's name and cut into
-    `count` haystacks as long as the longest length; 0 means as many as the footage fills.
-    A link in the folder that leads out of it is refused unless `allow_outside`.
+    The videos are joined in a random order seeded with the suite's name and cut into `count`
+    haystacks of the longest length; 0 means as many as the footage fills. A link in the folder
+    to a file outside it is refused unless `allow_outside` is set.
     """
 
     folder: str | None = None
@@ -72,18 +72,18 @@ class Haystacks:
 class Needles:
     """The user's own needles: JSON lines, or a `datasets` table (a local folder, parquet, or a hub name).
 
-    `media_root` is where the videos they name lie (the file's own folder if not given). A needle that names a
-    video elsewhere ("..", an absolute path, a link that leads out) is refused unless `allow_outside`, and one
-    that names an address unless there are `downloads`.
+    `media_root` is the folder of the videos that needles name, by default the file's own folder. A needle that
+    names a video outside it ("..", an absolute path, a link) is refused unless `allow_outside` is set, and one
+    that names an address unless `downloads` is set.
     """
 
     file: str | None = None
     dataset: str | None = None
     split: str = "test"
     media_root: str | None = None
-    seconds: tuple[float, float] | None = None  # clips of other durations are left out; the paper design: 30, 120
+    seconds: tuple[float, float] | None = None  # [shortest, longest] clip; others are left out
     allow_outside: bool = False
-    downloads: Downloads | None = None  # "downloads: {}" allows them within the usual bounds
+    downloads: Downloads | None = None  # "downloads: {}" allows them within the default limits
 
     def __post_init__(self) -> None:
         if self.seconds is not None and (len(self.seconds) != 2 or self.seconds[0] > self.seconds[1]):
@@ -92,7 +92,7 @@ class Needles:
 
 @dataclass(frozen=True)
 class NeedleFilter:
-    """The only needles that are asked about, and the model whose answers chose them; niah.generate --keep writes it."""
+    """The needles that are asked about, and the model whose answers selected them; niah generate --keep writes it."""
 
     by: str
     needles: tuple[str, ...]
@@ -100,17 +100,17 @@ class NeedleFilter:
 
 @dataclass(frozen=True)
 class Suite:
-    """Everything that decides which cases there are. `name` seeds every choice."""
+    """Everything that determines the cases of a suite. `name` seeds every choice."""
 
     name: str
     version: int = SUITE_VERSION
     design: str = "grid"  # or "paper"
     lengths: tuple[int, ...] = (2000, 4000, 6000, 8000, 10000)
-    depths: tuple[float, ...] = ()  # fixed depths, which alias with uniform sampling; none means bins
-    depth_bins: int | None = None  # rows of the heatmap, 5 unless told otherwise: needles start anywhere in one
-    bins_per_length: int | None = None  # in how many of the bins each needle is asked at a length; all unless told
-    decoys: int | None = None  # scenes hidden with each needle that look like it; built-in footage only
-    cases: int = 3000  # of the paper design: how many `full` cases
+    depths: tuple[float, ...] = ()  # fixed depths, which alias with uniform sampling; empty: depth bins
+    depth_bins: int | None = None  # rows of the heatmap, 5 by default; a needle starts anywhere in its bin
+    bins_per_length: int | None = None  # in how many bins each needle is asked at a length; by default in all
+    decoys: int | None = None  # similar scenes hidden with each needle; built-in footage only
+    cases: int = 3000  # number of `full` cases of the paper design
     conditions: tuple[str, ...] = CONDITIONS
     sampling: Sampling = Sampling()
     question_template: str = QUESTION_TEMPLATE
@@ -135,14 +135,14 @@ class Suite:
         if not self.lengths or min(self.lengths) < 1:
             raise UserError(f"suite {self.name!r}: lengths must be positive frame counts, got {self.lengths}")
         if not all(0 <= depth <= 1 for depth in self.depths):
-            raise UserError(f"suite {self.name!r}: depths lie between 0 and 1, got {self.depths}")
+            raise UserError(f"suite {self.name!r}: depths must be between 0 and 1, got {self.depths}")
         if not self.conditions:
             raise UserError(f"suite {self.name!r}: conditions must name at least one of {', '.join(CONDITIONS)}")
         if self.cases < 1:
             raise UserError(f"suite {self.name!r}: cases must be at least 1, got {self.cases}")
         for what, values in [("lengths", self.lengths), ("depths", self.depths), ("conditions", self.conditions)]:
             if len(set(values)) < len(values):
-                raise UserError(f"suite {self.name!r}: {what} hold something twice: {list(values)}; remove one")
+                raise UserError(f"suite {self.name!r}: {what} must not repeat a value: {list(values)}; remove one")
         for condition in self.conditions:
             if condition not in CONDITIONS:
                 raise UserError(f"suite {self.name!r}: {unknown_name('condition', condition, CONDITIONS)}")
@@ -155,23 +155,23 @@ class Suite:
 
     @property
     def needle_seconds(self) -> tuple[float, float] | None:
-        """How long a clip of the user's may last; the paper design takes 30 to 120 seconds unless told otherwise."""
+        """The durations allowed for the user's clips, if limited; by default 30 to 120 s in the paper design."""
         if self.needles is not None and self.needles.seconds is not None:
             return self.needles.seconds
         return PAPER_SECONDS if self.design == "paper" else None
 
     @property
     def bins(self) -> int:
-        """How many depth bins there are where needles start anywhere in one."""
+        """The number of depth bins, for a suite without fixed depths."""
         return 5 if self.depth_bins is None else self.depth_bins
 
 
 def _check_bins(suite: Suite) -> None:
-    """Refuse bins, decoys and fixed depths that do not fit together."""
+    """Raise UserError if bins, decoys and fixed depths contradict one another."""
     new = {"depth_bins": suite.depth_bins, "bins_per_length": suite.bins_per_length, "decoys": suite.decoys}
     given = [name for name, value in new.items() if value is not None]
     if suite.version == 1 and given:
-        raise UserError(f"suite {suite.name!r}: version 1 knows no {', '.join(given)}; set version: {SUITE_VERSION}")
+        raise UserError(f"suite {suite.name!r}: version 1 has no {', '.join(given)}; set version: {SUITE_VERSION}")
     if suite.depths and suite.depth_bins is not None:
         raise UserError(f"suite {suite.name!r}: give depth_bins or fixed depths, not both")
     if suite.bins < 1 or (suite.decoys or 0) < 0:
@@ -184,28 +184,28 @@ def _check_bins(suite: Suite) -> None:
 
 
 def _check_rate(suite: str, rate: str) -> None:
-    """Refuse a sampling rate that is neither a positive number of frames per second nor "native"."""
+    """Raise UserError if a sampling rate is neither a positive number of frames per second nor "native"."""
     if rate == "native":
         return
     try:
-        fits = Fraction(rate) > 0
-    except (ValueError, ZeroDivisionError):  # Fraction's two ways of saying that this is no number
-        fits = False
-    if not fits:
+        is_valid = Fraction(rate) > 0
+    except (ValueError, ZeroDivisionError):  # text that is not a number; a zero denominator
+        is_valid = False
+    if not is_valid:
         raise UserError(
             f"suite {suite!r}: sampling rate must be frames per second (1, 0.5, 30000/1001) or native, got {rate!r}"
         )
 
 
 def load_suite(name: str) -> tuple[Suite, Path]:
-    """Return the suite called `name` (a file of configs/suites, or a path to YAML) and the folder it lies in.
+    """Return the suite called `name`, a file of configs/suites or a path to YAML, and the folder of its file.
 
-    Raises UserError naming the suites there are.
+    Raises UserError, naming the known suites, if there is none.
     """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         path = SUITES_FOLDER / f"{name}.yaml"
         known = sorted(found.stem for found in SUITES_FOLDER.glob("*.yaml"))
         if not path.is_file():
-            raise UserError(unknown_name("suite", name, known) + " A suite of your own is named by its .yaml file.")
+            raise UserError(unknown_name("suite", name, known) + " Name a suite of your own by its .yaml file.")
     return read_yaml(Suite, path), path.parent.resolve()

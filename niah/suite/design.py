@@ -1,7 +1,7 @@
-"""Which lengths and depths there are, as pure functions of integers.
+"""Lengths and depths of cases, as pure functions of integers.
 
-Length counts all frames offered, needle included. Depth is the needle's start / (length - needle frames), so
-0 puts it first and 1 puts it last whatever its size. Fractions are exact: 0.1 means one tenth.
+Length counts all frames of the video, needle included. Depth is the needle's start / (length - needle
+frames): at 0 the needle comes first and at 1 last, whatever its size. Fractions are exact: 0.1 is one tenth.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ class Cell:
 
 
 def needle_start(depth: float, length: int, needle_frames: int) -> int:
-    """Return the frame at which a needle starts: depth x (length - needle frames), halves rounded up."""
+    """Return the frame at which a needle starts: depth x (length - needle frames), with halves rounded up."""
     exact = Fraction(str(depth)) * (length - needle_frames)
     return math.floor(exact + Fraction(1, 2))
 
 
 def nearest_paper_length(length: int) -> int:
-    """Return the nearest of the paper's five lengths, ties upwards: 3,000 belongs to 4,000."""
-    return min(PAPER_LENGTHS, key=lambda group: (abs(group - length), -group))
+    """Return the nearest of the paper's five lengths, the longer of two equally near: 4,000 for 3,000."""
+    return min(PAPER_LENGTHS, key=lambda paper_length: (abs(paper_length - length), -paper_length))
 
 
 def length_bin(length: int) -> int:
-    """Return which of 16 bins of 500 frames, from 2,000 to 10,000, holds `length`; the last is closed."""
+    """Return which of 16 bins of 500 frames, from 2,000 to 10,000, contains `length`; the last one is closed."""
     if not SHORTEST <= length <= LONGEST:
-        raise ValueError(f"the paper's lengths run from {SHORTEST} to {LONGEST} frames, got {length}")
+        raise ValueError(f"the paper's lengths range from {SHORTEST} to {LONGEST} frames, got {length}")
     return min((length - SHORTEST) // BIN_FRAMES, LENGTH_BINS - 1)
 
 
 def depth_bin(start: int, stop: int, length: int) -> int:
-    """Return which of five bins of 20 % holds the depth of a needle at `start` up to `stop`; the last is closed."""
+    """Return which of five bins of 20 % contains the depth of a needle at `start` up to `stop`; the last is closed."""
     room = length - (stop - start)
     if not 0 <= start <= room or room == 0:
         raise ValueError(f"a needle at frames {start} up to {stop} has no depth in {length} frames")
@@ -61,7 +61,7 @@ def lengths_in(bin_number: int) -> range:
 
 
 def starts_in(bin_number: int, length: int, needle_frames: int) -> range:
-    """Return the needle starts whose depth lies in one depth bin; may be empty where there is little room."""
+    """Return the needle starts whose depth lies in one depth bin; may be empty if the footage is short."""
     room = length - needle_frames
     start = -(-bin_number * room // DEPTH_BINS)  # rounded up
     stop = -(-(bin_number + 1) * room // DEPTH_BINS)
@@ -69,26 +69,27 @@ def starts_in(bin_number: int, length: int, needle_frames: int) -> range:
 
 
 def paper_cells(cases: int) -> Iterator[Cell]:
-    """Yield the 80 cells; `cases` of 3,000 puts 37 or 38 in each."""
+    """Yield the 80 cells; 3,000 cases put 37 or 38 in each."""
     cells = LENGTH_BINS * DEPTH_BINS
     for cell in range(cells):
-        first, stop = cell * cases // cells, (cell + 1) * cases // cells
+        first = cell * cases // cells
+        stop = (cell + 1) * cases // cells
         yield Cell(cell // DEPTH_BINS, cell % DEPTH_BINS, first, stop - first)
 
 
 def deal(names_by_type: dict[str, list[str]], count: int, seed: str) -> list[str]:
-    """Deal `count` needle names so that any run of them is balanced over types, and each type over its needles.
+    """Return `count` needle names such that any run of them is balanced over types, and each type over its needles.
 
-    Types take turns. Within a type every needle is dealt once before any is dealt again, in an order
-    shuffled anew each round: a fixed order would keep a needle in the same depth bin for ever.
+    Types take turns. Within a type every needle comes once before any comes again, in an order that is
+    shuffled in each round: a fixed order would always put a needle into the same depth bin.
     """
     types = sorted(names_by_type)
-    hands: dict[str, list[str]] = {kind: [] for kind in types}
+    rounds: dict[str, list[str]] = {kind: [] for kind in types}
     dealt = []
     for number in range(count):
         kind = types[number % len(types)]
-        if not hands[kind]:
-            hands[kind] = sorted(names_by_type[kind])
-            random.Random(f"{seed}/{kind}/{number}").shuffle(hands[kind])
-        dealt.append(hands[kind].pop())
+        if not rounds[kind]:
+            rounds[kind] = sorted(names_by_type[kind])
+            random.Random(f"{seed}/{kind}/{number}").shuffle(rounds[kind])
+        dealt.append(rounds[kind].pop())
     return dealt

@@ -21,7 +21,7 @@ def test_every_needle_is_asked_at_every_length_in_different_bins():
         assert Counter(slot.length for slot in asked) == {length: 2 for length in range(5)}
         assert Counter(slot.bin for slot in asked) == {number: 2 for number in range(5)}
         assert {(slot.length, slot.bin) for slot in asked} == {(slot.length, slot.bin) for slot in asked}
-        assert Counter(slot.home for slot in asked) == {0: 5, 1: 5}
+        assert Counter(slot.haystack for slot in asked) == {0: 5, 1: 5}
 
 
 @pytest.mark.parametrize("bins_per_length", [1, 2, 5])
@@ -44,7 +44,7 @@ def test_one_needle_in_all_bins():
 
 
 def test_more_bins_than_there_are_are_refused():
-    with pytest.raises(ValueError, match="wanted bins_per_length from 1 to 5, got 6"):
+    with pytest.raises(ValueError, match="expected bins_per_length from 1 to 5, got 6"):
         list(slots(DEFAULT, 5, 5, 6))
 
 

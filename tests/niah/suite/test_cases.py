@@ -162,8 +162,8 @@ def test_the_paper_design_draws_lengths_and_starts_anywhere_in_their_bins():
 
 
 CONFIGS = [
-    ({"version": 1, "depth_bins": 5}, "version 1 knows no depth_bins"),
-    ({"version": 1, "decoys": 4}, "version 1 knows no .*decoys"),
+    ({"version": 1, "depth_bins": 5}, "version 1 has no depth_bins"),
+    ({"version": 1, "decoys": 4}, "version 1 has no .*decoys"),
     ({"depths": (0.5,), "depth_bins": 5}, "give depth_bins or fixed depths, not both"),
     ({"bins_per_length": 6}, "bins_per_length must be 1 to 5, got 6"),
     ({"depth_bins": 0}, "depth_bins must be at least 1"),

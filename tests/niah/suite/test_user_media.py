@@ -196,7 +196,7 @@ def test_the_paper_design_drops_clips_outside_30_to_120_seconds():
 
 
 def test_a_needle_longer_than_the_shortest_haystack_is_refused_with_its_line():
-    with pytest.raises(UserError, match="line 2: needle 'cat' holds 40 frames .* is 40 frames"):
+    with pytest.raises(UserError, match="line 2: needle 'cat' has 40 frames .* is 40 frames"):
         placed(None, None, lengths=(40,))
 
 

@@ -219,7 +219,7 @@ def test_two_depths_that_round_to_one_start_are_refused():
 
 
 def test_a_needle_as_long_as_the_shortest_haystack_is_refused_with_its_line():
-    with pytest.raises(UserError, match=r"needles.jsonl, line 3: needle 'cat' holds 2,000 frames .* raise lengths"):
+    with pytest.raises(UserError, match=r"needles.jsonl, line 3: needle 'cat' has 2,000 frames .* raise lengths"):
         refuse_long_needle(2000, "needles.jsonl, line 3", "cat", GRID)
 
 
