@@ -1,7 +1,8 @@
-"""What generation hands on: cases, the sources they name, and what was left out and why.
+"""A generated suite and its folder: cases, the sources they name, what was left out and why, and hashes.
 
-cases.jsonl alone decides what is asked and is the same on every machine; where the
-files lie is in sources.jsonl beside it, and hashes.json has the hash of each.
+cases.jsonl alone determines what is asked, and is the same on every machine. sources.jsonl has the
+paths of the files on this machine. hashes.json detects accidental changes; whoever rewrites the
+cases on purpose can rewrite the hashes as well.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from niah.settings import check_types, read_yaml
 from niah.suite.config import Suite
 from niah.types import Case, Source, UserError
 
-HASHES = "hashes.json"
+HASHES = "hashes.json"  # of cases, sources and suite.yaml
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Skip:
-    """A file or needle that was left out, and why."""
+    """A file, needle or case that was left out, and why."""
 
     what: str
     why: str
@@ -35,7 +36,7 @@ class Skip:
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """Two pieces of footage that look alike: two frames whose hashes differ in `distance` of 64 bits."""
+    """Two pieces of footage that look alike: the perceptual hashes of two frames differ in `distance` of 64 bits."""
 
     first: str
     first_frame: int
@@ -46,7 +47,7 @@ class NearDuplicate:
 
 @dataclass(frozen=True)
 class GeneratedSuite:
-    """The cases of a suite, in order, and all that is needed to run them."""
+    """The cases of a suite, in order, and everything that is needed to run them."""
 
     suite: Suite
     cases: tuple[Case, ...]
@@ -56,9 +57,9 @@ class GeneratedSuite:
 
 
 def apply_needle_filter(generated: GeneratedSuite) -> GeneratedSuite:
-    """Return only the cases of the needles that the suite keeps, each as it was: no case is placed anew.
+    """Return the suite with only the cases of the needles that its filter keeps; these cases do not change.
 
-    The clip of a needle that is not kept may still stand in for another's in a `swapped` case.
+    The clip of a needle that is not kept may still be shown in another needle's `swapped` case.
     """
     kept = generated.suite.kept
     if kept is None:
@@ -70,7 +71,7 @@ def apply_needle_filter(generated: GeneratedSuite) -> GeneratedSuite:
 
 
 def write_suite(generated: GeneratedSuite, folder: Path) -> None:
-    """Write cases, sources, what was left out, near-duplicates, the suite and its hashes into `folder`."""
+    """Write cases, sources, skipped files and needles, near-duplicates, the suite and its hashes into `folder`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in [
@@ -86,16 +87,16 @@ def write_suite(generated: GeneratedSuite, folder: Path) -> None:
 
 
 def read_suite(folder: Path) -> GeneratedSuite:
-    """Read what `write_suite` wrote; any of its files may be gzipped.
+    """Read a folder that `write_suite` wrote; any of its files may be gzipped.
 
-    Raises UserError where `folder` holds no generated suite.
+    Raises UserError if `folder` has no generated suite.
     """
     folder = Path(folder)
     if stored_path(folder / "cases.jsonl") is None:
-        raise UserError(f"{folder} holds no cases.jsonl; write one with: niah generate SUITE -o {folder}")
+        raise UserError(f"{folder} has no cases.jsonl; write one with: niah generate SUITE -o {folder}")
     if stored_path(folder / "records.jsonl") is not None:
         raise UserError(
-            f"{folder} is the folder of a run, not of a suite, and names no path of this machine; name the suite it "
+            f"{folder} is the folder of a run, not of a suite, and has no paths of this machine; name the suite it "
             "was made from: its .yaml, its name, or a folder that niah generate wrote"
         )
     return GeneratedSuite(
@@ -108,7 +109,7 @@ def read_suite(folder: Path) -> GeneratedSuite:
 
 
 def read_near_duplicates(folder: Path) -> tuple[NearDuplicate, ...]:
-    """Return the near-duplicates that the folder of a suite or run lists; none where it has no such file."""
+    """Return the near-duplicates that the folder of a suite or run lists; none if it has no such file."""
     path = Path(folder) / "near_duplicates.jsonl"
     if stored_path(path) is None:
         return ()
@@ -116,54 +117,54 @@ def read_near_duplicates(folder: Path) -> tuple[NearDuplicate, ...]:
 
 
 def cases_sha256(cases: Iterable[Case]) -> str:
-    """Return the hash of cases.jsonl, by which runs name the cases they asked."""
+    """Return the hash of cases.jsonl, which identifies the cases of a run."""
     return sha256(to_json_lines(case.to_json() for case in cases).encode()).hexdigest()
 
 
 def sources_sha256(hashes: Mapping[str, str]) -> str:
-    """Return one hash for the file hashes of all sources, by name."""
+    """Return one hash of the file hashes of all sources, which are given by name."""
     return sha256(json.dumps(sorted(hashes.items())).encode()).hexdigest()
 
 
 def suite_sha256(folder: Path) -> str:
-    """Return the hash of a folder's suite.yaml, which says how its videos are sampled; "" where there is none."""
+    """Return the hash of a folder's suite.yaml, which has the sampling of its videos; "" if it has none."""
     path = folder / "suite.yaml"
     return sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def write_hashes(folder: Path, cases: Iterable[Case], sources: Mapping[str, str]) -> str:
     """Write hashes.json beside suite.yaml and return its name; `sources` are the hashes of the files, by name."""
-    kept = {
+    hashes = {
         "cases_sha256": cases_sha256(cases),
         "sources_sha256": sources_sha256(sources),
         "suite_sha256": suite_sha256(folder),
     }
-    replace_file(folder / HASHES, json.dumps(kept, indent=1) + "\n")
+    replace_file(folder / HASHES, json.dumps(hashes, indent=1) + "\n")
     return HASHES
 
 
 def read_hashes(folder: Path) -> dict[str, str]:
-    """Return what `write_hashes` wrote; nothing where there is no such file. Raises UserError where it is damaged."""
+    """Return the content of hashes.json; empty if it is missing. Raises UserError if it is damaged."""
     path = folder / HASHES
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        hashes = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:
         raise UserError(f"{path} is not JSON ({error}); restore it") from error
-    if not isinstance(kept, dict) or not {"cases_sha256", "sources_sha256"} <= set(kept):
+    if not isinstance(hashes, dict) or not {"cases_sha256", "sources_sha256"} <= set(hashes):
         raise UserError(f"{path} lacks cases_sha256 or sources_sha256; restore it")
-    return kept
+    return hashes
 
 
-def _read_lines(path: Path, make: Callable[[Any], T]) -> list[T]:
-    """Make something of each JSON line, naming the line of which that cannot be done."""
+def _read_lines(path: Path, parse: Callable[[Any], T]) -> list[T]:
+    """Return the value of each JSON line. Raises UserError naming a line that cannot be read."""
     remedy = f"generate the suite into {path.parent} again"
-    return [value for _, value in read_json_lines(path, lambda row: check_types(make(row)), remedy)]
+    return [value for _, value in read_json_lines(path, lambda row: check_types(parse(row)), remedy)]
 
 
 def _plain(value: Any) -> Any:
-    """Turn tuples into lists and drop what is None, so that the YAML reads like one a person wrote."""
+    """Convert tuples to lists and drop None, so that the YAML is as readable as a handwritten one."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items() if item is not None}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,7 +1,7 @@
-"""The media library of one suite: every video file it uses, measured once and known by a name.
+"""The media library of one suite: every video file it uses, scanned once and named.
 
-Cases name sources, never paths. One file under two names is one source: its hash
-decides, so that no needle can be hidden in its own footage by copying the file.
+Cases name sources, not paths. Sources are identified by the file's hash: two copies of a file are
+one source, so that a needle cannot be hidden in a copy of its own footage.
 """
 
 from __future__ import annotations
@@ -16,47 +16,47 @@ from niah.types import Needle, Source, Span
 
 @dataclass(frozen=True)
 class NeedleClip:
-    """A needle that can be hidden: its frames, and what it must not be mixed up with."""
+    """A needle that can be hidden: its frames, and what identifies its source and its target."""
 
     needle: Needle
     span: Span
     identity: str  # of the source it was cut from
-    target: str = ""  # built-in footage: what the question asks about
-    video: str = ""  # a data set's id of the source; footage of that id is its own
-    decoys: tuple[Span, ...] = ()  # scenes like it that do not hold its answer, hidden with it
+    target: str = ""  # what the question is about; built-in footage only
+    video: str = ""  # the data set's id of the source; never hidden in footage of this id
+    decoys: tuple[Span, ...] = ()  # similar scenes without the answer, hidden with it
 
 
 @dataclass(frozen=True)
 class Haystack:
-    """Footage as long as the longest case, from one source or several."""
+    """Footage as long as the longest case, from one or more sources."""
 
     name: str
     timeline: tuple[Span, ...]
     identities: frozenset[str]
     videos: frozenset[str] = frozenset()
-    cuts: tuple[int, ...] = ()  # frames of the timeline before which a scene begins, ascending; the first frame is none
+    cuts: tuple[int, ...] = ()  # frames of the timeline at which scenes begin, ascending, without the first frame
 
     def may_hide(self, clip: NeedleClip) -> bool:
-        """Tell whether the clip comes from elsewhere."""
+        """Return True if none of the footage has the clip's source."""
         return clip.identity not in self.identities and clip.video not in self.videos
 
 
 @dataclass
 class Library:
-    """Sources by name, counted at one sampling rate."""
+    """Sources by name; their frames are counted at one sampling rate."""
 
     rate: str
-    measure: Callable[[Path], Index]
+    scan: Callable[[Path], Index]
     sources: dict[str, Source] = field(default_factory=dict)
     indexes: dict[str, Index] = field(default_factory=dict)  # by source name
-    twice: dict[str, int] = field(default_factory=dict)  # frames of a whole source that repeat, as far as asked
+    source_repeats: dict[str, int] = field(default_factory=dict)  # repeated frames of whole sources, where counted
 
     def add(self, path: Path, name: str, identity: str | None = None) -> Source:
-        """Measure a file, or return the source it already is. Raises UserError where it is not readable video."""
+        """Scan a file and add its source, or return the known source. Raises UserError if it is not readable video."""
         known = next((source for source in self.sources.values() if source.path == str(path)), None)
         if known is not None:
             return known
-        index = self.measure(path)
+        index = self.scan(path)
         identity = identity or f"sha256:{index.sha256}"
         for source in self.sources.values():
             if source.identity == identity:
@@ -64,29 +64,30 @@ class Library:
         if name in self.sources:
             name = f"{name}#{index.sha256[:8]}"
         source = Source(name, identity, str(path), index.sha256, index.count(self.rate), float(index.seconds))
-        self.sources[name], self.indexes[name] = source, index
+        self.sources[name] = source
+        self.indexes[name] = index
         return source
 
     def repeats(self, timeline: Sequence[Span]) -> int:
-        """Return how many frames of a timeline show a source frame a second time.
+        """Return how many frames of a timeline repeat a source frame.
 
-        Either a span is shown again, or the rate is above the source's own.
+        Frames repeat if a span is shown again or if the rate is above the source's own.
         """
-        fresh = 0
+        distinct = 0
         for name in {span.source for span in timeline}:
             for start, stop in _union((span.start, span.stop) for span in timeline if span.source == name):
-                fresh += stop - start - self._shown_twice(name, start, stop)
-        return sum(len(span) for span in timeline) - fresh
+                distinct += stop - start - self._count_repeats(name, start, stop)
+        return sum(len(span) for span in timeline) - distinct
 
-    def _shown_twice(self, name: str, start: int, stop: int) -> int:
-        """Return how many frames of a range repeat; asks about a whole source once, as most repeat none."""
+    def _count_repeats(self, name: str, start: int, stop: int) -> int:
+        """Return how many frames of a range repeat; whole sources are counted once, as most have no repeats."""
         index = self.indexes[name]
-        if name not in self.twice:
-            self.twice[name] = index.repeats(0, index.count(self.rate), self.rate)
-        return index.repeats(start, stop, self.rate) if self.twice[name] else 0
+        if name not in self.source_repeats:
+            self.source_repeats[name] = index.repeats(0, index.count(self.rate), self.rate)
+        return index.repeats(start, stop, self.rate) if self.source_repeats[name] else 0
 
     def fps(self, timeline: Sequence[Span]) -> float:
-        """Return the frames per second of a timeline at the native rate, rounded to 3 decimals."""
+        """Return the mean frames per second of a timeline at the native rate, rounded to 3 decimals."""
         sources = [(len(span), self.sources[span.source]) for span in timeline]
         seconds = sum(frames * source.seconds / source.frames for frames, source in sources)
         return round(sum(frames for frames, _ in sources) / seconds, 3)
@@ -94,12 +95,14 @@ class Library:
 
 def cut_timeline(timeline: Sequence[Span], start: int, stop: int) -> tuple[Span, ...]:
     """Return the part of a timeline from frame `start` up to `stop`."""
-    spans, before = [], 0
+    spans = []
+    begin = 0  # frame at which the span begins
     for span in timeline:
-        first, last = max(start - before, 0), min(stop - before, len(span))
+        first = max(start - begin, 0)
+        last = min(stop - begin, len(span))
         if first < last:
             spans.append(Span(span.source, span.start + first, span.start + last))
-        before += len(span)
+        begin += len(span)
     return tuple(spans)
 
 

@@ -1,8 +1,8 @@
-"""Footage that looks alike though its files differ: a needle's twin in a haystack answers its question too.
+"""Find footage of different files that looks alike: a copy of a needle in a haystack would answer its question.
 
-A perceptual hash of a few frames of each needle is compared with those of every other
-needle and of frames sampled from the haystacks. It is reported, never acted on: only a
-person can tell a copy from a look-alike.
+Perceptual hashes of a few frames of each needle are compared with those of all other needles
+and of frames sampled from the haystacks. Near-duplicates are only reported, because only a
+person can tell a copy from similar footage.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from niah.suite.folder import NearDuplicate
 from niah.suite.library import Haystack, Library, NeedleClip
 from niah.types import Sampling, Span
 
-# Hashed: one frame in `step`, but at least and at most so many. Needles more densely, so that
-# of every copy some pair of frames lies close in time.
+# (step, least, most): one frame in `step` is hashed, but at least `least` and at most `most`. Needles are
+# sampled more densely, so that some pair of frames of a copy is close in time.
 NEEDLES = (8, 4, 64)
 HAYSTACKS = (50, 16, 200)
-LIMIT = 6  # of 64 bits may differ
-HASH_VERSION = 1  # of the kept hashes
-FLAT = 8.0  # standard deviation of a frame's pixels below which a hash is noise: black frames all look alike
+LIMIT = 6  # bits of 64 in which near-duplicates may differ
+HASH_VERSION = 1  # of the cached hashes
+FLAT = 8.0  # standard deviation of pixels below which a hash is noise: all black frames look alike
 
 FrameReader = Callable[[Span, Sequence[int]], np.ndarray]  # frame numbers of a span's source -> (frames, h, w, 3)
 
@@ -38,54 +38,59 @@ def near_duplicates(
     folder: Path,
     read_frames: FrameReader | None = None,
 ) -> tuple[NearDuplicate, ...]:
-    """Return each pair of a needle and another piece of footage whose closest frames look alike.
+    """Return each pair of a needle and another piece of footage whose most similar frames look alike.
 
-    Hashes are kept in `folder`, so that a suite's footage is decoded for this only once.
+    Args:
+        haystacks: The haystacks of the suite.
+        clips: The needles of the suite.
+        library: The sources of both.
+        folder: Where hashes are cached, so that footage is decoded for them only once.
+        read_frames: Decodes frames of a source; by default PyAV, at 64 x 64 pixels.
     """
-    read_frames = read_frames or _decoder(library)
+    read_frames = read_frames or _small_frames(library)
     pieces = {span.source: span for haystack in haystacks for span in haystack.timeline}
     footage = [(name, Span(name, 0, library.sources[name].frames), HAYSTACKS) for name in sorted(pieces)]
     footage += [(clip.needle.name, clip.span, NEEDLES) for clip in clips]
     hashed = []
-    for name, span, density in tqdm(footage, desc="looking for near-duplicates", leave=False, disable=None):
+    for name, span, density in tqdm(footage, desc="finding near-duplicates", leave=False, disable=None):
         numbers = sample(span, *density)
-        hashed.append((name, span.source, *_remembered(folder, library, span, numbers, read_frames)))
+        hashed.append((name, span.source, *_cached_hashes(folder, library, span, numbers, read_frames)))
     return tuple(_pairs(hashed, first=len(hashed) - len(clips)))
 
 
 def sample(span: Span, step: int, least: int, most: int) -> list[int]:
-    """Return frame numbers of a span at bin centres: one for every `step` frames, from `least` up to `most`."""
+    """Return evenly spaced frame numbers of a span: one for every `step` frames, but `least` to `most` of them."""
     count = min(max(len(span) // step, least), most, len(span))
     return [span.start + (2 * number + 1) * len(span) // (2 * count) for number in range(count)]
 
 
-def _remembered(
+def _cached_hashes(
     folder: Path, library: Library, span: Span, numbers: Sequence[int], read_frames: FrameReader
 ) -> tuple[np.ndarray, list[int]]:
-    """Return the hashes of a span's frames, from `folder` where they were made before."""
-    what = json.dumps([HASH_VERSION, library.sources[span.source].sha256, library.rate, list(numbers)])
-    path = folder / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.npz"
+    """Return the hashes of a span's frames and the frames' numbers, from `folder` if they are cached."""
+    key = json.dumps([HASH_VERSION, library.sources[span.source].sha256, library.rate, list(numbers)])
+    path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
     if not path.is_file():
-        bits, shown = _hash(read_frames(span, numbers), numbers)
+        bits, hashed = _hash(read_frames(span, numbers), numbers)
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            np.savez(temporary, bits=bits, numbers=np.array(shown, dtype=np.int64))
+            np.savez(temporary, bits=bits, numbers=np.array(hashed, dtype=np.int64))
     with np.load(path) as stored:
         return stored["bits"], stored["numbers"].tolist()
 
 
 def _hash(frames: np.ndarray, numbers: Sequence[int]) -> tuple[np.ndarray, list[int]]:
-    """Return the hashes (frames, 64) of frames that show something, and their numbers."""
-    import imagehash  # here: it loads SciPy's signal half, which nothing else in generation needs
+    """Return the hashes (frames, 64) of frames that are not flat, and their numbers."""
+    import imagehash  # here: it loads scipy.signal, which nothing else in generation needs
     from PIL import Image
 
-    shown = [(frame, number) for frame, number in zip(frames, numbers, strict=True) if frame.std() >= FLAT]
-    bits = [imagehash.phash(Image.fromarray(frame)).hash.reshape(-1) for frame, _ in shown]
-    return np.array(bits, dtype=bool).reshape(-1, 64), [number for _, number in shown]
+    pictures = [(frame, number) for frame, number in zip(frames, numbers, strict=True) if frame.std() >= FLAT]
+    bits = [imagehash.phash(Image.fromarray(frame)).hash.reshape(-1) for frame, _ in pictures]
+    return np.array(bits, dtype=bool).reshape(-1, 64), [number for _, number in pictures]
 
 
 def _pairs(hashed: Sequence[tuple], first: int) -> Iterator[NearDuplicate]:
-    """Yield the pairs that look alike; pieces from `first` on are needles."""
+    """Yield the pairs that look alike; the pieces of footage from index `first` on are needles."""
     for one in range(first, len(hashed)):
         name, source, bits, numbers = hashed[one]
         for other_name, other_source, other_bits, other_numbers in hashed[:one]:
@@ -97,8 +102,8 @@ def _pairs(hashed: Sequence[tuple], first: int) -> Iterator[NearDuplicate]:
                 yield NearDuplicate(name, numbers[i], other_name, other_numbers[j], int(distances[i, j]))
 
 
-def _decoder(library: Library) -> FrameReader:
-    """Return a function that decodes frames of a source, small."""
+def _small_frames(library: Library) -> FrameReader:
+    """Return a function that decodes frames of a source at 64 x 64 pixels."""
     from niah.media.decoders.base import load_decoder
     from niah.media.video import SplicedVideo
 

@@ -143,10 +143,10 @@ def test_decoys_that_fill_a_haystack_are_refused():
         made(decoys=4, lengths=(45,), names={"n": 6})
 
 
-def test_a_bin_without_a_frame_is_skipped_and_told():
+def test_a_bin_without_a_start_is_skipped_and_reported():
     stacks, clips, library = world({"n": 10}, haystacks=1)
     found = assemble(version2(lengths=(13,), bins_per_length=None), stacks, clips, library)
-    assert [skip.what for skip in found.skipped if "holds no frame" in skip.why] == ["n.full.13.2"]
+    assert [skip.what for skip in found.skipped if "has no start" in skip.why] == ["n.full.13.2"]
     assert len(full(found.cases)) == 4  # starts 0 to 3 lie in four of five bins
 
 

@@ -127,7 +127,9 @@ def test_a_table_with_a_script_is_refused_and_the_script_does_not_run(films):
 def test_an_address_is_refused_unless_the_suite_has_downloads(films):
     with (
         serving(whole) as (url, asked),
-        pytest.raises(UserError, match=r"is an address, and nothing is downloaded without leave: set downloads: \{\}"),
+        pytest.raises(
+            UserError, match=r"is an address, and nothing is downloaded without permission: set downloads: \{\}"
+        ),
     ):
         read(films, f"{url}/dog.mp4")
     assert asked == []
@@ -159,10 +161,10 @@ def test_a_download_is_called_the_same_wherever_the_cache_lies(films, monkeypatc
 ENDINGS = [
     (endless, "more than the 1,073,741 bytes that are allowed"),
     (too_long, "1,099,511,627,776 bytes, 1,073,741 are allowed"),
-    (too_short, "cut short: 20 of 1,000 bytes came"),
-    (absent, "the server says 404"),
+    (too_short, "incomplete: 20 of 1,000 bytes arrived"),
+    (absent, "the server answers 404"),
     (leading_to("file:///etc/hostname"), "not allowed"),
-    (leading_to("ftp://127.0.0.1/x.mp4"), "leads on from http to ftp"),
+    (leading_to("ftp://127.0.0.1/x.mp4"), "redirects from http to ftp"),
 ]
 
 
@@ -177,17 +179,17 @@ def test_a_download_that_is_not_as_it_should_be_leaves_nothing(films, answer, wo
 
 @pytest.mark.parametrize("answer", [dripping, dripping_headers])
 def test_a_download_that_drips_ends_when_its_time_is_up(films, answer):
-    with serving(answer) as (url, asked), pytest.raises(UserError, match="did not come within 3 seconds"):
+    with serving(answer) as (url, asked), pytest.raises(UserError, match="did not arrive within 3 seconds"):
         download(f"{url}/x.mp4", Downloads(seconds=3, allow_private=True), "line 1")
     assert asked == ["/x.mp4"]
     assert [path for path in (films.parent / "cache").rglob("*") if path.is_file()] == []
 
 
 ADDRESSES = [
-    ("file:///etc/hostname", "no address of http or https"),
-    ("ftp://example.org/x.mp4", "no address of http or https"),
-    ("https://me:word@example.org/x.mp4", "holds a user's name or password"),
-    ("http://[::1/x.mp4", "names no address that can be read"),
+    ("file:///etc/hostname", "is not an http or https address"),
+    ("ftp://example.org/x.mp4", "is not an http or https address"),
+    ("https://me:word@example.org/x.mp4", "contains a user name or password"),
+    ("http://[::1/x.mp4", "is not a valid address"),
 ]
 
 

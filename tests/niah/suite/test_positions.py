@@ -13,9 +13,9 @@ def test_bins_share_every_start_once():
 
 
 def test_a_bin_that_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match="wanted a bin from 0 to 4, got 5"):
+    with pytest.raises(ValueError, match="expected a bin from 0 to 4, got 5"):
         starts_in_bin(5, 5, 100)
-    with pytest.raises(ValueError, match="wanted a start from 0 to 100, got 101"):
+    with pytest.raises(ValueError, match="expected a start from 0 to 100, got 101"):
         bin_of(101, 5, 100)
 
 

@@ -13,7 +13,7 @@ from niah.suite.config import load_suite
 from niah.suite.folder import write_suite
 from niah.suite.render import _compare, find_case, render
 from niah.types import UserError
-from tests.helpers.commands import generate as main
+from tests.helpers import commands
 from tests.helpers.generate_fakes import write_text
 
 SUITE = (
@@ -85,7 +85,7 @@ def test_another_case_s_video_is_told_from_this_one_s(generated, tmp_path):
 
 def test_a_file_with_too_few_frames_is_refused(generated, tmp_path):
     render(case_of(generated, "needle_only"), generated, tmp_path / "case.mp4")
-    with pytest.raises(UserError, match="60 were meant"):
+    with pytest.raises(UserError, match="instead of 60"):
         _compare(video_of(generated, case_of(generated, "full")), tmp_path / "case.mp4")
 
 
@@ -97,6 +97,6 @@ def test_an_unknown_case_names_the_one_that_may_have_been_meant(generated):
 def test_the_command_renders_from_a_folder_of_cases(generated, tmp_path, capsys):
     write_suite(generated, tmp_path / "cases")
     path = tmp_path / "new" / "case.mp4"
-    assert main(["render", "needle-000.needle_only", "--suite", str(tmp_path / "cases"), "-o", str(path)]) == 0
+    assert commands.render(["needle-000.needle_only", "--suite", str(tmp_path / "cases"), "-o", str(path)]) == 0
     assert "look for needle needle-000 in frames 0 up to" in capsys.readouterr().out
     assert len(decoded(path)) == case_of(generated, "needle_only").length
