@@ -39,6 +39,11 @@ class RunData:
     near_duplicates: tuple[NearDuplicate, ...] = ()
     needles_selected_by: str | None = None  # the model whose answers the needles were filtered by
 
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """Return the versions of the suite's rules that the cases follow: one, unless a folder was edited."""
+        return tuple(sorted({case.version for case in self.cases}))
+
     def cases_of(self, condition: str) -> list[Case]:
         """Return the cases of one condition."""
         return [case for case in self.cases if case.condition == condition]
@@ -94,7 +99,7 @@ def with_distinct_names(runs: Sequence[RunData]) -> list[RunData]:
 
 def _are_shards(one: RunData, other: RunData) -> bool:
     """Return True if two runs are shards of one: all that decides their records is equal, and they share no case."""
-    first, second = ((run.model, run.suite, run.decides, run.needles_selected_by) for run in (one, other))
+    first, second = ((run.model, run.suite, run.versions, run.decides, run.needles_selected_by) for run in (one, other))
     return first == second and not {case.id for case in one.cases} & {case.id for case in other.cases}
 
 

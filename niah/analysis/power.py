@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from niah.analysis.exposure import exposure_group
 from niah.analysis.load import RunData
-from niah.analysis.stats.bootstrap import MIN_HAYSTACKS, Estimate, Observation, cluster_bootstrap, proportion
+from niah.analysis.stats.components import variance_components
 from niah.analysis.stats.detectable import smallest_difference
-from niah.analysis.stats.trend import slope
+from niah.analysis.stats.regression import MIN_HAYSTACKS, Estimate, Observation, mean
+from niah.analysis.stats.trend import slope, slope_within
 from niah.analysis.table import ScoredCase, observations, score_cases
 
 
@@ -23,14 +25,15 @@ def _paragraph(run: RunData) -> str:
     if not answers:
         return ""
     head = f"{run.model} on suite {run.suite}, full"
-    accuracy = cluster_bootstrap(observations(answers), proportion, f"{run.model}/{run.suite}/reach")  # a seed
+    accuracy = mean(observations(answers))
     if accuracy is None:
         return f"{head}: one needle source, so nothing here generalises to other needles"
     detectable = smallest_difference(accuracy.standard_error * 2**0.5, accuracy.clusters)  # of two independent models
     lines = [
         *_slope(run, answers, "length", "points per 1,000 frames"),
         *_slope(run, answers, "depth", "points from depth 0 to 1"),
-        f"clustered intervals: {_resampled(accuracy, answers)}",
+        f"clustered intervals: {_clusters(accuracy, answers)}",
+        *_components(answers),
         f"smallest detectable difference (80 % power): {100 * detectable:.0f} points, between two models whose "
         "accuracy varies as much between needles as this one's",
     ]
@@ -40,22 +43,46 @@ def _paragraph(run: RunData) -> str:
 
 
 def _slope(run: RunData, answers: Sequence[ScoredCase], axis: str, unit: str) -> list[str]:
-    """Return how accuracy changes along one axis, if that can be estimated."""
+    """Return how accuracy changes along one axis, raw and among cases with equally many needle frames used."""
     points = []
+    exposed = []  # the cases whose model reports the frames it used
     for one in answers:
         x = one.case.length / 1000 if axis == "length" else run.layout.nominal_depth(one.case)
-        if x is not None:
-            points.append(Observation(one.case.needle_source, one.case.haystack, (x, float(one.correct))))
-    found = slope(points, f"{run.model}/{run.suite}/slope over {axis}")
+        if x is None:
+            continue
+        correct = float(one.correct)
+        points.append(Observation(one.case.needle_source, one.case.haystack, (x, correct)))
+        group = exposure_group(one)
+        if group is not None:
+            exposed.append(Observation(one.case.needle_source, one.case.haystack, (x, correct, float(group))))
+    lines = _slope_line(f"slope over {axis}", slope(points), unit)
+    if lines and axis == "length" and len({one.values[2] for one in exposed}) > 1:
+        lines += _slope_line("slope over length, given needle frames used", slope_within(exposed), unit)
+    return lines
+
+
+def _slope_line(name: str, found: Estimate | None, unit: str) -> list[str]:
+    """Return one slope, if it could be estimated."""
     if found is None:
         return []
-    return [f"slope over {axis}: {100 * found.value:+.1f} {unit} [{100 * found.low:.1f}, {100 * found.high:.1f}]"]
+    return [f"{name}: {100 * found.value:+.1f} {unit} [{100 * found.low:.1f}, {100 * found.high:.1f}]"]
 
 
-def _resampled(accuracy: Estimate, answers: Sequence[ScoredCase]) -> str:
-    """Return what was resampled, and what the intervals therefore hold for."""
+def _clusters(accuracy: Estimate, answers: Sequence[ScoredCase]) -> str:
+    """Return what answers are clustered by, and what the intervals therefore hold for."""
     sources = len({one.case.needle_source for one in answers})
-    if accuracy.haystacks_resampled:
-        return f"{sources} needle sources and {accuracy.haystacks} haystacks were resampled"
+    if accuracy.haystacks_clustered:
+        return f"by {sources} needle sources and {accuracy.haystacks} haystacks"
     which = "this one haystack" if accuracy.haystacks == 1 else f"these {accuracy.haystacks} haystacks"
-    return f"{sources} needle sources were resampled; they hold for {which} (fewer than {MIN_HAYSTACKS})"
+    return f"by {sources} needle sources; they hold for {which} (fewer than {MIN_HAYSTACKS})"
+
+
+def _components(answers: Sequence[ScoredCase]) -> list[str]:
+    """Return how much accuracy varies between needles and between haystacks, where needles lie in several."""
+    found = variance_components(observations(answers))
+    if found is None:
+        return []
+    return [
+        f"accuracy varies between {found.needles} needles by {100 * found.needle**0.5:.1f} points (standard deviation) "
+        f"and between {found.haystacks} haystacks by {100 * found.haystack**0.5:.1f}"
+    ]

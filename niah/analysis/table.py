@@ -2,12 +2,13 @@
 
 A failed case is never a wrong answer: it is not part of `n` and has a column of its own, as has a missing one. `low`
 and `high` are Wilson's 95 % interval, which treats answers as independent. But a needle is asked about at many lengths
-and depths, so marginals also carry an interval clustered by needle source.
+and depths, so marginals also carry one clustered by needle source (Korn and Graubard).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +21,14 @@ from scipy.stats import hypergeom
 
 from niah.analysis.layout import ALL, Layout
 from niah.analysis.load import RunData, read_run
-from niah.analysis.stats.bootstrap import Observation
 from niah.analysis.stats.proportions import clustered_interval, retention, wilson_interval
+from niah.analysis.stats.regression import Observation
 from niah.io import replace_file
 from niah.scoring import extract_answer
 from niah.types import CONDITIONS, Case, Record
 
 MISSING = "missing"  # the status of a case without a record
+_letter = functools.lru_cache(maxsize=2**16)(extract_answer)  # a page scores each case several times
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def score_case(case: Case, record: Record | None) -> ScoredCase:
     """Score one case."""
     if record is None or record.reply is None:
         return ScoredCase(case, record)
-    scored = ScoredCase(case, record, extract_answer(record.reply, case.options))
+    scored = ScoredCase(case, record, _letter(record.reply, case.options))
     needles = case.target_placements
     if case.condition != "full" or not record.frames_kept or not needles:
         return scored
@@ -140,11 +142,9 @@ def score_cases(run: RunData, condition: str | None = None) -> list[ScoredCase]:
 
 
 def observations(scored: Sequence[ScoredCase]) -> list[Observation]:
-    """Return (correct, 1) of each case that has an answer, as the statistics take them."""
+    """Return (correct,) of each case that has an answer, as the statistics take them."""
     return [
-        Observation(one.case.needle_source, one.case.haystack, (float(one.correct), 1.0))
-        for one in scored
-        if one.answered
+        Observation(one.case.needle_source, one.case.haystack, (float(one.correct),)) for one in scored if one.answered
     ]
 
 
@@ -213,8 +213,7 @@ def _row(run: RunData, key: RowKey, cell: Sequence[ScoredCase]) -> Row:
     low, high = wilson_interval(correct, len(answers))
     cluster_low, cluster_high = None, None
     if ALL in (key.length, key.depth):  # a marginal: needles are asked more than once
-        name = "/".join((run.model, run.suite, *key))
-        cluster_low, cluster_high = clustered_interval(observations(answers), name)
+        cluster_low, cluster_high = clustered_interval(observations(answers))
     return Row(
         model=run.model,
         suite=run.suite,
@@ -242,12 +241,9 @@ def _with_retention(
     row: Row, full: Sequence[ScoredCase], blind: Sequence[ScoredCase], needle_only: Sequence[ScoredCase]
 ) -> Row:
     """Add retention to a row, if the clip alone is understood at all."""
-    name = "/".join((row.model, row.suite, row.type, row.length_by, row.length, "retention"))
-    found = retention(observations(full), observations(blind), observations(needle_only), name)
+    found = retention(observations(full), observations(blind), observations(needle_only))
     if found is None:
         return row
-    if not found.standard_error:  # all sources agree, so resampling gives no interval
-        return dataclasses.replace(row, retention=found.value)
     return dataclasses.replace(row, retention=found.value, retention_low=found.low, retention_high=found.high)
 
 

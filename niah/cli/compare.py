@@ -20,8 +20,9 @@ examples:
   niah compare runs/default-vilamp runs/default-uniform runs/default-topk
       every two of them, on the cases that all three were asked
 
-Intervals are 95 %. Cases that one of two models has no answer for are left out and counted. Needle source videos are
-resampled, haystacks too where there are 20 or more; otherwise a verdict is about these haystacks.
+Intervals are 95 %. Cases that one of two models has no answer for are left out and counted. Answers are clustered by
+needle source video, by haystack too where there are 20 or more; otherwise a verdict is about these haystacks. Models
+whose answers came about in different ways (generated, likelihood) get no verdict.
 
 exit codes: 0, 2 where the runs cannot be compared or the command is mistaken
 """

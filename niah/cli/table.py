@@ -7,6 +7,8 @@ import sys
 
 from niah.analysis.checks.failed_check import as_text
 from niah.analysis.checks.runs import check_runs
+from niah.analysis.exposure import exposure_summary
+from niah.analysis.letters import letter_summary
 from niah.analysis.load import join_shards, read_run
 from niah.analysis.power import power_summary
 from niah.analysis.summary import summary_page
@@ -31,7 +33,14 @@ def run(options: argparse.Namespace) -> int:
     paths = [write_table(folder) for folder in options.runs]
     joined = join_shards(runs)
     written = "written: " + ", ".join(map(str, paths))
-    parts = [summary_page(table_rows(joined)), power_summary(joined), as_text(check_runs(joined)), written]
+    parts = [
+        summary_page(table_rows(joined)),
+        letter_summary(joined),
+        exposure_summary(joined),
+        power_summary(joined),
+        as_text(check_runs(joined)),
+        written,
+    ]
     sys.stdout.write("\n\n".join(part for part in parts if part) + "\n")
     return 0
 

@@ -18,7 +18,7 @@ from matplotlib.colors import to_hex
 from niah.analysis.checks.runs import check_runs
 from niah.analysis.layout import format_length
 from niah.analysis.load import RunData
-from niah.analysis.stats.bootstrap import MIN_HAYSTACKS
+from niah.analysis.stats.regression import MIN_HAYSTACKS
 from niah.analysis.table import Row, score_case, table_rows
 from niah.figures.plotting import text_colour
 from niah.report.charts import chart_specs
@@ -41,7 +41,7 @@ def page_data(runs: Sequence[RunData], pictures: FramePictures) -> dict[str, Any
         "conditions": [name for name in CONDITIONS if any(case.condition == name for _, case in indices)],
         "types": sorted({case.type for _, case in indices}),
         "palette": palette(),
-        "checks": [{"severity": failed.severity, "text": failed.text} for failed in check_runs(runs)],
+        "checks": [{"level": failed.level, "text": failed.text} for failed in check_runs(runs)],
         "runs": [_run(run, rows_by_model[run.model], indices, colours[run.model]) for run in runs],
         "cases": [_case(suite, case) for suite, case in indices],
         "pictures": _pictures(pictures),

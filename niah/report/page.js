@@ -16,9 +16,9 @@ function showMetadata() {
 }
 
 function showChecks() {
-  const words = { serious: "Serious", caution: "Caution", note: "Note" };
+  const words = { warning: "Warning", note: "Note" };
   const items = DATA.checks.map((check) =>
-    make("li", { class: `check ${check.severity}` }, make("b", {}, words[check.severity]), make("span", {}, check.text)));
+    make("li", { class: `check ${check.level}` }, make("b", {}, words[check.level]), make("span", {}, check.text)));
   fill("checks", items.length ? make("ul", { class: "checks" }, items) : make("p", { class: "none" }, "All validity checks passed."));
 }
 

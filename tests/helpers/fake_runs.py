@@ -32,7 +32,7 @@ def make_case(needle: str, condition: str = "full", length: int = 2000, depth: f
     }.get(condition, ())
     held = condition in ("full", "swapped", "no_needle")
     case = Case(
-        f"{needle}.{condition}.{length if held else 0}.{start if held else 0}", "fake", 1, condition, needle,
+        f"{needle}.{condition}.{length if held else 0}.{start if held else 0}", "fake", 2, condition, needle,
         f"source-{needle}", "h" if held else "", sum(map(len, timeline)), needles, timeline, 1.0,
         "Which way?", OPTIONS, "B", "motion",
     )  # fmt: skip

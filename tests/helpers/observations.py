@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from niah.analysis.stats.bootstrap import Observation
+from niah.analysis.stats.regression import Observation
 
 
 def answers(counts, haystack="h"):
-    """Observations of (correct, 1) from {source: (correct, answered)}."""
+    """Observations of (correct,) from {source: (correct, answered)}."""
     return [
-        Observation(source, haystack, (float(number < right), 1.0))
+        Observation(source, haystack, (float(number < right),))
         for source, (right, answered) in counts.items()
         for number in range(answered)
     ]

@@ -12,22 +12,24 @@ from niah.analysis.table import ScoredCase, score_cases
 from niah.types import CONDITIONS
 
 MAX_UNANSWERED = 0.05  # of the replies; with more, the answer parser may not understand this model
+DEVELOPMENT = "development"  # the suite that models and weights are chosen by; parts are called development-...
 MIN_NEEDLES = 8  # with fewer, answer letters are unbalanced whatever one does
 MAX_LETTER_EXCESS = 0.1  # above chance, for a model that always answers the most common letter
 
 
 def check_cases(run: RunData) -> Iterator[FailedCheck]:
-    """Check the suite: repeated frames, near-duplicates of needles, unbalanced letters, selected needles."""
+    """Check the suite: its rules, repeated frames, near-duplicates of needles, unbalanced letters, selected needles."""
     repeated = tuple(case.id for case in run.cases if case.repeats)
     if repeated:
         yield FailedCheck(
             "repeats",
             f"suite {run.suite}: {len(repeated)} of {len(run.cases)} cases show some frame twice: they hold less "
             "footage than their length says",
-            "caution",
+            "warning",
             (run.model,),
             repeated,
         )
+    yield from _rules(run)
     yield from _near_duplicates(run)
     yield from _letters(run)
     yield from _selection(run)
@@ -41,6 +43,26 @@ def check_answers(run: RunData) -> Iterator[FailedCheck]:
         if cases:
             yield from _unanswered(run, condition, cases)
             yield from _failed_cases(run, condition, cases)
+
+
+def _rules(run: RunData) -> Iterator[FailedCheck]:
+    """Yield that the suite follows old rules, or that models were chosen by it."""
+    if 1 in run.versions:
+        yield FailedCheck(
+            "version_1",
+            f"suite {run.suite} follows version 1 of the rules: its fixed depths alias with evenly spaced frames, so "
+            "its numbers are never compared with those of version 2",
+            "note",
+            (run.model,),
+        )
+    if run.suite.partition("-")[0] == DEVELOPMENT:
+        yield FailedCheck(
+            "development",
+            f"suite {run.suite} was used to choose models and weights, so accuracies on it are too high for those that "
+            "were chosen: report another suite",
+            "warning",
+            (run.model,),
+        )
 
 
 def _near_duplicates(run: RunData) -> Iterator[FailedCheck]:
@@ -57,7 +79,7 @@ def _near_duplicates(run: RunData) -> Iterator[FailedCheck]:
                 "near_duplicate",
                 f"suite {run.suite}: frame {pair.first_frame} of {pair.first} looks like frame {pair.second_frame} of "
                 f"{pair.second} ({pair.distance} of 64 bits differ): if one is a copy, the needle is there twice",
-                "caution",
+                "warning",
                 (run.model,),
                 cases,
             )
@@ -76,7 +98,7 @@ def _letters(run: RunData) -> Iterator[FailedCheck]:
             "letters",
             f"suite {run.suite}: {letter} is right for {count} of {len(needles)} needles, so always answering {letter} "
             f"gets {count / len(needles):.1%} where chance is {chance:.1%}",
-            "caution",
+            "warning",
             (run.model,),
             tuple(case.id for case in run.cases if case.answer == letter),
         )
@@ -90,7 +112,7 @@ def _selection(run: RunData) -> Iterator[FailedCheck]:
     same_model = run.needles_selected_by.partition(" (")[0] == run.model.partition(" (")[0]  # with any arguments
     if same_model:
         text += ": they were selected because this model answered them, so its accuracy is too high"
-    yield FailedCheck("selection", text, "serious" if same_model else "note", (run.model,))
+    yield FailedCheck("selection", text, "warning" if same_model else "note", (run.model,))
 
 
 def _unanswered(run: RunData, condition: str, cases: Sequence[ScoredCase]) -> Iterator[FailedCheck]:
@@ -102,7 +124,7 @@ def _unanswered(run: RunData, condition: str, cases: Sequence[ScoredCase]) -> It
             "unanswered",
             f"{run.model}, {condition}: {len(unanswered)} of {replies} replies name no option, or more than one; "
             "counted as wrong",
-            "caution",
+            "warning",
             (run.model,),
             unanswered,
         )
@@ -144,7 +166,7 @@ def _without_answer(
     return FailedCheck(
         kind,
         f"{run.model}, {condition}: {causes} in {len(failed)} of {count} cases{where}; {consequence}",
-        "caution",
+        "warning",
         (run.model,),
         tuple(one.case.id for one in failed),
     )

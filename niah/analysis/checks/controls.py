@@ -1,80 +1,127 @@
-"""What the control conditions say about `full` accuracy: leaks, clips that are not understood, conspicuous needles."""
+"""What the control conditions say about `full` accuracy: leaks, clips that are not understood, conspicuous needles.
+
+All leak checks of a run, every control with every question type, are one family: their p-values are corrected together
+(Holm), so that a model that guesses is accused of anything in at most 5 % of runs. `full` cases in which the model used
+no frame of the needle are a control that comes for free.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from scipy.stats import binomtest
 
 from niah.analysis.checks.failed_check import FailedCheck
+from niah.analysis.exposure import exposure_group
 from niah.analysis.layout import ALL
 from niah.analysis.load import RunData
-from niah.analysis.stats.bootstrap import Estimate, Observation, cluster_bootstrap, proportion
-from niah.analysis.stats.paired import unpaired_difference
-from niah.analysis.stats.proportions import clustered_interval, wilson_interval
+from niah.analysis.stats.korn_graubard import p_above
+from niah.analysis.stats.paired import holm, unpaired_difference
+from niah.analysis.stats.proportions import clustered_interval, share_of
+from niah.analysis.stats.regression import Estimate, Observation, mean
 from niah.analysis.table import ScoredCase, observations, score_cases
 
-ONE_SIDED = 0.025  # the level that corresponds to a 95 % interval
-UNCORRECTED = " (each type and control is checked, without correction: by chance alone, one check in 40 finds this)"
+SIGNIFICANT = 0.05
+UNSEEN = "unseen"  # `full` cases in which the model used no frame of the needle
 LEAKS = {
     "blind": "the question alone gives answers away",
     "no_needle": "haystack and question alone give answers away",
     "swapped": "answers come from something other than the needle asked about",
+    UNSEEN: "answers come from something other than the needle, of which no frame was used",
 }
 NECESSARY = {"needle_only": "whether the clips are understood", "blind": "whether the questions can be guessed"}
+GUESSERS = ("chance",)  # built in; others say `reads_question: false` in their replies
 Answers = Mapping[str, Sequence[ScoredCase]]  # by condition, of one type or all
+
+
+@dataclass(frozen=True)
+class LeakCheck:
+    """One control of one type, checked against chance or against the question alone."""
+
+    condition: str
+    kind: str
+    against: str  # for people: "above chance, 25.0%"
+    p_value: float  # one-sided
 
 
 def check_controls(run: RunData) -> Iterator[FailedCheck]:
     """Check the control conditions of a run, over all question types and for each."""
-    answered = [scored for scored in score_cases(run) if scored.answered]
-    types = sorted({case.type for case in run.cases})
-    understood = True
-    for kind in (ALL, *(types if len(types) > 1 else ())):
-        answers: dict[str, list[ScoredCase]] = {}
-        for scored in answered:
-            if kind in (ALL, scored.case.type):
-                answers.setdefault(scored.case.condition, []).append(scored)
-        yield from _leaks(run, kind, answers)
-        if kind == ALL or understood:  # what holds for all types is not repeated for each
-            failed = list(_not_understood(run, kind, answers))
-            understood = understood and not (kind == ALL and failed)
-            yield from failed
-        if kind == ALL:
-            yield from _conspicuous_needles(run, answers.get("full", []))
+    by_kind = _answers_by_kind(run)
+    yield from _leaks(run, by_kind)
+    if not _guesses(run):
+        yield from _clips_not_understood(run, by_kind)
+    yield from _conspicuous_needles(run, by_kind[ALL].get("full", []))
     yield from _not_asked(run)
 
 
-def _leaks(run: RunData, kind: str, answers: Answers) -> Iterator[FailedCheck]:
+def _answers_by_kind(run: RunData) -> Mapping[str, Answers]:
+    """Return the answered cases by question type and condition; types only if there are several."""
+    types = sorted({case.type for case in run.cases})
+    kinds = (ALL, *(types if len(types) > 1 else ()))
+    found: dict[str, dict[str, list[ScoredCase]]] = {kind: {} for kind in kinds}
+    for scored in score_cases(run):
+        conditions = [scored.case.condition, *([UNSEEN] if exposure_group(scored) == 0 else [])]
+        for kind in kinds:
+            if scored.answered and kind in (ALL, scored.case.type):
+                for condition in conditions:
+                    found[kind].setdefault(condition, []).append(scored)
+    return found
+
+
+def _guesses(run: RunData) -> bool:
+    """Return True if a model is not meant to read questions, so that its guessing is no fault."""
+    said = any(record.settings.get("reads_question") is False for record in run.records.values())
+    return said or run.model.partition(" (")[0] in GUESSERS
+
+
+def _leaks(run: RunData, by_kind: Mapping[str, Answers]) -> Iterator[FailedCheck]:
     """Yield the controls whose accuracy is above chance, or above that of the question alone."""
+    checks = [check for kind, answers in by_kind.items() for check in _leak_checks(kind, answers)]
+    corrected = holm([check.p_value for check in checks])
+    above: dict[tuple[str, str], list[str]] = {}
+    for check, p_value in zip(checks, corrected, strict=True):
+        if p_value < SIGNIFICANT:
+            above.setdefault((check.condition, check.kind), []).append(check.against)
+    for (condition, kind), against in above.items():
+        cases = by_kind[kind][condition]
+        low, high = clustered_interval(observations(cases))
+        assert low is not None and high is not None  # without an interval there is no check
+        accuracy = sum(scored.correct for scored in cases) / len(cases)
+        yield FailedCheck(
+            f"{condition}_above",
+            f"{run.model}, {condition}{_of_type(kind)}: {accuracy:.1%} [{low:.1%}, {high:.1%}] is "
+            f"{' and '.join(against)}: {LEAKS[condition]} (corrected for {len(checks)} checks of controls)",
+            "warning",
+            (run.model,),
+            _ids(cases),
+        )
+
+
+def _leak_checks(kind: str, answers: Answers) -> Iterator[LeakCheck]:
+    """Yield the checks of one question type; none of a control whose cases come from one needle source."""
     blind = observations(answers.get("blind", []))
-    for condition, meaning in LEAKS.items():
+    for condition in LEAKS:
         cases = answers.get(condition, [])
-        if not cases:
+        share = share_of(observations(cases))
+        if share is None:
             continue
-        correct = sum(scored.correct for scored in cases)
         chance = sum(1 / len(scored.case.options) for scored in cases) / len(cases)
-        # A needle is asked many times, so both intervals must lie above: the one over cases, and the clustered one.
-        low, high = wilson_interval(correct, len(cases))
-        cluster_low, cluster_high = clustered_interval(observations(cases), _seed(run, condition, kind))
-        above = []
-        if min(bound for bound in (low, cluster_low) if bound is not None) > chance:
-            above.append(f"above chance, {chance:.1%}")
-        if condition != "blind":
-            excess = unpaired_difference(observations(cases), blind, _seed(run, condition, kind, "blind"))
-            if excess is not None and excess.low > 0:
-                above.append(f"above blind, by {_points(excess)}")
-        if above:
-            if cluster_low is not None:
-                low, high = cluster_low, cluster_high
-            yield FailedCheck(
-                f"{condition}_above",
-                f"{run.model}, {condition}{_of_type(kind)}: {correct / len(cases):.1%} [{low:.1%}, {high:.1%}] is "
-                f"{' and '.join(above)}: {meaning}" + ("" if kind == ALL else UNCORRECTED),
-                "serious" if kind == ALL else "caution",
-                (run.model,),
-                _ids(cases),
-            )
+        yield LeakCheck(condition, kind, f"above chance, {chance:.1%}", p_above(share, chance))
+        excess = unpaired_difference(observations(cases), blind) if condition in ("no_needle", "swapped") else None
+        if excess is not None:
+            one_sided = excess.p_value / 2 if excess.value > 0 else 1.0
+            yield LeakCheck(condition, kind, f"above blind, by {_points(excess)}", one_sided)
+
+
+def _clips_not_understood(run: RunData, by_kind: Mapping[str, Answers]) -> Iterator[FailedCheck]:
+    """Yield which clips alone are not answered better than the question alone: all, or those of single types."""
+    failed = list(_not_understood(run, ALL, by_kind[ALL]))
+    if not failed:  # what holds for all types is not repeated for each
+        for kind, answers in by_kind.items():
+            if kind != ALL:
+                failed += _not_understood(run, kind, answers)
+    yield from failed
 
 
 def _not_understood(run: RunData, kind: str, answers: Answers) -> Iterator[FailedCheck]:
@@ -82,24 +129,22 @@ def _not_understood(run: RunData, kind: str, answers: Answers) -> Iterator[Faile
     needle_only, blind = answers.get("needle_only", []), answers.get("blind", [])
     if not needle_only or not blind:
         return
-    excess = unpaired_difference(
-        observations(needle_only), observations(blind), _seed(run, "needle_only", kind, "blind")
-    )
-    if excess is not None and excess.low > 0:
+    excess = unpaired_difference(observations(needle_only), observations(blind))
+    if excess is not None and excess.value > 0 and excess.p_value < SIGNIFICANT:
         return
     evidence = "one needle source is not enough to tell" if excess is None else _points(excess)
     yield FailedCheck(
         "not_understood",
         f"{run.model}, needle_only{_of_type(kind)} is not significantly above blind ({evidence}): it may not "
         "understand the clips at all, so its heatmap says nothing about length",
-        "serious" if kind == ALL else "caution",
+        "warning" if kind == ALL else "note",  # more needles of one type would tell
         (run.model,),
         _ids([*needle_only, *blind]),
     )
 
 
 def _conspicuous_needles(run: RunData, full: Sequence[ScoredCase]) -> Iterator[FailedCheck]:
-    """Yield that a model that never reads the question keeps needle frames more often than random frames would.
+    """Yield that a model that never reads the question keeps needle frames more or less often than random frames.
 
     Such a model says so itself: the settings in its replies hold `reads_question: false`.
     """
@@ -112,26 +157,32 @@ def _conspicuous_needles(run: RunData, full: Sequence[ScoredCase]) -> Iterator[F
     ]
     if not kept:
         return
-    expected = sum(scored.hit_chance or 0.0 for scored in kept) / len(kept)
+    expected = min(sum(scored.hit_chance or 0.0 for scored in kept) / len(kept), 1.0)
     hits = sum(bool(scored.hit) for scored in kept)
-    points = [
-        Observation(
-            scored.case.needle_source, scored.case.haystack, (bool(scored.hit) - (scored.hit_chance or 0.0), 1.0)
-        )
-        for scored in kept
-    ]
-    excess = cluster_bootstrap(points, proportion, _seed(run, "full", ALL, "kept"))
-    significant = binomtest(hits, len(kept), min(expected, 1.0), alternative="greater").pvalue < ONE_SIDED
-    if significant and (excess is None or excess.low > 0):
-        yield FailedCheck(
-            "conspicuous_needles",
-            f"{run.model} kept the needle in {hits / len(kept):.1%} of {len(kept)} cases, as many random frames would "
-            f"in {expected:.1%}: needles stand out to a model that never reads the question, so finding them proves "
-            "little",
-            "serious",
-            (run.model,),
-            _ids([scored for scored in kept if scored.hit]),
-        )
+    excess = mean(
+        [
+            Observation(one.case.needle_source, one.case.haystack, (bool(one.hit) - (one.hit_chance or 0.0),))
+            for one in kept
+        ]
+    )
+    significant = binomtest(hits, len(kept), expected).pvalue < SIGNIFICANT
+    if not significant or (excess is not None and excess.p_value >= SIGNIFICANT):
+        return
+    more = hits > expected * len(kept)
+    meaning = (
+        "needles stand out to a model that never reads the question, so finding them proves little"
+        if more
+        else "needles are recognisably ordinary to a model that never reads the question, so finding what is left "
+        "proves little"
+    )
+    yield FailedCheck(
+        "conspicuous_needles" if more else "ordinary_needles",
+        f"suite {run.suite}: {run.model} kept the needle in {hits / len(kept):.1%} of {len(kept)} cases, as many "
+        f"random frames would in {expected:.1%}: {meaning}",
+        "warning",
+        (run.model,),
+        _ids([scored for scored in kept if bool(scored.hit) == more]),
+    )
 
 
 def _not_asked(run: RunData) -> Iterator[FailedCheck]:
@@ -150,11 +201,6 @@ def _not_asked(run: RunData) -> Iterator[FailedCheck]:
 
 def _ids(scored: Sequence[ScoredCase]) -> tuple[str, ...]:
     return tuple(one.case.id for one in scored)
-
-
-def _seed(run: RunData, *words: str) -> str:
-    """Return the name that seeds the resampling; changing it ("doubts") would change printed intervals."""
-    return "/".join(("doubts", run.model, run.suite, *words))
 
 
 def _of_type(kind: str) -> str:

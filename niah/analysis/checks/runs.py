@@ -7,21 +7,22 @@ from collections.abc import Callable, Iterator, Sequence
 
 from niah.analysis.checks.cases import check_answers, check_cases
 from niah.analysis.checks.controls import check_controls
-from niah.analysis.checks.failed_check import FailedCheck, by_severity
+from niah.analysis.checks.failed_check import FailedCheck, by_level
+from niah.analysis.checks.needles import check_needles
 from niah.analysis.load import RunData, printable
 from niah.analysis.same_cases import shared_cases
 from niah.types import Record
 
 
 def check_runs(runs: Sequence[RunData], published: bool = False) -> list[FailedCheck]:
-    """Run all validity checks and return those that failed, the serious first.
+    """Run all validity checks and return those that failed, warnings first.
 
     `runs` are as `niah.analysis.load.join_shards` returns them, so that each has a name of its own. With `published`,
     the paper's numbers are shown beside them.
     """
     failed: list[FailedCheck] = []
     for run in runs:
-        failed += [*check_controls(run), *check_answers(run)]
+        failed += [*check_controls(run), *check_needles(run), *check_answers(run)]
     failed += _merged([check for run in runs for check in check_cases(run)])
     failed += _side_by_side(runs)
     if published:
@@ -31,22 +32,19 @@ def check_runs(runs: Sequence[RunData], published: bool = False) -> list[FailedC
                 "published",
                 f"published numbers are shown beside suite {suites}: other needles, haystacks, questions and prompts, "
                 "never released, so a distance between the two says nothing about the models",
-                "caution",
+                "warning",
                 tuple(run.model for run in runs),
             )
         )
-    return by_severity(failed)
+    return by_level(failed)
 
 
 def _merged(failed: Sequence[FailedCheck]) -> list[FailedCheck]:
     """Merge what is equal for several models, as it is about the suite that all were asked."""
     models: dict[tuple, list[str]] = {}
     for check in failed:
-        models.setdefault((check.kind, check.text, check.severity, check.cases), []).extend(check.models)
-    return [
-        FailedCheck(kind, text, severity, tuple(names), cases)
-        for (kind, text, severity, cases), names in models.items()
-    ]
+        models.setdefault((check.kind, check.text, check.level, check.cases), []).extend(check.models)
+    return [FailedCheck(kind, text, level, tuple(names), cases) for (kind, text, level, cases), names in models.items()]
 
 
 def _side_by_side(runs: Sequence[RunData]) -> Iterator[FailedCheck]:
@@ -56,7 +54,9 @@ def _side_by_side(runs: Sequence[RunData]) -> Iterator[FailedCheck]:
     models = tuple(run.model for run in runs)
     shared = shared_cases(runs)
     if any(len(shared) < len(run.cases) for run in runs):
-        yield FailedCheck("cases", _cases_text(runs, len(shared)), "serious", models, tuple(shared))
+        yield FailedCheck("cases", _cases_text(runs, len(shared)), "warning", models, tuple(shared))
+    versions = [(run.model, ", ".join(f"version {number}" for number in run.versions)) for run in runs]
+    yield from _difference("versions", "the rules of their suites", versions)
     yield from _difference("sampling", "sampling", [(run.model, _sampling(run)) for run in runs])
     full = {case.id for case in runs[0].cases_of("full")}
     compared = [name for name in shared if name in full] or shared
@@ -67,7 +67,7 @@ def _side_by_side(runs: Sequence[RunData]) -> Iterator[FailedCheck]:
         yield from _difference(kind, what, described)
     recorded = [name for name in shared if all(name in run.records for run in runs)]
     if len({tuple(run.records[name].sources for name in recorded) for run in runs}) > 1:
-        yield FailedCheck("files", "the runs read other video files under the same names", "caution", models)
+        yield FailedCheck("files", "the runs read other video files under the same names", "warning", models)
 
 
 def _difference(kind: str, what: str, described: Sequence[tuple[str, str]]) -> Iterator[FailedCheck]:
@@ -76,7 +76,7 @@ def _difference(kind: str, what: str, described: Sequence[tuple[str, str]]) -> I
     if len({description for _, description in known}) > 1:
         sides = "; ".join(f"{model}: {description}" for model, description in known)
         text = f"the runs differ in {what} ({sides}): that too may cause the difference"
-        yield FailedCheck(kind, text, "caution", tuple(model for model, _ in described))
+        yield FailedCheck(kind, text, "warning", tuple(model for model, _ in described))
 
 
 def _cases_text(runs: Sequence[RunData], shared: int) -> str:

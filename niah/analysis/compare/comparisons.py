@@ -14,8 +14,8 @@ from itertools import combinations
 from niah.analysis.layout import format_length
 from niah.analysis.load import RunData
 from niah.analysis.same_cases import case_differences, shared_cases
-from niah.analysis.stats.bootstrap import Estimate, Observation
 from niah.analysis.stats.paired import Difference, paired_difference
+from niah.analysis.stats.regression import Estimate, Observation
 from niah.analysis.stats.trend import slope_difference
 from niah.analysis.table import ScoredCase, score_case
 from niah.types import CONDITIONS, UserError
@@ -39,6 +39,15 @@ class PairedRuns:
         """Return the cases of one condition, or all."""
         return [pair for pair in self.pairs if condition in (None, pair[0].case.condition)]
 
+    def modes(self, condition: str) -> tuple[str, str]:
+        """Return how each model's answers to one condition came about: generated, likelihood, or both."""
+        found: tuple[set[str], set[str]] = (set(), set())
+        for pair in self.answered(condition):
+            for modes, one in zip(found, pair, strict=True):
+                if one.record is not None:
+                    modes.add(one.record.mode)
+        return ", ".join(sorted(found[0])), ", ".join(sorted(found[1]))
+
     def left_out(self, condition: str | None = None) -> str:
         """Describe how many cases of one condition, or all, have no answer, and why; empty if all have one."""
         parts = []
@@ -61,7 +70,8 @@ class SecondaryComparison:
 def pair_runs(runs: Sequence[RunData]) -> list[PairedRuns]:
     """Return every two of some runs, paired on the cases that all were asked.
 
-    Raises UserError with fewer than two runs, if they share no case, and if cases of one id differ.
+    Raises UserError with fewer than two runs, if they share no case, if they follow different
+    versions of the suite's rules, and if cases of one id differ.
     """
     if len(runs) < 2:
         raise UserError(f"a comparison needs two runs or more, got {len(runs)}; name another run of the same cases")
@@ -79,38 +89,42 @@ def pair_runs(runs: Sequence[RunData]) -> list[PairedRuns]:
     ]
 
 
-def compare_pairs(pairs: Sequence[Pair], name: str) -> Difference:
-    """Compare two models on some cases; one without an answer counts as wrong. `name` seeds the resampling."""
+def compare_pairs(pairs: Sequence[Pair]) -> Difference:
+    """Compare two models on some cases; one without an answer counts as wrong."""
     observed = [
         Observation(one.case.needle_source, one.case.haystack, (one.correct, other.correct)) for one, other in pairs
     ]
-    return paired_difference(observed, name)
+    return paired_difference(observed)
 
 
 def primary_comparison(paired: PairedRuns) -> tuple[str, Difference]:
     """Return the first condition of which both answered a case, `full` if possible, and the comparison on it."""
     condition = next(known for known in CONDITIONS if paired.answered(known))
-    return condition, compare_pairs(paired.answered(condition), _seed(paired, condition))
+    return condition, compare_pairs(paired.answered(condition))
 
 
 def secondary_comparisons(paired: PairedRuns) -> list[SecondaryComparison]:
     """Compare by type, length and depth of the primary condition, by its slopes, and on the other conditions."""
     primary = next(known for known in CONDITIONS if paired.answered(known))
-    found = [
-        SecondaryComparison(what, compare_pairs(part, _seed(paired, what))) for what, part in _parts(paired, primary)
-    ]
+    found = [SecondaryComparison(what, compare_pairs(part)) for what, part in _parts(paired, primary)]
     found += _slopes(paired, primary)
     for condition in CONDITIONS[CONDITIONS.index(primary) + 1 :]:
         answered = paired.answered(condition)
         if answered:
-            found.append(SecondaryComparison(condition, compare_pairs(answered, _seed(paired, condition))))
+            found.append(SecondaryComparison(condition, compare_pairs(answered)))
     return found
 
 
 def _refuse_incomparable(one: RunData, other: RunData) -> None:
-    """Raise UserError if two runs are in one folder, share no case id, or have different cases of one id."""
+    """Raise UserError if two runs are in one folder, follow other rules, or do not share their cases."""
     if one.folder.resolve() == other.folder.resolve():
         raise UserError(f"{one.folder} is named twice; a run compared with itself shows no difference, so name it once")
+    if one.versions != other.versions:
+        versions = " and ".join(", ".join(map(str, run.versions)) for run in (one, other))
+        raise UserError(
+            f"{one.folder} and {other.folder} follow versions {versions} of the suite's rules, whose needles lie at "
+            "other places, so their accuracies cannot be compared: ask both models the same suite"
+        )
     differ = case_differences(one, other)
     runs = f"{one.folder} ({one.model}, suite {one.suite}) and {other.folder} ({other.model}, suite {other.suite})"
     if len(differ.only_second) == len(other.cases):
@@ -153,11 +167,6 @@ def _slopes(paired: PairedRuns, condition: str) -> Iterator[SecondaryComparison]
             for one, other in paired.answered(condition)
             if x(one.case) is not None and one.case.haystack
         ]
-        found = slope_difference(points, _seed(paired, f"slope over {axis}"))
+        found = slope_difference(points)
         if found is not None:
             yield SecondaryComparison(f"slope over {axis}", found, unit)
-
-
-def _seed(paired: PairedRuns, what: str) -> str:
-    """Return the name that seeds the resampling."""
-    return "/".join(("compare", paired.first.model, paired.second.model, paired.first.suite, what))

@@ -15,8 +15,8 @@ from niah.analysis.compare.comparisons import (
     primary_comparison,
     secondary_comparisons,
 )
-from niah.analysis.stats.bootstrap import MIN_HAYSTACKS
 from niah.analysis.stats.paired import Difference, holm
+from niah.analysis.stats.regression import MIN_HAYSTACKS
 from niah.types import UserError
 
 SIGNIFICANT = 0.05
@@ -34,14 +34,23 @@ def comparison_page(paired_runs: Sequence[PairedRuns]) -> str:
                 f"({paired.left_out()}), so there is nothing to compare"
             )
     found = [primary_comparison(paired) for paired in paired_runs]
-    p_values = [difference.p_value for _, difference in found if difference.p_value is not None]
+    comparable = [_same_mode(paired, condition) for paired, (condition, _) in zip(paired_runs, found, strict=True)]
+    p_values = [
+        difference.p_value
+        for (_, difference), same in zip(found, comparable, strict=True)
+        if same and difference.p_value is not None
+    ]
     corrected = iter(holm(p_values))
     parts = []
-    for paired, (condition, difference) in zip(paired_runs, found, strict=True):
-        p_value = next(corrected) if difference.p_value is not None else None
-        lines = [verdict(paired, condition, difference, p_value, len(p_values)), *_left_out(paired, condition)]
+    for paired, (condition, difference), same in zip(paired_runs, found, comparable, strict=True):
+        if same:
+            p_value = next(corrected) if difference.p_value is not None else None
+            lines = [verdict(paired, condition, difference, p_value, len(p_values)), *_left_out(paired, condition)]
+        else:
+            lines = [_no_verdict(paired, condition, difference), *_left_out(paired, condition)]
         parts.append("\n".join(lines))
-    return "\n\n".join([*parts, *_secondary(paired_runs)])
+    judged = [paired for paired, same in zip(paired_runs, comparable, strict=True) if same]
+    return "\n\n".join([*parts, *_secondary(judged)])
 
 
 def verdict(paired: PairedRuns, condition: str, found: Difference, p_value: float | None, comparisons: int = 1) -> str:
@@ -55,7 +64,7 @@ def verdict(paired: PairedRuns, condition: str, found: Difference, p_value: floa
         comparisons: how many pairs of runs were compared.
     """
     one, other = paired.first.model, paired.second.model
-    scores = f"{condition}: {one} {found.first:.1%}, {other} {found.second:.1%} of {found.cases} cases both answered"
+    scores = _scores(paired, condition, found)
     if p_value is None or found.low is None or found.high is None or found.detectable is None:
         return f"{scores}.\nNothing can be said beyond these cases: all come from one needle source"
     if p_value < SIGNIFICANT and found.value:
@@ -64,11 +73,34 @@ def verdict(paired: PairedRuns, condition: str, found: Difference, p_value: floa
         said = _no_difference(one, other, found, found.low, found.high)
     equals = "" if p_value < 0.001 else "= "
     method = (
-        f"{found.method}, {_resampled(found)}, p {equals}{_format_p(p_value)}"
+        f"{found.method}, {_clusters(found)}, p {equals}{_format_p(p_value)}"
         + (f", corrected for {comparisons} pairs" if comparisons > 1 else "")
     )  # fmt: skip
     detectable = f"The smallest detectable difference (80 % power) is {100 * found.detectable:.1f} points"
     return f"{scores}.\n{said}\n({method}).\n{detectable}."
+
+
+def _same_mode(paired: PairedRuns, condition: str) -> bool:
+    """Return True if the answers of both models came about in the same way."""
+    first, second = paired.modes(condition)
+    return first == second
+
+
+def _no_verdict(paired: PairedRuns, condition: str, found: Difference) -> str:
+    """Return the two accuracies, and that their answering modes differ."""
+    first, second = paired.modes(condition)
+    return (
+        f"{_scores(paired, condition, found)}.\nNo verdict: the answers of {paired.first.model} are {first}, those of "
+        f"{paired.second.model} {second}, and a difference may come from that; run one of them in the other's mode."
+    )
+
+
+def _scores(paired: PairedRuns, condition: str, found: Difference) -> str:
+    """Return the accuracy of both models."""
+    return (
+        f"{condition}: {paired.first.model} {found.first:.1%}, {paired.second.model} {found.second:.1%} of "
+        f"{found.cases} cases both answered"
+    )
 
 
 def _better(one: str, other: str, found: Difference, low: float, high: float) -> str:
@@ -99,7 +131,7 @@ def _left_out(paired: PairedRuns, condition: str) -> list[str]:
     if not why:
         return []
     pairs = paired.of(condition)
-    value = compare_pairs(pairs, "left out").value
+    value = compare_pairs(pairs).value
     return [
         f"Left out, as one of the two has no answer: {why}. Counted as wrong, {paired.first.model} - "
         f"{paired.second.model} would be {100 * value:+.1f} points of {len(pairs)} cases."
@@ -141,15 +173,15 @@ def _scope(found: Difference) -> str:
     """Return what a difference holds for."""
     if found.haystacks == 0:
         return "for needles like these"
-    if found.haystacks_resampled:
+    if found.haystacks_clustered:
         return "for needles and haystacks like these"
     return f"on these {found.haystacks} haystacks" if found.haystacks > 1 else "on this one haystack"
 
 
-def _resampled(found: Difference) -> str:
-    """Return what was resampled or paired."""
+def _clusters(found: Difference) -> str:
+    """Return what answers are clustered by or paired in."""
     sources = f"{found.sources} needle sources"
-    if found.haystacks_resampled:
+    if found.haystacks_clustered:
         return f"{sources} and {found.haystacks} haystacks"
     if 0 < found.haystacks < MIN_HAYSTACKS:
         return f"{sources}, haystacks taken as fixed: fewer than {MIN_HAYSTACKS}"

@@ -76,3 +76,10 @@ def korn_graubard(right: np.ndarray, cases: np.ndarray) -> tuple[float, float]:
     """Return the 95 % interval of the share of right answers over clusters."""
     known = clustered_share(right, cases)
     return clopper_pearson(known.share, effective_size(known))
+
+
+def p_above(known: ClusteredShare, chance: float) -> float:
+    """Return the one-sided p-value that the share is not above chance: the lower limit as a test."""
+    size = effective_size(known)
+    right = known.share * size
+    return float(beta.cdf(chance, right, size - right + 1)) if right > 1e-9 else 1.0

@@ -3,7 +3,7 @@
 If each needle source is asked about once, pairs are independent: the p-value is that of McNemar's exact test, and the
 interval that of Bonett and Price (2012). They add one pair that only the first model answers correctly and one that
 only the second does, so that two models that agree on 20 needles do not get an interval of width 0. Otherwise both
-come from the paired cluster bootstrap.
+come from a linear probability model with a covariance clustered by needle source.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from niah.analysis.stats.bootstrap import Estimate, Observation, cluster_bootstrap, proportion
 from niah.analysis.stats.detectable import smallest_by_mcnemar, smallest_difference
+from niah.analysis.stats.regression import Estimate, Observation, fit, mean
 
-RESAMPLES = 10_000  # enough for p-values that stay significant after a correction for multiple comparisons
 MCNEMAR = "exact McNemar"
-BOOTSTRAP = "paired cluster bootstrap"
+REGRESSION = "paired t-test, clustered"
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Difference:
 
     With fewer than two sources, interval, p-value and detectable difference are None: the variation between sources
     is unknown. `detectable` is the smallest difference that the test detects with 80 % power. Unless
-    `haystacks_resampled`, the result holds for these haystacks only.
+    `haystacks_clustered`, the result holds for these haystacks only.
     """
 
     cases: int
@@ -43,7 +42,7 @@ class Difference:
     p_value: float | None
     method: str
     detectable: float | None
-    haystacks_resampled: bool
+    haystacks_clustered: bool
 
     @property
     def value(self) -> float:
@@ -51,7 +50,7 @@ class Difference:
         return self.first - self.second
 
 
-def paired_difference(pairs: Sequence[Observation], name: str) -> Difference:
+def paired_difference(pairs: Sequence[Observation]) -> Difference:
     """Compare two models on the cases that both answered; the values of a pair are (first correct, second correct).
 
     Raises ValueError if there is no case.
@@ -59,8 +58,7 @@ def paired_difference(pairs: Sequence[Observation], name: str) -> Difference:
     if not pairs:
         raise ValueError("a difference needs at least one case that both models answered")
     sources = {pair.source for pair in pairs}
-    points = [Observation(pair.source, pair.haystack, (float(pair.values[0]) - pair.values[1], 1.0)) for pair in pairs]
-    found = cluster_bootstrap(points, proportion, name, RESAMPLES)
+    found = mean([Observation(pair.source, pair.haystack, (float(pair.values[0]) - pair.values[1],)) for pair in pairs])
     independent = len(sources) == len(pairs)
     low, high, p_value, detectable = None, None, None, None
     if found is not None and independent:
@@ -80,26 +78,32 @@ def paired_difference(pairs: Sequence[Observation], name: str) -> Difference:
         low=low,
         high=high,
         p_value=p_value,
-        method=MCNEMAR if independent else BOOTSTRAP,
+        method=MCNEMAR if independent else REGRESSION,
         detectable=detectable,
-        haystacks_resampled=found is not None and found.haystacks_resampled and not independent,
+        haystacks_clustered=found is not None and found.haystacks_clustered and not independent,
     )
 
 
-def unpaired_difference(first: Sequence[Observation], second: Sequence[Observation], name: str) -> Estimate | None:
+def unpaired_difference(first: Sequence[Observation], second: Sequence[Observation]) -> Estimate | None:
     """Estimate the proportion of `first` minus that of `second`, over the sources that have both.
 
-    The values of an observation are (correct, 1). Meant for two conditions of one model, whose numbers of cases may
-    differ. Only sources are resampled, not haystacks. Returns None with fewer than two sources.
+    The values of an observation are (correct,). Meant for two conditions of one model, whose numbers of cases may
+    differ. Clusters are sources, never haystacks. Returns None with fewer than two sources.
     """
     common = {one.source for one in first} & {one.source for one in second}
-    both = [Observation(one.source, "", (*one.values, 0, 0)) for one in first if one.source in common]
-    both += [Observation(one.source, "", (0, 0, *one.values)) for one in second if one.source in common]
-    found = cluster_bootstrap(both, lambda sums: proportion(sums[:2]) - proportion(sums[2:]), name)
-    if found is None:
+    parts = [[one for one in part if one.source in common] for part in (first, second)]
+    cases = [*parts[0], *parts[1]]
+    if not cases:
         return None
+    design = np.zeros((len(cases), 2))  # a column for each condition
+    design[: len(parts[0]), 0] = 1
+    design[len(parts[0]) :, 1] = 1
+    fitted = fit(cases, design, np.array([one.values[0] for one in cases], float), over_haystacks=False)
+    if fitted is None:
+        return None
+    found = fitted.contrast([1.0, -1.0])
     low, high = _interval(found)
-    return dataclasses.replace(found, low=low, high=high)
+    return dataclasses.replace(found, low=low, high=high, p_value=_p_value(found))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -1,24 +1,32 @@
 """Proportions of correct answers with 95 % intervals, and retention, which is a ratio of such proportions.
 
 A cell of the table asks each needle once: its interval is Wilson's. A marginal asks each needle many times: its
-interval is Wilson's for the effective number of independent answers, which follows from the bootstrap's standard
-error. Percentiles of the resampled proportion itself would cover 91 % instead of 95 % (20 sources, 25 cases each),
-and would have no width where all sources agree.
+interval is that of Korn and Graubard, clustered by needle source.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest, norm, t
-from statsmodels.stats.proportion import proportion_confint
+from scipy.stats import binomtest, t
 
-from niah.analysis.stats.bootstrap import Estimate, Observation, cluster_bootstrap, proportion
+from niah.analysis.stats.korn_graubard import ClusteredShare, clopper_pearson, clustered_share, effective_size
 from niah.analysis.stats.paired import unpaired_difference
+from niah.analysis.stats.regression import Observation, cluster_groups, fit, mean
 
 Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Retention:
+    """(full - blind) / (needle_only - blind) with its 95 % interval; no interval where all sources agree."""
+
+    value: float
+    low: float | None
+    high: float | None
 
 
 def wilson_interval(correct: int, n: int) -> Interval | tuple[None, None]:
@@ -29,48 +37,65 @@ def wilson_interval(correct: int, n: int) -> Interval | tuple[None, None]:
     return float(interval.low), float(interval.high)
 
 
-def clustered_interval(observations: Sequence[Observation], name: str) -> Interval | tuple[None, None]:
-    """Return the 95 % interval of a proportion, clustered by needle source; None with fewer than two sources.
+def share_of(observations: Sequence[Observation]) -> ClusteredShare | None:
+    """Return the share of correct answers clustered by needle source; None with fewer than two sources.
 
-    The values of an observation are (correct, 1).
+    Where haystacks are clusters, too (see `niah.analysis.stats.regression`), the variance is that of both ways
+    together, and the kind with fewer clusters says what it rests on. The values of an observation are (correct,).
     """
-    found = cluster_bootstrap(observations, proportion, name)
-    if found is None:
-        return None, None
-    count = found.clusters
-    variance = found.value * (1 - found.value)  # of one answer
-    if found.standard_error > 0:
-        effective = min(max(variance / found.standard_error**2, 1.0), len(observations))
-    else:
-        effective = count  # all sources agree: each repeats one answer
-    alpha = 2 * float(norm.sf(t.ppf(0.975, count - 1)))  # Student's quantile, as the variance is itself estimated
-    interval: Any = proportion_confint(found.value * effective, effective, alpha, "wilson")  # takes fractional counts
-    return max(float(interval[0]), 0.0), min(float(interval[1]), 1.0)
+    if len({one.source for one in observations}) < 2:
+        return None
+    correct = np.array([one.values[0] for one in observations], float)
+    shares = [
+        clustered_share(np.bincount(clusters, correct), np.bincount(clusters))
+        for clusters in cluster_groups(observations)
+    ]
+    crossed = mean(observations) if len(shares) > 1 else None
+    if crossed is None:
+        return shares[0]
+    return dataclasses.replace(
+        shares[0],
+        variance=max(crossed.standard_error**2, *(share.variance for share in shares)),
+        degrees_of_freedom=min(share.degrees_of_freedom for share in shares),
+        effective_clusters=min(share.effective_clusters for share in shares),
+        few=any(share.few for share in shares),
+    )
+
+
+def clustered_interval(observations: Sequence[Observation]) -> Interval | tuple[None, None]:
+    """Return the 95 % interval of a proportion, clustered by needle source; None with fewer than two sources."""
+    known = share_of(observations)
+    return (None, None) if known is None else clopper_pearson(known.share, effective_size(known))
 
 
 def retention(
-    full: Sequence[Observation], blind: Sequence[Observation], needle_only: Sequence[Observation], name: str
-) -> Estimate | None:
+    full: Sequence[Observation], blind: Sequence[Observation], needle_only: Sequence[Observation]
+) -> Retention | None:
     """Estimate (full - blind) / (needle_only - blind) over the sources that have all three.
 
     Returns None unless the 95 % interval of needle_only - blind lies above 0: a model that does not understand the
-    clip by itself has nothing to retain. The values of an observation are (correct, 1).
+    clip by itself has nothing to retain. The interval is Fieller's: it holds the ratios r for which
+    full - blind - r (needle_only - blind) is not significantly different from 0. Values are (correct,).
     """
     common = set.intersection(*({one.source for one in part} for part in (full, blind, needle_only)))
     parts = [[one for one in part if one.source in common] for part in (full, blind, needle_only)]
-    understood = unpaired_difference(parts[2], parts[1], name)
+    understood = unpaired_difference(parts[2], parts[1])
     if understood is None or understood.low <= 0:
         return None
-    padded = [  # six sums: (correct, answered) of each condition
-        Observation(one.source, "", (*(0, 0) * number, *one.values, *(0, 0) * (2 - number)))
-        for number, part in enumerate(parts)
-        for one in part
-    ]
-    return cluster_bootstrap(padded, _retention, name)
-
-
-def _retention(sums: np.ndarray) -> np.ndarray:
-    """Return retention; NaN for a resample in which the clip alone is answered no better than the question alone."""
-    full, blind, needle_only = (proportion(sums[start : start + 2]) for start in (0, 2, 4))
-    understood = needle_only > blind
-    return np.where(understood, (full - blind) / np.where(understood, needle_only - blind, 1), np.nan)
+    cases = [one for part in parts for one in part]
+    design = np.repeat(np.eye(3), [len(part) for part in parts], axis=0)
+    found = fit(cases, design, np.array([one.values[0] for one in cases], float), over_haystacks=False)
+    if found is None:
+        return None
+    top, bottom = np.array([1.0, -1.0, 0.0]), np.array([0.0, -1.0, 1.0])
+    value = float((top @ found.coefficients) / (bottom @ found.coefficients))
+    quantile = float(t.ppf(0.975, found.degrees_of_freedom(bottom)))
+    # Fieller: (top - r bottom)^2 = quantile^2 var(top - r bottom) is a r^2 - 2 b r + c = 0
+    a, b, c = (
+        float(one @ found.coefficients * (other @ found.coefficients)) - quantile**2 * found.covariance(one, other)
+        for one, other in ((bottom, bottom), (top, bottom), (top, top))
+    )
+    root = max(b * b - a * c, 0.0) ** 0.5
+    if a <= 0 or root < 1e-9 * a:  # not bounded, or all sources agree
+        return Retention(value, None, None)
+    return Retention(value, (b - root) / a, (b + root) / a)

@@ -9,45 +9,45 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from niah.analysis.stats.bootstrap import RESAMPLES, Estimate, Observation, cluster_bootstrap
-from niah.analysis.stats.paired import RESAMPLES as PAIRED_RESAMPLES
+from niah.analysis.stats.regression import Estimate, Observation, fit
 
 
-def slope(observations: Sequence[Observation], name: str) -> Estimate | None:
+def slope(observations: Sequence[Observation]) -> Estimate | None:
     """Estimate the slope of accuracy over x; the values of an observation are (x, correct).
 
     Returns None if x does not vary, if all clusters agree, or with fewer than two sources.
     """
-    return _fit(observations, name)
+    return _fit(observations, [one.values[1] for one in observations])
 
 
-def slope_difference(pairs: Sequence[Observation], name: str) -> Estimate | None:
+def slope_difference(pairs: Sequence[Observation]) -> Estimate | None:
     """Estimate the first model's slope minus the second's; values are (x, first correct, second correct).
 
-    Returns None as `slope` does. As many resamples as for a paired difference, because the p-values are corrected
-    together with those.
+    Returns None as `slope` does.
     """
-    points = [Observation(p.source, p.haystack, (p.values[0], p.values[1] - p.values[2])) for p in pairs]
-    return _fit(points, name, PAIRED_RESAMPLES)
+    return _fit(pairs, [pair.values[1] - pair.values[2] for pair in pairs])
 
 
-def _fit(points: Sequence[Observation], name: str, resamples: int = RESAMPLES) -> Estimate | None:
-    """Bootstrap the slope of points (x, y)."""
-    if len({point.values[0] for point in points}) < 2:
+def slope_within(observations: Sequence[Observation]) -> Estimate | None:
+    """Estimate the slope over x that is left among cases of one group; values are (x, correct, group number).
+
+    Every group has an intercept of its own, so what x does by moving cases between groups is left out. Returns None
+    as `slope` does, and if x does not vary within any group.
+    """
+    groups = np.array([one.values[2] for one in observations])
+    return _fit(observations, [one.values[1] for one in observations], groups)
+
+
+def _fit(points: Sequence[Observation], outcome: Sequence[float], groups: np.ndarray | None = None) -> Estimate | None:
+    """Estimate the slope of an outcome over the first values, with an intercept for each group."""
+    x = np.array([point.values[0] for point in points], float)
+    if len(set(x.tolist())) < 2:
         return None
-    centre = float(np.mean([point.values[0] for point in points]))  # against cancellation in the sums of squares
-    moments = []
-    for point in points:
-        x = point.values[0] - centre
-        y = point.values[1]
-        moments.append(Observation(point.source, point.haystack, (1.0, x, y, x * x, x * y)))
-    found = cluster_bootstrap(moments, _slope, name, resamples)
-    return found if found is not None and found.standard_error > 0 else None
-
-
-def _slope(sums: np.ndarray) -> np.ndarray:
-    """Return the least-squares slope; NaN for a resample in which x does not vary."""
-    count, x, y, xx, xy = sums
-    spread = count * xx - x * x
-    varies = spread > 1e-9 * count * xx
-    return np.where(varies, (count * xy - x * y) / np.where(varies, spread, 1), np.nan)
+    labels = np.zeros(len(x)) if groups is None else groups
+    intercepts = [(labels == label).astype(float) for label in np.unique(labels)]
+    design = np.stack([x - x.mean(), *intercepts], axis=1)  # centred, so that lengths of thousands fit well
+    fitted = fit(points, design, np.array(outcome, float))
+    if fitted is None:
+        return None
+    found = fitted.contrast([1.0] + [0.0] * len(intercepts))
+    return found if found.standard_error > 0 else None

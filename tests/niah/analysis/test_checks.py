@@ -68,7 +68,7 @@ def test_a_control_above_chance_is_flagged(tmp_path, condition):
     cases = list({case.id: case for case in cases}.values())
     run = made(tmp_path, cases, lambda c: letters(c) if c.condition == condition and number(c) < 15 else wrong(c))
     check = one(check_runs([run]), f"{condition}_above")
-    assert check.severity == "serious"
+    assert check.level == "warning"
     assert "75.0% [" in check.text and "above chance, 25.0%" in check.text
     assert set(check.cases) == {case.id for case in cases if case.condition == condition}
 
@@ -90,7 +90,7 @@ def test_a_control_of_one_type_above_chance_is_flagged_with_the_type(tmp_path):
     run = made(tmp_path, cases, lambda c: letters(c) if c.condition == "swapped" and number(c) < 10 else wrong(c))
     (check,) = [d for d in check_runs([run]) if d.kind == "swapped_above" and "chance" in d.text]
     assert check.text.startswith("fake, swapped on motion: 83.3%")  # of all, 10 of 40 are chance
-    assert (check.severity, len(check.cases)) == ("caution", 12)
+    assert (check.level, len(check.cases)) == ("warning", 12)
 
 
 def test_two_needles_of_four_guessed_by_chance_are_no_leak_however_often_they_are_asked(tmp_path):
@@ -102,7 +102,7 @@ def test_needle_only_not_above_blind_says_nothing_about_length(tmp_path):
     cases = balanced(20, "full", "needle_only", "blind")
     run = made(tmp_path, cases, lambda c: letters(c) if number(c) < 6 else wrong(c))
     check = one(check_runs([run]), "not_understood")
-    assert "says nothing about length" in check.text and check.severity == "serious"
+    assert "says nothing about length" in check.text and check.level == "warning"
 
 
 def test_a_type_that_is_not_understood_is_flagged_by_itself(tmp_path):
@@ -113,12 +113,12 @@ def test_a_type_that_is_not_understood_is_flagged_by_itself(tmp_path):
     run = made(tmp_path, cases, lambda c: letters(c) if c.condition == "needle_only" and number(c) >= 5 else wrong(c))
     check = one(check_runs([run]), "not_understood")
     assert "needle_only on motion is not significantly above blind" in check.text
-    assert check.severity == "caution"
+    assert check.level == "note"
 
 
 def test_controls_that_were_not_asked_are_named(tmp_path):
     check = one(check_runs([made(tmp_path, balanced(8, "full"))]), "not_asked")
-    assert "needle_only and blind not asked" in check.text and check.severity == "note"
+    assert "needle_only and blind not asked" in check.text and check.level == "note"
 
 
 QUESTION_BLIND = {"reads_question": False}  # as an adapter that selects frames without the question says
@@ -213,8 +213,8 @@ def test_letters_that_take_turns_are_not_flagged(tmp_path):
 def test_needles_selected_by_another_model_are_noted_and_by_itself_flagged(tmp_path):
     suite = SUITE + "kept: {by: vilamp (pretrained=x), needles: [n0]}\n"
     runs = [made(tmp_path, balanced(8, "full"), letters, model, suite=suite) for model in ("vilamp", "chance")]
-    found = {check.models: check.severity for check in check_runs(runs) if check.kind == "selection"}
-    assert found == {("vilamp",): "serious", ("chance",): "note"}  # other settings, but the same adapter
+    found = {check.models: check.level for check in check_runs(runs) if check.kind == "selection"}
+    assert found == {("vilamp",): "warning", ("chance",): "note"}  # other settings, but the same adapter
 
 
 DIFFERENT = [
@@ -269,7 +269,7 @@ def test_runs_that_differ_in_the_model_alone_are_not_flagged(tmp_path):
 def test_runs_of_different_cases_are_flagged(tmp_path):
     runs = [made(tmp_path, balanced(8, "full"), model="a"), made(tmp_path, balanced(12, "full"), model="b")]
     check = one(check_runs(runs), "cases")
-    assert "(a 8, b 12; 8 in common)" in check.text and check.severity == "serious"
+    assert "(a 8, b 12; 8 in common)" in check.text and check.level == "warning"
 
 
 def test_published_points_belong_to_another_suite(tmp_path):
@@ -278,13 +278,15 @@ def test_published_points_belong_to_another_suite(tmp_path):
     assert "published" not in kinds(run)
 
 
-def test_serious_checks_come_first(tmp_path):
-    cases = balanced(20, "full", "needle_only", "blind", repeats=1)
+def test_warnings_come_before_notes(tmp_path):
+    cases = balanced(20, "full", "needle_only", "blind", repeats=1, version=1)
     found = check_runs([made(tmp_path, cases, wrong)])
-    assert [check.severity for check in found] == ["serious", "caution"]
-    assert as_text(found).startswith("WARNING: fake, needle_only is not significantly above blind")
+    assert [check.level for check in found] == ["warning", "warning", "note"]
+    lines = as_text(found).splitlines()
+    assert lines[0].startswith("WARNING: fake, needle_only is not significantly above blind")
+    assert lines[-1].startswith("note: suite fake follows version 1")
 
 
-def test_an_unknown_severity_is_refused():
-    with pytest.raises(ValueError, match="unknown severity 'grave'"):
+def test_an_unknown_level_is_refused():
+    with pytest.raises(ValueError, match="unknown level 'grave'"):
         FailedCheck("x", "y", "grave", ())

@@ -68,16 +68,16 @@ def test_an_interval_that_excludes_0_is_no_verdict_if_the_test_is_not_significan
     assert "the interval excludes 0, but the test is not significant" in text
 
 
-def test_needles_asked_in_several_cells_are_bootstrapped(tmp_path):
+def test_needles_asked_in_several_cells_are_clusters(tmp_path):
     cases = [make_case(f"n{i}", length=length) for i in range(20) for length in (2000, 4000)]
     text = told(tmp_path, lambda c: number(c) < 16, lambda c: number(c) < 6, cases)
-    assert "paired cluster bootstrap, 20 needle sources" in text
+    assert "paired t-test, clustered, 20 needle sources" in text
 
 
 def test_needles_cut_from_one_video_are_one_source(tmp_path):
     cases = [make_case(f"n{i}", needle_source=f"v{i // 2}") for i in range(20)]
     text = told(tmp_path, lambda c: number(c) < 16, lambda c: number(c) < 6, cases)
-    assert "paired cluster bootstrap, 10 needle sources" in text
+    assert "paired t-test, clustered, 10 needle sources" in text
 
 
 def test_with_twenty_haystacks_the_verdict_generalises_to_others(tmp_path):
@@ -168,6 +168,29 @@ def test_cases_of_one_name_that_differ_are_refused(tmp_path):
         pair_runs(runs)
 
 
+def test_models_whose_answers_came_about_in_different_ways_get_no_verdict(tmp_path):
+    cases = once()
+    records = [make_record(case, "A", mode="likelihood", model="c") for case in cases]
+    runs = [
+        made(tmp_path, "a", cases, lambda c: True),
+        made(tmp_path, "b", cases, lambda c: number(c) < 10),
+        read_run(write_run(tmp_path / "c", cases, records, model="c")),
+    ]
+    text = comparison_page(pair_runs(runs))
+    assert "a is better than b" in text and "corrected for" not in text  # the one pair that is judged
+    assert (
+        "full: a 100.0%, c 0.0% of 20 cases both answered.\nNo verdict: the answers of a are generated, those of"
+        in text
+    )
+    assert "better than c" not in text and "a - c" not in text
+
+
+def test_suites_of_other_rules_are_never_compared(tmp_path):
+    runs = [made(tmp_path, "a", once(version=1), lambda c: True), made(tmp_path, "b", once(), lambda c: True)]
+    with pytest.raises(UserError, match="follow versions 1 and 2 of the suite's rules"):
+        pair_runs(runs)
+
+
 def test_one_run_is_refused(tmp_path):
     with pytest.raises(UserError, match="two runs or more, got 1"):
         pair_runs([made(tmp_path, "a", once(3), lambda c: True)])
@@ -188,7 +211,7 @@ def test_the_command_prints_failed_checks_and_verdict_the_same_each_time(tmp_pat
     first = capsys.readouterr().out
     assert main(arguments) == 0
     assert capsys.readouterr().out == first
-    assert first.startswith("warning: suite fake: B is right for 20 of 20 needles")
+    assert first.startswith("WARNING: suite fake: B is right for 20 of 20 needles")
     assert "full: a 72.5%, b 47.5% of 40 cases both answered" in first  # (15 + 14) / 40, (10 + 9) / 40
 
 

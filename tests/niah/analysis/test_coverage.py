@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from niah.analysis.stats.bootstrap import Observation
 from niah.analysis.stats.paired import paired_difference
 from niah.analysis.stats.proportions import clustered_interval, wilson_interval
+from niah.analysis.stats.regression import Observation
 from niah.analysis.stats.trend import slope
 from tests.helpers.observations import answers, pair
 
@@ -25,11 +25,11 @@ def needles(draw, p, alike, sources=20):
 def test_intervals_of_a_marginal_hold_the_truth_19_times_in_20(alike):
     draw, held = np.random.default_rng(1), []
     for p in SHARES:
-        for trial in range(30):
+        for _ in range(30):
             right = draw.binomial(10, needles(draw, p, alike))
-            low, high = clustered_interval(answers({f"s{i}": (n, 10) for i, n in enumerate(right)}), f"{p}/{trial}")
+            low, high = clustered_interval(answers({f"s{i}": (n, 10) for i, n in enumerate(right)}))
             held.append(low <= p <= high)
-    assert 0.92 <= np.mean(held) <= 0.99
+    assert np.mean(held) >= 0.92  # Clopper and Pearson's interval holds it more often
 
 
 def test_wilson_holds_the_truth_19_times_in_20():
@@ -45,14 +45,14 @@ def test_wilson_holds_the_truth_19_times_in_20():
 @pytest.mark.parametrize("crossed", [True, False])
 def test_intervals_over_needles_and_haystacks_hold_the_truth_19_times_in_20(crossed):
     draw, held = np.random.default_rng(2), []
-    for trial in range(200):
+    for _ in range(200):
         sources, haystacks = draw.normal(0, 0.25, 20), draw.normal(0, 0.25, 20)
         points = []
         for i in range(20):
             for j in range(20) if crossed else (i, i, i):
                 chance = np.clip(0.5 + sources[i] + haystacks[j], 0, 1)  # symmetric: the mean chance is 1/2
-                points.append(Observation(f"s{i}", f"h{j}", (float(draw.random() < chance), 1.0)))
-        low, high = clustered_interval(points, f"{trial}")
+                points.append(Observation(f"s{i}", f"h{j}", (float(draw.random() < chance),)))
+        low, high = clustered_interval(points)
         held.append(low <= 0.5 <= high)
     assert 0.92 <= np.mean(held) <= 0.99
 
@@ -61,21 +61,21 @@ def test_intervals_over_needles_and_haystacks_hold_the_truth_19_times_in_20(cros
 def test_intervals_of_a_difference_hold_the_truth_19_times_in_20(cases):
     draw, held = np.random.default_rng(4), []
     for p in (0.3, 0.5, 0.7):
-        for trial in range(40):
+        for _ in range(40):
             easy = needles(draw, p, 0.4)[:, None]
             first, second = draw.random((20, cases)) < easy, draw.random((20, cases)) < 0.8 * easy
             pairs = [pair(f"s{i}", "h", first[i, j], second[i, j]) for i in range(20) for j in range(cases)]
-            found = paired_difference(pairs, f"{p}/{trial}")
+            found = paired_difference(pairs)
             held.append(found.low <= 0.2 * p <= found.high)
     assert 0.92 <= np.mean(held) <= 0.99
 
 
 def test_intervals_of_a_slope_hold_the_truth_19_times_in_20():
     draw, held, lengths = np.random.default_rng(5), [], np.array([2.0, 4, 6, 8, 10])
-    for trial in range(300):
+    for _ in range(300):
         chances = np.clip(needles(draw, 0.6, 0.2)[:, None], 0.1, 0.9) - 0.01 * (lengths - 6)
         right = draw.random((20, 5)) < chances
         points = [Observation(f"s{i}", "h", (x, right[i, j])) for i in range(20) for j, x in enumerate(lengths)]
-        found = slope(points, f"{trial}")
+        found = slope(points)
         held.append(found.low <= -0.01 <= found.high)
     assert 0.92 <= np.mean(held) <= 0.99

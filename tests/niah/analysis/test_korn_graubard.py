@@ -7,7 +7,7 @@ import pytest
 import statsmodels.api as sm
 from scipy.stats import binomtest
 
-from niah.analysis.stats.korn_graubard import clopper_pearson, clustered_share, effective_size, korn_graubard
+from niah.analysis.stats.korn_graubard import clopper_pearson, clustered_share, effective_size, korn_graubard, p_above
 
 
 def test_one_case_a_cluster_is_clopper_pearson():
@@ -72,6 +72,19 @@ def test_few_clusters_with_an_error_cap_the_effective_size():
 def test_nothing_jumps_where_the_clusters_are_sixteen():
     widths = [np.subtract(*korn_graubard(np.tile([5, 3], n // 2 + 1)[:n], np.full(n, 6))[::-1]) for n in range(12, 22)]
     assert all(0.9 < after / before < 1.02 for before, after in zip(widths, widths[1:], strict=False))
+
+
+def test_the_p_value_is_the_level_of_the_lower_limit():
+    known = clustered_share(np.array([3, 1, 4, 2, 5] * 4), np.full(20, 6))
+    low, _ = clopper_pearson(known.share, effective_size(known))
+    assert p_above(known, low) == pytest.approx(0.025)
+    assert p_above(clustered_share(np.zeros(20), np.full(20, 6)), 0.25) == 1.0
+
+
+def test_the_p_value_of_single_answers_is_the_binomial_tests():
+    known = clustered_share(np.array([1] * 30 + [0] * 30), np.ones(60, int))
+    exact = binomtest(30, 60, 0.35, alternative="greater").pvalue
+    assert p_above(known, 0.35) == pytest.approx(exact, rel=0.1)  # 59 answers: the spread is estimated
 
 
 def beta_shares(share: float, correlation: float) -> Callable[[np.random.Generator, int], np.ndarray]:

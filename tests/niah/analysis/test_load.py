@@ -24,7 +24,7 @@ def test_a_case_that_would_count_twice_among_all_types_is_refused(tmp_path):
     folder = write_run(tmp_path / "run", [make_case("n0")], [])
     text = (folder / "cases.jsonl").read_text()
     (folder / "cases.jsonl").write_text(text.replace('"type": "motion"', '"type": "all"'))
-    with pytest.raises(UserError, match="line 1 cannot be read .*what tables call all types together"):
+    with pytest.raises(UserError, match="line 1 cannot be read .*reserved for the table row of all types"):
         read_run(folder)
 
 

@@ -74,7 +74,7 @@ def test_a_cell_has_count_accuracy_and_wilsons_interval(tmp_path):
 def test_the_notes_say_that_intervals_are_about_these_haystacks(tmp_path):
     data = data_of(run_of(tmp_path / "run"))
     assert data["notes"][0].startswith("Suite fake has 1 haystack, fewer than 20: intervals clustered by needle source")
-    assert "bootstrap" not in data["charts"][0]["text"]  # by source they are Wilson's at an effective number
+    assert "bootstrap" not in data["charts"][0]["text"]  # by source they are Korn and Graubard's
 
 
 def test_a_case_asked_of_two_models_is_written_once(tmp_path):
@@ -92,7 +92,7 @@ def test_a_question_that_differs_between_two_runs_is_two_cases(tmp_path):
 
 def test_runs_of_different_cases_are_warned_of_on_top(tmp_path):
     data = data_of(run_of(tmp_path / "a", CASES[:2], model="a"), run_of(tmp_path / "b", CASES, model="b"))
-    assert any("cases" in check["text"] for check in data["checks"] if check["severity"] == "serious")
+    assert any("cases" in check["text"] for check in data["checks"] if check["level"] == "warning")
 
 
 def test_a_model_that_ran_on_two_suites_is_told_apart_by_suite(tmp_path):

@@ -9,6 +9,7 @@ cases and seeds.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
-from niah.analysis.stats.bootstrap import seed_from_name as seed_of
 from niah.analysis.stats.paired import holm
 from niah.analysis.stats.proportions import wilson_interval
 from vilamp.train.experiment.records import Answer
@@ -196,7 +196,7 @@ def _estimate(values: Mapping[tuple[int, str], tuple[str, float]], name: str) ->
 
 def _interval(sums: np.ndarray, counts: np.ndarray, name: str) -> tuple[float, float]:
     """Return the 95 % interval of the mean, from (seeds, groups) sums and counts; `name` seeds the resampling."""
-    rng = np.random.default_rng(seed_of(name))
+    rng = np.random.default_rng(_seed_from_name(name))
     seed_draws, group_draws = (rng.multinomial(size, np.full(size, 1 / size), RESAMPLES) for size in sums.shape)
     resampled_sums, resampled_counts = (((seed_draws @ part) * group_draws).sum(axis=1) for part in (sums, counts))
     some = resampled_counts > 0
@@ -217,3 +217,8 @@ def _p(sums: np.ndarray, counts: np.ndarray, mean: float) -> float | None:
         return None
     degrees = variance**2 / (between_seeds**2 / (seeds - 1) + between_groups**2 / (groups - 1))
     return float(2 * t.sf(abs(mean) / np.sqrt(variance), degrees))
+
+
+def _seed_from_name(name: str) -> int:
+    """Derive a random seed from a name, so that the same command prints the same numbers."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
