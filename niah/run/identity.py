@@ -34,12 +34,16 @@ NO_PART |= {".mp4", ".mkv", ".webm", ".avi", ".mov", ".pyc", ".lock", ".tmp", ".
 MAX_FILES = 300  # of one setting that are named one by one
 LARGE = 1 << 22  # bytes from which a file's hash is kept
 CHUNK = 1 << 20
+_IMPORTED: Dict[
+    str, Tuple[Any, Mapping[str, str]]
+] = {}  # target -> its module in this process, and the sources of that
 
 
 @dataclass(frozen=True)
 class Origin:
     """Where an adapter and its checkpoint come from, found before the adapter can change the current folder."""
 
+    target: str
     sources: Mapping[str, str]  # parts, not paths: hashed before they are imported
     places: Mapping[str, Path]  # files and folders that settings name
     names: Mapping[str, str]  # settings that may name a checkpoint of the hub
@@ -57,7 +61,7 @@ def origin_of(target: str, settings: Mapping[str, Any]) -> Origin:
         if place is not None:
             places[name] = place
     names = {name: value for name, value in values.items() if name not in places and HUB_NAME.fullmatch(value)}
-    return Origin(sources, places, names, values.get("revision"))
+    return Origin(target, sources, places, names, values.get("revision"))
 
 
 def checkpoint_parts(origin: Origin) -> Dict[str, str]:
@@ -84,9 +88,18 @@ def loaded_identity(origin: Origin, adapter: Any) -> Dict[str, str]:
     Raises UserError where `identity()` returns anything but texts by name.
     """
     imported = [name for name in LIBRARIES if name in sys.modules]
-    parts = {**origin.sources, **checkpoint_parts(origin), **_versions(imported)}
+    parts = {**_imported_sources(origin), **checkpoint_parts(origin), **_versions(imported)}
     report = getattr(adapter, "identity", None)  # optional in the contract
     return {**parts, **_own_parts(report())} if callable(report) else parts
+
+
+def _imported_sources(origin: Origin) -> Mapping[str, str]:
+    """Return the sources as they were when this process imported them; it does not import an edited file again."""
+    module = sys.modules.get(origin.target.partition(":")[0])
+    kept = _IMPORTED.get(origin.target)
+    if module is None or kept is None or kept[0] is not module:
+        kept = _IMPORTED[origin.target] = (module, origin.sources)
+    return kept[1]
 
 
 def _own_parts(reported: Any) -> Dict[str, str]:

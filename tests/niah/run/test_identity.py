@@ -152,6 +152,17 @@ def test_hub_checkpoint_is_its_revision_in_the_cache(write, monkeypatch):
     )
 
 
+def test_process_that_has_imported_a_file_reports_that_state_of_it(write, monkeypatch):
+    write({"mine.py": "A"})
+    monkeypatch.setitem(sys.modules, "mine", object())
+    report = lambda: loaded_identity(origin_of("mine:load", {}), None)["file mine.py"]  # noqa: E731
+    before = report()
+    write({"mine.py": "B"})
+    assert report() == before == file_of("A")  # the code in memory is still that
+    monkeypatch.setitem(sys.modules, "mine", object())  # imported anew
+    assert report() == file_of("B")
+
+
 class Adapter:
     def __init__(self, parts):
         self.parts = parts
