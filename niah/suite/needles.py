@@ -1,7 +1,7 @@
-"""Read the user's needles: JSON lines, or a `datasets` table whose columns may be Video-MME's.
+"""Read the user's needles from JSON lines or a `datasets` table, which may have Video-MME's columns.
 
-Each row names a clip and asks what only that clip answers. Whatever is wrong with a row
-is an error that names its line; whether the video itself can be read is found out later.
+Each row names a clip and a question that only this clip answers. An invalid row is an error that
+names its line. Videos are only located here; they are scanned later.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ TABLE_FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl"
 
 @dataclass(frozen=True)
 class NeedleRow:
-    """A needle, the line it was read from, and the video's name in its data set ("" where it has none)."""
+    """A needle, the line it was read from, and the id of its video in the data set ("" if it has none)."""
 
     needle: Needle
     where: str
@@ -51,28 +51,28 @@ class NeedleRow:
 
 
 def read_needles(settings: Needles, folder: Path) -> tuple[NeedleRow, ...]:
-    """Read every needle of a suite; relative paths start at `folder`.
+    """Return every needle of a suite; relative paths start at `folder`.
 
     Raises UserError naming the file and the line.
     """
     root, rows = _rows(settings, folder)
-    read = tuple(_row(row, where, root, settings) for where, row in rows)
-    if not read:
-        raise UserError(f"needles: {settings.file or settings.dataset} holds no needle; give one JSON line for each")
-    _refuse_twins(read)
-    return read
+    needles = tuple(_parse_row(row, where, root, settings) for where, row in rows)
+    if not needles:
+        raise UserError(f"needles: {settings.file or settings.dataset} has no needle; give one JSON line for each")
+    _refuse_same_names(needles)
+    return needles
 
 
 def find_problems(settings: Needles, folder: Path) -> tuple[int, list[str]]:
-    """Return how many needles there are, and what is wrong with each that cannot be read."""
+    """Return how many needles there are, and the error message of each that cannot be read."""
     root, rows = _rows(settings, folder)
-    wrong = []
+    problems = []
     for where, row in rows:
         try:
-            _row(row, where, root, settings)
+            _parse_row(row, where, root, settings)
         except UserError as error:
-            wrong.append(str(error))
-    return len(rows), wrong
+            problems.append(str(error))
+    return len(rows), problems
 
 
 def _rows(settings: Needles, folder: Path) -> tuple[Path, list[tuple[str, Mapping[str, Any]]]]:
@@ -81,15 +81,17 @@ def _rows(settings: Needles, folder: Path) -> tuple[Path, list[tuple[str, Mappin
         raise UserError("needles: name either file: (JSON lines) or dataset: (a `datasets` table), not both")
     if settings.file is not None:
         path = folder / settings.file
-        root, rows = path.parent, list(_json_lines(path))
+        root = path.parent
+        rows = list(_json_lines(path))
     else:
         if not settings.allow_outside:
             refuse_dataset_card(folder / (settings.dataset or ""), f"needles: dataset {settings.dataset!r}")
-        root, rows = folder, list(_table(settings.dataset or "", settings.split, folder))
+        root = folder
+        rows = list(_table(settings.dataset or "", settings.split, folder))
     if settings.media_root is not None:
         root = folder / settings.media_root
     if not root.is_dir():
-        raise UserError(f"needles: media_root {root} is not a folder; name the one that holds the videos")
+        raise UserError(f"needles: media_root {root} is not a folder; name the folder of the videos")
     return root, rows
 
 
@@ -103,19 +105,19 @@ def _json_lines(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
 
 
 def _json_object(row: Any) -> Mapping[str, Any]:
-    """Return a decoded line that is an object of whole characters. Raises UserError."""
+    """Return a decoded line if it is an object of complete characters. Raises UserError."""
     if not isinstance(row, dict):
-        raise UserError(f'wanted {{"video": ..., "question": ..., ...}}, got {str(row)[:60]}')
+        raise UserError(f'expected {{"video": ..., "question": ..., ...}}, got {str(row)[:60]}')
     try:
         json.dumps(row, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:  # a lone surrogate, which JSON can hold and UTF-8 cannot
+    except UnicodeEncodeError as error:  # a lone surrogate, which JSON can encode and UTF-8 cannot
         raise UserError(f"half a character, {error.object[error.start]!r}; remove it") from error
     return row
 
 
 def _table(name: str, split: str, folder: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """Yield (where, row) of a table: a local file, a local folder, or a data set's name on the hub."""
-    import datasets  # here: it takes seconds, and most suites have no table
+    """Yield (where, row) of a table: a local file, a local folder, or a data set on the hub."""
+    import datasets  # here: importing it takes seconds, and most suites have no table
     from datasets.exceptions import DatasetsError
 
     path = folder / name
@@ -130,29 +132,37 @@ def _table(name: str, split: str, folder: Path) -> Iterable[tuple[str, Mapping[s
             table = datasets.load_from_disk(str(path))
         else:
             table = datasets.load_dataset(str(path) if path.is_dir() else name, split=split)
-    # Not found, not reachable, no such split, not a table, a script: the library's own words say which.
+    # Not found, not reachable, no such split, not a table, a script: the library's message says which.
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
-        why = error.__cause__ or error
-        raise UserError(f"needles: cannot load dataset {name!r}, split {split!r}: {why}") from error
+        cause = error.__cause__ or error
+        raise UserError(f"needles: cannot load dataset {name!r}, split {split!r}: {cause}") from error
     for number, row in enumerate(table, start=1):
         assert isinstance(row, dict)
         yield f"{name}, row {number}", row
 
 
-def _row(row: Mapping[str, Any], where: str, root: Path, settings: Needles) -> NeedleRow:
-    """Check one row and turn it into a needle."""
+def _parse_row(row: Mapping[str, Any], where: str, root: Path, settings: Needles) -> NeedleRow:
+    """Return the needle of one row. Raises UserError if the row is invalid or its video is not found.
+
+    Args:
+        row: The columns.
+        where: The file and the line, which start every message.
+        root: The folder of the videos.
+        settings: What the suite allows.
+    """
     for column in row:
         if column not in COLUMNS + VIDEO_MME:
             raise UserError(f"{where}: {unknown_name('column', column, COLUMNS + VIDEO_MME)}")
     question = _text(row, "question", where)
     options = _options(row.get("options"), where)
-    start, stop = _seconds(row, "start", where), _seconds(row, "stop", where)
+    start = _seconds(row, "start", where)
+    stop = _seconds(row, "stop", where)
     if stop is not None and stop <= (start or 0.0):
-        raise UserError(f"{where}: stop ({stop:g} s) must come after start ({start or 0.0:g} s)")
+        raise UserError(f"{where}: stop ({stop:g} s) must be after start ({start or 0.0:g} s)")
     video = _video(row, where)
-    path = _find(video, root, where, settings)
+    path = _find_video(video, root, where, settings)
     needle = Needle(
-        name=str(row.get("name") or row.get("question_id") or _name(video, start, stop, question)),
+        name=str(row.get("name") or row.get("question_id") or _default_name(video, start, stop, question)),
         path=str(path),
         question=question,
         options=options,
@@ -165,7 +175,7 @@ def _row(row: Mapping[str, Any], where: str, root: Path, settings: Needles) -> N
 
 
 def _text(row: Mapping[str, Any], column: str, where: str) -> str:
-    """Return a column that must hold words."""
+    """Return a column that must contain text."""
     value = row.get(column)
     if not isinstance(value, str) or not value.strip():
         raise UserError(f"{where}: {column} must be text, got {value!r}")
@@ -173,15 +183,15 @@ def _text(row: Mapping[str, Any], column: str, where: str) -> str:
 
 
 def _type(row: Mapping[str, Any], where: str) -> str:
-    """Return the question's type, which a row need not tell."""
+    """Return the question's type, which is optional."""
     name = str(row.get("type") or row.get("task_type") or "unspecified")
     if name == ALL_TYPES:
-        raise UserError(f"{where}: type {name!r} is what tables call all types together; give the needle another type")
+        raise UserError(f"{where}: type {name!r} is reserved for the table row of all types; use another type")
     return name
 
 
 def _seconds(row: Mapping[str, Any], column: str, where: str) -> float | None:
-    """Return a time in seconds; None or NaN (an empty cell of a table) means the clip's own end."""
+    """Return a time in seconds; None if it is missing or NaN, an empty cell of a table."""
     value = row.get(column)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -191,7 +201,7 @@ def _seconds(row: Mapping[str, Any], column: str, where: str) -> float | None:
 
 
 def _options(value: Any, where: str) -> tuple[str, ...]:
-    """Return the options without their letters. A csv cell may hold them as a JSON list."""
+    """Return the options without their letters. A csv cell may contain them as a JSON list."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)
@@ -210,57 +220,57 @@ def _options(value: Any, where: str) -> tuple[str, ...]:
 
 
 def _answer(value: Any, options: tuple[str, ...], where: str) -> str:
-    """Return the answer's letter, given a letter or an option's text."""
+    """Return the answer's letter; the column may contain the letter, the option's text or both."""
     letters = LETTERS[: len(options)]
     if isinstance(value, str) and value.strip():
         text = value.strip()
-        bare = re.sub(r"^([A-J])[.):](?=\s|$)\s*", r"\1 ", text).strip()  # "B. Cats", "B) Cats", "B." -> "B Cats", "B"
+        lettered = re.sub(r"^([A-J])[.):](?=\s|$)\s*", r"\1 ", text).strip()  # "B. Cats", "B) Cats" -> "B Cats"
         pairs = zip(letters, options, strict=True)
-        meant = {letter for letter, option in pairs if text == option or bare in (letter, f"{letter} {option}")}
-        if len(meant) == 1:
-            return meant.pop()
-        if meant:
+        matches = {letter for letter, option in pairs if text == option or lettered in (letter, f"{letter} {option}")}
+        if len(matches) == 1:
+            return matches.pop()
+        if matches:
             raise UserError(f"{where}: answer {value!r} is one option's letter and another's text; write 'B. text'")
     raise UserError(f"{where}: answer {value!r} is not among the options; give one of {letters} or of {options}")
 
 
 def _video(row: Mapping[str, Any], where: str) -> str:
-    """Return what the row calls its video."""
+    """Return the path, name or address of the row's video."""
     value = row.get("video") or row.get("videoID")
     if not isinstance(value, str) or not value or "\0" in value:
         raise UserError(f"{where}: video (or videoID) must name a file, got {value!r}")
     return value
 
 
-def _find(video: str, root: Path, where: str, settings: Needles) -> Path:
-    """Return the file of a video, whose suffix may be missing; an address is fetched where that is allowed."""
+def _find_video(video: str, root: Path, where: str, settings: Needles) -> Path:
+    """Return the file of a video, whose suffix may be missing; an address is downloaded if the suite allows it."""
     if is_address(video):
         return download(video, settings.downloads, where)
     path = root / video
-    for guess in (path, *(Path(f"{path}{suffix}") for suffix in VIDEO_SUFFIXES)):
+    for candidate in (path, *(Path(f"{path}{suffix}") for suffix in VIDEO_SUFFIXES)):
         if not settings.allow_outside:
-            refuse_outside(guess, root, f"{where}: video {video!r}")
-        if guess.is_file():
-            return guess
+            refuse_outside(candidate, root, f"{where}: video {video!r}")
+        if candidate.is_file():
+            return candidate
     folder = path.parent
-    known = sorted(found.name for found in folder.iterdir()) if folder.is_dir() else []
-    hint = unknown_name("file", path.name, known[:20]) if known else f"{folder} holds no file."
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    hint = unknown_name("file", path.name, names[:20]) if names else f"{folder} has no files."
     raise UserError(f"{where}: video {video!r} is not in {root} (media_root): {hint}")
 
 
-def _name(video: str, start: float | None, stop: float | None, question: str) -> str:
-    """Name a needle by what it is, so that its name does not change when lines are added or moved."""
+def _default_name(video: str, start: float | None, stop: float | None, question: str) -> str:
+    """Return a name that depends only on the needle, so that it does not change when lines are added or moved."""
     digest = hashlib.sha256(json.dumps([video, start, stop, question]).encode()).hexdigest()
     return f"{Path(file_name(video)).stem}-{digest[:6]}"
 
 
-def _refuse_twins(rows: Iterable[NeedleRow]) -> None:
-    """Refuse two needles of one name: their cases could not be told apart."""
+def _refuse_same_names(rows: Iterable[NeedleRow]) -> None:
+    """Raise UserError if two needles have the same name, which would give their cases the same ids."""
     seen: dict[str, str] = {}
     for row in rows:
         if row.needle.name in seen:
             raise UserError(
                 f"{row.where}: needle {row.needle.name!r} was already given at {seen[row.needle.name]}; "
-                "remove one, or give them names"
+                "remove one, or give them different names"
             )
         seen[row.needle.name] = row.where

@@ -1,11 +1,11 @@
 """Version 1 of the rules that turn needles and haystacks into cases: fixed depths, starts inside scenes. Frozen.
 
-Kept so that suites and runs of version 1 stay readable and repeatable; its fixed depths alias with uniform sampling
-and its needles cut scenes in two. Nothing is decoded, and no case depends on its neighbours.
+It is kept so that suites and runs of version 1 stay readable and can be repeated. Its fixed depths alias with uniform
+sampling, and its needles cut scenes in two. Nothing is decoded, and no case depends on another.
 
-Every choice is drawn from a generator seeded with the names of what it is about. Every
-length takes the opening of the same haystack, so that a source is decoded once for all
-of them and features can be reused from length to length.
+Every choice comes from a generator seeded with the names of what it concerns. A case of any
+length starts with the same frames of its haystack, so that a source is decoded once for all
+lengths and features can be reused.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from niah.types import Case, Placement, Span, UserError
 def make_cases(
     suite: Suite, haystacks: Sequence[Haystack], clips: Sequence[NeedleClip], library: Library
 ) -> tuple[list[Case], list[Skip]]:
-    """Return the cases of a suite and the needles (or controls) for which there was nothing eligible."""
+    """Return the cases of a suite, and the needles and controls that have no eligible footage."""
     skips: list[Skip] = []
     homes: dict[str, Haystack] = {}  # by needle name
     for clip in clips:
@@ -42,22 +42,23 @@ def make_cases(
         if eligible:
             homes[clip.needle.name] = random.Random(f"{suite.name}/{clip.needle.name}/haystack").choice(eligible)
         else:
-            skips.append(Skip(clip.needle.name, "every haystack holds footage of the needle's own source"))
+            skips.append(Skip(clip.needle.name, "every haystack contains footage of the needle's own source"))
     placed = [clip for clip in clips if clip.needle.name in homes]
     cases: list[Case] = []
     if suite.design == "paper":
         cases += _paper(suite, placed, homes, library)
     for clip in placed:
-        maker = _Maker(suite, clip, homes[clip.needle.name], placed, library)
-        cases += maker.grid() if suite.design == "grid" else []
+        maker = _CaseMaker(suite, clip, homes[clip.needle.name], placed, library)
+        if suite.design == "grid":
+            cases += maker.grid()
         cases += maker.controls()
         skips += maker.skips
-    _check(cases)
+    _refuse_same_start(cases)
     return [case for case in cases if case.condition in suite.conditions], skips
 
 
 @dataclass
-class _Maker:
+class _CaseMaker:
     """Makes the cases that ask one needle's question."""
 
     suite: Suite
@@ -75,10 +76,10 @@ class _Maker:
         for length in self.suite.lengths:
             for depth in self.suite.depths:
                 start = needle_start(depth, length, len(self.clip.span))
-                yield self.hidden("full", self.clip, length, start, f"{self.name}.full.{length}.{start}")
+                yield self.hide("full", self.clip, length, start, f"{self.name}.full.{length}.{start}")
 
     def controls(self) -> Iterator[Case]:
-        """Yield the cases that tell what the clip, the footage and the question alone are worth."""
+        """Yield the cases that show how well the clip, the footage or the question can be answered on its own."""
         frames = len(self.clip.span)
         alone = (Placement(self.name, 0, frames),)
         yield self._case("needle_only", f"{self.name}.needle_only", "", (self.clip.span,), alone)
@@ -91,17 +92,17 @@ class _Maker:
                 yield from self._swapped(length)
 
     def _swapped(self, length: int) -> Iterator[Case]:
-        """Yield the case with another needle's clip, or note that there is none."""
+        """Yield the case with another needle's clip; nothing, with an entry in `skips`, if there is none."""
         other = swapped_for(self.suite, self.clip, self.haystack, self.clips, length)
         if other is None:
-            why = "no other needle of another source and target may be hidden in its haystack"
-            self.skips.append(Skip(f"{self.name}.swapped.{length}", why))
+            reason = "no other needle of another source and target may be hidden in its haystack"
+            self.skips.append(Skip(f"{self.name}.swapped.{length}", reason))
             return
         depth = random.Random(f"{self.suite.name}/{self.name}/{length}/swapped").choice(self.suite.depths)
         start = needle_start(depth, length, len(other.span))
-        yield self.hidden("swapped", other, length, start, f"{self.name}.swapped.{length}")
+        yield self.hide("swapped", other, length, start, f"{self.name}.swapped.{length}")
 
-    def hidden(self, condition: str, clip: NeedleClip, length: int, start: int, name: str) -> Case:
+    def hide(self, condition: str, clip: NeedleClip, length: int, start: int, name: str) -> Case:
         """Return the case in which `clip` starts at frame `start` of `length`."""
         frames = len(clip.span)
         footage = self.haystack.timeline
@@ -113,9 +114,10 @@ class _Maker:
         self, condition: str, name: str, haystack: str, timeline: tuple[Span, ...], needles: tuple[Placement, ...]
     ) -> Case:
         """Return a case that asks this needle's question about `timeline`."""
-        needle, suite = self.clip.needle, self.suite
-        native = suite.sampling.rate == "native"
-        fps = self.library.fps(timeline or (self.clip.span,)) if native else float(Fraction(suite.sampling.rate))
+        needle = self.clip.needle
+        suite = self.suite
+        rate = suite.sampling.rate
+        fps = self.library.fps(timeline or (self.clip.span,)) if rate == "native" else float(Fraction(rate))
         return Case(
             id=name,
             suite=suite.name,
@@ -141,7 +143,7 @@ def _paper(suite: Suite, clips: Sequence[NeedleClip], homes: dict[str, Haystack]
     """Yield the `full` cases of the paper design, cell by cell."""
     if not clips:
         return
-    makers = {clip.needle.name: _Maker(suite, clip, homes[clip.needle.name], clips, library) for clip in clips}
+    makers = {clip.needle.name: _CaseMaker(suite, clip, homes[clip.needle.name], clips, library) for clip in clips}
     by_type: dict[str, list[str]] = {}
     for clip in clips:
         by_type.setdefault(clip.needle.type, []).append(clip.needle.name)
@@ -151,20 +153,20 @@ def _paper(suite: Suite, clips: Sequence[NeedleClip], homes: dict[str, Haystack]
             yield _paper_case(makers[dealt[number]], cell, number)
 
 
-def _paper_case(maker: _Maker, cell: Cell, number: int) -> Case:
-    """Return case `number` of the paper design: a length and a start drawn uniformly within its cell."""
+def _paper_case(maker: _CaseMaker, cell: Cell, number: int) -> Case:
+    """Return case `number` of the paper design; its length and start are drawn uniformly from its cell."""
     draw = random.Random(f"{maker.suite.name}/{maker.name}/{number}/full")
     length = draw.choice(lengths_in(cell.length_bin))
     start = draw.choice(starts_in(cell.depth_bin, length, len(maker.clip.span)))
-    return maker.hidden("full", maker.clip, length, start, f"{maker.name}.full.{number:04}")
+    return maker.hide("full", maker.clip, length, start, f"{maker.name}.full.{number:04}")
 
 
-def _check(cases: Sequence[Case]) -> None:
-    """Refuse two cases of one name: in short videos two depths can round to one start."""
+def _refuse_same_start(cases: Sequence[Case]) -> None:
+    """Raise UserError if two cases have the same id: in short videos two depths can round to one start."""
     seen: set[str] = set()
     for case in cases:
         if case.id in seen:
             raise UserError(
-                f"two depths put the needle of {case.id!r} at one frame: use fewer depths or longer lengths"
+                f"two depths put the needle of {case.id!r} at the same frame: use fewer depths or longer lengths"
             )
         seen.add(case.id)

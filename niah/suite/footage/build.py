@@ -1,7 +1,7 @@
-"""Write built-in footage to H.264 files, once; from then on it is read like anybody's video.
+"""Write built-in footage to H.264 files, once; after that it is read like any other video.
 
-A file's name holds all that decides its pictures (version, world, name, type, length,
-rate), so that a file of another suite or version is never taken for it.
+A file's name contains everything that determines its pictures (version, world, name, type,
+length, rate), so it is never confused with a file of another suite or version.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class HaystackFile(NamedTuple):
 
     name: str
     path: str
-    identity: str  # generator version, world and name: what its pictures follow from
+    identity: str  # generator version, world and name, which determine its pictures
     frames: int
-    cuts: tuple[int, ...]  # frames before which a scene begins
+    cuts: tuple[int, ...]  # frames at which scenes begin, without the first
 
 
 class DecoyFile(NamedTuple):
@@ -53,9 +53,9 @@ class DecoyFile(NamedTuple):
 class BuiltFootage:
     """Built-in footage as files.
 
-    `targets` says for each needle what its question asks about ("red circle"; in calibration
-    the coded number). A clip shows no needle's target but its own, so any needle with
-    another target may stand in for it in `swapped`.
+    `targets` is what each needle's question is about ("red circle"; in calibration the coded
+    number). A clip never shows the target of another needle, so any needle with another target
+    may replace it in `swapped`.
     """
 
     haystacks: tuple[HaystackFile, ...]
@@ -66,61 +66,70 @@ class BuiltFootage:
 
 @dataclass(frozen=True)
 class _World:
-    """A world as one version of the rules draws it, and where its files go."""
+    """The footage of one version of the rules, and the folder of its files."""
 
     footage: Footage
     version: int
-    place: Path
-    speed: Fraction
+    folder: Path
+    rate: Fraction  # frames per second of the files
 
     @property
     def drawn(self) -> str:
-        """Return the name that everything is drawn from: worlds of another version show other pictures."""
+        """The seed of all pictures, which differ between versions."""
         return self.footage.world if self.version == 1 else f"{self.version}:{self.footage.world}"
 
     @property
     def durations(self) -> tuple[int, int]:
-        """Return the shortest and the longest scene; from version 2 on those of clips, so that none stands out."""
+        """The shortest and longest scene; from version 2 on as long as clips, so that clips do not stand out."""
         return SCENE_FRAMES if self.version == 1 else CLIP_FRAMES
 
     def identity(self, name: str) -> str:
-        """Return what the pictures of a file follow from."""
+        """Return the identity of a file: what determines its pictures."""
         return f"footage-{self.version}:{self.footage.world}/{name}"
 
 
 def build(footage: Footage, frames: int, rate: str, folder: Path, version: int = 1, decoys: int = 0) -> BuiltFootage:
-    """Write the files of `footage` that `folder` lacks and return all of them.
+    """Write the missing files of built-in footage and return all of them.
 
-    Haystacks have `frames` frames. Files play at `rate` frames per second, so that sampling
-    at the same rate ("native" included) returns every frame once. Raises UserError
-    for a footage that cannot be drawn.
+    Raises UserError if the footage cannot be drawn.
+
+    Args:
+        footage: The settings.
+        frames: The length of each haystack.
+        rate: Frames per second of the files, so that sampling at this rate ("native" included) returns every
+            frame once.
+        folder: Where the files are cached.
+        version: The version of the rules.
+        decoys: The number of decoys of each needle.
     """
-    _check(footage, frames)
-    speed = _speed(rate)
-    place = Path(folder) / f"footage-{version}" / footage.world / f"{speed}-fps".replace("/", "-")
-    place.mkdir(parents=True, exist_ok=True)
-    world = _World(footage, version, place, speed)
+    _refuse_impossible(footage, frames)
+    file_rate = _file_rate(rate)
+    world_folder = Path(folder) / f"footage-{version}" / footage.world / f"{file_rate}-fps".replace("/", "-")
+    world_folder.mkdir(parents=True, exist_ok=True)
+    world = _World(footage, version, world_folder, file_rate)
     haystacks = tuple(_haystack_file(world, number, frames) for number in range(footage.haystacks))
-    missing = [stack for stack in haystacks if not _holds(stack.path, frames)]
+    missing = [stack for stack in haystacks if not _is_complete(stack.path, frames)]
     with tqdm(total=frames * len(missing), desc="built-in footage", unit="frame", disable=not missing) as bar:
         for stack in missing:
-            write_mp4(stack.path, _ticking(_haystack_pictures(world, stack), bar), speed)
-    needles, targets, files = [], {}, {}
+            write_mp4(stack.path, _with_progress(_haystack_pictures(world, stack), bar), file_rate)
+    needles = []
+    targets = {}
+    decoy_files = {}
     for number, (name, made) in enumerate(_clips(world)):
         needle = _needle(world, number, name, made)
         needles.append(needle)
         targets[needle.name] = str(made.target)
-        files[needle.name] = tuple(_decoy(world, needle, made, count) for count in range(decoys))
-    return BuiltFootage(haystacks, tuple(needles), targets, files)
+        decoy_files[needle.name] = tuple(_decoy(world, needle, made, count) for count in range(decoys))
+    return BuiltFootage(haystacks, tuple(needles), targets, decoy_files)
 
 
 def _haystack_file(world: _World, number: int, frames: int) -> HaystackFile:
-    """Return what haystack `number` is called and where it lies."""
+    """Return the name, path, identity and scene cuts of haystack `number`."""
     name = f"haystack-{number}"
     coded = world.footage.calibration
     kind = "-calibration" if coded else ""
     cuts = () if coded or world.version == 1 else scene_cuts(world.drawn, name, frames, world.durations)
-    path = world.place / f"{name}{kind}-{frames}.mp4"
+    path = world.folder / f"{name}{kind}-{frames}.mp4"
     return HaystackFile(name, str(path), world.identity(f"{name}{kind}"), frames, cuts)
 
 
@@ -132,13 +141,13 @@ def _haystack_pictures(world: _World, stack: HaystackFile) -> Iterator[np.ndarra
 
 
 def _clips(world: _World) -> list[tuple[str, DrawnClip | CodedClip]]:
-    """Return name and clip of each needle: all types and answers equally often, in an order drawn from the world."""
+    """Return name and clip of each needle: all types and answers equally often, in a random order."""
     footage = world.footage
     if footage.calibration:
         return [_coded(world.drawn, number) for number in range(footage.needles)]
     kinds = [footage.types[number % len(footage.types)] for number in range(footage.needles)]
     random_for(world.drawn, "types").shuffle(kinds)
-    return [*choose_clips(world.drawn, kinds)]
+    return list(choose_clips(world.drawn, kinds))
 
 
 def _coded(world: str, number: int) -> tuple[str, CodedClip]:
@@ -150,58 +159,58 @@ def _coded(world: str, number: int) -> tuple[str, CodedClip]:
 
 
 def _needle(world: _World, number: int, drawn: str, made: DrawnClip | CodedClip) -> Needle:
-    """Write one needle's file unless it is there; return the needle."""
-    path = world.place / f"{drawn}-{made.type}.mp4"
-    if not _holds(path, made.count):
-        write_mp4(path, iter(made.frames()), world.speed)
+    """Write one needle's file unless it exists; return the needle."""
+    path = world.folder / f"{drawn}-{made.type}.mp4"
+    if not _is_complete(path, made.count):
+        write_mp4(path, iter(made.frames()), world.rate)
     identity = world.identity(f"{drawn}-{made.type}")
     name = f"needle-{number:03d}"
     return Needle(name, str(path), made.question, made.options, made.answer, made.type, identity=identity)
 
 
 def _decoy(world: _World, needle: Needle, made: DrawnClip | CodedClip, number: int) -> DecoyFile:
-    """Write one decoy's file unless it is there; return where it lies and what it is called."""
+    """Write one decoy's file unless it exists; return it."""
     if isinstance(made, CodedClip):
-        raise ValueError("a bar-code has no decoys")
+        raise ValueError("calibration footage has no decoys")
     name = f"{needle.name}.decoy-{number}"
-    path = world.place / f"{name}-{made.type}.mp4"
+    path = world.folder / f"{name}-{made.type}.mp4"
     scene = decoy(world.drawn, needle.name, number, made.type, made.target)
-    if not _holds(path, scene.count):
-        write_mp4(path, iter(scene.frames()), world.speed)
+    if not _is_complete(path, scene.count):
+        write_mp4(path, iter(scene.frames()), world.rate)
     return DecoyFile(str(path), name, world.identity(f"{name}-{made.type}"))
 
 
-def _holds(path: str | Path, frames: int) -> bool:
-    """Say whether a file is there and whole; a file cut short has lost its index, which comes last."""
+def _is_complete(path: str | Path, frames: int) -> bool:
+    """Return True if a file exists and is complete; the index of an mp4, with the frame count, is written last."""
     try:
         with av.open(str(path)) as container:
             return container.streams.video[0].frames == frames
-    except FFmpegError:  # absent or cut short: either way it is to be written
+    except FFmpegError:  # missing or truncated, so it must be written
         return False
 
 
-def _ticking(pictures: Iterable[np.ndarray], bar: tqdm) -> Iterator[np.ndarray]:
-    """Pass pictures on, counting them."""
+def _with_progress(pictures: Iterable[np.ndarray], bar: tqdm) -> Iterator[np.ndarray]:
+    """Yield the pictures and advance the progress bar."""
     for picture in pictures:
         yield picture
         bar.update()
 
 
-def _speed(rate: str) -> Fraction:
-    """Return frames per second as a fraction; files that are read natively play at 1."""
+def _file_rate(rate: str) -> Fraction:
+    """Return the frames per second of files for a sampling rate; 1 for "native"."""
     if rate == "native":
         return Fraction(1)
     try:
-        speed = Fraction(rate)
+        file_rate = Fraction(rate)
     except (ValueError, ZeroDivisionError):
-        speed = Fraction(0)
-    if speed <= 0:
+        file_rate = Fraction(0)
+    if file_rate <= 0:
         raise UserError(f"sampling: rate must be 'native' or frames per second ('1', '30000/1001'), got {rate!r}")
-    return speed
+    return file_rate
 
 
-def _check(footage: Footage, frames: int) -> None:
-    """Raise UserError where no such footage can be drawn."""
+def _refuse_impossible(footage: Footage, frames: int) -> None:
+    """Raise UserError if the footage cannot be drawn."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", footage.world):
         raise UserError(f"footage: world names a folder, so letters, digits and _.- only; got {footage.world!r}")
     for what in ("haystacks", "needles"):
@@ -217,6 +226,6 @@ def _check(footage: Footage, frames: int) -> None:
     sources = max(footage.haystacks, footage.needles)
     if footage.calibration and (sources > calibration.SOURCES or frames > calibration.LONGEST):
         raise UserError(
-            f"footage: bar-codes tell {calibration.SOURCES} haystacks, {calibration.SOURCES} needles and "
-            f"{calibration.LONGEST} frames apart; ask for fewer than {sources} sources of {frames} frames"
+            f"footage: bar-codes distinguish {calibration.SOURCES} haystacks, {calibration.SOURCES} needles and "
+            f"{calibration.LONGEST} frames; ask for fewer than {sources} sources of {frames} frames"
         )

@@ -1,8 +1,8 @@
-"""Calibration footage: every frame is a bar-code of where it belongs, and in needles of the answer.
+"""Calibration footage: every frame is a bar-code of its source and number, and in needles of the answer.
 
-Whoever reads it knows which frames a harness really handed over, so the score of a
-model that samples known frames is known in advance. A code is 8 x 8 blocks over the whole
-picture: it survives H.264 and any change of size down to 16 x 16 pixels.
+The codes show which frames a harness really handed over, so the score of a model that samples
+known frames is known in advance. A code has 8 x 8 blocks and fills the picture: it survives
+H.264 and resizing down to 16 x 16 pixels.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from niah.suite.footage.scenes import random_for
 from niah.types import LETTERS
 
 QUESTION = "Which number is coded into the inserted clip?"
-VALUES = 16  # numbers a needle can hold: 0 to 15
-SOURCES = 256  # haystacks, and needles, that can be told apart
+VALUES = 16  # answers that a needle can encode: 0 to 15
+SOURCES = 256  # haystacks, and needles, that can be distinguished
 LONGEST = 65536  # frames of one source
 
 _BLOCKS = 8  # a side
-_MARK = 0b1011001110001011010  # 19 bits that no texture is likely to show
+_MARK = 0b1011001110001011010  # 19 bits that are unlikely in any texture
 _DARK, _LIGHT = 30, 225
 
 
 class Barcode(NamedTuple):
-    """What one frame says about itself."""
+    """The content of one frame's bar-code."""
 
     source: int  # number of its haystack, or of its needle
     number: int  # of the frame in its source
@@ -39,7 +39,7 @@ class Barcode(NamedTuple):
 
 @dataclass(frozen=True)
 class CodedClip:
-    """A needle whose frames are bar-codes; the target is the number it holds."""
+    """A needle whose frames are bar-codes; the target is the encoded answer."""
 
     source: int
     count: int
@@ -55,7 +55,7 @@ class CodedClip:
 
 
 def coded_clip(world: str, name: str, source: int, value: int) -> CodedClip:
-    """Draw the calibration needle that holds `value`: its length, its wrong options, and where the right one stands."""
+    """Draw the calibration needle with the answer `value`: its length, its wrong options, and the correct letter."""
     rng = random_for(world, name, "calibration")
     count = rng.randint(*CLIP_FRAMES)
     options = rng.sample([str(other) for other in range(VALUES) if other != value], 3)
@@ -70,7 +70,7 @@ def coded_haystack(source: int, frames: int) -> Iterator[np.ndarray]:
 
 
 def draw_barcode(code: Barcode) -> np.ndarray:
-    """Return the picture of a bar-code, (64, 64, 3) uint8 RGB. Raises ValueError for numbers that do not fit."""
+    """Return the picture of a bar-code, (64, 64, 3) uint8 RGB. Raises ValueError for numbers out of range."""
     if not (0 <= code.source < SOURCES and 0 <= code.number < LONGEST and 0 <= (code.value or 0) < VALUES):
         raise ValueError(f"{code} does not fit: wanted source < {SOURCES}, number < {LONGEST}, value < {VALUES}")
     payload = code.source << 21 | code.number << 5 | (code.value is not None) << 4 | (code.value or 0)  # 29 bits
@@ -82,7 +82,7 @@ def draw_barcode(code: Barcode) -> np.ndarray:
 
 
 def read_barcode(frame: np.ndarray) -> Barcode | None:
-    """Return what a frame (height, width, 3) says about itself; None unless its mark and checksum are right."""
+    """Return the bar-code of a frame (height, width, 3); None unless its mark and checksum are correct."""
     if min(frame.shape[:2]) < 2 * _BLOCKS:
         return None
     rows, columns = (_middles(length) for length in frame.shape[:2])
@@ -97,7 +97,7 @@ def read_barcode(frame: np.ndarray) -> Barcode | None:
 
 
 def _middles(length: int) -> np.ndarray:
-    """Return the rows (or columns) in the middle half of every block, block after block."""
+    """Return the rows (or columns) of the middle half of every block, block by block."""
     reach = max(1, length // (4 * _BLOCKS))
     centres = (2 * np.arange(_BLOCKS) + 1) * length // (2 * _BLOCKS)
     return (centres[:, None] + np.arange(-reach, reach)).ravel()

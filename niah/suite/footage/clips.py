@@ -1,9 +1,14 @@
 """Needle clips: 10 to 40 frames in which a named target does something, and a question about it.
 
-The options and the place of the right one are drawn before anything else and the clip is
-then made to match, so that no wording can hint at the answer. Bystanders move, turn
-and carry digits just like the target: whoever does not find the target can only guess.
-Paths are as likely backwards as forwards, and across as down, so no frame alone shows where a sprite is going.
+The options and the correct letter are drawn first and the clip is drawn to match, so that no
+wording hints at the answer. Bystanders move, change colour and carry digits like the target:
+without finding the target, a model can only guess.
+
+No single frame shows where a sprite is going. Paths lead backwards as often as forwards, and
+across as often as down. The coordinate that does not change is the one its own path would have
+at one `pause`, the same for all sprites: exchanging the axes then equals exchanging pause and
+time. For the same reason sprites that cross may pass behind one another: keeping them apart
+would make some positions likelier for one axis.
 """
 
 from __future__ import annotations
@@ -40,18 +45,18 @@ NUMBERS = ("one", "two", "three", "four")
 
 @dataclass(frozen=True, eq=False)
 class DrawnClip:
-    """A needle before it is a file: its frames, and what is asked about them."""
+    """A needle before it is written to a file: its frames and its question."""
 
     scene: Scene
     type: str
-    target: Look  # the sprite the question names; str(target) is "red circle"
+    target: Look  # the sprite that the question is about; str(target) is "red circle"
     question: str
     options: tuple[str, ...]
     answer: str  # a letter
 
     @property
     def count(self) -> int:
-        """Return how many frames the clip has."""
+        """The number of frames."""
         return self.scene.count
 
     def frames(self, start: int = 0, stop: int | None = None) -> np.ndarray:
@@ -65,17 +70,17 @@ class DrawnClip:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a kind of clip is made from."""
+    """What a clip of any type is drawn from."""
 
     rng: random.Random
     world: str
     target: Look
     count: int
-    alone: bool  # no bystander: the question does not say which sprite is meant
+    alone: bool  # no bystanders, because the question does not say which sprite is meant
 
 
-class _Made(NamedTuple):
-    """What a kind of clip is made into; `right` is the place of the right option."""
+class _Content(NamedTuple):
+    """The question and the sprites of a clip; `right` is the index of the correct option."""
 
     question: str
     options: Sequence[str]
@@ -84,22 +89,22 @@ class _Made(NamedTuple):
 
 
 def draw_clip(world: str, name: str, type: str | None = None, target: Look | None = None) -> DrawnClip:
-    """Draw the clip called `name`; type and target (one of `reserved(world)`) are drawn too unless given."""
+    """Draw the clip called `name`; its type and its target, a reserved look, are drawn too unless given."""
     type = random_for(world, name, "type").choice(TYPES) if type is None else type
     if type not in (*TYPES, *WORDED_TYPES):
         raise ValueError(f"no type of clip is called {type!r}; known: {', '.join((*TYPES, *WORDED_TYPES))}")
     rng = random_for(world, name, type)
-    drawn = rng.choice(reserved_looks(world))  # drawn even if given, so that the numbers after it do not depend on that
-    told = WORDED_TYPES.get(type, "named")
-    plan = _Plan(rng, world, drawn if target is None else target, rng.randint(*CLIP_FRAMES), told == "unnamed")
+    drawn = rng.choice(reserved_looks(world))  # drawn even if given, so that later draws do not depend on it
+    wording = WORDED_TYPES.get(type, "named")
+    plan = _Plan(rng, world, drawn if target is None else target, rng.randint(*CLIP_FRAMES), wording == "unnamed")
     made = _MAKERS[base_type(type)](plan)
     scene = Scene(plan.count, draw.backdrop(rng), tuple(made.tracks), plan.alone)
-    question = reword(made.question, plan.target, told)
+    question = reword(made.question, plan.target, wording)
     return DrawnClip(scene, type, plan.target, question, tuple(made.options), LETTERS[made.right])
 
 
-def _motion(plan: _Plan) -> _Made:
-    """Let the target cross the picture, and bystanders in other directions, if need be behind it."""
+def _motion(plan: _Plan) -> _Content:
+    """Let the target cross the picture, and bystanders cross it in other directions, possibly behind the target."""
     rng = plan.rng
     options = rng.sample(DIRECTIONS, 4)
     right = rng.randrange(4)
@@ -110,16 +115,17 @@ def _motion(plan: _Plan) -> _Made:
         crossing(rng, look, any_digit(rng), way, plan.count, pause)
         for look, way in zip((*bystanders, plan.target), ways, strict=True)
     ]
-    return _Made(f"Which way does the {plan.target} move?", options, right, tracks)
+    return _Content(f"Which way does the {plan.target} move?", options, right, tracks)
 
 
-def _digit(plan: _Plan) -> _Made:
-    """Let the target cross the picture with a digit beside it, and bystanders carry the digits of wrong options."""
+def _digit(plan: _Plan) -> _Content:
+    """Let the target cross the picture with a digit, and let bystanders carry the digits of wrong options."""
     rng = plan.rng
     digits = rng.sample(DIGITS, 4)
     right = rng.randrange(4)
     wrong = [digit for digit in digits if digit != digits[right]]
-    way, count = rng.choice(DIRECTIONS), plan.count
+    way = rng.choice(DIRECTIONS)
+    count = plan.count
     makers: list[Callable[[], Track]] = [
         lambda: crossing(rng, plan.target, digits[right], way, count, rng.randrange(count))
     ]
@@ -128,13 +134,15 @@ def _digit(plan: _Plan) -> _Made:
         for look, digit in zip(_bystanders(plan), rng.sample(wrong, 3), strict=False)
     ]
     options = [str(digit) for digit in digits]
-    return _Made(f"Which digit is beside the {plan.target}?", options, right, arrange(makers))
+    return _Content(f"Which digit is beside the {plan.target}?", options, right, arrange(makers))
 
 
-def _colour(plan: _Plan) -> _Made:
-    """Let the target turn into another colour, and a bystander of another shape into that of a wrong option."""
-    rng, target, usual = plan.rng, plan.target, common_looks(plan.world)
-    # Turning into a reserved look would put another needle's target into this clip.
+def _colour(plan: _Plan) -> _Content:
+    """Let the target change its colour, and a bystander of another shape change to the colour of a wrong option."""
+    rng = plan.rng
+    target = plan.target
+    usual = common_looks(plan.world)
+    # Changing to a reserved look would put another needle's target into this clip.
     options = rng.sample([colour for colour in COLOURS if Look(target.shape, colour) in usual], 4)
     right = rng.randrange(4)
     wrong = [colour for colour in options if colour != options[right]]
@@ -155,11 +163,11 @@ def _colour(plan: _Plan) -> _Made:
         moment = plan.count * rng.randint(30, 70) // 100
         tracks.append(replace(track, stop=moment))
         tracks.append(replace(track, look=later, start=moment))
-    return _Made(f"Which colour does the {target} turn into?", options, right, tracks)
+    return _Content(f"Which colour does the {target} turn into?", options, right, tracks)
 
 
-def _order(plan: _Plan) -> _Made:
-    """Show five sprites one after another: the target, and before and after it those of the four options."""
+def _order(plan: _Plan) -> _Content:
+    """Show five sprites one after another: the target and those of the four options."""
     rng = plan.rng
     looks = rng.sample(common_looks(plan.world), 4)
     right = rng.randrange(4)
@@ -167,7 +175,7 @@ def _order(plan: _Plan) -> _Made:
     others = [look for look in looks if look != looks[right]]
     rng.shuffle(others)
     pair = [looks[right], plan.target] if side == "before" else [plan.target, looks[right]]
-    first = rng.randint(0, 3)  # how many of the others come before the pair
+    first = rng.randint(0, 3)  # number of other sprites before the pair
     shown = [*others[:first], *pair, *others[first:]]
     tracks = [
         replace(
@@ -178,10 +186,10 @@ def _order(plan: _Plan) -> _Made:
         for part, look in enumerate(shown)
     ]
     options = [str(look) for look in looks]
-    return _Made(f"Which sprite appears right {side} the {plan.target}?", options, right, tracks)
+    return _Content(f"Which sprite appears right {side} the {plan.target}?", options, right, tracks)
 
 
-def _count(plan: _Plan) -> _Made:
+def _count(plan: _Plan) -> _Content:
     """Show one to four targets, and one or two bystanders."""
     rng = plan.rng
     options = rng.sample(NUMBERS, 4)
@@ -192,7 +200,7 @@ def _count(plan: _Plan) -> _Made:
     for look, cell in zip(looks, cells, strict=True):
         xs, ys = (swaying(rng, 21 * number + 10, plan.count) for number in cell)
         tracks.append(Track(look, None, xs, ys, 0, plan.count))
-    return _Made(f"How many {plan.target}{_plural(plan.target)} are there?", options, right, tracks)
+    return _Content(f"How many {plan.target}{_plural(plan.target)} are there?", options, right, tracks)
 
 
 _MAKERS = {"motion": _motion, "colour": _colour, "order": _order, "digit": _digit, "count": _count}
@@ -200,14 +208,14 @@ TYPES = tuple(_MAKERS)
 
 
 def _bystanders(plan: _Plan) -> list[Look]:
-    """Draw one or two looks that are not reserved; each shares colour or shape with the target half of the time."""
+    """Draw one or two looks that are not reserved; about half of them share colour or shape with the target."""
     if plan.alone:
         return []
     usual = common_looks(plan.world)
-    alike = [look for look in usual if look.colour == plan.target.colour or look.shape == plan.target.shape]
+    similar = [look for look in usual if look.colour == plan.target.colour or look.shape == plan.target.shape]
     looks: list[Look] = []
     for _ in range(plan.rng.randint(1, 2)):
-        pool = alike if plan.rng.randrange(2) else usual
+        pool = similar if plan.rng.randrange(2) else usual
         looks.append(plan.rng.choice([look for look in pool if look not in looks]))
     return looks
 
@@ -229,7 +237,7 @@ def crossing(rng: random.Random, look: Look, digit: int | None, way: str, count:
 
 
 def swaying(rng: random.Random, middle: int, count: int) -> np.ndarray:
-    """Draw one coordinate that goes to and fro by 3 pixels around `middle`."""
+    """Draw one coordinate that oscillates by 3 pixels around `middle`."""
     way = (rng.randrange(12 * 16) + rng.randint(4, 16) * np.arange(count)) // 16 % 12
     return middle + 3 - abs(way - 6)
 

@@ -1,9 +1,9 @@
-"""Decoys: haystack scenes that look like a needle's clip and do not hold its answer.
+"""Decoys: haystack scenes that look like a needle's clip but do not contain its answer.
 
-Haystacks show no look that a question asks about, so a target's name alone would be a unique key to its clip, and
-favour whoever is told the name. A needle's decoys take turns: the asked look without the asked fact (standing still
-where the question is about a direction, without a digit where it is about a digit), and a clip of the needle's own
-type about a near look, of the target's colour or shape.
+Haystacks never show a look that a question is about, so without decoys the name of the target alone would identify the
+clip, which favours models that read the question. A needle's decoys alternate between two kinds: the target without
+the answer (it stands still if the question is about a direction, and has no digit if it is about a digit), and a clip
+of the needle's type about a similar look, with the target's colour or shape.
 """
 
 from __future__ import annotations
@@ -20,32 +20,34 @@ from niah.suite.footage.wording import base_type
 
 
 def decoy(world: str, needle: str, number: int, type: str, target: Look) -> Scene:
-    """Draw decoy `number` of a needle whose clip is of this type and asks about this target; 10 to 40 frames."""
+    """Draw decoy `number` of a needle, 10 to 40 frames; `type` and `target` are those of the needle's clip."""
     name = f"{needle}.decoy-{number}"
     if number % 2:
         rng = random_for(world, name, "near")
-        near = [look for look in common_looks(world) if look.colour == target.colour or look.shape == target.shape]
-        return draw_clip(world, name, type, rng.choice(near)).scene
-    return draw_without_answer(world, name, type, target)
+        similar = [look for look in common_looks(world) if look.colour == target.colour or look.shape == target.shape]
+        return draw_clip(world, name, type, rng.choice(similar)).scene
+    return target_without_answer(world, name, type, target)
 
 
-def draw_without_answer(world: str, name: str, type: str, target: Look) -> Scene:
-    """Draw a scene that shows the target and does not answer a question of this type about it.
+def target_without_answer(world: str, name: str, type: str, target: Look) -> Scene:
+    """Draw a scene that shows the target but not the answer to a question of this type.
 
-    Bystanders, of other looks, move and carry digits as they do in clips.
+    Bystanders of other looks move and carry digits as in clips.
     """
     rng = random_for(world, name, "without")
     count = rng.randint(*CLIP_FRAMES)
     others = rng.sample(common_looks(world), rng.randint(1, 2))
 
-    def asked() -> Track:
+    def draw_target() -> Track:
         if base_type(type) == "motion":
             return standing(rng, target, any_digit(rng), count)
         if base_type(type) == "digit":
             return crossing(rng, target, None, rng.choice(DIRECTIONS), count, rng.randrange(count))
-        return drifting(rng, target, any_digit(rng), count)  # neither turns, nor is one of several, nor follows another
+        return drifting(
+            rng, target, any_digit(rng), count
+        )  # it does not change colour, is alone, and follows no other sprite
 
-    makers = [asked, *(lambda look=look: drifting(rng, look, any_digit(rng), count, 8) for look in others)]
+    makers = [draw_target, *(lambda look=look: drifting(rng, look, any_digit(rng), count, 8) for look in others)]
     return Scene(count, draw.backdrop(rng), tuple(arrange(makers)))
 
 

@@ -1,8 +1,8 @@
 """Draw sprites, digit plates and moving textures with integers only.
 
-A float would round differently on another machine, and then the name of a picture
-would no longer say what it shows. Sprites are bright and outlined in near-black on dark,
-dull textures, so that colour, shape and digit survive H.264 with halved colour planes.
+Floats may round differently on another machine, and then one name would stand for different
+pictures. Sprites are bright with a near-black outline on dark, dull textures, so that colour,
+shape and digit survive H.264 with halved colour planes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _GLYPHS = """
 
 
 class Look(NamedTuple):
-    """What a sprite is called: its shape and its colour; as text, "red circle"."""
+    """The shape and the colour of a sprite; as text, "red circle"."""
 
     shape: str
     colour: str
@@ -75,7 +75,7 @@ def paste(frame: np.ndarray, look: Look, digit: int | None, x: int, y: int) -> N
 
 
 def border(frame: np.ndarray) -> None:
-    """Draw a white border around a frame; of a sprite at the very edge it covers the outline and two pixels."""
+    """Draw a white border around a frame; it covers the outline and two pixels of a sprite at the edge."""
     for edge in (frame[:BORDER], frame[-BORDER:], frame[:, :BORDER], frame[:, -BORDER:]):
         edge[:] = COLOURS["white"]
 
@@ -128,7 +128,7 @@ def backdrop(rng: random.Random) -> Backdrop:
         np.array([grey + side * rng.randrange(6, 26) + rng.randrange(-14, 15) for _ in range(3)]) for side in (-1, 1)
     )
     tile = low + ((high - low) * mix[..., None] >> 8)  # (64, 64, 3)
-    down, right = 0, 0
+    down = right = 0
     while abs(down) + abs(right) < 4:
         down, right = rng.randrange(-20, 21), rng.randrange(-20, 21)
     return Backdrop(np.tile(tile.astype(np.uint8), (2, 2, 1)), (down, right))

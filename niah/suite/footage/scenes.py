@@ -1,8 +1,8 @@
 """Haystack scenes: a moving texture, one to three drifting sprites, and a label for each.
 
-A scene is drawn from its name alone ("haystack-0", scene 7, of a world), so training can take
-any number of short haystacks without a file. A world keeps 16 of the 48 looks for its
-needles: whatever a question asks about, no haystack shows it.
+A scene is drawn from its world, haystack and number alone, so training can draw any number of
+short haystacks without files. A world reserves 16 of the 48 looks for its needles, so no haystack
+shows what a question is about.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import numpy as np
 from niah.suite.footage import draw
 from niah.suite.footage.draw import COLOURS, DIGITS, SHAPES, SIZE, Backdrop, Look
 
-FOOTAGE_VERSION = 1  # of every rule that decides a pixel: part of each source's identity
+FOOTAGE_VERSION = 1  # of every rule that determines a pixel; part of every seed
 ALL_LOOKS = tuple(Look(shape, colour) for shape in SHAPES for colour in COLOURS)
 SCENE_FRAMES = (24, 120)  # shortest and longest scene
 GAP = 2  # pixels between two sprites that are kept apart
 PLATE_CENTRE = 11  # pixels from a sprite's centre to that of its digit plate
-ATTEMPTS = 8  # at finding room for a sprite before all sprites of the scene are drawn anew
+ATTEMPTS = 8  # to find room for a sprite before all sprites of the scene are drawn again
 
 
 class SpriteLabel(NamedTuple):
-    """What one sprite of one frame is, and where its centre lies in pixels; its plate is centred 11 to the right."""
+    """One sprite of one frame and its centre in pixels; the centre of its digit plate is 11 pixels to the right."""
 
     shape: str
     colour: str
@@ -39,7 +39,7 @@ class SpriteLabel(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """One sprite's way through a scene, seen in frames `start` up to `stop`."""
+    """The path of one sprite through a scene; it is visible in frames `start` up to `stop`."""
 
     look: Look
     digit: int | None
@@ -51,7 +51,7 @@ class Track:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """`count` frames with one texture, and the sprites on it; around all of it a border, if `bordered`."""
+    """`count` frames of sprites on one texture, with a border if `bordered`."""
 
     count: int
     backdrop: Backdrop
@@ -79,10 +79,10 @@ class Scene:
         return pictures
 
     def sprites(self, number: int) -> list[SpriteLabel]:
-        """Return a label for every sprite that frame `number` shows; all lie wholly in the picture.
+        """Return a label for every visible sprite of a frame; all sprites are entirely inside the picture.
 
-        Only sprites of a `motion` clip pass behind one another: there a sprite has no label
-        while its centre is covered, and no digit while the centre of its plate is.
+        Only sprites of `motion` clips pass behind one another. A sprite has no label while its
+        centre is covered, and no digit while the centre of its plate is covered.
         """
         labels: list[SpriteLabel] = []
         above: list[tuple[int, int, int]] = []  # x, y and reach of the sprites drawn later
@@ -97,13 +97,13 @@ class Scene:
 
 
 def random_for(world: str, *names: str) -> random.Random:
-    """Return the random numbers that belong to a name, the same on every machine."""
+    """Return a random generator seeded with a name; it gives the same numbers on every machine."""
     return random.Random("/".join((str(FOOTAGE_VERSION), world, *names)))
 
 
 @lru_cache(maxsize=256)
 def reserved_looks(world: str) -> tuple[Look, ...]:
-    """Return the 16 looks that only needles of this world ask about: each colour twice, each shape 2 or 3 times."""
+    """Return the 16 looks reserved for the needles of a world: each colour twice, each shape 2 or 3 times."""
     rng = random_for(world, "reserved")
     while True:
         shapes = [*SHAPES, *SHAPES, *rng.sample(SHAPES, 4)]
@@ -116,7 +116,7 @@ def reserved_looks(world: str) -> tuple[Look, ...]:
 
 @lru_cache(maxsize=256)
 def common_looks(world: str) -> tuple[Look, ...]:
-    """Return the 32 looks that haystacks of this world, and the bystanders of its needles, are drawn from."""
+    """Return the 32 looks of the haystacks of a world, and of the bystanders in its clips."""
     return tuple(look for look in ALL_LOOKS if look not in reserved_looks(world))
 
 
@@ -143,21 +143,21 @@ def draw_scenes(world: str, name: str, durations: tuple[int, int] = SCENE_FRAMES
 
 
 def scene_cuts(world: str, name: str, frames: int, durations: tuple[int, int]) -> tuple[int, ...]:
-    """Return the frames of a haystack's opening before which a scene begins; the first frame is none of them."""
+    """Return the frames of a haystack's opening at which scenes begin, without the first frame."""
     cuts = []
-    at = 0
+    cut = 0
     for number in count_up():
-        at += random_for(world, name, f"scene-{number}").randint(*durations)  # what `scene` draws first
-        if at >= frames:
+        cut += random_for(world, name, f"scene-{number}").randint(*durations)  # the first draw of `draw_scene`
+        if cut >= frames:
             return tuple(cuts)
-        cuts.append(at)
-    raise AssertionError("numbers without end have come to one")
+        cuts.append(cut)
+    raise AssertionError("unreachable: scenes are endless")
 
 
 def draw_haystack(
     world: str, name: str, frames: int, durations: tuple[int, int] = SCENE_FRAMES
 ) -> Iterator[np.ndarray]:
-    """Yield the first `frames` frames of a haystack, each (64, 64, 3) uint8 RGB; a longer one begins the same."""
+    """Yield the first `frames` frames of a haystack, each (64, 64, 3) uint8 RGB; longer haystacks start the same."""
     left = frames
     for part in draw_scenes(world, name, durations):
         for number in range(min(left, part.count)):
@@ -168,18 +168,18 @@ def draw_haystack(
 
 
 def any_digit(rng: random.Random) -> int | None:
-    """Draw a digit, or half of the time none."""
+    """Draw a digit, or None with probability 1/2."""
     return rng.choice(DIGITS) if rng.randrange(2) else None
 
 
 def drifting(rng: random.Random, look: Look, digit: int | None, count: int, widest: int = 24) -> Track:
-    """Draw a sprite that roams a box of its own, at most `widest` pixels wide and high, turning back at its edges."""
+    """Draw a sprite that moves to and fro in a box at most `widest` pixels wide and high."""
     xs, ys = (_roam(rng, last, count, widest) for last in room(digit))
     return Track(look, digit, xs, ys, 0, count)
 
 
 def arrange(makers: Sequence[Callable[[], Track]]) -> list[Track]:
-    """Draw a track from each maker so that no two touch; start again with new ones where the last find no room."""
+    """Draw a track from each maker such that no two touch; start again if there is no room for one."""
     while True:
         tracks: list[Track] = []
         for draw_one in makers:
@@ -192,7 +192,7 @@ def arrange(makers: Sequence[Callable[[], Track]]) -> list[Track]:
 
 
 def touches(one: Track, other: Track) -> bool:
-    """Say whether two sprites come closer than the gap in any frame that shows both."""
+    """Return True if two sprites come closer than the gap in any frame that shows both."""
     seen = slice(max(one.start, other.start), min(one.stop, other.stop))
     across, down = other.xs[seen] - one.xs[seen], other.ys[seen] - one.ys[seen]
     beside = (across <= reach(one.digit) + draw.REACH + GAP) & (-across <= reach(other.digit) + draw.REACH + GAP)
@@ -200,17 +200,17 @@ def touches(one: Track, other: Track) -> bool:
 
 
 def _covered(x: int, y: int, above: Sequence[tuple[int, int, int]]) -> bool:
-    """Say whether a pixel lies under one of the sprites given by x, y and reach."""
+    """Return True if a pixel is covered by one of the sprites given by x, y and reach."""
     return any(-draw.REACH <= x - left <= right and abs(y - top) <= draw.REACH for left, top, right in above)
 
 
 def reach(digit: int | None) -> int:
-    """Return how many pixels a sprite reaches to the right of its centre, the plate with its digit included."""
+    """Return how many pixels a sprite, its digit plate included, extends to the right of its centre."""
     return draw.REACH if digit is None else draw.PLATE_REACH
 
 
 def _draw_clear(others: list[Track], draw_one: Callable[[], Track]) -> Track | None:
-    """Return a drawn track that touches none of the others, or None where no attempt gave one."""
+    """Return a drawn track that touches none of the others, or None if all attempts fail."""
     for _ in range(ATTEMPTS):
         track = draw_one()
         if not any(touches(track, other) for other in others):
@@ -219,7 +219,7 @@ def _draw_clear(others: list[Track], draw_one: Callable[[], Track]) -> Track | N
 
 
 def room(digit: int | None) -> tuple[int, int]:
-    """Return the largest x and y a centre may have; the smallest is 6 for both."""
+    """Return the largest x and y of a sprite's centre; the smallest is 6 for both."""
     return SIZE - 1 - reach(digit), SIZE - 1 - draw.REACH
 
 

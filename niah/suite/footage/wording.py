@@ -1,9 +1,8 @@
-"""The same question with less and less help for whoever looks for the needle by it.
+"""Three wordings of a question, which help less and less to find the needle.
 
-`named` says what the target is called. `indirect` says its colour by a thing of that colour, a word no encoder was
-taught, so half of the clue is left. `unnamed` says nothing that tells the needle's frames from others but the
-border that is drawn around them; its clips show one sprite, as nothing says which is meant. The border's colour is
-not named: that would be a clue to sprites of the same colour.
+`named` names the target. `indirect` replaces its colour by a thing of that colour, a word that no encoder was trained
+on, so only the shape helps. `unnamed` says only that the needle's frames have a border; its clips show one sprite, as
+the question does not name any. The border's colour is not named, because it would point to sprites of that colour.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from niah.suite.footage.draw import Look
 
 WORDINGS = ("named", "indirect", "unnamed")
 WORDED_TYPES = {
-    f"{base}-{told}": told for base in ("motion", "digit") for told in WORDINGS
-}  # types of clips beside TYPES
+    f"{base}-{wording}": wording for base in ("motion", "digit") for wording in WORDINGS
+}  # types of clips besides TYPES
 COLOURED_THINGS = {
     "red": "blood",
     "green": "grass",
@@ -28,14 +27,14 @@ BORDER_CLAUSE = "while the border is there"
 
 
 def base_type(type: str) -> str:
-    """Return the type of clip whose pictures and options a type has: "motion" of "motion-indirect"."""
+    """Return the type without its wording: "motion" of "motion-indirect"."""
     return type.split("-")[0] if type in WORDED_TYPES else type
 
 
-def reword(question: str, target: Look, told: str) -> str:
-    """Return a question that names `target`, put so that as much is told of it as `told` says."""
-    if told == "named":
+def reword(question: str, target: Look, wording: str) -> str:
+    """Return a question that names `target` in another wording."""
+    if wording == "named":
         return question
-    if told == "indirect":
+    if wording == "indirect":
         return question.replace(str(target), f"{target.shape} with the colour of {COLOURED_THINGS[target.colour]}")
     return question.replace(str(target), "sprite").replace("?", f" {BORDER_CLAUSE}?")

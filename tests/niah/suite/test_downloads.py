@@ -11,7 +11,7 @@ from niah.suite.config import Downloads, Haystacks, Needles
 from niah.suite.downloads import download, transfer
 from niah.suite.library import Library
 from niah.suite.needles import read_needles
-from niah.suite.user_media import _measure_needles, find_videos
+from niah.suite.user_media import _scan_needles, find_videos
 from niah.types import UserError
 from tests.helpers.film_server import (
     BODY,
@@ -153,7 +153,7 @@ def test_a_download_is_called_the_same_wherever_the_cache_lies(films, monkeypatc
         with serving(whole) as (url, _):
             write_text(films / "needles.jsonl", json.dumps({"video": f"{url}/dog.mp4", **ROW}))
             settings = Needles(str(films / "needles.jsonl"), downloads=HERE)
-            _measure_needles(read_needles(settings, films), suite(needles=settings), library, [])
+            _scan_needles(read_needles(settings, films), suite(needles=settings), library, [])
         called += list(library.sources)
     assert called == ["dog.mp4", "dog.mp4"]
 

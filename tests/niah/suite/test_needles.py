@@ -56,9 +56,7 @@ def test_a_missing_type_is_unspecified(folder):
 
 @pytest.mark.parametrize("column", ["type", "task_type"])
 def test_the_name_of_all_types_together_is_no_type(folder, column):
-    assert "'all' is what tables call all types together; give the needle another type" in refused(
-        folder, **{column: "all"}
-    )
+    assert "'all' is reserved for the table row of all types; use another type" in refused(folder, **{column: "all"})
 
 
 def test_videos_are_looked_for_in_media_root(folder):
@@ -121,8 +119,8 @@ def test_an_answer_that_is_a_letter_and_another_option_s_text_is_refused(folder)
 
 
 FAULTS = [
-    ({"stop": 0.5}, "stop (0.5 s) must come after start (0.5 s)"),
-    ({"stop": 0.1}, "stop (0.1 s) must come after start"),
+    ({"stop": 0.5}, "stop (0.5 s) must be after start (0.5 s)"),
+    ({"stop": 0.1}, "stop (0.1 s) must be after start"),
     ({"start": -1}, "start must be seconds"),
     ({"start": "0:30"}, "start must be seconds from the video's first frame, got '0:30'"),
     ({"start": True}, "start must be seconds"),
@@ -150,7 +148,7 @@ def test_a_needle_given_twice_is_refused_with_both_lines(folder):
         read(folder, ROW, ROW)
 
 
-@pytest.mark.parametrize("line, words", [("{", " ?cannot be read"), ("[1]", "wanted"), ("null", "wanted")])
+@pytest.mark.parametrize("line, words", [("{", " ?cannot be read"), ("[1]", "expected"), ("null", "expected")])
 def test_a_line_that_is_no_needle_is_refused(folder, line, words):
     with pytest.raises(UserError, match=f"line 2:? ?{words}"):
         read(folder, ROW, line)
@@ -168,7 +166,7 @@ def test_a_folder_in_place_of_the_file_is_refused(folder):
 
 @pytest.mark.parametrize("lines", [(), ("", "  ")])
 def test_an_empty_file_is_refused(folder, lines):
-    with pytest.raises(UserError, match="holds no needle"):
+    with pytest.raises(UserError, match="has no needle"):
         read(folder, *lines)
 
 

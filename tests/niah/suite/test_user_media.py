@@ -12,9 +12,9 @@ from niah.suite.library import Haystack, Library, cut_timeline
 from niah.suite.needles import NeedleRow
 from niah.suite.user_media import (
     _clip,
-    _measure_haystacks,
+    _scan_haystacks,
     find_videos,
-    lay_end_to_end,
+    join_into_haystacks,
     mark_cuts,
     refuse_folder,
     resolve,
@@ -31,7 +31,7 @@ def own(**changes):
 def lay(frames, rate="1", **changes):
     library = library_of({f"v{number}": FakeIndex(f"h{number}", size, 1) for number, size in enumerate(frames)}, rate)
     sources = list(library.sources.values())
-    return lay_end_to_end(own(**changes), sources, library), library
+    return join_into_haystacks(own(**changes), sources, library), library
 
 
 def used(haystacks):
@@ -66,12 +66,12 @@ def test_count_limits_the_haystacks():
 def test_too_little_footage_says_how_much_there_is_and_every_way_out():
     with pytest.raises(UserError) as error:
         lay([400, 500])
-    for words in ("2 usable videos hold 900 frames", "want 1,000", "add footage", "rate", "shorter", "allow_repeat"):
+    for words in ("2 usable videos have 900 frames", "need 1,000", "add footage", "rate", "shorter", "allow_repeat"):
         assert words in str(error.value)
 
 
 def test_a_haystack_more_than_the_footage_fills_is_refused():
-    with pytest.raises(UserError, match="2 haystack.* want 2,000"):
+    with pytest.raises(UserError, match="2 haystack.* need 2,000"):
         lay([1999], haystacks=Haystacks("hay", count=2))
 
 
@@ -83,7 +83,7 @@ def test_no_usable_video_is_refused_even_where_frames_may_repeat():
 def test_too_little_footage_says_which_videos_were_left_out_and_why():
     library = library_of({})
     with pytest.raises(UserError) as error:
-        lay_end_to_end(own(), [], library, [Skip("cut.mp4", "it is truncated")])
+        join_into_haystacks(own(), [], library, [Skip("cut.mp4", "it is truncated")])
     assert str(error.value).endswith("\n  left out: cut.mp4: it is truncated")
     assert "native gives" not in str(error.value)  # nor would a higher rate help
 
@@ -127,7 +127,7 @@ def measured(names, files, tmp_path, **changes):
     skips: list[Skip] = []
     settings = own(**changes)
     library = Library(settings.sampling.rate, files)
-    sources = _measure_haystacks([(name, tmp_path / name) for name in names], settings, library, skips)
+    sources = _scan_haystacks([(name, tmp_path / name) for name in names], settings, library, skips)
     return [source.name for source in sources], skips
 
 
@@ -187,7 +187,7 @@ def test_a_span_beyond_the_clip_s_end_is_refused_with_its_line(start, stop):
 
 def test_a_clip_of_another_duration_is_skipped_with_the_reason():
     settings = Needles("n.jsonl", seconds=(30.0, 120.0))
-    assert placed(0.0, 20.0, needles=settings) == Skip("cat", "its clip lasts 20 s, wanted 30 to 120 s")
+    assert placed(0.0, 20.0, needles=settings) == Skip("cat", "its clip lasts 20 s, not 30 to 120 s")
     assert placed(0.0, 30.0, needles=settings).span == Span("cat.mp4", 0, 30)
 
 
@@ -218,7 +218,7 @@ def test_a_listed_file_that_is_not_there_is_refused(tmp_path):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(UserError, match="holds no video file"):
+    with pytest.raises(UserError, match="has no video file"):
         find_videos(Haystacks(str(tmp_path)))
 
 

@@ -175,7 +175,7 @@ def test_a_needle_never_goes_into_footage_of_its_own_source(name):
 def test_a_needle_with_only_its_own_footage_is_skipped_with_the_reason():
     stacks, clips, library = own_footage_world()
     cases, skips = make_cases(dataclasses.replace(GRID, conditions=("full",)), stacks[:1], clips, library)
-    assert skips == [Skip("cat", "every haystack holds footage of the needle's own source")]
+    assert skips == [Skip("cat", "every haystack contains footage of the needle's own source")]
     assert {case.needle for case in cases} == {"dog"}
 
 
