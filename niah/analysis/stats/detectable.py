@@ -23,7 +23,10 @@ def smallest_difference(standard_error: float, clusters: int) -> float:
         return 1.0
     if standard_error <= 0:
         return smallest_by_mcnemar(clusters)
-    effect_size = TTestPower().solve_power(nobs=clusters, alpha=ALPHA, power=POWER, alternative="two-sided")
+    power = TTestPower().power
+    # Not solve_power: with 73 or 120 clusters its root finder falls back and may return the root below 0. Between these
+    # bounds SciPy's noncentral t is a number, and power goes from 5 % to more than 99 %.
+    effect_size: Any = brentq(lambda effect: power(effect, clusters, ALPHA) - POWER, 1e-6, 6 / clusters**0.5)
     return min(float(effect_size) * standard_error * clusters**0.5, 1.0)
 
 

@@ -231,3 +231,10 @@ def test_there_is_no_retention_if_the_clip_alone_is_no_better_than_blind():
 def test_retention_uses_only_sources_that_have_all_three():
     full, blind, alone = (answers({f"s{i}": (right, 1) for i in range(4)}) for right in (1, 0, 1))
     assert retention([*full, *answers({"lost": (0, 9)})], blind, alone).value == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("clusters", [32, 72, 73, 120, 500])
+def test_the_smallest_difference_falls_with_the_number_of_clusters(clusters):
+    # A paired t-test detects d = 2.80 / sqrt(n) with 80 % power for large n (1.96 + 0.84), a little more for small n.
+    found = smallest_difference(0.01, clusters)
+    assert 0.0280 <= found <= 0.0280 * (1 + 3 / clusters)
