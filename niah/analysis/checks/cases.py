@@ -87,17 +87,17 @@ def _near_duplicates(run: RunData) -> Iterator[FailedCheck]:
 
 def _letters(run: RunData) -> Iterator[FailedCheck]:
     """Yield that one answer letter is correct too often."""
-    needles = {case.needle: case for case in run.cases}
-    if len(needles) < MIN_NEEDLES:
+    cases = [case for case in run.cases if case.condition == "full"] or run.cases  # options may turn from case to case
+    if len({case.needle for case in cases}) < MIN_NEEDLES:
         return
-    letters = Counter(case.answer for case in needles.values())
+    letters = Counter(case.answer for case in cases)
     letter, count = min(letters.items(), key=lambda item: (-item[1], item[0]))
-    chance = sum(1 / len(case.options) for case in needles.values()) / len(needles)
-    if count / len(needles) > chance + MAX_LETTER_EXCESS:
+    chance = sum(1 / len(case.options) for case in cases) / len(cases)
+    if count / len(cases) > chance + MAX_LETTER_EXCESS:
         yield FailedCheck(
             "letters",
-            f"suite {run.suite}: {letter} is right for {count} of {len(needles)} needles, so always answering {letter} "
-            f"gets {count / len(needles):.1%} where chance is {chance:.1%}",
+            f"suite {run.suite}: {letter} is right for {count} of {len(cases)} cases, so always answering {letter} "
+            f"gets {count / len(cases):.1%} where chance is {chance:.1%}",
             "warning",
             (run.model,),
             tuple(case.id for case in run.cases if case.answer == letter),

@@ -203,7 +203,7 @@ def test_an_answer_letter_that_is_right_too_often_is_flagged(tmp_path):
     cases = [make_case(f"n{i}", "full", answer="C" if i < 5 else letters(make_case(f"n{i}"))) for i in range(10)]
     # C for n0 to n4 and, by turns, n6: 6 of 10
     check = one(check_runs([made(tmp_path, cases)]), "letters")
-    assert "C is right for 6 of 10 needles, so always answering C gets 60.0% where chance is 25.0%" in check.text
+    assert "C is right for 6 of 10 cases, so always answering C gets 60.0% where chance is 25.0%" in check.text
 
 
 def test_letters_that_take_turns_are_not_flagged(tmp_path):
