@@ -167,7 +167,7 @@ def test_a_cycle_would_be_found():
 
 
 def test_the_page_names_every_file_of_the_tree_and_no_other():
-    (tree,) = re.findall(r"<!-- tree -->\n+```\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+    (tree,) = re.findall(r"## Every file\n+```\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
     lines = [line.split() for line in tree.splitlines() if line.strip()]
     named = {f"{folder}{file}" for folder, *files in lines for file in files}
     real = {
