@@ -1,9 +1,9 @@
 """Version 2 of the rules that turn needles and haystacks into cases; nothing is decoded.
 
 A needle starts anywhere in its depth bin, at a scene cut of its haystack (`niah.suite.positions`). `niah.suite.blocks`
-decides which needle is asked in which cells and which letter is correct there. Every choice comes from a generator
-seeded with the names of what it concerns, so no case depends on another. A case of any length starts with the same
-frames of its haystack, so that features can be reused from length to length.
+decides which needle is asked in which cells and which letter is correct there, `niah.suite.splices` what else is
+spliced in. Every choice comes from a generator seeded with the names of what it concerns, so no case depends on another.
+A case of any length starts with the same frames of its haystack, so that features can be reused from length to length.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ class _CaseMaker:
         A needle that cuts a scene in two stands out, because the same scene continues after it. A sham splice cuts
         another scene in the same way. Returns None if there is no room for it.
         """
-        if room <= 2 * frames + sum(len(decoy) for decoy in self.clip.decoys):
+        if room - frames <= sum(len(decoy) for decoy in self.clip.decoys):
             return None
         opening, decoys = self._draw_decoys(haystack, room - frames)
         sham = sham_insert(f"{self.suite.name}/{name}", haystack, opening, decoys, start, frames)
