@@ -2,8 +2,8 @@
 
 A needle starts anywhere in its depth bin, at a scene cut of its haystack (`niah.suite.positions`). `niah.suite.blocks`
 decides which needle is asked in which cells and which letter is correct there, `niah.suite.splices` what else is
-spliced in. Every choice comes from a generator seeded with the names of what it concerns, so no case depends on another.
-A case of any length starts with the same frames of its haystack, so that features can be reused from length to length.
+spliced in. Every choice comes from a generator seeded with the names of what it concerns, so no case depends on
+another. A case of any length starts with the same frames of its haystack, so that features can be reused.
 """
 
 from __future__ import annotations
