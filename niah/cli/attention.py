@@ -1,6 +1,6 @@
 """`niah attention --model NAME ...`: record what a model's question attends to.
 
-What is drawn from it: `niah paper figure3 FOLDER...` and `figure4 FOLDER...`.
+`niah paper figure3 FOLDER...` and `niah paper figure4 FOLDER...` draw the result.
 """
 
 from __future__ import annotations
@@ -33,73 +33,77 @@ EXAMPLES = """\
 examples:
   niah attention --model vilamp --model_args keyframes=128,threshold=2 \\
       --suite default --lengths 128 --depths 0.5 --conditions full --limit 16 --output_path runs/attention-whole
-      the micro ViLaMP with all 128 frames whole, as the paper's Figures 3 and 4 look at other models
+      the micro ViLaMP with all 128 frames kept whole, as the paper's Figures 3 and 4 analyse other models
   niah attention --model vilamp --lengths 128 --depths 0.5 --conditions full --output_path runs/attention
-      as it answers: eight frames whole, one token for every other
+      the micro ViLaMP as it answers: eight frames kept whole, every other frame merged into one token
   niah paper figure3 runs/attention-whole runs/attention
-      draw them
+      draw both
 
-All flags of niah run that name a model, cases and a folder work here. The model must offer
-attentions(video, question), as niah/attention/contract.py says: vilamp, video_xl, llama_vid and videochat_flash do.
-Written: frames.csv (a line for each frame of each case), patches.csv (a line for each hundredth of the patches; only
-where frames are there whole), about.json. The model runs in this process.
+Takes the flags of niah run that name a model, cases and a folder. The model must offer attentions(video, question),
+see niah/run/attention.py; vilamp, video_xl, llama_vid and videochat_flash do. It runs in this process. Files written:
+frames.csv (a line per frame and case), patches.csv (a line per hundredth of the patches, where all frames are kept
+whole) and about.json (the settings).
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags: those of niah run, and --top."""
-    help_text = f"frames that get most attention, counted as keyframes (default: {TOP})"
+    """Add the flags of niah run, and --top."""
+    help_text = f"how many frames with the most attention count as keyframes (default: {TOP})"
     parser.add_argument("--top", type=int, default=TOP, metavar="N", help=help_text)
     niah_run.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask the model about every case."""
+    """Measure the attention of every case."""
     return measure(niah_run.config_of(options), options.top)
 
 
 def measure(config: RunConfig, top: int) -> int:
-    """Ask about every case, and write what was seen into the output folder."""
+    """Measure the attention of every case, write it into the output folder and print the paths of the files."""
     plan = make_plan(config)
     adapter = registry.load_adapter(registry.find_adapter(config.model), config.settings())
     if not isinstance(adapter, SupportsAttention):
         raise UserError(
-            f"{config.model} cannot tell what it looks at: it needs attentions(video, question), "
-            "as niah/attention/contract.py says"
+            f"{config.model} does not report its attention: it needs attentions(video, question), "
+            "see niah/run/attention.py"
         )
-    frames, patches = [], []
+    frames: list[dict[str, Any]] = []
+    patches: list[dict[str, Any]] = []
     for case in tqdm(plan.ordered, unit="case", disable=None):
         attended = adapter.attentions(_video(config, plan, case), case.to_question())
         attention = attention_received(attended)
-        frames += list(_frames(case, attended, attention))
-        if (attended.patches >= 0).all():
+        frames += _frame_rows(case, attended, attention)
+        if (attended.patches >= 0).all():  # every frame was kept whole
             patches += [{"case": case.id, **dataclasses.asdict(row)} for row in patch_rows(attended, attention, top)]
     folder = Path(config.output_path) if config.output_path else Path("runs") / f"attention-{config.folder().name}"
     folder.mkdir(parents=True, exist_ok=True)
-    about = {**config.decides(), "label": model_label(config.decides()), "suite": plan.generated.suite.name, "top": top}
-    replace_file(folder / "about.json", json.dumps(about, indent=2) + "\n")
+    decides = config.decides()
+    metadata = {**decides, "label": model_label(decides), "suite": plan.generated.suite.name, "top": top}
+    replace_file(folder / "about.json", json.dumps(metadata, indent=2) + "\n")
     written = [_write(folder / "frames.csv", frames)]
-    written += [_write(folder / "patches.csv", patches)] if patches else []
+    if patches:
+        written.append(_write(folder / "patches.csv", patches))
     sys.stdout.write("".join(f"{path}\n" for path in written))
     return 0
 
 
 def _video(config: RunConfig, plan: Plan, case: Case) -> SplicedVideo:
-    """Return a case's video; nothing is decoded yet."""
-    generated, renders = plan.generated, cache_folder() / "rendered"
+    """Return the video of a case; nothing is decoded yet."""
+    generated = plan.generated
     decoder = load_decoder(config.decoder)
+    renders = cache_folder() / "rendered"
     return SplicedVideo(case.timeline, generated.sources, generated.suite.sampling, decoder, case.fps, renders)
 
 
-def _frames(case: Case, attended: VisualAttention, attention: Any) -> Iterator[dict[str, Any]]:
-    """Yield the frames of a case, and whether each is of its needle."""
+def _frame_rows(case: Case, attended: VisualAttention, attention: Any) -> Iterator[dict[str, Any]]:
+    """Yield a row for each frame of a case; `needle` is 1 for a frame of a needle."""
     for row in frame_rows(attended, attention):
-        inside = any(placed.start <= row.frame < placed.stop for placed in case.needles)
-        yield {"case": case.id, "needle": int(inside), **dataclasses.asdict(row)}
+        in_needle = any(placed.start <= row.frame < placed.stop for placed in case.needles)
+        yield {"case": case.id, "needle": int(in_needle), **dataclasses.asdict(row)}
 
 
 def _write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    """Write rows and return where they are."""
+    """Write rows as CSV and return the path."""
     replace_file(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     return path
 

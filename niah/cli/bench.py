@@ -16,30 +16,30 @@ from niah.cli.flags import add_output, comma_separated
 from niah.cli.plugins import check_accepts, load, names
 from niah.types import UserError
 
-GROUP = "videoniah.bench"  # NAME -> build(size, device, **flags), or a niah.adapters.bench.Bench that has more
+GROUP = "videoniah.bench"  # NAME -> build(size, device, **flags), or a niah.adapters.bench.Bench
 FIGURES = "videoniah.bench_figures"  # NAME -> function(folder) -> files written
 EXAMPLES = f"""\
 examples:
   niah bench vilamp
-      7B with random weights on a GPU, 64 to 10,000 frames
+      the 7B model with random weights on a GPU, 64 to 10,000 frames
   niah bench vilamp --cap_gib {A100_GIB:g}
-      the same in the memory of a simulated A100
+      the same, in as much memory as an A100 has
   niah bench video_xl --size tiny
       on a CPU, in seconds
   niah bench vilamp --compiled
-      with the blocks of its vision tower compiled; results say so
+      with the blocks of its vision tower compiled; the results have a name of their own
   niah bench --draw results/bench
       Figure 1 of the ViLaMP paper (PNG, SVG, CSV, caption) from all results there
 
-Memory and time do not depend on values. Every length runs in a process of its own, and a line is appended to
-NAME-SIZE.jsonl after each; what is there already is not measured again.
+Memory and time do not depend on the weights' values. Every length runs in a process of its own, which appends a line
+to NAME-SIZE.jsonl; lengths that have a line are not measured again.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("name", nargs="?", metavar="NAME", help=f"one of {', '.join(names(GROUP))}")
-    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="measure nothing; draw the results of a folder")
+    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="measure nothing; draw the results in a folder")
     parser.add_argument("--size", choices=SIZES, default=SIZES[0], help="tiny runs on a CPU in seconds")
     parser.add_argument("--execution", choices=EXECUTIONS, action="append", help="repeatable (default: all)")
     help_text = f"frames, with commas or spaces (default: {','.join(map(str, LENGTHS))}; tiny: 16,48)"
@@ -61,7 +61,8 @@ def run(options: argparse.Namespace) -> int:
         return _draw(options.draw)
     if options.name is None:
         raise UserError(f"name a model to measure: {', '.join(names(GROUP))}")
-    found, settings = load(GROUP, options.name), {"compiled": True} if options.compiled else {}
+    settings = {"compiled": True} if options.compiled else {}
+    found = load(GROUP, options.name)
     if not isinstance(found, bench.Bench):
         found = bench.Bench(found)
     check_accepts(found.build, settings, options.name)

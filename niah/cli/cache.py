@@ -8,28 +8,28 @@ import time
 
 from niah.cli.command import RESUMED, Command
 from niah.io import cache_folder
-from niah.tools.cache import KINDS, cached_files, clean, foreign_names, parse_age
+from niah.tools.cache import KINDS, CachedFile, cached_files, clean, foreign_names, parse_age
 from niah.types import UserError
 
 MIB = 2**20
 EXAMPLES = """\
 examples:
   niah cache list
-      how much of what there is, and when it was last used
+      number and size of the files of each kind, and when they were last used
   niah cache clean --older_than 30d --dry_run
-      what would go, of everything not used for 30 days (h, d and w: hours, days, weeks)
+      what would be deleted: everything not used for 30 days (h, d and w: hours, days, weeks)
   niah cache clean --what rendered,downloads
-      two kinds, whatever their age
+      all files of two kinds
 
-Nothing a run writes lies in the cache. Let no run go on while it is cleaned: one that finds a file gone
-records errors, and asks those cases again when it is started again.
+The results of runs are not in the cache. Clean it only while no run is in progress: a run that finds a file missing
+records errors, and asks these cases again the next time it is started.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("action", choices=("list", "clean"), help="$VIDEONIAH_CACHE names the folder, if it is set")
-    help_text = "clean only what was not used for so long: 12h, 30d, 2w (default: whatever its age)"
+    help_text = "clean only files not used for this long: 12h, 30d, 2w (default: files of any age)"
     parser.add_argument("--older_than", metavar="AGE", help=help_text)
     parser.add_argument("--what", metavar="KIND,KIND", help=f"clean only these (default: {','.join(KINDS)})")
     parser.add_argument("--dry_run", action="store_true", help="print what clean would delete, and delete nothing")
@@ -41,8 +41,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _list() -> int:
-    """Print a line for each kind."""
-    root, found = cache_folder(), {kind: [] for kind in KINDS}
+    """Print a line for each kind of file."""
+    root = cache_folder()
+    found: dict[str, list[CachedFile]] = {kind: [] for kind in KINDS}
     for file in cached_files(root):
         found[file.kind].append(file)
     sys.stdout.write(f"{root}\n{'kind':10} {'files':>7} {'MiB':>9}  last used   what it is\n")
@@ -52,7 +53,7 @@ def _list() -> int:
         sys.stdout.write(f"{kind:10} {len(files):7,} {size:9,.1f}  {used:10}  {KINDS[kind]}\n")
     others = foreign_names(root)
     if others:
-        sys.stdout.write(f"not the cache's, never touched: {', '.join(others[:10])}\n")
+        sys.stdout.write(f"not part of the cache, never deleted: {', '.join(others[:10])}\n")
     return 0
 
 

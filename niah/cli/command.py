@@ -30,5 +30,5 @@ class Command:
     add_arguments: Callable[[argparse.ArgumentParser], None] = _no_flags
     stopped: str = "stopped"  # printed after Ctrl-C
     place: Callable[[argparse.Namespace], object] = _output  # where it writes, for an error that names no file
-    needs: tuple[str, ...] = ()  # packages that an extra brings; without them nothing of the command is tried
-    passes_on: bool = False  # the words go to another program's parser, unread
+    needs: tuple[str, ...] = ()  # packages of an extra that must be installed before the command runs
+    passes_on: bool = False  # the arguments go unparsed to the parser of another program

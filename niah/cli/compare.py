@@ -18,13 +18,13 @@ examples:
   niah compare runs/default-vilamp runs/default-chance
       a verdict on the full cases, then types, lengths, depths, slopes and controls, corrected for being many
   niah compare runs/default-vilamp runs/default-uniform runs/default-topk
-      every two of them, on the cases that all three were asked
+      each pair of them, on the cases that all three were asked
 
 Intervals are 95 %. Cases that one of two models has no answer for are left out and counted. Answers are clustered by
-needle source video, by haystack too where there are 20 or more; otherwise a verdict is about these haystacks. Models
-whose answers came about in different ways (generated, likelihood) get no verdict.
+needle source video, and by haystack where there are 20 or more; with fewer, a verdict does not generalise to other
+haystacks. Models that answered in different modes (generated, likelihood) get no verdict.
 
-exit codes: 0, 2 where the runs cannot be compared or the command is mistaken
+exit codes: 0 compared, 2 the runs cannot be compared, or a mistake in the command
 """
 
 
@@ -32,8 +32,8 @@ def run(options: argparse.Namespace) -> int:
     """Print the validity checks that failed, then the verdict."""
     runs = join_shards([read_run(folder) for folder in options.runs])
     text = comparison_page(pair_runs(runs))
-    warned = as_text(check_runs(runs))
-    sys.stdout.write("\n\n".join(part for part in (warned, text) if part) + "\n")
+    failed_checks = as_text(check_runs(runs))
+    sys.stdout.write("\n\n".join(part for part in (failed_checks, text) if part) + "\n")
     return 0
 
 

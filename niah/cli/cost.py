@@ -1,4 +1,4 @@
-"""`niah cost RUN`: print time and memory of a run; write nothing."""
+"""`niah cost RUN [RUN]`: print time and memory of a run, with and without reuse; write nothing."""
 
 from __future__ import annotations
 
@@ -17,64 +17,66 @@ from niah.types import UserError
 EXAMPLES = """\
 examples:
   niah cost runs/default-vilamp
-      seconds a case by stage, over lengths, with and without reused frames
+      seconds per case by stage and length, with and without reused frames
   niah cost runs/default-vilamp runs/without-reuse
-      the same cases with and without reuse (--model_args reuse=False): time, ratio, answers that differ
+      the same cases with and without reuse (--model_args reuse=False): times, their ratio, answers that differ
   niah cost --memory runs/long-vilamp --documented 2320
-      bytes that one more frame costs, beside what the model's documentation says
+      bytes of host memory per further frame, beside the number that the model's documentation gives
 
 exit codes: 0, 1 where answers differ or the documented bytes are off by more than a tenth, 2 a mistake in the command
 """
-TOLERANCE = 0.1  # of the documented bytes a frame
-TARGET = 8  # times less time with reuse
+TOLERANCE = 0.1  # relative, of the documented bytes per frame
+TARGET = 8  # speed-up by reuse that the project aims at
 MIB = 2**20
-TWO = "{:.2f}".format
-
-
-def run(options: argparse.Namespace) -> int:
-    """Read the runs, print, and return the exit code."""
-    text, code = _say([read_run(folder) for folder in options.runs], options.memory, options.documented)
-    sys.stdout.write(text + "\n")
-    return code
+TWO_DIGITS = "{:.2f}".format
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    add_runs(parser, "a folder of a run, or two: the second without reuse")
-    parser.add_argument("--memory", action="store_true", help="fit peak host memory over length by a line")
-    told = "with --memory: bytes a frame to check the fit against"
-    parser.add_argument("--documented", type=float, metavar="BYTES", help=told)
+    add_runs(parser, "one folder of a run, or two: the second without reuse")
+    parser.add_argument("--memory", action="store_true", help="fit a line to peak host memory over length")
+    help_text = "with --memory: bytes per frame to check the fit against"
+    parser.add_argument("--documented", type=float, metavar="BYTES", help=help_text)
 
 
-def _say(runs: list[RunData], memory: bool, documented: float | None) -> tuple[str, int]:
-    """Return what to print, and the exit code. Raises UserError for what does not go together."""
+def run(options: argparse.Namespace) -> int:
+    """Read the runs, print their costs, and return the exit code."""
+    text, code = _format_costs([read_run(folder) for folder in options.runs], options.memory, options.documented)
+    sys.stdout.write(text + "\n")
+    return code
+
+
+def _format_costs(runs: list[RunData], memory: bool, documented: float | None) -> tuple[str, int]:
+    """Return what to print, and the exit code. Raises UserError for flags that do not go together."""
     if len(runs) > 2 or (memory and len(runs) > 1):
         raise UserError(f"name one run, or two to compare (one for --memory); got {len(runs)}")
     if documented is not None and not (memory and documented > 0):
-        raise UserError("--documented is a positive number of bytes a frame, and goes with --memory")
+        raise UserError("--documented is a positive number of bytes per frame, and needs --memory")
     if memory:
-        return _line(runs[0], fit_memory(runs[0]), documented)
+        return _format_memory(runs[0], fit_memory(runs[0]), documented)
     if len(runs) == 2:
-        return _side_by_side(runs, compare_reuse(*runs))
-    return _stages(runs[0]), 0
+        return _format_reuse(runs, compare_reuse(*runs))
+    return _format_stages(runs[0]), 0
 
 
-def _stages(run: RunData) -> str:
-    """Return the breakdown of one run in words."""
+def _format_stages(run: RunData) -> str:
+    """Return the costs of one run by stage, as text."""
     frame: Any = costs(run)
     if frame.empty:
-        raise UserError(f"{run.folder} holds no answer yet; run it first")
+        raise UserError(f"{run.folder} has no answers yet; run it first")
     total = in_total(frame)
     failed = sum(record.status != "ok" for record in run.records.values())
     return "\n".join(
         [
-            f"{run.model} on {run.suite}: seconds a case, means",
+            f"{run.model} on {run.suite}: mean seconds per case",
             breakdown(frame).to_string(float_format="{:.3f}".format),
             "",
-            "seconds in total",
-            pd.DataFrame([total, total / total["total"]], index=["seconds", "share"]).to_string(float_format=TWO),
+            "total seconds",
+            pd.DataFrame([total, total / total["total"]], index=["seconds", "share"]).to_string(
+                float_format=TWO_DIGITS
+            ),
             "",
-            f"{len(frame)} cases, {60 * len(frame) / total['total']:.1f} a minute from file to answer"
+            f"{len(frame)} cases, {60 * len(frame) / total['total']:.1f} per minute, from file to answer"
             + (f"; {failed} without an answer are left out" if failed else ""),
             f"frames asked {frame['frames'].sum():,}, decoded {frame['decoded'].sum():,}",
             f"peak host memory {frame['host_bytes'].max() / MIB:,.0f} MiB",
@@ -82,27 +84,27 @@ def _stages(run: RunData) -> str:
     )
 
 
-def _side_by_side(runs: list[RunData], found: ReuseComparison) -> tuple[str, int]:
-    """Return a comparison in words; 1 where answers differ."""
-    seconds = found.seconds.to_string(float_format=TWO)
+def _format_reuse(runs: list[RunData], found: ReuseComparison) -> tuple[str, int]:
+    """Return a comparison with and without reuse as text, and exit code 1 where answers differ."""
+    seconds = found.seconds.to_string(float_format=TWO_DIGITS)
     verdict = "reached" if found.ratio >= TARGET else "missed"
     lines = [
         f"with: {runs[0].model} ({runs[0].folder.name}); without: {runs[1].model} ({runs[1].folder.name})",
         "seconds over all cases",
         seconds,
-        f"cases a minute: {60 * found.cases / found.seconds.loc['total', 'with']:.1f} with, "
+        f"cases per minute: {60 * found.cases / found.seconds.loc['total', 'with']:.1f} with, "
         f"{60 * found.cases / found.seconds.loc['total', 'without']:.1f} without",
         f"frames decoded: {found.decoded[0]:,} with, {found.decoded[1]:,} without",
-        f"reuse takes {found.ratio:.1f} times less time (target {TARGET}: {verdict})",
-        f"records equal but for what was measured: {found.cases - len(found.differing)} of {found.cases}, "
+        f"reuse is {found.ratio:.1f} times as fast (target {TARGET}: {verdict})",
+        f"records equal but for `measured`: {found.cases - len(found.differing)} of {found.cases}, "
         f"{len(found.differing)} differ; largest difference of an option's score {found.score_gap:g}",
         *(f"  differs: {name}" for name in found.differing[:10]),
     ]
     return "\n".join(lines), int(bool(found.differing))
 
 
-def _line(run: RunData, line: MemoryFit, documented: float | None) -> tuple[str, int]:
-    """Return a line of memory in words; 1 where it is not what was documented."""
+def _format_memory(run: RunData, line: MemoryFit, documented: float | None) -> tuple[str, int]:
+    """Return the fit of memory over length as text, and exit code 1 where it differs from the documented slope."""
     rows = [
         f"{frames:>8,} frames  {peak / MIB:10,.1f} MiB  line {line.at(frames) / MIB:10,.1f} MiB"
         for frames, peak in zip(line.frames, line.peak_bytes, strict=True)
@@ -110,13 +112,14 @@ def _line(run: RunData, line: MemoryFit, documented: float | None) -> tuple[str,
     lines = [
         f"{run.model} on {run.suite}: peak host memory of cold cases",
         *rows,
-        f"slope {line.slope:,.0f} bytes a frame from {line.start / MIB:,.1f} MiB at no frame",
+        f"slope {line.slope:,.0f} bytes per frame from {line.start / MIB:,.1f} MiB without frames",
     ]
     if documented is None:
         return "\n".join(lines), 0
     ratio = line.slope / documented
     lines.append(
-        f"documented {documented:,.0f} bytes a frame, measured / documented {ratio:.3f} (wanted within {TOLERANCE:.0%})"
+        f"documented {documented:,.0f} bytes per frame, measured / documented {ratio:.3f} "
+        f"(allowed: within {TOLERANCE:.0%})"
     )
     return "\n".join(lines), int(abs(ratio - 1) > TOLERANCE)
 

@@ -12,13 +12,13 @@ from niah.tools.doctor.checks import CHECKS
 from niah.tools.doctor.finding import FAIL, OK, WARN, Finding
 from niah.types import UserError
 
-ASKED = ("hub",)  # only where it is named: it goes to the network
+ON_REQUEST = ("hub",)  # needs the network, so it runs only if named
 EXAMPLES = """\
 examples:
   niah doctor
       everything but the network, in under a minute
   niah doctor decoders gpu
-      only these
+      only these two checks
   niah doctor hub
       can the hub be reached, for checkpoints and data sets by name?
 
@@ -29,44 +29,46 @@ exit codes: 0 no line is fail, 1 some line is, 2 a mistake in the command
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    told = f"of: {', '.join(CHECKS)} (default: all but hub)"
-    parser.add_argument("checks", nargs="*", metavar="CHECK", help=told)
+    help_text = f"some of {', '.join(CHECKS)} (default: all but hub)"
+    parser.add_argument("checks", nargs="*", metavar="CHECK", help=help_text)
     parser.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="for one probe")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check, print as it goes, and return 1 if a check fails."""
+    """Run the checks, print each finding at once, and return 1 if a check fails."""
     unknown = [name for name in options.checks if name not in CHECKS]
     if unknown:
         raise UserError(f"no check is called {unknown[0]!r}. Known: {', '.join(CHECKS)}")
     if not options.timeout > 0:  # so that "nan" is refused too
         raise UserError(f"--timeout is in seconds and above 0, got {options.timeout:g}")
-    return _told(options.checks or [name for name in CHECKS if name not in ASKED], options.timeout)
+    checks = options.checks or [name for name in CHECKS if name not in ON_REQUEST]
+    return _run_checks(checks, options.timeout)
 
 
-def _told(checks: list, timeout: float) -> int:
+def _run_checks(checks: list[str], timeout: float) -> int:
     """Run the checks, print what each finds, and return the exit code."""
-    counts: Counter = Counter()
+    counts: Counter[str] = Counter()
     for name in checks:
-        for line in _found(name, timeout):
-            counts[line.status] += 1
-            _print(line)
+        for finding in _findings(name, timeout):
+            counts[finding.status] += 1
+            _print(finding)
     sys.stdout.write(f"{counts[OK]} ok, {counts[WARN]} warn, {counts[FAIL]} fail\n")
     return int(counts[FAIL] > 0)
 
 
-def _found(name: str, timeout: float) -> Iterator:
-    """Yield what a check finds; one that the system lets go no further is a finding too."""
+def _findings(name: str, timeout: float) -> Iterator[Finding]:
+    """Yield what a check finds; an error of the system that ends a check is a finding too."""
     try:
         yield from CHECKS[name](timeout)
-    except (OSError, RuntimeError) as error:  # no more open files, no folder to stand in; RuntimeError: no home
+    except (OSError, RuntimeError) as error:  # too many open files, no current folder; RuntimeError: no home folder
         yield Finding(FAIL, name, str(error), "fix what the system reports, and try again")
 
 
-def _print(line: Finding) -> None:
-    sys.stdout.write(f"{line.status:5} {line.subject:20} {line.message}\n")
-    if line.fix:
-        sys.stdout.write(f"{'':26} fix: {line.fix}\n")
+def _print(finding: Finding) -> None:
+    """Print a finding, and below it how to fix it."""
+    sys.stdout.write(f"{finding.status:5} {finding.subject:20} {finding.message}\n")
+    if finding.fix:
+        sys.stdout.write(f"{'':26} fix: {finding.fix}\n")
     sys.stdout.flush()
 
 

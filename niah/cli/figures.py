@@ -28,14 +28,14 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_runs(parser)
-    add_output(parser, "where figures go (default: the first RUN)")
+    add_output(parser, "folder of the figures (default: the first RUN)")
     parser.add_argument("--style", choices=STYLES, default=STYLES[0], help="paper: 16 x 5 bins, scale 0.2 to 0.7")
     parser.add_argument("--with_published", action="store_true", help="add the published numbers, marked as such")
     parser.add_argument("--condition", choices=CONDITIONS, default=CONDITIONS[0], help="of the heatmap")
 
 
 def _folder(options: argparse.Namespace) -> Path:
-    """Return where figures go."""
+    """Return the folder that the figures go into."""
     return options.output or options.runs[0]
 
 
@@ -46,12 +46,12 @@ def run(options: argparse.Namespace) -> int:
         runs, _folder(options), options.style, condition=options.condition, published=options.with_published
     )
     if not paths:
-        raise UserError(f"nothing to draw: no run holds a case of condition {options.condition!r} on these axes")
+        raise UserError(f"nothing to draw: no run has a case of condition {options.condition!r} on these axes")
     for model in left_out(runs, options.style, options.condition):
-        sys.stderr.write(f"not in the heatmap: {model}, which holds no case of {options.condition!r} on these axes\n")
+        sys.stderr.write(f"not in the heatmap: {model}, which has no case of {options.condition!r} on these axes\n")
     if options.with_published:
-        found = check_runs(join_shards(runs), published=True)
-        sys.stderr.write(as_text([doubt for doubt in found if doubt.kind == "published"]) + "\n")
+        failed_checks = check_runs(join_shards(runs), published=True)
+        sys.stderr.write(as_text([failed for failed in failed_checks if failed.kind == "published"]) + "\n")
     sys.stdout.write("".join(f"{path}\n" for path in paths))
     return 0
 

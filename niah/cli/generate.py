@@ -16,9 +16,9 @@ from niah.suite.folder import GeneratedSuite, write_suite
 EXAMPLES = """\
 examples:
   niah generate smoke -o my-suite
-      cases.jsonl, the hashes of all videos and what was left out; run it with: niah run --suite my-suite
+      cases.jsonl, the hashes of all videos and a list of what was left out; then: niah run --suite my-suite
   niah generate mine.yaml -o my-suite --keep runs/mine-other
-      only needles that another model reads and cannot guess
+      only the needles that another model can read and cannot guess
 
 To watch a case: niah render CASE
 """
@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--keep",
         type=Path,
         metavar="RUN",
-        help="only needles that the model of this run answers with needle_only and not blind. Must be another model "
-        "than those to be evaluated; niah run checks that",
+        help="only needles that the model of this run answers in condition needle_only and not in blind. Must not be a "
+        "model that is to be evaluated; niah run checks that",
     )
 
 
@@ -53,14 +53,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _keep(generated: GeneratedSuite, run: Path) -> GeneratedSuite:
-    """Keep the needles that another model can read and cannot guess, and say which go."""
+    """Keep the needles that another model can read and cannot guess; print which are dropped."""
     from niah.analysis.filter_needles import filter_needles  # here: it loads pandas, which generating does not need
 
     before = {case.needle for case in generated.cases}
     kept = filter_needles(generated, run)
     assert kept.suite.kept is not None
     for skip in kept.skipped[len(generated.skipped) :]:
-        sys.stderr.write(f"not kept {skip.what}: {skip.why}\n")
+        sys.stderr.write(f"dropped {skip.what}: {skip.why}\n")
     sys.stdout.write(
         f"kept {len(kept.suite.kept.needles)} of {len(before)} needles: those {kept.suite.kept.by} answers with "
         "needle_only and not blind\n"

@@ -1,6 +1,6 @@
-"""How every command ends: in words on stderr and with an exit code.
+"""End a command with a message on stderr and an exit code.
 
-Imports no decoder and nothing of a run: machines that only train have neither.
+Imports no decoder and nothing of niah.run: machines that only train may have neither.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def guarded(command: Callable[[], int], stopped: str = RESUMED, place: object = 
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush says so again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush at exit fails again
         return UNREAD
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -20,10 +20,10 @@ examples:
   niah merge runs/default-vilamp-shard-*
       into runs/default-vilamp, with its table and figures
   niah merge /scratch/shard-1 /scratch/shard-2 -o runs/all
-      shards that were run with an --output_path of their own
+      shards that were run with --output_path
 
-Shards stay as they are, and the same command again adds what they have answered since.
-To ask what is left, run niah run into the merged folder, with the same settings and without --shard.
+The shards are left unchanged; the same command adds the records that they have gained since. To ask the cases that
+are left, use niah run with the merged folder, the same settings and without --shard.
 
 exit codes: 0 every case has a record that is ok or oom, 2 a mistake in the command or its files,
 3 some case has none or one that is an error or a timeout, or the disk is full
@@ -45,30 +45,28 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _merge(shards: Sequence[Path], out: Path | None, figures: bool) -> int:
-    """Merge, draw, say what came of it, and return the exit code."""
+    """Merge shards, draw the figures, print a summary, and return the exit code."""
     if out is None:
-        if not shards[0].exists():  # a pattern that matched nothing, above all
+        if not shards[0].exists():  # mostly a pattern that matched nothing
             raise UserError(f"{shards[0]} does not exist; name folders that niah run --shard wrote")
         named = SHARD.fullmatch(shards[0].name)
         if named is None:
-            raise UserError(f"{shards[0].name} is not called NAME-shard-i-of-N; name a folder for the whole with -o")
+            raise UserError(f"{shards[0].name} is not called NAME-shard-i-of-N; name the merged folder with -o")
         out = shards[0].with_name(named[1])
     merged = merge_shards(shards, out)
     if merged.records:
-        from niah.analysis.table import (
-            write_table,  # here, because pandas takes a second that a refused command need not
-        )
+        from niah.analysis.table import write_table  # here: pandas takes a second to import
 
         write_table(out)
         if figures:
             from niah.figures.draw import draw_runs
 
             draw_runs([out], out, "default")
-    return _say(merged)
+    return _summarise(merged)
 
 
-def _say(merged: MergeResult) -> int:
-    """Say what there is and what is not, and return the exit code."""
+def _summarise(merged: MergeResult) -> int:
+    """Print how many records there are and how many are missing, and return the exit code."""
     failed = sum(record.status not in FINAL for record in merged.records)
     missing = len(merged.cases) - len(merged.records)
     sys.stdout.write(f"{len(merged.records):,} records of {len(merged.cases):,} cases in {merged.folder}\n")

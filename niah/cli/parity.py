@@ -13,9 +13,9 @@ GROUP = "videoniah.parity"  # NAME -> function(folder, **flags) -> exit code
 EXAMPLES = """\
 examples:
   niah parity vilamp tests/reference/vilamp/tiny
-      every recorded tensor, keyframe and token id: largest relative error, files used, what was NOT compared
+      largest relative error of every recorded tensor, keyframe and token id; files used; what was NOT compared
   niah parity video_xl FOLDER
-      a folder laid out as that release's reference: a tiny checkpoint and golden files
+      a folder like that release's reference: a tiny checkpoint and golden files
 
 exit codes: 0 everything agrees, 1 something differs, 2 it could not be compared
 """

@@ -1,4 +1,4 @@
-"""What installed packages add to a command, by entry-point group: niah itself knows no model."""
+"""Load what installed packages add to a command, by entry-point group; niah itself knows no model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def names(group: str) -> list[str]:
 
 
 def load(group: str, name: str) -> Any:
-    """Import what a name of a group stands for. Raises UserError naming those there are."""
+    """Import the object that a name of a group refers to. Raises UserError, listing the known names."""
     found = {point.name: point for point in entry_points(group=group)}
     if name not in found:
         raise UserError(unknown_name("model", name, sorted(found)))

@@ -21,11 +21,11 @@ examples:
   niah publish suite smoke -o published/smoke
       the cases and the hashes of their videos as a datasets folder; never the videos
   niah publish suite mine.yaml -o published/mine --licence cc-by-4.0 --licences films.csv
-      your own suite: the licence of your questions, and whose the videos are (columns source, licence, attribution)
+      your own suite: the licence of the questions; those of the videos (columns source, licence, attribution)
   niah publish run runs/smoke-chance -o published/smoke-chance
       a run in lm-eval's format: results_DATE.json and samples_TASK_DATE.jsonl
   niah publish suite smoke -o published/smoke --push me/videoniah-smoke
-      the same, and then onto the hub, private; nothing is ever pushed without --push
+      the same, then pushed to the hub as private; nothing is ever pushed without --push
 
 The folders load with datasets.load_dataset(FOLDER).
 exit codes: 0 written (and pushed), 2 a mistake in the command or its files, or the hub refused
@@ -36,20 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("what", choices=("suite", "run"), help="what to publish")
     parser.add_argument("name", metavar="SUITE|RUN", help="a suite (name, .yaml, folder), or the folder of a run")
-    add_output(parser, "where it is written", required=True)
-    parser.add_argument("--licence", metavar="ID", help="of what is written, as the hub spells it: cc-by-4.0")
-    parser.add_argument("--licences", type=Path, metavar="FILE", help="csv or JSON lines: whose the videos are")
+    add_output(parser, "folder to write", required=True)
+    parser.add_argument("--licence", metavar="ID", help="licence of what is published, as the hub spells it: cc-by-4.0")
+    parser.add_argument("--licences", type=Path, metavar="FILE", help="csv or JSON lines: licences of the videos")
     parser.add_argument("--push", metavar="OWNER/NAME", help="upload it as a data set of the hub, private")
-    parser.add_argument("--public", action="store_true", help="with --push: for everybody to see")
+    parser.add_argument("--public", action="store_true", help="with --push: make it public")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write one folder, and say what is in it."""
+    """Write one folder, print its files, and push it if --push is given."""
     if options.public and options.push is None:
         raise UserError("--public goes with --push OWNER/NAME; without it nothing is pushed")
     if options.what == "run":
         if options.licences is not None:
-            raise UserError("--licences tells whose the videos of a suite are; a run names none, leave it out")
+            raise UserError("--licences is for the videos of a suite; a run has none, leave it out")
         licence = options.licence
         files = write_run(Path(options.name), options.output, licence)
     else:
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         files = write_suite(generated, options.output, licence, licences)
     sys.stdout.write("".join(f"{options.output / name}\n" for name in files))
     if licence is None:
-        sys.stderr.write(f"licence: {UNKNOWN}; say under which you publish with --licence ID\n")
+        sys.stderr.write(f"licence: {UNKNOWN}; name the one you publish under with --licence ID\n")
     if options.push is not None:
         if licence is None:
             raise UserError("nothing is pushed without a licence: add --licence ID (cc-by-4.0, apache-2.0, ...)")
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _generated(name: str) -> GeneratedSuite:
-    """Read a folder's cases, or generate a suite's."""
+    """Read a generated suite, or generate one."""
     path = Path(name)
     if path.is_dir() and not (SUITES_FOLDER / f"{name}.yaml").is_file():
         return read_suite(path)

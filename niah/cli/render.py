@@ -16,28 +16,28 @@ from niah.suite.render import find_case, render
 EXAMPLES = """\
 examples:
   niah render needle-000.full.200.17 --suite smoke -o case.mp4
-      one case's video, to be watched
+      the video of one case, to watch it
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument("case", metavar="CASE", help="its id in cases.jsonl")
+    parser.add_argument("case", metavar="CASE", help="id of a case in cases.jsonl")
     add_suite(parser, "a suite, or a folder that holds its cases.jsonl", default="default")
     add_output(parser, "the video (default: the case's name, here)", metavar="FILE.mp4")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write one case's video."""
-    generated = _cases_of(options.suite)
+    """Write the video of one case."""
+    generated = _read_or_generate(options.suite)
     case = find_case(generated, options.case)
     path = options.output or Path(f"{case.id.replace('/', '-')}.mp4")
     sys.stdout.write(render(case, generated, path) + "\n")
     return 0
 
 
-def _cases_of(suite: str) -> GeneratedSuite:
-    """Read a folder's cases, or generate a suite's."""
+def _read_or_generate(suite: str) -> GeneratedSuite:
+    """Read a generated suite, or generate one."""
     return read_suite(Path(suite)) if Path(suite).is_dir() else generate(*load_suite(suite))
 
 

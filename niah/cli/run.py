@@ -1,4 +1,4 @@
-"""`niah run`: ask a model every case of a suite. Flags are named as lm-eval names them."""
+"""`niah run`: ask a model every case of a suite. Flags have the names that lm-eval gives them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ examples:
   niah run --model vilamp
       the default suite: a heatmap over 2K-10K frames into runs/default-vilamp
   niah run --model seeker --model_args frames=8 --suite smoke
-      another model with settings of its own, on the smallest suite
+      another model, with settings, on the smallest suite
   niah run --suite my/suite.yaml --model mymodule:load
       your own videos, your own model: a function load(**settings) in mymodule.py
   niah run --lengths 2000,4000 --conditions full --limit 50 --dry_run
-      what that would cost, before it runs
+      print what a run would cost, and stop
   niah run --num_workers 2
       two worker processes, each with the model loaded once
   niah run --engine ray:auto --device cuda
@@ -29,11 +29,10 @@ examples:
   niah run --shard 2/4
       the second quarter of the cases, for four machines; niah merge joins them
   niah run --config configs/models/mine.yaml --fresh
-      settings from a file (the same names; the command line wins), earlier records set aside
+      settings from a file (the command line takes precedence); earlier records are set aside
 
-The same command again goes on where the last one ended; cases that ended in an error
-or a timeout are asked again. Ctrl-C at any time loses nothing. A model whose source,
-checkpoint or libraries have changed since is refused, as its answers would be mixed.
+The same command resumes a run; cases that ended in an error or a timeout are asked again. Ctrl-C loses nothing. A run
+is not resumed if the model's source, checkpoint or libraries have changed, as its answers would be mixed.
 
 exit codes: 0 every record is ok or oom, 2 a mistake in the command or its files,
 3 some record is an error or a timeout or the disk is full, 130 after Ctrl-C
@@ -55,7 +54,7 @@ def config_of(options: argparse.Namespace) -> RunConfig:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags; only those that were given leave a value, so that a file's settings show through."""
+    """Add the flags; one that is not given leaves no value, so that the setting of a --config file applies."""
     parser.argument_default = argparse.SUPPRESS
     _add_model(parser.add_argument_group("which model"))
     _add_cases(parser.add_argument_group("which cases"))
@@ -65,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add(group: Any, flag: str, help_text: str, **settings: Any) -> None:
-    """Add a flag that takes a value, and say its default, which is that of the field of RunConfig."""
+    """Add a flag with a value; its help text ends with the default, which is that of the field of RunConfig."""
     default = DEFAULTS[flag[2:]]
     shown = "none" if default in (None, dataclasses.MISSING) else default
     group.add_argument(

@@ -1,6 +1,6 @@
-"""A run from its settings to its figures, and what its exit code means.
+"""Run a suite from its settings to its figures, and return the exit code.
 
-This puts the rooms together: records from `niah.run`, then the table, the figures and the summary.
+The records come from `niah.run`; the table, the figures and the summary are made from them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def run_suite(config: RunConfig, arguments: Sequence[str] = (), make_worker: Mak
 
 
 def _exit_code(finished: FinishedRun) -> int:
-    """Return the exit code, and say on stderr what the same command would do next."""
+    """Return the exit code, and print on stderr what the same command would do next."""
     if finished.interrupted:
         sys.stderr.write("stopped; the same command goes on from here\n")
         return INTERRUPTED
@@ -47,7 +47,7 @@ def _exit_code(finished: FinishedRun) -> int:
 
 def _draw(folder: Path, figures: bool) -> None:
     """Write table.csv and, if wanted, the figures."""
-    # Imported here, because pandas and seaborn take seconds that a refused command need not wait.
+    # Imported here: pandas and seaborn take seconds, which a refused command need not wait for.
     from niah.analysis.table import write_table
 
     write_table(folder)
@@ -59,7 +59,7 @@ def _draw(folder: Path, figures: bool) -> None:
 
 def summary(finished: FinishedRun) -> str:
     """Return accuracy per condition with its interval, the statuses, the files, and the failed validity checks."""
-    # Imported here, because SciPy takes seconds that a refused command need not wait.
+    # Imported here: SciPy takes seconds, which a refused command need not wait for.
     from niah.analysis.checks.failed_check import as_text
     from niah.analysis.checks.runs import check_runs
     from niah.analysis.load import read_run
@@ -96,7 +96,7 @@ def _accuracies(finished: FinishedRun) -> list[str]:
 
 
 def _files(folder: Path) -> list[str]:
-    """Return the files a reader will want, those that are there."""
+    """Return the names of the files to look at, as far as they exist."""
     wanted = ("records.jsonl", "table.csv", "run.json", "worker.log")
     figures = sorted(path.name for path in folder.glob("*.png"))
     return [name for name in wanted if (folder / name).exists()] + figures

@@ -1,4 +1,4 @@
-"""`niah table RUN...`: print what runs found, and write table.csv into the folder of each."""
+"""`niah table RUN...`: print a summary of runs, and write table.csv into the folder of each."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ examples:
   niah table runs/default-vilamp runs/default-chance
       two runs side by side
   niah table runs/default-vilamp-shard-*
-      the shards of one run, put together
+      the shards of one run, combined in the printout
 """
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write every run's table, and print what they say together."""
+    """Write the table of every run, and print a summary of all."""
     runs = [read_run(folder) for folder in options.runs]
     paths = [write_table(folder) for folder in options.runs]
     joined = join_shards(runs)

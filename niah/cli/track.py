@@ -1,4 +1,4 @@
-"""`niah track RUN --to tensorboard|wandb`: show a finished run where others show theirs."""
+"""`niah track RUN --to tensorboard|wandb`: write a finished run to TensorBoard or Weights & Biases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from niah.integrations.tracking import to_tensorboard, to_wandb
 EXAMPLES = """\
 examples:
   niah track runs/default-vilamp --to tensorboard
-      event files into runs/default-vilamp/tensorboard; look at them with: tensorboard --logdir runs
+      writes event files into runs/default-vilamp/tensorboard; show them with: tensorboard --logdir runs
   niah track runs/default-vilamp --to wandb --project videoniah
       a run of Weights & Biases; WANDB_MODE=offline keeps it on this machine until wandb sync
 
@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("run", type=Path, metavar="RUN", help="a folder that niah run wrote")
     parser.add_argument("--to", choices=("tensorboard", "wandb"), required=True, help="which tracker")
-    add_output(parser, "where its files go (default: RUN/tensorboard, RUN/wandb)")
-    parser.add_argument("--project", default="videoniah", metavar="NAME", help="of wandb")
+    add_output(parser, "folder of its files (default: RUN/tensorboard, RUN/wandb)")
+    parser.add_argument("--project", default="videoniah", metavar="NAME", help="project of wandb")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     found = read_run(options.run)
     folder = options.output or options.run / options.to
     if options.to == "tensorboard":
-        written = f"{to_tensorboard(found, folder)}\nlook at it with: tensorboard --logdir {options.run}"
+        written = f"{to_tensorboard(found, folder)}\nshow it with: tensorboard --logdir {options.run}"
     else:
         written = to_wandb(found, folder, options.project)
     sys.stdout.write(f"written: {written}\n")

@@ -1,7 +1,7 @@
-"""The command line `niah COMMAND`: every command, how its words are parsed, and how it ends.
+"""The command line `niah COMMAND`: the list of commands, and how one is parsed and run.
 
-Only the module of the command that was named is imported, so that `niah doctor` works where nothing is installed.
-Commands of models come from the entry-point group `videoniah.commands`; niah itself knows no model.
+Only the module of the named command is imported, so that `niah doctor` works where nothing is installed.
+Models add commands through the entry-point group `videoniah.commands`; niah itself knows no model.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def _run(words: Sequence[str]) -> int:
 
 def _split(words: Sequence[str]) -> tuple[str, list[str]]:
     """Return the name of the command, which may be given as two words (`bench media`), and the words after it."""
-    known, first = names(), words[0].replace("-", "_")
+    known = names()
+    first = words[0].replace("-", "_")
     two = "_".join(words[:2]).replace("-", "_")
     if len(words) > 1 and two in known:
         return two, list(words[2:])

@@ -66,7 +66,7 @@ def test_a_stage_one_case_did_not_come_to_took_it_no_time(tmp_path):
 def test_the_page_says_cases_a_minute_and_frames_decoded(reusing, capsys):
     assert main([str(reusing)]) == 0
     said = capsys.readouterr().out
-    assert "4 cases, 24.0 a minute" in said  # 4 in 10 seconds
+    assert "4 cases, 24.0 per minute" in said  # 4 in 10 seconds
     assert "frames asked 8,000, decoded 4,020" in said  # 2,000 + 10 + 2,010
     assert "peak host memory 2,048 MiB" in said
 
@@ -74,7 +74,7 @@ def test_the_page_says_cases_a_minute_and_frames_decoded(reusing, capsys):
 def test_a_failed_case_is_counted_and_left_out(tmp_path, capsys):
     records = [took(CASES[0], 4.0, 0.5, 5.0), make_record(CASES[1], status="oom")]
     assert main([str(write_run(tmp_path / "run", CASES[:2], records))]) == 0
-    assert "1 cases, 12.0 a minute from file to answer; 1 without an answer are left out" in capsys.readouterr().out
+    assert "1 cases, 12.0 per minute, from file to answer; 1 without an answer are left out" in capsys.readouterr().out
 
 
 def test_the_ratio_is_of_the_time_from_file_to_answer(reusing, without):
@@ -88,7 +88,7 @@ def test_the_ratio_is_of_the_time_from_file_to_answer(reusing, without):
 def test_equal_answers_exit_with_0(reusing, without, capsys):
     assert main([str(reusing), str(without)]) == 0
     said = capsys.readouterr().out
-    assert "reuse takes 8.0 times less time (target 8: reached)" in said
+    assert "reuse is 8.0 times as fast (target 8: reached)" in said
     assert "4 of 4, 0 differ" in said
 
 

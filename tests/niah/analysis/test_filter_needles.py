@@ -126,6 +126,6 @@ def test_the_command_says_which_needles_go(tmp_path, capsys, monkeypatch):
     assert tree.main(["generate", str(suite_file), "-o", str(tmp_path / "out"), "--keep", str(folder)]) == 0
     told = capsys.readouterr()
     assert "kept 2 of 4 needles: those judge answers with needle_only and not blind" in told.out
-    assert "not kept guessed: judge answers it blind" in told.err
+    assert "dropped guessed: judge answers it blind" in told.err
     rows = [json.loads(line) for line in (tmp_path / "out" / "cases.jsonl").read_text().splitlines()]
     assert {row["needle"] for row in rows} == {"good", "fine"}

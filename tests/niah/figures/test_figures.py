@@ -144,7 +144,7 @@ def test_a_run_shorter_than_the_paper_s_axes_is_told_to_be_left_out_of_the_heatm
     short = write_run(tmp_path / "short", cases, [make_record(cases[0], measured={"host_rss_bytes": 1})], model="brief")
     long = run_where(tmp_path / "long", lambda case: "B")
     assert main([str(short), str(long), "--style", "paper", "-o", str(tmp_path / "out")]) == 0
-    assert "not in the heatmap: brief, which holds no case of 'full' on these axes" in capsys.readouterr().err
+    assert "not in the heatmap: brief, which has no case of 'full' on these axes" in capsys.readouterr().err
     assert {row["model"] for row in drawn(tmp_path / "out" / "heatmap-paper.csv")} == {read_run(long).model}
 
 

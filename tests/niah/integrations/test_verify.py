@@ -120,7 +120,7 @@ def test_a_changed_file_of_a_suite_is_noticed(suite, capsys, name, change, words
     noticed = hashes or name == "sources.jsonl"
     assert main([str(suite)]) == int(noticed)
     told = capsys.readouterr()
-    assert (words in told.out) == noticed and ("no hash of the cases was kept" in told.err) != hashes
+    assert (words in told.out) == noticed and ("the cases have no recorded hash" in told.err) != hashes
 
 
 def test_another_sampling_is_noticed_and_a_suite_of_before_has_no_hash_of_it(suite, tmp_path, capsys):
@@ -170,7 +170,7 @@ def test_a_suite_without_hashes_has_every_line_told_that_names_no_file(tmp_path,
     assert main([str(tmp_path / "s.yaml")]) == 1
     said = capsys.readouterr().out
     assert "line 2: video 'b.mp4'" in said and "line 3: video 'c.mp4'" in said and "line 1" not in said
-    assert "1 haystack files, 3 needles, 2 complaints" in said
+    assert "1 haystack files, 3 needles, 2 problems" in said
 
 
 def test_built_in_footage_is_looked_for_in_the_cache(tmp_path, monkeypatch, capsys):

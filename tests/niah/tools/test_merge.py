@@ -211,7 +211,7 @@ def test_a_pattern_that_matches_nothing_is_said_not_to_exist(tmp_path, capsys):
 
 def test_name_without_a_shard_wants_a_folder(shards, capsys):
     other = shards[0].rename(shards[0].with_name("part"))
-    assert "name a folder for the whole with -o" in refused(capsys, other, *shards[1:])
+    assert "name the merged folder with -o" in refused(capsys, other, *shards[1:])
 
 
 DAMAGE = [
