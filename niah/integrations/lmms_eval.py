@@ -62,7 +62,7 @@ class VideoLmms(lmms):
         self.model = VideoLM.create_from_arg_obj(settings, {"device": device})
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
-        """Return what the adapter says to each prompt about its video."""
+        """Return the adapter's reply to each prompt about its video."""
         asked = RequestLibrary()
         references = []
         for number, request in enumerate(requests):
@@ -73,7 +73,8 @@ class VideoLmms(lmms):
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """Return the likelihood of each continuation; those of one document are its options."""
-        asked, options = RequestLibrary(), {}
+        asked = RequestLibrary()
+        options: dict[Any, list[str]] = {}
         for request in requests:
             prompt, target, _, *where = request.args
             options.setdefault((prompt, *where), []).append(_text(target, self._document(where)))

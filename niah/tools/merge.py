@@ -30,7 +30,7 @@ OF_EACH_SHARD = ("command", "python", "versions", "device", "git", "worker", "ru
 
 @dataclass(frozen=True)
 class MergeResult:
-    """The merged run, and what a person should know about it."""
+    """The merged run, and what the user should know about it."""
 
     folder: Path
     cases: tuple[Case, ...]
@@ -108,7 +108,7 @@ def read_shard(folder: Path) -> ShardData:
     try:
         shard = _shard_data(folder, metadata)
     except FileNotFoundError as error:
-        raise UserError(f"{folder} lacks {Path(error.filename).name}; restore it, or run that shard again") from error
+        raise UserError(f"{folder} has no {Path(error.filename).name}; restore it, or run that shard again") from error
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise UserError(f"{folder} cannot be merged ({error!r}); run that shard again") from error
     consistent = (
@@ -219,7 +219,7 @@ def _merge_cases(shards: Iterable[ShardData]) -> tuple[Case, ...]:
     }
     cases = tuple(by_position[position] for position in sorted(by_position))
     if cases_sha256(cases) != shards[0].whole_sha256:
-        raise UserError("the shards' cases.jsonl are not what was asked: restore them, or run the shards again")
+        raise UserError("the shards' cases.jsonl do not have the recorded hash: restore them, or run the shards again")
     return cases
 
 

@@ -1,4 +1,4 @@
-"""Figures 3 and 4: how attention concentrates on few frames, and on few patches; one panel per measurement.
+"""Draw Figures 3 and 4: how attention concentrates on few frames, and on few patches; one panel per measurement.
 
 The line is cumulative attention and the bars are cosine similarity, both means over cases; the band covers the middle
 half of the cases.
@@ -135,7 +135,7 @@ def _rows(path: Path) -> pd.DataFrame:
 
 
 def _read_metadata(folder: Path) -> dict:
-    """Return what about.json says of a measurement. Raises UserError where it is missing, or another command's."""
+    """Return the settings of a measurement, from about.json. Raises UserError for the file of another command."""
     path = folder / "about.json"
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
@@ -145,7 +145,7 @@ def _read_metadata(folder: Path) -> dict:
         raise UserError(f"{path} cannot be read ({error}); measure again") from None
     missing = [name for name in ("label", "suite") if name not in metadata]
     if missing:
-        raise UserError(f"{path} lacks {' and '.join(missing)}: name a folder that niah attention wrote")
+        raise UserError(f"{path} has no {' and no '.join(missing)}: name a folder that niah attention wrote")
     return metadata
 
 

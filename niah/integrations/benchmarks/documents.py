@@ -34,7 +34,7 @@ class BenchmarkSettings:
     """The settings of a benchmark's task, given as --metadata."""
 
     table: str | None = None  # a parquet, json, jsonl or csv file, or a `datasets` folder
-    videos: str | None = None  # the folder they lie in
+    videos: str | None = None  # the folder of the videos
     subtitles: str | None = None  # the folder of .srt files
     download: bool = False  # let `datasets` fetch the table from the hub
     allow_outside: bool = False  # let names and links lead out of these folders, as those of the hub's own cache do
@@ -79,16 +79,18 @@ class Benchmark:
 class TableLibrary:
     """The questions of one table; a video is scanned when it is asked about."""
 
-    def __init__(self, name: str, screen: FrameSettings, asked: Mapping[str, tuple[Path, Question]]) -> None:
-        self.name, self.screen, self._asked = name, screen, asked
+    def __init__(self, name: str, screen: FrameSettings, questions: Mapping[str, tuple[Path, Question]]) -> None:
+        self.name = name
+        self.screen = screen
+        self._questions = questions
 
     def question(self, case: str) -> Question:
         """Return the question of a case."""
-        return self._asked[case][1]
+        return self._questions[case][1]
 
     def media(self, case: str) -> CaseMedia:
         """Return a case and its media. Raises MediaError where its video cannot be read."""
-        video, question = self._asked[case]
+        video, question = self._questions[case]
         return video_case(self.name, case, video, question, self.screen)
 
 
@@ -98,18 +100,22 @@ def load_documents(benchmark: Benchmark, metadata: Mapping[str, Any]) -> dict[st
 
     settings = BenchmarkSettings.of(metadata)
     items = _present(benchmark, settings, _checked(benchmark, list(_items(benchmark, settings))))
-    asked = {
+    questions = {
         item.name: (video, make_question(benchmark.script, settings.prompt, item, _subtitle(benchmark, settings, item)))
         for item, video in items
     }
-    named = [settings.frame_sampling, settings.frame_limit, settings.frame_size]
-    seen = {video: _fingerprint(video) for _, video in items}
-    named += [[name, video.name, seen[video], format_prompt(question)] for name, (video, question) in asked.items()]
-    digest = hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]
-    library = TableLibrary(f"{benchmark.name}@{digest}", settings.screen, asked)
+    identity = [settings.frame_sampling, settings.frame_limit, settings.frame_size]
+    fingerprints = {video: _fingerprint(video) for _, video in items}
+    identity += [
+        [name, video.name, fingerprints[video], format_prompt(question)]
+        for name, (video, question) in questions.items()
+    ]
+    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    library = TableLibrary(f"{benchmark.name}@{digest}", settings.screen, questions)
     register_library(library)
     rows = [
-        {**item.document(), "library": library.name, "prompt": format_prompt(asked[item.name][1])} for item, _ in items
+        {**item.document(), "library": library.name, "prompt": format_prompt(questions[item.name][1])}
+        for item, _ in items
     ]
     return {"test": datasets.Dataset.from_list(rows)}
 
@@ -121,9 +127,9 @@ def _fingerprint(video: Path) -> str:
     """
     size = video.stat().st_size
     with open(video, "rb") as file:
-        begins = file.read(FINGERPRINT_BYTES)
+        beginning = file.read(FINGERPRINT_BYTES)
         file.seek(max(0, size - FINGERPRINT_BYTES))
-        return hashlib.sha256(b"%d %b %b" % (size, begins, file.read(FINGERPRINT_BYTES))).hexdigest()
+        return hashlib.sha256(b"%d %b %b" % (size, beginning, file.read(FINGERPRINT_BYTES))).hexdigest()
 
 
 def rows_of(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[tuple[str, Mapping[str, Any]]]:
@@ -159,10 +165,10 @@ def _loaded(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[dict[
         if not settings.allow_outside:
             refuse_dataset_card(path, benchmark.name, ALLOW_OUTSIDE)
         return datasets.load_dataset(str(path), split=benchmark.split)  # type: ignore[return-value]
-    # Not found, no such split, not a table: the library's own words say which.
+    # Not found, no such split, not a table: the library's own message says which.
     except (OSError, ValueError, RuntimeError, DatasetsError, StopIteration) as error:  # StopIteration: an empty file
-        name, why = table or benchmark.hub, error.__cause__ or str(error) or "it holds no row"
-        raise UserError(f"{benchmark.name}: cannot load {name!r}: {why}") from error
+        reason = error.__cause__ or str(error) or "it has no row"
+        raise UserError(f"{benchmark.name}: cannot load {table or benchmark.hub!r}: {reason}") from error
 
 
 def _items(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[Item]:
@@ -172,8 +178,8 @@ def _items(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[Item]:
         try:
             items = list(benchmark.read(row, where))
         except (ValueError, KeyError, TypeError, AttributeError) as error:  # ValueError: no item; others: odd columns
-            told = error if isinstance(error, ValueError) else f"it cannot be read ({error!r})"
-            raise UserError(f"{where}: {told}; fix the row, or remove it") from error
+            reason = error if isinstance(error, ValueError) else f"it cannot be read ({error!r})"
+            raise UserError(f"{where}: {reason}; fix the row, or remove it") from error
         for item in items:
             if item.name in seen:
                 raise UserError(f"{where}: {item.name!r} was already given at {seen[item.name]}; remove one")
@@ -184,7 +190,7 @@ def _items(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[Item]:
 def _checked(benchmark: Benchmark, items: list[Item]) -> list[Item]:
     """Return the items. Raises UserError where there is none, and where together they are not the benchmark's."""
     if not items:
-        raise UserError(f"{benchmark.name}: the table holds no question; name another with --metadata table=PATH")
+        raise UserError(f"{benchmark.name}: the table has no question; name another with --metadata table=PATH")
     if benchmark.check is not None:
         benchmark.check(items)
     return items
@@ -193,15 +199,17 @@ def _checked(benchmark: Benchmark, items: list[Item]) -> list[Item]:
 def _present(benchmark: Benchmark, settings: BenchmarkSettings, items: list[Item]) -> list[tuple[Item, Path]]:
     """Return the items whose video exists. Raises UserError where one is missing, unless `missing` is "skip"."""
     if settings.videos is None or not Path(settings.videos).is_dir():
-        raise UserError(f"{benchmark.name}: --metadata videos=FOLDER names where they lie, got {settings.videos!r}")
+        raise UserError(
+            f"{benchmark.name}: --metadata videos=FOLDER names the folder of the videos, got {settings.videos!r}"
+        )
     root = Path(settings.videos)
     places = [(item, find_video(root, item.video, settings.allow_outside)) for item in items]
     found = [(item, video) for item, video in places if video is not None]
-    absent = sorted({item.video for item in items} - {item.video for item, _ in found})
-    if not found or (absent and settings.missing == "refuse"):
+    missing = sorted({item.video for item in items} - {item.video for item, _ in found})
+    if not found or (missing and settings.missing == "refuse"):
         raise UserError(
-            f"{benchmark.name}: {len(absent)} videos of {len({item.video for item in items})} are not in {root}, the "
-            f"first is {absent[:1]}; put them there, or leave their questions out: --metadata missing=skip"
+            f"{benchmark.name}: {len(missing)} videos of {len({item.video for item in items})} are not in {root}, the "
+            f"first is {missing[:1]}; put them there, or leave their questions out: --metadata missing=skip"
         )
     return found
 

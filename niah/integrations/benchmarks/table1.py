@@ -12,7 +12,7 @@ from niah.types import UserError
 
 
 class Column(NamedTuple):
-    """One number of the table: where it stands in lm-eval's results, and how many questions are all of them."""
+    """One column of the table: which metric of lm-eval's results it shows, and how many questions the task has."""
 
     title: str
     task: str
@@ -34,7 +34,7 @@ AccuracyRow = Mapping[str, str]  # by column, as printed
 
 
 class Result(NamedTuple):
-    """One result file of lm-eval: what answered, and each column's number with the questions it is over."""
+    """One result file of lm-eval: the model, and for each column its value and over how many questions that is."""
 
     date: float
     model: str
@@ -50,15 +50,15 @@ def published_rows() -> dict[str, AccuracyRow]:
 
 
 def our_rows(paths: Iterable[Path]) -> dict[str, AccuracyRow]:
-    """Return our rows by model out of result files, or of folders that hold some; of two alike the later counts.
+    """Return our rows by model, read from result files or folders of them; a later result replaces an earlier one.
 
-    A number over fewer questions than the benchmark has says over how many. Raises UserError.
+    A number over fewer questions than the benchmark has is followed by their count. Raises UserError.
     """
     rows: dict[str, dict[str, str]] = {}
     for result in sorted(_results(paths), key=lambda result: result.date):
-        for name, (value, asked) in result.numbers.items():
+        for name, (value, count) in result.numbers.items():
             questions = COLUMNS[name].questions
-            part = "" if asked == questions else f" (a run of {asked:,} of {questions:,} questions)"
+            part = "" if count == questions else f" (a run of {count:,} of {questions:,} questions)"
             rows.setdefault(result.model, {})[name] = f"{100 * value:.1f}{part}"
     return {model: row for model, row in rows.items()}
 
@@ -78,34 +78,36 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _results(paths: Iterable[Path]) -> Iterable[Result]:
-    """Read lm-eval's result files. Raises UserError where there is none, and for a file that is none."""
+    """Read lm-eval's result files. Raises UserError where a folder has none, and for any other file."""
     for path in paths:
         files = sorted(path.rglob("results_*.json")) if path.is_dir() else [path]
         if not files:
             raise UserError(f"{path} holds no results_*.json; run niah lm_eval with --output_path {path}")
         for file in files:
             try:
-                told = json.loads(file.read_text(encoding="utf-8"))
+                results = json.loads(file.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
-                raise UserError(f"{file} cannot be read ({error}); name what lm-eval wrote") from None
+                raise UserError(f"{file} cannot be read ({error}); name a file or folder that lm-eval wrote") from None
             try:
-                yield Result(float(told["date"]), _model(told["config"]), _numbers(told))
+                yield Result(float(results["date"]), _model(results["config"]), _numbers(results))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise UserError(f"{file} is no result file of lm-eval ({error!r}); name what lm-eval wrote") from None
+                raise UserError(
+                    f"{file} is no result file of lm-eval ({error!r}); name a file or folder that lm-eval wrote"
+                ) from None
 
 
-def _numbers(told: Mapping[str, Any]) -> dict[str, tuple[float, int]]:
-    """Return each column's number, and over how many questions it is."""
+def _numbers(results: Mapping[str, Any]) -> dict[str, tuple[float, int]]:
+    """Return the value of each column, and over how many questions it is."""
     found = {}
     for name, column in COLUMNS.items():
-        value = told["results"].get(column.task, {}).get(f"{column.metric},none")
+        value = results["results"].get(column.task, {}).get(f"{column.metric},none")
         if value is not None:
-            found[name] = (float(value), int(told["n-samples"][column.task]["effective"]))
+            found[name] = (float(value), int(results["n-samples"][column.task]["effective"]))
     return found
 
 
 def _model(config: Mapping[str, Any]) -> str:
-    """Name what answered, with the weights it was given."""
+    """Return the name of the model with its weights."""
     name = config.get("videoniah", {}).get("adapter") or config["model"]
     arguments = config.get("model_args")
     weights = arguments.get("pretrained") if isinstance(arguments, dict) else None

@@ -3,9 +3,9 @@
 `length` frames, the first of those spread evenly over the video, and the picture before frame
 int(depth * length), as in LongVA's eval_vision_niah.py. Two scorers:
 
-- `teacher_forced`: LongVA puts the answer behind the prompt and asks whether each of its tokens is the likeliest at
-  its place. Then, and only then, greedy decoding begins with these tokens; so it is read off the reply's beginning,
-  to the letter. (A tokenizer that spells the answer in several ways could tell the two apart.)
+- `teacher_forced`: LongVA appends the answer to the prompt and checks whether each of its tokens is the likeliest at
+  its position. That is so exactly if greedy decoding begins with these tokens, so the reply must begin with the answer,
+  character for character. (The two could differ where a tokenizer has several spellings of the answer.)
 - `generated`: the option's letter, or the answer as a word of the reply. LongVA's demo prints replies and scores none.
 """
 
@@ -70,7 +70,8 @@ class NeedleLibrary:
     """The cases of V-NIAH: every picture at every length and depth."""
 
     def __init__(self, grid: Grid, size: int, pictures: Sequence[PictureNeedle]) -> None:
-        self.grid, self.sampling = grid, Sampling("native", size, size)
+        self.grid = grid
+        self.sampling = Sampling("native", size, size)
         self.cases = {
             f"{picture.name}.{length}.{depth:g}": (picture, length, depth)
             for picture in pictures
@@ -144,7 +145,9 @@ def load_documents(**metadata: Any) -> dict[str, Any]:
 
 def score(document: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
     """Score one reply in both ways."""
-    reply, answer, options = results[0], document["answer"], document["options"]
+    reply = results[0]
+    answer = document["answer"]
+    options = document["options"]
     if options:
         right = extract_answer(reply, options) == answer
     else:
@@ -157,12 +160,12 @@ def _picture(row: Mapping[str, Any], where: str, folder: Path, root: Path | None
 
     A path begins at `folder`, and may not lead out of `root` where one is given.
     """
-    asked = text(row, "question" if "question" in row else "prompt", where)
+    prompt = text(row, "question" if "question" in row else "prompt", where)
     answer = text(row, "answer", where)
-    bare, options = split_question(asked)
+    question_text, options = split_question(prompt)
     if options and answer not in LETTERS[: len(options)]:
         raise UserError(f"{where}: the answer {answer!r} is not one of {len(options)} options")
-    question = Question(bare.split("\nAnswer the question")[0], options, prompt=asked)
+    question = Question(question_text.split("\nAnswer the question")[0], options, prompt=prompt)
     pixels = _pixels(row, where, folder, root)
     digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
     path = cache_folder() / "vniah" / f"{digest}-{pixels.shape[1]}x{pixels.shape[0]}.mp4"

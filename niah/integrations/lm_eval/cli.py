@@ -3,9 +3,9 @@
 lm-eval up to 0.4.13 looks for models in its own source only, so they are registered first. An adapter has its own name
 there, unless lm-eval has a model of that name already (huggingface); videoniah-NAME always works.
 
-What lm-eval would end in a traceback, or ignore in silence, is refused here: an unknown model, task or key of
---metadata. lm-eval hands every task the model's arguments and --metadata in one mapping, so a task cannot tell a
-mistyped key from one meant for another task. The command line can: it knows which tasks were named.
+An unknown model, task or key of --metadata, which lm-eval would ignore or end with a traceback, is refused here.
+lm-eval passes the model's arguments and --metadata to every task in one mapping, so a task cannot distinguish a
+mistyped key from one for another task. The command line can: it knows which tasks were named.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TASKS = (Path(__file__).parent / "tasks", Path(__file__).parents[1] / "benchmark
 
 def register(*targets: str) -> None:
     """Make every installed adapter, and those given as module:function, models of lm-eval."""
-    import lm_eval.models  # its own first: theirs keep their names
+    import lm_eval.models  # first, so that lm-eval's own models keep their names
     from lm_eval.api.registry import model_registry
 
     del lm_eval
@@ -62,34 +62,34 @@ def run(arguments: Sequence[str]) -> int:
     register(*([model] if ":" in model else []))
     if namespace.command == "run":
         refuse_unknown(namespace)
-    unsaved = _Unsaved()
-    logging.getLogger("lm_eval").addHandler(unsaved)
+    save_errors = _SaveErrors()
+    logging.getLogger("lm_eval").addHandler(save_errors)
     try:
         command.execute(namespace)
     except ValueError as error:  # --log_samples without --output_path, --samples with --limit, ...
         raise as_user_error(error) from error
     finally:
-        logging.getLogger("lm_eval").removeHandler(unsaved)
-    if unsaved.said:
+        logging.getLogger("lm_eval").removeHandler(save_errors)
+    if save_errors.messages:
         sys.stderr.write(
-            f"error: lm-eval says: {'; '.join(unsaved.said)} ({given(namespace, 'output_path')}). What lies there is "
-            "not whole: free some space, or name another --output_path\n"
+            f"error: lm-eval says: {'; '.join(save_errors.messages)} ({given(namespace, 'output_path')}). The files "
+            "there are not complete: free some space, or name another --output_path\n"
         )
         return INCOMPLETE
     return 0
 
 
-class _Unsaved(logging.Handler):
-    """Notes that results were not saved: lm-eval says so in its log and ends as if all were well."""
+class _SaveErrors(logging.Handler):
+    """Collects messages about results that were not saved: lm-eval only logs them, and exits with code 0."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep what it says of results that could not be saved."""
+        """Keep a message about results that could not be saved."""
         if record.getMessage().startswith("Could not save"):
-            self.said.append(record.getMessage())
+            self.messages.append(record.getMessage())
 
 
 def given(namespace: argparse.Namespace, name: str) -> Any:
@@ -115,16 +115,16 @@ def refuse_unknown(namespace: argparse.Namespace) -> None:
         raise UserError("no task was named; for instance: --tasks videoniah_smoke")
     names = [name for part in ([named] if isinstance(named, str) else named) for name in str(part).split(",")]
     own = TaskManager(include_path=list(map(str, TASKS)), include_defaults=False)
-    strange = [name for name in names if not own.match_tasks([name])]
-    strange = [name for name in strange if not name.endswith(".yaml") and not Path(name).is_dir()]
-    if strange:
-        _refuse_tasks(strange, namespace.include_path, own.all_tasks)
+    foreign = [name for name in names if not own.match_tasks([name])]
+    foreign = [name for name in foreign if not name.endswith(".yaml") and not Path(name).is_dir()]
+    if foreign:
+        _refuse_tasks(foreign, namespace.include_path, own.all_tasks)
     metadata = given(namespace, "metadata")
     found = [own.match_tasks([name]) for name in names]
     shots = given(namespace, "num_fewshot")
-    if shots and all(found):  # lm-eval would leave them out of our tasks with a line in its log
-        raise UserError(f"--num_fewshot {shots}: adapters are asked one question without examples; leave it out")
-    if isinstance(metadata, Mapping) and all(found):  # a task of somebody else may read any key
+    if shots and all(found):  # lm-eval would drop them for our tasks, with a line in its log
+        raise UserError(f"--num_fewshot {shots}: adapters get one question without examples; leave it out")
+    if isinstance(metadata, Mapping) and all(found):  # a task that is not ours may read any key
         refuse_keys(metadata, own.task_index, {name for group in found for name in group})
 
 

@@ -12,6 +12,7 @@ from niah.figures.cells import heatmap_panels, published_panels
 from niah.figures.draw import draw_runs
 from niah.figures.heatmap import default_heatmap, paper_heatmap
 from niah.figures.memory import draw_memory, memory_points
+from niah.figures.plotting import interval_arms
 from niah.figures.published import published_efficiency
 from niah.types import UserError
 from tests.helpers.commands import figures as main
@@ -307,3 +308,8 @@ def test_a_place_that_is_no_folder_is_refused_in_words(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main([str(run), "-o", str(tmp_path / "file")]) == 2
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'file'}: File exists; a file is where a folder")
+
+
+def test_the_arms_of_an_interval_reach_from_the_value_to_its_ends_and_are_never_negative():
+    arms = interval_arms([0.5, 0.5, 1.0], [0.2, None, 1.1], [0.9, None, 1.0])
+    assert arms.tolist() == [[0.3, 0.0, 0.0], [0.4, 0.0, 0.0]]

@@ -326,7 +326,7 @@ def test_steps_fewer_than_bars_have_one_each_across_the_whole_axis(tmp_path):
 @pytest.mark.parametrize(
     "name, text, said",
     [
-        ("about.json", "{}", "about.json lacks label and suite"),
+        ("about.json", "{}", "about.json has no label and no suite"),
         ("about.json", "{", "about.json cannot be read"),
         ("frames.csv", "case,share,similarity,random\n", "frames.csv holds no row"),
         ("frames.csv", "", "frames.csv cannot be read"),

@@ -112,7 +112,7 @@ def test_frames_are_sampled_as_named(tmp_path, clips):
 REFUSED = [
     ({"table": None}, r"name its table, a file or a folder: --metadata table=PATH; or let `datasets` download"),
     ({"table": "nowhere.parquet"}, "nowhere.parquet does not exist"),
-    ({"videos": "nowhere"}, "--metadata videos=FOLDER names where they lie"),
+    ({"videos": "nowhere"}, "--metadata videos=FOLDER names the folder of the videos"),
     ({"prompt": "paper"}, "prompt is one of release, letters, harness for this benchmark, got 'paper'"),
     ({"frame_sampling": "all"}, "no way to take frames is called 'all'"),
     ({"frame_size": "big"}, "--metadata: frame_size must be of type int"),
@@ -201,7 +201,7 @@ def test_another_video_of_the_same_name_and_size_is_another_library(tmp_path, cl
 def test_a_table_without_rows_is_refused(tmp_path, clips):
     from niah.integrations.benchmarks.tables import video_mme
 
-    with pytest.raises(UserError, match="video_mme: cannot load .*table.jsonl': it holds no row"):
+    with pytest.raises(UserError, match="video_mme: cannot load .*table.jsonl': it has no row"):
         video_mme(table=str(write_table(tmp_path / "table.jsonl", [])), videos=str(clips))
 
 

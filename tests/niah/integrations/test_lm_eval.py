@@ -223,7 +223,7 @@ WRONG = [
     (["--tasks", "videoniah_smok"], "no task is called 'videoniah_smok'. Did you mean 'videoniah_smoke'?"),
     (["--model", "chanse"], "no model is called 'chanse'. Did you mean 'chance'?"),
     (["--config", "no.yaml"], "--config no.yaml: Config file not found"),
-    (["--num_fewshot", "2"], "--num_fewshot 2: adapters are asked one question without examples"),
+    (["--num_fewshot", "2"], "--num_fewshot 2: adapters get one question without examples"),
     (["--log_samples"], "lm-eval says: Specify --output_path if providing --log_samples"),
 ]
 

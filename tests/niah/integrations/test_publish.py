@@ -1,6 +1,7 @@
 """What is published: folders that load, hashes and licences in them, and nothing that should stay here."""
 
 import errno
+import gzip
 import hashlib
 import json
 import math
@@ -48,6 +49,12 @@ def load(folder, name, split, tmp_path):
     return datasets.load_dataset(str(folder), name, split=split, cache_dir=str(tmp_path / "hf"))
 
 
+def pack(path):
+    """Replace a file by its gzipped copy."""
+    path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+
+
 def everything_in(folder):
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
@@ -61,6 +68,27 @@ def test_a_published_suite_loads_and_holds_every_case(suite, tmp_path):
     assert [case.to_json() for case in read_published_suite(out)[0]] == [
         case.to_json() for case in read_suite(suite).cases
     ]
+
+
+def test_gzipped_files_of_a_suite_are_read_as_the_files_themselves(suite):
+    before = read_suite(suite)
+    for name in ("cases.jsonl", "sources.jsonl", "skipped.jsonl", "near_duplicates.jsonl"):
+        pack(suite / name)
+    assert read_suite(suite) == before
+
+
+def test_a_folder_with_gzipped_records_is_a_run_and_not_a_suite(suite):
+    (suite / "records.jsonl").write_text("")
+    pack(suite / "records.jsonl")
+    with pytest.raises(UserError, match="is the folder of a run, not of a suite"):
+        read_suite(suite)
+
+
+def test_a_run_with_gzipped_records_is_published_like_any_other(run, tmp_path):
+    pack(run / "records.jsonl")
+    assert main(["run", str(run), "-o", str(tmp_path / "out")]) == 0
+    (samples,) = (tmp_path / "out").rglob("samples_*.jsonl")
+    assert len(samples.read_text().splitlines()) == 5
 
 
 def test_a_published_suite_names_every_video_by_its_hash(suite, tmp_path):

@@ -218,7 +218,7 @@ DAMAGE = [
     ("run.json", lambda text: "[]", "no readable run.json"),
     ("run.json", lambda text: text.replace('"places"', '"place"'), "cannot be merged (KeyError('places'))"),
     ("cases.jsonl", lambda text: text.split("\n", 1)[1], "do not belong together"),
-    ("cases.jsonl", lambda text: text.replace("How bright", "How dark"), "are not what was asked"),
+    ("cases.jsonl", lambda text: text.replace("How bright", "How dark"), "do not have the recorded hash"),
     ("records.jsonl", lambda text: text + text.split("\n")[0] + "\n", "is there twice"),
     ("sources.jsonl", lambda text: text.replace('"sha256":"', '"sha256":"0'), "is another file than in a shard"),
 ]
