@@ -176,7 +176,7 @@ def test_memory_that_other_answers_may_have_left_is_not_fitted(tmp_path, measure
     [
         (["a", "b", "c"], "got 3"),
         (["--memory", "a", "b"], "one for --memory"),
-        (["--documented", "5", "a"], "goes with --memory"),
+        (["--documented", "5", "a"], "needs --memory"),
     ],
 )
 def test_a_mistake_in_the_command_exits_with_2(tmp_path, reusing, capsys, arguments, words):

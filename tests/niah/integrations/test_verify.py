@@ -188,7 +188,7 @@ def test_built_in_footage_is_looked_for_in_the_cache(tmp_path, monkeypatch, caps
     assert main([str(folder)]) == 0
     (place / "haystack-0-7.mp4").write_bytes(b"abd")
     assert main([str(folder)]) == 1
-    assert "built-in footage has other bytes where another encoder drew it" in capsys.readouterr().out
+    assert "built-in footage drawn by another encoder has other bytes" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [["nosuch"], ["."], [".", "--media", "nosuch"]])
