@@ -120,7 +120,7 @@ def _matches(hint: Any, value: Any) -> bool:
         return isinstance(value, Mapping)
     if hint is float:
         return is_number(value)
-    if dataclasses.is_dataclass(hint) and isinstance(value, typing.cast(type, hint)):
+    if dataclasses.is_dataclass(hint) and isinstance(value, typing.cast(Any, hint)):
         check_types(value)
         return True
     return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))

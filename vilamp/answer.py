@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -27,7 +27,7 @@ class Prompt(NamedTuple):
     """What the language model reads of a case."""
 
     embeddings: Float[Tensor, "tokens hidden"]  # the video's tokens and the words, or the words behind `cache`
-    count: int  # tokens of the video and words together
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride]  # tokens of the video and words together
     cache: Cache | None = None  # the video, where a compressor works in the language model
 
 
@@ -36,8 +36,12 @@ class Steps(Protocol):
     """What a model does at each step of `answer_video`."""
 
     features: FrameFeatures
-    needs: tuple[str, ...]  # the features to encode of every frame that is looked at
     last_stage: str  # what the seconds of `reply` are called in a record
+
+    @property
+    def needs(self) -> Sequence[str]:
+        """The features to encode of every frame that is looked at."""
+        ...
 
     @property
     def device(self) -> torch.device:

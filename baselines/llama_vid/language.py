@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -123,7 +124,7 @@ def capture_frame_attention(
     captured = capture_attention(language, embeds, first, frames, features)
 
     def layers() -> Iterator[np.ndarray]:
-        language.model.rotary_emb.expect(len(embeds))  # now: another answer may have been given since
+        cast(Any, language.model.rotary_emb).expect(len(embeds))  # now: another answer may have been given since
         yield from captured.layers
 
     in_frame = np.arange(tokens_per_frame) - 1 if tokens_per_frame > 2 else np.full(tokens_per_frame, -1)

@@ -107,7 +107,7 @@ class RatioRule:
 
     def __post_init__(self) -> None:
         if not self.ratios or any(not isinstance(ratio, int) or ratio < 1 for ratio in self.ratios):
-            raise UserError(f"compression ratios must be whole numbers from 1 on, got {self.ratios!r}")
+            raise UserError(f"compression ratios must be whole numbers from 1 up, got {self.ratios!r}")
         if self.mix not in MIXES[:3] and not _ADAPT.fullmatch(self.mix):
             raise UserError(f"ratios are mixed by one of {', '.join(MIXES)}; got {self.mix!r}")
 

@@ -115,7 +115,7 @@ class TokenDropout:
             raise UserError(f"dropout is one of {', '.join(TYPES)}; got {self.kind!r}")
         if len(self.ratios) != len(self.layers) + 1 or self.ratios[0] != 1 or not falling or not rising:
             raise UserError(
-                "dropout needs rising layers from 1 on and one more ratio than layers, from 1 falling but above 0; "
+                "dropout needs rising layers from 1 up and one more ratio than layers, from 1 falling but above 0; "
                 f"got layers {list(self.layers)}, ratios {list(self.ratios)}"
             )
 

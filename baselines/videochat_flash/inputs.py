@@ -209,6 +209,7 @@ class ClipFeatures:
         for start in range(0, len(clips), DECODED):
             part = clips[start : start + DECODED]
             batches = self.cache.get_or_encode([part], lambda clip: tuple(keys[frame] for frame in clip), encode)
+            row = None
             for rows, _ in batches:
                 for clip, row in zip(part, rows, strict=True):
                     yield row.clone(), clip not in encoded  # a view would keep its whole part alive
@@ -285,7 +286,7 @@ def _check_yarn(factor: Any, rope: str) -> None:
     if rope != "exact":
         raise UserError("yarn needs rope=exact: the release's own language model ignores rope_scaling")
     if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 1 <= factor < math.inf:
-        raise UserError(f"yarn must be a factor from 1 on, 4 in the authors' own haystack run; got {factor!r}")
+        raise UserError(f"yarn must be a factor from 1 up, 4 in the authors' own haystack run; got {factor!r}")
 
 
 def _dropout(row: Mapping[str, Any], config: VideoChatFlashConfig, name: str) -> TokenDropout | None:

@@ -222,7 +222,7 @@ def plan_jobs(
     """
     lengths = lengths or ((16, 48) if size == "tiny" else LENGTHS)
     if min(lengths) < 1:
-        raise UserError(f"lengths are frames from 1 on, got {list(lengths)}")
+        raise UserError(f"lengths are frames from 1 up, got {list(lengths)}")
     device = device or ("cpu" if size == "tiny" else "cuda")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("no GPU is at hand: use --size tiny, or name another device")

@@ -61,7 +61,11 @@ class Connectors:
 class Compressor(Protocol):
     """A rule that turns a video of any length into tokens."""
 
-    needs: Sequence[str]  # EMBEDDING where it chooses by them, and PATCHES: what is encoded of a frame at once
+    @property
+    def needs(self) -> Sequence[str]:
+        """What is encoded of a frame: EMBEDDING if it chooses by them, and PATCHES."""
+        ...
+
     guided: bool  # whether frames or tokens depend on the query
 
     def settings(self) -> Settings:

@@ -43,11 +43,11 @@ class JsonKeys(dict[str, Any]):
         self.wrong: list[str] = []
 
     def whole(self, key: str, absent: int | None = None, least: int = 1) -> int:
-        """Return a whole number from `least` on; `absent` stands for a key that is not there."""
+        """Return a whole number from `least` up; `absent` stands for a key that is not there."""
         value = self.get(key, absent)
         if isinstance(value, int) and not isinstance(value, bool) and value >= least:
             return value
-        self._refuse(key, f"a whole number from {least} on")
+        self._refuse(key, f"a whole number from {least} up")
         return least
 
     def number(self, key: str, absent: float | None = None) -> float:
@@ -80,7 +80,7 @@ class JsonKeys(dict[str, Any]):
         listed = [] if value is None else value if isinstance(value, list) else [value]
         if all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in listed):
             return tuple(listed)
-        self._refuse(key, "a whole number from 0 on or a list of them")
+        self._refuse(key, "a whole number from 0 up or a list of them")
         return ()
 
     def only(self, supported: Mapping[str, Any]) -> None:

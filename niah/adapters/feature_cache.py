@@ -69,7 +69,7 @@ class FeatureCache:
         found = [self.get(key(item)) for item in batch]
         missing = [item for item, features in zip(batch, found, strict=True) if features is None]
         if not missing:
-            return torch.stack(found), 0
+            return torch.stack([features for features in found if features is not None]), 0
         encoded = encode(missing)
         if keep and self.store is not None:
             for item, features in zip(missing, encoded.cpu(), strict=True):

@@ -217,7 +217,11 @@ def _row(run: RunData, key: RowKey, cell: Sequence[ScoredCase]) -> Row:
     return Row(
         model=run.model,
         suite=run.suite,
-        **key._asdict(),
+        condition=key.condition,
+        type=key.type,
+        length_by=key.length_by,
+        length=key.length,
+        depth=key.depth,
         n=len(answers),
         correct=correct,
         accuracy=_mean([scored.correct for scored in answers]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -110,7 +111,7 @@ def _mark_without_answer(axes: Axes, place: tuple[int, int], cell: HeatmapCell, 
         axes.add_patch(Rectangle(corner, 0.98, 0.98, facecolor="white", edgecolor="#b0b0b0", hatch="////", linewidth=0))
         return
     axes.add_patch(Rectangle(corner, 0.98, 0.98, facecolor=GREY, linewidth=0))
-    style = {"fontsize": 6, "rotation": 90} if small else {"fontsize": 9.5, "rotation": 0}
+    style: dict[str, Any] = {"fontsize": 6, "rotation": 90} if small else {"fontsize": 9.5, "rotation": 0}
     axes.text(column + 0.5, row + 0.5, _reason(cell), ha="center", va="center", **style)
 
 

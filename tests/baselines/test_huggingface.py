@@ -237,7 +237,7 @@ def test_missing_chat_template_is_named(copy):
 
 
 SETTINGS = [
-    ({"max_frames": 0}, "max_frames is a whole number from 1 on, got 0"),
+    ({"max_frames": 0}, "max_frames must be a whole number from 1 up, got 0"),
     ({"dtype": "float8"}, "dtype is auto"),
 ]
 

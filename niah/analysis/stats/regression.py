@@ -105,7 +105,7 @@ class ClusteredFit:
             return 1.0, float(min(len(np.unique(group)) for group in self.groups) - 1)
         inverse = np.linalg.inv(self.design.T @ self.design)
         weights = self.design @ inverse @ contrast  # (cases,)
-        group = self.groups[0]
+        group = self.groups[0]  # pyright: ignore[reportGeneralTypeIssues]  # there is one at least
         squares: np.ndarray = np.bincount(group, weights**2)  # (clusters,)
         sums = np.zeros((len(squares), len(contrast)))
         np.add.at(sums, group, self.design * weights[:, None])

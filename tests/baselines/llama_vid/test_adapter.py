@@ -141,7 +141,7 @@ SETTINGS = [
     ({"path": "middle"}, "path must be short or long, got 'middle'"),
     ({"rope": "yarn"}, "rope must be one of faithful, exact"),
     ({"dtype": "int4"}, "dtype must be auto"),
-    ({"max_new_tokens": 0}, "max_new_tokens must be a whole number from 1 on, got 0"),
+    ({"max_new_tokens": 0}, "max_new_tokens must be a whole number from 1 up, got 0"),
     ({"config": "nowhere.json"}, "holds no nowhere.json"),
 ]
 

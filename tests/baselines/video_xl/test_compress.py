@@ -95,7 +95,7 @@ def test_a_window_that_no_ratio_divides_is_refused():
 
 @pytest.mark.parametrize("ratios, mix", [((0,), "step-random"), ((), "sequence"), ((-2,), "sequence")])
 def test_ratios_below_one_are_refused(ratios, mix):
-    with pytest.raises(UserError, match="whole numbers from 1 on"):
+    with pytest.raises(UserError, match="whole numbers from 1 up"):
         RatioRule(ratios, mix)
 
 

@@ -219,7 +219,7 @@ def test_about_one_frame_a_second_in_eights(frames, fps, shown):
 
 
 WRONG = [
-    ({"hidden_size": None}, "hidden_size must be a whole number from 1 on, and is not there"),
+    ({"hidden_size": None}, "hidden_size must be a whole number from 1 up, and is not there"),
     ({"mm_projector_type": "mlp2x_gelu"}, "mm_projector_type is 'mlp2x_gelu', only 'tome16_mlp_hd64'"),
     ({"mm_vision_tower": "internvideo2"}, "mm_vision_tower is 'internvideo2'"),
     ({"num_key_value_heads": 3}, "heads by key-value heads"),
@@ -229,9 +229,9 @@ WRONG = [
     ({"mm_llm_compress": True, "llm_compress_type": "random"}, "dropout is one of attention"),
     ({"mm_hidden_size": 64}, "mm_hidden_size is 64, but the tower is 32 wide"),
     ({"tiny_vision": {**ROW["tiny_vision"], "heads": 4}}, "no keys beyond"),
-    ({"tiny_vision": {**ROW["tiny_vision"], "image_size": 0}}, "image_size must be a whole number from 1 on, got 0"),
+    ({"tiny_vision": {**ROW["tiny_vision"], "image_size": 0}}, "image_size must be a whole number from 1 up, got 0"),
     ({"mm_vision_select_layer": -9}, "mm_vision_select_layer must be from 1 to 4 or from -4 to -1, got -9"),
-    ({"num_hidden_layers": "eight"}, "num_hidden_layers must be a whole number from 1 on, got 'eight'"),
+    ({"num_hidden_layers": "eight"}, "num_hidden_layers must be a whole number from 1 up, got 'eight'"),
     ({"rms_norm_eps": float("nan")}, "rms_norm_eps must be a positive number, got nan"),
     ({"tokenizer_model_max_length": -1}, "tokenizer_model_max_length must be a whole number"),
     ({"mm_llm_compress": "yes"}, "mm_llm_compress must be true or false, got 'yes'"),

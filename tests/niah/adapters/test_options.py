@@ -24,7 +24,7 @@ def test_an_unknown_option_is_answered_with_the_nearest():
 
 @pytest.mark.parametrize("value", ["many", 0, 1.0, True, None])
 def test_a_count_is_a_whole_number_from_1_on(value):
-    with pytest.raises(UserError, match="max_frames must be a whole number from 1 on"):
+    with pytest.raises(UserError, match="max_frames must be a whole number from 1 up"):
         positive_int("max_frames", value)
     assert positive_int("max_frames", 1) == 1
 

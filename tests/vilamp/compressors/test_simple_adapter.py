@@ -108,8 +108,8 @@ def test_where_every_frame_is_a_keyframe_all_whole_frame_compressors_are_vilamp(
 
 
 REFUSED = [
-    (simple.load_uniform, {"frames": 0}, "frames must be a whole number from 1 on, got 0"),
-    (simple.load_topk, {"keyframes": "all"}, "keyframes must be a whole number from 1 on, got 'all'"),
+    (simple.load_uniform, {"frames": 0}, "frames must be a whole number from 1 up, got 0"),
+    (simple.load_topk, {"keyframes": "all"}, "keyframes must be a whole number from 1 up, got 'all'"),
     (simple.load_uniform, {"keyframes": 4}, "keyframes is of ViLaMP's own compressor; here it is .*'uniform'"),
     (simple.load_mean, {"frames": 4}, "no setting of it is called .frames."),
     (simple.load_mean, {"pretrained": "somebody/a-release"}, "'somebody/a-release' is a released checkpoint"),

@@ -165,7 +165,8 @@ def compare_with_probe(answers: Sequence[Answer], probe_answers: Sequence[Answer
     for key in sorted(cells):
         pairs = cells[key]
         model, probe = (sum(pair[side] for pair in pairs) / len(pairs) for side in (0, 1))
-        rows.append(ProbeRow(*key, len(pairs), model, probe))
+        compressor, condition, kind = key
+        rows.append(ProbeRow(compressor, condition, kind, len(pairs), model, probe))
     return rows
 
 

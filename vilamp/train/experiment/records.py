@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -203,5 +203,5 @@ def write_table(path: Path, rows: Sequence[Any]) -> None:
 
 def to_mappings(rows: Sequence[Any]) -> list[dict[str, Any]]:
     """Return rows by the names of their columns in files, which call a compressor `scheme`."""
-    plain = [dataclasses.asdict(row) if dataclasses.is_dataclass(row) else row for row in rows]
+    plain = [dataclasses.asdict(cast(Any, row)) if dataclasses.is_dataclass(row) else row for row in rows]
     return [{"scheme" if name == "compressor" else name: value for name, value in row.items()} for row in plain]
