@@ -122,7 +122,7 @@ def test_novelty_sums_a_frame_up_by_the_mean_of_sixteen_parts(height, width):
 @pytest.mark.parametrize("model", ["novelty", "seeker"])
 @pytest.mark.parametrize("value", [0, -3, 2.5, "many", True])
 def test_a_frame_limit_that_is_not_a_count_is_refused(model, value):
-    with pytest.raises(UserError, match="frames is a whole number from 1 up"):
+    with pytest.raises(UserError, match="frames must be a whole number from 1 up"):
         registry.load_adapter(f"baselines.{model}:load", {"frames": value})
 
 

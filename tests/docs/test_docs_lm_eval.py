@@ -44,7 +44,7 @@ def test_command_of_the_page_runs_as_printed(tmp_path, command):
         (results,) = (tmp_path / "out").rglob("results_*.json")
         assert json.loads(results.read_text())["config"]["videoniah"]["adapter"] == "vilamp"
         (samples,) = (tmp_path / "out").rglob("samples_videoniah_smoke_*.jsonl")
-        assert len(samples.read_text().splitlines()) == 48
+        assert len(samples.read_text().splitlines()) == 52
 
 
 @pytest.mark.slow

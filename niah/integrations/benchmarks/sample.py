@@ -41,7 +41,7 @@ def _duration(case: Case) -> str | None:
     """Return what Video-MME would call a case's length; None for a case that is not in the sample."""
     if case.condition == "needle_only":
         return "short"
-    middle = case.depth is not None and abs(case.depth - 0.5) < 0.01
+    middle = case.depth is not None and 1 / 3 <= case.depth < 2 / 3  # the middle one of three depth bins
     return HIDDEN.get(case.length) if case.condition == "full" and middle else None
 
 

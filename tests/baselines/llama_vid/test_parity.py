@@ -214,5 +214,5 @@ def test_noise_on_the_rotary_frequencies_of_one_layer_is_refused(reference, laye
     name = f"model.layers.{layer}.self_attn.rotary_emb.inv_freq"
     tiny_llama_vid.change(reference / "tiny_checkpoint", lambda state: state[name].add_(1e-3))
     assert main(["llama_vid", str(reference)]) == 2
-    with pytest.raises(UserError, match="all layers of a LLaMA turn by the same frequencies"):
+    with pytest.raises(UserError, match="all layers of a LLaMA rotate by the same frequencies"):
         model.load(reference / "tiny_checkpoint", model.read_sizes(CHECKPOINT))

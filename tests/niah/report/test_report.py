@@ -224,7 +224,7 @@ def test_footage_is_built_for_the_longest_of_a_suite_s_runs(tmp_path, monkeypatc
     (folders[0] / "suite.yaml").unlink()
     for folder, length in zip(folders[1:], (20, 40), strict=True):
         footage = "footage: {world: w, haystacks: 1, needles: 1, types: [digit]}"
-        (folder / "suite.yaml").write_text(f"name: fake\nlengths: [{length}]\n{footage}\n")
+        (folder / "suite.yaml").write_text(f"name: fake\nversion: 1\nlengths: [{length}]\n{footage}\n")
         (folder / "sources.jsonl").write_text('{"name": "h", "identity": "footage-1:w/haystack-0"}\n')
     videos, _ = find_videos([read_run(folder) for folder in folders])
     assert scan(str(videos["fake", "h"].path)).count("1") == 40
