@@ -87,7 +87,7 @@ def test_worked_example_is_short_enough_and_right():
 def test_worked_example_runs_as_printed(tmp_path):
     (tmp_path / "colours.py").write_text(blocks(ADDING, "python")[0], encoding="utf-8")
     records = ran(tmp_path, *command(ADDING))
-    assert len(records) == 48 and {record["status"] for record in records} == {"ok"}
+    assert len(records) == 52 and {record["status"] for record in records} == {"ok"}
     assert {record["reply"] for record in records} == {"I saw nothing that was asked about."}  # as the page says
     assert (tmp_path / "runs" / "smoke-colours-load" / "heatmap.png").stat().st_size > 0  # the folder the page names
 

@@ -211,7 +211,7 @@ def test_the_command_prints_failed_checks_and_verdict_the_same_each_time(tmp_pat
     first = capsys.readouterr().out
     assert main(arguments) == 0
     assert capsys.readouterr().out == first
-    assert first.startswith("WARNING: suite fake: B is right for 20 of 20 needles")
+    assert first.startswith("WARNING: suite fake: B is right for 40 of 40 cases")
     assert "full: a 72.5%, b 47.5% of 40 cases both answered" in first  # (15 + 14) / 40, (10 + 9) / 40
 
 
