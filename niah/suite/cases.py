@@ -15,7 +15,7 @@ from fractions import Fraction
 
 from niah.suite.blocks import CaseSlot, rotate_options, slots
 from niah.suite.config import Suite
-from niah.suite.design import DEPTH_BINS, LONGEST, PAPER_LENGTHS, deal, lengths_in, paper_cells
+from niah.suite.design import DEPTH_BINS, LONGEST, PAPER_LENGTHS, deal, lengths_in, needle_start, paper_cells
 from niah.suite.folder import Skip
 from niah.suite.library import Haystack, Library, NeedleClip, cut_timeline
 from niah.suite.positions import draw_start
@@ -221,7 +221,7 @@ class _CaseMaker:
         frames = len(clip.span)
         footage, cuts = self._with_decoys(haystack, length - frames)
         if self.suite.depths:
-            start: int | None = round(self.suite.depths[bin] * (length - frames))
+            start: int | None = needle_start(self.suite.depths[bin], length, frames)
         else:
             start = draw_start(f"{self.suite.name}/{name}/start", bin, bins, length - frames, cuts)
         if start is None:
