@@ -8,6 +8,7 @@ another. A case of any length starts with the same frames of its haystack, so th
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -118,8 +119,8 @@ def _by_type(makers: dict[str, _CaseMaker]) -> dict[str, list[str]]:
 
 def _grid(suite: Suite, makers: dict[str, _CaseMaker]) -> Iterator[Case]:
     """Yield the `full` cases of the grid: each needle at every length, in some or all of the depth bins."""
-    bins = len(suite.depths) or suite.bins
-    for slot in slots(_by_type(makers), len(suite.lengths), bins, suite.bins_per_length or bins):
+    rows = suite.depth_rows
+    for slot in slots(_by_type(makers), len(suite.lengths), rows, suite.bins_per_length or rows):
         maker = makers[slot.needle]
         case = maker.full(slot, suite.lengths[slot.length])
         if case is not None:
@@ -160,9 +161,8 @@ class _CaseMaker:
     def full(self, slot: CaseSlot, length: int) -> Case | None:
         """Return the case of a slot; None, with an entry in `skips`, if its depth bin has no start."""
         haystack = self.haystacks[slot.haystack % len(self.haystacks)]
-        bins = len(self.suite.depths) or self.suite.bins
         name = f"{self.name}.full.{length}.{slot.bin}"
-        return self.hide("full", self.clip, haystack, length, slot.bin, bins, name, slot.turn)
+        return self.hide("full", self.clip, haystack, length, slot.bin, self.suite.depth_rows, name, slot.turn)
 
     def controls(self, number: int, clips: Sequence[NeedleClip]) -> Iterator[Case]:
         """Yield the cases that show how well the clip, the footage or the question can be answered on its own.
@@ -190,7 +190,7 @@ class _CaseMaker:
         if other is None:
             self.skips.append(Skip(name, "no other needle of another source and target may be hidden in its haystack"))
             return
-        bins = len(self.suite.depths) or self.suite.bins
+        bins = self.suite.depth_rows
         case = self.hide("swapped", other, haystack, length, number % bins, bins, name, number)
         if case is not None:
             yield case
@@ -272,36 +272,53 @@ class _CaseMaker:
         needles: tuple[Placement, ...],
         turn: int,
     ) -> Case:
-        """Return a case that asks this needle's question about `timeline`.
-
-        Args:
-            condition: The case's condition.
-            name: The case's id.
-            haystack: The haystack's name, "" without one.
-            timeline: The spans of the video.
-            needles: The needles in it.
-            turn: Index of the correct letter, modulo the number of options.
-        """
+        """Return a case that asks this needle's question, with the correct option at letter `turn`."""
         needle = self.clip.needle
-        rate = self.suite.sampling.rate
-        fps = self.library.fps(timeline or (self.clip.span,)) if rate == "native" else float(Fraction(rate))
         options, index = rotate_options(needle.options, LETTERS.index(needle.answer), turn)
-        return Case(
-            id=name,
-            suite=self.suite.name,
-            version=self.suite.version,
-            condition=condition,
-            needle=needle.name,
-            needle_source=self.clip.identity,
-            haystack=haystack,
-            length=sum(len(span) for span in timeline),
-            needles=needles,
-            timeline=timeline,
-            fps=fps,
-            question=needle.question,
-            options=options,
-            answer=LETTERS[index],
-            type=needle.type,
-            repeats=self.library.repeats(timeline),
-            template=self.suite.question_template,
-        )
+        case = build_case(self.suite, self.library, self.clip, condition, name, haystack, timeline, needles)
+        return dataclasses.replace(case, options=options, answer=LETTERS[index])
+
+
+def build_case(
+    suite: Suite,
+    library: Library,
+    clip: NeedleClip,
+    condition: str,
+    name: str,
+    haystack: str,
+    timeline: tuple[Span, ...],
+    needles: tuple[Placement, ...],
+) -> Case:
+    """Return a case that asks a needle's question about a timeline, with the options in the needle's own order.
+
+    Args:
+        suite: The settings.
+        library: The sources of the timeline.
+        clip: The needle whose question is asked.
+        condition: The case's condition.
+        name: The case's id.
+        haystack: The haystack's name, "" without one.
+        timeline: The spans of the video.
+        needles: The needles in it.
+    """
+    needle = clip.needle
+    rate = suite.sampling.rate
+    return Case(
+        id=name,
+        suite=suite.name,
+        version=suite.version,
+        condition=condition,
+        needle=needle.name,
+        needle_source=clip.identity,
+        haystack=haystack,
+        length=sum(len(span) for span in timeline),
+        needles=needles,
+        timeline=timeline,
+        fps=library.fps(timeline or (clip.span,)) if rate == "native" else float(Fraction(rate)),
+        question=needle.question,
+        options=needle.options,
+        answer=needle.answer,
+        type=needle.type,
+        repeats=library.repeats(timeline),
+        template=suite.question_template,
+    )

@@ -165,6 +165,11 @@ class Suite:
         """The number of depth bins, for a suite without fixed depths."""
         return 5 if self.depth_bins is None else self.depth_bins
 
+    @property
+    def depth_rows(self) -> int:
+        """The number of rows of the heatmap: of fixed depths, else of depth bins."""
+        return len(self.depths) or self.bins
+
 
 def _check_bins(suite: Suite) -> None:
     """Raise UserError if bins, decoys and fixed depths contradict one another."""
@@ -176,7 +181,7 @@ def _check_bins(suite: Suite) -> None:
         raise UserError(f"suite {suite.name!r}: give depth_bins or fixed depths, not both")
     if suite.bins < 1 or (suite.decoys or 0) < 0:
         raise UserError(f"suite {suite.name!r}: depth_bins must be at least 1 and decoys at least 0")
-    rows = len(suite.depths) or suite.bins
+    rows = suite.depth_rows
     if suite.bins_per_length is not None and not 1 <= suite.bins_per_length <= rows:
         raise UserError(f"suite {suite.name!r}: bins_per_length must be 1 to {rows}, got {suite.bins_per_length}")
     if suite.decoys and (suite.footage is None or suite.footage.calibration):

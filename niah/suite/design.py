@@ -46,26 +46,10 @@ def length_bin(length: int) -> int:
     return min((length - SHORTEST) // BIN_FRAMES, LENGTH_BINS - 1)
 
 
-def depth_bin(start: int, stop: int, length: int) -> int:
-    """Return which of five bins of 20 % contains the depth of a needle at `start` up to `stop`; the last is closed."""
-    room = length - (stop - start)
-    if not 0 <= start <= room or room == 0:
-        raise ValueError(f"a needle at frames {start} up to {stop} has no depth in {length} frames")
-    return min(DEPTH_BINS * start // room, DEPTH_BINS - 1)
-
-
 def lengths_in(bin_number: int) -> range:
     """Return the lengths of one length bin."""
     start = SHORTEST + BIN_FRAMES * bin_number
     return range(start, start + BIN_FRAMES + (bin_number == LENGTH_BINS - 1))
-
-
-def starts_in(bin_number: int, length: int, needle_frames: int) -> range:
-    """Return the needle starts whose depth lies in one depth bin; may be empty if the footage is short."""
-    room = length - needle_frames
-    start = -(-bin_number * room // DEPTH_BINS)  # rounded up
-    stop = -(-(bin_number + 1) * room // DEPTH_BINS)
-    return range(start, stop + (bin_number == DEPTH_BINS - 1))
 
 
 def paper_cells(cases: int) -> Iterator[Cell]:

@@ -25,11 +25,11 @@ def starts_in_bin(number: int, bins: int, room: int) -> range:
 
 
 def bin_of(start: int, bins: int, room: int) -> int:
-    """Return which of `bins` depth bins contains a start, 0 to `room`."""
+    """Return which of `bins` depth bins contains a start, 0 to `room`; the last bin is closed."""
     if not 0 <= start <= room:
         raise ValueError(f"expected a start from 0 to {room}, got {start}")
     if not room:
-        return 0
+        raise ValueError("a needle that fills the video has no depth")
     return min(bins * start // room, bins - 1)
 
 

@@ -13,21 +13,21 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
-from niah.suite.cases import swapped_for
+from niah.suite.cases import build_case, swapped_for
 from niah.suite.config import Suite
 from niah.suite.design import (
+    DEPTH_BINS,
     PAPER_LENGTHS,
     Cell,
     deal,
     lengths_in,
     needle_start,
     paper_cells,
-    starts_in,
 )
 from niah.suite.folder import Skip
 from niah.suite.library import Haystack, Library, NeedleClip, cut_timeline
+from niah.suite.positions import starts_in_bin
 from niah.types import Case, Placement, Span, UserError
 
 
@@ -114,29 +114,7 @@ class _CaseMaker:
         self, condition: str, name: str, haystack: str, timeline: tuple[Span, ...], needles: tuple[Placement, ...]
     ) -> Case:
         """Return a case that asks this needle's question about `timeline`."""
-        needle = self.clip.needle
-        suite = self.suite
-        rate = suite.sampling.rate
-        fps = self.library.fps(timeline or (self.clip.span,)) if rate == "native" else float(Fraction(rate))
-        return Case(
-            id=name,
-            suite=suite.name,
-            version=suite.version,
-            condition=condition,
-            needle=needle.name,
-            needle_source=self.clip.identity,
-            haystack=haystack,
-            length=sum(len(span) for span in timeline),
-            needles=needles,
-            timeline=timeline,
-            fps=fps,
-            question=needle.question,
-            options=needle.options,
-            answer=needle.answer,
-            type=needle.type,
-            repeats=self.library.repeats(timeline),
-            template=suite.question_template,
-        )
+        return build_case(self.suite, self.library, self.clip, condition, name, haystack, timeline, needles)
 
 
 def _paper(suite: Suite, clips: Sequence[NeedleClip], homes: dict[str, Haystack], library: Library) -> Iterator[Case]:
@@ -157,7 +135,7 @@ def _paper_case(maker: _CaseMaker, cell: Cell, number: int) -> Case:
     """Return case `number` of the paper design; its length and start are drawn uniformly from its cell."""
     draw = random.Random(f"{maker.suite.name}/{maker.name}/{number}/full")
     length = draw.choice(lengths_in(cell.length_bin))
-    start = draw.choice(starts_in(cell.depth_bin, length, len(maker.clip.span)))
+    start = draw.choice(starts_in_bin(cell.depth_bin, DEPTH_BINS, length - len(maker.clip.span)))
     return maker.hide("full", maker.clip, length, start, f"{maker.name}.full.{number:04}")
 
 

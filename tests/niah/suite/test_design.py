@@ -5,15 +5,15 @@ from collections import Counter
 import pytest
 
 from niah.suite.design import (
+    DEPTH_BINS,
     deal,
-    depth_bin,
     length_bin,
     lengths_in,
     nearest_paper_length,
     needle_start,
     paper_cells,
-    starts_in,
 )
+from niah.suite.positions import bin_of, starts_in_bin
 
 STARTS = [
     # depth, length, needle frames, start
@@ -56,12 +56,12 @@ def test_a_length_outside_the_paper_has_no_bin(length):
     "start, number", [(0, 0), (199, 0), (200, 1), (599, 2), (600, 3), (800, 4), (999, 4), (1000, 4)]
 )
 def test_depth_bins_hold_a_fifth_of_the_room_and_the_last_is_closed(start, number):
-    assert depth_bin(start, start + 30, length=1030) == number
+    assert bin_of(start, DEPTH_BINS, room=1000) == number
 
 
 def test_a_needle_that_fills_the_video_has_no_depth():
     with pytest.raises(ValueError, match="no depth"):
-        depth_bin(0, 30, length=30)
+        bin_of(0, DEPTH_BINS, room=0)
 
 
 def test_the_16_length_bins_cover_2000_to_10000_once():
@@ -70,13 +70,13 @@ def test_the_16_length_bins_cover_2000_to_10000_once():
 
 @pytest.mark.parametrize("room", [5, 7, 1980, 9987])
 def test_the_five_depth_bins_cover_every_start_once(room):
-    starts = [start for number in range(5) for start in starts_in(number, room + 20, 20)]
+    starts = [start for number in range(5) for start in starts_in_bin(number, DEPTH_BINS, room)]
     assert starts == list(range(room + 1))
 
 
 @pytest.mark.parametrize("number", range(5))
 def test_starts_drawn_for_a_depth_bin_lie_in_it(number):
-    assert {depth_bin(start, start + 13, 2001) for start in starts_in(number, 2001, 13)} == {number}
+    assert {bin_of(start, DEPTH_BINS, 1988) for start in starts_in_bin(number, DEPTH_BINS, 1988)} == {number}
 
 
 def test_3000_cases_are_37_or_38_a_cell():

@@ -7,9 +7,10 @@ import pytest
 
 from niah.suite.build import assemble
 from niah.suite.cases import refuse_long_needle
-from niah.suite.design import depth_bin, length_bin
+from niah.suite.design import DEPTH_BINS, length_bin
 from niah.suite.folder import Skip
 from niah.suite.library import Haystack, NeedleClip
+from niah.suite.positions import bin_of
 from niah.suite.version1 import make_cases
 from niah.types import Placement, Span, UserError
 from tests.helpers.generate_fakes import FakeIndex, library_of, needle, suite, world
@@ -120,11 +121,15 @@ def test_the_order_of_needles_changes_no_case(grid):
     assert by_id(backwards) == by_id(grid)
 
 
+def paper_cell(case):
+    """Return the length bin and the depth bin that a case lies in."""
+    (placed,) = case.needles
+    return length_bin(case.length), bin_of(placed.start, DEPTH_BINS, case.length - (placed.stop - placed.start))
+
+
 def test_a_paper_cell_holds_37_or_38_cases(paper):
     full = [case for case in paper if case.condition == "full"]
-    cells = Counter(
-        (length_bin(case.length), depth_bin(case.needles[0].start, case.needles[0].stop, case.length)) for case in full
-    )
+    cells = Counter(map(paper_cell, full))
     assert len(full) == 3000 and len(cells) == 80 and set(cells.values()) == {37, 38}
 
 
@@ -132,9 +137,7 @@ def test_question_types_are_balanced_within_a_paper_cell(paper):
     cells: dict = {}
     for case in paper:
         if case.condition == "full":
-            placed = case.needles[0]
-            cell = (length_bin(case.length), depth_bin(placed.start, placed.stop, case.length))
-            cells.setdefault(cell, Counter())[case.type] += 1
+            cells.setdefault(paper_cell(case), Counter())[case.type] += 1
     assert all(set(counts.values()) <= {12, 13} for counts in cells.values())  # 37 or 38 cases, three types
 
 
