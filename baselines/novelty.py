@@ -9,6 +9,7 @@ and a model can find them without reading the question.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -21,17 +22,21 @@ CHUNK = 64  # frames decoded at a time
 GRID = 4  # cells along a side, whose mean colours describe a frame
 
 
-class Novelty:
-    """An adapter that looks for outliers: one pass, 48 numbers held per frame."""
+class QuestionBlind:
+    """An adapter that selects frames by their colours alone and guesses: one pass, 48 numbers held per frame.
 
-    def __init__(self, frames: int) -> None:
-        self.limit = frames
+    `select` takes descriptors, (frames, 48), and a limit, and returns at most so many frames in playing order.
+    """
+
+    def __init__(self, select: Callable[[np.ndarray, int], list[int]], limit: int) -> None:
+        self.select = select
+        self.limit = limit
 
     def answer(self, video: Video, question: Question) -> Reply:
-        """Keep the outlying frames; the letter is a guess."""
+        """Keep the selected frames; the letter is a guess."""
         began, waited = time.perf_counter(), video.decode_seconds
         chunks = [describe(frames) for _, frames in video.iterate(CHUNK)]
-        kept = outliers(np.concatenate(chunks), self.limit) if chunks else []
+        kept = self.select(np.concatenate(chunks), self.limit) if chunks else []
         seconds = time.perf_counter() - began - (video.decode_seconds - waited)
         used = tuple(range(len(video)))
         return Reply(
@@ -59,6 +64,6 @@ def outliers(descriptors: Float[np.ndarray, "frames numbers"], limit: int) -> li
     return sorted(np.argsort(-distances, kind="stable")[:limit].tolist())
 
 
-def load(frames: int = 32) -> Novelty:
+def load(frames: int = 32) -> QuestionBlind:
     """Return an adapter that keeps `frames` frames."""
-    return Novelty(positive_int("frames", frames))
+    return QuestionBlind(outliers, positive_int("frames", frames))

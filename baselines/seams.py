@@ -9,39 +9,13 @@ them without reading the question. Clips that stand between two scenes leave no 
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
-from baselines.chance import guess
-from baselines.novelty import CHUNK, describe
+from baselines.novelty import QuestionBlind
 from niah.settings import positive_int
-from niah.types import Question, Reply, Video
 
 LONGEST = 130  # frames between two cuts that belong together
 SUDDEN = 5  # times the median change from frame to frame: a cut
-
-
-class Seams:
-    """An adapter that looks for A-B-A splices: one pass, 48 numbers held per frame."""
-
-    def __init__(self, frames: int) -> None:
-        self.limit = frames
-
-    def answer(self, video: Video, question: Question) -> Reply:
-        """Keep the frames between the cuts with the most similar frames outside; the letter is a guess."""
-        began, waited = time.perf_counter(), video.decode_seconds
-        chunks = [describe(frames) for _, frames in video.iterate(CHUNK)]
-        kept = between_seams(np.concatenate(chunks), self.limit) if chunks else []
-        seconds = time.perf_counter() - began - (video.decode_seconds - waited)
-        used = tuple(range(len(video)))
-        return Reply(
-            guess(video, question),
-            frames_used=used,
-            frames_kept=tuple(kept),
-            seconds={"select": seconds},
-            settings={"reads_question": False},  # the validity checks look for it
-        )
 
 
 def cuts(descriptors: np.ndarray) -> np.ndarray:
@@ -72,6 +46,6 @@ def between_seams(descriptors: np.ndarray, limit: int) -> list[int]:
     return sorted(list(kept)[:limit])
 
 
-def load(frames: int = 32) -> Seams:
+def load(frames: int = 32) -> QuestionBlind:
     """Return an adapter that keeps `frames` frames."""
-    return Seams(positive_int("frames", frames))
+    return QuestionBlind(between_seams, positive_int("frames", frames))

@@ -15,8 +15,24 @@ from vilamp.compressors.differential import Differential
 from vilamp.keyframes import fill_gaps
 
 
+class WholeFrames:
+    """What compressors have in common that show the frames they choose whole, and no others."""
+
+    def tokens(self, choice: Choice, patches: int) -> int:
+        """Return M a frame."""
+        return patches * len(choice.seen)
+
+    def compress(
+        self, choice: Choice, query: Float[Tensor, " dim"], chunks: Iterable[FrameChunk], connect: Connectors
+    ) -> Iterator[TokenChunk]:
+        """Yield all patches of a chunk's frames at once, through the connector of keyframes."""
+        for chunk in chunks:
+            tokens = connect.keyframe(chunk.features.flatten(0, 1))  # (frames x patches, hidden)
+            yield TokenChunk([number for number in chunk.frames for _ in range(chunk.features.shape[1])], tokens)
+
+
 @dataclass(frozen=True)
-class Uniform:
+class Uniform(WholeFrames):
     """Whole frames at bin centres, up to a limit. Holds one chunk of features; nothing grows with the video."""
 
     limit: FrameLimit
@@ -33,19 +49,9 @@ class Uniform:
         sampled = bin_centres(len(embeddings), self.limit.of(len(embeddings)))
         return Choice(sampled, sampled)
 
-    def tokens(self, choice: Choice, patches: int) -> int:
-        """Return M a frame."""
-        return patches * len(choice.seen)
-
-    def compress(
-        self, choice: Choice, query: Float[Tensor, " dim"], chunks: Iterable[FrameChunk], connect: Connectors
-    ) -> Iterator[TokenChunk]:
-        """Yield each sampled frame whole."""
-        return show_whole(chunks, connect)
-
 
 @dataclass(frozen=True)
-class TopK:
+class TopK(WholeFrames):
     """The frames most similar to the query, up to a limit, however similar to one another.
 
     ViLaMP's selection without its redundancy rule. Holds the embedding of every frame while it chooses
@@ -67,19 +73,9 @@ class TopK:
         kept = sorted(ranked[: self.limit.of(len(embeddings))].tolist())
         return Choice(kept, kept)
 
-    def tokens(self, choice: Choice, patches: int) -> int:
-        """Return M a frame."""
-        return patches * len(choice.seen)
-
-    def compress(
-        self, choice: Choice, query: Float[Tensor, " dim"], chunks: Iterable[FrameChunk], connect: Connectors
-    ) -> Iterator[TokenChunk]:
-        """Yield each frame taken whole."""
-        return show_whole(chunks, connect)
-
 
 @dataclass(frozen=True)
-class Keyframes:
+class Keyframes(WholeFrames):
     """ViLaMP's keyframes without its merged tokens. Holds the embedding of every frame while it chooses."""
 
     rule: Differential
@@ -96,16 +92,6 @@ class Keyframes:
         """Keep exactly K frames and see no other."""
         kept = choose_exactly(self.rule, embeddings, query, self.budget.of(len(embeddings)))
         return Choice(kept, kept)
-
-    def tokens(self, choice: Choice, patches: int) -> int:
-        """Return M K."""
-        return patches * len(choice.kept)
-
-    def compress(
-        self, choice: Choice, query: Float[Tensor, " dim"], chunks: Iterable[FrameChunk], connect: Connectors
-    ) -> Iterator[TokenChunk]:
-        """Yield each keyframe whole."""
-        return show_whole(chunks, connect)
 
 
 @dataclass(frozen=True)
@@ -149,10 +135,3 @@ def choose_exactly(
     """Return ViLaMP's keyframes with gaps filled, `limit` of them or all frames where there are fewer."""
     kept = replace(rule, keyframes=limit).choose(embeddings, query).kept
     return fill_gaps(kept, len(embeddings), limit)
-
-
-def show_whole(chunks: Iterable[FrameChunk], connect: Connectors) -> Iterator[TokenChunk]:
-    """Yield all patches of a chunk's frames at once, through the connector of keyframes."""
-    for chunk in chunks:
-        tokens = connect.keyframe(chunk.features.flatten(0, 1))  # (frames x patches, hidden)
-        yield TokenChunk([number for number in chunk.frames for _ in range(chunk.features.shape[1])], tokens)
