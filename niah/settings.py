@@ -120,10 +120,11 @@ def _matches(hint: Any, value: Any) -> bool:
         return isinstance(value, Mapping)
     if hint is float:
         return is_number(value)
-    if dataclasses.is_dataclass(hint) and isinstance(value, typing.cast(Any, hint)):
+    matches = isinstance(value, hint)
+    if matches and dataclasses.is_dataclass(hint):
         check_types(value)
         return True
-    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+    return matches and (hint is bool or not isinstance(value, bool))
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

@@ -209,8 +209,8 @@ class ClipFeatures:
         for start in range(0, len(clips), DECODED):
             part = clips[start : start + DECODED]
             batches = self.cache.get_or_encode([part], lambda clip: tuple(keys[frame] for frame in clip), encode)
-            row = None
             for rows, _ in batches:
+                row = None
                 for clip, row in zip(part, rows, strict=True):
                     yield row.clone(), clip not in encoded  # a view would keep its whole part alive
                 del rows, row

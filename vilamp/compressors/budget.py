@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from niah.adapters.compressor import EMBEDDING, Compressor, Settings
+from niah.adapters.compressor import EMBEDDING, Choice, Compressor, Settings
 
 TOLERANCE = 0.05  # of the budget
 
@@ -79,6 +79,20 @@ def tokens_of(budget: float, ranks: Int[Tensor, " frames"]) -> Int[Tensor, " fra
     """Return floor((i + 1) B) - floor(i B) for the frames of rank i: whole tokens that come to B a frame."""
     exact = ranks.double()
     return (((exact + 1) * budget).floor() - (exact * budget).floor()).long()
+
+
+class AllFrames:
+    """What compressors have in common that see every frame and keep none whole."""
+
+    budget: float  # tokens a frame
+
+    def choose(self, embeddings: Float[Tensor, "frames dim"], query: Float[Tensor, " width"]) -> Choice:
+        """See all frames, keep none whole."""
+        return Choice(range(len(embeddings)), ())
+
+    def tokens(self, choice: Choice, patches: int) -> int:
+        """Return floor(B N)."""
+        return int(tokens_of(self.budget, torch.arange(len(choice.seen))).sum())
 
 
 def deviation(compressor: Compressor, budget: float, count: int, dim: int, patches: int) -> float:

@@ -15,14 +15,14 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from niah.adapters.compressor import PATCHES, Choice, Connectors, FrameChunk, Settings, TokenChunk
-from vilamp.compressors.budget import averaging, tokens_of
+from vilamp.compressors.budget import AllFrames, averaging, tokens_of
 
 CLIP = 8  # frames whose tokens are merged with one another
 POOLED = 16  # tokens a frame has before
 
 
 @dataclass(frozen=True)
-class MergeTokens:
+class MergeTokens(AllFrames):
     """VideoChat-Flash's clips (arXiv 2501.00574): tokens of 8 frames, merged by similarity (ToMe) down to the budget.
 
     Holds a chunk of features and the frames of a clip that is not whole yet.
@@ -37,14 +37,6 @@ class MergeTokens:
         """Return name, budget and frames of a clip."""
         return {"compressor": "videochat_flash", "budget": self.budget, "clip": CLIP}
 
-    def choose(self, embeddings: Float[Tensor, "frames dim"], query: Float[Tensor, " width"]) -> Choice:
-        """See all frames, keep none whole."""
-        return Choice(range(len(embeddings)), ())
-
-    def tokens(self, choice: Choice, patches: int) -> int:
-        """Return floor(B N)."""
-        return int(tokens_of(self.budget, torch.arange(len(choice.seen))).sum())
-
     def compress(
         self, choice: Choice, query: Float[Tensor, " dim"], chunks: Iterable[FrameChunk], connect: Connectors
     ) -> Iterator[TokenChunk]:
@@ -58,7 +50,7 @@ class MergeTokens:
 
 
 @dataclass(frozen=True)
-class MemoryBank:
+class MemoryBank(AllFrames):
     """MovieChat's memory (arXiv 2307.16449): frames of 16 tokens, most similar neighbours merged down to the budget.
 
     MovieChat does so whenever a short-term memory is full; here it is done once, over the whole video, of which all
@@ -73,10 +65,6 @@ class MemoryBank:
     def settings(self) -> Settings:
         """Return name and budget."""
         return {"compressor": "memory_bank", "budget": self.budget}
-
-    def choose(self, embeddings: Float[Tensor, "frames dim"], query: Float[Tensor, " width"]) -> Choice:
-        """See all frames, keep none whole."""
-        return Choice(range(len(embeddings)), ())
 
     def tokens(self, choice: Choice, patches: int) -> int:
         """Return 16 a slot."""

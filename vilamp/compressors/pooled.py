@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from niah.adapters.compressor import PATCHES, Choice, Connectors, FrameChunk, Settings, TokenChunk
-from vilamp.compressors.budget import averaging, tokens_of
+from vilamp.compressors.budget import AllFrames, averaging, tokens_of
 from vilamp.merge import patch_saliency
 
 
-class EveryFrame(nn.Module):
+class EveryFrame(AllFrames, nn.Module):
     """Every frame is seen, and the budget decides how many tokens each becomes. Holds one chunk of features.
 
     `guided` is true too where only the pooling looks at the question: then each question has tokens of its own.
@@ -33,14 +33,6 @@ class EveryFrame(nn.Module):
     def settings(self) -> Settings:
         """Return the name and the budget."""
         return {"compressor": self.name, "budget": self.budget}
-
-    def choose(self, embeddings: Float[Tensor, "frames dim"], query: Float[Tensor, " width"]) -> Choice:
-        """See all frames, keep none whole."""
-        return Choice(range(len(embeddings)), ())
-
-    def tokens(self, choice: Choice, patches: int) -> int:
-        """Return floor(B N)."""
-        return int(tokens_of(self.budget, torch.arange(len(choice.seen))).sum())
 
     def compress(
         self, choice: Choice, query: Float[Tensor, " dim"], chunks: Iterable[FrameChunk], connect: Connectors
