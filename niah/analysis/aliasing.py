@@ -129,6 +129,17 @@ def aliasing(
     return Aliasing(largest, float(np.quantile(np.abs(deviations[..., 1:]).max(axis=(0, 1)), 0.99)))
 
 
+def as_text(found: Aliasing) -> str:
+    """Return the result in a sentence."""
+    worst = found.largest
+    return (
+        f"positions: the largest excess is {abs(worst.deviations):.1f} standard deviations ({worst.sampler}, "
+        f"{worst.count} frames, depth bin {worst.bin + 1}: {worst.seen} needles seen, {worst.expected:.1f} expected); "
+        f"99 % of suites with starts drawn anew stay below {found.bound:.1f}: "
+        + ("needles lie where this sampler looks, or where it does not" if found.aliased else "no sampler is favoured")
+    )
+
+
 def _frames_before(looks: Sequence[np.ndarray], length: int) -> np.ndarray:
     """Return for each sampler how many frames it looks at before each frame, (samplers, length + 1)."""
     below = np.zeros((len(looks), length + 1), np.int16)

@@ -13,12 +13,18 @@ from niah.suite.build import generate
 from niah.suite.config import load_suite
 from niah.suite.folder import GeneratedSuite, write_suite
 
+MOST_FRAMES = 400  # a sampler looks at, in the check of positions
+REDRAWN_SUITES = 2000
+SEED = 2026
+
 EXAMPLES = """\
 examples:
   niah generate smoke -o my-suite
       cases.jsonl, the hashes of all videos and a list of what was left out; then: niah run --suite my-suite
   niah generate mine.yaml -o my-suite --keep runs/mine-other
       only the needles that another model can read and cannot guess
+  niah generate mine.yaml -o my-suite --check_positions
+      also whether a model that samples 1 to 400 frames evenly sees more or fewer needles than at random positions
 
 To watch a case: niah render CASE
 """
@@ -35,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only needles that the model of this run answers in condition needle_only and not in blind. Must not be a "
         "model that is to be evaluated; niah run checks that",
     )
+    parser.add_argument(
+        "--check_positions",
+        action="store_true",
+        help="report whether the positions of the needles alias with uniform sampling; takes a minute or two",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,7 +60,17 @@ def run(options: argparse.Namespace) -> int:
         f"{len(generated.cases):,} cases ({', '.join(f'{count:,} {name}' for name, count in counts.items())}) in "
         f"{haystacks} haystack(s); {len(generated.skipped)} skipped; written to {options.output / 'cases.jsonl'}\n"
     )
+    if options.check_positions:
+        sys.stdout.write(_check_positions(generated) + "\n")
     return 0
+
+
+def _check_positions(generated: GeneratedSuite) -> str:
+    """Return in a sentence whether uniform samplers see more or fewer needles than they should."""
+    from niah.analysis.aliasing import aliasing, as_text, positions_of
+
+    positions = positions_of(generated.cases, generated.suite.bins)
+    return as_text(aliasing(positions, range(1, MOST_FRAMES + 1), redraws=REDRAWN_SUITES, seed=SEED))
 
 
 def _keep(generated: GeneratedSuite, run: Path) -> GeneratedSuite:

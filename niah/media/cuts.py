@@ -1,9 +1,10 @@
-"""Find the scene cuts of a video file: a clip that is spliced in there cuts no scene in two.
+"""Find the scene cuts of a video file, so that a needle can be inserted between two scenes.
 
-PySceneDetect's content detector compares each frame with the one before. Nothing is smoothed and no scene is too short
-for it: at one frame a second scenes last a few frames, and a frame unlike the one before is as good a place as a cut.
-What it misses (fades, cuts of grey film) costs a place to splice at, nothing else. Cuts are kept in a small JSON named
-after the file's hash, the rate and the detector, so that a file is decoded for this once per machine.
+PySceneDetect's content detector compares each frame with the previous one. Nothing is smoothed, and scenes may be of
+any length: at one frame per second a scene lasts only a few frames, and a frame that differs from the previous one is
+as good a position as a cut. A cut that it misses (a fade, grey film) is only a position that is not used. Cuts are
+cached in a JSON file named after the file's hash, the rate and the detector, so each file is decoded for this once
+per machine.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ SIZE = 128  # pixels of a side at which frames are compared
 
 
 def find_cuts(index: Index, rate: str, advance: Callable[[int], object] = lambda frames: None) -> Tuple[int, ...]:
-    """Return the frames at `rate` before which a scene begins, ascending; the first frame is none.
+    """Return the frames at `rate` at which scenes begin, ascending, without the first frame.
 
-    Decodes the whole file, one frame at a time, unless that was done before; `advance` is told how many frames are
-    done. Raises MediaError where the file does not deliver what its index says.
+    Decodes the whole file, one frame at a time, unless the cuts are cached; `advance` is called with the number of
+    frames done. Raises MediaError if the file does not yield the frames of its index.
     """
     stored = _stored_under(index.sha256, rate)
     cuts = _load(stored)
@@ -46,7 +47,7 @@ def find_cuts(index: Index, rate: str, advance: Callable[[int], object] = lambda
 
 
 def detect(frames: Iterable[np.ndarray]) -> Tuple[int, ...]:
-    """Return the numbers of the frames, each (height, width, 3) RGB, that begin a scene; holds two frames at most."""
+    """Return the indices of the frames, each (height, width, 3) RGB, at which scenes begin; holds two frames."""
     from scenedetect import ContentDetector, FrameTimecode  # here: a worker's interpreter may not have it
 
     detector = ContentDetector(THRESHOLD, min_scene_len=0)
@@ -58,32 +59,31 @@ def detect(frames: Iterable[np.ndarray]) -> Tuple[int, ...]:
 
 
 def _frames(index: Index, rate: str, advance: Callable[[int], object]) -> Iterator[np.ndarray]:
-    """Yield every frame of a file at `rate`, small."""
-    decoder = load_decoder()
+    """Yield every frame of a file at `rate`, at the size at which frames are compared."""
     ordinals = index.ordinals(0, index.count(rate), rate)
-    for frame in decoder.read(index, ordinals, Sampling(rate, SIZE, SIZE)):
-        yield frame
-        advance(1)
-    decoder.close()
+    with contextlib.closing(load_decoder()) as decoder:
+        for frame in decoder.read(index, ordinals, Sampling(rate, SIZE, SIZE)):
+            yield frame
+            advance(1)
 
 
 @lru_cache(maxsize=1)
 def _detector() -> str:
-    """Name all that decides which cuts are found, but the file and the rate."""
+    """Return everything besides the file and the rate that decides which cuts are found."""
     return f"{FORMAT}/av {av.__version__}/scenedetect {version('scenedetect-headless')}/{THRESHOLD}/{SIZE}"
 
 
 def _stored_under(digest: str, rate: str) -> Path:
-    """Return the JSON of one file at one rate."""
+    """Return the path of the cached cuts of one file at one rate."""
     settings = sha256(f"{rate}/{_detector()}".encode()).hexdigest()[:16]
     return cache_folder() / "cuts" / f"{digest}-{settings}.json"
 
 
 def _load(stored: Path) -> Optional[Tuple[int, ...]]:
-    """Return the cuts that were found before; None where that is nothing, or was damaged: they are found again then."""
+    """Return the cached cuts, or None if there are none or the file is damaged; they are then found again."""
     try:
         return tuple(int(cut) for cut in json.loads(stored.read_text(encoding="utf-8")))
-    except (FileNotFoundError, PermissionError, ValueError, TypeError):  # no use, no harm
+    except (FileNotFoundError, PermissionError, ValueError, TypeError):  # the cache is optional
         return None
 
 

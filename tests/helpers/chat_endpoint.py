@@ -1,4 +1,4 @@
-"""A chat endpoint on 127.0.0.1 that answers as it is told, and keeps what it was sent."""
+"""A chat endpoint on 127.0.0.1 that answers as it is configured to, and keeps what it was sent."""
 
 from __future__ import annotations
 

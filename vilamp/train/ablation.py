@@ -97,7 +97,7 @@ def _trained_runs(base: TrainingConfig) -> Iterator[NamedRun]:
 
 
 def _copy_training(checkpoint_folder: Path, run_folder: Path) -> None:
-    """Copy what tells how a model was trained to the records of its answers."""
+    """Copy the record of how a model was trained to the records of its answers."""
     for name in (SUMMARY, CURVE):
         replace_file(run_folder / name, (checkpoint_folder / name).read_bytes())
 

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from niah.analysis.aliasing import SAMPLERS, Positions, aliasing, positions_of
+from niah.analysis.aliasing import SAMPLERS, Positions, aliasing, as_text, positions_of
 from niah.types import Case, Placement, Span
 
 LENGTHS = (2000, 4000)
@@ -44,6 +44,7 @@ def test_samplers_look_where_they_say():
 def test_starts_drawn_anywhere_are_not_aliased():
     found = aliasing(drawn(anywhere), range(1, 65), redraws=100, seed=0)
     assert not found.aliased
+    assert as_text(found).endswith("no sampler is favoured")
 
 
 def test_fixed_depths_are_aliased_with_uniform_sampling():
@@ -51,6 +52,7 @@ def test_fixed_depths_are_aliased_with_uniform_sampling():
     assert found.aliased
     # 15 frames at bin centres meet all of 0.1, 0.3, ... 0.9: every needle is seen, where 15 of 2,000 frames see 19 % of them.
     assert found.largest.seen == NEEDLES * len(LENGTHS) // 5 and found.largest.deviations > 10
+    assert "24 needles seen" in as_text(found) and "needles lie where this sampler looks" in as_text(found)
 
 
 def test_the_same_seed_gives_the_same_bound():

@@ -125,7 +125,7 @@ def test_hang_ends_at_the_limit_with_every_child(start, suite, tmp_path):
 
 
 def gone(pid, seconds=10.0):
-    """Tell whether a process ends within a while; a zombie that init has yet to collect has ended."""
+    """Return True if a process ends within a while; a zombie that init has yet to collect has ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

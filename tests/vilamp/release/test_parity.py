@@ -204,7 +204,7 @@ def every_tensor():
 
 
 def seen(name, source, seed):
-    """Say whether noise N(0, 1e-3) on one tensor makes parity fail."""
+    """Return True if noise N(0, 1e-3) on one tensor makes parity fail."""
     tensor = source.read()
     noisy = tensor + 1e-3 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(seed))
     try:

@@ -118,7 +118,7 @@ def test_a_video_that_cannot_be_read_is_an_error_of_its_case(folder_with_probe, 
 
 
 def test_settings_that_a_probe_has_not_are_refused(folder_with_probe, generated, capsys):
-    with pytest.raises(UserError, match="a probe is told pretrained and keyframes, got device"):
+    with pytest.raises(UserError, match="a probe takes pretrained and keyframes, got device"):
         ProbeClient(generated, pretrained=str(folder_with_probe), device="cuda")
     assert ask(["--suite", "smoke", "--decoder", "decord"]) == 2
     assert "a probe reads videos with pyav, got --decoder decord" in capsys.readouterr().err

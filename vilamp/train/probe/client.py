@@ -50,7 +50,7 @@ class ProbeClient:
         self, generated: GeneratedSuite, pretrained: str = "micro", keyframes: int | None = None, **unknown: Any
     ) -> None:
         if unknown:
-            raise UserError(f"a probe is told pretrained and keyframes, got {', '.join(sorted(unknown))}: leave it out")
+            raise UserError(f"a probe takes pretrained and keyframes, got {', '.join(sorted(unknown))}: leave it out")
         folder = checkpoint.locate(pretrained)
         self._model, self._weights_id = checkpoint.load(folder, keyframes)
         self._probe = probes.load(folder, self._weights_id)

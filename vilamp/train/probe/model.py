@@ -1,6 +1,6 @@
 """The reader probe: a small transformer that reads what compression left of a needle.
 
-A wrong answer may be the fault of compression or of the language model; the probe tells the two apart. Unlike any
+A wrong answer may be the fault of compression or of the language model; the probe distinguishes the two. Unlike any
 model, it is given the needle's place, and it sees only the tokens that compression made of the needle's frames, as the
 language model gets them. What the probe cannot read, compression has lost, or the probe is too small to see. What it
 reads and the model does not, the language model did not find or could not read.
