@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from niah.analysis.load import read_run
+from niah.analysis.table import table_rows
 from niah.media.writer import write_mp4
 from niah.suite.config import Footage, Haystacks, Needles, Suite
 from niah.types import Sampling
@@ -98,3 +100,15 @@ def test_every_key_of_a_suite_is_explained_with_its_default():
             and "split" not in default
         ):
             assert str(value) in default, key
+
+
+def test_the_numbers_of_the_readme_are_those_of_the_table_it_names():
+    (folder,) = re.findall(r"`niah table (results/\S+)` prints this", README)
+    rows = table_rows([read_run(ROOT / folder)])
+    found = {row.condition: row for row in rows if row.type == row.length == row.depth == "all"}
+    told = re.findall(r"^\| `(\w+)` \| ([\d.]+) % \| ([\d.]+) to ([\d.]+) % \| (\d+) \|$", README, re.MULTILINE)
+    assert [condition for condition, *_ in told] == ["full", "needle_only", "no_needle", "swapped", "blind"]
+    for condition, *numbers in told:
+        row = found[condition]
+        shares = [f"{100 * share:.1f}" for share in (row.accuracy, row.cluster_low, row.cluster_high)]
+        assert numbers == [*shares, str(row.n)], condition

@@ -2,7 +2,7 @@
 
 The cost is counted in processor seconds over all attempts, so a machine's other work does not count.
 
-A reader probe shows whether the answer is still in what compression left, whoever could read it: it is told where the
+A reader probe shows whether the answer is still in what compression left, whoever could read it: it knows where the
 needle lies and sees only the tokens of the needle's frames. It learns from the experiment's own examples, for as many
 steps with every compressor.
 """
