@@ -10,7 +10,7 @@ VIDEOS = Path(__file__).resolve().parents[3] / "shared" / "videos"
 
 
 def write(folder: Path) -> Path:
-    """Write the suite's YAML and needles, and return the YAML: 3 full cases and 3 blind ones."""
+    """Write the suite's YAML and needles, and return the YAML: 3 full cases, and 3 blind ones in 4 rotations each."""
     lines = (VIDEOS / "needles.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (folder / "needles.jsonl").write_text("".join(lines[:3]), encoding="utf-8")
     suite = {

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -354,6 +355,9 @@ def test_what_is_asked_later_waits_for_all_trainings_and_needs_their_checkpoints
         run_jobs(longer, jobs[:1])
     training = experiment.checkpoint(jobs[0]) / "train.json"
     training.write_text(json.dumps({**json.loads(training.read_text()), "cpu_seconds": 7.0}))
+    with pytest.raises(UserError, match=r"mean-2-0/far holds 4 answers of a model that has changed since"):
+        run_jobs(experiment, jobs[:1])
+    shutil.rmtree(Path(experiment.output) / "asked" / "mean-2-0" / "far")
     with pytest.raises(UserError, match=r"mean-2-0.json is of another training than .*answers of two models"):
         run_jobs(experiment, jobs[:1])
     training.unlink()
