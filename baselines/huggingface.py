@@ -53,6 +53,7 @@ REMOTE_CLASSES = (
     "AutoModelForCausalLM",
     "AutoModel",
 )  # where remote code may put its model
+PRETRAINED_EXAMPLE = "Qwen/Qwen2.5-VL-3B-Instruct"  # a hub name, for the message where `pretrained` is missing
 WRAP = "wrap the original code in an interpreter of its own: docs/wrapping_a_repository.md"
 
 

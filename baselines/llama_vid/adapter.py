@@ -32,6 +32,10 @@ from niah.adapters.qwen import continue_greedily
 from niah.run.attention import VisualAttention
 from niah.types import Question, Reply, Video
 
+PRETRAINED_EXAMPLE = (
+    "YanweiLi/llama-vid-7b-full-224-video-fps-1"  # a hub name, for the message where `pretrained` is missing
+)
+
 
 class LlamaVidAdapter:
     """Continues the release's prompt greedily."""

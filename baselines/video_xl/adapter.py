@@ -24,6 +24,8 @@ from niah.adapters.options import make_store, resolve_dtype
 from niah.run.attention import VisualAttention
 from niah.types import Question, Reply, Video
 
+PRETRAINED_EXAMPLE = "sy1998/Video_XL"  # a hub name, for the message where `pretrained` is missing
+
 
 class VideoXLAdapter:
     """Continues the release's prompt greedily."""

@@ -30,6 +30,10 @@ from niah.adapters.options import make_store, resolve_dtype
 from niah.run.attention import VisualAttention
 from niah.types import Question, Reply, Video
 
+PRETRAINED_EXAMPLE = (
+    "OpenGVLab/VideoChat-Flash-Qwen2-7B_res448"  # a hub name, for the message where `pretrained` is missing
+)
+
 
 class VideoChatFlashAdapter:
     """Continues the release's prompt greedily."""

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the video of one case."""
     generated = _read_or_generate(options.suite)
-    case = find_case(generated, options.case)
+    case = find_case(generated, options.case, options.suite)
     path = options.output or Path(f"{case.id.replace('/', '-')}.mp4")
     sys.stdout.write(render(case, generated, path) + "\n")
     return 0

@@ -48,6 +48,34 @@ def adapter_files(target: str) -> Dict[str, Path]:
 
 def load_defaults(target: str) -> Dict[str, str]:
     """Return the defaults of "module:function" (or of a class's __init__) that are texts, without importing it."""
+    function = _function_of(target)[1]
+    return {} if function is None else dict(_text_defaults(function.args))
+
+
+def required_settings(target: str) -> Tuple[str, ...]:
+    """Return the arguments of "module:function" that have no default, without importing it; none if it is unknown."""
+    function = _function_of(target)[1]
+    if function is None or function.decorator_list:  # a decorator may give them
+        return ()
+    positional = [*function.args.posonlyargs, *function.args.args]
+    positional = positional[int(function.name == "__init__") :]
+    required = positional[: len(positional) - len(function.args.defaults)]
+    pairs = zip(function.args.kwonlyargs, function.args.kw_defaults)
+    return tuple(argument.arg for argument in (*required, *(one for one, default in pairs if default is None)))
+
+
+def text_constant(target: str, name: str) -> Optional[str]:
+    """Return the text that the module of "module:function" assigns to `name` at its top, without importing it."""
+    tree = _function_of(target)[0]
+    for node in tree.body if tree is not None else []:
+        if isinstance(node, ast.Assign) and [getattr(one, "id", "") for one in node.targets] == [name]:
+            value = getattr(node.value, "value", None)
+            return value if isinstance(value, str) else None
+    return None
+
+
+def _function_of(target: str) -> Tuple[Optional[ast.Module], Optional[ast.FunctionDef]]:
+    """Return the syntax tree of the module of "module:function", and the function or __init__ that is called."""
     module, _, name = target.partition(":")
     base = _base_folder(module.partition(".")[0])
     files = [] if base is None else _files_of(base, module)
@@ -58,8 +86,8 @@ def load_defaults(target: str) -> Dict[str, str]:
         elif getattr(node, "name", "") != name:
             continue
         if isinstance(node, ast.FunctionDef):
-            return dict(_text_defaults(node.args))
-    return {}
+            return tree, node
+    return tree, None
 
 
 def package_folder(target: str) -> Optional[Path]:

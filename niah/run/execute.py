@@ -19,6 +19,7 @@ from pathlib import Path
 
 from niah.io import cache_folder
 from niah.media.container import STALL_VARIABLE
+from niah.run.before_loading import refuse_early
 from niah.run.case_runner import CaseRunner
 from niah.run.config import RunConfig
 from niah.run.environment import collect_environment
@@ -68,6 +69,8 @@ def execute(
     if config.stall_timeout is not None:
         os.environ[STALL_VARIABLE] = f"{config.stall_timeout:g}"  # for this process and every worker
     target = _target(config, make_worker)
+    if make_worker is None:
+        refuse_early(config, target)
     plan = make_plan(config)
     folder = config.folder()
     with locked(folder):

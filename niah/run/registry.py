@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from niah.settings import unknown_name
@@ -23,13 +25,40 @@ def find_adapter(name: str) -> str:
 
     Raises UserError naming the installed adapters, and the one that may have been meant.
     """
+    if looks_like_file(name):
+        raise UserError(f"a model of your own is named by its module, not by its file: {as_module(name)}")
     if ":" in name:
         return name
-    known = _entry_points()
+    known = adapters()
     if name not in known:
+        if Path(f"{name}.py").is_file():
+            raise UserError(f"a model of your own is named with the function that makes it: {as_module(name)}")
         problem = unknown_name("model", name, sorted(known))
         raise UserError(f"{problem} A model in development can be named as 'module:function'.")
     return known[name]
+
+
+def adapters() -> dict[str, str]:
+    """Return the installed adapters, name to "module:function"."""
+    from importlib.metadata import entry_points  # grouped only from Python 3.10 on, where the runner lives
+
+    return {point.name: point.value for point in entry_points(group=GROUP)}
+
+
+def looks_like_file(name: str) -> bool:
+    """Return True if a model is named by a path, or by the name of a Python file."""
+    file = name.partition(":")[0]
+    return file.endswith(".py") or "/" in file or os.sep in file
+
+
+def as_module(name: str) -> str:
+    """Return the flag for a model that was named by its file, and the folder to type it in if that is not this one."""
+    file, _, function = name.partition(":")
+    path = Path(file if file.endswith(".py") else f"{file}.py")
+    parts = [part for part in path.with_suffix("").parts if part != "."]
+    if path.is_absolute() or ".." in parts or not all(part.isidentifier() for part in parts):
+        return f"--model {path.stem}:{function or 'load'}, typed in the folder {path.parent}"
+    return f"--model {'.'.join(parts)}:{function or 'load'}"
 
 
 def load_adapter(target: str, settings: Mapping[str, Any]) -> Adapter:
@@ -98,10 +127,3 @@ def _function(target: str) -> Any:
         functions = ", ".join(name for name, value in vars(module).items() if inspect.isfunction(value)) or "none"
         raise UserError(f"module {module_name!r} has no function {function_name!r}; its functions: {functions}")
     return function
-
-
-def _entry_points() -> dict[str, str]:
-    """Return the installed adapters, name to "module:function"."""
-    from importlib.metadata import entry_points  # grouped only from Python 3.10 on, where the runner lives
-
-    return {point.name: point.value for point in entry_points(group=GROUP)}

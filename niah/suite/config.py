@@ -74,7 +74,7 @@ class Needles:
 
     `media_root` is the folder of the videos that needles name, by default the file's own folder. A needle that
     names a video outside it ("..", an absolute path, a link) is refused unless `allow_outside` is set, and one
-    that names an address unless `downloads` is set.
+    that names an address unless `downloads` is set. `answer_base` is 0 or 1 where answers are numbers of options.
     """
 
     file: str | None = None
@@ -84,8 +84,11 @@ class Needles:
     seconds: tuple[float, float] | None = None  # [shortest, longest] clip; others are left out
     allow_outside: bool = False
     downloads: Downloads | None = None  # "downloads: {}" allows them within the default limits
+    answer_base: int | None = None  # the number of the first option; None: numbers are refused as ambiguous
 
     def __post_init__(self) -> None:
+        if self.answer_base not in (None, 0, 1):
+            raise UserError(f"needles: answer_base is the number of the first option, 0 or 1, got {self.answer_base}")
         if self.seconds is not None and (len(self.seconds) != 2 or self.seconds[0] > self.seconds[1]):
             raise UserError(f"needles: seconds must be [shortest, longest], got {list(self.seconds)}")
 

@@ -17,12 +17,24 @@ from typing import Any
 
 from niah.io import read_json_lines
 from niah.settings import unknown_name
+from niah.suite.answers import read_answer, read_options
 from niah.suite.config import Needles
 from niah.suite.downloads import download, file_name, is_address, refuse_dataset_card, refuse_outside
-from niah.types import ALL_TYPES, LETTERS, Needle, UserError
+from niah.suite.other_formats import refuse_other_formats
+from niah.types import ALL_TYPES, Needle, UserError
 
 COLUMNS = ("video", "start", "stop", "question", "options", "answer", "type", "name")
 VIDEO_MME = ("video_id", "videoID", "question_id", "task_type", "duration", "domain", "sub_category", "url")
+OTHER_NAMES = {  # what other benchmarks call these columns
+    **dict.fromkeys(("video_path", "video_file", "videopath", "path", "file", "filename", "clip"), "video"),
+    **dict.fromkeys(("start_time", "start_seconds", "begin", "from"), "start"),
+    **dict.fromkeys(("stop_time", "end", "end_time", "end_seconds", "to"), "stop"),
+    **dict.fromkeys(("query", "prompt", "q"), "question"),
+    **dict.fromkeys(("choices", "candidates", "answers", "option"), "options"),
+    **dict.fromkeys(("correct", "correct_answer", "correct_choice", "label", "gt", "ground_truth"), "answer"),
+    **dict.fromkeys(("question_type", "category"), "type"),
+    **dict.fromkeys(("id", "uid"), "name"),
+}
 VIDEO_SUFFIXES = (
     ".mp4",
     ".mkv",
@@ -77,7 +89,9 @@ def find_problems(settings: Needles, folder: Path) -> tuple[int, list[str]]:
 
 def _rows(settings: Needles, folder: Path) -> tuple[Path, list[tuple[str, Mapping[str, Any]]]]:
     """Return the media root, and (where, row) of every needle."""
-    if (settings.file is None) == (settings.dataset is None):
+    if settings.file is None and settings.dataset is None:
+        raise UserError("needles: name file: (JSON lines) or dataset: (a `datasets` table); neither is given")
+    if settings.file is not None and settings.dataset is not None:
         raise UserError("needles: name either file: (JSON lines) or dataset: (a `datasets` table), not both")
     if settings.file is not None:
         path = folder / settings.file
@@ -99,6 +113,7 @@ def _json_lines(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
     """Yield (where, row) for each line that is not blank."""
     if not path.exists():
         raise UserError(f"needles: {path} does not exist; name a file of JSON lines that does")
+    refuse_other_formats(path)
     remedy = "each line is one needle, a JSON object in UTF-8 (a table belongs under dataset:)"
     for number, row in read_json_lines(path, _json_object, remedy):
         yield f"{path}, line {number}", row
@@ -135,7 +150,7 @@ def _table(name: str, split: str, folder: Path) -> Iterable[tuple[str, Mapping[s
     # Not found, not reachable, no such split, not a table, a script: the library's message says which.
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         cause = error.__cause__ or error
-        raise UserError(f"needles: cannot load dataset {name!r}, split {split!r}: {cause}") from error
+        raise UserError(f"needles: cannot load dataset {name!r}, split {split!r}: {cause}{_splits(cause)}") from error
     for number, row in enumerate(table, start=1):
         assert isinstance(row, dict)
         yield f"{name}, row {number}", row
@@ -152,9 +167,9 @@ def _parse_row(row: Mapping[str, Any], where: str, root: Path, settings: Needles
     """
     for column in row:
         if column not in COLUMNS + VIDEO_MME:
-            raise UserError(f"{where}: {unknown_name('column', column, COLUMNS + VIDEO_MME)}")
+            raise UserError(f"{where}: {_unknown_column(column)}")
     question = _text(row, "question", where)
-    options = _options(row.get("options"), where)
+    options = read_options(row.get("options"), where)
     start = _seconds(row, "start", where)
     stop = _seconds(row, "stop", where)
     if stop is not None and stop <= (start or 0.0):
@@ -166,12 +181,27 @@ def _parse_row(row: Mapping[str, Any], where: str, root: Path, settings: Needles
         path=str(path),
         question=question,
         options=options,
-        answer=_answer(row.get("answer"), options, where),
+        answer=read_answer(row.get("answer"), options, where, settings.answer_base),
         type=_type(row, where),
         start=start,
         stop=stop,
     )
     return NeedleRow(needle, where, str(row.get("videoID") or ""))
+
+
+def _splits(cause: BaseException) -> str:
+    """Return the key to add where a table has other splits than the one asked for, as the library's message lists."""
+    found = re.search(r"Should be one of \[(.*?)\]|Unknown split .*?\[(.*?)\]", str(cause))
+    names = [name.strip(" '\"") for name in (found.group(1) or found.group(2)).split(",")] if found else []
+    return f". Add one under needles: {' or '.join(f'split: {name}' for name in names)}" if names else ""
+
+
+def _unknown_column(column: str) -> str:
+    """Return the message for a column that is not read: the name that this benchmark gives to what others call it."""
+    usual = OTHER_NAMES.get(column.lower())
+    if usual is None:
+        return unknown_name("column", column, COLUMNS + VIDEO_MME)
+    return f"column {column!r} is called {usual!r} here; rename it. Known: {', '.join(COLUMNS)}"
 
 
 def _text(row: Mapping[str, Any], column: str, where: str) -> str:
@@ -198,40 +228,6 @@ def _seconds(row: Mapping[str, Any], column: str, where: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise UserError(f"{where}: {column} must be seconds from the video's first frame, got {value!r}")
     return float(value)
-
-
-def _options(value: Any, where: str) -> tuple[str, ...]:
-    """Return the options without their letters. A csv cell may contain them as a JSON list."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{where}: options look like a list but are not JSON ({error})") from error
-    if not isinstance(value, list | tuple) or not all(isinstance(option, str) and option.strip() for option in value):
-        raise UserError(f"{where}: options must be a list of texts, got {value!r}")
-    if not 2 <= len(value) <= len(LETTERS):
-        raise UserError(f"{where}: a question needs 2 to {len(LETTERS)} options, got {len(value)}")
-    options = [option.strip() for option in value]
-    if all(re.match(rf"{letter}[.):]\s*\S", option) for letter, option in zip(LETTERS, options, strict=False)):
-        options = [option[2:].strip() for option in options]
-    if len(set(options)) < len(options):
-        raise UserError(f"{where}: two options are the same: {options}")
-    return tuple(options)
-
-
-def _answer(value: Any, options: tuple[str, ...], where: str) -> str:
-    """Return the answer's letter; the column may contain the letter, the option's text or both."""
-    letters = LETTERS[: len(options)]
-    if isinstance(value, str) and value.strip():
-        text = value.strip()
-        lettered = re.sub(r"^([A-J])[.):](?=\s|$)\s*", r"\1 ", text).strip()  # "B. Cats", "B) Cats" -> "B Cats"
-        pairs = zip(letters, options, strict=True)
-        matches = {letter for letter, option in pairs if text == option or lettered in (letter, f"{letter} {option}")}
-        if len(matches) == 1:
-            return matches.pop()
-        if matches:
-            raise UserError(f"{where}: answer {value!r} is one option's letter and another's text; write 'B. text'")
-    raise UserError(f"{where}: answer {value!r} is not among the options; give one of {letters} or of {options}")
 
 
 def _video(row: Mapping[str, Any], where: str) -> str:

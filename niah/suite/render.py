@@ -6,6 +6,7 @@ at a keyframe, and the seam would be visible.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +18,6 @@ from tqdm import tqdm
 from niah.media.decoders.base import load_decoder
 from niah.media.video import SplicedVideo
 from niah.media.writer import write_mp4
-from niah.settings import unknown_name
 from niah.suite.folder import GeneratedSuite
 from niah.types import LETTERS, Case, UserError
 
@@ -25,11 +25,11 @@ CHUNK = 64  # frames in memory
 TOLERANCE = 12.0  # of 255: the mean absolute difference that encoding may cause in a frame
 
 
-def find_case(generated: GeneratedSuite, name: str) -> Case:
-    """Return the case called `name`. Raises UserError, naming the most similar one, if there is none."""
+def find_case(generated: GeneratedSuite, name: str, suite: str | None = None) -> Case:
+    """Return the case called `name`; `suite` is how the user named the suite. Raises UserError if there is none."""
     by_name = {case.id: case for case in generated.cases}
     if name not in by_name:
-        raise UserError(_unknown_case(name, list(by_name)))
+        raise UserError(_unknown_case(name, list(by_name), suite or generated.suite.name))
     return by_name[name]
 
 
@@ -98,9 +98,10 @@ def _look_for(case: Case) -> str:
     )
 
 
-def _unknown_case(name: str, known: list[str]) -> str:
-    """Return the message for a case that does not exist; of more than 20 known cases it names the most similar one."""
-    message = unknown_name("case", name, known)
-    if len(known) <= 20:
-        return message
-    return message.split(" Known: ")[0] + f" There are {len(known):,}, listed in cases.jsonl."
+def _unknown_case(name: str, known: list[str], suite: str) -> str:
+    """Return the message for a case that does not exist: the three most similar ones, and where all are listed."""
+    nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.0)
+    listed = (
+        f"{Path(suite) / 'cases.jsonl'} lists" if Path(suite).is_dir() else f"niah generate {suite} -o FOLDER lists"
+    )
+    return f"no case is called {name!r}. The nearest: {', '.join(nearest)}. {listed} all {len(known):,}."

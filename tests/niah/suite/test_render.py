@@ -90,7 +90,7 @@ def test_a_file_with_too_few_frames_is_refused(generated, tmp_path):
 
 
 def test_an_unknown_case_names_the_one_that_may_have_been_meant(generated):
-    with pytest.raises(UserError, match="no case is called 'needle-000.blnd'. Did you mean 'needle-000.blind'?"):
+    with pytest.raises(UserError, match="no case is called 'needle-000.blnd'. The nearest: needle-000.blind"):
         find_case(generated, "needle-000.blnd")
 
 
