@@ -18,6 +18,7 @@ from niah.media.video import SplicedVideo
 from niah.run.config import RunConfig
 from niah.run.plan import Plan
 from niah.run.records import FINAL
+from niah.run.time_left import duration
 from niah.types import CONDITIONS, Case, Record
 
 MEASURE_SECONDS = 2.0
@@ -41,8 +42,8 @@ def estimate(config: RunConfig, plan: Plan, records: Sequence[Record], renders: 
     ]
     if rate:
         lines.append(
-            f"decoding       {_duration((distinct + cold) / rate)} where each source frame is decoded once, "
-            f"{_duration(asked / rate)} where each case decodes its own ({rate:.0f} frames a second here)"
+            f"decoding       {duration((distinct + cold) / rate)} where each source frame is decoded once, "
+            f"{duration(asked / rate)} where each case decodes its own ({rate:.0f} frames a second here)"
         )
     return "\n".join([*lines, f"model          {_model_time(plan, records)}"])
 
@@ -98,18 +99,9 @@ def _model_time(plan: Plan, records: Sequence[Record]) -> str:
     # Short cases (blind, needle_only) do not predict long ones, so the time is taken per frame.
     expected = sum(seconds) / frames * sum(lengths[name] for name in left) if frames else 0.0
     median = statistics.median(seconds)
-    return f"{_duration(max(expected, 0.0))} for {len(left)} cases left (median {median:.1f} s over {len(timed)} asked)"
+    return f"{duration(max(expected, 0.0))} for {len(left)} cases left (median {median:.1f} s over {len(timed)} asked)"
 
 
 def _size(byte_count: float) -> str:
     """Return a number of bytes in MiB or GiB."""
     return f"{byte_count / 2**30:.1f} GiB" if byte_count >= 2**30 else f"{byte_count / 2**20:.1f} MiB"
-
-
-def _duration(seconds: float) -> str:
-    """Return seconds in seconds, minutes or hours."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

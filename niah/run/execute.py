@@ -89,7 +89,7 @@ def execute(
         with _workers(config, plan, target, stopping, make_worker) as (start, num_workers):
             case_runner = CaseRunner(start, config.model, hashes, stopping=stopping, check_model=check)
             try:
-                _ask(plan, done, case_runner, folder, num_workers)
+                _ask(plan, done, case_runner, config, num_workers)
                 interrupted = False
             except KeyboardInterrupt:
                 interrupted = True
@@ -145,12 +145,12 @@ def _workers(
             yield start, cluster.num_workers
 
 
-def _ask(plan: Plan, done: list[Record], case_runner: CaseRunner, folder: Path, num_workers: int | None) -> None:
+def _ask(plan: Plan, done: list[Record], case_runner: CaseRunner, config: RunConfig, num_workers: int | None) -> None:
     """Ask the cases that are left; the SIGTERM of a batch system is like Ctrl-C."""
     earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    records = Records(folder / "records.jsonl")
+    records = Records(config.folder() / "records.jsonl")
     try:
-        with Progress(plan, done) as progress:
+        with Progress(plan, done, config.model) as progress:
             ask_all(plan, done, case_runner, records, progress.add, num_workers)
     finally:
         records.close()

@@ -1,33 +1,55 @@
-"""The progress bar of a run, on stderr: accuracy so far, failures, time left."""
+"""The progress bars of a run, on stderr: one while memory is measured, then one with accuracy, failures and time left.
+
+Cold cases come first, each in a process of its own that loads the model anew. They say nothing about the pace of the
+rest, so they have a bar without a rate. The time left is not the bar's, which takes all cases to be alike.
+"""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from tqdm import tqdm
 
 from niah.run.plan import Plan
 from niah.run.records import FINAL
+from niah.run.time_left import TimeLeft, duration
 from niah.scoring import is_correct
 from niah.types import Case, Record
 
+COLD_BAR = "{desc}: {n_fmt} of {total_fmt} cases in fresh processes [{elapsed}]"
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+
 
 class Progress:
-    """A bar over the planned cases: accuracy so far on `full` cases, what failed, time left."""
+    """Bars over the planned cases: first the cold ones, then the others.
 
-    def __init__(self, plan: Plan, done: Sequence[Record]) -> None:
+    Args:
+        plan: the cases.
+        done: records of earlier runs; their cases are counted from the start.
+        model: the model's name, for the bar.
+        clock: returns seconds, for the time left.
+    """
+
+    def __init__(
+        self, plan: Plan, done: Sequence[Record], model: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
         cases = {case.id: case for case in plan.ordered}
+        self._cold = plan.cold
+        self._name = f"asking {model}".strip()
         self._right = 0
         self._answered = 0
         self._statuses: Counter[str] = Counter()
+        names = {record.case for record in done}
         for record in done:
             self._count(cases[record.case], record)
-        interval = 0.1 if sys.stderr.isatty() else 10.0  # seconds: a log file wants no bar per case
-        self._bar = tqdm(total=len(cases), initial=len(done), unit="case", mininterval=interval, dynamic_ncols=True)
-        self._show()
+        self.time_left = TimeLeft(plan.ordered, plan.cold, names, clock)
+        self._done, self._total = len(names - plan.cold), len(cases) - len(plan.cold)
+        cold = len(names & plan.cold)
+        self._bar = self._cold_bar(cold) if cold < len(plan.cold) else self._main_bar()
 
     def __enter__(self) -> Progress:
         return self
@@ -40,10 +62,34 @@ class Progress:
     def add(self, case: Case, record: Record) -> None:
         """Advance by one case."""
         self._count(case, record)
+        self.time_left.add(record)
         if record.status not in FINAL:
             self._bar.write(f"{record.case}: {record.status}: {record.detail}", file=sys.stderr)
-        self._show()
+        is_cold = record.case in self._cold
+        self._done += not is_cold
+        if not is_cold:
+            self._show()
         self._bar.update()
+        if is_cold and self._bar.n == len(self._cold):
+            self._bar.close()
+            self._bar = self._main_bar()
+
+    def _cold_bar(self, done: int) -> tqdm:
+        """Return the bar of the cases that measure memory and time."""
+        return self._new_bar("measuring memory", len(self._cold), done, COLD_BAR)
+
+    def _main_bar(self) -> tqdm:
+        """Return the bar of all other cases."""
+        self._bar = self._new_bar(self._name, self._total, self._done, BAR)
+        self._show()
+        return self._bar
+
+    def _new_bar(self, name: str, total: int, done: int, layout: str) -> tqdm:
+        """Return a bar."""
+        interval = 0.1 if sys.stderr.isatty() else 10.0  # seconds: a log file wants no bar per case
+        return tqdm(
+            desc=name, total=total, initial=done, mininterval=interval, dynamic_ncols=True, bar_format=layout,
+        )  # fmt: skip
 
     def _count(self, case: Case, record: Record) -> None:
         self._statuses[record.status] += 1
@@ -52,6 +98,8 @@ class Progress:
             self._right += is_correct(case, record)
 
     def _show(self) -> None:
-        accuracy = f"accuracy {self._right / self._answered:.1%}" if self._answered else "accuracy -"
-        failed = [f"{count} {status}" for status, count in sorted(self._statuses.items()) if status != "ok"]
-        self._bar.set_postfix_str(", ".join([accuracy, *failed]), refresh=False)
+        shown = [f"accuracy (full) {self._right / self._answered:.1%}"] if self._answered else []
+        shown += [f"{count} {status}" for status, count in sorted(self._statuses.items()) if status != "ok"]
+        seconds = self.time_left.seconds()
+        shown += [f"{duration(seconds)} left"] if seconds is not None and self._done < self._total else []
+        self._bar.set_postfix_str(", ".join(shown), refresh=False)
