@@ -31,7 +31,8 @@ examples:
   niah run --config configs/models/mine.yaml --fresh
       settings from a file (the command line takes precedence); earlier records are set aside
 
-The same command resumes a run; cases that ended in an error or a timeout are asked again. Ctrl-C loses nothing. A run
+The same command resumes a run; cases that ended in an error or a timeout are asked again. Ctrl-C loses nothing. A model
+that fails with the same error 20 times in a row stops the run (--stop_after_errors). A run
 is not resumed if the model's source, checkpoint or libraries have changed, as its answers would be mixed.
 
 exit codes: 0 every record is ok or oom, 2 a mistake in the command or its files,
@@ -103,6 +104,8 @@ def _add_limits(group: Any) -> None:
     _add(group, "--grace", "for what should take a moment", type=float, metavar="SECONDS")
     help_text = "for a file to give a byte (default: 60)"
     _add(group, "--stall_timeout", help_text, type=float, metavar="SECONDS")
+    help_text = "stop once the same error came N times in a row; 0: never"
+    _add(group, "--stop_after_errors", help_text, type=int, metavar="N")
     _add(group, "--memory_limit_gib", "host memory of the worker; past it: oom", type=float, metavar="GIB")
 
 

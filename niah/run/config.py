@@ -67,6 +67,7 @@ class RunConfig:
     grace: float = 10.0  # seconds for what should be quick: a worker that ends; longer waits are multiples of it
     stall_timeout: float | None = None  # seconds for a file to give a byte; None: $VIDEONIAH_STALL_SECONDS or 60
     memory_limit_gib: float | None = None
+    stop_after_errors: int = 20  # times in a row that the same error may come; 0: no limit
     engine: str = "local"  # or "ray", or "ray:ADDRESS"
     num_workers: int | None = None  # None: one for each GPU of a Ray cluster, else the adapter's concurrency
     gpus_per_worker: float | None = None  # of a Ray cluster; None: 1 where it has any
@@ -85,6 +86,8 @@ class RunConfig:
             if seconds is not None and not seconds > 0:  # so that "nan" is refused too
                 raise UserError(f"--{name} is in seconds and above 0, got {seconds:g}")
         self._check_engine()
+        if self.stop_after_errors < 0:
+            raise UserError(f"--stop_after_errors is a count, or 0 for no limit, got {self.stop_after_errors}")
         if self.memory_limit_gib is not None and not 0 < self.memory_limit_gib < math.inf:
             raise UserError(f"--memory_limit_gib must be above 0 and finite, got {self.memory_limit_gib:g}")
         for name, value in self.model_args.items():

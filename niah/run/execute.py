@@ -33,8 +33,9 @@ from niah.run.process import Worker, start_worker
 from niah.run.progress import Progress
 from niah.run.records import Records, read_records
 from niah.run.registry import find_adapter
+from niah.run.repeated_errors import RepeatedError, RepeatedErrors
 from niah.run.same_model import ModelCheck, identity_before_loading, nothing_asked
-from niah.types import Record
+from niah.types import Case, Record
 
 PATIENCE = 3  # times the grace: for git and nvidia-smi, which may lie on a network share or wake a device
 MakeWorker = Callable[..., Worker]  # called with the generated cases and, by keyword, the settings of the adapter
@@ -49,6 +50,7 @@ class FinishedRun:
     folder: Path
     records: list[Record]
     interrupted: bool  # by Ctrl-C or SIGTERM
+    stopped_by: str = ""  # the error that came too often in a row
 
 
 @contextmanager
@@ -88,15 +90,17 @@ def execute(
             sys.stderr.write(nothing_asked(folder, len(done), len(plan.ordered), identity()) + "\n")
         with _workers(config, plan, target, stopping, make_worker) as (start, num_workers):
             case_runner = CaseRunner(start, config.model, hashes, stopping=stopping, check_model=check)
+            interrupted, stopped_by = False, ""
             try:
                 _ask(plan, done, case_runner, config, num_workers)
-                interrupted = False
             except KeyboardInterrupt:
                 interrupted = True
+            except RepeatedError as error:
+                stopped_by = str(error)
         records = read_records(folder / "records.jsonl")
         append_run(folder, began, done, records, case_runner)
         put_in_order(folder, plan)
-        yield FinishedRun(plan, folder, records, interrupted)
+        yield FinishedRun(plan, folder, records, interrupted, stopped_by)
 
 
 def _target(config: RunConfig, make_worker: MakeWorker | None) -> str:
@@ -150,8 +154,14 @@ def _ask(plan: Plan, done: list[Record], case_runner: CaseRunner, config: RunCon
     earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
     records = Records(config.folder() / "records.jsonl")
     try:
+        repeated = RepeatedErrors(config.stop_after_errors)
         with Progress(plan, done, config.model) as progress:
-            ask_all(plan, done, case_runner, records, progress.add, num_workers)
+
+            def on_record(case: Case, record: Record) -> None:
+                progress.add(case, record)
+                repeated.add(record)
+
+            ask_all(plan, done, case_runner, records, on_record, num_workers)
     finally:
         records.close()
         signal.signal(signal.SIGTERM, earlier)

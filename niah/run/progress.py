@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from niah.run.plan import Plan
 from niah.run.records import FINAL
+from niah.run.repeated_errors import cause, first_line
 from niah.run.time_left import TimeLeft, duration
 from niah.scoring import is_correct
 from niah.types import Case, Record
@@ -43,6 +44,7 @@ class Progress:
         self._right = 0
         self._answered = 0
         self._statuses: Counter[str] = Counter()
+        self._causes: set[str] = set()  # of failures that were printed whole
         names = {record.case for record in done}
         for record in done:
             self._count(cases[record.case], record)
@@ -64,7 +66,10 @@ class Progress:
         self._count(case, record)
         self.time_left.add(record)
         if record.status not in FINAL:
-            self._bar.write(f"{record.case}: {record.status}: {record.detail}", file=sys.stderr)
+            known = cause(record) in self._causes
+            detail = f"{first_line(record)} (as before)" if known else record.detail
+            self._bar.write(f"{record.case}: {record.status}: {detail}", file=sys.stderr)
+            self._causes.add(cause(record))
         is_cold = record.case in self._cold
         self._done += not is_cold
         if not is_cold:

@@ -23,6 +23,8 @@ from niah.analysis.stats.regression import Estimate, Observation, mean
 from niah.analysis.table import ScoredCase, observations, score_cases
 
 SIGNIFICANT = 0.05
+READS = 0.25  # by which needle_only is above blind where a model reads many of the clips
+MIN_NEEDLES = 8  # with fewer, an interval that all needles agree on has no width and says nothing
 UNSEEN = "unseen"  # `full` cases in which the model used no frame of the needle
 LEAKS = {
     "blind": "the question alone gives answers away",
@@ -46,13 +48,16 @@ class LeakCheck:
 
 
 def check_controls(run: RunData) -> Iterator[FailedCheck]:
-    """Check the control conditions of a run, over all question types and for each."""
+    """Check the control conditions of a run, over all question types and for each.
+
+    A model that guesses by design is not blamed for guessing, nor for the luck of it.
+    """
     by_kind = _answers_by_kind(run)
-    yield from _leaks(run, by_kind)
     if not _guesses(run):
+        yield from _leaks(run, by_kind)
         yield from _clips_not_understood(run, by_kind)
+        yield from _not_asked(run)
     yield from _conspicuous_needles(run, by_kind[ALL].get("full", []))
-    yield from _not_asked(run)
 
 
 def _answers_by_kind(run: RunData) -> Mapping[str, Answers]:
@@ -131,6 +136,17 @@ def _not_understood(run: RunData, kind: str, answers: Answers) -> Iterator[Faile
         return
     excess = unpaired_difference(observations(needle_only), observations(blind))
     if excess is not None and excess.value > 0 and excess.p_value < SIGNIFICANT:
+        return
+    clips = len({scored.case.needle for scored in needle_only})
+    if kind == ALL and (clips < MIN_NEEDLES or excess is None or excess.high >= READS):
+        yield FailedCheck(
+            "not_understood",
+            f"{run.model}, needle_only: {clips} {'needles are' if clips > 1 else 'needle is'} too few to tell whether "
+            f"clips are read{'' if excess is None else f' ({_points(excess)} above blind)'}",
+            "note",
+            (run.model,),
+            _ids([*needle_only, *blind]),
+        )
         return
     evidence = "one needle source is not enough to tell" if excess is None else _points(excess)
     yield FailedCheck(

@@ -105,6 +105,27 @@ def test_needle_only_not_above_blind_says_nothing_about_length(tmp_path):
     assert "says nothing about length" in check.text and check.level == "warning"
 
 
+def test_few_needles_are_a_note_as_more_would_tell(tmp_path):
+    run = made(tmp_path, balanced(4, "full", "needle_only", "blind"), wrong)
+    (check,) = [check for check in check_runs([run]) if check.kind == "not_understood"]
+    assert check.level == "note"
+    assert "fake, needle_only: 4 needles are too few to tell whether clips are read" in check.text
+
+
+def test_one_needle_is_a_note_too(tmp_path):
+    check = one(check_runs([made(tmp_path, balanced(1, "needle_only", "blind"), wrong)]), "not_understood")
+    assert check.level == "note" and "1 needle is too few to tell whether clips are read" in check.text
+
+
+@pytest.mark.parametrize("settings, blamed", [({}, True), ({"reads_question": False}, False)])
+def test_a_model_that_guesses_by_design_is_not_blamed_for_it(tmp_path, settings, blamed):
+    cases = [*balanced(20, "full", "needle_only", "blind"), *balanced(20, "no_needle")]
+    for lucky in (wrong, letters):  # guesses nothing; guesses all
+        run = made(tmp_path / lucky.__name__, cases, lucky, settings=settings)
+        told = {check.kind for check in check_runs([run]) if check.level == "warning"}
+        assert bool(told & {"not_understood", "blind_above", "no_needle_above"}) == blamed
+
+
 def test_a_type_that_is_not_understood_is_flagged_by_itself(tmp_path):
     cases = [
         make_case(c.needle, c.condition, answer=c.answer, type="motion" if number(c) < 5 else "digit")

@@ -1,0 +1,125 @@
+"""What `niah run` prints at its end: accuracy in a small table, the files, and the commands that come next."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+from niah.extras import install
+from niah.run.config import RunConfig
+from niah.run.execute import FinishedRun
+from niah.run.repeated_errors import commonest
+from niah.scoring import is_correct
+from niah.types import CONDITIONS, Record
+
+FILES = ("records.jsonl", "table.csv", "run.json", "worker.log")
+YARDSTICK = "chance"  # what to compare with where nothing else has answered the same cases
+
+
+def run_summary(finished: FinishedRun, config: RunConfig) -> str:
+    """Return the table of accuracies, the statuses, the failed validity checks, the files and the next commands."""
+    # Imported here: SciPy takes seconds, which a refused command need not wait for.
+    from niah.analysis.checks.failed_check import as_text
+    from niah.analysis.checks.runs import check_runs
+    from niah.analysis.load import read_run
+
+    records, folder = finished.records, finished.folder
+    statuses = Counter(record.status for record in records)
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "none"
+    missing = len(finished.plan.ordered) - len(records)
+    lines = ["", f"{config.model} on suite {finished.plan.generated.suite.name}", *_accuracies(finished)]
+    lines += ["", f"records: {counts}" + (f"; {missing} cases not asked yet" if missing else "")]
+    failed_checks = check_runs([read_run(folder)]) if records else []
+    lines += [as_text(failed_checks)] if failed_checks else []
+    lines += [f"files in {folder}: {', '.join(_files(folder))}"]
+    return "\n".join([*lines, *_next_commands(folder, config)] if records else lines)
+
+
+def failures(finished: FinishedRun) -> str:
+    """Return the commonest error, how often it came, and where the model's own output lies; "" without a failure."""
+    found = commonest(finished.records)
+    if found is None:
+        return ""
+    error, count, failed = found
+    log = finished.folder / "worker.log"
+    said = f"; what the model printed: {log}" if log.exists() else ""
+    return f"{failed} cases failed, {count} of them with: {error}{said}"
+
+
+def _accuracies(finished: FinishedRun) -> list[str]:
+    """Return a line for each condition: accuracy of the answered cases, its Wilson interval, the counts."""
+    from niah.analysis.stats.proportions import wilson_interval
+
+    answered: dict[str, Record] = {record.case: record for record in finished.records if record.status == "ok"}
+    lines = [f"{'condition':<12}  {'accuracy':>8}  {'95 % interval':<16}  {'right':>5}  {'cases':>5}"]
+    for condition in CONDITIONS:
+        cases = [case for case in finished.plan.ordered if case.condition == condition and case.id in answered]
+        right = sum(is_correct(case, answered[case.id]) for case in cases)
+        if cases:
+            low, high = wilson_interval(right, len(cases))
+            interval = f"[{low:.1%}, {high:.1%}]"
+            lines.append(f"{condition:<12}  {right / len(cases):>8.1%}  {interval:<16}  {right:>5,}  {len(cases):>5,}")
+    return lines if len(lines) > 1 else ["no case was answered"]
+
+
+def _files(folder: Path) -> list[str]:
+    """Return the names of the files to look at, as far as they exist."""
+    return [name for name in FILES if (folder / name).exists()] + sorted(path.name for path in folder.glob("*.png"))
+
+
+def _next_commands(folder: Path, config: RunConfig) -> list[str]:
+    """Return the commands that show more, ready to paste, each with what it is for."""
+    run = shlex.quote(str(folder))
+    report = "one page, from the heatmap down to the single case"
+    if find_spec("vl_convert") is None:
+        report += f" (first: {install('vl_convert')})"
+    commands = [
+        (f"niah table {run}", "intervals clustered by needle source, accuracy over length and depth"),
+        (f"niah report {run} -o report.html", report),
+    ]
+    other = _other_run(folder)
+    if other is None and config.model != YARDSTICK:
+        other = folder.with_name(f"{folder.name}-{YARDSTICK}")
+        commands.append((f"{_same_cases(config)} -o {shlex.quote(str(other))}", "another model on the same cases"))
+    if other is not None:
+        commands.append(
+            (f"niah compare {run} {shlex.quote(str(other))}", "which of the two is better, and by how much")
+        )
+    width = max(len(command) for command, _ in commands)
+    return ["next:", *(f"  {command:{width}}  # {purpose}" for command, purpose in commands)]
+
+
+def _other_run(folder: Path) -> Path | None:
+    """Return a run beside this one that was asked the same cases of the same footage; the yardstick if there."""
+    mine = _decides(folder)
+    same = [
+        path.parent
+        for path in sorted(folder.parent.glob("*/run.json"))
+        if path.parent != folder
+        and mine
+        and all(_decides(path.parent).get(key) == mine.get(key) for key in ("cases_sha256", "sources_sha256"))
+    ]
+    return min(same, key=lambda path: (YARDSTICK not in path.name, path.name), default=None)
+
+
+def _decides(folder: Path) -> dict:
+    """Return what the records of a folder depend on; nothing for a folder without a readable run.json."""
+    try:
+        return dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))["decides"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _same_cases(config: RunConfig) -> str:
+    """Return the command that asks the yardstick the cases of a run."""
+    words = ["niah", "run", "--model", YARDSTICK, "--suite", config.suite]
+    for name in ("lengths", "depths", "conditions", "limit", "shard", "decoder"):
+        value = getattr(config, name)
+        if value not in (None, *(field.default for field in dataclasses.fields(config) if field.name == name)):
+            listed = value if isinstance(value, tuple) else (value,)
+            words += [f"--{name}", ",".join(f"{one:g}" if isinstance(one, float) else str(one) for one in listed)]
+    return shlex.join(words)
