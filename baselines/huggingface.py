@@ -37,8 +37,9 @@ from transformers import (
 from niah.adapters.checkpoint import locate
 from niah.adapters.config_reader import read_config
 from niah.adapters.meter import Meter
-from niah.adapters.qwen import check_finite
+from niah.adapters.qwen import check_finite, finish_reason
 from niah.adapters.sampling import bin_centres
+from niah.adapters.shown import size_in_inputs
 from niah.extras import install
 from niah.prompt import format_prompt
 from niah.settings import positive_int
@@ -63,6 +64,7 @@ class HuggingFace:
     def __init__(self, model: Any, processor: Any, max_frames: int, as_images: bool = False) -> None:
         self.model, self.processor, self.max_frames = model, processor, max_frames
         self.as_video = vars(processor).get("video_processor") is not None and not as_images
+        self._times: bool | None = None  # whether the processor passes times on; not known before the first frames
 
     def identity(self) -> dict[str, str]:
         """Return what files do not say: the dtype and attention in use, and hashes of what the prompt depends on."""
@@ -79,19 +81,24 @@ class HuggingFace:
         """Return what the model generates. Raises UserError where the question does not fit the model's positions."""
         meter = Meter(self.model.device, video)
         used = bin_centres(len(video), self.max_frames)
-        inputs = self._inputs(video.frames(used), used, len(video), video.fps, format_prompt(question))
+        frames = video.frames(used)
+        inputs = self._inputs(frames, used, len(video), video.fps, format_prompt(question))
         tokens = inputs["input_ids"].shape[1]
         self._refuse_beyond(tokens)
         meter.stage("prepare")
         observers = LogitsProcessorList([_LogitsObserver(meter)])
         ids = self.model.generate(**inputs, logits_processor=observers)[0]  # (prompt + new,)
         meter.stage("generate")
+        costs = meter.costs()
         return Reply(
             text=self.processor.tokenizer.decode(ids[tokens:], skip_special_tokens=True).strip(),
             frames_used=tuple(used),
             frames_kept=tuple(used),
             language_tokens=tokens,
-            **meter.costs(),
+            frame_size=size_in_inputs(inputs, self.processor, len(used)) if used else None,
+            frame_times=self._gives_times(frames) if used else None,
+            finish_reason=self._finish_reason(ids[tokens:].tolist()),
+            **costs,
         )
 
     def _inputs(
@@ -119,6 +126,21 @@ class HuggingFace:
         prompt = self.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
         inputs = self.processor(text=[prompt], return_tensors="pt", **given)
         return inputs.to(self.model.device, self.model.dtype)  # casts only what is floating
+
+    def _gives_times(self, frames: UInt8[np.ndarray, "frames height width 3"]) -> bool:
+        """Return True if what the processor makes of two frames depends on when they were shown."""
+        times = self._times
+        if times is None:
+            quick, slow = (self._inputs(frames[[0, -1]], [0, 1], 2, fps, "") for fps in (1.0, 0.02))
+            times = quick.keys() != slow.keys() or any(not _same(quick[name], slow[name]) for name in quick)
+            self._times = times
+        return times
+
+    def _finish_reason(self, ids: list[int]) -> str:
+        """Return whether an answer reached the token limit without its end."""
+        settings = self.model.generation_config
+        ends = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [settings.eos_token_id]
+        return "stop" if ids[-1:] and ids[-1] in ends else finish_reason(ids, settings.max_new_tokens)
 
     def _refuse_beyond(self, tokens: int) -> None:
         """Raise UserError for more positions than the model was made for: it would answer, but not as itself."""
@@ -272,6 +294,11 @@ def _processor(pretrained: str, folder: Path, trust_remote_code: bool) -> Any:
             f"{pretrained} has no chat template: put the chat_template.jinja of its instruct version beside config.json"
         )
     return processor
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return True if two values of a processor's output are equal."""
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
 
 
 def _sha256(text: str) -> str:

@@ -35,7 +35,10 @@ class QuestionBlind:
     def answer(self, video: Video, question: Question) -> Reply:
         """Keep the selected frames; the letter is a guess."""
         began, waited = time.perf_counter(), video.decode_seconds
-        chunks = [describe(frames) for _, frames in video.iterate(CHUNK)]
+        chunks, size = [], None
+        for _, frames in video.iterate(CHUNK):
+            chunks.append(describe(frames))
+            size = frames.shape[1:3]
         kept = self.select(np.concatenate(chunks), self.limit) if chunks else []
         seconds = time.perf_counter() - began - (video.decode_seconds - waited)
         used = tuple(range(len(video)))
@@ -45,6 +48,8 @@ class QuestionBlind:
             frames_kept=tuple(kept),
             seconds={"select": seconds},
             settings={"reads_question": False},  # the validity checks look for it
+            frame_size=size,
+            frame_times=None if size is None else False,
         )
 
 

@@ -72,8 +72,11 @@ class OpenAIChat:
         began, waited = time.perf_counter(), video.decode_seconds
         used = bin_centres(len(video), self.asking.max_frames)
         images: list[dict[str, Any]] = []
+        size: tuple[int, int] | None = None  # as sent: what the endpoint makes of it is not known
         for start in range(0, len(used), CHUNK):
-            images += [self._image(frame) for frame in video.frames(used[start : start + CHUNK])]
+            frames = video.frames(used[start : start + CHUNK])
+            images += [self._image(frame) for frame in frames]
+            size = frames.shape[1:3]
         waited = video.decode_seconds - waited
         encoded = time.perf_counter()
         said, tries = self._ask([*images, {"type": "text", "text": format_prompt(question)}])
@@ -85,6 +88,9 @@ class OpenAIChat:
             seconds={"decode": waited, "encode": encoded - began - waited, "request": ended - encoded},
             language_tokens=None if said.usage is None else said.usage.prompt_tokens,
             usage={"requests": tries, "model": str(said.model), **self._usage(said.usage)},
+            frame_size=size,
+            frame_times=False if used else None,
+            finish_reason=said.choices[0].finish_reason,
         )
 
     def _image(self, frame: np.ndarray) -> dict[str, Any]:

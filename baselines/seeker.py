@@ -32,11 +32,21 @@ class Seeker:
         began, waited = time.perf_counter(), video.decode_seconds
         sampled = bin_centres(len(video), self.limit)
         codes: list[Barcode | None] = []
+        size: tuple[int, int] | None = None
         for start in range(0, len(sampled), BATCH):
-            codes += [read_barcode(frame) for frame in video.frames(sampled[start : start + BATCH])]
+            frames = video.frames(sampled[start : start + BATCH])
+            codes += [read_barcode(frame) for frame in frames]
+            size = frames.shape[1:3]
         seconds = time.perf_counter() - began - (video.decode_seconds - waited)
         text = _text([code for code in codes if code is not None], video, question)
-        return Reply(text, frames_used=tuple(sampled), frames_kept=tuple(sampled), seconds={"read": seconds})
+        return Reply(
+            text,
+            frames_used=tuple(sampled),
+            frames_kept=tuple(sampled),
+            seconds={"read": seconds},
+            frame_size=size,
+            frame_times=False if sampled else None,
+        )
 
 
 def load(frames: int = 64) -> Seeker:

@@ -1,4 +1,4 @@
-"""Wrap a published repository, in the interpreter it pins: copy this file and fill in the two places marked HERE.
+"""Wrap a published repository, in the interpreter it pins: copy this file and fill in the places marked HERE.
 
 niah run --config mymodel.yaml        (what that holds: docs/wrapping_a_repository.md)
 
@@ -51,6 +51,7 @@ class Wrapped:
         waited = video.decode_seconds - waited
         text = say(self.model, frames, format_prompt(question))
         seconds = time.perf_counter() - began - waited
+        # HERE, where the repository says it: frame_size=(height, width), frame_times, finish_reason
         return Reply(text, frames_used=used, frames_kept=used, seconds={"answer": seconds}, **self._peaks())
 
     def _peaks(self) -> dict:

@@ -24,7 +24,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from niah.types import LETTERS, Case, Record
+from niah.types import LETTERS
 
 
 def extract_letter(reply: str, options: int) -> str | None:
@@ -35,13 +35,6 @@ def extract_letter(reply: str, options: int) -> str | None:
 def extract_answer(reply: str, options: Sequence[str]) -> str | None:
     """Return the letter of the option that a reply names by letter or text; None if it is unanswered."""
     return _extract(reply, len(options), [_normalize(option).strip() for option in options])
-
-
-def is_correct(case: Case, record: Record) -> bool:
-    """Return True if a record answers its case correctly. Raises ValueError if it has no reply."""
-    if record.reply is None:
-        raise ValueError(f"{record.case}: status {record.status!r} has no reply to score")
-    return extract_answer(record.reply, case.options) == case.answer
 
 
 _MASK = "\ue000"  # replaces the characters of an option's text, so that no letter is read from it

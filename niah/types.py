@@ -252,12 +252,26 @@ class Case:
 
 
 @dataclass(frozen=True)
+class OptionLikelihood:
+    """How likely a model finds the text of one option, as the continuation of the prompt."""
+
+    log_probability: float  # the sum over its tokens
+    tokens: int
+    bytes: int  # of the text in UTF-8
+    without_video: Optional[float] = None  # the same sum after the question alone
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1 or self.bytes < 1:
+            raise ValueError(f"an option has at least one token and byte, got {self.tokens} and {self.bytes}")
+
+
+@dataclass(frozen=True)
 class Reply:
     """An adapter's answer and its cost.
 
     Args:
         text: The answer.
-        option_scores: The likelihood of each option, if it was computed.
+        option_scores: The score of each option by which `text` was chosen, if options were scored.
         mode: How `text` came about: "generated" or "likelihood".
         frames_used: Frames of which something reaches the part that answers. A frame that was only read to select
             others need not be among them.
@@ -273,6 +287,11 @@ class Reply:
         settings: What was computed, for a model that can be run in several ways. A model that selects frames
             without reading the question reports `reads_question: False`; if it still finds needles, a validity
             check reports it.
+        frame_size: Height and width in pixels at which the model was shown frames, after its own resizing. None if
+            it is not known, or if there was no frame.
+        frame_times: Whether the model was given the time of each frame, or what it follows from. None likewise.
+        finish_reason: Why a generated text ended: "stop", "length" (the token limit), or an endpoint's own word.
+        option_likelihoods: Of each option, if options were scored: tables can then score by other rules.
     """
 
     text: str
@@ -288,10 +307,18 @@ class Reply:
     reused_frames: int = 0
     usage: Mapping[str, Union[float, str]] = field(default_factory=dict)
     settings: Mapping[str, Union[float, str, None]] = field(default_factory=dict)
+    frame_size: Optional[Tuple[int, int]] = None
+    frame_times: Optional[bool] = None
+    finish_reason: Optional[str] = None
+    option_likelihoods: Optional[Tuple[OptionLikelihood, ...]] = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise TypeError(f"a reply's text must be a string, got {type(self.text).__name__}")
+        if self.frame_size is not None:
+            object.__setattr__(self, "frame_size", tuple(int(side) for side in self.frame_size))
+        if self.option_likelihoods is not None:
+            object.__setattr__(self, "option_likelihoods", _likelihoods(self.option_likelihoods))
         for name in ("frames_used", "frames_kept"):
             object.__setattr__(self, name, tuple(int(i) for i in getattr(self, name)))
         if self.option_scores is not None:
@@ -365,6 +392,10 @@ class Record:
     detail: str  # why the status is not ok: an error message, a signal, a limit
     measured: Mapping[str, Any]
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the model, as its reply reported them
+    frame_size: Optional[Tuple[int, int]] = None  # of the reply, as are the next three; None: not recorded
+    frame_times: Optional[bool] = None
+    finish_reason: Optional[str] = None
+    option_likelihoods: Optional[Tuple[OptionLikelihood, ...]] = None
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -375,8 +406,10 @@ class Record:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Record":
         """Read a line of records.jsonl."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        if {*row, "settings"} != known:  # records of older versions have no settings
+        fields = dataclasses.fields(cls)
+        known = {f.name for f in fields}
+        later = {f.name for f in fields if (f.default, f.default_factory) != (dataclasses.MISSING, dataclasses.MISSING)}
+        if {*row, *later} != known:  # records of older versions lack fields that have a default
             raise UserError(
                 f"a record has fields {sorted(row)}, this version expects {sorted(known)}: "
                 "another version wrote it; run the suite again with --fresh"
@@ -384,10 +417,18 @@ class Record:
         values = dict(row)
         values["frames_kept"] = tuple(row["frames_kept"])
         values["sources"] = tuple(row["sources"])
-        if row["option_scores"] is not None:
-            values["option_scores"] = tuple(row["option_scores"])
+        for name in ("option_scores", "frame_size"):
+            if row.get(name) is not None:
+                values[name] = tuple(row[name])
+        if row.get("option_likelihoods") is not None:
+            values["option_likelihoods"] = _likelihoods(row["option_likelihoods"])
         return cls(**values)
 
     def to_json(self) -> dict:
         """Return the line of records.jsonl."""
         return dataclasses.asdict(self)
+
+
+def _likelihoods(options: Iterable[Any]) -> Tuple[OptionLikelihood, ...]:
+    """Return the likelihoods of options, which JSON holds as objects."""
+    return tuple(OptionLikelihood(**one) if isinstance(one, Mapping) else one for one in options)

@@ -15,6 +15,7 @@ SHARED = (
     "types",
     "prompt",
     "scoring",
+    "option_scores",
     "io",
     "settings",
 )  # may be imported from anywhere in niah, and import none of the rooms

@@ -21,9 +21,9 @@ from niah.adapters.feature_store import FeatureStore
 from niah.adapters.options import bytes_of_gib
 from niah.run.attention import VisualAttention
 from niah.settings import unknown_name
-from niah.types import Adapter, Question, Reply, UserError, Video
+from niah.types import Adapter, OptionLikelihood, Question, Reply, UserError, Video
 from vilamp import checkpoint
-from vilamp.answer import Prompt, answer_video
+from vilamp.answer import ModelAnswer, Prompt, answer_video
 from vilamp.encoders import encoders_id, resize
 from vilamp.features import FrameEncoder, FrameFeatures
 from vilamp.model import OPTION_TOKENS, Vilamp
@@ -90,6 +90,11 @@ class VilampAdapter:
         """Where the weights are."""
         return self.model.device
 
+    @property
+    def frame_side(self) -> int:
+        """Height and width in pixels of what the SigLIP tower sees."""
+        return self.model.config.vision.image_size
+
     def encode_query(self, question: Question) -> Float[Tensor, " dim"]:
         """Return the unit-length CLIP embedding of the bare question."""
         return self.model.encode_query(question.text)
@@ -126,13 +131,32 @@ class VilampAdapter:
         """Read the prompt; return the cache and the log-probabilities of the next token."""
         return self.model.prefill(prompt.embeddings, prompt.cache)
 
-    def reply(
-        self, question: Question, cache: Cache, first: Float[Tensor, " vocabulary"]
-    ) -> tuple[str, tuple[float, ...]]:
+    def reply(self, question: Question, cache: Cache, first: Float[Tensor, " vocabulary"]) -> ModelAnswer:
         """Return the most likely option, and the score of each."""
         options = [self.model.vocabulary.encode(option) for option in question.options]
-        scores = [self.model.score(cache, first, option) for option in options]
-        return question.options[int(np.argmax(scores))], tuple(scores)
+        sums = [self.model.score(cache, first, option) for option in options]
+        likelihoods = tuple(
+            OptionLikelihood(total, len(option), len(text.encode("utf-8")), blind)
+            for total, option, text, blind in zip(
+                sums, options, question.options, self._score_blind(question, options, cache, sums), strict=True
+            )
+        )
+        scores = tuple(one.log_probability / one.tokens for one in likelihoods)
+        return ModelAnswer(question.options[int(np.argmax(scores))], scores, likelihoods=likelihoods)
+
+    def _score_blind(
+        self, question: Question, options: list[list[int]], cache: Cache, sums: list[float]
+    ) -> list[float]:
+        """Return the log-probability of each option after the question alone: `sums`, where it was asked alone.
+
+        The words of a question are some 30 tokens, so this costs little beside a video.
+        """
+        words = self.model.vocabulary.encode(cloze(question))
+        if cache.get_seq_length() == len(words):
+            return sums
+        alone, first = self.model.prefill(self.model.embed(words))
+        first = first.cpu()
+        return [self.model.score(alone, first, option) for option in options]
 
     def settings(self) -> Settings:
         """Return the compressor's settings and the weights."""

@@ -19,7 +19,8 @@ from transformers import Cache
 
 from niah.adapters.compressor import Choice, Settings, TokenChunk
 from niah.adapters.meter import Meter
-from niah.types import Question, Reply, Video
+from niah.adapters.shown import shown_square
+from niah.types import OptionLikelihood, Question, Reply, Video
 from vilamp.features import FrameFeatures
 
 
@@ -31,12 +32,26 @@ class Prompt(NamedTuple):
     cache: Cache | None = None  # the video, where a compressor works in the language model
 
 
+class ModelAnswer(NamedTuple):
+    """What a model says: a text, and the score of each option where options are scored."""
+
+    text: str
+    scores: tuple[float, ...] | None = None
+    finish_reason: str | None = None  # of a text that was generated
+    likelihoods: tuple[OptionLikelihood, ...] | None = None  # what the scores are made of
+
+
 @runtime_checkable
 class Steps(Protocol):
     """What a model does at each step of `answer_video`."""
 
     features: FrameFeatures
     last_stage: str  # what the seconds of `reply` are called in a record
+
+    @property
+    def frame_side(self) -> int:
+        """Height and width in pixels of the frames that become tokens."""
+        ...
 
     @property
     def needs(self) -> Sequence[str]:
@@ -74,10 +89,8 @@ class Steps(Protocol):
         """Read the prompt; return the cache, and the next token's logits or log-probabilities."""
         ...
 
-    def reply(
-        self, question: Question, cache: Cache, first: Float[Tensor, " vocabulary"]
-    ) -> tuple[str, tuple[float, ...] | None]:
-        """Return the answer, and the score of each option where options are scored."""
+    def reply(self, question: Question, cache: Cache, first: Float[Tensor, " vocabulary"]) -> ModelAnswer:
+        """Return the answer that follows the prompt in the cache."""
         ...
 
     def settings(self) -> Settings:
@@ -109,17 +122,20 @@ def answer_video(steps: Steps, video: Video, question: Question) -> Reply:
     meter.first_token()
     meter.stage("prefill")
 
-    text, scores = steps.reply(question, cache, first)
+    answer = steps.reply(question, cache, first)
     meter.stage(steps.last_stage)
     return Reply(
-        text=text,
-        option_scores=scores,
-        mode="generated" if scores is None else "likelihood",
+        text=answer.text,
+        option_scores=answer.scores,
+        mode="generated" if answer.scores is None else "likelihood",
         frames_used=tuple(choice.seen),
         frames_kept=tuple(choice.kept),
         language_tokens=prompt.count,
         reused_frames=features.reused,
         settings=dict(steps.settings()),
+        finish_reason=answer.finish_reason,
+        option_likelihoods=answer.likelihoods,
+        **shown_square(len(choice.seen), steps.frame_side),
         **meter.costs(),
     )
 

@@ -246,7 +246,7 @@ class Vilamp(nn.Module):
         return cache, logits.log_softmax(-1)
 
     def score(self, cache: Cache, first: Float[Tensor, " vocabulary"], option: list[int]) -> float:
-        """Return the mean log-probability of an option's tokens after a prefilled prompt.
+        """Return the log-probability of an option's tokens after a prefilled prompt.
 
         The cache is left as it was found.
         """
@@ -259,7 +259,7 @@ class Vilamp(nn.Module):
             cache.crop(1 - len(option))  # negative: how many tokens to take back
             picked = torch.tensor(option[1:], device=self.device)[:, None]
             total += float(logits.log_softmax(-1).gather(1, picked).sum())
-        return total / len(option)
+        return total
 
     def states(
         self, inputs: list[Float[Tensor, "_tokens hidden"]], positions: list[Int[Tensor, " _tokens"]]

@@ -28,7 +28,8 @@ from baselines.llama_vid.model import LlamaVid
 from niah.adapters.checkpoint import locate, read_tokenizer
 from niah.adapters.meter import Meter
 from niah.adapters.options import make_store, resolve_dtype
-from niah.adapters.qwen import continue_greedily
+from niah.adapters.qwen import continue_greedily, finish_reason
+from niah.adapters.shown import shown_square
 from niah.run.attention import VisualAttention
 from niah.types import Question, Reply, Video
 
@@ -66,6 +67,8 @@ class LlamaVidAdapter:
             language_tokens=len(prompt.embeds),
             reused_frames=prompt.reused,
             settings={"path": self.path, "rope": model.rotary.mode},
+            finish_reason=finish_reason(ids, limit),
+            **shown_square(len(prompt.shown), model.config.vision.image_size),
             **meter.costs(),
         )
 

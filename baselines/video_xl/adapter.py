@@ -21,6 +21,8 @@ from baselines.video_xl.prefill import VideoPrefill
 from niah.adapters.checkpoint import locate, read_tokenizer
 from niah.adapters.meter import Meter
 from niah.adapters.options import make_store, resolve_dtype
+from niah.adapters.qwen import finish_reason
+from niah.adapters.shown import shown_square
 from niah.run.attention import VisualAttention
 from niah.types import Question, Reply, Video
 
@@ -56,6 +58,8 @@ class VideoXLAdapter:
             language_tokens=tokens,
             reused_frames=reading.reused,
             settings={**how, "dtype": str(model.dtype).removeprefix("torch.")},
+            finish_reason=finish_reason(ids, self.settings.max_new_tokens),
+            **shown_square(len(reading.used), model.settings.pixels.side),
             **meter.costs(),
         )
 

@@ -27,6 +27,8 @@ from niah.adapters.checkpoint import locate, read_tokenizer
 from niah.adapters.config_reader import read_config
 from niah.adapters.meter import Meter
 from niah.adapters.options import make_store, resolve_dtype
+from niah.adapters.qwen import finish_reason
+from niah.adapters.shown import shown_square
 from niah.run.attention import VisualAttention
 from niah.types import Question, Reply, Video
 
@@ -65,6 +67,8 @@ class VideoChatFlashAdapter:
             language_tokens=tokens,
             reused_frames=prompt.reused,
             settings=record_settings(model.config, self.rope.mode),
+            finish_reason=finish_reason(ids, limit),
+            **shown_square(len(prompt.shown), model.config.tower.image_size, times=True),  # duration, even sampling
             **meter.costs(),
         )
 

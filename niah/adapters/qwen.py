@@ -7,7 +7,7 @@ Whole: `prefill` in chunks, then `continue_greedily`. Layer by layer, for what `
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -78,6 +78,11 @@ def continue_greedily(
             states = language_model.model(inputs_embeds=token, **arguments).last_hidden_state
             logits = language_model.lm_head(states[0, -1:])[0]
     return ids
+
+
+def finish_reason(ids: Sequence[int], max_new_tokens: int) -> str:
+    """Return why a text of these ids ended, as a `Reply` has it: at the limit, or before it by a stop id."""
+    return "length" if len(ids) == max_new_tokens else "stop"
 
 
 def generate_greedily(

@@ -39,7 +39,7 @@ def _why_not(run: RunData, needle: str) -> str:
     """Return why a needle is not kept; nothing where it is."""
     for condition, wanted in CONTROLS.items():
         cases = [case for case in run.cases if case.needle == needle and case.condition == condition]
-        scored = [score_case(case, run.records.get(case.id)) for case in cases]
+        scored = [score_case(case, run.records.get(case.id), run.score_by) for case in cases]
         if not scored:
             return f"{run.model} was not asked it with {condition}"
         if scored[0].status != "ok":

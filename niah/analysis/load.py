@@ -13,12 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from niah.analysis.layout import Layout, infer_layout, merge_layouts
+from niah.option_scores import SCORE_BY, can_score
 from niah.run.metadata import model_label, printable, read_metadata, without_shard_keys
 from niah.run.records import cases_path, read_cases, read_records
+from niah.run.same_model import changes
 from niah.settings import read_yaml
 from niah.suite.config import Suite
 from niah.suite.folder import NearDuplicate, read_near_duplicates
 from niah.types import Case, Record, UserError
+
+
+@dataclass(frozen=True)
+class EarlierModel:
+    """A model that gave answers of a folder before it was changed, and in what it differs from the one there is now."""
+
+    records: int  # in the folder when the change was noticed
+    differs: tuple[str, ...] | None  # None: its identity was not recorded
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,10 @@ class RunData:
     layout: Layout
     near_duplicates: tuple[NearDuplicate, ...] = ()
     needles_selected_by: str | None = None  # the model whose answers the needles were filtered by
+    score_by: str | None = None  # the rule that the suite names for the likelihoods of options
+    world: str | None = None  # what its built-in footage is drawn from
+    used_to_choose: str | None = None  # what the suite says was chosen by it
+    earlier_models: tuple[EarlierModel, ...] = ()  # whose answers are among the records, mixed in knowingly
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -70,6 +84,10 @@ def read_run(folder: Path) -> RunData:
         layout=infer_layout(cases, suite),
         near_duplicates=read_near_duplicates(folder),
         needles_selected_by=None if suite is None or suite.kept is None else suite.kept.by,
+        score_by=None if suite is None else suite.score_by,
+        world=None if suite is None or suite.footage is None else suite.footage.world,
+        used_to_choose=None if suite is None else suite.used_to_choose,
+        earlier_models=_earlier_models(folder, metadata),
     )
 
 
@@ -88,6 +106,20 @@ def join_shards(runs: Sequence[RunData]) -> list[RunData]:
     return [_with_unique_name(run, joined[:number]) for number, run in enumerate(joined)]
 
 
+def with_rule(run: RunData, score_by: str) -> RunData:
+    """Return a run whose options are chosen by another rule. Raises UserError where an answer lacks what it needs."""
+    answers = [record for record in run.records.values() if record.status == "ok"]
+    lacking = sum(not can_score(record, score_by) for record in answers)
+    if lacking:
+        possible = [rule for rule in SCORE_BY if all(can_score(record, rule) for record in answers)]
+        raise UserError(
+            f"{run.folder} cannot be scored by {score_by}: {lacking} of {len(answers)} answers lack what it needs "
+            "(letter needs generated replies, other rules the likelihoods of options); possible here: "
+            f"{', '.join(possible) or 'no rule, only the replies as they are'}"
+        )
+    return dataclasses.replace(run, score_by=score_by)
+
+
 def with_distinct_names(runs: Sequence[RunData]) -> list[RunData]:
     """Add the suite to a model's name if the model ran on several suites and both appear on one page."""
     models = [run.model for run in runs]
@@ -95,6 +127,18 @@ def with_distinct_names(runs: Sequence[RunData]) -> list[RunData]:
         dataclasses.replace(run, model=f"{run.model} on {run.suite}") if models.count(run.model) > 1 else run
         for run in runs
     ]
+
+
+def _earlier_models(folder: Path, metadata: Mapping[str, Any]) -> tuple[EarlierModel, ...]:
+    """Return the models that run.json lists as earlier ones. Raises UserError where an entry is damaged."""
+    now, found = metadata.get("identity", {}), []
+    for entry in metadata.get("earlier_identities", []):
+        whole = entry if isinstance(entry, dict) else {}
+        records, identity = whole.get("records"), whole.get("identity")
+        if not isinstance(records, int) or not isinstance(identity, dict | None):
+            raise UserError(f"{folder / 'run.json'}: earlier_identities has the entry {entry!r}; restore the file")
+        found.append(EarlierModel(records, None if identity is None else tuple(changes(identity, now))))
+    return tuple(found)
 
 
 def _are_shards(one: RunData, other: RunData) -> bool:
@@ -112,6 +156,7 @@ def _join(first: RunData, second: RunData) -> RunData:
         records={**first.records, **second.records},
         layout=merge_layouts(first.layout, second.layout) or infer_layout(cases, None),
         near_duplicates=tuple(dict.fromkeys(first.near_duplicates + second.near_duplicates)),
+        earlier_models=first.earlier_models + second.earlier_models,
     )
 
 

@@ -8,10 +8,10 @@ and depths, so marginals also carry one clustered by needle source (Korn and Gra
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
+import statistics
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,18 +24,18 @@ from niah.analysis.load import RunData, read_run
 from niah.analysis.stats.proportions import clustered_interval, retention, wilson_interval
 from niah.analysis.stats.regression import Observation
 from niah.io import replace_file
-from niah.scoring import extract_answer
+from niah.option_scores import answered_letter, scored_by
 from niah.types import CONDITIONS, Case, Record
 
 MISSING = "missing"  # the status of a case without a record
-_letter = functools.lru_cache(maxsize=2**16)(extract_answer)  # a page scores each case several times
 
 
 @dataclass(frozen=True)
 class ScoredCase:
     """A case with its record, and how its reply scored.
 
-    `letter` is the option that the reply names; None if it names none, or if there is no reply. `hit` says whether
+    `letter` is the option that the record answers with; None if its reply names none, or if there is no reply.
+    `scored_by` is how that was decided (`niah.option_scores.scored_by`). `hit` says whether
     the frames kept at full resolution include one of the needle, and `hit_chance` how often as many random frames
     would; both are None unless the case is `full` and the model reported which frames it kept.
     """
@@ -43,6 +43,7 @@ class ScoredCase:
     case: Case
     record: Record | None
     letter: str | None = None
+    scored_by: str = ""
     hit: bool | None = None
     hit_chance: float | None = None
 
@@ -65,6 +66,11 @@ class ScoredCase:
     def unanswered(self) -> bool:
         """Return True if there is a reply that names no option; it counts as wrong."""
         return self.answered and self.letter is None
+
+    @property
+    def cut_short(self) -> bool:
+        """Return True if the reply ended at the token limit, where the adapter reports that."""
+        return self.record is not None and self.record.finish_reason == "length"
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,10 @@ class Row:
     retention: float | None = None
     retention_low: float | None = None
     retention_high: float | None = None
+    scored_by: str = ""
+    cut_short: int = 0  # replies that ended at the token limit
+    frame_height: int | None = None  # median of the frames that the model was shown, in pixels; None: not reported
+    frame_width: int | None = None
 
     @property
     def failed(self) -> int:
@@ -122,11 +132,11 @@ class RowKey(NamedTuple):
     depth: str
 
 
-def score_case(case: Case, record: Record | None) -> ScoredCase:
-    """Score one case."""
+def score_case(case: Case, record: Record | None, score_by: str | None = None) -> ScoredCase:
+    """Score one case, by a rule for the likelihoods of options where one is given."""
     if record is None or record.reply is None:
         return ScoredCase(case, record)
-    scored = ScoredCase(case, record, _letter(record.reply, case.options))
+    scored = ScoredCase(case, record, answered_letter(case, record, score_by), scored_by(record, score_by))
     needles = case.target_placements
     if case.condition != "full" or not record.frames_kept or not needles:
         return scored
@@ -138,7 +148,7 @@ def score_case(case: Case, record: Record | None) -> ScoredCase:
 def score_cases(run: RunData, condition: str | None = None) -> list[ScoredCase]:
     """Score the cases of a run, or those of one condition."""
     cases = run.cases if condition is None else run.cases_of(condition)
-    return [score_case(case, run.records.get(case.id)) for case in cases]
+    return [score_case(case, run.records.get(case.id), run.score_by) for case in cases]
 
 
 def observations(scored: Sequence[ScoredCase]) -> list[Observation]:
@@ -146,6 +156,15 @@ def observations(scored: Sequence[ScoredCase]) -> list[Observation]:
     return [
         Observation(one.case.needle_source, one.case.haystack, (float(one.correct),)) for one in scored if one.answered
     ]
+
+
+def median_frame_size(records: Iterable[Record | None]) -> tuple[int, int] | None:
+    """Return the median height and width of the frames that a model was shown; None if it reported none."""
+    sizes = [record.frame_size for record in records if record is not None and record.frame_size is not None]
+    if not sizes:
+        return None
+    heights, widths = zip(*sizes, strict=True)
+    return statistics.median_low(heights), statistics.median_low(widths)
 
 
 def table_rows(runs: Sequence[RunData]) -> list[Row]:
@@ -211,6 +230,7 @@ def _row(run: RunData, key: RowKey, cell: Sequence[ScoredCase]) -> Row:
     kept = [scored for scored in answers if scored.hit is not None]
     correct = sum(scored.correct for scored in answers)
     low, high = wilson_interval(correct, len(answers))
+    size = median_frame_size(one.record for one in answers)
     cluster_low, cluster_high = None, None
     if ALL in (key.length, key.depth):  # a marginal: needles are asked more than once
         cluster_low, cluster_high = clustered_interval(observations(answers))
@@ -238,6 +258,10 @@ def _row(run: RunData, key: RowKey, cell: Sequence[ScoredCase]) -> Row:
         hits=sum(bool(scored.hit) for scored in kept),
         hit_share=_mean([bool(scored.hit) for scored in kept]),
         hit_chance=_mean([scored.hit_chance or 0.0 for scored in kept]),
+        scored_by=", ".join(sorted({scored.scored_by for scored in answers})),
+        cut_short=sum(scored.cut_short for scored in answers),
+        frame_height=None if size is None else size[0],
+        frame_width=None if size is None else size[1],
     )
 
 

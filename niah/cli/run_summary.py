@@ -10,10 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from niah.extras import install
+from niah.option_scores import is_correct
 from niah.run.config import RunConfig
 from niah.run.execute import FinishedRun
 from niah.run.repeated_errors import commonest
-from niah.scoring import is_correct
 from niah.types import CONDITIONS, Record
 
 FILES = ("records.jsonl", "table.csv", "run.json", "worker.log")
@@ -54,11 +54,12 @@ def _accuracies(finished: FinishedRun) -> list[str]:
     """Return a line for each condition: accuracy of the answered cases, its Wilson interval, the counts."""
     from niah.analysis.stats.proportions import wilson_interval
 
+    score_by = finished.plan.generated.suite.score_by
     answered: dict[str, Record] = {record.case: record for record in finished.records if record.status == "ok"}
     lines = [f"{'condition':<12}  {'accuracy':>8}  {'95 % interval':<16}  {'right':>5}  {'cases':>5}"]
     for condition in CONDITIONS:
         cases = [case for case in finished.plan.ordered if case.condition == condition and case.id in answered]
-        right = sum(is_correct(case, answered[case.id]) for case in cases)
+        right = sum(is_correct(case, answered[case.id], score_by) for case in cases)
         if cases:
             low, high = wilson_interval(right, len(cases))
             interval = f"[{low:.1%}, {high:.1%}]"

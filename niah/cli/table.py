@@ -1,4 +1,8 @@
-"""`niah table RUN...`: print a summary of runs, and write table.csv into the folder of each."""
+"""`niah table RUN...`: print a summary of runs, and write table.csv into the folder of each.
+
+Another rule than the suite's (`--score_by`) is for looking: it is printed and never written, as a rule that is chosen
+after the answers are known makes accuracies too high.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,13 @@ from niah.analysis.checks.failed_check import as_text
 from niah.analysis.checks.runs import check_runs
 from niah.analysis.exposure import exposure_summary
 from niah.analysis.letters import letter_summary
-from niah.analysis.load import join_shards, read_run
+from niah.analysis.load import join_shards, read_run, with_rule
 from niah.analysis.power import power_summary
 from niah.analysis.summary import summary_page
 from niah.analysis.table import table_rows, write_table
 from niah.cli.command import Command
 from niah.cli.flags import add_runs
+from niah.option_scores import SCORE_BY
 
 EXAMPLES = """\
 examples:
@@ -24,15 +29,30 @@ examples:
       two runs side by side
   niah table runs/default-vilamp-shard-*
       the shards of one run, combined in the printout
+  niah table runs/default-vilamp --score_by minus_blind
+      the same options chosen by another rule, for looking: nothing is written
+
+rules for models that score options: sum, per_token, per_byte, minus_blind (less the likelihood without the video);
+letter is for models that generate. The rule that counts is the one that the suite names before the run.
 """
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    add_runs(parser)
+    parser.add_argument("--score_by", choices=SCORE_BY, help="print accuracies by this rule; write no table.csv")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the table of every run, and print a summary of all."""
     runs = [read_run(folder) for folder in options.runs]
-    paths = [write_table(folder) for folder in options.runs]
+    if options.score_by is None:
+        written = "written: " + ", ".join(str(write_table(folder)) for folder in options.runs)
+    else:
+        runs = [with_rule(run, options.score_by) for run in runs]
+        named = ", ".join(dict.fromkeys(run.score_by or "none" for run in map(read_run, options.runs)))
+        written = f"scored by {options.score_by} for looking (rule that the suite names: {named}); nothing was written"
     joined = join_shards(runs)
-    written = "written: " + ", ".join(map(str, paths))
     parts = [
         summary_page(table_rows(joined)),
         letter_summary(joined),
@@ -45,4 +65,4 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-COMMAND = Command(run, EXAMPLES, add_runs)
+COMMAND = Command(run, EXAMPLES, add_arguments)

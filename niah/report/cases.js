@@ -96,9 +96,17 @@ function options(item, answer) {
     if (letter === answer.letter) tags.push(make("span", { class: answer.right ? "tag right" : "tag wrong" }, answer.right ? "✓ reply" : "✗ reply"));
     if (letter === item.answer) tags.push(make("span", { class: "tag answer" }, "right answer"));
     const score = answer.scores?.[place];
-    if (score !== undefined) tags.push(make("span", { class: "score", title: "log-likelihood of this option" }, score.toFixed(2)));
+    if (score !== undefined) tags.push(make("span", { class: "score", title: likelihood(answer, place) }, score.toFixed(2)));
     return make("li", { class: letter === item.answer ? "answer" : null }, make("b", {}, letter), make("span", {}, text), tags);
   }));
+}
+
+// Returns what an option's score is made of, as far as it is recorded.
+function likelihood(answer, place) {
+  const one = answer.likelihoods?.[place];
+  if (!one) return "score of this option";
+  const blind = one.without_video === null ? "" : `, ${one.without_video.toFixed(2)} without the video`;
+  return `log-probability ${one.log_probability.toFixed(2)}${blind}; ${one.tokens} tokens, ${one.bytes} bytes`;
 }
 
 function replyText(run, answer) {
@@ -106,8 +114,10 @@ function replyText(run, answer) {
     return make("p", { class: "reply-text" }, chip(answer), ` ${run.model} gave no reply. `, answer.detail ? make("pre", {}, answer.detail) : null);
   }
   const how = answer.mode === "likelihood" ? "chose the likeliest option" : "replied";
+  const ruled = answer.scored_by ? make("p", {}, `Scored by ${answer.scored_by}, as the suite says: ${answer.letter}.`) : null;
+  const cut = answer.finish_reason === "length" ? make("p", {}, "This reply ended at the token limit.") : null;
   return make("div", { class: "reply-text" }, make("p", {}, chip(answer), ` ${run.model} ${how}:`), make("pre", {}, answer.reply || "(nothing)"),
-    answer.letter ? null : make("p", {}, "This reply names no option, or more than one: it counts as wrong."));
+    ruled, cut, answer.letter ? null : make("p", {}, "This reply names no option, or more than one: it counts as wrong."));
 }
 
 // A table of runs by conditions; each cell is the case of the same needle that is nearest in length, then in depth.
@@ -156,6 +166,8 @@ function measurements(answer) {
   const known = [
     ["frames used", answer.used && `${number(answer.used)}, ${number(answer.needle_used || 0)} of the needle`],
     ["frames kept whole", answer.kept?.length && `${answer.kept.length}, ${answer.needle_kept || 0} of the needle`],
+    ["frames shown at", answer.frame_size && `${answer.frame_size.join(" × ")} pixels`],
+    ["times of frames", answer.frame_times !== undefined && (answer.frame_times ? "given" : "not given")],
     ["language tokens", answer.tokens && number(answer.tokens)],
     ["to first token", answer.first !== undefined && `${answer.first.toFixed(2)} s${answer.reused ? ` (${number(answer.reused)} frames reused)` : ""}`],
   ].filter(([, value]) => value);

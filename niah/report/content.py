@@ -19,11 +19,11 @@ from niah.analysis.checks.runs import check_runs
 from niah.analysis.layout import format_length
 from niah.analysis.load import RunData
 from niah.analysis.stats.regression import MIN_HAYSTACKS
-from niah.analysis.table import Row, score_case, table_rows
+from niah.analysis.table import Row, ScoredCase, score_case, table_rows
 from niah.figures.plotting import text_colour
 from niah.report.charts import chart_specs
 from niah.report.pictures import FramePictures, strip
-from niah.types import CONDITIONS, LETTERS, Case, Record
+from niah.types import CONDITIONS, LETTERS, Case
 
 STEPS = 100  # of the colour scale: one for each percent
 
@@ -93,7 +93,7 @@ def _run(run: RunData, rows: Sequence[Row], indices: Mapping[tuple[str, Case], i
                 "case": indices[run.suite, case],
                 "length": {by: run.layout.length_label(case, by) for by in columns},
                 "depth": run.layout.depth_label(case),
-                **_answer(case, run.records.get(case.id)),
+                **_answer(score_case(case, run.records.get(case.id), run.score_by)),
             }
             for case in run.cases
         ],
@@ -107,9 +107,9 @@ def _cell(row: Row) -> dict[str, Any]:
     return {key: _rounded(value) for key, value in fields.items() if value is not None}
 
 
-def _answer(case: Case, record: Record | None) -> dict[str, Any]:
+def _answer(scored: ScoredCase) -> dict[str, Any]:
     """Return the outcome of one case."""
-    scored = score_case(case, record)
+    case, record = scored.case, scored.record
     if record is None:
         return {"status": scored.status}
     fields = {
@@ -118,12 +118,17 @@ def _answer(case: Case, record: Record | None) -> dict[str, Any]:
         "letter": scored.letter,
         "reply": record.reply,
         "scores": record.option_scores and [round(score, 5) for score in record.option_scores],
+        "likelihoods": record.option_likelihoods and [dataclasses.asdict(one) for one in record.option_likelihoods],
+        "scored_by": scored.scored_by if scored.scored_by != record.mode else None,
         "mode": record.mode,
         "kept": list(record.frames_kept),
         "used": record.frames_used,
         "needle_kept": case.needle_frames(record.frames_kept),
         "needle_used": record.needle_frames_used,
         "tokens": record.language_tokens,
+        "frame_size": record.frame_size,
+        "frame_times": record.frame_times,
+        "finish_reason": record.finish_reason,
         "detail": record.detail or None,
         "first": _seconds(record.measured.get("seconds_to_first_token")),
         "reused": record.measured.get("reused_frames"),

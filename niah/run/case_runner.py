@@ -20,6 +20,8 @@ MAX_ATTEMPTS = 2
 COST_FIELDS = (  # of a reply; they go into the record's `measured`
     "seconds", "seconds_to_first_token", "peak_allocated_bytes", "peak_reserved_bytes", "reused_frames", "usage",
 )  # fmt: skip
+# Fields of a reply that a record keeps as they are.
+AS_REPORTED = ("frame_size", "frame_times", "finish_reason", "option_likelihoods")
 
 
 class RunInterruptedError(Exception):
@@ -159,7 +161,7 @@ def make_record(
 def _answer_fields(case: Case, reply: Reply | None) -> dict[str, Any]:
     """Return the fields of a record that come from the reply; a failed case has none."""
     if reply is None:
-        nothing: dict[str, Any] = dict.fromkeys(("reply", "option_scores", "language_tokens"))
+        nothing: dict[str, Any] = dict.fromkeys(("reply", "option_scores", "language_tokens", *AS_REPORTED))
         counts = dict.fromkeys(("frames_used", "needle_frames_kept", "needle_frames_used"), 0)
         return {**nothing, **counts, "frames_kept": (), "mode": "", "settings": {}}
     return {
@@ -172,6 +174,7 @@ def _answer_fields(case: Case, reply: Reply | None) -> dict[str, Any]:
         "needle_frames_used": case.needle_frames(reply.frames_used),
         "language_tokens": reply.language_tokens,
         "settings": reply.settings,
+        **{name: getattr(reply, name) for name in AS_REPORTED},
     }
 
 

@@ -153,6 +153,7 @@ def _decides(config: RunConfig, plan: Plan) -> dict[str, Any]:
         "sampling": dataclasses.asdict(plan.generated.suite.sampling),
         "cases_sha256": cases_sha256(plan.generated.cases),
         "sources_sha256": sources_sha256(sources),
+        "score_by": plan.generated.suite.score_by,  # named before the run, and not changed in the middle of it
     }
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from niah.types import Case, Reply, Sampling, Source
+from niah.types import Case, OptionLikelihood, Reply, Sampling, Source
 
 MAX_REPLY_CHARACTERS = 1_000_000  # more than any model says, and less than an endless loop
 
@@ -90,6 +90,9 @@ def check_reply(reply: Any, frames: int, options: int) -> Reply:
     scores = reply.option_scores
     if scores is not None and (len(scores) != options or not all(map(math.isfinite, scores))):
         raise ValueError(f"option_scores must be {options} finite numbers, got {scores}")
+    likelihoods = reply.option_likelihoods
+    if likelihoods is not None and len(likelihoods) != options:
+        raise ValueError(f"option_likelihoods must be those of {options} options, got {len(likelihoods)}")
     plain = Reply(
         text=reply.text,
         option_scores=scores,
@@ -104,6 +107,10 @@ def check_reply(reply: Any, frames: int, options: int) -> Reply:
         reused_frames=int(reply.reused_frames),
         usage={str(key): value if isinstance(value, str) else float(value) for key, value in reply.usage.items()},
         settings={str(name): value for name, value in reply.settings.items()},
+        frame_size=_frame_size(reply.frame_size),
+        frame_times=_optional(bool, reply.frame_times),
+        finish_reason=_optional(str, reply.finish_reason),
+        option_likelihoods=None if likelihoods is None else tuple(map(_plain_likelihood, likelihoods)),
     )
     json.dumps(_row(plain), allow_nan=False)  # raises ValueError for a time that is not a number
     return plain
@@ -120,9 +127,25 @@ def _check_frames(reply: Reply, frames: int) -> None:
         raise ValueError(f"frames_kept must be among frames_used, got {unused[:5]} besides")
 
 
+def _frame_size(size: Any) -> Any:
+    """Return height and width. Raises ValueError for anything but two numbers from 1 up."""
+    if size is not None and (len(size) != 2 or min(size) < 1):
+        raise ValueError(f"frame_size must be (height, width) in pixels, got {size}")
+    return size
+
+
 def _row(reply: Reply) -> dict[str, Any]:
     """Return the fields of a reply; `asdict` would copy each of its thousands of frame numbers."""
-    return {field.name: getattr(reply, field.name) for field in dataclasses.fields(Reply)}
+    row = {field.name: getattr(reply, field.name) for field in dataclasses.fields(Reply)}
+    if reply.option_likelihoods is not None:
+        row["option_likelihoods"] = [asdict(one) for one in reply.option_likelihoods]
+    return row
+
+
+def _plain_likelihood(one: OptionLikelihood) -> OptionLikelihood:
+    """Return the likelihood of an option in plain numbers."""
+    blind = _optional(float, one.without_video)
+    return OptionLikelihood(float(one.log_probability), int(one.tokens), int(one.bytes), blind)
 
 
 def _optional(kind: Any, value: Any) -> Any:

@@ -24,6 +24,7 @@ KINDS: dict[str, type | tuple[type, ...]] = {
 DECIDES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("model_args", "sampling"), dict),
     **dict.fromkeys(("model", "cases_sha256", "sources_sha256"), str),
+    "score_by": (str, type(None)),
 }
 SHARD_KEYS = ("cases_sha256", "sources_sha256")  # the keys of `decides` in which shards of one run differ
 READABLE_NAMES = {"cases_sha256": "the cases", "sources_sha256": "the video files"}

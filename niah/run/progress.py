@@ -14,11 +14,11 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from niah.option_scores import is_correct
 from niah.run.plan import Plan
 from niah.run.records import FINAL
 from niah.run.repeated_errors import cause, first_line
 from niah.run.time_left import TimeLeft, duration
-from niah.scoring import is_correct
 from niah.types import Case, Record
 
 COLD_BAR = "{desc}: {n_fmt} of {total_fmt} cases in fresh processes [{elapsed}]"
@@ -41,6 +41,7 @@ class Progress:
         cases = {case.id: case for case in plan.ordered}
         self._cold = plan.cold
         self._name = f"asking {model}".strip()
+        self._score_by = plan.generated.suite.score_by
         self._right = 0
         self._answered = 0
         self._statuses: Counter[str] = Counter()
@@ -100,7 +101,7 @@ class Progress:
         self._statuses[record.status] += 1
         if case.condition == "full" and record.status == "ok":
             self._answered += 1
-            self._right += is_correct(case, record)
+            self._right += is_correct(case, record, self._score_by)
 
     def _show(self) -> None:
         shown = [f"accuracy (full) {self._right / self._answered:.1%}"] if self._answered else []

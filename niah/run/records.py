@@ -121,6 +121,8 @@ def check_record(record: Record) -> Record:
         count = getattr(check_types(record), name)
         if count is not None and count < 0:
             raise TypeError(f"{name} is {count}, and counts are never below 0")
+    if record.frame_size is not None and (len(record.frame_size) != 2 or min(record.frame_size) < 1):
+        raise TypeError(f"frame_size is {list(record.frame_size)}, and is height and width in pixels")
     return record
 
 

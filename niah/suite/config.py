@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from niah.option_scores import SCORE_BY
 from niah.settings import read_yaml, unknown_name
 from niah.types import CONDITIONS, Sampling, UserError
 
@@ -117,6 +118,8 @@ class Suite:
     conditions: tuple[str, ...] = CONDITIONS
     sampling: Sampling = Sampling()
     question_template: str = QUESTION_TEMPLATE
+    score_by: str | None = None  # a rule of niah.option_scores for models that score options; None: the model's own
+    used_to_choose: str | None = None  # models, weights or settings that were chosen by this suite's answers
     allow_repeat: bool = False
     footage: Footage | None = None
     haystacks: Haystacks | None = None
@@ -149,6 +152,8 @@ class Suite:
         for condition in self.conditions:
             if condition not in CONDITIONS:
                 raise UserError(f"suite {self.name!r}: {unknown_name('condition', condition, CONDITIONS)}")
+        if self.score_by is not None and self.score_by not in SCORE_BY:
+            raise UserError(f"suite {self.name!r}: {unknown_name('score_by', self.score_by, SCORE_BY)}")
         if "{question}" not in self.question_template:
             raise UserError(f"suite {self.name!r}: question_template must contain {{question}}")
         if (self.footage is None) == (self.haystacks is None or self.needles is None):

@@ -126,6 +126,7 @@ def read_shard(folder: Path) -> ShardData:
 
 def check_one_run(shards: Sequence[ShardData]) -> None:
     """Raise UserError where the shards are not of one run, or some are missing."""
+    _check_versions(shards)
     first = shards[0]
     for shard in shards[1:]:
         differing = sorted(differing_keys(first.decides, shard.decides))
@@ -209,6 +210,20 @@ def _check_places(folders: Sequence[Path], out: Path) -> None:
         if place in out.resolve().parents:
             raise UserError(f"{out} lies inside the shard {folder}; name a folder beside it for the whole")
         named.add(place)
+
+
+def _check_versions(shards: Sequence[ShardData]) -> None:
+    """Raise UserError where cases follow different versions of the suite's rules: no table may hold both."""
+    folders: dict[int, Path] = {}
+    for shard in shards:
+        for case in shard.cases:
+            folders.setdefault(case.version, shard.folder)
+    if len(folders) > 1:
+        where = ", ".join(f"version {version} in {folders[version]}" for version in sorted(folders))
+        raise UserError(
+            f"the shards follow different versions of the suite's rules ({where}), whose needles lie at other places: "
+            "merge shards of one version only"
+        )
 
 
 def _merge_cases(shards: Iterable[ShardData]) -> tuple[Case, ...]:

@@ -49,6 +49,13 @@ def test_chance_answers_the_same_every_time_and_decodes_nothing():
     assert (reply.frames_used, reply.frames_kept, video.handed_out) == ((), (), set())
 
 
+@pytest.mark.parametrize("baseline", [novelty, seams])
+def test_what_looks_at_every_frame_reports_their_size(baseline):
+    seen, blind = (baseline.load().answer(blank(count), ASKED) for count in (10, 0))
+    assert (seen.frame_size, seen.frame_times) == ((64, 64), False)
+    assert (blind.frame_size, blind.frame_times) == (None, None)
+
+
 def test_chance_guesses_every_letter_equally_often_from_case_to_case():
     replies = Counter(chance.load().answer(blank(5, first), ASKED).text for first in range(800))
     low, high = binom.interval(0.999, 800, 0.25)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from safetensors.torch import load_file, save_file
 from transformers import Qwen2VLForConditionalGeneration
 
 from baselines.huggingface import load
+from niah.adapters.shown import size_in_inputs
+from niah.prompt import format_prompt
 from niah.types import Question, UserError
 from tests.helpers import few_real, tiny_huggingface
 from tests.helpers.commands import run as main
@@ -97,6 +100,57 @@ def test_reply_is_what_the_model_likes_best_token_by_token(adapters, name):
             if "mm_token_type_ids" in inputs:
                 inputs["mm_token_type_ids"] = torch.nn.functional.pad(inputs["mm_token_type_ids"], (0, 1))
     assert 1 <= len(said) <= 4
+
+
+# Qwen2-VL resizes to 16 x 16, two patches of 8 a side, LLaVA-OneVision to 32 x 32; neither is given times.
+@pytest.mark.parametrize("name, side", [("qwen2_vl", 16), ("llava_onevision", 32)])
+def test_frames_are_reported_in_the_pixels_the_processor_made(adapters, name, side):
+    seen, blind = (adapters[name].answer(Film(count), QUESTION) for count in (40, 0))
+    assert (seen.frame_size, seen.frame_times) == ((side, side), False)
+    assert (blind.frame_size, blind.frame_times) == (None, None)
+
+
+def test_frames_shown_as_images_are_reported_in_pixels_too(folders):
+    adapter = load(str(folders["qwen2_vl"]), max_frames=3, max_new_tokens=1, as_images=True)
+    assert adapter.answer(Film(40), QUESTION).frame_size == (16, 16)
+
+
+def test_a_processor_that_passes_times_on_is_recognised(folders, monkeypatch):
+    adapter = load(str(folders["qwen2_vl"]), max_frames=4, max_new_tokens=1)
+    plain = adapter._inputs
+
+    def timed(frames, used, count, fps, text):
+        inputs = plain(frames, used, count, fps, text)
+        return type(inputs)({**inputs, "seconds": torch.tensor([used[-1] / fps])}) if len(frames) == 2 else inputs
+
+    monkeypatch.setattr(adapter, "_inputs", timed)
+    assert adapter.answer(Film(40), QUESTION).frame_times is True
+
+
+PICTURES = [  # what a processor made of 4 frames, and the size at which they were shown
+    ({"video_grid_thw": torch.tensor([[2, 24, 36]])}, (24 * 14, 36 * 14)),
+    ({"image_grid_thw": torch.tensor([[1, 10, 20]] * 4)}, (10 * 16, 20 * 16)),
+    ({"pixel_values_videos": torch.zeros(1, 4, 3, 30, 40)}, (30, 40)),
+    ({"pixel_values": torch.zeros(4, 3, 30, 40)}, (30, 40)),
+    ({"pixel_values": torch.zeros(4, 5, 3, 30, 40)}, None),  # five tiles a frame
+    ({"input_ids": torch.zeros(1, 4)}, None),
+]
+
+
+@pytest.mark.parametrize("inputs, size", PICTURES)
+def test_the_size_of_frames_is_read_from_grids_or_from_pixels(inputs, size):
+    parts = {"video_processor": SimpleNamespace(patch_size=14), "image_processor": SimpleNamespace(patch_size=16)}
+    assert size_in_inputs(inputs, SimpleNamespace(**parts), 4) == size
+
+
+@pytest.mark.parametrize("limit, stop", [(3, None), (3, 1)])
+def test_a_reply_ends_at_its_limit_or_before_it(folders, limit, stop):
+    adapter = load(str(folders["qwen2_vl"]), max_frames=4, max_new_tokens=limit)
+    if stop is not None:  # its second token ends the answer
+        inputs = adapter._inputs(Film(40).frames([5, 15, 25, 35]), [5, 15, 25, 35], 40, 2.0, format_prompt(QUESTION))
+        said = adapter.model.generate(**inputs)[0, inputs["input_ids"].shape[1] :].tolist()
+        adapter.model.generation_config.eos_token_id = [said[stop]]
+    assert adapter.answer(Film(40), QUESTION).finish_reason == ("length" if stop is None else "stop")
 
 
 def test_answer_depends_on_no_earlier_question(adapters):

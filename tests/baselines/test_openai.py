@@ -55,6 +55,14 @@ def test_frames_are_sent_at_bin_centres_before_the_question():
     assert endpoint.text().startswith("One clip was inserted. Which?\nA. one\nB. two\n")
 
 
+def test_the_size_sent_and_the_endpoints_reason_are_in_the_reply():
+    with serving(lambda number: (200, {}, completion("B", "length" if number == 1 else "stop"))) as endpoint:
+        first, second, blind = (ask(endpoint.url, count=count, max_frames=4) for count in (40, 40, 0))
+    assert [reply.finish_reason for reply in (first, second, blind)] == ["length", "stop", "stop"]
+    assert (first.frame_size, first.frame_times) == ((16, 16), False)
+    assert (blind.frame_size, blind.frame_times) == (None, None)
+
+
 def test_budget_above_the_video_sends_every_frame_once():
     with serving(ok) as endpoint:
         assert ask(endpoint.url, count=3, max_frames=8).frames_used == (0, 1, 2)

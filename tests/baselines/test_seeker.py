@@ -102,6 +102,7 @@ def test_seeker_reports_the_frames_it_was_handed(coded):
     reply = seeker.load(frames=8).answer(video, asked(coded.built.needles[0]))
     assert reply.frames_used == reply.frames_kept == (12, 37, 62, 87, 112, 137, 162, 187)
     assert video.handed_out == set(reply.frames_used)
+    assert (reply.frame_size, reply.frame_times) == (video.frames([0]).shape[1:3], False)
 
 
 def test_seeker_samples_every_frame_of_a_video_shorter_than_its_limit(coded):

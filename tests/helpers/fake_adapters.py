@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from niah.prompt import format_prompt
-from niah.types import Reply
+from niah.types import OptionLikelihood, Reply
 
 
 class Says:
@@ -157,11 +157,21 @@ def replying(frames=40, what="text"):
         "outside": Reply("B", frames_used=(frames,)),
         "unused": Reply("B", frames_used=(1,), frames_kept=(2,)),
         "scores": Reply("B", option_scores=(1.0, 2.0)),
+        "size": Reply("B", frame_size=(384,)),
+        "likelihoods": Reply("B", option_likelihoods=(OptionLikelihood(-1.0, 1, 1),)),
+        "infinite": Reply("B", option_likelihoods=[OptionLikelihood(float("-inf"), 1, 1)] * 4),
         "nan": Reply("B", seconds={"look": float("nan")}),
         "mode": Reply("B", mode="guessed"),
         "endless": Reply("B" * 1_000_001),
     }
     return when(frames, lambda video: replies[what])
+
+
+def reporting():
+    """Report how frames were shown, why the text ended, and likelihoods, in numbers of NumPy."""
+    likelihood = OptionLikelihood(np.float32(-1.5), np.int64(2), np.int64(3), np.float32(-2.5))
+    told = {"frame_size": np.array([336, 448]), "frame_times": np.True_, "finish_reason": "length"}
+    return Says(lambda video, question: Reply("B", option_likelihoods=[likelihood] * len(question.options), **told))
 
 
 def stopping():

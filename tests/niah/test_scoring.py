@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from niah.option_scores import is_correct
 from niah.prompt import INSTRUCTION, format_prompt
-from niah.scoring import extract_answer, extract_letter, is_correct
+from niah.scoring import extract_answer, extract_letter
 from niah.types import Case, Question, Record, Span
 
 LETTER_REPLIES = [

@@ -11,7 +11,7 @@ from tests.helpers.fake_video import FakeVideo
 from vilamp import checkpoint, config
 from vilamp.adapter import VilampAdapter
 from vilamp.model import Vilamp
-from vilamp.vocabulary import Vocabulary
+from vilamp.vocabulary import Vocabulary, cloze
 
 QUESTION = Question("Which way does the red circle move?", ("left", "right", "straight on", "back"))
 SIZES = config.VilampConfig(
@@ -27,6 +27,60 @@ def adapter(memory=1 << 30, disk=0, tmp_path="."):
     torch.manual_seed(0)
     model = Vilamp(SIZES, Vocabulary(("left", "right", "red"))).eval()
     return VilampAdapter(model, "weights-0", FeatureStore(memory, disk, tmp_path))
+
+
+LENGTHS = (1, 2, 3, 5, 8, 13, 20)  # tokens of an option: words that the vocabulary lacks are spelled in bytes
+LONG = Question("Which way?", (*("x" * length for length in LENGTHS), "red left", "red right"))
+
+
+def log_probability(model, visual, text, option):
+    """Return the sum over an option's tokens by one whole forward pass for each, without a cache."""
+    total, ids = 0.0, model.vocabulary.encode(text)
+    with torch.no_grad():
+        for token in model.vocabulary.encode(option):
+            inputs = torch.cat([visual, model.embed(ids)])[None]
+            total += float(model.language(inputs_embeds=inputs).logits[0, -1].log_softmax(-1)[token])
+            ids.append(token)
+    return total
+
+
+def test_options_of_1_to_20_tokens_have_the_sums_of_their_steps_with_and_without_the_video():
+    one = adapter()
+    reply = one.answer(FakeVideo(("h", 0, 10)), LONG)
+    video, nothing = visual_tokens(one, FakeVideo(("h", 0, 10)), LONG), torch.zeros(0, 16)
+    found = reply.option_likelihoods
+    assert [option.tokens for option in found] == [*LENGTHS, 2, 2]  # the last two share their first token
+    assert [option.bytes for option in found] == [*LENGTHS, 8, 9]
+    for option, text in zip(found, LONG.options, strict=True):
+        assert option.log_probability == pytest.approx(log_probability(one.model, video, cloze(LONG), text), abs=1e-4)
+        assert option.without_video == pytest.approx(log_probability(one.model, nothing, cloze(LONG), text), abs=1e-4)
+    assert reply.option_scores == tuple(option.log_probability / option.tokens for option in found)
+
+
+def visual_tokens(one, video, question):
+    """Return the embeddings of a video's tokens as the adapter puts them before the words."""
+    features, query = one.features.of(video), one.encode_query(question)
+    choice = one.select(features.embeddings(one.needs), query)
+    with torch.no_grad():
+        chunks = list(one.merge(choice, query, torch.zeros(0, 0), features.patches(choice.with_patches)))
+    return torch.cat([chunk.embeddings for chunk in chunks])
+
+
+def test_without_a_video_both_likelihoods_are_those_of_the_question_alone():
+    blind = adapter().answer(FakeVideo(), LONG)
+    assert [option.log_probability for option in blind.option_likelihoods] == [
+        option.without_video for option in blind.option_likelihoods
+    ]
+    seen = adapter().answer(FakeVideo(("h", 0, 10)), LONG)
+    assert [option.without_video for option in seen.option_likelihoods] == pytest.approx(
+        [option.without_video for option in blind.option_likelihoods], abs=1e-5
+    )
+
+
+def test_frames_are_shown_as_the_tower_takes_them_and_without_times():
+    seen, blind = (adapter().answer(FakeVideo(*spans), QUESTION) for spans in ([("h", 0, 10)], []))
+    assert (seen.frame_size, seen.frame_times, seen.finish_reason) == ((64, 64), False, None)
+    assert (blind.frame_size, blind.frame_times) == (None, None)
 
 
 def same(one, other):

@@ -81,7 +81,7 @@ def test_extras_append_position_and_query_score(patches):
     assert features[0, 56, 24:26].tolist() == [-4, 4]  # bottom left corner
 
 
-def test_an_option_of_several_tokens_scores_the_mean_of_its_steps(model):
+def test_an_option_of_several_tokens_scores_the_sum_of_its_steps(model):
     visual = torch.randn(5, 16, generator=torch.Generator().manual_seed(2))
     prompt, option = VOCABULARY.encode("red"), VOCABULARY.encode("left circle")
     with torch.no_grad():
@@ -90,7 +90,7 @@ def test_an_option_of_several_tokens_scores_the_mean_of_its_steps(model):
         again = model.score(cache, first, option)
         inputs = torch.cat([visual, model.embed(prompt + option[:1])])[None]
         logits = model.language(inputs_embeds=inputs).logits[0].log_softmax(-1)
-    expected = (logits[-2, option[0]] + logits[-1, option[1]]) / 2
+    expected = logits[-2, option[0]] + logits[-1, option[1]]
     assert score == pytest.approx(float(expected), abs=1e-5)
     assert again == score
 

@@ -23,12 +23,12 @@ from niah.adapters.checkpoint import locate
 from niah.adapters.compressor import EMBEDDING, PATCHES, Choice, Settings, TokenChunk
 from niah.adapters.feature_store import FeatureStore
 from niah.adapters.options import resolve_dtype
-from niah.adapters.qwen import continue_greedily, prefill
+from niah.adapters.qwen import continue_greedily, finish_reason, prefill
 from niah.prompt import format_prompt
 from niah.run.attention import VisualAttention
 from niah.settings import positive_int, unknown_name
 from niah.types import Question, Reply, UserError, Video
-from vilamp.answer import Prompt, answer_video
+from vilamp.answer import ModelAnswer, Prompt, answer_video
 from vilamp.features import FrameEncoder, FrameFeatures
 from vilamp.release.behaviour import Behaviour
 from vilamp.release.config import read_release
@@ -80,6 +80,11 @@ class ReleaseAdapter:
         """Where the weights are."""
         return self.model.device
 
+    @property
+    def frame_side(self) -> int:
+        """Height and width in pixels of what the SigLIP tower sees."""
+        return self.model.config.siglip_picture.side
+
     def encode_query(self, question: Question) -> Float[Tensor, " dim"]:
         """Return CLIP's embedding of the bare question. Raises UserError where it is empty."""
         return self.model.encode_query(self.text.query(question.text))
@@ -116,11 +121,11 @@ class ReleaseAdapter:
         """Read the prompt; return the cache and the logits of the next token."""
         return prefill(self.model.language, prompt.embeddings, room=self.limit)
 
-    def reply(self, question: Question, cache: Cache, first: Float[Tensor, " vocabulary"]) -> tuple[str, None]:
+    def reply(self, question: Question, cache: Cache, first: Float[Tensor, " vocabulary"]) -> ModelAnswer:
         """Return the text that greedily follows the prompt."""
         logits = first.to(self.device)
         ids = continue_greedily(self.model.language, cache, logits, self.limit, self.text.stop_ids)
-        return self.text.decode(ids), None
+        return ModelAnswer(self.text.decode(ids), finish_reason=finish_reason(ids, self.limit))
 
     def settings(self) -> Settings:
         """Return what is computed, for every record: behaviour, K, threshold, limit, dtype, weights."""

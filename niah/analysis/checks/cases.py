@@ -8,11 +8,14 @@ from collections.abc import Iterator, Sequence
 from niah.analysis.checks.failed_check import FailedCheck
 from niah.analysis.layout import format_length
 from niah.analysis.load import RunData
-from niah.analysis.table import ScoredCase, score_cases
+from niah.analysis.table import ScoredCase, median_frame_size, score_cases
+from niah.option_scores import can_score
+from niah.run.same_model import in_words
 from niah.types import CONDITIONS
 
 MAX_UNANSWERED = 0.05  # of the replies; with more, the answer parser may not understand this model
-DEVELOPMENT = "development"  # the suite that models and weights are chosen by; parts are called development-...
+DEVELOPMENT = "development"  # suite and world that models and weights are chosen by; parts are called development-...
+SMALLER = 0.95  # of the pixels at the shortest length; rounding to whole patches moves them less
 MIN_NEEDLES = 8  # with fewer, answer letters are unbalanced whatever one does
 MAX_LETTER_EXCESS = 0.1  # above chance, for a model that always answers the most common letter
 
@@ -33,11 +36,14 @@ def check_cases(run: RunData) -> Iterator[FailedCheck]:
     yield from _near_duplicates(run)
     yield from _letters(run)
     yield from _selection(run)
+    yield from _earlier_models(run)
 
 
 def check_answers(run: RunData) -> Iterator[FailedCheck]:
-    """Check the answers of each condition: replies that name no option, and cases without an answer."""
+    """Check the answers: how they are scored, frames that shrink, replies without an option, cases without a reply."""
     scored = score_cases(run)
+    yield from _other_rule(run, scored)
+    yield from _shrinking_frames(run, [one for one in scored if one.case.condition == "full" and one.answered])
     for condition in CONDITIONS:
         cases = [one for one in scored if one.case.condition == condition]
         if cases:
@@ -55,11 +61,13 @@ def _rules(run: RunData) -> Iterator[FailedCheck]:
             "note",
             (run.model,),
         )
-    if run.suite.partition("-")[0] == DEVELOPMENT:
+    named = DEVELOPMENT in (run.suite.partition("-")[0], run.world)
+    chosen = run.used_to_choose or ("models and weights" if named else None)
+    if chosen is not None:
         yield FailedCheck(
             "development",
-            f"suite {run.suite} was used to choose models and weights, so accuracies on it are too high for those that "
-            "were chosen: report another suite",
+            f"suite {run.suite} was used to choose {chosen}, so accuracies on it are too high for what was chosen: "
+            "report another suite",
             "warning",
             (run.model,),
         )
@@ -115,15 +123,72 @@ def _selection(run: RunData) -> Iterator[FailedCheck]:
     yield FailedCheck("selection", text, "warning" if same_model else "note", (run.model,))
 
 
+def _earlier_models(run: RunData) -> Iterator[FailedCheck]:
+    """Yield that answers of a model that has changed since are among the records."""
+    for earlier in run.earlier_models:
+        if earlier.differs is None:
+            known, level = "a model whose identity was not recorded, perhaps another than now", "note"
+        else:
+            what = f": {in_words(list(earlier.differs))}" if earlier.differs else ""
+            known, level = f"a model that has changed since{what}", "warning"
+        yield FailedCheck(
+            "earlier_model",
+            f"{run.model}: answers (at least {earlier.records:,}) are of {known}, so its accuracy may be that of no "
+            "single model; to ask them again: --fresh",
+            level,
+            (run.model,),
+        )
+
+
+def _other_rule(run: RunData, scored: Sequence[ScoredCase]) -> Iterator[FailedCheck]:
+    """Yield that answers lack what the suite's rule for the likelihoods of options needs."""
+    rule = run.score_by
+    others = [one for one in scored if rule and one.record is not None and one.answered]
+    others = [one for one in others if one.record is not None and not can_score(one.record, str(rule))]
+    if others:
+        yield FailedCheck(
+            "score_by",
+            f"{run.model}: suite {run.suite} scores by {rule}, for which {len(others)} answers lack what it needs; "
+            "they were read from the replies, so its accuracy compares only with that of models read likewise",
+            "warning",
+            (run.model,),
+            tuple(one.case.id for one in others),
+        )
+
+
+def _shrinking_frames(run: RunData, answered: Sequence[ScoredCase]) -> Iterator[FailedCheck]:
+    """Yield that frames are shown smaller at some length than at the shortest: length then is not all that changes."""
+    by = run.layout.grouping
+    sizes: dict[str, tuple[int, int]] = {}
+    for label in run.layout.length_labels()[by]:
+        size = median_frame_size(one.record for one in answered if run.layout.length_label(one.case, by) == label)
+        if size is not None:
+            sizes[label] = size
+    areas = {label: height * width for label, (height, width) in sizes.items()}
+    shortest = next(iter(areas.values()), 0)
+    smaller = [label for label, area in areas.items() if area < SMALLER * shortest]
+    if smaller:
+        shown = ", ".join(f"{format_length(label)}: {height}x{width}" for label, (height, width) in sizes.items())
+        yield FailedCheck(
+            "shrinking_frames",
+            f"{run.model} is shown frames in fewer pixels as videos get longer (median height x width, {shown}), so a "
+            "fall of accuracy over length may be one of resolution",
+            "warning",
+            (run.model,),
+            tuple(one.case.id for one in answered if run.layout.length_label(one.case, by) in smaller),
+        )
+
+
 def _unanswered(run: RunData, condition: str, cases: Sequence[ScoredCase]) -> Iterator[FailedCheck]:
     """Yield that too many replies name no option."""
     replies = sum(one.answered for one in cases)
     unanswered = tuple(one.case.id for one in cases if one.unanswered)
+    cut = sum(one.unanswered and one.cut_short for one in cases)
     if len(unanswered) > MAX_UNANSWERED * replies:
         yield FailedCheck(
             "unanswered",
             f"{run.model}, {condition}: {len(unanswered)} of {replies} replies name no option, or more than one; "
-            "counted as wrong",
+            "counted as wrong" + (f"; {cut} of them ended at the token limit: raise it" if cut else ""),
             "warning",
             (run.model,),
             unanswered,

@@ -11,6 +11,8 @@ from niah.analysis.checks.failed_check import FailedCheck, by_level
 from niah.analysis.checks.needles import check_needles
 from niah.analysis.load import RunData, printable
 from niah.analysis.same_cases import shared_cases
+from niah.analysis.table import median_frame_size
+from niah.option_scores import scored_by
 from niah.types import Record
 
 
@@ -60,23 +62,25 @@ def _side_by_side(runs: Sequence[RunData]) -> Iterator[FailedCheck]:
     yield from _difference("sampling", "sampling", [(run.model, _sampling(run)) for run in runs])
     full = {case.id for case in runs[0].cases_of("full")}
     compared = [name for name in shared if name in full] or shared
-    for kind, what, describe in PROPERTIES:
+    for kind, what, level, describe in PROPERTIES:
         described = [
-            (run.model, describe([run.records[name] for name in compared if name in run.records])) for run in runs
+            (run.model, describe([run.records[name] for name in compared if name in run.records], run)) for run in runs
         ]
-        yield from _difference(kind, what, described)
+        yield from _difference(kind, what, described, level)
     recorded = [name for name in shared if all(name in run.records for run in runs)]
     if len({tuple(run.records[name].sources for name in recorded) for run in runs}) > 1:
         yield FailedCheck("files", "the runs read other video files under the same names", "warning", models)
 
 
-def _difference(kind: str, what: str, described: Sequence[tuple[str, str]]) -> Iterator[FailedCheck]:
+def _difference(
+    kind: str, what: str, described: Sequence[tuple[str, str]], level: str = "warning"
+) -> Iterator[FailedCheck]:
     """Yield that models differ in one property, given as (model, description); empty descriptions are unknown."""
     known = [(model, description) for model, description in described if description]
     if len({description for _, description in known}) > 1:
         sides = "; ".join(f"{model}: {description}" for model, description in known)
         text = f"the runs differ in {what} ({sides}): that too may cause the difference"
-        yield FailedCheck(kind, text, "warning", tuple(model for model, _ in described))
+        yield FailedCheck(kind, text, level, tuple(model for model, _ in described))
 
 
 def _cases_text(runs: Sequence[RunData], shared: int) -> str:
@@ -95,25 +99,39 @@ def _sampling(run: RunData) -> str:
     return printable(", ".join(f"{key} {value}" for key, value in sorted(run.decides.get("sampling", {}).items())))
 
 
-def _decoders(records: Sequence[Record]) -> str:
+def _decoders(records: Sequence[Record], run: RunData) -> str:
     """List the decoders that were used."""
     return ", ".join(sorted({record.decoder for record in records if record.decoder}))
 
 
-def _modes(records: Sequence[Record]) -> str:
-    """List how answers came about."""
-    return ", ".join(sorted({record.mode for record in records if record.status == "ok"}))
+def _modes(records: Sequence[Record], run: RunData) -> str:
+    """List how answers came about, or by which rule they were scored."""
+    return ", ".join(sorted({scored_by(record, run.score_by) for record in records if record.status == "ok"}))
 
 
-def _frames_used(records: Sequence[Record]) -> str:
+def _frame_sizes(records: Sequence[Record], run: RunData) -> str:
+    """Describe at which size frames were shown, as the median height x width."""
+    size = median_frame_size(records)
+    return "" if size is None else f"{size[0]}x{size[1]}"
+
+
+def _frame_times(records: Sequence[Record], run: RunData) -> str:
+    """Say whether the times of frames were given."""
+    given = {"given" if record.frame_times else "not given" for record in records if record.frame_times is not None}
+    return " and ".join(sorted(given))
+
+
+def _frames_used(records: Sequence[Record], run: RunData) -> str:
     """Describe how many frames answers depend on."""
     used = [record.frames_used for record in records if record.status == "ok"]
     return f"{min(used):,} to {max(used):,}, median {statistics.median(used):,.0f}" if used else ""
 
 
-# The kind of the check, the property's name for people, and how it is read from records
-PROPERTIES: tuple[tuple[str, str, Callable[[Sequence[Record]], str]], ...] = (
-    ("decoder", "decoder", _decoders),
-    ("frames", "frames seen", _frames_used),
-    ("mode", "answering mode", _modes),
+# The kind of the check, the property's name for people, the level, and how it is read from records
+PROPERTIES: tuple[tuple[str, str, str, Callable[[Sequence[Record], RunData], str]], ...] = (
+    ("decoder", "decoder", "warning", _decoders),
+    ("frames", "frames seen", "warning", _frames_used),
+    ("frame_size", "the size of the frames shown", "note", _frame_sizes),  # mostly a property of the models
+    ("frame_times", "whether the times of frames are given", "note", _frame_times),
+    ("mode", "answering mode", "warning", _modes),
 )

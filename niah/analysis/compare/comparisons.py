@@ -18,6 +18,7 @@ from niah.analysis.stats.paired import Difference, paired_difference
 from niah.analysis.stats.regression import Estimate, Observation
 from niah.analysis.stats.trend import slope_difference
 from niah.analysis.table import ScoredCase, score_case
+from niah.option_scores import RULES
 from niah.types import CONDITIONS, UserError
 
 Pair = tuple[ScoredCase, ScoredCase]
@@ -40,12 +41,11 @@ class PairedRuns:
         return [pair for pair in self.pairs if condition in (None, pair[0].case.condition)]
 
     def modes(self, condition: str) -> tuple[str, str]:
-        """Return how each model's answers to one condition came about: generated, likelihood, or both."""
+        """Return how each model's answers to one condition came about: generated, likelihood, scored by a rule."""
         found: tuple[set[str], set[str]] = (set(), set())
         for pair in self.answered(condition):
             for modes, one in zip(found, pair, strict=True):
-                if one.record is not None:
-                    modes.add(one.record.mode)
+                modes.add(f"scored by {one.scored_by}" if one.scored_by in RULES else one.scored_by)
         return ", ".join(sorted(found[0])), ", ".join(sorted(found[1]))
 
     def left_out(self, condition: str | None = None) -> str:
@@ -82,7 +82,7 @@ def pair_runs(runs: Sequence[RunData]) -> list[PairedRuns]:
     if not shared:
         raise UserError("no case was asked in all of these runs, so they cannot be compared; compare two at a time")
     cases = {case.id: case for case in runs[0].cases}
-    scored = [[score_case(cases[name], run.records.get(name)) for name in shared] for run in runs]
+    scored = [[score_case(cases[name], run.records.get(name), run.score_by) for name in shared] for run in runs]
     return [
         PairedRuns(runs[i], runs[j], tuple(zip(scored[i], scored[j], strict=True)))
         for i, j in combinations(range(len(runs)), 2)

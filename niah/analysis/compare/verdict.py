@@ -91,7 +91,8 @@ def _no_verdict(paired: PairedRuns, condition: str, found: Difference) -> str:
     first, second = paired.modes(condition)
     return (
         f"{_scores(paired, condition, found)}.\nNo verdict: the answers of {paired.first.model} are {first}, those of "
-        f"{paired.second.model} {second}, and a difference may come from that; run one of them in the other's mode."
+        f"{paired.second.model} {second}, and a difference may come from that; run one of them in the other's mode, "
+        "or score both by one rule (score_by in their suite)."
     )
 
 

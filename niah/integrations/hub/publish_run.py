@@ -13,17 +13,19 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from niah.analysis.load import RunData, read_run
+from niah.analysis.table import ScoredCase, score_case
 from niah.integrations.hub.dataset_repo import UNKNOWN, config, plain, refuse_foreign, table, write_card
 from niah.integrations.lm_eval.suites import score
 from niah.io import refuse_link, replace_file, stored_path
 from niah.prompt import format_prompt
 from niah.run.metadata import read_metadata
-from niah.types import LETTERS, Case, Record, UserError
+from niah.types import LETTERS, Case, UserError
 
 GENERATION = {"until": [], "do_sample": False}
 LOWER_IS_BETTER = ("unanswered",)
@@ -41,7 +43,10 @@ def write_run(run_folder: Path, folder: Path, licence: str | None = None) -> lis
     task = f"videoniah_{run.suite}"
     library = f"{run.suite}@{decides['cases_sha256'][:16]}"
     asked = [case for case in run.cases if case.id in run.records]
-    samples = [_sample(number, case, run.records[case.id], library) for number, case in enumerate(asked)]
+    samples = [
+        _sample(number, score_case(case, run.records.get(case.id), run.score_by), library)
+        for number, case in enumerate(asked)
+    ]
     date = _date(metadata, run_folder).strftime("%Y-%m-%dT%H-%M-%S.%f")
     model = re.sub(r"[^A-Za-z0-9_.-]+", "__", decides["model"]).lstrip(".") or "model"  # as lm-eval does, and more
     results = {**_results(task, run, samples), **_run_metadata(metadata, run)}
@@ -60,12 +65,14 @@ def write_run(run_folder: Path, folder: Path, licence: str | None = None) -> lis
     return [card, *names]
 
 
-def _sample(number: int, case: Case, record: Record, library: str) -> dict[str, Any]:
+def _sample(number: int, scored: ScoredCase, library: str) -> dict[str, Any]:
     """Return one line of the samples, as lm-eval logs it, with the record's status."""
+    case, record = scored.case, scored.record
+    assert record is not None  # only cases that were asked become samples
     prompt = format_prompt(case.to_question())
     document = _document(case, library)
     arguments = {"arg_0": prompt, "arg_1": GENERATION, "arg_2": {"visual": {"library": library, "case": case.id}}}
-    metrics = score(document, [record.reply]) if record.reply is not None else {}
+    metrics = score(document, [scored.letter or record.reply]) if record.reply is not None else {}
     return {
         "doc_id": number,
         "doc": document,
@@ -81,6 +88,8 @@ def _sample(number: int, case: Case, record: Record, library: str) -> dict[str, 
         "status": record.status,
         "mode": record.mode,
         "option_scores": record.option_scores,
+        "option_likelihoods": record.option_likelihoods and [asdict(one) for one in record.option_likelihoods],
+        **{name: getattr(record, name) for name in ("frame_size", "frame_times", "finish_reason")},
         **metrics,
     }
 

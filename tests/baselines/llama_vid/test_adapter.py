@@ -103,6 +103,7 @@ def test_language_model_is_told_the_whole_prompt_with_two_tokens_a_frame(folder)
     text = inputs.short_prompt(format_prompt(QUESTION))
     assert reply.language_tokens == len(ids_of(text.before + text.after, VOCABULARY)) + 2 * 7
     assert reply.frames_used == tuple(range(7)) and reply.mode == "generated"
+    assert (reply.frame_size, reply.frame_times) == ((56, 56), False)
 
 
 def test_native_rate_is_thinned_to_one_frame_a_second(folder):
@@ -113,7 +114,7 @@ def test_native_rate_is_thinned_to_one_frame_a_second(folder):
 
 def test_blind_case_is_asked_without_a_video(folder):
     reply = adapter(folder).answer(FakeVideo(), QUESTION)
-    assert reply.frames_used == ()
+    assert (reply.frames_used, reply.frame_size, reply.frame_times) == ((), None, None)
     assert reply.language_tokens == len(ids_of(inputs.blind_prompt(format_prompt(QUESTION)).before, VOCABULARY))
 
 
@@ -132,9 +133,10 @@ def test_reply_ends_at_the_end_token(folder, tmp_path):
         state["lm_head.weight"][2] = state["model.norm.weight"] * 0  # all logits are equal: the first, id 0, wins
 
     zero = change(copy(tmp_path / "zero"), always_end)
-    assert adapter(zero).answer(FakeVideo(("h", 0, 2)), QUESTION).text != ""
-    ended = configure(zero, eos_token_id=0)
-    assert adapter(ended).answer(FakeVideo(("h", 0, 2)), QUESTION).text == ""
+    endless = adapter(zero).answer(FakeVideo(("h", 0, 2)), QUESTION)
+    assert endless.text != "" and endless.finish_reason == "length"
+    ended = adapter(configure(zero, eos_token_id=0)).answer(FakeVideo(("h", 0, 2)), QUESTION)
+    assert ended.text == "" and ended.finish_reason == "stop"
 
 
 SETTINGS = [

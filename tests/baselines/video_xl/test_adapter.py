@@ -125,11 +125,18 @@ def test_the_reply_says_truly_what_it_used(folder):
     assert reply.frames_kept == () and reply.mode == "generated"
     assert reply.settings["ratio"] == "8" and reply.settings["dtype"] == "float32"
     assert reply.peak_allocated_bytes is None  # of a device; this is a CPU
+    assert (reply.frame_size, reply.frame_times) == ((56, 56), False)
 
 
 def test_a_blind_case_is_asked_without_a_video(folder):
     reply = load(str(folder)).answer(FakeVideo(), QUESTION)
     assert reply.frames_used == () and reply.text
+    assert (reply.frame_size, reply.frame_times) == (None, None)
+
+
+def test_a_reply_of_as_many_tokens_as_allowed_ended_at_the_limit(folder):
+    reply = load(str(folder), max_new_tokens=1).answer(FakeVideo(("h", 0, 32)), QUESTION)
+    assert reply.finish_reason == "length"
 
 
 def test_a_video_too_short_for_one_summary_token_is_refused(folder):

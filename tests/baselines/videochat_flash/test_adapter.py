@@ -132,6 +132,8 @@ def test_the_reply_says_truly_what_it_used(adapter):
     assert reply.language_tokens == 64 * 16 + len(plain) + 5  # a token a byte, and five special ones
     assert len(reply.frames_used) == 64 and reply.frames_kept == () and reply.mode == "generated"
     assert reply.seconds_to_first_token > 0 and reply.peak_allocated_bytes is None
+    assert (reply.frame_size, reply.frame_times) == ((96, 96), True)  # times follow from duration and number
+    assert reply.finish_reason in ("stop", "length")
 
 
 def test_reused_and_fresh_clips_give_equal_replies(folder):
@@ -162,7 +164,7 @@ def test_half_precision_clips_come_back_bit_for_bit(folder, tmp_path):
 
 def test_a_blind_case_names_no_video(adapter):
     reply = adapter.answer(FakeVideo(), QUESTION)
-    assert reply.frames_used == ()
+    assert (reply.frames_used, reply.frame_size, reply.frame_times) == ((), None, None)
     assert "<image>" not in write_prompt("Why?", 0, 1.0, 0) and "video lasts" not in write_prompt("Why?", 0, 1.0, 0)
 
 

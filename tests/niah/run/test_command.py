@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from niah.option_scores import is_correct
 from niah.run.folder import locked
-from niah.scoring import is_correct
 from niah.types import Case, Record
 from tests.helpers.commands import run as main
 from tests.helpers.small_suite import make_suite
@@ -215,6 +215,22 @@ def test_resuming_against_something_else_is_refused(run, capsys, flags, words):
     assert run("slow", "--in_process", *(flags if "--limit" in flags else ["--limit", "2", *flags])) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert words in error and "--fresh" in error and "--output_path" in error
+
+
+def test_a_rule_for_options_is_named_before_the_run_and_stays(run, suite, capsys):
+    path = suite / "suite.yaml"
+    before = path.read_text()
+    try:
+        path.write_text(before + "score_by: sum\n")
+        assert run("right", "--in_process", "--limit", "2") == 0
+        path.write_text(before + "score_by: per_byte\n")
+        assert run("right", "--in_process", "--limit", "2") == 2
+        assert "these differ: score_by ('sum' there, 'per_byte' now)" in capsys.readouterr().err
+        path.write_text(before)
+        assert run("right", "--in_process", "--limit", "2") == 2
+        assert "these differ: score_by ('sum' there, None now)" in capsys.readouterr().err
+    finally:
+        path.write_text(before)
 
 
 def test_resuming_under_another_model_names_both(run, capsys):

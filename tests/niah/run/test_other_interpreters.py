@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from niah.scoring import is_correct
+from niah.option_scores import is_correct
 from niah.types import Case, Record
 from tests.helpers import other_interpreter
 from tests.helpers.commands import run as main

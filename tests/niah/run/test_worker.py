@@ -14,7 +14,7 @@ from niah.run.messages import WorkerConfig, case_request
 from niah.run.process import InProcessWorker, ProcessWorker
 from niah.run.worker import is_out_of_memory
 from niah.suite.folder import read_suite
-from niah.types import UserError
+from niah.types import OptionLikelihood, UserError
 from tests.helpers.fake_adapters import ERRORS
 from tests.helpers.small_suite import make_suite
 
@@ -165,6 +165,9 @@ BROKEN_CONTRACTS = [
     ("outside", "ValueError: frames_used must lie within the video's 40 frames, got [40]"),
     ("unused", "ValueError: frames_kept must be among frames_used, got [2] besides"),
     ("scores", "ValueError: option_scores must be 4 finite numbers, got (1.0, 2.0)"),
+    ("size", "ValueError: frame_size must be (height, width) in pixels, got (384,)"),
+    ("likelihoods", "ValueError: option_likelihoods must be those of 4 options, got 1"),
+    ("infinite", "ValueError: Out of range float values are not JSON compliant"),
     ("nan", "ValueError: Out of range float values are not JSON compliant"),
     ("mode", "ValueError: mode must be 'generated' or 'likelihood', got 'guessed'"),
     ("endless", "ValueError: a reply's text has at most 1,000,000 characters, got 1,000,001"),
@@ -176,6 +179,12 @@ def test_reply_that_breaks_the_contract_is_an_error(suite, what, words):
     result = InProcessWorker(config_of(suite, "replying", what=what)).ask(case_of(suite, 40))
     assert result.status == "error"
     assert result.detail.startswith(words)
+
+
+def test_what_a_reply_says_of_frames_and_options_reaches_the_runner_as_it_was(start, suite):
+    reply = start("reporting").ask(case_of(suite, 40)).reply
+    assert (reply.frame_size, reply.frame_times, reply.finish_reason) == ((336, 448), True, "length")
+    assert reply.option_likelihoods == tuple(OptionLikelihood(-1.5, 2, 3, -2.5) for _ in range(4))
 
 
 ERROR_KINDS = [

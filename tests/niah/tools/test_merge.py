@@ -140,6 +140,14 @@ def test_shards_of_other_versions_are_warned_of(shards, capsys):
     assert "numpy (0.1, " in said and "their records may, too" in said
 
 
+def test_shards_of_two_versions_of_the_rules_are_refused(shards, capsys):
+    path = shards[1] / "cases.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({**row, "version": 2}) + "\n" for row in rows))
+    said = refused(capsys, *shards)
+    assert f"different versions of the suite's rules (version 1 in {shards[0]}, version 2 in {shards[1]})" in said
+
+
 def test_missing_shard_is_named(shards, capsys):
     said = refused(capsys, shards[0], shards[2])
     assert "8 of 24 cases lie in shards that were not named (2/3)" in said

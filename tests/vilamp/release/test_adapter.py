@@ -62,6 +62,8 @@ def test_the_adapter_says_what_the_model_computes_of_all_frames_at_once(folder):
     raw = bytes(token for token in words if token < 256)
     assert reply.text == raw.decode("utf-8", errors="replace")
     assert reply.mode == "generated" and reply.frames_used == tuple(range(50))
+    assert (reply.frame_size, reply.frame_times) == ((38, 38), False)  # the tiny tower's pictures
+    assert reply.finish_reason == ("length" if len(words) == 8 else "stop")
 
 
 def test_reused_and_fresh_features_give_equal_replies(folder):

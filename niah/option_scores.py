@@ -1,0 +1,75 @@
+"""Decide which option a record answers with: the one its reply names, or the one that is likeliest by a chosen rule.
+
+A model that scores options prefers short or long ones depending on how their likelihoods are summed, and prefers some
+without any video. So records keep what every rule needs, a suite names one before the run, and tables apply it.
+A record that lacks what the rule needs is read by its reply, as every record is where the suite names none.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+from niah.scoring import extract_answer
+from niah.types import LETTERS, Case, OptionLikelihood, Record
+
+LETTER = "letter"  # the option that a generated reply names
+
+
+def _without_video(option: OptionLikelihood) -> float:
+    """Return the likelihood of an option from the question alone."""
+    if option.without_video is None:
+        raise ValueError("minus_blind needs the likelihood without the video")
+    return option.without_video
+
+
+RULES: Mapping[str, Callable[[OptionLikelihood], float]] = {
+    "sum": lambda option: option.log_probability,
+    "per_token": lambda option: option.log_probability / option.tokens,
+    "per_byte": lambda option: option.log_probability / option.bytes,
+    "minus_blind": lambda option: option.log_probability - _without_video(option),
+}
+SCORE_BY = (LETTER, *RULES)
+_letter = functools.lru_cache(maxsize=2**16)(extract_answer)  # a page scores each case several times
+
+
+def answered_letter(case: Case, record: Record, score_by: str | None = None) -> str | None:
+    """Return the letter of the option that a record with a reply answers with; None if its reply names none.
+
+    Of equally likely options the first is taken, as adapters do.
+    """
+    if record.reply is None:
+        raise ValueError(f"{record.case}: status {record.status!r} has no reply to score")
+    options = record.option_likelihoods
+    if score_by is None or options is None or scored_by(record, score_by) != score_by:
+        return _letter(record.reply, case.options)
+    scores = rule_scores(options, score_by)
+    return LETTERS[scores.index(max(scores))]
+
+
+def is_correct(case: Case, record: Record, score_by: str | None = None) -> bool:
+    """Return True if a record answers its case correctly. Raises ValueError if it has no reply."""
+    return answered_letter(case, record, score_by) == case.answer
+
+
+def rule_scores(options: Sequence[OptionLikelihood], score_by: str) -> tuple[float, ...]:
+    """Return the score of each option by one of `RULES`."""
+    return tuple(map(RULES[score_by], options))
+
+
+def scored_by(record: Record, score_by: str | None = None) -> str:
+    """Return how a record is scored: by the rule, if it holds what that needs, else as its mode says.
+
+    The modes are "generated" (the letter or text of a reply is read) and "likelihood" (the model's own rule).
+    """
+    options = record.option_likelihoods
+    if score_by is None or score_by == LETTER or not options:
+        return record.mode
+    if score_by == "minus_blind" and any(option.without_video is None for option in options):
+        return record.mode
+    return score_by
+
+
+def can_score(record: Record, score_by: str) -> bool:
+    """Return True if a record can be scored by a rule, or by the letter of a generated reply."""
+    return record.mode == "generated" if score_by == LETTER else scored_by(record, score_by) == score_by
