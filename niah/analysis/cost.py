@@ -22,7 +22,8 @@ NOT_REUSED = "not reused"
 REUSED = "reused"
 # What a record holds besides what was measured: reuse must not change it.
 UNMEASURED = (
-    "reply", "option_scores", "mode", "frames_used", "frames_kept", "language_tokens", "decoder", "sources",
+    "reply", "option_scores", "option_likelihoods", "mode", "frames_used", "frames_kept", "frame_size", "frame_times",
+    "finish_reason", "language_tokens", "decoder", "sources",
 )  # fmt: skip
 MIN_LENGTHS = 3  # for a line: two points lie on one whatever they are
 

@@ -18,9 +18,10 @@ import pytest
 import yaml
 
 from niah.integrations.hub.dataset_repo import plain, push
+from niah.integrations.hub.publish_run import write_run as write_published_run
 from niah.integrations.hub.publish_suite import read_licences, read_published_suite
 from niah.suite.folder import read_suite
-from niah.types import UserError
+from niah.types import OptionLikelihood, UserError
 from tests.helpers.commands import publish as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
 from tests.helpers.small_suite import make_suite
@@ -89,6 +90,21 @@ def test_a_run_with_gzipped_records_is_published_like_any_other(run, tmp_path):
     assert main(["run", str(run), "-o", str(tmp_path / "out")]) == 0
     (samples,) = (tmp_path / "out").rglob("samples_*.jsonl")
     assert len(samples.read_text().splitlines()) == 5
+
+
+def test_a_run_is_published_as_its_suites_rule_scores_it(tmp_path):
+    case = make_case("n0")  # B is right; the model's own choice is A, and B has the best sum
+    likelihoods = tuple(OptionLikelihood(total, tokens, 1) for total, tokens in ((-4, 8), (-2, 2), (-9, 1), (-9, 1)))
+    record = make_record(case, "Left", mode="likelihood", option_likelihoods=likelihoods)
+    accuracies = []
+    for name, rule in (("own", ""), ("sum", "score_by: sum\n")):
+        suite = f"name: fake\nlengths: [2000]\ndepths: [0.5]\n{rule}footage: {{world: fake}}\n"
+        folder = write_run(tmp_path / name, [case], [record], suite=suite)
+        (tmp_path / f"{name}-out").mkdir()
+        write_published_run(folder, tmp_path / f"{name}-out")
+        (lines,) = (tmp_path / f"{name}-out").rglob("samples_*.jsonl")
+        accuracies.append(json.loads(lines.read_text())["acc"])
+    assert accuracies == [0.0, 1.0]
 
 
 def test_a_published_suite_names_every_video_by_its_hash(suite, tmp_path):

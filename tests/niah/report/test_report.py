@@ -23,7 +23,7 @@ from niah.report import page, pictures
 from niah.report.footage import SourceVideo, find_videos
 from niah.report.page import as_json, write_report
 from niah.report.pictures import strip, take_pictures
-from niah.types import Placement, Sampling, Span
+from niah.types import OptionLikelihood, Placement, Sampling, Span
 from tests.helpers.commands import report as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
@@ -134,6 +134,30 @@ def test_scores_and_times_are_shortened_to_five_digits(tmp_path):
     folder = write_run(tmp_path / "run", [case], [make_record(case, option_scores=scores, measured=time)])
     answer = data_of(folder)["runs"][0]["answers"][0]
     assert (answer["scores"], answer["first"]) == ([-0.12346, -1.0, -2.0, -3], 0.12346)
+
+
+def test_a_case_says_how_frames_were_shown_why_the_reply_ended_and_what_scores_are_made_of(tmp_path):
+    case = make_case("n0")
+    likelihoods = tuple(OptionLikelihood(-1.0 - place, 2, 5, -4.0) for place in range(4))
+    more = {"mode": "likelihood", "option_likelihoods": likelihoods, "finish_reason": "length"}
+    record = make_record(case, "Right", frame_size=(336, 448), frame_times=False, **more)
+    suite = "name: fake\nlengths: [2000]\ndepths: [0.5]\nscore_by: sum\nfootage: {world: fake}\n"
+    answer = data_of(write_run(tmp_path / "run", [case], [record], suite=suite))["runs"][0]["answers"][0]
+    assert (answer["frame_size"], answer["frame_times"], answer["finish_reason"]) == ([336, 448], False, "length")
+    first = {"log_probability": -1.0, "tokens": 2, "bytes": 5, "without_video": -4.0}
+    assert answer["likelihoods"][0] == first
+    assert (answer["letter"], answer["scored_by"]) == ("A", "sum")  # the reply, the model's own choice, is B
+
+
+def test_the_page_lists_answers_of_a_model_that_has_changed_since(tmp_path):
+    folder = run_of(tmp_path / "run", [make_case("n0")])
+    metadata = json.loads((folder / "run.json").read_text())
+    earlier = [{"records": 1, "identity": {"torch": "2.7"}}]
+    (folder / "run.json").write_text(
+        json.dumps({**metadata, "identity": {"torch": "2.8"}, "earlier_identities": earlier})
+    )
+    told = [check["text"] for check in data_of(folder)["checks"]]
+    assert any("a model that has changed since: torch (2.7 there, 2.8 now)" in text for text in told)
 
 
 def test_nothing_a_user_wrote_can_open_or_close_a_tag(tmp_path):
