@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from niah.cli.command import Command
 from niah.tools.doctor.checks import CHECKS
@@ -16,7 +17,7 @@ ON_REQUEST = ("hub",)  # needs the network, so it runs only if named
 EXAMPLES = """\
 examples:
   niah doctor
-      everything but the network, in under a minute
+      everything but the network, in under 20 seconds on an idle machine
   niah doctor decoders gpu
       only these two checks
   niah doctor hub
@@ -46,12 +47,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_checks(checks: list[str], timeout: float) -> int:
-    """Run the checks, print what each finds, and return the exit code."""
+    """Run the checks at once, print what each finds in their order, and return the exit code."""
     counts: Counter[str] = Counter()
-    for name in checks:
-        for finding in _findings(name, timeout):
-            counts[finding.status] += 1
-            _print(finding)
+    with ThreadPoolExecutor(len(checks)) as threads:  # each probe is a process that imports a large library
+        for found in threads.map(lambda name: list(_findings(name, timeout)), checks):
+            for finding in found:
+                counts[finding.status] += 1
+                _print(finding)
     sys.stdout.write(f"{counts[OK]} ok, {counts[WARN]} warn, {counts[FAIL]} fail\n")
     return int(counts[FAIL] > 0)
 

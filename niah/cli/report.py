@@ -16,8 +16,8 @@ examples:
       one run; click a cell of the heatmap to see its cases
   niah report results/default/vilamp results/default/chance -o report.html
       several runs side by side; a case shows the replies of all
-  niah report runs/mine-vilamp --suite mine.yaml -o report.html
-      your own videos: the suite says where they are, for the pictures around the needle
+  niah report runs/mine-huggingface -o report.html
+      your own videos; where the run was made on another machine, --suite mine.yaml says where they are
 
 The page is one file that needs no server and no network. In the heatmap the arrow keys move, Enter opens a cell, Esc
 closes it. The pictures need the videos that the suite names; missing built-in footage is drawn again. --no_thumbnails
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_runs(parser)
     add_output(parser, "the page", metavar="FILE", default=Path("report.html"))
-    add_suite(parser, "suite file of the runs, for your own videos (default: the suite that each run names)")
+    add_suite(parser, "suite file or folder of runs on your own videos (default: where it lay when the run was made)")
     parser.add_argument(
         "--no_thumbnails", action="store_true", help="leave pictures out: a smaller page, written faster"
     )

@@ -34,6 +34,12 @@ class Index:
     times: Tuple[int, ...]  # presentation times in ticks, ascending
     end: int  # ticks; the end of the last frame
     keyframes: Tuple[int, ...]  # ordinals from which decoding can start; empty where seeking is unreliable
+
+    def __repr__(self) -> str:
+        """Return one line: a debugger would otherwise print the time of every frame."""
+        size = f"{self.width}x{self.height}"
+        return f"Index({self.path!r}, {len(self.times):,} frames, {self.seconds:.3f} s, {size}, {self.sha256[:8]})"
+
     pts: Optional[Tuple[int, ...]] = None  # stored presentation times in display order, where they do not ascend
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
 // The cases of one cell: a list on the left; on the right one case, with its controls and the replies of all runs.
 
 const ANSWERS = DATA.runs.map((run) => new Map(run.answers.map((answer) => [answer.case, answer])));
+const LUCKY = ["no_needle", "swapped"]; // the video does not hold the answer, so being right is no success
 const opened = { run: null, answers: [], from: null };
 
 function verdict(answer) {
@@ -8,7 +9,8 @@ function verdict(answer) {
   if (answer.status === "missing") return { mark: "·", word: "not asked", kind: "none" };
   if (answer.status !== "ok") return { mark: "!", word: STATUS_TEXT[answer.status] || answer.status, kind: "failed" };
   if (!answer.letter) return { mark: "✗", word: "unanswered", kind: "wrong" };
-  return answer.right ? { mark: "✓", word: "right", kind: "right" } : { mark: "✗", word: "wrong", kind: "wrong" };
+  if (!answer.right) return { mark: "✗", word: "wrong", kind: "wrong" };
+  return LUCKY.includes(DATA.cases[answer.case].condition) ? { mark: "✓", word: "right by luck", kind: "luck" } : { mark: "✓", word: "right", kind: "right" };
 }
 
 function chip(answer) {
@@ -40,7 +42,7 @@ function openCell(run, cell, from) {
 }
 
 function list(filter) {
-  const kinds = [[ALL, "All"], ["right", "Right"], ["wrong", "Wrong"], ["failed", "Failed"], ["none", "Not asked"]];
+  const kinds = [[ALL, "All"], ["right", "Right"], ["luck", "Right by luck"], ["wrong", "Wrong"], ["failed", "Failed"], ["none", "Not asked"]];
   const of = (kind) => opened.answers.filter((answer) => kind === ALL || verdict(answer).kind === kind);
   choice("filter", kinds.filter(([kind]) => of(kind).length).map(([kind, label]) => [kind, `${label} ${of(kind).length}`]), filter, list);
   const items = of(filter).map((answer) => {
@@ -61,7 +63,8 @@ function list(filter) {
     next.focus();
     next.click();
   };
-  if (items.length) select(of(filter)[0]);
+  const shown = of(filter);
+  if (items.length) select(shown.find((answer) => verdict(answer).kind === "wrong") || shown[0]);
 }
 
 function select(answer) {
@@ -70,6 +73,7 @@ function select(answer) {
     const on = element.dataset.id === id;
     element.setAttribute("aria-selected", String(on));
     element.tabIndex = on ? 0 : -1;
+    if (on) element.scrollIntoView({ block: "nearest" });
   }
   show(opened.run, answer);
 }
@@ -93,7 +97,7 @@ function options(item, answer) {
   return make("ol", { class: "options" }, item.options.map((text, place) => {
     const letter = DATA.letters[place];
     const tags = [];
-    if (letter === answer.letter) tags.push(make("span", { class: answer.right ? "tag right" : "tag wrong" }, answer.right ? "✓ reply" : "✗ reply"));
+    if (letter === answer.letter) tags.push(make("span", { class: `tag ${verdict(answer).kind}` }, answer.right ? "✓ reply" : "✗ reply"));
     if (letter === item.answer) tags.push(make("span", { class: "tag answer" }, "right answer"));
     const score = answer.scores?.[place];
     if (score !== undefined) tags.push(make("span", { class: "score", title: likelihood(answer, place) }, score.toFixed(2)));

@@ -17,6 +17,8 @@ from niah.settings import read_yaml
 from niah.suite import user_media
 from niah.suite.cases import longest_length
 from niah.suite.config import Suite, load_suite
+from niah.suite.folder import cases_sha256, read_suite
+from niah.suite.known_places import recall_suite
 from niah.suite.library import Library
 from niah.types import Sampling, UserError
 
@@ -99,7 +101,7 @@ def _paths(runs: Sequence[RunData], suite: str | None) -> Mapping[str, Path] | s
         needles = {str(needle.identity): Path(needle.path) for needle in built.needles}
         return {**needles, **{file.identity: Path(file.path) for file in files}}
     try:
-        return _own_paths(*load_suite(suite or runs[0].suite))
+        return _own_paths(suite or _remembered(runs) or runs[0].suite)
     except UserError as error:
         if suite is not None:
             raise
@@ -108,10 +110,19 @@ def _paths(runs: Sequence[RunData], suite: str | None) -> Mapping[str, Path] | s
         )
 
 
-def _own_paths(suite: Suite, folder: Path) -> dict[str, Path]:
+def _remembered(runs: Sequence[RunData]) -> str | None:
+    """Return where the suite of some runs lies, if one of them was made on this machine."""
+    places = (recall_suite(cases_sha256(run.cases)) for run in runs)
+    return next((place for place in places if place is not None), None)
+
+
+def _own_paths(name: str) -> dict[str, Path]:
     """Return the paths of a user's own videos. Raises UserError where one is missing."""
     from niah.media.scan import scan
 
+    if Path(name).is_dir():
+        return {source.identity: Path(source.path) for source in read_suite(Path(name)).sources.values()}
+    suite, folder = load_suite(name)
     library = Library(suite.sampling.rate, scan)
     user_media.load(user_media.resolve(suite, folder), library)
     return {source.identity: Path(source.path) for source in library.sources.values()}

@@ -17,6 +17,7 @@ from typing import Any
 
 from niah.media.decoders.base import DEFAULT_DECODER
 from niah.settings import from_mapping, read_yaml
+from niah.suite.config import SUITES_FOLDER, load_suite
 from niah.types import UserError
 
 ENGINE = re.compile(r"local|ray(:.+)?")
@@ -122,13 +123,24 @@ class RunConfig:
         if self.output_path is not None:
             return Path(self.output_path)
         i, count = self.shard_number()
-        name = f"{Path(self.suite).stem}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', self.model)}"
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{self._suite_name()}-{self.model}")
         for setting in ("lengths", "depths", "conditions", "limit"):  # a part of a suite gets a folder of its own
             value = getattr(self, setting)
             if value is not None:
                 values = value if isinstance(value, tuple) else (value,)
                 name += "-".join(("-" + setting, *(f"{v:g}" if isinstance(v, float) else str(v) for v in values)))
         return Path("runs") / (name if count == 1 else f"{name}-shard-{i}-of-{count}")
+
+    def _suite_name(self) -> str:
+        """Return what folders call the suite: the `name:` in a file of one's own, else the word it was given by."""
+        path = Path(self.suite)
+        shipped = path.parent.resolve() == SUITES_FOLDER  # where two suites share a name: default and default-v1
+        if path.suffix not in (".yaml", ".yml") or shipped or not path.is_file():
+            return path.stem
+        try:
+            return load_suite(self.suite)[0].name
+        except UserError:  # whatever reads the suite says what is wrong
+            return path.stem
 
     def settings(self) -> dict[str, Any]:
         """Return the keyword arguments of the adapter's load()."""

@@ -35,6 +35,8 @@ from niah.run.records import Records, read_records
 from niah.run.registry import find_adapter
 from niah.run.repeated_errors import RepeatedError, RepeatedErrors
 from niah.run.same_model import ModelCheck, identity_before_loading, nothing_asked
+from niah.suite.folder import cases_sha256
+from niah.suite.known_places import remember_suite
 from niah.types import Case, Record
 
 PATIENCE = 3  # times the grace: for git and nvidia-smi, which may lie on a network share or wake a device
@@ -82,6 +84,7 @@ def execute(
         done = open_run(folder, config, plan, identity)
         environment = collect_environment(arguments, PATIENCE * config.grace)
         update_metadata(folder, {"suite": plan.generated.suite.name, "target": target, **environment})
+        _remember_suite(config, plan)
         began = time.time()
         stopping = threading.Event()
         hashes = {name: source.sha256 for name, source in plan.generated.sources.items()}
@@ -108,6 +111,13 @@ def _target(config: RunConfig, make_worker: MakeWorker | None) -> str:
     if make_worker is None:
         return find_adapter(config.model)
     return getattr(make_worker, "target", None) or f"{make_worker.__module__}:{make_worker.__qualname__}"
+
+
+def _remember_suite(config: RunConfig, plan: Plan) -> None:
+    """Keep where a suite on the user's own videos lies, for reports of this run and of all its shards together."""
+    if plan.generated.suite.footage is None:
+        for cases in (plan.generated.cases, *([plan.shard.whole] if plan.shard is not None else [])):
+            remember_suite(cases_sha256(cases), config.suite)
 
 
 def dry_run(config: RunConfig) -> str:

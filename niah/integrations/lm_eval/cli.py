@@ -22,6 +22,7 @@ from typing import Any
 
 from niah.exit_codes import INCOMPLETE
 from niah.integrations.lm_eval.model import model_for
+from niah.integrations.lm_eval.naming import predictable
 from niah.run.registry import GROUP
 from niah.settings import unknown_name
 from niah.types import UserError
@@ -65,7 +66,8 @@ def run(arguments: Sequence[str]) -> int:
     save_errors = _SaveErrors()
     logging.getLogger("lm_eval").addHandler(save_errors)
     try:
-        command.execute(namespace)
+        with predictable(model, given(namespace, "model_args")):
+            command.execute(namespace)
     except ValueError as error:  # --log_samples without --output_path, --samples with --limit, ...
         raise as_user_error(error) from error
     finally:

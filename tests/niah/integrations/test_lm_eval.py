@@ -11,6 +11,7 @@ from niah.cli.run_suite import run_suite as run
 from niah.integrations.case_library import resolve_reference, video_reference
 from niah.integrations.lm_eval.cli import TASKS, refuse_unknown, register
 from niah.integrations.lm_eval.model import VideoLM, model_for
+from niah.integrations.lm_eval.naming import predictable
 from niah.run.config import resolve
 from niah.suite.config import SUITES_FOLDER
 from niah.types import UserError
@@ -248,6 +249,35 @@ def test_results_that_lm_eval_could_not_save_are_an_error(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "error: lm-eval says: Could not save results aggregated; Could not save sample results" in said
     assert str(out) in said
+
+
+NAMES = [
+    ("chance", None, "chance"),
+    ("seeker", {"frames": 16, "bits": 2}, "seeker-bits=2-frames=16"),
+    ("seeker", "frames=16", "seeker-frames=16"),
+    ("mine:load", {}, "mine-load"),
+]
+
+
+@pytest.mark.parametrize("model, arguments, name", NAMES)
+def test_the_folder_of_results_is_named_by_model_and_settings(model, arguments, name):
+    from lm_eval.loggers.evaluation_tracker import GeneralConfigTracker
+
+    tracker = GeneralConfigTracker()
+    with predictable(model, arguments):
+        tracker.log_experiment_args(model, arguments, None, None, False)
+    assert tracker.model_name_sanitized == name
+    tracker.log_experiment_args(model, arguments, None, None, False)
+    assert tracker.model_name_sanitized != name  # lm-eval is left as it was
+
+
+def test_git_says_nothing_outside_a_checkout(tmp_path, monkeypatch, capfd):
+    from lm_eval import evaluator
+
+    monkeypatch.chdir(tmp_path)
+    with predictable("chance", None):
+        assert evaluator.get_git_commit_hash() is None
+    assert capfd.readouterr() == ("", "")
 
 
 def test_any_key_is_left_to_a_task_of_somebody_else():

@@ -96,3 +96,7 @@ def test_a_long_still_frame_repeats():
 def test_invalid_rate_is_refused(rate):
     with pytest.raises(UserError, match="rate must be 'native' or frames per second"):
         STEADY.count(rate)
+
+
+def test_an_index_prints_in_one_line():
+    assert repr(NTSC) == "Index('clip.mp4', 108,000 frames, 3603.600 s, 64x48, 00000000)"

@@ -24,8 +24,10 @@ from niah.report.footage import SourceVideo, find_videos
 from niah.report.page import as_json, write_report
 from niah.report.pictures import strip, take_pictures
 from niah.types import OptionLikelihood, Placement, Sampling, Span
+from tests.helpers import commands
 from tests.helpers.commands import report as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
+from tests.helpers.small_suite import make_suite
 
 SUITE = "name: fake\nlengths: [2000, 4000]\ndepths: [0.1, 0.9]\nfootage: {world: fake}\n"
 CASES = [make_case(f"n{i}", "full", length, depth) for i in range(2) for length in (2000, 4000) for depth in (0.1, 0.9)]
@@ -240,6 +242,25 @@ def test_a_run_whose_suite_is_unknown_here_says_why_it_has_no_pictures(tmp_path)
     videos, notes = find_videos([read_run(folder)])
     assert [video.path for video in videos.values()] == [None]
     assert "no pictures of suite 'fake'" in notes[0] and "--suite" in notes[0]
+
+
+def test_a_run_on_one_s_own_videos_is_reported_without_naming_its_suite(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "cache"))
+    suite, out = make_suite(tmp_path / "videos"), tmp_path / "run"
+    ask = ["--suite", str(suite), "--model", "chance", "--in_process", "--no_figures", "-o", str(out)]
+    assert commands.run(ask) == 0
+    assert str(tmp_path) not in "".join(path.read_text() for path in out.iterdir())  # a run can be published
+    videos, notes = find_videos([read_run(out)])
+    assert not notes
+    found = {key[1]: video.path for key, video in videos.items()}
+    assert {name: found[name] for name in ("n1", "n2", "n3")} == {
+        name: tmp_path / "videos" / f"{name}.mp4" for name in ("n1", "n2", "n3")
+    }
+    assert found["h1"] in (tmp_path / "videos" / "h1.mp4", tmp_path / "videos" / "h2.mp4")  # the same bytes
+    suite.rename(tmp_path / "moved")
+    videos, notes = find_videos([read_run(out)])
+    assert "Name its file with --suite" in notes[0]
+    assert not find_videos([read_run(out)], str(tmp_path / "moved"))[1]
 
 
 def test_footage_is_built_for_the_longest_of_a_suite_s_runs(tmp_path, monkeypatch):

@@ -94,6 +94,7 @@ def test_a_case_shows_question_options_reply_and_that_it_is_wrong(page):
 
 def test_the_timeline_shows_where_the_needle_and_the_kept_frames_lie(page):
     cell(page, 4000, 0.9).click()
+    css(page, "#list .item")[0].click()
     label = css(page, "#detail .track")[0].get_attribute("aria-label")
     assert label == "4,000 frames; needle in frames 3,591 to 3,600; kept frames 5, 3,595"
     track = css(page, ".track")[0].rect
@@ -106,13 +107,51 @@ def test_the_timeline_shows_where_the_needle_and_the_kept_frames_lie(page):
 
 def test_controls_of_the_same_needle_and_the_other_run_stand_beside_a_case(page):
     cell(page, 4000, 0.9).click()
+    css(page, "#list .item")[0].click()
     heads = [head.text.split("\n")[0] for head in css(page, ".matrix thead th")[1:]]
     assert heads == ["full", "needle_only", "no_needle", "swapped", "blind"]
     rows = [[box.text for box in row.find_elements("css selector", "td")] for row in css(page, ".matrix tbody tr")]
-    assert rows == [["✓ right B"] * 5, ["✗ wrong C"] * 5]
+    ours = ["✓ right B", "✓ right B", "✓ right by luck B", "✓ right by luck B", "✓ right B"]
+    assert rows == [ours, ["✗ wrong C"] * 5]
     css(page, ".matrix tbody tr:nth-child(2) button")[1].click()
     assert css(page, "#detail .where")[0].text.startswith("n0.needle_only.0.0")
     assert "two" in css(page, ".reply-text p")[0].text
+
+
+def test_a_cell_opens_on_its_first_wrong_answer(page):
+    cell(page, 4000, 0.9).click()
+    assert css(page, "#detail .where")[0].text.startswith(FAR[1])
+    assert css(page, "#list .item[aria-selected=true]")[0].get_attribute("data-id") == FAR[1]
+
+
+def test_being_right_without_the_needle_is_luck_and_has_its_own_colour(page):
+    css(page, "[aria-label='Condition'] [data-value='swapped']")[0].click()
+    cell(page, 4000, "all").click()
+    mark = css(page, "#list .mark")[0]
+    assert mark.get_attribute("class") == "mark luck" and mark.get_attribute("title") == "right by luck"
+    right = page.execute_script("return getComputedStyle(document.documentElement).getPropertyValue('--right')")
+    assert mark.value_of_css_property("color") not in right
+    assert [choice.text for choice in css(page, "#filter button")] == ["All 2", "Right by luck 2"]
+
+
+def test_on_a_phone_wide_tables_scroll_and_no_keys_are_named(page):
+    phone = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        wide = "return document.documentElement.scrollWidth > innerWidth"
+        assert not page.execute_script(wide)
+        cell(page, 4000, 0.9).click()
+        assert not page.execute_script(wide)
+        assert page.execute_script("const d = document.getElementById('detail'); return d.scrollWidth <= d.clientWidth")
+        table = "const m = document.querySelector('.matrix').parentElement;"
+        assert page.execute_script(
+            f"{table} m.scrollLeft = 50; return m.scrollWidth > m.clientWidth && m.scrollLeft > 0"
+        )
+        assert "Esc" not in css(page, "#close")[0].text
+        css(page, "#close")[0].click()
+        assert "Esc" not in css(page, "main")[0].text
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_what_users_wrote_is_never_markup_and_nothing_is_fetched(page):

@@ -12,6 +12,7 @@ from niah.option_scores import is_correct
 from niah.run.folder import locked
 from niah.types import Case, Record
 from tests.helpers.commands import run as main
+from tests.helpers.commands import run_config
 from tests.helpers.small_suite import make_suite
 
 
@@ -355,3 +356,20 @@ def test_output_folder_is_named_after_suite_model_part_and_shard(suite, tmp_path
     assert [path.name for path in Path("runs").iterdir()] == [
         "suite-tests.helpers.fake_adapters-right-limit-4-shard-2-of-4"
     ]
+
+
+@pytest.mark.parametrize(
+    "suite, name",
+    [
+        ("mine.yaml", "holiday-videos-chance"),  # by its name:
+        ("smoke", "smoke-chance"),
+        ("default-v1", "default-v1-chance"),  # it shares its name: with another that ships
+        ("gone.yaml", "gone-chance"),  # what reads it says that it is not there
+        ("broken.yaml", "broken-chance"),
+    ],
+)
+def test_output_folder_is_named_after_the_suite_s_own_name(suite, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("name: holiday videos\nfootage: {world: w}\n")
+    (tmp_path / "broken.yaml").write_text("name: [")
+    assert run_config(["--suite", suite, "--model", "chance"]).folder() == Path("runs") / name

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from importlib import metadata
 from pathlib import Path
 
@@ -170,9 +171,18 @@ def test_the_network_is_asked_only_by_name(monkeypatch, capsys):
     for name in checks.CHECKS:
         monkeypatch.setitem(checks.CHECKS, name, lambda timeout, name=name: asked.append(name) or ())
     main([])
-    assert asked == ["python", "packages", "decoders", "codecs", "gpu", "disk", "cache"]
+    assert sorted(asked) == ["cache", "codecs", "decoders", "disk", "gpu", "packages", "python"]
     main(["hub"])
     assert asked[-1] == "hub"
+
+
+def test_checks_are_made_at_once_and_printed_in_their_order(monkeypatch, capsys):
+    begun = threading.Barrier(2, timeout=20)  # neither goes on before the other has begun
+    for name in ("disk", "cache"):
+        found = [checks.Finding(OK, name, "said")]
+        monkeypatch.setitem(checks.CHECKS, name, lambda timeout, found=found: begun.wait() is not None and found)
+    assert main(["disk", "cache"]) == 0
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["disk", "cache", "ok,"]
 
 
 def test_an_unknown_check_is_a_mistake(capsys):
