@@ -39,8 +39,8 @@ examples:
   niah paper figure3 runs/attention-whole runs/attention
       draw both
 
-Takes the flags of niah run that name a model, cases and a folder. The model must offer attentions(video, question),
-see niah/run/attention.py; vilamp, video_xl, llama_vid and videochat_flash do. It runs in this process. Files written:
+Takes the flags of niah run that name a model, cases and a folder. The model must report what its question attends to,
+as vilamp, video_xl, llama_vid and videochat_flash do (docs/released_models.md). It runs in this process. Files written:
 frames.csv (a line per frame and case), patches.csv (a line per hundredth of the patches, where all frames are kept
 whole) and about.json (the settings).
 """

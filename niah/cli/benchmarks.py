@@ -24,7 +24,9 @@ The benchmarks themselves are tasks of niah lm_eval: docs/benchmarks.md
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parts = parser.add_subparsers(dest="part", metavar="table1|sample", required=True)
+    parts = parser.add_subparsers(
+        dest="part", metavar="table1|sample", required=True, help="print Table 1, or write a sample"
+    )
     table = parts.add_parser("table1", help="print Table 1", allow_abbrev=False)
     table.add_argument("results", nargs="*", type=Path, metavar="RESULTS", help="folder or file that lm-eval wrote")
     sample = parts.add_parser("sample", help="write a tiny table in Video-MME's schema", allow_abbrev=False)

@@ -46,11 +46,11 @@ def _list() -> int:
     found: dict[str, list[CachedFile]] = {kind: [] for kind in KINDS}
     for file in cached_files(root):
         found[file.kind].append(file)
-    sys.stdout.write(f"{root}\n{'kind':10} {'files':>7} {'MiB':>9}  last used   what it is\n")
+    sys.stdout.write(f"{root}\n{'kind':12} {'files':>7} {'MiB':>9}  last used   what it is\n")
     for kind, files in found.items():
         used = time.strftime("%Y-%m-%d", time.localtime(max(file.used for file in files))) if files else "-"
         size = sum(file.bytes for file in files) / MIB
-        sys.stdout.write(f"{kind:10} {len(files):7,} {size:9,.1f}  {used:10}  {KINDS[kind]}\n")
+        sys.stdout.write(f"{kind:12} {len(files):7,} {size:9,.1f}  {used:10}  {KINDS[kind]}\n")
     others = foreign_names(root)
     if others:
         sys.stdout.write(f"not part of the cache, never deleted: {', '.join(others[:10])}\n")

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +55,34 @@ def test_the_list_imports_no_command():
     code = "import sys; from niah.cli import tree; tree.main([]); sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def examples(name):
+    """Return the words of each example in a command's --help."""
+    lines = [line.strip() for line in parser(name).epilog.replace("\\\n", " ").splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if re.match(r"(\w+=\S+ )*niah \w", line)]
+
+
+@pytest.mark.parametrize("name", tree.names())
+def test_every_example_can_be_typed(name):
+    """Each flag exists, and each value is of its kind."""
+    found = examples(name)
+    assert found
+    for words in found:
+        words = words[words.index("niah") + 1 :]
+        other, rest = tree._split(words)
+        command = tree.load(other)
+        if not command.passes_on:
+            tree.parser_of(other, command).parse_args([tree._underscored(word) for word in rest])
+
+
+@pytest.mark.parametrize("name", tree.names())
+def test_no_sentence_of_help_sends_the_reader_to_the_source(name):
+    told = parser(name).format_help()
+    assert not re.findall(r"[\w/]+\.py\b(?! of your)", told.replace("mymodule.py", "").replace("mine.py", "")), name
+
+
+@pytest.mark.parametrize("name", tree.names())
+def test_every_flag_and_word_says_what_it_is(name):
+    for action in parser(name)._actions:
+        assert action.help and action.help.strip(), action.dest
