@@ -1,11 +1,12 @@
 # make run    installs what a run needs and draws the default heatmap
 # make test   installs what tests need and passes them
+# make docs   builds the documentation site into build/site
 # make figures  redraws results/figures from committed records and measurements
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test fast lint types setup figures
+.PHONY: run test fast lint types setup figures docs
 
 run: $(VENV)/core
 	$(BIN)/niah run --model vilamp
@@ -30,6 +31,10 @@ figures: $(VENV)/core
 	$(PAPER) table3 $(MICRO)/keyframes/* -o $(MICRO) --title "$(MODEL), depth 0.5"
 	$(PAPER) table6 $(MICRO)/constants/* -o $(MICRO) --title "$(MODEL), 500 frames, depth 0.5"
 
+docs: $(VENV)/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open build/site/index.html"
+
 lint: setup
 	$(BIN)/ruff check .
 
@@ -42,7 +47,8 @@ setup: $(VENV)/ready
 $(VENV)/core: EXTRAS :=
 $(VENV)/test: EXTRAS := [test]
 $(VENV)/ready: EXTRAS := [dev]
-$(VENV)/core $(VENV)/test $(VENV)/ready: pyproject.toml
+$(VENV)/docs: EXTRAS := [docs]
+$(VENV)/core $(VENV)/test $(VENV)/ready $(VENV)/docs: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "VideoNIAH needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
