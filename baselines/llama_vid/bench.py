@@ -22,6 +22,7 @@ from niah.adapters.bench import NoiseVideo, StageCosts
 from niah.adapters.checkpoint import fill_at_random, on_meta_device
 from niah.adapters.meter import clock
 from niah.adapters.preprocess import standardise
+from niah.adapters.trace import Repeat, shapes
 
 BEFORE, AFTER, QUERY = 40, 40, 24  # tokens of text around the video, and of the Q-Former's question
 SIZES = {
@@ -44,6 +45,10 @@ class LlamaVidBench:
         self.model, self.device, self.side = model, model.device, model.config.vision.image_size
         ids = torch.ones(1, QUERY, dtype=torch.long, device=self.device)
         self.query = Query(ids, torch.ones_like(ids))
+        self.repeats = (
+            Repeat((model,), "encode", lambda pixels, class_row: (shapes(pixels), class_row)),
+            Repeat((model.compressor,), "forward", lambda features, query: shapes(features, query.ids)),
+        )
         self.before, self.after = (torch.ones(count, dtype=torch.long) for count in (BEFORE, AFTER))
 
     def run(self, video: NoiseVideo, execution: str) -> StageCosts:
@@ -83,11 +88,16 @@ def unfused(tower: EvaTower, pixels: Float[Tensor, "frames 3 side side"]) -> Flo
     """Run the tower with whole attention matrices: 2 * heads * rows * rows values a frame at a time."""
     rows = tower.embed(pixels)
     for block in cast("Iterable[EvaBlock]", tower.blocks):
-        query, key, value = block.attn.project(block.norm1(rows))
-        weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # (frames, heads, rows, rows)
-        rows = rows + block.attn.merge(weights.softmax(dim=-1) @ value)
+        rows = rows + attend_unfused(block, rows)
         rows = rows + block.feed(block.norm2(rows))
     return rows
+
+
+def attend_unfused(block: EvaBlock, rows: Float[Tensor, "frames rows width"]) -> Float[Tensor, "frames rows width"]:
+    """Return what a block's attention adds; a function, so that all it holds is freed before the feed-forward."""
+    query, key, value = block.attn.project(block.norm1(rows))
+    weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # (frames, heads, rows, rows)
+    return block.attn.merge(weights.softmax(dim=-1) @ value)
 
 
 def build(size: str, device: str) -> LlamaVidBench:

@@ -8,7 +8,7 @@ rotated anew at every step, and the head is run for every token.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
@@ -18,11 +18,12 @@ from torch import Tensor
 from baselines.video_xl import config
 from baselines.video_xl.compress import RatioRule, cut_windows, plan_windows
 from baselines.video_xl.inputs import PromptIds, SummaryCompression, make_pixels
-from baselines.video_xl.language import AllStates, GradientCache, States
+from baselines.video_xl.language import AllStates, GradientCache, KeyValues, States, StepLayout, SummaryLayer
 from baselines.video_xl.model import ClipLayer, ClipTower, VideoXL, build_random
 from baselines.video_xl.prefill import VideoPrefill
 from niah.adapters.bench import NoiseVideo, StageCosts
 from niah.adapters.meter import clock
+from niah.adapters.trace import Repeat, shapes
 
 RATIO = 16
 PROMPT = PromptIds(tuple(range(14)), tuple(range(60)))
@@ -48,11 +49,30 @@ class VideoXLBench:
 
     def __init__(self, model: VideoXL) -> None:
         self.model, self.device, self.side = model, model.device, model.settings.vision.image
+        layers = [layer for layer in model.language.layers if isinstance(layer, SummaryLayer)]
+        norms = [norm for layer in layers for norm in (layer.input_layernorm, layer.post_attention_layernorm)]
+        self.repeats = (
+            Repeat((model,), "encode", lambda frames: frames.shape),
+            Repeat(norms, "forward", shapes),
+            Repeat([layer.mlp for layer in layers], "forward", shapes),
+            Repeat([layer.self_attn for layer in layers], "_project", lambda states, step: (len(states), count(step))),
+            Repeat(layers, "forward", layer_key),
+        )
 
     def run(self, video: NoiseVideo, execution: str) -> StageCosts:
         """Read a video and a question up to the first logits on the host."""
         read = streamed if execution == "streamed" else as_released
         return read(self.model, video)[0]
+
+
+def layer_key(states: Tensor, step: StepLayout, cache: KeyValues, layer: int) -> Hashable:
+    """Return what a layer's memory depends on; None where its cache grows with it."""
+    return None if isinstance(cache, GradientCache) else (len(states), count(step), cache.length)
+
+
+def count(step: StepLayout) -> int:
+    """Return how many summary tokens a step has."""
+    return 0 if step.summaries is None else len(step.summaries)
 
 
 def streamed(model: VideoXL, video: NoiseVideo) -> tuple[StageCosts, Float[Tensor, " vocabulary"]]:
@@ -98,14 +118,18 @@ def all_states(tower: ClipTower, pixels: Float[Tensor, "frames 3 side side"]) ->
     kept = [states]
     for layer in tower.layers:
         assert isinstance(layer, ClipLayer)
-        attention, inside = layer.self_attn, layer.layer_norm1(states)
-        queries, keys, values = attention.project(inside)
-        weights = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)  # (frames, heads, patches, patches)
-        mixed = weights.softmax(-1) @ values
-        states = states + attention.out_proj(mixed.transpose(1, 2).flatten(2))
+        states = states + attend_unfused(layer, states)
         states = states + layer.mlp(layer.layer_norm2(states))
         kept.append(states)
     return kept
+
+
+def attend_unfused(layer: ClipLayer, states: Float[Tensor, "frames rows dim"]) -> Float[Tensor, "frames rows dim"]:
+    """Return what a layer's attention adds; a function, so that all it holds is freed before the feed-forward."""
+    queries, keys, values = layer.self_attn.project(layer.layer_norm1(states))
+    weights = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)  # (frames, heads, patches, patches)
+    mixed = weights.softmax(-1) @ values
+    return layer.self_attn.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
 def build(size: str, device: str) -> VideoXLBench:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -218,8 +219,7 @@ class SummaryQwen2(nn.Module):
         if window is None:
             return StepLayout(rotate)
         places = torch.arange(window.places.start, window.places.stop, window.places.step, device=device)
-        is_raw = torch.ones(count, dtype=torch.bool, device=device).index_fill(0, places, False)
-        raw = here[is_raw]
+        raw = torch.from_numpy(np.setdiff1d(np.arange(count), window.places)).to(device)  # no wait for the device
         order = torch.cat([raw, places]).argsort()
         relocate = rotation(here[: len(places)] - places, dim, theta)
         return StepLayout(rotate, raw, places, order, relocate)

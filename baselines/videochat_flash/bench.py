@@ -8,16 +8,20 @@ The release's cut at 32,768 tokens is not made in either: it would end the growt
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from baselines.videochat_flash.config import CONFIGS, read
 from baselines.videochat_flash.inputs import ClipFeatures, make_pixels, sample_frames
+from baselines.videochat_flash.language import PromptState, RopeTable
 from baselines.videochat_flash.model import PLACEHOLDER, VideoChatFlash, build_empty
 from niah.adapters.bench import NoiseVideo, StageCosts
 from niah.adapters.checkpoint import fill_at_random
 from niah.adapters.meter import clock
+from niah.adapters.trace import Repeat, shapes
 
 BEFORE, AFTER = 14, 46  # tokens of text around the video
 
@@ -27,6 +31,10 @@ class VideoChatFlashBench:
 
     def __init__(self, model: VideoChatFlash) -> None:
         self.model, self.device, self.side = model, model.device, model.config.tower.image_size
+        self.repeats = (
+            Repeat((model,), "encode", shapes),
+            Repeat((model.language,), "run_layer", layer_key, skip_layer),
+        )
         self.ids = [*range(BEFORE), PLACEHOLDER, *range(AFTER)]
 
     def run(self, video: NoiseVideo, execution: str) -> StageCosts:
@@ -53,6 +61,17 @@ class VideoChatFlashBench:
         """Return the merged tokens of all clips, encoded and merged in one batch."""
         frames = make_pixels(video.frames(shown), self.side, self.device)
         return self.model.encode(frames.unflatten(0, (-1, self.model.config.tower.clip_frames)))
+
+
+def layer_key(hidden: Tensor, number: int, state: PromptState, rope: RopeTable) -> Hashable:
+    """Return what a layer's memory depends on; None where it allocates its cache."""
+    cache = state.cache[number]
+    return None if cache.buffers is None else (len(hidden), cache.get_seq_length(), state.longest[number])
+
+
+def skip_layer(hidden: Tensor, number: int, state: PromptState, rope: RopeTable) -> None:
+    """Count tokens as read by a layer."""
+    state.cache[number].skip(len(hidden))
 
 
 def build(size: str, device: str) -> VideoChatFlashBench:

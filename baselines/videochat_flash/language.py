@@ -200,16 +200,22 @@ class DroppingQwen2(nn.Module):
     ) -> Float[Tensor, "tokens width"]:
         """Run some layers over tokens that follow what their caches hold."""
         for number in numbers:
-            layer: Any = self.layers[number]
-            cache = state.cache[number]
-            start = cache.get_seq_length()
-            rows = rope.rows(start, start + len(hidden), state.longest[number], hidden)
-            normed = layer.input_layernorm(hidden)
-            queries = project_queries(layer, normed, rows)
-            new_keys, new_values = project_keys_values(layer, normed, rows)
-            keys, values = cache.update(new_keys[None], new_values[None])
-            hidden = finish_layer(layer, hidden, causal_tail(queries[None], keys, values)[0])
+            hidden = self.run_layer(hidden, number, state, rope)
         return hidden
+
+    def run_layer(
+        self, hidden: Float[Tensor, "tokens width"], number: int, state: PromptState, rope: RopeTable
+    ) -> Float[Tensor, "tokens width"]:
+        """Run one layer over tokens that follow what its cache holds."""
+        layer: Any = self.layers[number]
+        cache = state.cache[number]
+        start = cache.get_seq_length()
+        rows = rope.rows(start, start + len(hidden), state.longest[number], hidden)
+        normed = layer.input_layernorm(hidden)
+        queries = project_queries(layer, normed, rows)
+        new_keys, new_values = project_keys_values(layer, normed, rows)
+        keys, values = cache.update(new_keys[None], new_values[None])
+        return finish_layer(layer, hidden, causal_tail(queries[None], keys, values)[0])
 
     def _choose(
         self,

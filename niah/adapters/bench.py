@@ -46,6 +46,7 @@ class BenchModel(Protocol):
 
     device: torch.device
     side: int  # pixels along the edge of the frames it is given, so that none is resized
+    # and `repeats`, if it has any: methods whose memory depends on shapes alone, traced once (niah.adapters.trace)
 
     def run(self, video: NoiseVideo, execution: str) -> StageCosts:
         """Read a video and a question up to the first logits, which reach the host."""
@@ -220,12 +221,24 @@ def plan_jobs(
         device: None is the GPU, or the CPU for the tiny size.
         cap_gib: device memory the process may take; None is all of it.
     """
+    device = device or ("cpu" if size == "tiny" else "cuda")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("no GPU is at hand: use --size tiny, name another device, or count without one: --traced")
+    return jobs_of(model, size, executions, lengths, device, cap_gib)
+
+
+def jobs_of(
+    model: str,
+    size: str,
+    executions: Sequence[str] | None,
+    lengths: Sequence[int] | None,
+    device: str,
+    cap_gib: float | None,
+) -> list[Job]:
+    """Return the jobs of `plan_jobs` on a device that nobody looks for. Raises UserError for a length below 1."""
     lengths = lengths or ((16, 48) if size == "tiny" else LENGTHS)
     if min(lengths) < 1:
         raise UserError(f"lengths are frames from 1 up, got {list(lengths)}")
-    device = device or ("cpu" if size == "tiny" else "cuda")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("no GPU is at hand: use --size tiny, or name another device")
     return [
         Job(model, size, execution, frames, device, cap_gib)
         for execution in executions or EXECUTIONS

@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from niah.adapters.config_reader import read_config
 from niah.adapters.tensors import FLOATS, TensorSource
+from niah.adapters.trace import is_traced
 from niah.types import UserError
 
 Rename = Callable[[str], str]  # a tensor's name in the checkpoint -> its name in the module
@@ -152,7 +153,7 @@ def fill_at_random(module: nn.Module, device: str | torch.device, dtype: torch.d
 
     For benchmarks: memory and time do not depend on values. Buffers move to the device as they are.
     """
-    generator = torch.Generator(device).manual_seed(0)
+    generator = None if is_traced() else torch.Generator(device).manual_seed(0)
     shared = _shared(module)
     for name, parameter in list(module.named_parameters()):
         drawn = torch.empty(parameter.shape, device=device, dtype=dtype).normal_(0, 0.02, generator=generator)

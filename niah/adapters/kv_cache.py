@@ -47,6 +47,12 @@ class SizedLayer(DynamicLayer):
         self.keys, self.values = (buffer[:, :, :stop] for buffer in self.buffers)
         return self.keys, self.values
 
+    def skip(self, count: int) -> None:
+        """Hold `count` more tokens whose keys and values nobody writes: where memory is counted and values are not."""
+        assert self.buffers is not None  # allocated by the first tokens
+        stop = self.get_seq_length() + count
+        self.keys, self.values = (buffer[:, :, :stop] for buffer in self.buffers)
+
 
 def sized_cache(layers: int, capacity: int) -> Cache:
     """Return a cache for `capacity` tokens in each of `layers` layers."""

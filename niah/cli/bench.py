@@ -28,11 +28,14 @@ examples:
       on a CPU, in seconds
   niah bench vilamp --compiled
       with the blocks of its vision tower compiled; the results have a name of their own
+  niah bench vilamp --traced
+      memory and FLOPs of the 7B model without a GPU: its own code on tensors that have a shape and no numbers
   niah bench --draw results/bench
       Figure 1 of the ViLaMP paper (PNG, SVG, CSV, caption) from all results there
 
 Memory and time do not depend on the weights' values. Every length runs in a process of its own, which appends a line
-to NAME-SIZE.jsonl; lengths that have a line are not measured again.
+to NAME-SIZE.jsonl; lengths that have a line are not measured again. --traced writes NAME-SIZE-traced.csv likewise;
+niah paper figure1 draws it, and niah fit answers from such files.
 """
 
 
@@ -52,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="for one length")
     help_text = "compile parts of the model, for models that take it"
     parser.add_argument("--compiled", action="store_true", help=help_text)
+    help_text = "count memory and FLOPs under fake tensors: no GPU, no weights, no seconds"
+    parser.add_argument("--traced", action="store_true", help=help_text)
     parser.add_argument("--one", help=argparse.SUPPRESS)  # one job as JSON, in a process of its own
 
 
@@ -70,14 +75,32 @@ def run(options: argparse.Namespace) -> int:
         measured = bench.measure(Job(**json.loads(options.one)), partial(found.build, **settings))
         sys.stdout.write(json.dumps(dataclasses.asdict(measured)) + "\n")
         return 0
-    return _measure_all(options, found)
+    return _trace_all(options, found) if options.traced else _measure_all(options, found)
+
+
+def _trace_all(options: argparse.Namespace, found: bench.Bench) -> int:
+    """Trace what the flags ask for, in this process, and print where the results are."""
+    if options.compiled or options.cap_gib is not None:
+        raise UserError("--traced takes neither --compiled nor --cap_gib: leave them out")
+    from niah.adapters.traced_bench import format_traced, trace_all  # here: it loads transformers
+
+    device = options.device or "cuda"
+    jobs = bench.jobs_of(options.name, options.size, options.execution, _lengths(options), device, None)
+    file = options.output / f"{options.name}-{options.size}-traced.csv"
+    trace_all(jobs, found.build, file, lambda costs: _say(format_traced(costs)))
+    sys.stdout.write(f"results: {file}\n")
+    return 0
+
+
+def _lengths(options: argparse.Namespace) -> list[int]:
+    """Return the lengths that were asked for."""
+    return [length for part in options.lengths or () for length in part]
 
 
 def _measure_all(options: argparse.Namespace, found: bench.Bench) -> int:
     """Measure what the flags ask for, and print where the results are."""
     name = f"{options.name}-compiled" if options.compiled else options.name
-    lengths = [length for part in options.lengths or () for length in part]
-    jobs = bench.plan_jobs(name, options.size, options.execution, lengths, options.device, options.cap_gib)
+    jobs = bench.plan_jobs(name, options.size, options.execution, _lengths(options), options.device, options.cap_gib)
     if found.cached:
         jobs += [dataclasses.replace(job, execution="cached") for job in jobs if job.execution == "streamed"]
     file = options.output / f"{name}-{options.size}.jsonl"
@@ -94,7 +117,12 @@ def _measure_all(options: argparse.Namespace, found: bench.Bench) -> int:
 
 def _print(measured: Measurement) -> None:
     """Print a result as soon as it is known."""
-    sys.stdout.write(bench.format_measurement(measured) + "\n")
+    _say(bench.format_measurement(measured))
+
+
+def _say(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from niah.cli.fit import planned_memory
 from niah.cli.run_summary import failures, run_summary
 from niah.exit_codes import DONE, INCOMPLETE, INTERRUPTED
 from niah.run.config import RunConfig
 from niah.run.execute import FinishedRun, MakeWorker, dry_run, execute
+from niah.run.plan import Plan
 from niah.run.records import FINAL
 
 
@@ -23,13 +25,20 @@ def run_suite(config: RunConfig, arguments: Sequence[str] = (), make_worker: Mak
     Raises UserError for what the user can fix, CannotWrite where the disk is full.
     """
     if config.dry_run:
-        sys.stdout.write(dry_run(config) + "\n")
+        sys.stdout.write(dry_run(config, lambda plan: _memory(config, plan)) + "\n")
         return DONE
     with execute(config, arguments, make_worker) as finished:
         if finished.records:
             _draw(finished.folder, config.figures)
         sys.stderr.write(run_summary(finished, config) + "\n")
         return _exit_code(finished)
+
+
+def _memory(config: RunConfig, plan: Plan) -> str | None:
+    """Return a line on the memory of a released model on a card; the small model that ships has no checkpoint named."""
+    if "pretrained" not in config.model_args:
+        return None
+    return planned_memory(config.model, [case.length for case in plan.ordered])
 
 
 def _exit_code(finished: FinishedRun) -> int:

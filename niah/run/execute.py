@@ -120,11 +120,15 @@ def _remember_suite(config: RunConfig, plan: Plan) -> None:
             remember_suite(cases_sha256(cases), config.suite)
 
 
-def dry_run(config: RunConfig) -> str:
-    """Return what a run would cost, for a person to read. Raises UserError for what the user can fix."""
+def dry_run(config: RunConfig, memory: Callable[[Plan], str | None] = lambda plan: None) -> str:
+    """Return what a run would cost, for a person to read. Raises UserError for what the user can fix.
+
+    `memory` returns a line on the card's memory, where something is known of it.
+    """
     plan = make_plan(config)
     records = read_records(config.folder() / "records.jsonl")
-    return estimate(config, plan, records, _render_folder())
+    lines = [estimate(config, plan, records, _render_folder()), memory(plan)]
+    return "\n".join(line for line in lines if line)
 
 
 @contextmanager

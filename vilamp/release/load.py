@@ -15,7 +15,7 @@ from niah.adapters.checkpoint import check_layout, load_into, locate, on_meta_de
 from niah.adapters.tensors import TensorSource, tensors
 from niah.settings import unknown_name
 from niah.types import UserError
-from vilamp.release.behaviour import BEHAVIOURS
+from vilamp.release.behaviour import BEHAVIOURS, CHOICES
 from vilamp.release.config import ReleaseConfig, read_release
 from vilamp.release.model import ReleasedVilamp
 
@@ -134,12 +134,18 @@ def configured(
     """Return the config with its behaviour decided: an explicit composer, else tensor names, else config.json."""
     if behaviour not in BEHAVIOURS:
         raise UserError(unknown_name("behaviour", behaviour, list(BEHAVIOURS)))
-    composer = overrides.get("composer_type") or composer_of(found) or config.behaviour.composer
+    composer = settings.get("composer") or overrides.get("composer_type") or composer_of(found)
+    if composer is None and config.unknown_composer is not None:
+        raise UserError(
+            f"composer_type of config.json is {config.unknown_composer!r}, and the checkpoint has no tensors of a "
+            f"composer that would tell which is meant: name one of {', '.join(CHOICES['composer'])} by composer=NAME"
+        )
+    composer = composer or config.behaviour.composer
     values: dict[str, Any] = {"composer": composer}
-    if behaviour == "paper" and settings.get("composer", composer) != "sig_pooling":
+    if behaviour == "paper" and composer != "sig_pooling":
         raise UserError(
             f"behaviour=paper needs a checkpoint with the composer sig_pooling, whose maps Eq. 6 goes through, got "
-            f"{settings.get('composer', composer)}: ask it with behaviour=release"
+            f"{composer}: ask it with behaviour=release"
         )
     if behaviour == "release":
         chosen = config.behaviour.with_settings(**values)

@@ -10,9 +10,11 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from niah.figures.paper import attention, selection, studies
+from niah.analysis.traced import TracedCosts, read_traced
+from niah.figures.paper import attention, efficiency, selection, studies
 from niah.figures.paper.points import StudyPoint, study_points
 from niah.figures.plotting import RC_PARAMS, save_figure
+from niah.types import UserError
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ STUDIES = {
     ),
 }  # fmt: skip
 ATTENTION = {"figure3": "frames", "figure4": "patches"}  # drawn from the files of `niah attention`
-NAMES = (*ATTENTION, *STUDIES)
+TRACED = {"figure1": efficiency.draw_figure1, "table5": efficiency.draw_table5}  # from files of `niah bench --traced`
+NAMES = ("figure1", *ATTENTION, *STUDIES, "table5")
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,33 @@ class DrawnFigure:
 
 def draw(name: str, folders: Sequence[Path], output: Path, title: str = "") -> DrawnFigure:
     """Draw one of NAMES into the folder `output` as PNG, SVG and CSV."""
+    drawn = _draw_traced if name in TRACED else _draw_attention if name in ATTENTION else _draw_study
     with matplotlib.rc_context(RC_PARAMS):
-        figure, rows, notes = _draw_attention(name, folders) if name in ATTENTION else _draw_study(name, folders)
+        figure, rows, notes = drawn(name, folders)
         if title:
             figure.suptitle(title, fontsize=9.5)
         output.mkdir(parents=True, exist_ok=True)
         return DrawnFigure(save_figure(figure, output / name, rows), notes)
+
+
+def _draw_traced(name: str, folders: Sequence[Path]) -> tuple[Figure, list[Any], list[str]]:
+    """Return Figure 1 or Table 5, its rows, and no notes."""
+    found = [row for place in folders for row in _read_traced(place)]
+    sizes = sorted({row.size for row in found})
+    if len(sizes) != 1:
+        raise UserError(f"one size can be drawn at a time, got {', '.join(sizes) or 'no traced costs at all'}")
+    rows = efficiency.efficiency_rows(found)
+    return TRACED[name](rows), rows, []
+
+
+def _read_traced(place: Path) -> list[TracedCosts]:
+    """Return the traced costs in a file, or in every file of a folder that `niah bench --traced` wrote."""
+    if not place.is_dir():
+        return read_traced(place)
+    files = sorted(place.glob("*traced.csv"))
+    if not files:
+        raise UserError(f"{str(place)!r} holds no traced costs: niah bench NAME --traced -o {place} writes them")
+    return [row for file in files for row in read_traced(file)]
 
 
 def _draw_attention(name: str, folders: Sequence[Path]) -> tuple[Figure, list[Any], list[str]]:

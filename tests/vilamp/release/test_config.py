@@ -39,7 +39,6 @@ WHOLE = "must be a whole number from 1 up"
 MAIN = [
     ("max_frame_num", 0, f"max_frame_num {WHOLE}, got 0"),
     ("max_frame_num", True, f"max_frame_num {WHOLE}, got True"),
-    ("max_frame_num", ABSENT, "max_frame_num is missing, wanted a whole number"),
     ("vocab_size", ABSENT, "vocab_size is missing"),
     ("tokenizer_model_max_length", 0, f"tokenizer_model_max_length {WHOLE}, or null for no limit, got 0"),
     ("tokenizer_model_max_length", -5, "tokenizer_model_max_length .* got -5"),
@@ -57,12 +56,11 @@ MAIN = [
     ("mm_patch_merge_type", "flat", "mm_patch_merge_type must be 'spatial_unpad', as in ViLaMP, got 'flat'"),
     ("attention_bias", False, "attention_bias must be True, as in ViLaMP, got False"),
     ("activate_pre_fusion", True, "activate_pre_fusion must be False, as in ViLaMP, got True"),
-    ("composer_type", "magic", "composer_type must be one of sig_pooling, .* got 'magic'"),
     ("composer_type", ["sig_pooling"], r"composer_type must be one of .* got \['sig_pooling'\]"),
     ("mm_spatial_pool_mode", "cubic", "mm_spatial_pool_mode must be one of bilinear, .* got 'cubic'"),
     ("mm_spatial_pool_mode", "average", "mm_spatial_pool_stride is missing"),
     ("mm_spatial_pool_stride", "2", f"mm_spatial_pool_stride {WHOLE}, got '2'"),
-    ("mm_spatial_pool_stride", None, "mm_spatial_pool_stride .* got None"),
+    ("use_sliding_window", True, "use_sliding_window must be False, as in ViLaMP, got True"),
     ("mm_spatial_pool_stride", 2.5, r"mm_spatial_pool_stride .* got 2\.5"),
     ("num_attention_heads", 5, "hidden_size 64 is no multiple of num_attention_heads 5"),
     ("num_key_value_heads", 3, "num_attention_heads 4 is no multiple of num_key_value_heads 3"),
@@ -123,6 +121,40 @@ def test_the_rotary_base_is_found_where_newer_configs_keep_it(folder):
     edit(folder, "config.json", "rope_theta", ABSENT)
     edit(folder, "config.json", "rope_parameters", {"rope_type": "default", "rope_theta": 5000})
     assert read_release(folder).language.rope_theta == 5000
+
+
+PASSED_OVER = [
+    ("mm_newline_position", "grid", r"mm_newline_position 'grid' is not read"),
+    ("max_frame_num", ABSENT, "max_frame_num is missing, 32 is taken"),
+    ("f2f_thrd", ABSENT, r"f2f_thrd is missing, 0\.85 is taken"),
+    ("composer_type", "magic", "composer_type 'magic' is none of sig_pooling, .*: the tensors decide"),
+]
+
+
+@pytest.mark.parametrize("key, value, words", PASSED_OVER, ids=[row[0] for row in PASSED_OVER])
+def test_what_the_release_passes_over_is_warned_of(folder, key, value, words):
+    edit(folder, "config.json", key, value)
+    with pytest.warns(UserWarning, match=words):
+        found = read_release(folder)
+    assert (found.keyframes, found.threshold) == (32 if key == "max_frame_num" else 8, 0.85)
+
+
+@pytest.mark.parametrize("key", ["mm_spatial_pool_stride", "use_sliding_window", "head_dim", "composer_proj_dim"])
+def test_null_is_what_the_release_makes_of_an_absent_key(folder, key):
+    before = read_release(folder)
+    edit(folder, "config.json", key, None)
+    assert read_release(folder) == before
+
+
+def test_a_null_stride_is_refused_where_pooling_reads_it(folder):
+    edit(folder, "config.json", "mm_spatial_pool_stride", None)
+    with pytest.raises(UserError, match="mm_spatial_pool_stride is missing"):
+        read_release(folder, {"mm_spatial_pool_mode": "max"})
+
+
+def test_averaging_over_more_tokens_averages_all_when_it_answers(folder):
+    edit(folder, "config.json", "composer_type", "average_pooling_27")
+    assert read_release(folder).behaviour.composer == "average_pooling"
 
 
 def test_an_override_that_nothing_looks_at_is_refused(folder):

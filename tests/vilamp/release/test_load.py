@@ -83,6 +83,20 @@ def test_tensor_names_win_over_the_config_and_an_explicit_choice_over_both(folde
         from_release(folder, composer="single_token")
 
 
+def test_tensors_decide_where_the_config_names_no_composer_of_a_release(folder):
+    edit(folder, composer_type="magic")
+    with pytest.warns(UserWarning, match="the tensors decide"):
+        assert from_release(folder).behaviour.composer == "sig_pooling"
+    spoil(folder, **{f"model__composer_projector__{name}": lambda _: None for name in COMPOSER})
+    with pytest.warns(UserWarning), pytest.raises(UserError, match="no tensors of a composer .* by composer=NAME"):
+        from_release(folder)
+    with pytest.warns(UserWarning):
+        assert from_release(folder, composer="average_pooling").behaviour.composer == "average_pooling"
+
+
+COMPOSER = ["tau", *(f"linear_{name}__{part}" for name in ("q", "k", "iq", "ik") for part in ("weight", "bias"))]
+
+
 def spoil(folder, **changes):
     found = load_file(folder / "model.safetensors")
     for name, change in changes.items():
