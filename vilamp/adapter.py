@@ -26,6 +26,7 @@ from vilamp import checkpoint
 from vilamp.answer import ModelAnswer, Prompt, answer_video
 from vilamp.encoders import encoders_id, resize
 from vilamp.features import FrameEncoder, FrameFeatures
+from vilamp.late import without_cosines
 from vilamp.model import OPTION_TOKENS, Vilamp
 from vilamp.vocabulary import cloze
 
@@ -119,22 +120,28 @@ class VilampAdapter:
         words = self.model.embed(self.model.vocabulary.encode(cloze(question)))
         visual = self.compressor.tokens(choice, self.model.patches)
         count = visual + len(words)
+        is_late = self.model.late_weights is not None
         if isinstance(self.compressor, InLanguage):
+            cosines = [torch.zeros(0, device=self.device)]
+            tokens = without_cosines(tokens, cosines) if is_late else tokens
             cache = self.compressor.read(self.model.language, tokens, count + OPTION_TOKENS)
-            return Prompt(words, count, cache)
-        embeddings = torch.empty(count, words.shape[1], device=self.device)
+            return Prompt(words, count, cache, torch.cat(cosines) if is_late else None)
+        hidden = words.shape[1]
+        embeddings = torch.empty(count, hidden + is_late, device=self.device)
         write_tokens(embeddings[:visual], tokens)
-        embeddings[visual:] = words
-        return Prompt(embeddings, count)
+        embeddings[visual:, :hidden] = words
+        return Prompt(embeddings[:, :hidden], count, cosines=embeddings[:visual, hidden] if is_late else None)
 
     def prefill(self, prompt: Prompt) -> tuple[Cache, Float[Tensor, " vocabulary"]]:
         """Read the prompt; return the cache and the log-probabilities of the next token."""
-        return self.model.prefill(prompt.embeddings, prompt.cache)
+        return self.model.prefill(prompt.embeddings, prompt.cache, cosines=prompt.cosines)
 
-    def reply(self, question: Question, cache: Cache, first: Float[Tensor, " vocabulary"]) -> ModelAnswer:
+    def reply(
+        self, question: Question, prompt: Prompt, cache: Cache, first: Float[Tensor, " vocabulary"]
+    ) -> ModelAnswer:
         """Return the most likely option, and the score of each."""
         options = [self.model.vocabulary.encode(option) for option in question.options]
-        sums = [self.model.score(cache, first, option) for option in options]
+        sums = [self.model.score(cache, first, option, prompt.cosines) for option in options]
         likelihoods = tuple(
             OptionLikelihood(total, len(option), len(text.encode("utf-8")), blind)
             for total, option, text, blind in zip(

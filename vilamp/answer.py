@@ -30,6 +30,7 @@ class Prompt(NamedTuple):
     embeddings: Float[Tensor, "tokens hidden"]  # the video's tokens and the words, or the words behind `cache`
     count: int  # pyright: ignore[reportIncompatibleMethodOverride]  # tokens of the video and words together
     cache: Cache | None = None  # the video, where a compressor works in the language model
+    cosines: Float[Tensor, " video"] | None = None  # of its tokens with the question, where that comes late
 
 
 class ModelAnswer(NamedTuple):
@@ -89,7 +90,9 @@ class Steps(Protocol):
         """Read the prompt; return the cache, and the next token's logits or log-probabilities."""
         ...
 
-    def reply(self, question: Question, cache: Cache, first: Float[Tensor, " vocabulary"]) -> ModelAnswer:
+    def reply(
+        self, question: Question, prompt: Prompt, cache: Cache, first: Float[Tensor, " vocabulary"]
+    ) -> ModelAnswer:
         """Return the answer that follows the prompt in the cache."""
         ...
 
@@ -122,7 +125,7 @@ def answer_video(steps: Steps, video: Video, question: Question) -> Reply:
     meter.first_token()
     meter.stage("prefill")
 
-    answer = steps.reply(question, cache, first)
+    answer = steps.reply(question, prompt, cache, first)
     meter.stage(steps.last_stage)
     return Reply(
         text=answer.text,

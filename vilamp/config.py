@@ -61,11 +61,13 @@ class Extras:
     """Not in the paper, each ablated where it is on.
 
     `patch_positions` appends (x, y) in [-4, 4] of a patch to its features before the
-    connectors, `query_scores` its cosine with the query.
+    connectors, `query_scores` its cosine with the query. `late_question` uses that cosine after compression only
+    (`vilamp.late`).
     """
 
     patch_positions: bool = False
     query_scores: bool = False
+    late_question: bool = False
 
     @property
     def channels(self) -> int:
@@ -78,11 +80,11 @@ class Compression:
     """One of `vilamp.compressors` in the place of ViLaMP's own compressor."""
 
     scheme: str  # the name of the compressor, under the key checkpoints have for it
-    budget: float  # visual tokens a frame
+    budget: float  # visual tokens a frame; of `pooled_frames`, frames however long the video
 
     def __post_init__(self) -> None:
         if self.budget <= 0:
-            raise ValueError(f"a budget is above 0 tokens a frame, got {self.budget}")
+            raise ValueError(f"a budget is above 0, got {self.budget}")
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,10 @@ class VilampConfig:
 
 
 def written(settings: Any) -> dict[str, Any]:
-    """Return a dataclass as it is written down: without `compression` where there is none.
+    """Return a dataclass as it is written down: without `compression` and `late_question` where there is none.
 
     So files and fingerprints of models that have ViLaMP's own compressor stay what they were before there were others.
     """
     return dataclasses.asdict(
-        settings, dict_factory=lambda pairs: {k: v for k, v in pairs if k != "compression" or v is not None}
+        settings, dict_factory=lambda pairs: {k: v for k, v in pairs if k not in ("compression", "late_question") or v}
     )

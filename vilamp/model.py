@@ -31,6 +31,7 @@ from niah.adapters.kv_cache import cache_arguments
 from vilamp.compressors.differential import Differential
 from vilamp.config import Language, VilampConfig
 from vilamp.encoders import ClipSelector, SiglipTower, clip_pixels, resize, siglip_pixels
+from vilamp.late import carrying_cosines, without_cosines, words_mask
 from vilamp.merge import patch_saliency
 from vilamp.prefill import prefill
 from vilamp.vocabulary import PAD, Vocabulary
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 IGNORED = -100  # a label that carries no loss
 OPTION_TOKENS = 256  # of the longest option; words are tokens
+LATE_WEIGHT = 4.0  # of a token's cosine with the question, before training
 POSITION_SCALE = 4  # two numbers among a hundred of unit variance would hardly be noticed
 
 
@@ -82,6 +84,9 @@ class Vilamp(nn.Module):
         grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).reshape(side * side, 2)
         self.register_buffer("grid", grid, persistent=False)
         self._own = Differential.of(config)
+        self.late_weights: nn.Parameter | None = None
+        if config.extras.late_question:
+            self.late_weights = nn.Parameter(torch.full((config.language.heads,), LATE_WEIGHT))
         self.scheme: Any = None  # checkpoints store the weights of a compressor that learns under this name
         if config.compression is not None:
             from vilamp.compressors.registry import build  # here: most checkpoints have ViLaMP's own compressor
@@ -150,10 +155,12 @@ class Vilamp(nn.Module):
     ) -> Float[Tensor, "frames patches channels"]:
         """Append the config's extras to patches; without extras these are the patches."""
         parts = [patches]
-        if self.config.extras.patch_positions:
+        extras = self.config.extras
+        if extras.patch_positions:
             parts.append(POSITION_SCALE * self.grid.expand(len(patches), -1, -1))
-        if self.config.extras.query_scores:
-            parts.append(patch_saliency(patches, None, query, 0.0)[..., None])
+        if extras.query_scores or extras.late_question:
+            cosines = patch_saliency(patches, None, query, 0.0)[..., None]  # (frames, patches, 1)
+            parts += [cosines] * (extras.query_scores + extras.late_question)
         return torch.cat(parts, dim=-1)
 
     @property
@@ -170,6 +177,8 @@ class Vilamp(nn.Module):
     ) -> Iterator[TokenChunk]:
         """Yield the tokens a compressor makes of a video, with gradients where enabled.
 
+        With a late question their embeddings end in a column of cosines (`vilamp.late`).
+
         Args:
             compressor: The model's own, or one in its place.
             choice: What the compressor chose of the video.
@@ -177,7 +186,9 @@ class Vilamp(nn.Module):
             patches: Patches of the chosen frames, in temporal order, a chunk of any size at a time.
         """
         chunks = frame_chunks(choice.seen, patches, lambda chunk: self.features(chunk, query))
-        return compressor.compress(choice, query, chunks, Connectors(self.keyframe_connector, self.merged_connector))
+        connect = Connectors(self.keyframe_connector, self.merged_connector)
+        connect = connect if self.late_weights is None else carrying_cosines(connect)
+        return compressor.compress(choice, query, chunks, connect)
 
     def compress(
         self,
@@ -187,7 +198,7 @@ class Vilamp(nn.Module):
     ) -> Stream:
         """Return the visual tokens of a whole video, all frames seen, by ViLaMP's own compressor."""
         choice = Choice(range(sys.maxsize), kept)  # every frame, however many come
-        return self._stream(self.tokens(self._own, choice, query, patches))
+        return self._stream(self._embedded(self.tokens(self._own, choice, query, patches)))
 
     def compressed_tokens(
         self,
@@ -200,7 +211,7 @@ class Vilamp(nn.Module):
         For a compressor in the language model these are the last states of the tokens that stay, computed for all
         windows at once: for videos as short as in training.
         """
-        chunks = list(self.tokens(self.compressor, choice, query, patches))
+        chunks = list(self._embedded(self.tokens(self.compressor, choice, query, patches)))
         stream = self._stream(chunks)
         if not isinstance(self.compressor, InLanguage) or not chunks:
             return stream
@@ -211,6 +222,10 @@ class Vilamp(nn.Module):
         video = TokenChunk(stream.frames.tolist(), stream.embeddings, stays)
         batch = Sequences([video], [[text]], [staying], [staying[:-1]])
         return Stream(self.compressor.states(self.language, batch).wanted[0], frames)
+
+    def _embedded(self, chunks: Iterable[TokenChunk]) -> Iterable[TokenChunk]:
+        """Return tokens without the cosines that they carry where the question comes late."""
+        return chunks if self.late_weights is None else without_cosines(chunks, [])
 
     def _stream(self, chunks: Iterable[TokenChunk]) -> Stream:
         """Return a video's tokens as one."""
@@ -230,7 +245,11 @@ class Vilamp(nn.Module):
         return self.language.model.embed_tokens(torch.tensor(ids, dtype=torch.long, device=self.device))
 
     def prefill(
-        self, prompt: Float[Tensor, "tokens hidden"], cache: Cache | None = None, room: int = OPTION_TOKENS
+        self,
+        prompt: Float[Tensor, "tokens hidden"],
+        cache: Cache | None = None,
+        room: int = OPTION_TOKENS,
+        cosines: Float[Tensor, " video"] | None = None,
     ) -> tuple[Cache, Float[Tensor, " vocabulary"]]:
         """Read a prompt; return the cache and the log-probabilities of the next token.
 
@@ -238,24 +257,45 @@ class Vilamp(nn.Module):
             prompt: Embeddings of the video and the words; of the words alone where a cache is given.
             cache: What was read before the prompt, with room for it and for an option.
             room: Tokens of an option that a new cache has room for, its last token not counted.
+            cosines: Of the video's tokens with the question, where the model is told it late.
         """
+        if cosines is not None and len(cosines) and cache is None:
+            words = prompt[len(cosines) :]
+            cache, _ = prefill(self.language, prompt[: len(cosines)], room + len(words))
+            prompt = words
         if cache is None:
             cache, logits = prefill(self.language, prompt, room)
         else:
-            logits = self.language(inputs_embeds=prompt[None], **cache_arguments(self.language, cache)).logits[0, -1]
+            logits = self._read_words(prompt, cache, cosines)[-1]
         return cache, logits.log_softmax(-1)
 
-    def score(self, cache: Cache, first: Float[Tensor, " vocabulary"], option: list[int]) -> float:
+    def _read_words(
+        self, words: Float[Tensor, "words hidden"], cache: Cache, cosines: Float[Tensor, " video"] | None
+    ) -> Float[Tensor, "words vocabulary"]:
+        """Read words behind what a cache holds; return their logits."""
+        arguments = cache_arguments(self.language, cache)
+        if self.late_weights is not None and cosines is not None and len(cosines):
+            read = cache.get_seq_length() - len(cosines)
+            arguments["attention_mask"] = words_mask(self.late_weights, cosines, read, len(words))
+        return self.language(inputs_embeds=words[None], **arguments).logits[0]
+
+    def score(
+        self,
+        cache: Cache,
+        first: Float[Tensor, " vocabulary"],
+        option: list[int],
+        cosines: Float[Tensor, " video"] | None = None,
+    ) -> float:
         """Return the log-probability of an option's tokens after a prefilled prompt.
 
-        The cache is left as it was found.
+
+        The cache is left as it was found. `cosines` are those that `prefill` was given.
         """
         if not option:
             raise ValueError("an option without any token cannot be scored; give every option some text")
         total = float(first[option[0]])
         if len(option) > 1:
-            inputs = self.embed(option[:-1])[None]
-            logits = self.language(inputs_embeds=inputs, **cache_arguments(self.language, cache)).logits[0]
+            logits = self._read_words(self.embed(option[:-1]), cache, cosines)
             cache.crop(1 - len(option))  # negative: how many tokens to take back
             picked = torch.tensor(option[1:], device=self.device)[:, None]
             total += float(logits.log_softmax(-1).gather(1, picked).sum())

@@ -105,6 +105,7 @@ class Sequences(NamedTuple):
     texts: Sequence[Sequence[Float[Tensor, "_words hidden"]]]  # no text sees another
     places: Sequence[Int[Tensor, " _places"]]  # rising positions of the staying tokens, and of every text's first word
     wanted: Sequence[Int[Tensor, " _wanted"]]  # staying tokens, by number, whose states are wanted besides the texts'
+    bias: Sequence[Float[Tensor, "_texts heads _places"]] | None = None  # added to a text's scores of staying tokens
 
 
 class States(NamedTuple):

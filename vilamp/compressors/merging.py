@@ -29,6 +29,7 @@ class MergeTokens(AllFrames):
     """
 
     budget: float
+    compared: int | None = None  # the first channels, by which tokens are compared; all if None
 
     needs = (PATCHES,)
     guided = False
@@ -44,7 +45,7 @@ class MergeTokens(AllFrames):
         for frames, features in clips(chunks):
             count = int(tokens_of(self.budget, torch.tensor(frames)).sum())
             means = averaging(POOLED, features.shape[1]).to(features) @ features  # (frames, pooled, channels)
-            merged, first = merge_similar(means.flatten(0, 1), count)
+            merged, first = merge_similar(means.flatten(0, 1), count, self.compared)
             if count:
                 yield TokenChunk([frames[0] + token // POOLED for token in first], connect.merged(merged))
 
@@ -103,18 +104,18 @@ def clips(chunks: Iterable[FrameChunk]) -> Iterator[tuple[list[int], Float[Tenso
 
 
 def merge_similar(
-    tokens: Float[Tensor, "tokens channels"], count: int
+    tokens: Float[Tensor, "tokens channels"], count: int, compared: int | None = None
 ) -> tuple[Float[Tensor, "merged channels"], list[int]]:
     """Merge tokens down to `count` by bipartite matching (ToMe, arXiv 2210.09461), in rounds.
 
-    In a round every second token may join the other most similar to it; the most similar pairs do. Returns means over
-    what was merged, in temporal order, and the number of each one's first token.
+    In a round every second token may join the other most similar to it in its first `compared` channels; the most
+    similar pairs do. Returns means over what was merged, in temporal order, and the number of each one's first token.
     """
     sizes, first = tokens.new_ones(len(tokens)), torch.arange(len(tokens), device=tokens.device)
     while len(tokens) > max(count, 1):
         places = torch.arange(len(tokens), device=tokens.device)
         giving, taking = places[::2], places[1::2]
-        unit = normalize(tokens, dim=-1)
+        unit = normalize(tokens[:, :compared], dim=-1)
         best = (unit[giving] @ unit[taking].T).max(dim=1)
         joins = best.values.argsort(descending=True, stable=True)[: len(tokens) - count]
         source, target = giving[joins], taking[best.indices[joins]]

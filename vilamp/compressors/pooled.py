@@ -15,6 +15,15 @@ from niah.adapters.compressor import PATCHES, Choice, Connectors, FrameChunk, Se
 from vilamp.compressors.budget import AllFrames, averaging, tokens_of
 from vilamp.merge import patch_saliency
 
+POOL = 2  # patches a side that become one token
+
+
+def pooled(features: Float[Tensor, "frames patches channels"]) -> Float[Tensor, "frames pooled channels"]:
+    """Average squares of 2 x 2 patches."""
+    side = round(features.shape[1] ** 0.5)
+    squares = features.unflatten(1, (side // POOL, POOL, side // POOL, POOL))
+    return squares.mean(dim=(2, 4)).flatten(1, 2)
+
 
 class EveryFrame(AllFrames, nn.Module):
     """Every frame is seen, and the budget decides how many tokens each becomes. Holds one chunk of features.

@@ -28,7 +28,8 @@ from transformers import Cache
 from niah.adapters.compressor import PATCHES, Choice, Connectors, FrameChunk, Sequences, Settings, States, TokenChunk
 from niah.adapters.kv_cache import sized_cache
 from niah.adapters.qwen import apply_rope, project_keys_values, rope_cos_sin, split_heads
-from vilamp.compressors.summary import POOL, pooled
+from niah.types import UserError
+from vilamp.compressors.pooled import POOL, pooled
 
 SINKS = 4  # as many as the paper finds enough
 BLOCK = 32  # queries that attend at a time
@@ -108,9 +109,14 @@ class SlidingWindow:
         return cache
 
     def states(self, language: Any, batch: Sequences) -> States:
-        """Return the last states of the texts and of the staying tokens wanted."""
+        """Return the last states of the texts and of the staying tokens wanted.
+
+        Raises UserError where the question comes late, which this compressor was never trained with.
+        """
+        if batch.bias is not None:
+            raise UserError("a late question goes with every compressor but streaming: train it without late_question")
         texts, wanted = [], []
-        for video, words, places, numbers in zip(*batch, strict=True):
+        for video, words, places, numbers in zip(batch.visual, batch.texts, batch.places, batch.wanted, strict=True):
             sizes = [len(text) for text in words]
             stay = sum(video.stays or ())
             reading = begin(torch.cat([video.embeddings, *words]), stay, places, sizes)

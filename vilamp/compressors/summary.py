@@ -16,7 +16,7 @@ from typing import Any, cast
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import Cache, Qwen2ForCausalLM
 
 from niah.adapters.attention import causal_tail
@@ -24,10 +24,8 @@ from niah.adapters.compressor import Choice, Connectors, FrameChunk, Sequences, 
 from niah.adapters.kv_cache import sized_cache
 from niah.adapters.qwen import apply_rope, finish_layer, rope_cos_sin, split_heads
 from vilamp.compressors.budget import tokens_of
-from vilamp.compressors.pooled import EveryFrame
+from vilamp.compressors.pooled import EveryFrame, pooled
 from vilamp.compressors.summary_rows import WINDOW, Part, Rows, lay_out
-
-POOL = 2  # patches a side that become one token
 
 
 class Projections(nn.Module):
@@ -38,6 +36,12 @@ class Projections(nn.Module):
         self.query = copy.deepcopy(attention.q_proj)
         self.key = copy.deepcopy(attention.k_proj)
         self.value = copy.deepcopy(attention.v_proj)
+
+    def copy_from(self, attention: Any) -> None:
+        """Take over the weights of the ordinary projections."""
+        pairs = ((self.query, attention.q_proj), (self.key, attention.k_proj), (self.value, attention.v_proj))
+        for own, ordinary in pairs:
+            own.load_state_dict(ordinary.state_dict())
 
 
 class SummaryTokens(EveryFrame):
@@ -71,8 +75,12 @@ class SummaryTokens(EveryFrame):
                 order = [place * each + row if row >= 0 else len(raw) for row in interleaved(each, count)]
                 rows += order
                 sources += [number] * len(order)
-            inputs = torch.cat([raw, self.token[None]])[torch.tensor(rows, device=raw.device)]
-            yield TokenChunk(sources, inputs, [row == len(raw) for row in rows])
+            summary = pad(self.token, (0, raw.shape[1] - len(self.token)))[None]  # where tokens carry a cosine: 0
+            inputs = torch.cat([raw, summary])[torch.tensor(rows, device=raw.device)]
+            stays = [row == len(raw) for row in rows]
+            if raw.shape[1] > len(self.token):
+                inputs = torch.cat([inputs[:, :-1], highest_of_runs(inputs[:, -1], stays)[:, None]], dim=1)
+            yield TokenChunk(sources, inputs, stays)
 
     def read(self, language: Any, chunks: Iterable[TokenChunk], capacity: int) -> Cache:
         """Read window by window into a cache of the summary tokens, at positions 0, 1, ..."""
@@ -126,12 +134,15 @@ class SummaryTokens(EveryFrame):
         keys = torch.cat([far_keys[taken.video], apply_rope(keys, rope)], dim=2)  # (taken, heads, most + width, size)
         values = torch.cat([far_values[taken.video], values], dim=2)
         shared = attention.num_key_value_groups
-        attended = scaled_dot_product_attention(
+        queries, keys, values = (
             apply_rope(queries, rope),
             keys.repeat_interleave(shared, 1),
             values.repeat_interleave(shared, 1),
-            attn_mask=taken.mask,
         )
+        if taken.bias is not None:
+            queries, keys, values = biased(queries, keys, values, taken.bias)
+        attended = scaled_dot_product_attention(queries, keys, values, attn_mask=taken.mask, scale=size**-0.5)
+        attended = attended[..., :size]
         states = states[taken.tokens] + attention.o_proj(taken.packed(attended.transpose(1, 2).flatten(2)))
         return states + layer.mlp(layer.post_attention_layernorm(states))
 
@@ -172,17 +183,44 @@ class SummaryTokens(EveryFrame):
         return [ordinary(tokens).index_copy(0, summaries, own(tokens[summaries])) for ordinary, own in pairs]
 
 
-def pooled(features: Float[Tensor, "frames patches channels"]) -> Float[Tensor, "frames pooled channels"]:
-    """Average squares of 2 x 2 patches."""
-    side = round(features.shape[1] ** 0.5)
-    squares = features.unflatten(1, (side // POOL, POOL, side // POOL, POOL))
-    return squares.mean(dim=(2, 4)).flatten(1, 2)
+def biased(
+    queries: Float[Tensor, "rows heads width size"],
+    keys: Float[Tensor, "rows heads keys size"],
+    values: Float[Tensor, "rows heads keys size"],
+    bias: Float[Tensor, "rows heads most"],
+) -> tuple[
+    Float[Tensor, "rows heads width more"], Float[Tensor, "rows heads keys more"], Float[Tensor, "rows heads keys more"]
+]:
+    """Return queries, keys and values with one more channel, through which scores get a bias.
+
+    A mask would do it with (rows, heads, width, keys) numbers.
+
+    Args:
+        queries: Queries of all rows.
+        keys: Keys, those of the summary tokens first.
+        values: Values; their new channel is 0.
+        bias: What a row's scores of the summary tokens get.
+    """
+    asks = queries.new_full((*queries.shape[:3], 1), queries.shape[-1] ** 0.5)  # undoes the scale of the scores
+    carried = pad(bias, (0, keys.shape[2] - bias.shape[2]))[..., None]
+    return torch.cat([queries, asks], -1), torch.cat([keys, carried], -1), pad(values, (0, 1))
 
 
 def interleaved(tokens: int, summaries: int) -> list[int]:
     """Return 0 up to `tokens` with -1, a summary token, behind each of `summaries` equal runs."""
     ends = {tokens * (run + 1) // summaries for run in range(summaries)} if summaries else set()
     return [row for token in range(tokens) for row in ([token, -1] if token + 1 in ends else [token])]
+
+
+def highest_of_runs(cosines: Float[Tensor, " tokens"], stays: list[bool]) -> Float[Tensor, " tokens"]:
+    """Return cosines with those of summary tokens, each the highest of the patches since the summary token before."""
+    found = cosines.clone()
+    start = 0
+    for place, is_summary in enumerate(stays):
+        if is_summary:
+            found[place] = cosines[start:place].max()
+            start = place + 1
+    return found
 
 
 def windows(

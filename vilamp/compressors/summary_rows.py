@@ -7,11 +7,13 @@ summary tokens of earlier windows of the same video, which stand at the front of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from niah.adapters.compressor import Sequences, States
@@ -29,6 +31,7 @@ class Part:
     video: Int[Tensor, " rows"]
     places: Int[Tensor, "rows width"]  # positions while the window is read
     mask: Float[Tensor, "rows 1 width keys"]  # 0 where a token sees one of most + width keys, else minus infinity
+    bias: Float[Tensor, "rows heads most"] | None  # what a row's scores of the summary tokens get; 0 for windows
 
     def padded(self, tokens: Float[Tensor, "tokens size"]) -> Float[Tensor, "rows width size"]:
         """Return packed tokens in their rows."""
@@ -83,7 +86,9 @@ def lay_out(batch: Sequences) -> Rows:
     kept = [(flags & (of_video[row] == n)).nonzero()[:, 0] for n in range(len(batch.texts))]
     wanted = [one[places.cpu()] for one, places in zip(kept, batch.wanted, strict=True)]
     asking = _text_rows(of_video, batch)
-    sight = _Sight(sizes, row, flags, of_video, torch.cat(before), torch.cat(start), max(map(len, kept)))
+    most = max(map(len, kept))
+    bias = None if batch.bias is None else _spread(batch.bias, asking, len(sizes), most)
+    sight = _Sight(sizes, row, flags, of_video, torch.cat(before), torch.cat(start), most, bias)
     answering = torch.cat([torch.tensor([n for rows in asking for n in rows]), *(row[one] for one in wanted)]).unique()
     settled = [places[:-1] for places in batch.places]
     words = (tuple((row == n).nonzero()[:, 0].to(device) for n in rows) for rows in asking)
@@ -96,6 +101,16 @@ def lay_out(batch: Sequences) -> Rows:
         texts=tuple(words),
         wanted=tuple(one.to(device) for one in wanted),
     )
+
+
+def _spread(
+    bias: Sequence[Float[Tensor, "_texts heads _tokens"]], asking: list[list[int]], rows: int, most: int
+) -> Float[Tensor, "{rows} heads {most}"]:
+    """Return the bias of every row: that of its text, or 0."""
+    spread = bias[0].new_zeros(rows, bias[0].shape[1], most)
+    for of_texts, numbers in zip(bias, asking, strict=True):
+        spread = spread.index_put((torch.tensor(numbers),), pad(of_texts, (0, most - of_texts.shape[2])))
+    return spread
 
 
 def _text_rows(of_video: Int[Tensor, " rows"], batch: Sequences) -> list[list[int]]:
@@ -115,6 +130,7 @@ class _Sight:
     before: Int[Tensor, " rows"]  # summary tokens of the video before this row
     start: Int[Tensor, " rows"]  # position of the row's first token
     most: int
+    bias: Float[Tensor, "rows heads most"] | None
 
     def part(self, rows: Int[Tensor, " chosen"], device: torch.device) -> Part:
         """Return what attention needs to know of some rows, in rising order."""
@@ -133,4 +149,5 @@ class _Sight:
             video=self.video[rows].to(device),
             places=(self.start[rows][:, None] + torch.arange(width)).to(device),
             mask=torch.zeros(seen.shape).masked_fill(~seen, float("-inf"))[:, None].to(device),
+            bias=None if self.bias is None else self.bias[rows],
         )

@@ -12,6 +12,7 @@ from niah.adapters.compressor import EMBEDDING, PATCHES, Choice, Connectors, Fra
 from niah.adapters.sampling import bin_centres
 from vilamp.compressors.budget import FrameLimit, TokenBudget, keyframes_beside_merged
 from vilamp.compressors.differential import Differential
+from vilamp.compressors.pooled import POOL, pooled
 from vilamp.keyframes import fill_gaps
 
 
@@ -48,6 +49,28 @@ class Uniform(WholeFrames):
         """Sample without looking."""
         sampled = bin_centres(len(embeddings), self.limit.of(len(embeddings)))
         return Choice(sampled, sampled)
+
+
+@dataclass(frozen=True)
+class PooledFrames(Uniform):
+    """Frames at bin centres, each as means of 2 x 2 patches, up to a limit: uniform sampling as most models do it."""
+
+    def settings(self) -> Settings:
+        """Return the name and the limit."""
+        return {"compressor": "pooled_frames", **self.limit.settings()}
+
+    def tokens(self, choice: Choice, patches: int) -> int:
+        """Return M / 4 a frame."""
+        return patches // POOL**2 * len(choice.seen)
+
+    def compress(
+        self, choice: Choice, query: Float[Tensor, " dim"], chunks: Iterable[FrameChunk], connect: Connectors
+    ) -> Iterator[TokenChunk]:
+        """Yield the pooled patches of a chunk's frames at once, through the connector of merged tokens."""
+        for chunk in chunks:
+            means = pooled(chunk.features)  # (frames, pooled, channels)
+            tokens = connect.merged(means.flatten(0, 1))
+            yield TokenChunk([number for number in chunk.frames for _ in range(means.shape[1])], tokens)
 
 
 @dataclass(frozen=True)

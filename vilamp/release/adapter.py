@@ -121,7 +121,9 @@ class ReleaseAdapter:
         """Read the prompt; return the cache and the logits of the next token."""
         return prefill(self.model.language, prompt.embeddings, room=self.limit)
 
-    def reply(self, question: Question, cache: Cache, first: Float[Tensor, " vocabulary"]) -> ModelAnswer:
+    def reply(
+        self, question: Question, prompt: Prompt, cache: Cache, first: Float[Tensor, " vocabulary"]
+    ) -> ModelAnswer:
         """Return the text that greedily follows the prompt."""
         logits = first.to(self.device)
         ids = continue_greedily(self.model.language, cache, logits, self.limit, self.text.stop_ids)

@@ -21,13 +21,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from niah.adapters.compressor import InLanguage, Sequences, States, TokenChunk
+from niah.adapters.compressor import States, TokenChunk
 from niah.suite.config import QUESTION_TEMPLATE
 from niah.suite.footage.clips import DrawnClip
 from niah.suite.footage.draw import COLOURS, DIGITS, SHAPES
 from niah.types import LETTERS, Question
 from vilamp.model import Stream, Vilamp
 from vilamp.train.data import NO_LABEL, Pool
+from vilamp.train.example import Example
+from vilamp.train.forward import last_states
 from vilamp.vocabulary import cloze
 
 FRAMES_PER_BATCH = 64  # of the encoders
@@ -53,22 +55,6 @@ class SplicedCase:
     keyframes: list[int]
     query: Float[Tensor, " dim"]
     stream: Stream
-
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """A compressed video with one or several questions behind it, ready for the language model.
-
-    A compressor inside the language model drops some visual tokens; `positions` and `traced` count those that stay.
-    """
-
-    visual: TokenChunk
-    texts: list[Float[Tensor, "_words hidden"]]  # a prompt and its answer each; no text sees another
-    answers: list[list[int]]
-    positions: Int[Tensor, " places"]  # of the visual tokens, then of every text's first word
-    traced: Int[Tensor, " traced"]  # visual tokens of the needle at which the tracing loss applies
-    options: tuple[int, ...]  # the first token of each option of the first question; empty where it is not asked
-    right: int  # the right option of the first question
 
 
 @torch.inference_mode()
@@ -201,30 +187,6 @@ def _tracing_loss(
     logits = model.name(torch.cat(list(states.wanted)))  # (traced, vocabulary)
     rows, words = (torch.tensor(column, device=logits.device) for column in zip(*pairs, strict=True))
     return cross_entropy(logits[rows], words)
-
-
-def last_states(model: Vilamp, batch: Sequence[Example]) -> States:
-    """Return the language model's last states of texts and traced tokens."""
-    compressor = model.compressor
-    if isinstance(compressor, InLanguage):
-        columns = zip(*((one.visual, one.texts, one.positions, one.traced) for one in batch), strict=True)
-        return compressor.states(model.language, Sequences(*columns))
-    pairs = [(one, text) for one in batch for text in one.texts]
-    inputs = [torch.cat([one.visual.embeddings, text]) for one, text in pairs]
-    positions = [_text_positions(one.positions, len(text)) for one, text in pairs]
-    states = model.states(inputs, positions)  # (pairs, tokens, hidden)
-    texts, traced, row = [], [], 0
-    for one in batch:
-        start = len(one.visual.embeddings)
-        texts.append([states[row + n, start : start + len(text)] for n, text in enumerate(one.texts)])
-        traced.append(states[row, one.traced])
-        row += len(one.texts)
-    return States(texts, traced)
-
-
-def _text_positions(positions: Int[Tensor, " places"], words: int) -> Int[Tensor, " tokens"]:
-    """Return the positions of visual tokens and of a text whose first word has the last of `positions`."""
-    return torch.cat([positions[:-1], positions[-1] + torch.arange(words, device=positions.device)])
 
 
 def alignment_loss(model: Vilamp, features: PoolFeatures, rng: random.Random, count: int = 48) -> Float[Tensor, ""]:

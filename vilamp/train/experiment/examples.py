@@ -95,7 +95,7 @@ def questions(clip: DrawnClip, wordings: Collection[str] = WORDINGS) -> list[Cli
     """
     own = ClipQuestion(clip.question, clip.options[LETTERS.index(clip.answer)], clip.options)
     answers = {"motion": _direction(clip), "digit": _digit(clip)}
-    own_wording = WORDED_TYPES[clip.type]
+    own_wording = WORDED_TYPES.get(clip.type, "named")
     possible = ("unnamed",) if own_wording == "unnamed" else ("named", "indirect")
     texts = {
         reword(question.replace("{look}", str(clip.target)), clip.target, wording): answers[base]
