@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import Any, cast
 
 import torch
+from torch.nn.functional import normalize
 
 from vilamp import checkpoint
 from vilamp.compressors.learned import ContextAndContent
@@ -179,7 +180,8 @@ def _train_reader(
 def _videos(config: MicroConfig, member: Member, model: Vilamp, length: int) -> int:
     """Return how many videos of a length a step has."""
     shown = max(length * 3 // 4, 25)  # frames of a video, on average
-    embeddings = torch.nn.functional.normalize(torch.ones(shown, model.config.clip.embed_dim), dim=-1)
+    generator = torch.Generator().manual_seed(shown)  # no number of tokens may depend on what a video shows
+    embeddings = normalize(torch.randn(shown, model.config.clip.embed_dim, generator=generator), dim=-1)
     choice = model.compressor.choose(embeddings, embeddings[0])
     tokens = model.compressor.tokens(choice, model.patches)
     return max(1, min(config.videos, member.tokens // (tokens + TEXT)))
