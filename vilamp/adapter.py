@@ -165,6 +165,10 @@ class VilampAdapter:
         first = first.cpu()
         return [self.model.score(alone, first, option) for option in options]
 
+    def identity(self) -> dict[str, str]:
+        """Return the id of the weights, wherever the checkpoint lies that a setting names."""
+        return {"weights": self.weights_id}
+
     def settings(self) -> Settings:
         """Return the compressor's settings and the weights."""
         return {**self.compressor.settings(), "weights": self.weights_id}

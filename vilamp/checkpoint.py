@@ -1,5 +1,6 @@
 """Read and write a checkpoint folder: config.yaml, words.txt, model.safetensors.
 
+Where a checkpoint has the frozen encoders of another that ships, `encoders.txt` names that one instead of storing them.
 Names and shapes are checked before anything is loaded, and every mismatch is reported at once.
 """
 
@@ -10,9 +11,11 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from niah.io import replace_file, replacing
 from niah.settings import from_mapping, read_yaml, unknown_name
@@ -22,6 +25,7 @@ from vilamp.model import Vilamp
 from vilamp.vocabulary import Vocabulary
 
 CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
+ENCODERS = "encoders.txt"
 
 
 def locate(name: str) -> Path:
@@ -62,9 +66,10 @@ def load(folder: Path, keyframes: Any = None, threshold: Any = None, temperature
     model = Vilamp(settings, Vocabulary.read(folder / "words.txt"))
     file = folder / "model.safetensors"
     expected = model.state_dict()
+    shared = _read_encoders(folder)
     with safe_open(file, framework="pt") as tensors:
         names = set(tensors.keys())
-        mismatches = [f"missing {name}" for name in sorted(_stored(model) - names)]
+        mismatches = [f"missing {name}" for name in sorted(_stored(model) - names - set(shared))]
         mismatches += [f"unexpected {name}" for name in sorted(names - set(expected))]
         for name in sorted(names & set(expected)):
             shape, wanted = tuple(tensors.get_slice(name).get_shape()), tuple(expected[name].shape)
@@ -73,22 +78,41 @@ def load(folder: Path, keyframes: Any = None, threshold: Any = None, temperature
         if mismatches:
             raise UserError(f"{file} does not fit its config.yaml:\n  " + "\n  ".join(mismatches))
         state = {name: tensors.get_tensor(name).float() for name in names}
-    model.load_state_dict(state, strict=False)  # the check above was strict; tied tensors are stored once
+    model.load_state_dict({**shared, **state}, strict=False)  # checked above; tied tensors are stored once
     broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
     if broken:
         raise UserError(f"{file} holds values that are not finite in: {', '.join(sorted(broken))}")
-    return model.eval(), hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256(file.read_bytes())
+    for name in sorted(shared):
+        digest.update(shared[name].numpy().tobytes())
+    return model.eval(), digest.hexdigest()[:12]
 
 
-def save(model: Vilamp, folder: Path) -> None:
-    """Write the checkpoint folder of a model."""
+def save(model: Vilamp, folder: Path, encoders: str | None = None) -> None:
+    """Write the checkpoint folder of a model; `encoders` names a shipped checkpoint that has the same encoders."""
     folder.mkdir(parents=True, exist_ok=True)
     state, stored = model.state_dict(), _stored(model)
+    if encoders is not None:
+        replace_file(folder / ENCODERS, encoders + "\n")
+        shared = _read_encoders(folder)
+        changed = [name for name in shared if not torch.equal(shared[name], state[name].cpu())]
+        if changed or not shared:
+            raise UserError(f"{folder} does not have the encoders of {encoders}: {', '.join(changed[:3])} differ")
+        stored -= set(shared)
     with replacing(folder / "model.safetensors") as temporary:
         save_file({name: state[name].contiguous() for name in sorted(stored)}, temporary)
     replace_file(folder / "words.txt", "\n".join(model.vocabulary.words) + "\n")
     settings = yaml.safe_dump(written(model.config), sort_keys=False)
     replace_file(folder / "config.yaml", settings)
+
+
+def _read_encoders(folder: Path) -> dict[str, Tensor]:
+    """Return the encoders' tensors of the checkpoint that `encoders.txt` names; none without that file."""
+    if not (folder / ENCODERS).is_file():
+        return {}
+    name = (folder / ENCODERS).read_text(encoding="utf-8").strip()
+    with safe_open(locate(name) / "model.safetensors", framework="pt") as tensors:
+        return {key: tensors.get_tensor(key).float() for key in tensors.keys() if key.startswith(("clip.", "vision."))}  # noqa: SIM118 - no mapping
 
 
 def _stored(model: Vilamp) -> set[str]:

@@ -25,17 +25,14 @@ from baselines.llama_vid.inputs import (
 )
 from baselines.llama_vid.language import capture_frame_attention
 from baselines.llama_vid.model import LlamaVid
+from baselines.micro import MICRO, load_micro
 from niah.adapters.checkpoint import locate, read_tokenizer
 from niah.adapters.meter import Meter
 from niah.adapters.options import make_store, resolve_dtype
 from niah.adapters.qwen import continue_greedily, finish_reason
 from niah.adapters.shown import shown_square
 from niah.run.attention import VisualAttention
-from niah.types import Question, Reply, Video
-
-PRETRAINED_EXAMPLE = (
-    "YanweiLi/llama-vid-7b-full-224-video-fps-1"  # a hub name, for the message where `pretrained` is missing
-)
+from niah.types import Adapter, Question, Reply, Video
 
 
 class LlamaVidAdapter:
@@ -80,13 +77,14 @@ class LlamaVidAdapter:
         )
 
 
-def load(pretrained: str, device: str = "cpu", dtype: str = "auto", seed: int = 0, **options: Any) -> LlamaVidAdapter:
-    """Load a released checkpoint, a folder or a hub name, with the options of `inputs.Settings`.
+def load(pretrained: str = MICRO, device: str = "cpu", dtype: str = "auto", seed: int = 0, **options: Any) -> Adapter:
+    """Load a released checkpoint, a folder or a hub name, with the options of `inputs.Settings`; or the micro model.
 
     `dtype` auto is float16 on a GPU, as in the release. `seed` changes nothing: decoding is greedy. Raises UserError
     saying what is missing or does not fit.
     """
-    del seed
+    if pretrained == MICRO:
+        return load_micro("llama_vid", device, seed, **options)
     settings = read_settings(options)
     kind, folder = resolve_dtype(dtype, device, torch.float16), locate(pretrained)
     sizes = llama_vid.read_sizes(folder, settings.config, settings.bert)

@@ -106,9 +106,7 @@ def test_a_video_read_once_for_two_questions_is_read_as_for_each(world, name):
 @pytest.mark.parametrize("name", UNGUIDED)
 def test_what_is_kept_is_free_of_the_question(world, name):
     model = build(name)
-    tokens = [
-        compress_video(model, world, torch.arange(FRAMES), model.encode_query(text)[None]) for text in QUESTIONS
-    ]
+    tokens = [compress_video(model, world, torch.arange(FRAMES), model.encode_query(text)[None]) for text in QUESTIONS]
     assert torch.equal(tokens[0][0].embeddings, tokens[1][0].embeddings)
     assert not torch.equal(tokens[0][1], tokens[1][1])
 
@@ -142,9 +140,9 @@ def test_states_of_a_batch_are_those_of_each_video_with_each_text(world):
     for one, texts, traced in zip(batch, found.texts, found.wanted, strict=True):
         for text, state in zip(one.texts, texts, strict=True):
             behind = one.positions[-1] + torch.arange(len(text))
-            whole = model.states(
-                [torch.cat([one.visual.embeddings, text])], [torch.cat([one.positions[:-1], behind])]
-            )[0]
+            whole = model.states([torch.cat([one.visual.embeddings, text])], [torch.cat([one.positions[:-1], behind])])[
+                0
+            ]
             torch.testing.assert_close(state, whole[-len(text) :])
             torch.testing.assert_close(traced, whole[one.traced])
 

@@ -1,4 +1,4 @@
-"""Train a micro ViLaMP from scratch on the built-in footage."""
+"""Train micro models on the built-in footage: a ViLaMP from scratch, or the models that ship, trained alike."""
 
 from __future__ import annotations
 
@@ -30,12 +30,17 @@ from vilamp.train.config import ReaderConfig, TrainingConfig
 from vilamp.train.encoder import EncoderHeads, encoder_loss
 from vilamp.train.journal import Journal, draw_curve, has_state, read_summary
 from vilamp.train.loop import StepLoss, cosine_rate, train_stage
+from vilamp.train.micro.config import has_members, read_micro
+from vilamp.train.micro.footage import load_worlds
+from vilamp.train.micro.train import train_micro
 from vilamp.train.reader import Example, PoolFeatures, alignment_loss, build_example, encode_pool, reader_loss
 from vilamp.vocabulary import FIRST_WORD, Vocabulary
 
 EXAMPLES = """\
-example:
-  niah train --config configs/train/micro.yaml
+examples:
+  niah train --config configs/train/micro.yaml              a ViLaMP from random weights, 69 minutes of one core
+  niah train --config configs/train/rivals.yaml             every model that ships, one after another
+  niah train --config configs/train/rivals.yaml llama_vid   one of them
 
 Interrupt it whenever you like: the same command goes on where it stopped.
 """
@@ -46,10 +51,18 @@ AT_CURRENT_LENGTH = 0.67  # share of the batches; the others come from an earlie
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser, "a YAML file; see configs/train/")
+    parser.add_argument("names", nargs="*", help="models of a config with members; all of them by default")
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Read the config, train both stages, write the checkpoint folder."""
+    """Train what the config describes; write the checkpoint folders."""
+    if has_members(options.config):
+        config, members = read_micro(options.config, options.names)
+        for member in members:
+            train_micro(config, member, partial(load_worlds, config))
+        return DONE
+    if options.names:
+        raise UserError(f"{options.config} describes one model, so none is named: leave out {' '.join(options.names)}")
     train(read_yaml(TrainingConfig, options.config))
     return DONE
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import yaml
+
 from niah.settings import read_yaml, unknown_name
 from niah.types import UserError
 from vilamp.compressors.registry import NAMES
@@ -75,6 +77,15 @@ class MicroConfig:
     def checkpoint(self, member: Member) -> Path:
         """Return the folder of a model's checkpoint."""
         return Path(self.output) / member.name
+
+
+def has_members(path: Path) -> bool:
+    """Return True if a config describes several models; a file that cannot be read describes none."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):  # whoever reads the config next says what is wrong
+        return False
+    return isinstance(values, dict) and "members" in values
 
 
 def read_micro(path: Path, names: Sequence[str]) -> tuple[MicroConfig, list[Member]]:

@@ -17,12 +17,13 @@ from typing import Any, cast
 import torch
 from torch.nn.functional import normalize
 
+from niah.types import UserError
 from vilamp import checkpoint
 from vilamp.compressors.learned import ContextAndContent
 from vilamp.compressors.summary import Projections, SummaryTokens
 from vilamp.config import written
 from vilamp.model import Vilamp
-from vilamp.train.journal import Journal, draw_curve
+from vilamp.train.journal import Journal, draw_curve, has_state, read_summary
 from vilamp.train.loop import StepLoss, hold_then_cool, train_stage
 from vilamp.train.micro.config import Member, MicroConfig
 from vilamp.train.micro.examples import draw_batch
@@ -74,7 +75,13 @@ class Stages:
 
 
 def train_micro(config: MicroConfig, member: Member, load: Callable[[Vilamp], list[World]]) -> None:
-    """Train a model to its end and save its checkpoint; `load` gives the footage, encoded by the model handed to it."""
+    """Train a model to its end and save its checkpoint; `load` gives the footage, encoded by the model handed to it.
+
+    Raises UserError where the output folder holds a finished training.
+    """
+    folder = config.checkpoint(member)
+    if read_summary(folder) is not None and not has_state(folder):
+        raise UserError(f"{folder} holds a finished training: name other models, or remove that folder to train anew")
     base, _ = checkpoint.load(checkpoint.locate(config.base))
     model = new_model(config, member, base)
     weights = checkpoint.locate(config.base) / "model.safetensors"
@@ -84,13 +91,13 @@ def train_micro(config: MicroConfig, member: Member, load: Callable[[Vilamp], li
         "base": sha256(weights.read_bytes()).hexdigest()[:12],
         "model": written(model.config),
     }
-    journal = Journal(config.checkpoint(member), json.dumps(settings, sort_keys=True))
+    journal = Journal(folder, json.dumps(settings, sort_keys=True))
     if "model" in journal.state:
         model.load_state_dict(journal.state["model"])
     stages = Stages(config, member, journal.state)
     cpu_seconds = _train_reader(config, member, model, journal, stages, load(base))
-    checkpoint.save(model, config.checkpoint(member))
-    draw_curve(config.checkpoint(member))
+    checkpoint.save(model, folder, encoders=config.base)
+    draw_curve(folder)
     parameters = sum(one.numel() for one in trained_parameters(model))
     journal.finish({
         **settings, "cpu_seconds": round(cpu_seconds, 1), "seconds": round(journal.seconds, 1),
