@@ -32,7 +32,7 @@ PATCHES_AT_ONCE = 512  # frames
 
 
 @dataclass(frozen=True)
-class SplicedVideo:
+class TrainingVideo:
     """Which frames of a world a video shows; the clip's are `start` up to `stop`."""
 
     frames: Int[Tensor, " frames"]
@@ -40,14 +40,14 @@ class SplicedVideo:
     stop: int
 
 
-def splice_video(world: World, clip: int, length: int, decoys: int, rng: random.Random) -> SplicedVideo:
+def splice_video(world: World, clip: int, length: int, decoys: int, rng: random.Random) -> TrainingVideo:
     """Insert a clip and its decoys at scene cuts of a haystack, about `length` frames in all; the clip alone if 0."""
     first, last = world.spans[clip]
     made = world.clips[clip]
     shown = rng.sample(world.decoys[made.type, made.target], decoys)
     around = min(length - sum(stop - start for start, stop in [(first, last), *shown]), world.haystack)
     if around <= 0:
-        return SplicedVideo(torch.arange(first, last), 0, last - first)
+        return TrainingVideo(torch.arange(first, last), 0, last - first)
     opening = rng.randint(0, world.haystack - around)
     cuts = [0, *(cut - opening for cut in world.cuts if 0 < cut - opening < around), around]
     inserts: list[tuple[int, float, Span]] = [
@@ -56,7 +56,7 @@ def splice_video(world: World, clip: int, length: int, decoys: int, rng: random.
     return _lay_out(inserts, opening, around, (first, last))
 
 
-def _lay_out(inserts: list[tuple[int, float, Span]], opening: int, around: int, clip: Span) -> SplicedVideo:
+def _lay_out(inserts: list[tuple[int, float, Span]], opening: int, around: int, clip: Span) -> TrainingVideo:
     """Return a haystack's frames with spans inserted; inserts at one cut follow in a drawn order."""
     pieces: list[Tensor] = []
     begun = start = shown = 0
@@ -67,7 +67,7 @@ def _lay_out(inserts: list[tuple[int, float, Span]], opening: int, around: int, 
         shown += span[1] - span[0]
         begun = at
     pieces.append(torch.arange(opening + begun, opening + around))
-    return SplicedVideo(torch.cat(pieces), start, start + clip[1] - clip[0])
+    return TrainingVideo(torch.cat(pieces), start, start + clip[1] - clip[0])
 
 
 def draw_batch(
@@ -113,7 +113,7 @@ def draw_batch(
 def _build(
     model: Vilamp,
     world: World,
-    video: SplicedVideo,
+    video: TrainingVideo,
     asked: list[ClipQuestion],
     right: int,
     templated: bool,
