@@ -106,6 +106,17 @@ class Source:
     sha256: str
     frames: int  # at the suite's rate
     seconds: float
+    crop: Tuple[int, ...] = ()  # pixels cut off at the top, right, bottom and left of the displayed picture
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "crop", tuple(self.crop))
+
+    def to_json(self) -> dict:
+        """Return the line of sources.jsonl; a source that is not cropped has no such field."""
+        row = dataclasses.asdict(self)
+        if not self.crop:
+            del row["crop"]
+        return row
 
 
 class FrameKey(NamedTuple):

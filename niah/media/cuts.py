@@ -36,7 +36,7 @@ def find_cuts(index: Index, rate: str, advance: Callable[[int], object] = lambda
     Decodes the whole file, one frame at a time, unless the cuts are cached; `advance` is called with the number of
     frames done. Raises MediaError if the file does not yield the frames of its index.
     """
-    stored = _stored_under(index.sha256, rate)
+    stored = _stored_under(index.key, rate)
     cuts = _load(stored)
     if cuts is None:
         cuts = detect(_frames(index, rate, advance))

@@ -7,6 +7,7 @@ every frame, as `niah.media.scan` found it. All arithmetic uses integers and fra
 
 from __future__ import annotations
 
+import dataclasses
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
@@ -35,16 +36,36 @@ class Index:
     end: int  # ticks; the end of the last frame
     keyframes: Tuple[int, ...]  # ordinals from which decoding can start; empty where seeking is unreliable
 
+    pts: Optional[Tuple[int, ...]] = None  # stored presentation times in display order, where they do not ascend
+    crop: Tuple[int, ...] = ()  # pixels cut off at the top, right, bottom and left; no part of the scan
+
     def __repr__(self) -> str:
         """Return one line: a debugger would otherwise print the time of every frame."""
         size = f"{self.width}x{self.height}"
         return f"Index({self.path!r}, {len(self.times):,} frames, {self.seconds:.3f} s, {size}, {self.sha256[:8]})"
 
-    pts: Optional[Tuple[int, ...]] = None  # stored presentation times in display order, where they do not ascend
-
     def __post_init__(self) -> None:
         if not self.times or self.end <= self.times[0]:
             raise ValueError(f"{self.path}: an index needs frames and a duration, got {len(self.times)} frames")
+
+    def cropped(self, crop: Tuple[int, ...]) -> "Index":
+        """Return the index of the same file whose pictures are cropped. Raises MediaError where nothing is left."""
+        if not crop:
+            return self
+        top, right, bottom, left = crop
+        if min(crop) < 0 or top + bottom >= self.height or left + right >= self.width:
+            raise MediaError(
+                self.path,
+                f"a picture of {self.width}x{self.height} cannot lose {top}, {right}, {bottom} and {left} pixels at "
+                "the top, right, bottom and left",
+                "correct crops: in the suite",
+            )
+        return dataclasses.replace(self, crop=tuple(crop))
+
+    @property
+    def key(self) -> str:
+        """What tells apart the pictures of two files: the file's hash, and the crop if there is one."""
+        return self.sha256 + ("#crop=" + ",".join(map(str, self.crop)) if self.crop else "")
 
     @property
     def duration(self) -> Fraction:
@@ -64,7 +85,8 @@ class Index:
     @property
     def display_aspect(self) -> Fraction:
         """The width over the height of the displayed picture."""
-        return Fraction(self.width, self.height) * self.pixel_aspect
+        top, right, bottom, left = self.crop or (0, 0, 0, 0)
+        return Fraction(self.width - left - right, self.height - top - bottom) * self.pixel_aspect
 
     def count(self, rate: Rate) -> int:
         """Return how many frame numbers there are at `rate`: those with number / rate < duration."""

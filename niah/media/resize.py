@@ -25,18 +25,22 @@ class Resizer:
     def __init__(self, index: Index) -> None:
         self._rotation = index.rotation
         self._aspect = index.display_aspect
+        self._crop = index.crop
         self._to_rgb = VideoReformatter()
         self._to_size = VideoReformatter()
 
     def from_frame(self, frame: av.VideoFrame, sampling: Sampling) -> np.ndarray:
         """Return a frame as FFmpeg decoded it as (height, width, 3) uint8 RGB."""
         rgb = self._to_rgb.reformat(frame, format="rgb24")
-        if self._rotation:
+        if self._rotation or self._crop:
             return self.from_rgb(np.rot90(rgb.to_ndarray(), self._rotation // 90), sampling)
         return self._resize(rgb, sampling)
 
     def from_rgb(self, picture: np.ndarray, sampling: Sampling) -> np.ndarray:
         """Return a picture that is already RGB and upright as (height, width, 3) uint8 RGB."""
+        if self._crop:
+            top, right, bottom, left = self._crop
+            picture = picture[top : picture.shape[0] - bottom, left : picture.shape[1] - right]
         return self._resize(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"), sampling)
 
     def _resize(self, rgb: av.VideoFrame, sampling: Sampling) -> np.ndarray:

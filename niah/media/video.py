@@ -148,7 +148,7 @@ class SplicedVideo:
                     f"{source.sha256[:12]})",
                     "restore the old file, or generate the cases again",
                 )
-            self._indices[name] = index
+            self._indices[name] = index.cropped(source.crop)
         return self._indices[name]
 
     def _keys_of(self, name: str, start: int, stop: int) -> List[FrameKey]:
@@ -163,6 +163,6 @@ class SplicedVideo:
 
     def _digest(self) -> str:
         """Return a hash of everything that decides the pixels of the rendered file."""
-        spans = [(self._index(span.source).sha256, span.start, span.stop) for span in self._timeline]
+        spans = [(self._index(span.source).key, span.start, span.stop) for span in self._timeline]
         parts = [spans, self._sampling.rate, self._sampling.key, self.fps, self._decoder.name]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]

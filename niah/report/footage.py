@@ -33,6 +33,7 @@ class SourceVideo:
     identity: str
     sampling: Sampling  # as the model saw it, but smaller
     path: Path | None
+    crop: tuple[int, ...] = ()
 
 
 SourceVideos = Mapping[tuple[str, str], SourceVideo]  # by suite and source name
@@ -76,14 +77,17 @@ def _listed_sources(run: RunData) -> list[SourceVideo] | str:
     height = min(sampling.height, MAX_HEIGHT)
     width = max(1, round(sampling.width * height / sampling.height))
     small = dataclasses.replace(sampling, width=width, height=height)
-    return [SourceVideo(name, identity, small, None) for name, identity in _identities(run.folder).items()]
+    return [SourceVideo(name, identity, small, None, crop) for name, identity, crop in _sources(run.folder)]
 
 
-def _identities(folder: Path) -> dict[str, str]:
-    """Return the identity of each source, by name. Raises UserError where a line cannot be read."""
+def _sources(folder: Path) -> list[tuple[str, str, tuple[int, ...]]]:
+    """Return name, identity and crop of each source. Raises UserError where a line cannot be read."""
     remedy = "restore the file, or leave the pictures out with --no_thumbnails"
-    rows = read_json_lines(folder / "sources.jsonl", lambda row: (row["name"], row["identity"]), remedy)
-    return dict(pair for _, pair in rows)
+
+    def parse(row: dict) -> tuple[str, str, tuple[int, ...]]:
+        return row["name"], row["identity"], tuple(row.get("crop", ()))
+
+    return [source for _, source in read_json_lines(folder / "sources.jsonl", parse, remedy)]
 
 
 def _paths(runs: Sequence[RunData], suite: str | None) -> Mapping[str, Path] | str:
@@ -123,7 +127,8 @@ def _own_paths(name: str) -> dict[str, Path]:
     if Path(name).is_dir():
         return {source.identity: Path(source.path) for source in read_suite(Path(name)).sources.values()}
     suite, folder = load_suite(name)
-    library = Library(suite.sampling.rate, scan)
+    crops = {crop.video: crop.pixels for crop in suite.crops or ()}
+    library = Library(suite.sampling.rate, scan, crops=crops)
     user_media.load(user_media.resolve(suite, folder), library)
     return {source.identity: Path(source.path) for source in library.sources.values()}
 

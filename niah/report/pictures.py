@@ -125,7 +125,7 @@ def _encode_all(wanted: Sequence[Frame], videos: SourceVideos) -> tuple[dict[Fra
 
 def _read(decoder: Decoder, video: SourceVideo, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     """Yield (number, WebP) of some frames of one source in order, up to the last one that its video has."""
-    index = scan(str(video.path))
+    index = scan(str(video.path)).cropped(video.crop)
     by_ordinal: dict[int, list[int]] = {}
     last = index.count(video.sampling.rate)
     for number in numbers:

@@ -148,9 +148,10 @@ def suite_yaml(suite: Suite) -> str:
 def _decides(config: RunConfig, plan: Plan) -> dict[str, Any]:
     """Return everything a record depends on, as run.json keeps it."""
     sources = {source.name: source.sha256 for source in plan.generated.sources.values()}
+    cropped = {source.name: list(source.crop) for source in plan.generated.sources.values() if source.crop}
     return {
         **config.decides(),
-        "sampling": dataclasses.asdict(plan.generated.suite.sampling),
+        "sampling": {**dataclasses.asdict(plan.generated.suite.sampling), **({"crops": cropped} if cropped else {})},
         "cases_sha256": cases_sha256(plan.generated.cases),
         "sources_sha256": sources_sha256(sources),
         "score_by": plan.generated.suite.score_by,  # named before the run, and not changed in the middle of it
@@ -177,7 +178,7 @@ def _shard_metadata(plan: Plan) -> dict[str, Any]:
 def _input_files(config: RunConfig, plan: Plan) -> dict[str, str]:
     """Return config, suite, cases, sources, what was left out and near-duplicates, by file name."""
     generated = plan.generated
-    sources = [dataclasses.asdict(source) for source in generated.sources.values()]
+    sources = [source.to_json() for source in generated.sources.values()]
     for row in sources:
         del row["path"]  # of this machine
     skipped = [without_machine_paths(dataclasses.asdict(skip)) for skip in generated.skipped]

@@ -29,7 +29,8 @@ def generate(suite: Suite, folder: Path) -> GeneratedSuite:
     from niah.media.scan import scan  # here, so that reading a generated suite decodes nothing
 
     suite = user_media.resolve(suite, Path(folder))
-    library = Library(suite.sampling.rate, scan)
+    crops = {crop.video: crop.pixels for crop in suite.crops or ()}
+    library = Library(suite.sampling.rate, scan, crops=crops)
     found: tuple[NearDuplicate, ...] = ()
     if suite.footage is not None:
         haystacks, clips, skips = _built_in(suite, suite.footage, library)

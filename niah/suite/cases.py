@@ -309,7 +309,7 @@ def build_case(
         version=suite.version,
         condition=condition,
         needle=needle.name,
-        needle_source=clip.identity,
+        needle_source=clip.cluster or clip.identity,
         haystack=haystack,
         length=sum(len(span) for span in timeline),
         needles=needles,

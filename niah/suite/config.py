@@ -19,6 +19,7 @@ SUITE_VERSION = 2  # of the rules that turn a suite file into cases; increase it
 READABLE = (1, 2)  # 1: fixed depths, needles inside scenes; see niah.suite.version1
 DEPTHS = (0.1, 0.3, 0.5, 0.7, 0.9)  # the default of version 1
 SUITES_FOLDER = Path(__file__).resolve().parents[2] / "configs" / "suites"
+ALIASES = {"real": "open"}  # earlier names of suites that ship
 PAPER_SECONDS = (30.0, 120.0)
 QUESTION_TEMPLATE = "One short clip was inserted into this video. {question}"
 
@@ -85,13 +86,36 @@ class Needles:
     seconds: tuple[float, float] | None = None  # [shortest, longest] clip; others are left out
     allow_outside: bool = False
     downloads: Downloads | None = None  # "downloads: {}" allows them within the default limits
+    cluster: str | None = None  # what answers are clustered by: "source" (the video, by default) or "scene" (the clip)
     answer_base: int | None = None  # the number of the first option; None: numbers are refused as ambiguous
 
     def __post_init__(self) -> None:
+        if self.cluster not in (None, "source", "scene"):
+            raise UserError(f"needles: cluster is source (the video) or scene (the clip), got {self.cluster!r}")
         if self.answer_base not in (None, 0, 1):
             raise UserError(f"needles: answer_base is the number of the first option, 0 or 1, got {self.answer_base}")
         if self.seconds is not None and (len(self.seconds) != 2 or self.seconds[0] > self.seconds[1]):
             raise UserError(f"needles: seconds must be [shortest, longest], got {list(self.seconds)}")
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Pixels to cut off the pictures of one video, such as numbers that are burnt in: they would give footage away."""
+
+    video: str  # the file's name
+    top: int = 0
+    right: int = 0
+    bottom: int = 0
+    left: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.pixels) < 0 or not any(self.pixels):
+            raise UserError(f"crops: {self.video} needs pixels above 0 at top, right, bottom or left")
+
+    @property
+    def pixels(self) -> tuple[int, int, int, int]:
+        """The pixels at the top, right, bottom and left."""
+        return self.top, self.right, self.bottom, self.left
 
 
 @dataclass(frozen=True)
@@ -124,6 +148,7 @@ class Suite:
     footage: Footage | None = None
     haystacks: Haystacks | None = None
     needles: Needles | None = None
+    crops: tuple[Crop, ...] | None = None  # of the user's own videos
     kept: NeedleFilter | None = None
 
     def __post_init__(self) -> None:
@@ -215,7 +240,8 @@ def load_suite(name: str) -> tuple[Suite, Path]:
 
     Raises UserError, naming the known suites, if there is none.
     """
-    path = Path(name)
+    path = Path(ALIASES.get(name, name))
+    name = str(path)
     if path.suffix not in (".yaml", ".yml"):
         path = SUITES_FOLDER / f"{name}.yaml"
         known = sorted(found.stem for found in SUITES_FOLDER.glob("*.yaml"))

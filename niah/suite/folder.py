@@ -80,7 +80,7 @@ def write_suite(generated: GeneratedSuite, folder: Path) -> None:
         ("skipped", generated.skipped),
         ("near_duplicates", generated.near_duplicates),
     ]:
-        replace_file(folder / f"{name}.jsonl", to_json_lines(map(dataclasses.asdict, rows)))
+        replace_file(folder / f"{name}.jsonl", to_json_lines(map(_row, rows)))
     text = yaml.safe_dump(_plain(dataclasses.asdict(generated.suite)), sort_keys=False, allow_unicode=True)
     replace_file(folder / "suite.yaml", text)
     write_hashes(folder, generated.cases, {source.name: source.sha256 for source in generated.sources.values()})
@@ -161,6 +161,11 @@ def _read_lines(path: Path, parse: Callable[[Any], T]) -> list[T]:
     """Return the value of each JSON line. Raises UserError naming a line that cannot be read."""
     remedy = f"generate the suite into {path.parent} again"
     return [value for _, value in read_json_lines(path, lambda row: check_types(parse(row)), remedy)]
+
+
+def _row(value: Any) -> dict[str, Any]:
+    """Return the line of a value."""
+    return value.to_json() if isinstance(value, Source) else dataclasses.asdict(value)
 
 
 def _plain(value: Any) -> Any:

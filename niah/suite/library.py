@@ -6,7 +6,7 @@ one source, so that a needle cannot be hidden in a copy of its own footage.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ class NeedleClip:
     identity: str  # of the source it was cut from
     target: str = ""  # what the question is about; built-in footage only
     video: str = ""  # the data set's id of the source; never hidden in footage of this id
+    cluster: str = ""  # what its answers are clustered by, if that is not its source
     decoys: tuple[Span, ...] = ()  # similar scenes without the answer, hidden with it
 
 
@@ -49,6 +50,7 @@ class Library:
     scan: Callable[[Path], Index]
     sources: dict[str, Source] = field(default_factory=dict)
     indexes: dict[str, Index] = field(default_factory=dict)  # by source name
+    crops: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # by file name
     source_repeats: dict[str, int] = field(default_factory=dict)  # repeated frames of whole sources, where counted
 
     def add(self, path: Path, name: str, identity: str | None = None) -> Source:
@@ -56,14 +58,16 @@ class Library:
         known = next((source for source in self.sources.values() if source.path == str(path)), None)
         if known is not None:
             return known
+        crop = self.crops.get(Path(path).name, ())
         index = self.scan(path)
-        identity = identity or f"sha256:{index.sha256}"
+        index = index.cropped(crop) if crop else index
+        identity = identity or f"sha256:{index.key if crop else index.sha256}"
         for source in self.sources.values():
             if source.identity == identity:
                 return source
         if name in self.sources:
             name = f"{name}#{index.sha256[:8]}"
-        source = Source(name, identity, str(path), index.sha256, index.count(self.rate), float(index.seconds))
+        source = Source(name, identity, str(path), index.sha256, index.count(self.rate), float(index.seconds), crop)
         self.sources[name] = source
         self.indexes[name] = index
         return source

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from niah.io import replacing
 from niah.suite.folder import NearDuplicate
 from niah.suite.library import Haystack, Library, NeedleClip
-from niah.types import Sampling, Span
+from niah.types import Sampling, Source, Span
 
 # (step, least, most): one frame in `step` is hashed, but at least `least` and at most `most`. Needles are
 # sampled more densely, so that some pair of frames of a copy is close in time.
@@ -68,7 +68,7 @@ def _cached_hashes(
     folder: Path, library: Library, span: Span, numbers: Sequence[int], read_frames: FrameReader
 ) -> tuple[np.ndarray, list[int]]:
     """Return the hashes of a span's frames and the frames' numbers, from `folder` if they are cached."""
-    key = json.dumps([HASH_VERSION, library.sources[span.source].sha256, library.rate, list(numbers)])
+    key = json.dumps([HASH_VERSION, _pictures_of(library.sources[span.source]), library.rate, list(numbers)])
     path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
     if not path.is_file():
         bits, hashed = _hash(read_frames(span, numbers), numbers)
@@ -77,6 +77,11 @@ def _cached_hashes(
             np.savez(temporary, bits=bits, numbers=np.array(hashed, dtype=np.int64))
     with np.load(path) as stored:
         return stored["bits"], stored["numbers"].tolist()
+
+
+def _pictures_of(source: Source) -> str:
+    """Return what tells apart the pictures of two sources."""
+    return source.sha256 + (f"#crop={source.crop}" if source.crop else "")
 
 
 def _hash(frames: np.ndarray, numbers: Sequence[int]) -> tuple[np.ndarray, list[int]]:

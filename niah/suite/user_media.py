@@ -11,8 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from niah.settings import unknown_name
 from niah.suite.cases import longest_length, refuse_long_needle
-from niah.suite.config import Haystacks, Suite
+from niah.suite.config import SUITES_FOLDER, Haystacks, Suite
 from niah.suite.downloads import is_download, refuse_outside
 from niah.suite.folder import Skip
 from niah.suite.library import Haystack, Library, NeedleClip, cut_timeline
@@ -47,6 +48,7 @@ def resolve(suite: Suite, folder: Path) -> Suite:
 def load(suite: Suite, library: Library) -> tuple[list[Haystack], list[NeedleClip], list[Skip]]:
     """Scan the user's haystacks and needles; its paths are absolute. Broken files are skipped, with a reason."""
     assert suite.haystacks is not None and suite.needles is not None
+    _refuse_unfetched(suite)
     rows = read_needles(suite.needles, Path("."))  # before any scan, because errors here are found quickly
     videos = find_videos(suite.haystacks)
     skips: list[Skip] = []
@@ -55,7 +57,27 @@ def load(suite: Suite, library: Library) -> tuple[list[Haystack], list[NeedleCli
     if suite.version > 1 and not suite.depths:
         haystacks = _with_cuts(haystacks, library)
     clips = _scan_needles(rows, suite, library, skips)
+    _refuse_unused_crops(suite, library)
     return haystacks, clips, skips
+
+
+def _refuse_unfetched(suite: Suite) -> None:
+    """Raise UserError where a suite that ships has no footage here: it is fetched once."""
+    folder = suite.haystacks.folder if suite.haystacks is not None else None
+    listed = SUITES_FOLDER.parent / "footage" / f"{suite.name}.jsonl"
+    if folder is not None and not Path(folder).is_dir() and listed.is_file():
+        raise UserError(
+            f"the footage of suite {suite.name!r} is not here ({folder}): niah fetch {suite.name} downloads it, and "
+            f"{listed} says what it is"
+        )
+
+
+def _refuse_unused_crops(suite: Suite, library: Library) -> None:
+    """Raise UserError for a crop of a video that the suite does not have."""
+    known = sorted({Path(source.path).name for source in library.sources.values()})
+    for crop in suite.crops or ():
+        if crop.video not in known:
+            raise UserError(f"crops: {unknown_name('video', crop.video, known)}")
 
 
 def find_videos(haystacks: Haystacks) -> list[tuple[str, Path]]:
@@ -238,7 +260,8 @@ def _clip(row: NeedleRow, source: Source, suite: Suite, library: Library) -> Nee
     problem = _repeat_problem(span, library, suite)
     if problem:
         return Skip(needle.name, problem)
-    return NeedleClip(needle, span, source.identity, video=row.video)
+    cluster = f"{source.identity}/{first}-{last}" if suite.needles and suite.needles.cluster == "scene" else ""
+    return NeedleClip(needle, span, source.identity, video=row.video, cluster=cluster)
 
 
 def _repeat_problem(span: Span, library: Library, suite: Suite) -> str:

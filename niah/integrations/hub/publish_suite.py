@@ -135,7 +135,7 @@ def _source_row(source: Source, licences: Mapping[str, Licence]) -> dict[str, An
                 f"{source.sha256}"
             )
         licence = next(iter(named.values()), built_in)
-    row = {key: value for key, value in dataclasses.asdict(source).items() if key != "path"}
+    row = {key: value for key, value in source.to_json().items() if key != "path"}
     return {**row, **dataclasses.asdict(licence)}
 
 

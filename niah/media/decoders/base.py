@@ -26,7 +26,7 @@ File = TypeVar("File")
 
 
 class OpenFiles(Generic[File]):
-    """The files a decoder keeps open between calls: the few used last, by sha256."""
+    """The files a decoder keeps open between calls: the few used last, by hash and crop."""
 
     def __init__(self, open_file: Callable[[Index], File], close_file: Callable[[File], None]) -> None:
         self._open_file = open_file
@@ -38,12 +38,12 @@ class OpenFiles(Generic[File]):
 
     def of(self, index: Index) -> File:
         """Return the open file of an index; opening one closes the least recently used if too many are open."""
-        if index.sha256 not in self._files:
+        if index.key not in self._files:
             while len(self._files) >= OPEN_FILES:
                 self._close_file(self._files.popitem(last=False)[1])
-            self._files[index.sha256] = self._open_file(index)
-        self._files.move_to_end(index.sha256)
-        return self._files[index.sha256]
+            self._files[index.key] = self._open_file(index)
+        self._files.move_to_end(index.key)
+        return self._files[index.key]
 
     def close(self) -> None:
         """Close every file."""
