@@ -60,6 +60,13 @@ def test_minus_blind_needs_the_likelihoods_without_the_video():
     assert [rule for rule in SCORE_BY if can_score(record, rule)] == ["sum", "per_token", "per_byte"]
 
 
+def test_minus_blind_needs_them_of_every_option():
+    some = (OptionLikelihood(-1.0, 1, 1, -2.0), *(OptionLikelihood(-1.0, 1, 1) for _ in range(3)))
+    assert not can_score(scored(some), "minus_blind")
+    with pytest.raises(ValueError, match="minus_blind needs the likelihood without the video"):
+        rule_scores(some, "minus_blind")
+
+
 def test_letter_reads_generated_replies_alone():
     generated = make_record(make_case("n0"), "B")
     assert can_score(generated, "letter") and not can_score(scored(), "letter")

@@ -7,8 +7,15 @@ from niah.prompt import INSTRUCTION, format_prompt
 from niah.scoring import extract_answer, extract_letter
 from niah.types import Case, Question, Record, Span
 
+FILLER = "The clip shows a ball. " * 20
 LETTER_REPLIES = [
     # (reply, letter among four)
+    ("<think>Is it A?</think> maybe <think>no, it is C</think> B", "B"),  # nothing hidden is read, however often
+    ("<answer>A</answer> or <answer>B</answer>", None),
+    ("Not (A). " + FILLER, None),  # denied at the start of a long reply, and at its end
+    (FILLER + "It is not (A).", None),
+    ("\U0001f151", "B"),  # white on black, in a circle and in a square
+    ("\U0001f171", "B"),
     ("B", "B"),
     ("b", "B"),
     (" B\n", "B"),
@@ -251,6 +258,8 @@ TEXT_REPLIES = [
     ("\\boxed{Right}", WAYS, "B"),
     ("<answer>Right</answer>", WAYS, "B"),
     ("\u7269\u4f53\u5411\u5de6\u79fb\u52a8", ("\u5411\u5de6", "\u5411\u53f3"), "A"),  # "the thing moves left"
+    ("Answer: B. Left\nAnswer: B", WAYS, None),  # the letter contradicts the text beside it, once
+    ("I cannot see it.", ("I cannot see it", "It is red"), "A"),  # no refusal, but an option
     ("I", tuple("qrstuvwxyz"), "I"),
     ("J. z", tuple("qrstuvwxyz"), "J"),
 ]

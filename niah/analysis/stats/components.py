@@ -33,7 +33,7 @@ def variance_components(observations: Sequence[Observation]) -> VarianceComponen
     counts = np.zeros((needles.max(initial=-1) + 1, haystacks.max(initial=-1) + 1))  # (needles, haystacks) cases
     np.add.at(counts, (needles, haystacks), 1)
     rows, columns = counts.sum(axis=1), counts.sum(axis=0)
-    crossed = min(counts.shape) > 1 and (counts > 0).sum() >= sum(counts.shape)
+    crossed = (counts > 0).sum() >= sum(counts.shape)  # of one needle or one haystack there are never so many cells
     if not crossed or len(outcome) <= sum(counts.shape):
         return None
     total = len(outcome)

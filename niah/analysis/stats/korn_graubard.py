@@ -46,7 +46,7 @@ def clustered_share(right: np.ndarray, cases: np.ndarray) -> ClusteredShare:
     return ClusteredShare(
         share=float(share),
         variance=float(variance),
-        degrees_of_freedom=float(np.trace(gram) ** 2 / (gram**2).sum()),
+        degrees_of_freedom=float(1 / (gram**2).sum()),  # Satterthwaite's trace^2 / sum of squares; the trace is 1
         cases=int(total),
         effective_clusters=float(1 / (weight**2).sum()),
         few=bool(min((right < cases).sum(), (right > 0).sum()) < FEW),

@@ -69,6 +69,24 @@ def test_few_clusters_with_an_error_cap_the_effective_size():
     assert known.few and effective_size(known) == pytest.approx(32)
 
 
+def test_the_effective_size_is_corrected_by_both_quantiles():
+    known = clustered_share(np.array([6, 0] * 6), np.full(12, 6))
+    # Residuals of 3: the variance is 12 x 9 x 12/11 / 72^2 = 1/44, and 1/4 of that is 11 answers. Student's quantiles
+    # of 71 and 11 degrees of freedom are 1.9939 and 2.2010.
+    assert known.variance == pytest.approx(1 / 44)
+    assert effective_size(known) == pytest.approx(11 * (1.9939 / 2.2010) ** 2, rel=1e-3)
+
+
+WRONG_CLUSTERS = [(9, True), (10, False), (11, False)]  # of 40
+
+
+@pytest.mark.parametrize("count, few", WRONG_CLUSTERS)
+def test_from_ten_clusters_with_an_error_or_a_right_answer_on_the_spread_is_known(count, few):
+    wrong = np.array([1] * count + [0] * (40 - count))
+    assert clustered_share(5 - wrong, np.full(40, 5)).few is few
+    assert clustered_share(wrong, np.full(40, 5)).few is few
+
+
 def test_nothing_jumps_where_the_clusters_are_sixteen():
     widths = [np.subtract(*korn_graubard(np.tile([5, 3], n // 2 + 1)[:n], np.full(n, 6))[::-1]) for n in range(12, 22)]
     assert all(0.9 < after / before < 1.02 for before, after in zip(widths, widths[1:], strict=False))

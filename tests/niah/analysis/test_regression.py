@@ -111,6 +111,39 @@ def test_nested_needles_have_no_components():
     assert variance_components([]) is None
 
 
+def test_components_solve_the_expected_sums_of_squares_of_an_unequal_design():
+    draw = np.random.default_rng(8)
+    places = [(i, j) for i in range(7) for j in range(5) for _ in range(draw.integers(0, 4))]
+    needle, haystack = (np.array(one) for one in zip(*places, strict=True))
+    outcome = 0.4 + draw.normal(0, 0.5, 7)[needle] + draw.normal(0, 0.4, 5)[haystack] + draw.normal(0, 0.3, len(places))
+    found = variance_components(
+        [Observation(f"s{i}", f"h{j}", (y,)) for i, j, y in zip(needle, haystack, outcome, strict=True)]
+    )
+    # The same with whole matrices: E[y' P y] is mean^2 1' P 1 plus, for each component, variance x trace(P Z Z').
+    by_needle, by_haystack = np.eye(7)[needle], np.eye(5)[haystack]
+    onto = [z @ np.linalg.inv(z.T @ z) @ z.T for z in (by_needle, by_haystack, np.ones((len(places), 1)))]
+    projections = [np.eye(len(places)), *onto]
+    parts = [np.ones_like(projections[0]), by_needle @ by_needle.T, by_haystack @ by_haystack.T, projections[0]]
+    expected = [[np.trace(projection @ part) for part in parts] for projection in projections]
+    squares = [outcome @ projection @ outcome for projection in projections]
+    assert (found.needle, found.haystack, found.residual) == pytest.approx(np.linalg.solve(expected, squares)[1:])
+
+
+# needles x haystacks, cases in each -> whether there are components: four means need more than four cases
+DESIGNS = [(2, 2, 1, False), (2, 2, 2, True), (1, 9, 2, False), (9, 1, 2, False), (2, 3, 1, True)]
+
+
+@pytest.mark.parametrize("needles, haystacks, cases, estimated", DESIGNS)
+def test_components_need_more_cases_than_needles_and_haystacks(needles, haystacks, cases, estimated):
+    observed = [
+        Observation(f"s{i}", f"h{j}", (float((i + j + k) % 2),))
+        for i in range(needles)
+        for j in range(haystacks)
+        for k in range(cases)
+    ]
+    assert (variance_components(observed) is not None) == estimated
+
+
 def test_a_slope_within_groups_leaves_out_what_moves_cases_between_groups():
     # Accuracy depends on the group alone, and longer videos put more cases into group 0
     points = [
