@@ -104,6 +104,30 @@ def test_sources_that_all_have_a_third_right_are_as_many_answers_as_there_are_so
     assert found == pytest.approx(exact)
 
 
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_no_interval_of_a_difference_leaves_minus_1_to_1(repeats):
+    # One source of seven has no difference, the others all have: 6/7 and more than 1/7 on either side
+    ahead, behind = (
+        paired_difference([pair(f"s{i}", "h", *([right, not right] if i else [True] * 2)) for i in range(7)] * repeats)
+        for right in (True, False)
+    )
+    assert ahead.low > 0 and ahead.high == 1.0
+    assert behind.high < 0 and behind.low == -1.0
+
+
+def test_what_pairs_can_detect_is_limited_by_their_spread_and_by_mcnemar():
+    few = paired_difference(mcnemar_pairs(38, 1, 1, 0))  # hardly any spread: McNemar still needs six that differ
+    assert few.detectable == smallest_by_mcnemar(40)
+    many = paired_difference(mcnemar_pairs(0, 20, 20, 0))
+    assert many.detectable == pytest.approx(smallest_difference(1 / 39**0.5, 40)) and many.detectable > few.detectable
+
+
+@pytest.mark.parametrize("repeats, clustered", [(1, False), (2, True)])
+def test_haystacks_are_clusters_only_where_needles_are_asked_twice(repeats, clustered):
+    pairs = [pair(f"s{i}", f"h{(i + j) % 20}", i % 2, j) for i in range(40) for j in range(repeats)]
+    assert paired_difference(pairs).haystacks_clustered is clustered
+
+
 def test_five_sources_on_one_side_happen_by_chance_one_time_in_sixteen():
     apart = [pair(f"s{i}", "h", j < 5 + i, False) for i in range(5) for j in range(10)]
     assert paired_difference(apart).p_value == 1 / 16
