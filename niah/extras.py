@@ -14,6 +14,7 @@ EXTRAS = {
     "tensorboard": "track",
     "wandb": "track",
     "accelerate": "spread",
+    "sentencepiece": "sentencepiece",
 }
 
 

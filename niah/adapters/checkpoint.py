@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from niah.adapters.config_reader import read_config
 from niah.adapters.tensors import FLOATS, TensorSource
 from niah.adapters.trace import is_traced
+from niah.extras import require
 from niah.types import UserError
 
 Rename = Callable[[str], str]  # a tensor's name in the checkpoint -> its name in the module
@@ -67,6 +68,8 @@ def read_tokenizer(folder: Path) -> Any:
             f"{folder.name} holds no tokenizer: wanted tokenizer_config.json and one of {', '.join(TOKENIZER_FILES)}; "
             "a released checkpoint carries them, so copy them from there"
         )
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES[:2]):
+        require("sentencepiece", f"tokenizer.model, the only tokenizer {folder.name} holds,")
     name = read_config(folder, "tokenizer_config.json").get("tokenizer_class", "PreTrainedTokenizerFast")
     kind = getattr(transformers, str(name), None)
     if kind is None:

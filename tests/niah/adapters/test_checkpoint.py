@@ -247,3 +247,34 @@ def test_a_missing_tensor_is_called_as_the_checkpoint_would_where_renaming_adds_
     layout = {"second.weight": (2, 3), "first.bias": (3,)}
     with pytest.raises(UserError, match=r"missing first\.weight \[3, 2\]"):
         check_layout(module, layout, lambda name: f"language.{name}")
+
+
+def sentencepiece_folder(folder):
+    """Write a tokenizer as LLaMA's: one file of sentencepiece, which falls back to bytes and keeps every space."""
+    trainer = pytest.importorskip("sentencepiece").SentencePieceTrainer
+    text = folder / "text.txt"
+    text.write_text("\n".join(f"the film shows {n} cats on a mat, and what do they do then?" for n in range(200)))
+    trainer.train(
+        input=str(text), model_prefix=str(folder / "tokenizer"), vocab_size=340, model_type="bpe", byte_fallback=True,
+        normalization_rule_name="identity", remove_extra_whitespaces=False, minloglevel=2,
+    )  # fmt: skip
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer", "add_bos_token": true}')
+
+
+@pytest.mark.parametrize("words", ["the film shows cats", "two  spaces\nA line", "é ü 猫 USER: (B)", "A", ""])
+def test_a_tokenizer_of_sentencepiece_alone_gives_its_ids(tmp_path, words):
+    sentencepiece_folder(tmp_path)
+    import sentencepiece
+
+    own = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "tokenizer.model"))
+    assert read_tokenizer(tmp_path)(words).input_ids == [own.bos_id(), *own.encode(words)]
+
+
+def test_without_sentencepiece_its_tokenizer_is_refused_with_the_package(tmp_path, monkeypatch):
+    (tmp_path / "tokenizer.model").write_bytes(b"")
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer"}')
+    monkeypatch.setattr("niah.extras.find_spec", lambda name: None)
+    with pytest.raises(
+        UserError, match=r"tokenizer.model.* needs the package sentencepiece.*videoniah\[sentencepiece\]"
+    ):
+        read_tokenizer(tmp_path)
