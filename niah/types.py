@@ -64,6 +64,9 @@ class Span:
         return self.stop - self.start
 
 
+FITS = ("stretch", "pad", "native", "shorter_side")
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How every source, needle or haystack, is sampled and resized to frames.
@@ -71,7 +74,11 @@ class Sampling:
     `rate` is frames per second of presentation time as a number or fraction
     ("1", "30000/1001"), or "native" for every frame the source holds. `fit`
     is "stretch" (to width x height, as SigLIP's own preprocessing does) or
-    "pad" (keep the displayed aspect ratio, black bars).
+    "pad" (keep the displayed aspect ratio, black bars), or leaves resizing to
+    the model: "native" (as large as the case's haystack is displayed) and
+    "shorter_side" (likewise, its shorter side at most `height` pixels). Then
+    all frames of a case have one size, the haystack's, into which clips of
+    another aspect are fitted with black bars.
     """
 
     rate: str = "1"
@@ -80,10 +87,20 @@ class Sampling:
     fit: str = "stretch"
 
     def __post_init__(self) -> None:
-        if self.fit not in ("stretch", "pad"):
-            raise ValueError(f"fit must be 'stretch' or 'pad', got {self.fit!r}")
+        if self.fit not in FITS:
+            raise ValueError(f"fit must be one of {', '.join(FITS)}, got {self.fit!r}")
+        if self.fit == "shorter_side" and self.width != self.height:
+            raise ValueError(
+                f"fit: shorter_side takes one number of pixels: set width and height to it, got {self.width} and "
+                f"{self.height}"
+            )
         if self.width < 1 or self.height < 1:
             raise ValueError(f"frames need a positive size, got {self.width}x{self.height}")
+
+    @property
+    def of_case(self) -> bool:
+        """Whether frames have the size of each case's haystack, and not one size for the whole suite."""
+        return self.fit in ("native", "shorter_side")
 
     @property
     def key(self) -> str:
@@ -232,6 +249,19 @@ class Case:
     def target_placements(self) -> Tuple[Placement, ...]:
         """The placements of the needle that the question is about, not of a swapped one."""
         return tuple(placement for placement in self.needles if placement.needle == self.needle)
+
+    @property
+    def canvas(self) -> Optional[str]:
+        """The source whose displayed size all frames have where the sampling is of the case; None without a video.
+
+        The first one of the haystack, so that all cases of a haystack share it; of a clip alone, the clip's.
+        """
+        frame = 0
+        for span in self.timeline:
+            if not any(one.start <= frame < one.stop for one in self.needles):
+                return span.source
+            frame += len(span)
+        return self.timeline[0].source if self.timeline else None
 
     def needle_frames(self, frames: Iterable[int]) -> int:
         """Count the frames among these that show the needle asked about."""

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
 from torch import Tensor
 
 from baselines.videochat_flash.config import DROPOUTS, TokenDropout, VideoChatFlashConfig, read, stored_dropout
@@ -26,7 +25,7 @@ from baselines.videochat_flash.model import PLACEHOLDER, VideoChatFlash
 from niah.adapters.feature_cache import FeatureCache
 from niah.adapters.feature_store import FeatureStore
 from niah.adapters.options import bytes_of_gib, read_options
-from niah.adapters.preprocess import standardise
+from niah.adapters.preprocess import standardise, stretch_to_square
 from niah.prompt import format_prompt
 from niah.settings import positive_int
 from niah.types import Question, UserError, Video
@@ -149,10 +148,7 @@ def make_pixels(
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
         raise ValueError(f"frames are (frames, height, width, 3) uint8, got {frames.shape} {frames.dtype}")
-    if frames.shape[1:3] != (size, size):
-        resized = [Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC) for frame in frames]
-        frames = np.stack([np.asarray(frame) for frame in resized])
-    return standardise(frames, MEAN, DEVIATION, device)
+    return standardise(stretch_to_square(frames, size), MEAN, DEVIATION, device)
 
 
 def write_prompt(question: str, frames: int, fps: float, shown: int) -> str:

@@ -1,7 +1,8 @@
 """Frames to standardised pixels as CLIP's image processor makes them, one frame at a time.
 
-Resizing is Pillow's, on uint8: what releases preprocess with, and a resize of tensors
-differs from it by a grey level here and there, which parity would notice.
+Resizing is Pillow's, on uint8: what releases preprocess with, and a resize of tensors differs from it by a grey level
+here and there, which parity would notice. The Pillow of their time resized rows and then columns; a newer one takes
+columns first where that is less work, in portrait pictures for example, and rounds otherwise.
 """
 
 from __future__ import annotations
@@ -29,9 +30,24 @@ def centre_square(frames: np.ndarray, side: int) -> np.ndarray:
     top, left = (new_height - side) // 2, (new_width - side) // 2
     square = np.empty((len(frames), side, side, 3), np.uint8)
     for place, frame in zip(square, frames, strict=True):
-        resized = Image.fromarray(frame).resize((new_width, new_height), Image.Resampling.BICUBIC)
-        place[:] = np.asarray(resized)[top : top + side, left : left + side]
+        place[:] = resize_bicubic(frame, new_width, new_height)[top : top + side, left : left + side]
     return square
+
+
+def stretch_to_square(frames: np.ndarray, side: int) -> np.ndarray:
+    """Return (frames, side, side, 3) uint8, bicubic, aspect not kept; frames of that size come back as they are."""
+    if frames.shape[1:3] == (side, side):
+        return frames
+    square = np.empty((len(frames), side, side, 3), np.uint8)
+    for place, frame in zip(square, frames, strict=True):
+        place[:] = resize_bicubic(frame, side, side)
+    return square
+
+
+def resize_bicubic(frame: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Resize (height, width, 3) uint8 as the releases' Pillow does: all rows to their new width, then the columns."""
+    across = Image.fromarray(frame).resize((width, len(frame)), Image.Resampling.BICUBIC)
+    return np.asarray(across.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def standardise(

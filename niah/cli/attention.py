@@ -92,7 +92,8 @@ def _video(config: RunConfig, plan: Plan, case: Case) -> SplicedVideo:
     generated = plan.generated
     decoder = load_decoder(config.decoder)
     renders = cache_folder() / "rendered"
-    return SplicedVideo(case.timeline, generated.sources, generated.suite.sampling, decoder, case.fps, renders)
+    sampling = generated.suite.sampling
+    return SplicedVideo(case.timeline, generated.sources, sampling, decoder, case.fps, renders, case.canvas)
 
 
 def _frame_rows(case: Case, attended: VisualAttention, attention: Any) -> Iterator[dict[str, Any]]:

@@ -52,13 +52,13 @@ class VideoLmms(lmms):
         self,
         frame_sampling: str = "paper",
         frame_limit: int | None = None,
-        frame_size: int = 384,
+        frame_size: int | None = None,
         device: str | None = None,
         **settings: Any,
     ) -> None:
         """Check the settings. Raises UserError."""
         super().__init__()
-        self.screen = FrameSettings(Frames(frame_sampling, frame_limit), frame_size, frame_size)
+        self.screen = FrameSettings(Frames(frame_sampling, frame_limit), frame_size)
         self.model = VideoLM.create_from_arg_obj(settings, {"device": device})
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:

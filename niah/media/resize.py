@@ -55,6 +55,22 @@ class Resizer:
         return canvas
 
 
+def case_sampling(sampling: Sampling, canvas: Index) -> Sampling:
+    """Return the sampling of one case: where its size is the case's, that of the displayed picture of `canvas`.
+
+    Where the shorter side is limited, a smaller picture is not enlarged.
+    """
+    if not sampling.of_case:
+        return sampling
+    top, _, bottom, _ = canvas.crop or (0, 0, 0, 0)
+    height = canvas.height - top - bottom
+    width = max(1, round(height * canvas.display_aspect))
+    if sampling.fit == "shorter_side" and min(width, height) > sampling.height:
+        shorter = min(width, height)
+        width, height = (max(1, round(side * sampling.height / shorter)) for side in (width, height))
+    return Sampling(sampling.rate, width, height, "pad")
+
+
 def fitted_size(aspect: Fraction, sampling: Sampling) -> Tuple[int, int]:
     """Return the (width, height) that a picture of this display aspect fills in the sampling's frame."""
     if sampling.fit == "stretch":

@@ -13,13 +13,14 @@ import time
 from bisect import bisect_right
 from fractions import Fraction
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Sequence, Set, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
 from niah.media.decoders.base import Decoder
 from niah.media.errors import MediaError
 from niah.media.index import Index
+from niah.media.resize import case_sampling
 from niah.media.scan import scan
 from niah.media.writer import write_mp4
 from niah.types import FrameKey, Sampling, Source, Span
@@ -36,6 +37,7 @@ class SplicedVideo:
         decoder: Decoder,
         fps: float,
         render_folder: Path,
+        canvas: Optional[str] = None,
     ) -> None:
         """Splice a timeline.
 
@@ -46,6 +48,8 @@ class SplicedVideo:
             decoder: Reads the frames.
             fps: Frames per second of the video, as reported to the model.
             render_folder: Where `path` writes the video.
+            canvas: The source whose displayed size all frames have where the sampling is of the case (`Case.canvas`);
+                by default that of the first span.
         """
         self.fps = fps
         self.handed_out: Set[int] = set()
@@ -53,6 +57,7 @@ class SplicedVideo:
         self._timeline = tuple(timeline)
         self._sources = sources
         self._sampling = sampling
+        self._canvas = canvas
         self._decoder = decoder
         self._render_folder = Path(render_folder)
         self._starts = [0]  # the frame at which each span begins, then the length of the video
@@ -62,6 +67,13 @@ class SplicedVideo:
 
     def __len__(self) -> int:
         return self._starts[-1]
+
+    @property
+    def sampling(self) -> Sampling:
+        """The size of this video's frames, and the rate. Raises MediaError if the file that decides it is damaged."""
+        if self._sampling.of_case and self._timeline:
+            self._sampling = case_sampling(self._sampling, self._index(self._canvas or self._timeline[0].source))
+        return self._sampling
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         """Return the named frames in the order named, (count, height, width, 3) uint8.
@@ -116,13 +128,13 @@ class SplicedVideo:
         rows_by_source: Dict[str, Dict[int, List[int]]] = {}  # source -> ordinal -> rows of the result
         for row, index in enumerate(wanted):
             source, number = self._locate(index)
-            ordinal = self._index(source).frame_at(number, self._sampling.rate)
+            ordinal = self._index(source).frame_at(number, self.sampling.rate)
             rows_by_source.setdefault(source, {}).setdefault(ordinal, []).append(row)
-        shape = (len(wanted), self._sampling.height, self._sampling.width, 3)
+        shape = (len(wanted), self.sampling.height, self.sampling.width, 3)
         frames = np.empty(shape, dtype=np.uint8)  # (frames, height, width, 3)
         for source, rows in rows_by_source.items():
             ordinals = sorted(rows)
-            pictures = self._decoder.read(self._index(source), ordinals, self._sampling)
+            pictures = self._decoder.read(self._index(source), ordinals, self.sampling)
             for ordinal, picture in zip(ordinals, pictures):
                 frames[rows[ordinal]] = picture
         self.decode_seconds += time.perf_counter() - started
@@ -155,14 +167,14 @@ class SplicedVideo:
         """Return the keys of frames `start` up to `stop` of a source."""
         index = self._index(name)
         identity = f"{self._sources[name].identity}@{index.sha256[:16]}"  # one string, shared by all keys
-        preprocessing = self._sampling.key
+        preprocessing = self.sampling.key
         return [
             FrameKey(identity, str(index.time_of(ordinal)), preprocessing, self._decoder.name, start + offset)
-            for offset, ordinal in enumerate(index.ordinals(start, stop, self._sampling.rate))
+            for offset, ordinal in enumerate(index.ordinals(start, stop, self.sampling.rate))
         ]
 
     def _digest(self) -> str:
         """Return a hash of everything that decides the pixels of the rendered file."""
         spans = [(self._index(span.source).key, span.start, span.stop) for span in self._timeline]
-        parts = [spans, self._sampling.rate, self._sampling.key, self.fps, self._decoder.name]
+        parts = [spans, self.sampling.rate, self.sampling.key, self.fps, self._decoder.name]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]

@@ -76,7 +76,8 @@ def _listed_sources(run: RunData) -> list[SourceVideo] | str:
     sampling = read_yaml(Suite, run.folder / "suite.yaml").sampling
     height = min(sampling.height, MAX_HEIGHT)
     width = max(1, round(sampling.width * height / sampling.height))
-    small = dataclasses.replace(sampling, width=width, height=height)
+    fit = "pad" if sampling.of_case else sampling.fit
+    small = dataclasses.replace(sampling, width=width, height=height, fit=fit)
     return [SourceVideo(name, identity, small, None, crop) for name, identity, crop in _sources(run.folder)]
 
 

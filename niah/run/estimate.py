@@ -67,7 +67,8 @@ def _decode_rate(config: RunConfig, plan: Plan, renders: Path) -> float:
     case = max(plan.ordered, key=lambda case: case.length)
     generated = plan.generated
     decoder = load_decoder(config.decoder)
-    video = SplicedVideo(case.timeline, generated.sources, generated.suite.sampling, decoder, case.fps, renders)
+    sampling = generated.suite.sampling
+    video = SplicedVideo(case.timeline, generated.sources, sampling, decoder, case.fps, renders, case.canvas)
     began = time.monotonic()
     frames = 0
     for indices, _ in video.iterate(CHUNK):

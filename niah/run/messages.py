@@ -47,6 +47,7 @@ def case_request(case: Case) -> dict[str, Any]:
     return {
         "timeline": [[span.source, span.start, span.stop] for span in case.timeline],
         "fps": case.fps,
+        "canvas": case.canvas,
         "question": asdict(case.to_question()),
     }
 

@@ -96,7 +96,8 @@ class AdapterServer:
         timeline = tuple(Span(*span) for span in request["timeline"])
         config = self.config
         renders = Path(config.renders)
-        return SplicedVideo(timeline, config.sources, config.sampling, self.decoder, request["fps"], renders)
+        fps, canvas = request["fps"], request["canvas"]
+        return SplicedVideo(timeline, config.sources, config.sampling, self.decoder, fps, renders, canvas)
 
     def _describe(self, error: BaseException) -> str:
         """Return an error's message and the end of its traceback, without any path of this machine."""

@@ -41,8 +41,9 @@ def render(case: Case, generated: GeneratedSuite, path: Path, decoder: str = "py
     if not case.timeline:
         raise UserError(f"case {case.id!r} has no video: `blind` asks only the question; render another condition")
     video = SplicedVideo(
-        case.timeline, generated.sources, generated.suite.sampling, load_decoder(decoder), case.fps, path.parent
-    )
+        case.timeline, generated.sources, generated.suite.sampling, load_decoder(decoder), case.fps, path.parent,
+        case.canvas,
+    )  # fmt: skip
     rate = Fraction(str(case.fps)).limit_denominator(100_100)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_mp4(path, (frame for _, frame in _each_frame(video, "rendering")), rate)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
-from niah.adapters.preprocess import centre_square, standardise
+from niah.adapters.preprocess import centre_square, standardise, stretch_to_square
 from niah.types import UserError
 from vilamp.release.tower_sizes import PictureSizes
 
@@ -17,7 +16,7 @@ def siglip_pixels(
     frames: np.ndarray, picture: PictureSizes, device: str | torch.device = "cpu"
 ) -> Float[Tensor, "frames 3 side side"]:
     """Resize (frames, height, width, 3) uint8 straight to a square, aspect ratio not kept, and scale its colours."""
-    return standardise(squeeze(checked(frames), picture.side), picture.mean, picture.std, device)
+    return standardise(stretch_to_square(checked(frames), picture.side), picture.mean, picture.std, device)
 
 
 def clip_pixels(
@@ -25,16 +24,6 @@ def clip_pixels(
 ) -> Float[Tensor, "frames 3 side side"]:
     """Resize the shorter side, cut out the middle, and scale its colours."""
     return standardise(centre_square(checked(frames), picture.side), picture.mean, picture.std, device)
-
-
-def squeeze(frames: np.ndarray, side: int) -> np.ndarray:
-    """Return (frames, side, side, 3) uint8, bicubic as Pillow does it; frames of that size come back as they are."""
-    if frames.shape[1:3] == (side, side):
-        return frames
-    square = np.empty((len(frames), side, side, 3), np.uint8)
-    for place, frame in zip(square, frames, strict=True):
-        place[:] = np.asarray(Image.fromarray(frame).resize((side, side), Image.Resampling.BICUBIC))
-    return square
 
 
 def checked(frames: np.ndarray) -> np.ndarray:

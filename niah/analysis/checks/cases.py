@@ -43,7 +43,9 @@ def check_answers(run: RunData) -> Iterator[FailedCheck]:
     """Check the answers: how they are scored, frames that shrink, replies without an option, cases without a reply."""
     scored = score_cases(run)
     yield from _other_rule(run, scored)
-    yield from _shrinking_frames(run, [one for one in scored if one.case.condition == "full" and one.answered])
+    answered = [one for one in scored if one.case.condition == "full" and one.answered]
+    yield from _shrinking_frames(run, answered)
+    yield from _enlarged_frames(run, answered)
     for condition in CONDITIONS:
         cases = [one for one in scored if one.case.condition == condition]
         if cases:
@@ -176,6 +178,24 @@ def _shrinking_frames(run: RunData, answered: Sequence[ScoredCase]) -> Iterator[
             "warning",
             (run.model,),
             tuple(one.case.id for one in answered if run.layout.length_label(one.case, by) in smaller),
+        )
+
+
+def _enlarged_frames(run: RunData, answered: Sequence[ScoredCase]) -> Iterator[FailedCheck]:
+    """Yield that the suite's frames are smaller than what the model reads, and were enlarged for it."""
+    sampling = run.decides.get("sampling", {})
+    size = median_frame_size(one.record for one in answered)
+    if size is None or sampling.get("fit") not in ("stretch", "pad"):
+        return
+    given = int(sampling["height"]), int(sampling["width"])
+    if min(given) < min(size):
+        yield FailedCheck(
+            "enlarged_frames",
+            f"{run.model} reads frames of {size[0]}x{size[1]} pixels, and suite {run.suite} gives it "
+            f"{given[0]}x{given[1]}, enlarged: what it could see in its own size is not tested. Ask a suite with "
+            "sampling: {fit: native}, or of that size",
+            "warning",
+            (run.model,),
         )
 
 

@@ -42,18 +42,18 @@ class BenchmarkSettings:
     prompt: str | None = None  # release, letters or harness; None is the benchmark's own default
     frame_sampling: str = "paper"
     frame_limit: int | None = None
-    frame_size: int = 384
+    frame_size: int | None = None  # None: native, which every model resizes as its release does
 
     def __post_init__(self) -> None:
         if self.missing not in ("refuse", "skip"):
             raise UserError(f"missing is 'refuse' or 'skip', got {self.missing!r}")
-        if self.frame_size < 1:
+        if self.frame_size is not None and self.frame_size < 1:
             raise UserError(f"frame_size is 1 or more, got {self.frame_size}")
 
     @property
     def screen(self) -> FrameSettings:
         """How every video is shown."""
-        return FrameSettings(Frames(self.frame_sampling, self.frame_limit), self.frame_size, self.frame_size)
+        return FrameSettings(Frames(self.frame_sampling, self.frame_limit), self.frame_size)
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> BenchmarkSettings:

@@ -27,14 +27,14 @@ class FrameSettings:
     """Which frames of a benchmark's videos are shown, and their size."""
 
     frames: Frames = Frames()
-    width: int = 384
-    height: int = 384
-    fit: str = "stretch"
+    size: int | None = None  # pixels of the square frames are stretched to; None: as large as the video is displayed
 
     @property
     def sampling(self) -> Sampling:
         """The same settings as a suite writes them."""
-        return Sampling(self.frames.rate, self.width, self.height, self.fit)
+        if self.size is None:
+            return Sampling(self.frames.rate, fit="native")
+        return Sampling(self.frames.rate, self.size, self.size)
 
 
 def video_case(benchmark: str, case: str, video: Path, question: Question, screen: FrameSettings) -> CaseMedia:

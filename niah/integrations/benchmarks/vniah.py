@@ -37,6 +37,7 @@ from niah.suite.downloads import refuse_outside
 from niah.types import LETTERS, Placement, Question, Sampling, Source, Span, UserError
 
 SETTINGS = ("table", "download", "allow_outside", "frame_size")  # the fields of BenchmarkSettings that this task reads
+SIDE = 384  # pixels of the square that film and pictures are stretched to
 TABLE = Benchmark("vniah", "lmms-lab/v_niah_needles", lambda row, where: ())
 
 
@@ -126,7 +127,7 @@ def load_documents(**metadata: Any) -> dict[str, Any]:
     folder = folder if folder.is_dir() else folder.parent
     root = None if settings.allow_outside else folder
     pictures = [_picture(row, where, folder, root) for where, row in rows_of(TABLE, settings)]
-    library = NeedleLibrary(grid, settings.frame_size, pictures)
+    library = NeedleLibrary(grid, settings.frame_size or SIDE, pictures)
     register_library(library)
     rows = [
         {

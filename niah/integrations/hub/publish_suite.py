@@ -19,7 +19,7 @@ from niah.integrations.hub.dataset_repo import UNKNOWN, config, plain, refuse_fo
 from niah.io import refuse_link, replace_file, replacing, stored_path
 from niah.run.folder import suite_yaml
 from niah.suite.folder import GeneratedSuite, cases_sha256, write_hashes
-from niah.types import Case, Source, UserError
+from niah.types import Case, Sampling, Source, UserError
 
 OWN = "apache-2.0"  # licence of built-in footage, which this project draws
 BUILT_IN = "footage-"  # how identities of built-in footage begin
@@ -197,11 +197,19 @@ def _head(generated: GeneratedSuite, licence: str) -> dict[str, Any]:
     }
 
 
+def _frame_size(sampling: Sampling) -> str:
+    """Return in words how large frames are."""
+    if not sampling.of_case:
+        return f"{sampling.width} x {sampling.height}"
+    limit = f", the shorter side at most {sampling.height}" if sampling.fit == "shorter_side" else ""
+    return f"as large as each haystack is displayed{limit}"
+
+
 def _body(generated: GeneratedSuite, sources: list[dict[str, Any]]) -> str:
     """Return the text of the card: what the suite contains, the licences of its videos, and how to run it."""
     suite = generated.suite
     conditions = Counter(case.condition for case in generated.cases)
-    sampling = f"{suite.sampling.rate} frames a second, {suite.sampling.width} x {suite.sampling.height}"
+    sampling = f"{suite.sampling.rate} frames a second, {_frame_size(suite.sampling)}"
     contents = [
         ("cases", f"{len(generated.cases):,}: " + ", ".join(f"{n:,} {name}" for name, n in conditions.items())),
         ("lengths in frames", ", ".join(f"{length:,}" for length in suite.lengths)),

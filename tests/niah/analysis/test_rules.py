@@ -116,6 +116,27 @@ def shown(tmp_path, sizes, name="m", **changes):
     return read_run(write_run(tmp_path / name, cases, records, model=name, suite=GRID))
 
 
+@pytest.mark.parametrize(
+    "sampling, read, warned",
+    [
+        ({"width": 64, "height": 64, "fit": "stretch"}, (384, 384), True),
+        ({"width": 384, "height": 384, "fit": "stretch"}, (384, 384), False),
+        ({"width": 640, "height": 360, "fit": "pad"}, (384, 384), True),
+        ({"width": 640, "height": 480, "fit": "pad"}, (384, 384), False),
+        ({"width": 384, "height": 384, "fit": "native"}, (448, 448), False),  # each source has its own size
+        ({"width": 64, "height": 64, "fit": "stretch"}, None, False),
+    ],
+)
+def test_frames_smaller_than_what_a_model_reads_are_warned_of(tmp_path, sampling, read, warned):
+    cases = [make_case(f"n{number}") for number in range(3)]
+    records = [make_record(case, frame_size=read) for case in cases]
+    run = read_run(write_run(tmp_path / "m", cases, records, decides={"sampling": {"rate": "1", **sampling}}))
+    found = [check for check in check_runs([run]) if check.kind == "enlarged_frames"]
+    assert [check.level for check in found] == ["warning"] * warned
+    if warned:
+        assert f"gives it {sampling['height']}x{sampling['width']}, enlarged" in found[0].text
+
+
 def flat(height, width):
     return [(height, width)] * 3
 

@@ -5,6 +5,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from niah.media.errors import MediaError
 from niah.media.scan import scan
 from niah.media.video import SplicedVideo
 from niah.types import Sampling, Source, Span
+from tests.helpers.fake_runs import make_case
 from tests.helpers.media_samples import SHARED, make, number_in
 
 TEN = Sampling("10", 64, 48)
@@ -204,3 +206,47 @@ def test_reading_ten_thousand_frames_costs_at_most_300_mib():
     run = subprocess.run([sys.executable, "-c", MEMORY, film, "pyav"], cwd=root, capture_output=True, text=True)
     count, mebibytes = map(int, run.stdout.split())
     assert (count, mebibytes <= 300) == (10_000, True), run.stdout
+
+
+NATIVE = Sampling("10", fit="native")
+
+
+def native(sources, tmp_path, *spans, canvas=None, sampling=NATIVE):
+    return SplicedVideo(spans, sources, sampling, load_decoder("pyav"), 10.0, tmp_path / "renders", canvas)
+
+
+def test_native_frames_are_the_haystacks_own_pixels_and_clips_are_fitted_to_them(sources, tmp_path):
+    wide, tall = make(tmp_path / "wide.mp4", 12, size=(320, 192)), make(tmp_path / "tall.mp4", 12, size=(96, 192))
+    own = {}
+    for name, path in (("hay", wide), ("needle", tall)):
+        index = scan(path)
+        own[name] = Source(name, f"sha256:{index.sha256}", index.path, index.sha256, index.count("10"), index.seconds)
+    video = native(own, tmp_path, Span("needle", 0, 2), Span("hay", 0, 3), canvas="hay")
+    frames = video.frames(range(5))
+    assert frames.shape == (5, 192, 320, 3)  # also of the clip that comes first
+    with av.open(str(wide)) as file:
+        decoded = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)][:3]
+    np.testing.assert_array_equal(frames[2:], decoded)
+    left = (320 - 96) // 2
+    assert not frames[:2, :, :left].any() and not frames[:2, :, left + 96 :].any()  # bars beside the upright clip
+    assert frames[:2, :, left : left + 96].any()
+    assert {key.preprocessing for key in video.keys(0, 5)} == {"320x192/pad/rgb8"}
+
+
+def test_a_shorter_side_is_limited_and_never_enlarged(sources, tmp_path):
+    path = make(tmp_path / "wide.mp4", 12, size=(320, 192))
+    index = scan(path)
+    own = {"hay": Source("hay", "h", index.path, index.sha256, index.count("10"), index.seconds)}
+    shapes = [
+        native(own, tmp_path, Span("hay", 0, 1), sampling=Sampling("10", side, side, "shorter_side")).frames([0]).shape
+        for side in (96, 500)
+    ]
+    assert shapes == [(1, 96, 160, 3), (1, 192, 320, 3)]
+
+
+def test_the_canvas_of_a_case_is_its_haystacks_wherever_the_clip_lies():
+    for depth in (0.0, 0.5, 1.0):
+        assert make_case("n", depth=depth).canvas == "h"
+    assert make_case("n", "swapped", depth=0.0).canvas == "h"
+    assert make_case("n", "needle_only").canvas == "clip"
+    assert make_case("n", "blind").canvas is None

@@ -85,7 +85,7 @@ def test_log_of_a_worker_is_bounded(start, suite, tmp_path, monkeypatch):
 def test_adapter_learns_neither_answer_nor_name(start, suite):
     case = case_of(suite, 20)
     request = case_request(case)
-    assert set(request) == {"timeline", "fps", "question"}
+    assert set(request) == {"timeline", "fps", "canvas", "question"}
     assert set(request["question"]) == {"text", "options", "template", "prompt"}
     words = start("peeping").ask(case).reply.text.split()
     assert set(words) & {"answer", "case", "id", "needles"} == set()

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from niah.adapters.checkpoint import mismatches
 from niah.adapters.parity import Parity, expand_layout
-from niah.adapters.preprocess import centre_square, standardise
+from niah.adapters.preprocess import centre_square, standardise, stretch_to_square
 from niah.integrations.benchmarks.frames import release_frames
 from niah.integrations.benchmarks.prompts import NEW_TOKENS, subtitle_text, user_text
 from niah.types import UserError
@@ -22,7 +22,6 @@ from vilamp.keyframes import fill_gaps, select_keyframes
 from vilamp.release.composer import pool_grid
 from vilamp.release.config import config_of
 from vilamp.release.load import build, configured, official_name, rename, unused
-from vilamp.release.pixels import squeeze
 from vilamp.release.text import chat
 
 
@@ -80,7 +79,7 @@ def _preprocessing(parity: Parity, file: Path) -> None:
     with file.open("rb") as opened:
         golden = dict(np.load(opened).items())
     frame, half = golden["frame"][None], (0.5, 0.5, 0.5)
-    siglip, clip = squeeze(frame, 384), centre_square(frame, 224)
+    siglip, clip = stretch_to_square(frame, 384), centre_square(frame, 224)
     for name, picture, step in (("siglip_uint8_384_every3", siglip, 3), ("clip_uint8_224_every2", clip, 2)):
         parity.equal(name, bool((picture[0, ::step, ::step] == golden[name]).all()), True)
     for name, picture in (("siglip", siglip), ("clip", clip)):
