@@ -122,6 +122,12 @@ def merge_layouts(first: Layout, second: Layout) -> Layout | None:
     return Layout("grid", lengths, tuple(sorted(depths)), first.bins)
 
 
+def format_depth(label: str) -> str:
+    """Return a depth for people: 0.1 stays as it is, the bin 0.2-0.4 becomes 20-40%."""
+    start, dash, stop = label.partition("-")
+    return f"{float(start):.0%}-{float(stop):.0%}".replace("%-", "-") if dash else label
+
+
 def format_length(frames: str | int) -> str:
     """Return a length label as people write it: 2000 as 2K, the bin 2000-2499 as 2K-2.5K."""
     start, dash, stop = str(frames).partition("-")

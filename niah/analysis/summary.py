@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from niah.analysis.layout import ALL, format_length
+from niah.analysis.layout import ALL, format_depth, format_length
 from niah.analysis.table import Row
 
 FAILURES = ("oom", "error", "timeout", "missing")
@@ -46,12 +46,13 @@ def _grid(rows: Sequence[Row]) -> list[str]:
     lengths = list(dict.fromkeys(row.length for row in rows))
     depths = list(dict.fromkeys(row.depth for row in rows))
     types = list(dict.fromkeys(row.type for row in rows))
-    lines = ["full: depth  " + "".join(f"{format_length(length):>13}" for length in lengths)]
-    labelled = [(depth, ALL, depth) for depth in depths]
+    labelled = [(format_depth(depth), ALL, depth) for depth in depths]
     if len(types) > 2:  # "all" and at least two others
         labelled += [(kind, kind, ALL) for kind in types if kind != ALL]
+    width = max(13, *(len(label) + 1 for label, _, _ in labelled))
+    lines = [f"{'full: depth':<{width}}" + "".join(f"{format_length(length):>13}" for length in lengths)]
     for label, kind, depth in labelled:
-        lines.append(f"{label:<13}" + "".join(f"{_cell(cells[kind, depth, length]):>13}" for length in lengths))
+        lines.append(f"{label:<{width}}" + "".join(f"{_cell(cells[kind, depth, length]):>13}" for length in lengths))
     return [*lines, "(n)  * some cases failed or are missing"]
 
 

@@ -78,7 +78,8 @@ def _described(files: Sequence[ListedFile], missing: Sequence[ListedFile], folde
     repositories = len({file.repository for file in missing})
     lines = [f"{len(files)} files, for {folder}"]
     lines += [f"  {licence}: {count} file{'s' * (count > 1)}" for licence, count in counts.most_common()]
-    todo = f"missing: {len(missing)} files, {size:,.0f} MiB, from {repositories} public repositories"
+    what = f"{len(missing)} file{'s' * (len(missing) > 1)}, {size:,.0f} MiB"
+    todo = f"missing: {what}, from {repositories} public {'repositories' if repositories > 1 else 'repository'}"
     return "\n".join([*lines, todo if missing else "all are here, and right"]) + "\n"
 
 

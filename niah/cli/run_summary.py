@@ -33,10 +33,11 @@ def run_summary(finished: FinishedRun, config: RunConfig) -> str:
     missing = len(finished.plan.ordered) - len(records)
     lines = ["", f"{config.model} on suite {finished.plan.generated.suite.name}", *_accuracies(finished)]
     lines += ["", f"records: {counts}" + (f"; {missing} cases not asked yet" if missing else "")]
-    failed_checks = check_runs([read_run(folder)]) if records else []
+    answered = any(record.status == "ok" for record in records)
+    failed_checks = check_runs([read_run(folder)]) if answered else []  # else each would say that nothing was answered
     lines += [as_text(failed_checks)] if failed_checks else []
     lines += [f"files in {folder}: {', '.join(_files(folder))}"]
-    return "\n".join([*lines, *_next_commands(folder, config)] if records else lines)
+    return "\n".join([*lines, *_next_commands(folder, config)] if answered else lines)
 
 
 def failures(finished: FinishedRun) -> str:

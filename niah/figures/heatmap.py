@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
-from niah.analysis.layout import format_length
+from niah.analysis.layout import format_depth, format_length
 from niah.figures.cells import HeatmapCell, HeatmapPanel
 from niah.figures.plotting import add_footnote, draw_cells
 
@@ -99,7 +99,7 @@ def _draw_panel(
             written[place] = text
     draw_cells(axes, values, written, colour_map, limits, fontsize=9.5, linespacing=1.3)
     axes.tick_params(length=2.5)
-    axes.set_yticks(np.arange(len(panel.depths)) + 0.5, [_format_depth(depth) for depth in panel.depths], rotation=0)
+    axes.set_yticks(np.arange(len(panel.depths)) + 0.5, [format_depth(depth) for depth in panel.depths], rotation=0)
     axes.set_xlabel("haystack length (frames)")
 
 
@@ -140,12 +140,6 @@ def _counts(panel: HeatmapPanel) -> str:
     if not counts:
         return "n 0"
     return f"n {min(counts)}" if min(counts) == max(counts) else f"n {min(counts)}-{max(counts)} a cell"
-
-
-def _format_depth(label: str) -> str:
-    """Return a depth for people: 0.1 stays as it is, the bin 0.2-0.4 becomes 20-40%."""
-    start, dash, stop = label.partition("-")
-    return f"{float(start):.0%}-{float(stop):.0%}".replace("%-", "-") if dash else label
 
 
 def _add_colour_bar(figure: Figure, grid: np.ndarray, panels: Sequence[HeatmapPanel], extend: str) -> None:

@@ -7,6 +7,7 @@ rest, so they have a bar without a rate. The time left is not the bar's, which t
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ class Progress:
         self, plan: Plan, done: Sequence[Record], model: str = "", clock: Callable[[], float] = time.monotonic
     ) -> None:
         cases = {case.id: case for case in plan.ordered}
+        self._closed = threading.Event()
         self._cold = plan.cold
         self._name = f"asking {model}".strip()
         self._score_by = plan.generated.suite.score_by
@@ -55,12 +57,20 @@ class Progress:
         self._bar = self._cold_bar(cold) if cold < len(plan.cold) else self._main_bar()
 
     def __enter__(self) -> Progress:
+        if sys.stderr.isatty():  # a case may take minutes, in which the clock must not stand still
+            threading.Thread(target=self._tick, name="progress", daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed.set()
         self._bar.close()
+
+    def _tick(self) -> None:
+        """Draw the bar again every second, until it is closed."""
+        while not self._closed.wait(1.0):
+            self._bar.refresh()
 
     def add(self, case: Case, record: Record) -> None:
         """Advance by one case."""

@@ -180,7 +180,7 @@ def _refuse_too_little(
     """Raise UserError naming the frames there are and those needed, `frames`, what was left out, and all remedies."""
     total, needed = frames
     native = sum(library.indexes[source.name].count("native") for source in sources)
-    higher = f"raise the sampling rate (native gives {native:,} frames), " if native > total else ""
+    higher = f"raise the sampling rate (rate: native gives {native:,} frames), " if native > total else ""
     left_out = "".join(f"\n  left out: {skip.what}: {skip.why}" for skip in skips)
     raise UserError(
         f"haystacks: {len(sources)} usable videos have {total:,} frames at rate {suite.sampling.rate}, and "

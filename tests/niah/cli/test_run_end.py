@@ -145,6 +145,12 @@ def test_the_commonest_error_is_counted():
     assert cause(records[0]) == cause(records[2]) != cause(records[1])
 
 
+def test_where_nothing_was_answered_nothing_is_compared_or_checked(run):
+    _, said = run("True", "--stop_after_errors", "3")
+    assert "no case was answered" in said
+    assert "next:" not in said and "WARNING" not in said
+
+
 def test_a_negative_limit_is_refused(run):
     code, said = run("True", "--stop_after_errors", "-1")
     assert code == 2 and "--stop_after_errors is a count, or 0 for no limit, got -1" in said

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import re
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,21 @@ def test_a_resumed_run_counts_what_was_answered_before(bars):
     said = bars(done=10, only=11)
     assert "measuring memory" not in said
     assert "9/50" in said.split("\r")[-1]
+
+
+def test_the_clock_goes_on_while_a_case_is_asked(bars, monkeypatch):
+    """The bar is drawn every second where somebody watches."""
+    drawn = threading.Event()
+    ordered, records, cold = recorded(SMOKE)
+    plan = Plan(
+        GeneratedSuite(Suite("smoke", footage=Footage("smoke")), tuple(ordered), {}), tuple(ordered), frozenset(cold)
+    )
+    stderr = io.StringIO()
+    stderr.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", stderr)
+    with Progress(plan, [], "vilamp") as progress:
+        monkeypatch.setattr(progress._bar, "refresh", lambda *_, **__: drawn.set())
+        assert drawn.wait(20)
 
 
 def test_a_finished_run_has_no_time_left(bars):

@@ -212,7 +212,7 @@ def test_the_command_asks_shows_licences_and_does_nothing_twice(listed, tmp_path
     path, out = listed(), tmp_path / "out"
     assert commands.fetch([path, "-o", str(out), "--dry_run"]) == 0
     said = capsys.readouterr().out
-    assert "CC-BY-3.0: 1 file\n" in said and "missing: 1 files, 0 MiB, from 1 public repositories" in said
+    assert "CC-BY-3.0: 1 file\n" in said and "missing: 1 file, 0 MiB, from 1 public repository" in said
     assert commands.fetch([path, "-o", str(out)]) == 2
     assert "nobody is here to be asked: --yes downloads without asking" in capsys.readouterr().err
     assert not out.exists()
