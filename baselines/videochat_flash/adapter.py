@@ -41,7 +41,9 @@ class VideoChatFlashAdapter:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.rope = model.rope(settings.rope)
         self.features = ClipFeatures(model, make_store(settings.store_gib, settings.store_disk_gib))
-        self.prompts = VideoChatFlashPrompts(self.features, tokenizer, settings.max_frames)
+        self.prompts = VideoChatFlashPrompts(
+            self.features, tokenizer, settings.max_frames, settings.rope, settings.max_new_tokens
+        )
         self.stops = stop_ids(tokenizer, model.config.end_ids)
 
     @torch.inference_mode()

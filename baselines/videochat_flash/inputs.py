@@ -30,6 +30,7 @@ from niah.prompt import format_prompt
 from niah.settings import positive_int
 from niah.types import Question, UserError, Video
 
+FLOAT16_POSITIONS = 65_520  # the first whole number that float16 rounds to infinity
 FEWEST = 64  # frames, where the video has so many
 STEP = 8
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
@@ -113,6 +114,24 @@ def check_length(limit: int | None, tokens: int, shown: int, max_frames: int) ->
             f"{shown} frames and the question are {tokens} tokens; the release cuts the sequence after {limit} and "
             f"would answer without the question. Show fewer frames (max_frames is {max_frames}) or lift the cut with "
             f"max_length={tokens} (then rope=exact keeps positions apart)"
+        )
+
+
+def check_positions(dtype: torch.dtype, rope: str, tokens: int, new_tokens: int) -> None:
+    """Raise UserError for a sequence that the release's rotary table cannot hold in float16.
+
+    From position 65,520 on it would be infinite, and every logit NaN. Known before any frame is decoded.
+
+    Args:
+        dtype: The model's.
+        rope: "faithful" or "exact"; exact angles are in single precision.
+        tokens: Tokens of the prompt.
+        new_tokens: The most tokens of an answer.
+    """
+    if dtype == torch.float16 and rope == "faithful" and tokens + new_tokens > FLOAT16_POSITIONS:
+        raise UserError(
+            f"{tokens} tokens and {new_tokens} of an answer pass position {FLOAT16_POSITIONS:,}, from which on the "
+            "release's rotary table is NaN in float16: set dtype=bfloat16, rope=exact or fewer frames (max_frames)"
         )
 
 
@@ -253,11 +272,14 @@ class VideoChatFlashPrompt:
 class VideoChatFlashPrompts:
     """Embeds questions about at most `most` frames, in the release's words."""
 
-    def __init__(self, features: ClipFeatures, tokenizer: Any, most: int) -> None:
+    def __init__(
+        self, features: ClipFeatures, tokenizer: Any, most: int, rope: str = "faithful", new_tokens: int = 0
+    ) -> None:
         self.features, self.tokenizer, self.most = features, tokenizer, most
+        self.rope, self.new_tokens = rope, new_tokens
 
     def embed(self, video: Video, question: Question) -> VideoChatFlashPrompt:
-        """Return the whole prompt. Raises UserError where the release would cut the question away."""
+        """Return the whole prompt. Raises UserError where the release would cut the question away, or overflow."""
         config = self.features.model.config
         shown = sample_frames(len(video), video.fps, self.most) if len(video) else []
         prompt = write_prompt(format_prompt(question), len(video), video.fps, len(shown))
@@ -265,6 +287,7 @@ class VideoChatFlashPrompts:
         clips = len(shown) // config.tower.clip_frames
         tokens = len(ids) - bool(shown) + clips * config.tower.clip_tokens
         check_length(config.limit, tokens, len(shown), self.most)
+        check_positions(self.features.model.dtype, self.rope, tokens, self.new_tokens)
         embeds, visual, reused = self.features.assemble(ids, video, shown)
         return VideoChatFlashPrompt(embeds, visual, shown, reused)
 

@@ -7,6 +7,8 @@ is in `niah.integrations.benchmarks.prompts`.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,11 @@ class ReleaseText:
         if self.clip.vocabulary == OPEN_CLIP_VOCABULARY:
             import open_clip  # here: parity and the bench run where it is not installed
 
-            return open_clip.SimpleTokenizer(context_length=self.clip.positions)([question])
+            tokenizer = open_clip.SimpleTokenizer(context_length=self.clip.positions)
+            tokenizer.clean_fn = (
+                as_released  # its own also straightens quotes and reads HTML, which the release does not
+            )
+            return tokenizer([question])
         end = self.clip.vocabulary - 1
         ids = [token % end for token in self._ids(question)][: self.clip.positions - 1]
         return torch.tensor([[*ids, end]])
@@ -70,6 +76,11 @@ class ReleaseText:
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False).input_ids
+
+
+def as_released(text: str) -> str:
+    """Return a text as the release's CLIP tokenizer prepares it: composed letters, single spaces, lower case."""
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", text)).lower()
 
 
 def chat(user_text: str, video: bool = True) -> str:

@@ -197,6 +197,7 @@ def _draw_line(axes: Axes, rows: Sequence[EfficiencyRow], colour: Any) -> None:
     axes.plot(
         [frames for frames, _ in known], [gib for _, gib in known], style, color=colour, marker=marker, markersize=5,
         markerfacecolor="white" if published else colour, linewidth=1.5,
+        markevery=slice(len(rows) if published or not gone else len(known) - 1),  # where it leaves is no traced length
     )  # fmt: skip
     axes.plot(gone[:1], [CARD_GIB] * len(gone[:1]), "x", color=colour, markersize=9, markeredgewidth=2.2)
     for frames in gone[:1]:
