@@ -62,9 +62,8 @@ class ReleaseText:
             import open_clip  # here: parity and the bench run where it is not installed
 
             tokenizer = open_clip.SimpleTokenizer(context_length=self.clip.positions)
-            tokenizer.clean_fn = (
-                as_released  # its own also straightens quotes and reads HTML, which the release does not
-            )
+            # its own cleaning also straightens quotes and reads HTML, which the release's tokenizer does not
+            tokenizer.clean_fn = as_released  # type: ignore[assignment]
             return tokenizer([question])
         end = self.clip.vocabulary - 1
         ids = [token % end for token in self._ids(question)][: self.clip.positions - 1]
