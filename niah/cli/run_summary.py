@@ -17,6 +17,7 @@ from niah.run.repeated_errors import commonest
 from niah.types import CONDITIONS, Record
 
 FILES = ("records.jsonl", "table.csv", "run.json", "worker.log")
+WIDEST = 70  # characters of a command, up to which comments stand in one column
 YARDSTICK = "chance"  # what to compare with where nothing else has answered the same cases
 
 
@@ -91,7 +92,7 @@ def _next_commands(folder: Path, config: RunConfig) -> list[str]:
         commands.append(
             (f"niah compare {run} {shlex.quote(str(other))}", "which of the two is better, and by how much")
         )
-    width = max(len(command) for command, _ in commands)
+    width = max((len(command) for command, _ in commands if len(command) <= WIDEST), default=0)
     return ["next:", *(f"  {command:{width}}  # {purpose}" for command, purpose in commands)]
 
 
