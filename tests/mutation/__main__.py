@@ -97,12 +97,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=300, help="how many mutants, drawn at random (default: 300)")
     parser.add_argument("--seed", type=int, default=16)
-    parser.add_argument("--only", default="", help="only modules whose path contains this")
+    only_help = "of the mutants drawn, try those of modules whose path contains one of these"
+    parser.add_argument("--only", nargs="+", default=[""], metavar="PART", help=only_help)
     parser.add_argument("--slowest", type=float, default=1.0, metavar="SECONDS", help="leave slower tests out")
     options = parser.parse_args()
-    chosen = [module for module in MODULES if options.only in module]
-    every = [(module, mutant) for module in chosen for mutant in mutants((ROOT / module).read_text(encoding="utf-8"))]
+    chosen = [module for module in MODULES if any(part in module for part in options.only)]
+    every = [(module, one) for module in MODULES for one in mutants((ROOT / module).read_text(encoding="utf-8"))]
     drawn = random.Random(options.seed).sample(every, min(options.count, len(every)))
+    drawn = [(module, mutant) for module, mutant in drawn if module in chosen]
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copy = Path(shutil.copytree(ROOT, Path(folder) / "project", ignore=shutil.ignore_patterns(*LEFT_OUT)))
         os.chdir(copy)

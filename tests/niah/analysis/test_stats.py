@@ -7,8 +7,9 @@ import pytest
 from scipy.stats import beta
 
 from niah.analysis.stats.detectable import smallest_by_mcnemar, smallest_difference
+from niah.analysis.stats.korn_graubard import clustered_share
 from niah.analysis.stats.paired import holm, paired_difference, unpaired_difference
-from niah.analysis.stats.proportions import clustered_interval, retention, wilson_interval
+from niah.analysis.stats.proportions import clustered_interval, retention, share_of, wilson_interval
 from niah.analysis.stats.regression import Observation, mean
 from niah.analysis.stats.trend import slope, slope_difference
 from tests.helpers.observations import answers, pair
@@ -35,6 +36,31 @@ def test_one_answer_a_source_is_clopper_pearson_but_for_the_spread_that_is_estim
 def test_agreeing_sources_are_as_many_answers_as_there_are_sources():
     found = clustered_interval(answers({f"s{i}": (25, 25) for i in range(20)}))
     assert found == pytest.approx((0.025 ** (1 / 20), 1.0))  # nothing wrong in 20 draws
+
+
+def test_two_sources_have_an_interval():
+    low, high = clustered_interval(answers({"a": (1, 2), "b": (2, 2)}))
+    assert 0 < low < 0.75 < high <= 1
+
+
+def test_a_share_over_needles_and_haystacks_rests_on_what_says_least():
+    # 40 needles, each in two of 20 haystacks; haystack 0 holds half of the answers, and only it holds errors
+    cases = [
+        Observation(f"s{i}", f"h{j}", (float(j > 0 or i % 4 == 0),))
+        for i in range(40)
+        for j, count in ((0, 19), (1 + i % 19, 19))
+        for _ in range(count)
+    ]
+    right = np.array([one.values[0] for one in cases])
+    names = [[one.source for one in cases], [one.haystack for one in cases]]
+    numbers = [np.unique(kind, return_inverse=True)[1] for kind in names]
+    needles, haystacks = (clustered_share(np.bincount(n, right), np.bincount(n)) for n in numbers)
+    found, both = share_of(cases), mean(cases)
+    assert (needles.few, haystacks.few, found.few) == (False, True, True)
+    assert found.effective_clusters == haystacks.effective_clusters < needles.effective_clusters
+    assert found.degrees_of_freedom == haystacks.degrees_of_freedom < needles.degrees_of_freedom
+    assert found.variance == max(both.standard_error**2, needles.variance, haystacks.variance)
+    assert both.standard_error**2 > needles.variance
 
 
 def test_one_source_has_no_interval():
@@ -236,6 +262,24 @@ def test_retention_is_the_part_left_of_the_difference_between_clip_and_question(
     found = retention(half, none, full)
     assert found.value == pytest.approx(0.5)  # (1/2 - 0) / (1 - 0), for every source
     assert (found.low, found.high) == (None, None)
+
+
+def test_what_the_question_alone_gives_is_taken_off_both_sides_of_retention():
+    sources = [f"s{i}" for i in range(8)]
+    full, blind, alone = (answers({source: (right, 8) for source in sources}) for right in (4, 1, 7))
+    assert retention(full, blind, alone).value == pytest.approx(0.5)  # (4/8 - 1/8) / (7/8 - 1/8)
+
+
+def test_the_interval_of_retention_is_fiellers_with_a_blind_that_varies():
+    # Fieller 1954: r is in the interval where t of full - blind - r (needle_only - blind) is not significant
+    counts = [(3, 0, 6), (5, 2, 7), (4, 1, 8), (6, 3, 7), (2, 1, 6), (5, 1, 8)]
+    full, blind, alone = (answers({f"s{i}": (c[k], 8) for i, c in enumerate(counts)}) for k in range(3))
+    found = retention(full, blind, alone)
+    shares = np.array(counts) / 8
+    for ratio in (found.low, found.high):
+        part = shares[:, 0] - shares[:, 1] - ratio * (shares[:, 2] - shares[:, 1])
+        assert abs(part.mean()) / (part.std(ddof=1) / 6**0.5) == pytest.approx(2.5706, abs=1e-3)  # Student's t of 5
+    assert found.low < found.value < found.high
 
 
 def test_the_interval_of_retention_is_the_means_where_clip_and_question_are_certain():
