@@ -30,6 +30,12 @@ def test_a_frame_exactly_at_the_threshold_is_skipped():
     assert select_keyframes(frames, torch.tensor(EAST), limit=2, threshold=0.0) == [0]
 
 
+def test_a_frame_exactly_as_relevant_as_the_floor_is_selected():
+    frames = torch.tensor([EAST, NORTH, NORTH_EAST])  # relevance 1, 0 and .6
+    floor = float(torch.tensor(NORTH_EAST)[0])
+    assert select_keyframes(frames, torch.tensor(EAST), limit=3, threshold=2.0, floor=floor) == [0, 2]
+
+
 def test_the_most_relevant_frame_is_always_kept():
     frames = torch.tensor([NORTH, EAST])
     assert select_keyframes(frames, torch.tensor(NORTH), limit=1, threshold=-1.0) == [0]

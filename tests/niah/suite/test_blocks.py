@@ -43,6 +43,11 @@ def test_one_needle_in_all_bins():
     assert list(slots({"t": ["n"]}, 1, 2, 2)) == [CaseSlot("n", 0, 0, 0, 0), CaseSlot("n", 0, 1, 1, 2)]
 
 
+def test_bins_go_up_with_the_needle_and_with_the_length():
+    cells = [(slot.needle, slot.length, slot.bin) for slot in slots({"t": ["n0", "n1"]}, 2, 3, 1)]
+    assert cells == [("n0", 0, 0), ("n0", 1, 1), ("n1", 0, 1), ("n1", 1, 2)]
+
+
 def test_more_bins_than_there_are_are_refused():
     with pytest.raises(ValueError, match="expected bins_per_length from 1 to 5, got 6"):
         list(slots(DEFAULT, 5, 5, 6))
