@@ -1,5 +1,5 @@
 # make run    installs what a run needs and draws the default heatmap
-# make test   installs what tests need and passes them
+# make test   installs what tests need and passes them, in two processes that must collect the same tests (PYTHONHASHSEED)
 # make docs   builds the documentation site into build/site
 # make figures  redraws results/figures from committed records and measurements
 PYTHON ?= python3
@@ -12,7 +12,7 @@ run: $(VENV)/core
 	$(BIN)/niah run --model vilamp
 
 test: $(VENV)/test
-	$(BIN)/python -m pytest -m "not gpu"
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile
 
 fast: $(VENV)/test
 	$(BIN)/python -m pytest
