@@ -20,7 +20,7 @@ from torch import Tensor
 from niah.io import replace_file, replacing
 from niah.settings import from_mapping, read_yaml, unknown_name
 from niah.types import UserError
-from vilamp.config import VilampConfig, written
+from vilamp.config import Compression, VilampConfig, written
 from vilamp.model import Vilamp
 from vilamp.vocabulary import Vocabulary
 
@@ -45,6 +45,11 @@ def is_released(name: str) -> bool:
     if any((folder / "config.yaml").is_file() for folder in (CHECKPOINTS / name, Path(name))):
         return False
     return (Path(name) / "config.json").is_file() or (name.count("/") == 1 and not Path(name).is_dir())
+
+
+def compression_of(name: str) -> Compression | None:
+    """Return the compressor that a checkpoint of ours was trained with; None for ViLaMP's own, and for a release."""
+    return None if is_released(name) else read_yaml(VilampConfig, locate(name) / "config.yaml").compression
 
 
 def load(folder: Path, keyframes: Any = None, threshold: Any = None, temperature: Any = None) -> tuple[Vilamp, str]:

@@ -1,5 +1,6 @@
 """The simple compressors inside the micro ViLaMP: what is read, what is recorded, what is refused."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from tests.helpers.fake_video import FakeVideo
 from tests.vilamp.test_adapter import QUESTION, SIZES
 from vilamp import checkpoint
 from vilamp.compressors import simple
+from vilamp.config import Compression
 from vilamp.model import Vilamp
 from vilamp.vocabulary import Vocabulary
 
@@ -39,6 +41,16 @@ def test_uniform_decodes_and_shows_its_frames_alone(tiny):
     assert reply.frames_used == reply.frames_kept == (12, 37, 62, 87)
     assert video.decoded == 4
     assert reply.language_tokens == 4 * 64 + PROMPT
+
+
+def test_uniform_pools_where_its_checkpoint_was_trained_so(tmp_path):
+    torch.manual_seed(0)
+    trained = dataclasses.replace(SIZES, compression=Compression("pooled_frames", 5.0))
+    checkpoint.save(Vilamp(trained, Vocabulary(WORDS)), tmp_path)
+    for frames, shown in ((None, 5), (3, 3)):
+        reply = simple.load_uniform(frames=frames, pretrained=str(tmp_path)).answer(FakeVideo(("h", 0, 100)), QUESTION)
+        assert len(reply.frames_used) == shown and reply.language_tokens == 16 * shown + PROMPT
+        assert reply.settings["compressor"] == "pooled_frames" and reply.settings["frames"] == shown
 
 
 def test_topk_looks_at_every_frame_and_shows_the_best(tiny):
@@ -110,7 +122,7 @@ def test_where_every_frame_is_a_keyframe_all_whole_frame_compressors_are_vilamp(
 REFUSED = [
     (simple.load_uniform, {"frames": 0}, "frames must be a whole number from 1 up, got 0"),
     (simple.load_topk, {"keyframes": "all"}, "keyframes must be a whole number from 1 up, got 'all'"),
-    (simple.load_uniform, {"keyframes": 4}, "keyframes is of ViLaMP's own compressor; here it is .*'uniform'"),
+    (simple.load_uniform, {"keyframes": 4}, "keyframes is of ViLaMP's own compressor; here it is .*'pooled_frames'"),
     (simple.load_mean, {"frames": 4}, "no setting of it is called .frames."),
     (simple.load_mean, {"pretrained": "somebody/a-release"}, "'somebody/a-release' is a released checkpoint"),
 ]

@@ -91,7 +91,11 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("name, key, value, words", ODD, ids=[f"{row[1]}={'absent' if row[2] is ABSENT else repr(row[2])}"[:60] for row in ODD])
+@pytest.mark.parametrize(
+    "name, key, value, words",
+    ODD,
+    ids=[f"{row[1]}={'absent' if row[2] is ABSENT else repr(row[2])}"[:60] for row in ODD],
+)
 def test_an_odd_value_is_refused_in_words(folder, name, key, value, words):
     edit(folder, name, key, value)
     with pytest.raises(UserError, match=words):
