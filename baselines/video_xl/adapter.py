@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from baselines.micro import MICRO, load_micro
 from baselines.video_xl.inputs import VideoXLSettings, encode_prompt, read_settings, record_settings, stop_ids
 from baselines.video_xl.model import VideoXL
 from baselines.video_xl.model import load as load_model
@@ -25,7 +24,9 @@ from niah.adapters.options import make_store, resolve_dtype
 from niah.adapters.qwen import finish_reason
 from niah.adapters.shown import shown_square
 from niah.run.attention import VisualAttention
-from niah.types import Adapter, Question, Reply, Video
+from niah.types import Question, Reply, Video
+
+PRETRAINED_EXAMPLE = "sy1998/Video_XL"  # a hub name, for the message where `pretrained` is missing
 
 
 class VideoXLAdapter:
@@ -72,14 +73,12 @@ class VideoXLAdapter:
         return VideoPrefill(self.model, self.compression, video, prompt, self.settings.max_new_tokens)
 
 
-def load(pretrained: str = MICRO, device: str = "cpu", dtype: str = "auto", seed: int = 0, **options: Any) -> Adapter:
-    """Load a released checkpoint, a folder or a hub name, with the options of `inputs.Settings`; or the micro model.
+def load(pretrained: str, device: str = "cpu", dtype: str = "auto", seed: int = 0, **options: Any) -> VideoXLAdapter:
+    """Load a released checkpoint, a folder or a hub name, with the options of `inputs.Settings`.
 
     `dtype` auto is float16 on a GPU, as in the release. `seed` moves draws between several ratios; 0 draws like the
     release. Raises UserError saying what does not fit.
     """
-    if pretrained == MICRO:
-        return load_micro("video_xl", device, seed, **options)
     settings = read_settings(options)
     folder = locate(pretrained)
     model = load_model(folder, device, resolve_dtype(dtype, device, torch.float16))

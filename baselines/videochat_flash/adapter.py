@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from baselines.micro import MICRO, load_micro
 from baselines.videochat_flash.inputs import (
     STOP,
     ClipFeatures,
@@ -31,7 +30,11 @@ from niah.adapters.options import make_store, resolve_dtype
 from niah.adapters.qwen import finish_reason
 from niah.adapters.shown import shown_square
 from niah.run.attention import VisualAttention
-from niah.types import Adapter, Question, Reply, Video
+from niah.types import Question, Reply, Video
+
+PRETRAINED_EXAMPLE = (
+    "OpenGVLab/VideoChat-Flash-Qwen2-7B_res448"  # a hub name, for the message where `pretrained` is missing
+)
 
 
 class VideoChatFlashAdapter:
@@ -77,14 +80,15 @@ class VideoChatFlashAdapter:
         return capture_attention(self.model, prompt.embeds, prompt.visual, prompt.shown, self.rope)
 
 
-def load(pretrained: str = MICRO, device: str = "cpu", dtype: str = "auto", seed: int = 0, **options: Any) -> Adapter:
-    """Load a released checkpoint, a folder or a hub name, with the options of `inputs.Settings`; or the micro model.
+def load(
+    pretrained: str, device: str = "cpu", dtype: str = "auto", seed: int = 0, **options: Any
+) -> VideoChatFlashAdapter:
+    """Load a released checkpoint, a folder or a hub name, with the options of `inputs.Settings`.
 
     `dtype` auto is bfloat16 on a GPU. `seed` changes nothing: decoding is greedy. Raises UserError saying what does
     not fit.
     """
-    if pretrained == MICRO:
-        return load_micro("videochat_flash", device, seed, **options)
+    del seed
     settings = read_settings(options)
     kind, folder = resolve_dtype(dtype, device, torch.bfloat16), locate(pretrained)
     config = settings.configure(read_config(folder))
