@@ -1,18 +1,22 @@
 # make run    installs what a run needs and draws the default heatmap
 # make test   installs what tests need and passes them, in two processes that must collect the same tests (PYTHONHASHSEED)
 # make docs   builds the documentation site into build/site
+# make simulations  passes the tests of claims about thousands of draws: ten minutes and more
 # make figures  redraws results/figures from committed records and measurements
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test fast lint types setup figures docs
+.PHONY: run test simulations fast lint types setup figures docs
 
 run: $(VENV)/core
 	$(BIN)/niah run --model vilamp
 
 test: $(VENV)/test
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest -m "not gpu and not simulation" -n 2 --dist loadfile
+
+simulations: $(VENV)/test
+	$(BIN)/python -m pytest -m simulation
 
 fast: $(VENV)/test
 	$(BIN)/python -m pytest

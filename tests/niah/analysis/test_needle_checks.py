@@ -149,7 +149,7 @@ def test_a_guesser_is_hardly_ever_accused(tmp_path):
     assert accused(guessers(tmp_path), 20) <= 0.15  # were it 5 %, more than 3 of 20 would happen in one of 60 runs
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 def test_at_most_one_guesser_in_twenty_is_accused(tmp_path):
     assert accused(guessers(tmp_path), 1000) <= 0.05
 

@@ -220,7 +220,7 @@ def test_noise_on_some_tensors_is_seen_but_where_it_cannot_be():
     assert {name for name, source in tried if not seen(name, source, 0)} == set(sorted(UNSEEN)[:1])
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 def test_noise_on_every_tensor_is_seen_but_where_it_cannot_be():
     found = every_tensor()
     assert len(found) == 160
