@@ -216,3 +216,17 @@ def test_the_shipped_config_is_read_and_models_are_named(tmp_path, capsys):
     file.write_text("name: x\noutput: y\nmembers: [{name: a, steps: 1, compression: {scheme: mea, budget: 2}}]\n")
     assert main(["--config", str(file)]) == 2
     assert "a: compressors are differential, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["vilamp", "llama_vid", "uniform"])
+def test_what_ships_was_trained_as_its_config_says(name):
+    config, (member,) = read_micro(Path("configs/train/rivals.yaml"), [name])
+    folder = checkpoint.locate(f"micro-{name}")
+    summary = json.loads((folder / "train.json").read_text())
+    given = json.loads(json.dumps({**dataclasses.asdict(config), "members": []}))
+    assert {**summary["config"], "extras": given["extras"], "output": None} == {**given, "output": None}
+    assert summary["member"] == json.loads(json.dumps(dataclasses.asdict(member)))
+    model, _ = checkpoint.load(folder)
+    base, _ = checkpoint.load(checkpoint.locate(config.base))
+    assert model.config == config.model_of(member, base.config)
+    assert (folder / "curve.csv").is_file() and (folder / "curve.png").is_file()
