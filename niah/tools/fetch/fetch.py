@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from niah.io import replacing
-from niah.tools.fetch.footage_list import ListedFile, Part
+from niah.tools.fetch.footage_list import ListedFile, FilePart
 from niah.tools.fetch.transfer import Patience, TransferError, download, file_sha256
 from niah.types import UserError
 
@@ -81,7 +81,7 @@ class Fetch:
         for part in parts:
             part.unlink(missing_ok=True)
 
-    def _part(self, file: ListedFile, part: Part) -> Path:
+    def _part(self, file: ListedFile, part: FilePart) -> Path:
         """Return the path of a part, downloaded unless it is here."""
         path = self.folder / PARTS / part.sha256
         if path.is_file():

@@ -24,7 +24,7 @@ REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
-class Part:
+class FilePart:
     """A piece of a file: a path in the repository, its hash and size."""
 
     path: str
@@ -47,7 +47,7 @@ class ListedFile:
     attribution: str
     repository: str  # owner/name
     commit: str
-    parts: tuple[Part, ...]
+    parts: tuple[FilePart, ...]
     note: str = ""
 
     def __post_init__(self) -> None:

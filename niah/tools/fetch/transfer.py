@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
-from niah.tools.fetch.footage_list import Part
+from niah.tools.fetch.footage_list import FilePart
 from niah.types import UserError
 
 BLOCK = 1 << 16
@@ -33,7 +33,7 @@ class Patience:
 
 
 def download(
-    address: str, part: Part, path: Path, patience: Patience, advance: Callable[[int], object] = lambda count: None
+    address: str, part: FilePart, path: Path, patience: Patience, advance: Callable[[int], object] = lambda count: None
 ) -> None:
     """Download a part into `path`, from where an earlier download of it was cut. Raises TransferError.
 
@@ -64,7 +64,7 @@ def download(
     os.replace(partial, path)
 
 
-def _attempt(address: str, part: Part, partial: Path, patience: Patience, advance: Callable[[int], object]) -> str:
+def _attempt(address: str, part: FilePart, partial: Path, patience: Patience, advance: Callable[[int], object]) -> str:
     """Append what one request brings; return why it is not all, "" if it is."""
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"User-Agent": "videoniah", "Accept-Encoding": "identity"}
