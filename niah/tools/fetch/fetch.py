@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from niah.io import replacing
-from niah.tools.fetch.footage_list import ListedFile, FilePart
+from niah.tools.fetch.footage_list import FilePart, ListedFile
 from niah.tools.fetch.transfer import Patience, TransferError, download, file_sha256
 from niah.types import UserError
 
