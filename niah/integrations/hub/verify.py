@@ -187,8 +187,9 @@ def _rows(path: Path) -> Iterator[tuple[Any, str]]:
 
 def _source(row: Any, where: str) -> Source:
     """Return a source whose path may be unknown."""
+    optional = {"path": "", "crop": ()}
     names = [field.name for field in dataclasses.fields(Source)]
     try:
-        return Source(**{name: row.get(name, "") if name == "path" else row[name] for name in names})
+        return Source(**{name: row.get(name, optional[name]) if name in optional else row[name] for name in names})
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{where} is no source ({error!r}); restore the file") from error
