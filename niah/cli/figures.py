@@ -22,7 +22,15 @@ examples:
       two runs side by side
   niah figures runs/paper-vilamp --style paper --with_published
       16 x 5 bins as in the paper, beside the paper's numbers
+  niah figures runs/default-vilamp runs/default-uniform -o compared --gate runs/gate-vilamp runs/gate-uniform
+      nothing coloured for a model that does not read the clips alone
 """
+
+
+GATE = (
+    "runs that asked the same models about clips alone (suite gate): the heatmap leaves out types of question read "
+    "below 90 %%, and says so (default: no gate)"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "folder of the figures (default: the first RUN)")
     parser.add_argument("--style", choices=STYLES, default=STYLES[0], help="paper: 16 x 5 bins, scale 0.2 to 0.7")
     parser.add_argument("--with_published", action="store_true", help="add the published numbers, marked as such")
+    parser.add_argument("--gate", type=Path, nargs="+", default=[], metavar="RUN", help=GATE)
     parser.add_argument("--condition", choices=CONDITIONS, default=CONDITIONS[0], help="of the heatmap")
 
 
@@ -43,7 +52,12 @@ def run(options: argparse.Namespace) -> int:
     """Draw, and print the paths of the files written."""
     runs = [read_run(run) for run in options.runs]
     paths = draw_runs(
-        runs, _folder(options), options.style, condition=options.condition, published=options.with_published
+        runs,
+        _folder(options),
+        options.style,
+        condition=options.condition,
+        published=options.with_published,
+        gates=[read_run(gate) for gate in options.gate],
     )
     if not paths:
         raise UserError(f"nothing to draw: no run has a case of condition {options.condition!r} on these axes")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from niah.analysis.layout import ALL, DEPTH_BIN_LABELS, LENGTH_BIN_LABELS, Layout
 from niah.analysis.load import RunData
 from niah.analysis.table import Row, table_rows
+from niah.figures.gate import Shares, readable_part
 from niah.figures.published import published_heatmaps
 from niah.suite.design import PAPER_LENGTHS
 
@@ -17,7 +18,10 @@ PAPER = "paper"
 
 @dataclass(frozen=True)
 class HeatmapCell:
-    """One cell; `status` is ok, partial (some cases have no answer), oom, failed, or missing (no case was asked)."""
+    """One cell; `status` is ok, partial (some cases have no answer), oom, failed, missing (not asked), or unread.
+
+    Cells are unread where the model reads none of the question types on clips alone (`niah.figures.gate`).
+    """
 
     model: str
     suite: str
@@ -38,7 +42,10 @@ class HeatmapCell:
 
 @dataclass(frozen=True)
 class HeatmapPanel:
-    """One model's heatmap; `chance` is None for published numbers, which do not report it."""
+    """One model's heatmap; `chance` is None for published numbers, which do not report it.
+
+    `note` says which question types it leaves out, and why.
+    """
 
     model: str
     suite: str
@@ -46,14 +53,36 @@ class HeatmapPanel:
     depths: tuple[str, ...]
     cells: tuple[HeatmapCell, ...]
     chance: float | None
+    note: str = ""
 
 
-def heatmap_panels(runs: Sequence[RunData], style: str, condition: str) -> list[HeatmapPanel]:
-    """Return a panel for each run that has cases of the condition within the range of the axes."""
+def heatmap_panels(
+    runs: Sequence[RunData], style: str, condition: str, read: Mapping[str, Shares] | None = None
+) -> list[HeatmapPanel]:
+    """Return a panel for each run that has cases of the condition within the range of the axes.
+
+    With `read`, the clips that each model reads alone, a panel shows only the types of question that pass the gate.
+    """
     if style == PAPER:
         runs = [dataclasses.replace(run, layout=Layout("paper", PAPER_LENGTHS)) for run in runs]
-    made = (_panel(run, "bin" if style == PAPER else run.layout.grouping, condition) for run in runs)
+    made = (_gated_panel(run, "bin" if style == PAPER else run.layout.grouping, condition, read) for run in runs)
     return [panel for panel in made if panel is not None]
+
+
+def _gated_panel(run: RunData, by: str, condition: str, read: Mapping[str, Shares] | None) -> HeatmapPanel | None:
+    """Return one run's panel of the types that its model reads; one of unread cells where there is none."""
+    panel = _panel(run, by, condition)
+    if panel is None or read is None:
+        return panel
+    part, note = readable_part(run, read)
+    if any(case.condition == condition for case in part.cases):
+        readable = _panel(part, by, condition)
+        return None if readable is None else dataclasses.replace(readable, note=note)
+    unread = (
+        HeatmapCell(cell.model, cell.suite, cell.condition, cell.length, cell.depth, "unread", None)
+        for cell in panel.cells
+    )
+    return dataclasses.replace(panel, cells=tuple(unread), note=note)
 
 
 def published_panels() -> list[HeatmapPanel]:

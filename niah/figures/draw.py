@@ -12,7 +12,8 @@ from pathlib import Path
 import matplotlib
 
 from niah.analysis.load import RunData, join_shards, read_run, with_distinct_names
-from niah.figures.cells import PAPER, heatmap_panels, published_panels
+from niah.figures.cells import PAPER, HeatmapPanel, heatmap_panels, published_panels
+from niah.figures.gate import clips_read
 from niah.figures.heatmap import default_heatmap, paper_heatmap
 from niah.figures.memory import draw_memory, memory_points
 from niah.figures.plotting import RC_PARAMS, save_figure
@@ -29,6 +30,7 @@ def draw_runs(
     *,
     condition: str = "full",
     published: bool = False,
+    gates: Sequence[RunData] = (),
 ) -> list[Path]:
     """Draw the heatmap and the memory of some runs into a folder.
 
@@ -38,6 +40,7 @@ def draw_runs(
         style: "default", or "paper" for the axes and colours of ViLaMP's Figure 2.
         condition: the condition of the cases in the heatmap.
         published: add the published numbers, marked as such.
+        gates: runs that asked the same models about clips alone; the heatmap shows only what these read.
 
     Returns the files. A figure for which the runs hold no data is not drawn, so there may be none. Raises UserError
     where a run cannot be read.
@@ -47,7 +50,11 @@ def draw_runs(
     read = with_distinct_names(join_shards([run if isinstance(run, RunData) else read_run(run) for run in runs]))
     Path(folder).mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(RC_PARAMS):
-        return [*_heatmap(read, Path(folder), style, condition, published), *_memory(read, Path(folder), published)]
+        panels = heatmap_panels(read, style, condition, clips_read(gates) if gates else None)
+        return [
+            *_heatmap(panels, Path(folder), style, condition, published),
+            *_memory(read, Path(folder), published),
+        ]
 
 
 def left_out(runs: Sequence[RunData], style: str = "default", condition: str = "full") -> list[str]:
@@ -57,9 +64,8 @@ def left_out(runs: Sequence[RunData], style: str = "default", condition: str = "
     return [run.model for run in distinct if run.model not in drawn]
 
 
-def _heatmap(runs: Sequence[RunData], folder: Path, style: str, condition: str, published: bool) -> list[Path]:
+def _heatmap(panels: list[HeatmapPanel], folder: Path, style: str, condition: str, published: bool) -> list[Path]:
     """Draw accuracy over length and depth, in cells."""
-    panels = heatmap_panels(runs, style, condition)
     if not panels:
         return []
     name = "heatmap"
@@ -68,7 +74,7 @@ def _heatmap(runs: Sequence[RunData], folder: Path, style: str, condition: str, 
     if condition != "full":
         name += f"-{condition}"
     if style == PAPER:
-        panels += published_panels() if published else []
+        panels = [*panels, *(published_panels() if published else [])]
         figure = paper_heatmap(panels, condition)
     else:
         figure = default_heatmap(panels, condition)

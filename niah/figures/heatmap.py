@@ -42,7 +42,8 @@ def default_heatmap(panels: Sequence[HeatmapPanel], condition: str) -> Figure:
         _draw_panel(axes, panel, "viridis", (0.0, 1.0), [_cell_text(cell) for cell in panel.cells])
         lengths = [format_length(length) for length in panel.lengths]
         axes.set_xticks(np.arange(len(lengths)) + 0.5, lengths, rotation=0)
-        axes.set_title(_title(panel.model, f"suite {panel.suite}, condition {condition}", width), fontsize=10)
+        origin = f"suite {panel.suite}, condition {condition}"
+        axes.set_title(_title(panel.model, origin, panel.note, width=width), fontsize=10)
         axes.set_ylabel("needle depth")
     _add_colour_bar(figure, grid, panels, extend="neither")
     _explain_marks(figure, panels)
@@ -62,7 +63,7 @@ def paper_heatmap(panels: Sequence[HeatmapPanel], condition: str) -> Figure:
         axes.set_xticks(range(0, 17, 4), ["2K", "4K", "6K", "8K", "10K"], rotation=0)
         axes.tick_params(axis="y", left=leftmost)
         origin = "read off the plot" if panel.chance is None else f"suite {panel.suite}, {condition}, {_counts(panel)}"
-        axes.set_title(_title(panel.model, origin, PAPER_PANEL_WIDTH), fontsize=9)
+        axes.set_title(_title(panel.model, origin, panel.note, width=PAPER_PANEL_WIDTH), fontsize=9)
         axes.set_ylabel("needle depth" if leftmost else "")
     _add_colour_bar(figure, grid, panels, extend="both")
     _explain_marks(figure, panels)
@@ -77,10 +78,10 @@ def _grid(figure: Figure, down: int, across: int, count: int, sharey: bool = Fal
     return grid
 
 
-def _title(model: str, origin: str, width: float) -> str:
+def _title(*texts: str, width: float) -> str:
     """Return a panel's title in lines that fit its `width` in inches: a longer line would leave the axes no room."""
     letters = int(width / 0.09)  # of a 10 point font
-    return "\n".join(line for text in (model, origin) for line in textwrap.wrap(text, letters))
+    return "\n".join(line for text in texts for line in textwrap.wrap(text, letters))
 
 
 def _draw_panel(
@@ -92,12 +93,16 @@ def _draw_panel(
     written = np.full(shape, "", dtype=object)  # (depths, lengths)
     for cell, text in zip(panel.cells, texts, strict=True):
         place = panel.depths.index(cell.depth), panel.lengths.index(cell.length)
+        if cell.status == "unread":
+            continue
         if cell.accuracy is None:
             _mark_without_answer(axes, place, cell, small=shape[1] > 10)
         else:
             values[place] = cell.accuracy
             written[place] = text
     draw_cells(axes, values, written, colour_map, limits, fontsize=9.5, linespacing=1.3)
+    if all(cell.status == "unread" for cell in panel.cells):
+        axes.text(0.5, 0.5, "clips alone are not read", transform=axes.transAxes, ha="center", va="center", color="0.4")
     axes.tick_params(length=2.5)
     axes.set_yticks(np.arange(len(panel.depths)) + 0.5, [format_depth(depth) for depth in panel.depths], rotation=0)
     axes.set_xlabel("haystack length (frames)")

@@ -1,0 +1,48 @@
+"""Leave out of a heatmap what a model cannot read: a map of questions that it fails on the clip alone shows nothing.
+
+A model passes the gate for a type of question that it answers often enough in condition `needle_only`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from niah.analysis.load import RunData
+from niah.analysis.table import score_cases
+from niah.types import UserError
+
+READABLE = 0.90  # of a type's clips alone
+
+Shares = Mapping[str, float]  # of the clips of each type of question that were read alone
+
+
+def clips_read(runs: Sequence[RunData]) -> dict[str, Shares]:
+    """Return for each model which share of each type's clips it read alone. Raises UserError without such answers."""
+    found: dict[str, Shares] = {}
+    for run in runs:
+        answered = [scored for scored in score_cases(run, "needle_only") if scored.answered]
+        types = sorted({scored.case.type for scored in answered})
+        if not types:
+            raise UserError(f"{run.folder} has no answered case of condition needle_only, so it opens no gate")
+        of_type = {kind: [scored.correct for scored in answered if scored.case.type == kind] for kind in types}
+        found[run.model] = {kind: sum(right) / len(right) for kind, right in of_type.items()}
+    return found
+
+
+def readable_part(run: RunData, read: Mapping[str, Shares]) -> tuple[RunData, str]:
+    """Return a run with the cases of the types that its model reads, and a note about the others.
+
+    Raises UserError for a model without answers about clips alone.
+    """
+    if run.model not in read:
+        raise UserError(
+            f"no gate for {run.model}; there is one for {', '.join(sorted(read))}. Ask it the suite gate, with the "
+            "same --model_args"
+        )
+    shares = read[run.model]
+    types = sorted({case.type for case in run.cases})
+    failed = [kind for kind in types if shares.get(kind, 0.0) < READABLE]
+    kept = tuple(case for case in run.cases if case.type not in failed)
+    told = ", ".join(f"{kind} {shares[kind]:.0%}" if kind in shares else f"{kind} not asked" for kind in failed)
+    return dataclasses.replace(run, cases=kept), f"not read, left out: {told} of clips alone" if failed else ""
