@@ -36,7 +36,7 @@ def run_suite(config: RunConfig, arguments: Sequence[str] = (), make_worker: Mak
 
 def _memory(config: RunConfig, plan: Plan) -> str | None:
     """Return a line on the memory of a released model on a card; the small model that ships has no checkpoint named."""
-    if "pretrained" not in config.model_args:
+    if config.model_args.get("pretrained", "micro") == "micro":
         return None
     return planned_memory(config.model, [case.length for case in plan.ordered])
 
