@@ -244,8 +244,8 @@ def test_slopes_differ_by_the_difference_of_the_slopes():
 
 
 def test_an_unpaired_difference_is_over_sources_that_have_both():
-    first, second = answers({"a": (4, 4), "b": (0, 4), "lost": (0, 9)}), answers({"a": (0, 1), "b": (0, 1)})
-    assert unpaired_difference(first, second).value == pytest.approx(0.5)
+    first, second = answers({"a": (4, 4), "b": (0, 4), "lost": (0, 9)}), answers({"a": (1, 2), "b": (0, 2)})
+    assert unpaired_difference(first, second).value == pytest.approx(1 / 2 - 1 / 4)
 
 
 def test_six_sources_that_all_agree_make_a_difference_significant_and_five_do_not():
