@@ -56,7 +56,9 @@ def variants(base: TrainingConfig) -> dict[str, TrainingConfig]:
     """Return the base training and, for each thing it has beyond the paper, a training without it."""
     reader = base.reader
     changes: dict[str, dict[str, Any]] = {"all": {}}
-    for extra in dataclasses.asdict(base.model.extras):
+    for extra, is_on in dataclasses.asdict(base.model.extras).items():
+        if not is_on:
+            continue
         changes[f"no {extra}"] = {"model": _without(base.model, extra)}
     for setting in ("alignment", "tracing", "position_gaps"):
         changes[f"no {setting}"] = {"reader": dataclasses.replace(reader, **{setting: 0.0})}

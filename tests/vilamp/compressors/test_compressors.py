@@ -67,7 +67,8 @@ def watched(model, frames, chunk):
 def test_it_is_a_compressor_and_says_name_and_budget(name):
     compressor = made(name).compressor
     assert isinstance(compressor, Compressor)
-    assert (compressor.settings()["compressor"], compressor.settings()["budget"]) == (name, 2.0)
+    budget = "frames" if name == "pooled_frames" else "budget"
+    assert (compressor.settings()["compressor"], compressor.settings()[budget]) == (name, 2.0)
 
 
 @pytest.mark.parametrize("name", NAMES)
