@@ -23,8 +23,8 @@ class NeedleClip:
     identity: str  # of the source it was cut from
     target: str = ""  # what the question is about; built-in footage only
     video: str = ""  # the data set's id of the source; never hidden in footage of this id
-    cluster: str = ""  # what its answers are clustered by, if that is not its source
     decoys: tuple[Span, ...] = ()  # similar scenes without the answer, hidden with it
+    cluster: str = ""  # what its answers are clustered by, if that is not its source
 
 
 @dataclass(frozen=True)
