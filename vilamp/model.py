@@ -257,7 +257,7 @@ class Vilamp(nn.Module):
             prompt: Embeddings of the video and the words; of the words alone where a cache is given.
             cache: What was read before the prompt, with room for it and for an option.
             room: Tokens of an option that a new cache has room for, its last token not counted.
-            cosines: Of the video's tokens with the question, where the model is told it late.
+            cosines: Of the video's tokens with the question, where the question comes late.
         """
         if cosines is not None and len(cosines) and cache is None:
             words = prompt[len(cosines) :]
@@ -287,7 +287,6 @@ class Vilamp(nn.Module):
         cosines: Float[Tensor, " video"] | None = None,
     ) -> float:
         """Return the log-probability of an option's tokens after a prefilled prompt.
-
 
         The cache is left as it was found. `cosines` are those that `prefill` was given.
         """

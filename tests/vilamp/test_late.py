@@ -161,4 +161,5 @@ def test_a_choice_of_no_frames_is_answered(world):
     with torch.no_grad():
         prompt = adapter.prompt(question, Choice((), ()), iter(()))
         cache, first = adapter.prefill(prompt)
-        adapter.reply(question, prompt, cache, first)
+        answer = adapter.reply(question, prompt, cache, first)
+    assert prompt.cosines.shape == (0,) and answer.text in question.options
