@@ -383,8 +383,12 @@ class Video(Protocol):
         """Return the frames with these indices, in this order."""
         ...
 
+    def announce(self, indices: Sequence[int]) -> None:
+        """Have these frames decoded while the model computes; `frames` is then called for them, in this order."""
+        ...
+
     def iterate(self, chunk: int) -> Iterator[Tuple[Tuple[int, ...], np.ndarray]]:
-        """Yield (indices, frames) of at most `chunk` frames in one sequential pass."""
+        """Yield (indices, frames) of at most `chunk` frames in one sequential pass, announced."""
         ...
 
     def keys(self, start: int, stop: int) -> "list[FrameKey]":

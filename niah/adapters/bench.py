@@ -124,6 +124,9 @@ class NoiseVideo:
         """Return the named frames, (frames, side, side, 3)."""
         return self._frames[np.asarray(indices, dtype=int) % 16]
 
+    def announce(self, indices: Sequence[int]) -> None:
+        """Do nothing: noise need not be decoded."""
+
     def iterate(self, chunk: int) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
         """Yield (indices, frames) of at most `chunk` frames."""
         for start in range(0, self.count, chunk):

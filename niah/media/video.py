@@ -1,29 +1,34 @@
 """A video that is spliced while it is read.
 
-Frames are decoded on request and not kept: reading a 10,000-frame case needs memory for one
-chunk of frames. The time spent waiting for the decoder is counted, so that it can be left
-out of a model's time.
+Frames are decoded on request and not kept: reading a 10,000-frame case needs memory for a few
+chunks of frames. Frames that are announced are decoded ahead, in threads, while a model computes.
+The time spent waiting for them is counted, so that it can be left out of a model's time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
 from bisect import bisect_right
 from fractions import Fraction
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Dict, Generator, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
 from niah.media.decoders.base import Decoder
 from niah.media.errors import MediaError
+from niah.media.in_order import in_order
 from niah.media.index import Index
 from niah.media.resize import case_sampling
 from niah.media.scan import scan
 from niah.media.writer import write_mp4
 from niah.types import FrameKey, Sampling, Source, Span
+
+AHEAD_FRAMES = 128  # of those announced; decoded before they are asked for
+AHEAD_BYTES = 256 << 20  # likewise; fewer frames where they are large
 
 
 class SplicedVideo:
@@ -64,6 +69,9 @@ class SplicedVideo:
         for span in self._timeline:
             self._starts.append(self._starts[-1] + len(span))
         self._indices: Dict[str, Index] = {}
+        self._announced: List[int] = []  # what is decoded ahead, in this order
+        self._taken = 0  # of those
+        self._ahead: Optional[Generator[np.ndarray, None, None]] = None  # yields their pictures
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -81,17 +89,42 @@ class SplicedVideo:
         Raises IndexError outside the video, MediaError if a source cannot be read.
         """
         wanted = [int(index) for index in indices]
-        frames = self._read(wanted)
+        frames = self._take(wanted)
         self.handed_out.update(wanted)
         return frames
 
+    def announce(self, indices: Sequence[int], ahead: int = AHEAD_FRAMES) -> None:
+        """Decode frames ahead of being asked for them: up to `ahead` of these, in this order.
+
+        The pixels are the same without. A request for other frames, or in another order, ends the reading ahead. Raises
+        IndexError outside the video, MediaError if a source cannot be read.
+        """
+        self.close()
+        started = time.perf_counter()
+        announced = [int(index) for index in indices]
+        reads = self._reads(announced)
+        limit = min(ahead, AHEAD_BYTES // (self.sampling.height * self.sampling.width * 3)) if reads else 1
+        self._announced, self._taken = announced, 0
+        self._ahead = in_order([lambda: self._pictures(reads)], 1, max(1, limit))
+        self.decode_seconds += time.perf_counter() - started  # the first call scans the sources
+
+    def close(self) -> None:
+        """End the reading ahead of what was announced; every frame can still be read."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.close()
+
     def iterate(self, chunk: int) -> Iterator[Tuple[Tuple[int, ...], np.ndarray]]:
-        """Yield (indices, frames) of at most `chunk` frames in one sequential pass."""
+        """Yield (indices, frames) of at most `chunk` frames in one sequential pass, which is read ahead."""
         if chunk < 1:
             raise ValueError(f"a chunk must hold at least one frame, got {chunk}")
-        for start in range(0, len(self), chunk):
-            indices = tuple(range(start, min(start + chunk, len(self))))
-            yield indices, self.frames(indices)
+        self.announce(range(len(self)), 2 * chunk)
+        try:
+            for start in range(0, len(self), chunk):
+                indices = tuple(range(start, min(start + chunk, len(self))))
+                yield indices, self.frames(indices)
+        finally:
+            self.close()
 
     def keys(self, start: int, stop: int) -> List[FrameKey]:
         """Return the keys of frames `start` up to `stop`; decodes nothing. Raises IndexError outside the video."""
@@ -117,28 +150,66 @@ class SplicedVideo:
         target = self._render_folder / f"{self._digest()}.mp4"
         if not target.is_file():
             self._render_folder.mkdir(parents=True, exist_ok=True)
-            pictures = (self._read([number])[0] for number in range(len(self)))
+            pictures = (frames[0] for _, frames in self.iterate(1))
             write_mp4(target, pictures, Fraction(self.fps).limit_denominator(100_100))
         self.handed_out.update(range(len(self)))
         return str(target)
 
-    def _read(self, wanted: Sequence[int]) -> np.ndarray:
-        """Decode each source's frames in ascending order, whatever order was requested."""
+    def _take(self, wanted: List[int]) -> np.ndarray:
+        """Return frames: those announced as they come, others decoded now."""
         started = time.perf_counter()
-        rows_by_source: Dict[str, Dict[int, List[int]]] = {}  # source -> ordinal -> rows of the result
-        for row, index in enumerate(wanted):
-            source, number = self._locate(index)
-            ordinal = self._index(source).frame_at(number, self.sampling.rate)
-            rows_by_source.setdefault(source, {}).setdefault(ordinal, []).append(row)
-        shape = (len(wanted), self.sampling.height, self.sampling.width, 3)
-        frames = np.empty(shape, dtype=np.uint8)  # (frames, height, width, 3)
-        for source, rows in rows_by_source.items():
-            ordinals = sorted(rows)
-            pictures = self._decoder.read(self._index(source), ordinals, self.sampling)
-            for ordinal, picture in zip(ordinals, pictures):
-                frames[rows[ordinal]] = picture
+        stop = self._taken + len(wanted)
+        if self._ahead is None or self._announced[self._taken : stop] != wanted:
+            self.close()
+            frames = self._read(wanted)
+        else:
+            ahead, self._ahead = self._ahead, None  # which is over where it raises
+            frames = self._empty(len(wanted))
+            for row in range(len(wanted)):
+                frames[row] = next(ahead)
+            self._ahead, self._taken = ahead, stop
         self.decode_seconds += time.perf_counter() - started
         return frames
+
+    def _read(self, wanted: List[int]) -> np.ndarray:
+        """Decode each source's frames in ascending order, whatever order was requested."""
+        rows_by_source: Dict[str, Dict[int, List[int]]] = {}  # source -> ordinal -> rows of the result
+        for row, index in enumerate(wanted):
+            source, ordinal = self._ordinal(index)
+            rows_by_source.setdefault(source, {}).setdefault(ordinal, []).append(row)
+        frames = self._empty(len(wanted))
+        for source, rows in rows_by_source.items():
+            ordinals = sorted(rows)
+            with contextlib.closing(self._decoder.read(self._index(source), ordinals, self.sampling)) as pictures:
+                for ordinal, picture in zip(ordinals, pictures):
+                    frames[rows[ordinal]] = picture
+        return frames
+
+    def _reads(self, wanted: List[int]) -> List[Tuple[Index, List[int]]]:
+        """Return what to read so that frames come in the order wanted: files and ascending ordinals of each."""
+        reads: List[Tuple[Index, List[int]]] = []
+        for number in wanted:
+            source, ordinal = self._ordinal(number)
+            index = self._index(source)
+            if not reads or reads[-1][0] is not index or reads[-1][1][-1] > ordinal:
+                reads.append((index, []))
+            reads[-1][1].append(ordinal)
+        return reads
+
+    def _pictures(self, reads: List[Tuple[Index, List[int]]]) -> Iterator[np.ndarray]:
+        """Yield the pictures of several reads, one after another."""
+        for index, ordinals in reads:
+            with contextlib.closing(self._decoder.read(index, ordinals, self.sampling)) as pictures:
+                yield from pictures
+
+    def _empty(self, count: int) -> np.ndarray:
+        """Return room for so many frames, (count, height, width, 3)."""
+        return np.empty((count, self.sampling.height, self.sampling.width, 3), dtype=np.uint8)
+
+    def _ordinal(self, index: int) -> Tuple[str, int]:
+        """Return the source of frame `index` of the video, and which frame of the file it shows."""
+        source, number = self._locate(index)
+        return source, self._index(source).frame_at(number, self.sampling.rate)
 
     def _locate(self, index: int) -> Tuple[str, int]:
         """Return the source of frame `index` of the video, and the frame's number in that source."""

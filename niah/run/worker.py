@@ -81,6 +81,8 @@ class AdapterServer:
             status, detail = "oom" if is_out_of_memory(error) else "error", self._describe(error)
             del error
             gc.collect()  # the frames and features that the traceback held
+        if video is not None:
+            video.close()
         measured = {
             "file_to_answer_seconds": time.monotonic() - began,
             "decode_seconds": video.decode_seconds if video is not None else 0.0,

@@ -28,6 +28,9 @@ class FakeVideo:
     def keys(self, start: int, stop: int) -> list[FrameKey]:
         return [FrameKey(source, str(number), "noise", "fake 1", number) for source, number in self.places[start:stop]]
 
+    def announce(self, indices):
+        pass
+
     def iterate(self, chunk):
         raise NotImplementedError("the adapter asks for frames by index")
 

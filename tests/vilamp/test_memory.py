@@ -54,6 +54,9 @@ class Keyed:
         grey = (np.array(indices) % 256).astype(np.uint8)[:, None, None, None]
         return np.broadcast_to(grey, (len(indices), 64, 64, 3)).copy()
 
+    def announce(self, indices):
+        pass
+
     def iterate(self, chunk):
         raise NotImplementedError("ViLaMP asks for frames by index")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections import Counter, OrderedDict
-from typing import Callable, Generic, Iterator, Protocol, Sequence, TypeVar
+from typing import Callable, Generator, Generic, Protocol, Sequence, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ INSTALL_HINTS = {
 
 OPEN_FILES = 4  # enough for a haystack of several videos and a needle; each buffers a few frames
 File = TypeVar("File")
+Frames = Generator[np.ndarray, None, None]  # each (height, width, 3) uint8 RGB
 
 
 class OpenFiles(Generic[File]):
@@ -57,7 +58,7 @@ class Decoder(Protocol):
     name: str  # with the versions of the decoder and of FFmpeg; part of every frame key
     decoded: "Counter[str]"  # frames decoded so far, by the file's sha256
 
-    def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Iterator[np.ndarray]:
+    def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Frames:
         """Yield the frames with these ascending ordinals, each (height, width, 3) uint8 RGB."""
         ...
 

@@ -16,8 +16,8 @@ import decord
 import numpy as np
 from decord import DECORDError
 
-from niah.media.decoders.base import OpenFiles
-from niah.media.decoders.pyav import THREADS
+from niah.media.decoders.base import Frames, OpenFiles
+from niah.media.decoders.reader import THREADS
 from niah.media.errors import MediaError
 from niah.media.index import Index
 from niah.media.resize import Resizer
@@ -38,7 +38,7 @@ class DecordDecoder:
         self.decoded: "Counter[str]" = Counter()  # requested frames: decord does not report how many it decodes
         self._open = OpenFiles(lambda index: _OpenFile(index, self.decoded), lambda file: None)
 
-    def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Iterator[np.ndarray]:
+    def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Frames:
         """Yield the frames with these ascending ordinals, each (height, width, 3) uint8 RGB.
 
         Raises MediaError if decord does not read the file as it was scanned.

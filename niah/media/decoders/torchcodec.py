@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections import Counter
 from importlib.metadata import version
-from typing import Any, Iterator, List, Sequence
+from typing import Any, List, Sequence
 
 import av
 import numpy as np
 import torchcodec  # pyright: ignore[reportMissingImports] (an extra)
 from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportMissingImports]
 
-from niah.media.decoders.base import OpenFiles
-from niah.media.decoders.pyav import THREADS
+from niah.media.decoders.base import Frames, OpenFiles
+from niah.media.decoders.reader import THREADS
 from niah.media.errors import MediaError
 from niah.media.index import Index
 from niah.media.resize import Resizer
@@ -36,7 +36,7 @@ class TorchcodecDecoder:
         self.decoded: "Counter[str]" = Counter()  # returned frames: torchcodec does not report how many it decodes
         self._open = OpenFiles(_OpenFile, lambda file: None)
 
-    def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Iterator[np.ndarray]:
+    def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Frames:
         """Yield the frames with these ascending ordinals, each (height, width, 3) uint8 RGB.
 
         Raises MediaError if torchcodec does not read the file as it was scanned.

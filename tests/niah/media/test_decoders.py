@@ -179,7 +179,7 @@ def test_open_files_are_bounded(tmp_path):
     decoder = load_decoder("pyav")
     for number in range(9):
         numbers(decoder, make(tmp_path / f"{number}.mp4", 2 + number), [0])
-    assert len(decoder._open) == 4
+    assert len(decoder._readers) == 4
 
 
 def test_file_with_fewer_frames_than_scanned_is_refused_not_shortened(tmp_path):

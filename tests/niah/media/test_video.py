@@ -1,7 +1,10 @@
 """A spliced video: the right frames in the right order, named truly, decoded once."""
 
+import dataclasses
+import shutil
 import subprocess
 import sys
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from niah.media.scan import scan
 from niah.media.video import SplicedVideo
 from niah.types import Sampling, Source, Span
 from tests.helpers.fake_runs import make_case
-from tests.helpers.media_samples import SHARED, make, number_in
+from tests.helpers.media_samples import SHARED, make, number_in, picture
 
 TEN = Sampling("10", 64, 48)
 
@@ -179,6 +182,7 @@ def test_seam_leaves_no_mark_of_the_source_size(sources, tmp_path):
 
 MEMORY = """
 import sys
+import threading
 from niah.tools.decoder_bench import peak_mib
 from niah.media.decoders.base import load_decoder
 from niah.media.scan import scan
@@ -250,3 +254,73 @@ def test_the_canvas_of_a_case_is_its_haystacks_wherever_the_clip_lies():
     assert make_case("n", "swapped", depth=0.0).canvas == "h"
     assert make_case("n", "needle_only").canvas == "clip"
     assert make_case("n", "blind").canvas is None
+
+
+class CountingDecoder:
+    """Frames that show their ordinal; counts those that were decoded, and reports when there are `enough`."""
+
+    name = "counting 1"
+
+    def __init__(self, enough=0):
+        self.decoded, self.count, self.enough, self.reached = {}, 0, enough, threading.Event()
+
+    def read(self, index, ordinals, sampling):
+        for ordinal in ordinals:
+            self.count += 1
+            if self.count >= self.enough:
+                self.reached.set()
+            yield picture(ordinal, sampling.width, sampling.height)
+
+
+@pytest.mark.parametrize("numbers", [range(14), [2, 3, 5, 6, 9, 13], [13, 5, 5, 0]])
+@pytest.mark.parametrize("step", [1, 3, 4])
+def test_announced_frames_are_those_requested(video, numbers, step):
+    numbers = list(numbers)
+    video.announce(numbers)
+    parts = [video.frames(numbers[start : start + step]) for start in range(0, len(numbers), step)]
+    assert [number_in(frame) for part in parts for frame in part] == [SHOWN[number] for number in numbers]
+
+
+@pytest.mark.parametrize("other", [[7], [0], [4, 3], [3, 5], []])
+def test_other_frames_than_those_announced_are_read_all_the_same(video, other):
+    video.announce(range(14))
+    video.frames([0, 1, 2])
+    assert [number_in(frame) for frame in video.frames(other)] == [SHOWN[number] for number in other]
+    assert [number_in(frame) for frame in video.frames([3, 4, 5])] == SHOWN[3:6]
+
+
+def test_announced_frames_are_decoded_while_the_model_computes_and_no_further(sources, tmp_path):
+    decoder = CountingDecoder(enough=9)
+    video = splice(sources, tmp_path, Span("hay", 0, 60), decoder=decoder)
+    video.announce(range(60), ahead=6)
+    video.frames([0, 1])
+    assert decoder.reached.wait(60)  # two taken, six held, one waits for room
+    video.close()
+    assert decoder.count == 9
+
+
+def test_nothing_is_handed_out_or_decoded_by_announcing(sources, tmp_path):
+    decoder = CountingDecoder()
+    video = splice(sources, tmp_path, Span("hay", 0, 60), decoder=decoder)
+    video.announce(range(60))
+    assert (decoder.count, video.handed_out) == (0, set())
+
+
+def test_leaving_an_iteration_ends_the_reading_ahead(sources, tmp_path):
+    before = threading.active_count()
+    video = splice(sources, tmp_path, Span("hay", 0, 60), decoder=CountingDecoder())
+    for _ in video.iterate(4):
+        break
+    assert threading.active_count() == before
+
+
+def test_a_file_that_changes_meanwhile_is_an_error_where_its_frames_are_requested(sources, tmp_path):
+    copy = shutil.copy(sources["needle"].path, tmp_path / "needle.mp4")
+    own = {**sources, "needle": dataclasses.replace(sources["needle"], path=str(copy))}
+    video = splice(own, tmp_path, Span("hay", 0, 4), Span("needle", 0, 4))
+    video.announce(range(8))
+    Path(copy).write_bytes(b"replaced")
+    assert [number_in(frame) for frame in video.frames(range(4))] == [0, 1, 2, 3]
+    for _ in range(2):  # the second time nothing is announced any more
+        with pytest.raises(MediaError, match="needle.mp4"):
+            video.frames([4, 5])
