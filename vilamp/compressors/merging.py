@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -41,13 +41,21 @@ class MergeTokens(AllFrames):
     def compress(
         self, choice: Choice, query: Float[Tensor, " dim"], chunks: Iterable[FrameChunk], connect: Connectors
     ) -> Iterator[TokenChunk]:
-        """Yield a clip's merged tokens, each counted to the first frame it has something of."""
-        for frames, features in clips(chunks):
-            count = int(tokens_of(self.budget, torch.tensor(frames)).sum())
+        """Yield the merged tokens of clips, each counted to the first frame it has something of."""
+        for frames, features in whole_clips(chunks):
             means = averaging(POOLED, features.shape[1]).to(features) @ features  # (frames, pooled, channels)
-            merged, first = merge_similar(means.flatten(0, 1), count, self.compared)
-            if count:
-                yield TokenChunk([frames[0] + token // POOLED for token in first], connect.merged(merged))
+            parts = means.split(CLIP)
+            counts = [int(one.sum()) for one in tokens_of(self.budget, torch.tensor(frames)).split(CLIP)]
+            merged: dict[int, tuple[Tensor, Tensor]] = {}  # by clip: its tokens, and the first that each comes from
+            for count in sorted({*counts} - {0}):
+                numbers = [number for number, one in enumerate(counts) if one == count]
+                together = torch.stack([parts[number].flatten(0, 1) for number in numbers])
+                of_clips = zip(*merge_similar(together, count, self.compared), strict=True)
+                merged.update(zip(numbers, of_clips, strict=True))
+            if merged:
+                order = sorted(merged)
+                sources = [frames[n * CLIP] + token // POOLED for n in order for token in merged[n][1].tolist()]
+                yield TokenChunk(sources, connect.merged(torch.cat([merged[n][0] for n in order])))
 
 
 @dataclass(frozen=True)
@@ -87,46 +95,53 @@ class MemoryBank(AllFrames):
         return min(count, max(1, round(self.budget * count / POOLED)))
 
 
-def clips(chunks: Iterable[FrameChunk]) -> Iterator[tuple[list[int], Float[Tensor, "frames patches channels"]]]:
-    """Yield numbers and features of whole clips of 8 frames, however chunks are cut; the last may be shorter."""
+def whole_clips(
+    chunks: Iterable[FrameChunk],
+) -> Iterator[tuple[list[int], Float[Tensor, "frames patches channels"]]]:
+    """Yield numbers and features of one or more whole clips of 8 frames, however chunks are cut; then of the rest."""
     numbers: list[int] = []
     held: list[Tensor] = []
     for chunk in chunks:
         numbers += chunk.frames
         held.append(chunk.features)
-        while len(numbers) >= CLIP:
+        whole = len(numbers) // CLIP * CLIP
+        if whole:
             features = torch.cat(held)
-            yield numbers[:CLIP], features[:CLIP]
-            numbers = numbers[CLIP:]
-            held = [features[CLIP:]]
+            yield numbers[:whole], features[:whole]
+            numbers = numbers[whole:]
+            held = [features[whole:]]
     if numbers:
         yield numbers, torch.cat(held)
 
 
 def merge_similar(
-    tokens: Float[Tensor, "tokens channels"], count: int, compared: int | None = None
-) -> tuple[Float[Tensor, "merged channels"], list[int]]:
-    """Merge tokens down to `count` by bipartite matching (ToMe, arXiv 2210.09461), in rounds.
+    tokens: Float[Tensor, "clips tokens channels"], count: int, compared: int | None = None
+) -> tuple[Float[Tensor, "clips {count} channels"], Int[Tensor, "clips {count}"]]:
+    """Merge the tokens of each clip down to `count` by bipartite matching (ToMe, arXiv 2210.09461), in rounds.
 
     In a round every second token may join the other most similar to it in its first `compared` channels; the most
     similar pairs do. Returns means over what was merged, in temporal order, and the number of each one's first token.
     """
-    sizes, first = tokens.new_ones(len(tokens)), torch.arange(len(tokens), device=tokens.device)
-    while len(tokens) > max(count, 1):
-        places = torch.arange(len(tokens), device=tokens.device)
-        giving, taking = places[::2], places[1::2]
-        unit = normalize(tokens[:, :compared], dim=-1)
-        best = (unit[giving] @ unit[taking].T).max(dim=1)
-        joins = best.values.argsort(descending=True, stable=True)[: len(tokens) - count]
-        source, target = giving[joins], taking[best.indices[joins]]
-        weighed = (tokens * sizes[:, None]).index_add(0, target, tokens[source] * sizes[source, None])
-        sizes = sizes.index_add(0, target, sizes[source])
-        first = first.scatter_reduce(0, target, first[source], "amin")
-        stay = torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
-        stay[source] = False
-        tokens, sizes, first = (weighed / sizes[:, None])[stay], sizes[stay], first[stay]
-    order = first.argsort(stable=True)
-    return tokens[order][:count], first[order][:count].tolist()
+    clips, left, channels = tokens.shape
+    sizes = tokens.new_ones(clips, left)
+    first = torch.arange(left, device=tokens.device).expand(clips, -1)
+    while left > max(count, 1):
+        unit = normalize(tokens[..., :compared], dim=-1)
+        best = (unit[:, ::2] @ unit[:, 1::2].mT).max(dim=-1)
+        joins = best.values.argsort(descending=True, stable=True)[:, : left - count]
+        source, target = 2 * joins, 2 * best.indices.gather(1, joins) + 1
+        sums = tokens * sizes[..., None]
+        wide = (-1, -1, channels)
+        joining = sums.gather(1, source[..., None].expand(wide))
+        sums = sums.scatter_add(1, target[..., None].expand(wide), joining)
+        sizes = sizes.scatter_add(1, target, sizes.gather(1, source))
+        first = first.scatter_reduce(1, target, first.gather(1, source), "amin")
+        stays = torch.ones_like(sizes, dtype=torch.bool).scatter(1, source, False)
+        left -= joins.shape[1]
+        tokens = (sums / sizes[..., None])[stays].unflatten(0, (clips, left))
+        sizes, first = sizes[stays].unflatten(0, (clips, left)), first[stays].unflatten(0, (clips, left))
+    order = first.argsort(dim=1, stable=True)[:, :count]
+    return tokens.gather(1, order[..., None].expand(-1, -1, channels)), first.gather(1, order)
 
 
 def merge_neighbours(

@@ -136,16 +136,17 @@ def test_mean_pooling_keeps_the_order_of_frames_that_have_one_token_or_two():
 
 def test_tokens_most_alike_are_merged_and_keep_their_order():
     tokens = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0], [-1.0, 0.5]])
-    merged, first = merge_similar(tokens, 3)  # tokens 0 and 2 may join 1 and 3: 2 points where 1 does
-    assert first == [0, 1, 3]
-    assert merged.tolist() == [[1.0, 0.0], [0.0, 2.0], [-1.0, 0.5]]
+    merged, first = merge_similar(torch.stack([tokens, tokens[[2, 3, 0, 1]]]), 3)
+    assert first.tolist() == [[0, 1, 3], [0, 1, 2]]  # tokens 0 and 2 may join 1 and 3, and one does: 2, then 0
+    assert merged[0].tolist() == [[1.0, 0.0], [0.0, 2.0], [-1.0, 0.5]]
+    assert merged[1].tolist() == [[0.0, 2.0], [-1.0, 0.5], [1.0, 0.0]]
 
 
 def test_merging_down_to_one_token_is_the_mean():
-    tokens = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]])
+    tokens = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]]])
     merged, first = merge_similar(tokens, 1)
-    assert first == [0]
-    assert merged[0].tolist() == pytest.approx([3.0, 5.0])
+    assert first.tolist() == [[0]]
+    assert merged[0, 0].tolist() == pytest.approx([3.0, 5.0])
 
 
 def test_neighbours_most_alike_share_a_slot():

@@ -21,7 +21,8 @@ from torch.nn.functional import normalize
 
 from niah.adapters.compressor import Choice, Compressor, InLanguage, TokenChunk
 from niah.suite.config import QUESTION_TEMPLATE
-from niah.suite.footage.clips import DrawnClip
+from niah.suite.footage.clips import CROSSING, DrawnClip
+from niah.suite.footage.scenes import Track
 from niah.suite.footage.wording import WORDED_TYPES, WORDINGS, base_type, reword
 from niah.types import LETTERS, Question
 from vilamp.model import Vilamp
@@ -111,8 +112,16 @@ def questions(clip: DrawnClip, wordings: Collection[str] = WORDINGS) -> list[Cli
 def _direction(clip: DrawnClip) -> str:
     """Return where the target goes, which crosses the picture in motion and in digit clips alike."""
     (track,) = (one for one in clip.scene.tracks if one.look == clip.target)
+    way = direction(track)
+    assert base_type(clip.type) in QUESTIONS and way is not None, clip.type
+    return way
+
+
+def direction(track: Track) -> str | None:
+    """Return where a sprite goes that crosses the picture, None for one that does not."""
     across, down = int(np.ptp(track.xs)), int(np.ptp(track.ys))
-    assert base_type(clip.type) in QUESTIONS and min(across, down) == 0, clip.type
+    if min(across, down) > 0 or max(across, down) < CROSSING[0]:
+        return None
     if across:
         return "right" if track.xs[-1] > track.xs[0] else "left"
     return "down" if track.ys[-1] > track.ys[0] else "up"

@@ -17,12 +17,13 @@ from torch.nn.functional import normalize
 
 from niah.adapters.compressor import TokenChunk
 from niah.suite.config import QUESTION_TEMPLATE
+from niah.suite.footage.clips import DrawnClip
 from niah.suite.positions import nearest
 from niah.types import LETTERS, Question
 from vilamp.late import without_cosines
 from vilamp.model import Vilamp
 from vilamp.train.example import Example
-from vilamp.train.experiment.examples import ClipQuestion, last_token_of_frames, questions
+from vilamp.train.experiment.examples import QUESTIONS, ClipQuestion, direction, last_token_of_frames, questions
 from vilamp.train.micro.config import MicroConfig
 from vilamp.train.micro.footage import Span, World
 from vilamp.train.reader import FIRST_TRACED_FRAME, positions_with_gaps
@@ -102,12 +103,30 @@ def draw_batch(
         video = splice_video(world, number, frames, shown if length else 0, rng)
         clip = world.clips[number]
         asked = questions(clip, ("named",))[: None if length == 0 else 1]  # decoys answer what its clip is not asked
+        if length == 0 and not model.compressor.guided:  # read once, so more questions cost next to nothing
+            asked += questions_about_others(clip)
         for group in [[one] for one in asked] if model.compressor.guided else [asked]:
             templated = rng.random() < config.templated
             right = LETTERS.index(clip.answer)
             examples.append(_build(model, world, video, group, right, templated, positions, rng))
         types.append(config.types[kind])
     return types, examples
+
+
+def questions_about_others(clip: DrawnClip) -> list[ClipQuestion]:
+    """Return what a clip answers about the sprites that its own question does not name.
+
+    A model that is not told the question has to know of each sprite what it is and what it does.
+    """
+    found = []
+    for track in clip.scene.tracks:
+        if track.look == clip.target:
+            continue
+        if (way := direction(track)) is not None:
+            found.append(ClipQuestion(QUESTIONS["motion"].format(look=track.look), way))
+        if track.digit is not None:
+            found.append(ClipQuestion(QUESTIONS["digit"].format(look=track.look), str(track.digit)))
+    return found
 
 
 def _build(
