@@ -1,20 +1,26 @@
-"""`niah paper figure3 FOLDER... [-o FOLDER]`: draw a figure or table of the paper, from runs or from traced costs."""
+"""`niah paper WHICH... [FOLDER...]`: draw figures and tables of the paper, from runs or from traced costs."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_output
 from niah.cli.plugins import traced_files
-from niah.figures.paper.draw import NAMES, TRACED, draw
+from niah.figures.paper.draw import FIGURE2, NAMES, TRACED, draw
+from niah.settings import unknown_name
 from niah.types import UserError
 
+COMMITTED = ("results/paper", "results/gate")  # runs in a checkout
 EXAMPLES = """\
 which:
   figure1   memory over frames, traced without a GPU     files of niah bench --traced; without any, those that ship
+  figure2   accuracy over length and depth, by model     RUNs of suites over lengths, and of the suite gate; without
+                                                         any, those under results/ of a checkout
   figure3   attention concentrates on few frames         FOLDERs of niah attention
   figure4   ... and on few of the other frames' patches  the same, with every frame kept whole
   figure6   accuracy over K                              RUNs that differ in K
@@ -29,10 +35,11 @@ examples:
   niah paper figure6 results/figures/micro/keyframes/* -o results/figures/micro
   niah paper table3 results/default/vilamp results/default/topk -o compared
       Hit@k at every length; needs no model
-  niah paper figure1 -o drawn
-      memory of the four 7B models over 64 to 10,000 frames, beside the published points
+  niah paper figure1 figure2 -o drawn
+      both figures: memory of the four 7B models over 64 to 10,000 frames, and the maps of the micro models
+  niah paper figure2 runs/paper-vilamp runs/paper-mymodel-load runs/gate-vilamp runs/gate-mymodel-load -o drawn
+      figure 2 with a model of your own
 
-Figures 1 and 2 of runs of yours: niah figures RUN... --style paper --with_published
 Each command writes WHICH.png, WHICH.svg and WHICH.csv (the numbers drawn). The same files always give the same bytes.
 The paper's numbers are of other benchmarks: they are drawn beside ours, labelled, and are in none of our CSV files.
 """
@@ -40,26 +47,46 @@ The paper's numbers are of other benchmarks: they are drawn beside ours, labelle
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument("which", choices=NAMES, help="what to draw; see below")
-    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="a run, attention, or traced costs")
+    parser.add_argument("words", nargs="+", metavar="WHICH ... FOLDER", help="what to draw, then what it is drawn from")
     add_output(parser, "where it goes (default: the first FOLDER, or here)")
     parser.add_argument("--title", default="", metavar="TEXT", help="title, for instance whose weights (default: none)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Draw, print the paths of the files, and name the runs that were left out."""
-    folders = options.folders or (traced_files() if options.which in TRACED else [])
-    if not folders:
-        raise UserError(f"{options.which} is drawn from FOLDERs: name one or more; niah paper --help says of what")
-    drawn = draw(options.which, folders, _folder(options), options.title)
-    sys.stderr.write("".join(f"{note}\n" for note in drawn.notes))
-    sys.stdout.write("".join(f"{path}\n" for path in drawn.paths))
+    names, folders = _names_and_folders(options.words)
+    for name in names:
+        drawn = draw(name, folders or _own_folders(name), _folder(options), options.title)
+        sys.stderr.write("".join(f"{note}\n" for note in drawn.notes))
+        sys.stdout.write("".join(f"{path}\n" for path in drawn.paths))
     return 0
 
 
+def _names_and_folders(words: Sequence[str]) -> tuple[list[str], list[Path]]:
+    """Return which figures are wanted, and the folders behind them. Raises UserError where there is no figure."""
+    names = list(takewhile(lambda word: word in NAMES, words))
+    if not names:
+        raise UserError(f"the first word says what to draw: {unknown_name('figure or table', words[0], NAMES)}")
+    return names, [Path(word) for word in words[len(names) :]]
+
+
+def _own_folders(name: str) -> list[Path]:
+    """Return what a figure is drawn from if nothing is named. Raises UserError where it needs folders."""
+    if name in TRACED:
+        return traced_files()
+    if name == FIGURE2:
+        found = sorted(path.parent for folder in COMMITTED for path in Path().glob(f"{folder}/*/records.jsonl*"))
+        if found:
+            return found
+        where = " and ".join(COMMITTED)
+        raise UserError(f"figure2 is drawn from RUNs: name them, or go to a checkout, where they lie in {where}")
+    raise UserError(f"{name} is drawn from FOLDERs: name one or more; niah paper --help says of what")
+
+
 def _folder(options: argparse.Namespace) -> Path:
-    """Return the folder that the figure goes into."""
-    first = options.folders[0] if options.folders else Path(".")
+    """Return the folder that the figures go into."""
+    _, folders = _names_and_folders(options.words)
+    first = folders[0] if folders else Path(".")
     return options.output or (first if first.suffix != ".csv" else first.parent)
 
 

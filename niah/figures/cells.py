@@ -54,6 +54,7 @@ class HeatmapPanel:
     cells: tuple[HeatmapCell, ...]
     chance: float | None
     note: str = ""
+    margins: tuple[HeatmapCell, ...] = ()  # over all depths, over all lengths, and over both
 
 
 def heatmap_panels(
@@ -78,11 +79,16 @@ def _gated_panel(run: RunData, by: str, condition: str, read: Mapping[str, Share
     if any(case.condition == condition for case in part.cases):
         readable = _panel(part, by, condition)
         return None if readable is None else dataclasses.replace(readable, note=note)
-    unread = (
-        HeatmapCell(cell.model, cell.suite, cell.condition, cell.length, cell.depth, "unread", None)
-        for cell in panel.cells
+    return unread(panel, panel.model, note)
+
+
+def unread(pattern: HeatmapPanel, model: str, note: str) -> HeatmapPanel:
+    """Return the empty panel of a model that reads no type of question, with the cells of another panel."""
+    cells = (
+        HeatmapCell(model, cell.suite, cell.condition, cell.length, cell.depth, "unread", None)
+        for cell in pattern.cells
     )
-    return dataclasses.replace(panel, cells=tuple(unread), note=note)
+    return dataclasses.replace(pattern, model=model, cells=tuple(cells), note=note, margins=())
 
 
 def published_panels() -> list[HeatmapPanel]:
@@ -100,13 +106,23 @@ def published_panels() -> list[HeatmapPanel]:
 
 def _panel(run: RunData, by: str, condition: str) -> HeatmapPanel | None:
     """Return one run's panel, or None where it has no case to show."""
-    own = [row for row in table_rows([run]) if row.condition == condition and row.type == ALL and row.length_by == by]
+    rows = [row for row in table_rows([run]) if row.condition == condition and row.type == ALL]
+    own = [row for row in rows if row.length_by == by]
     cells = tuple(_cell(row) for row in own if row.depth != ALL)
+    margins = [row for row in rows if row.length_by == ALL or (row.length_by == by and row.depth == ALL)]
     if not any(row.n + row.failed for row in own):
         return None
     asked = [case for case in run.cases if case.condition == condition]
     chance = sum(1 / len(case.options) for case in asked) / len(asked)
-    return HeatmapPanel(run.model, run.suite, run.layout.length_labels()[by], run.layout.depth_labels(), cells, chance)
+    return HeatmapPanel(
+        model=run.model,
+        suite=run.suite,
+        lengths=run.layout.length_labels()[by],
+        depths=run.layout.depth_labels(),
+        cells=cells,
+        chance=chance,
+        margins=tuple(map(_cell, margins)),
+    )
 
 
 def _cell(row: Row) -> HeatmapCell:

@@ -40,9 +40,13 @@ def readable_part(run: RunData, read: Mapping[str, Shares]) -> tuple[RunData, st
             f"no gate for {run.model}; there is one for {', '.join(sorted(read))}. Ask it the suite gate, with the "
             "same --model_args"
         )
-    shares = read[run.model]
-    types = sorted({case.type for case in run.cases})
-    failed = [kind for kind in types if shares.get(kind, 0.0) < READABLE]
+    failed, note = failed_types(read[run.model], sorted({case.type for case in run.cases}))
     kept = tuple(case for case in run.cases if case.type not in failed)
+    return dataclasses.replace(run, cases=kept), note
+
+
+def failed_types(shares: Shares, types: Sequence[str]) -> tuple[list[str], str]:
+    """Return the types of question that do not pass, and a note about them."""
+    failed = [kind for kind in types if shares.get(kind, 0.0) < READABLE]
     told = ", ".join(f"{kind} {shares[kind]:.0%}" if kind in shares else f"{kind} not asked" for kind in failed)
-    return dataclasses.replace(run, cases=kept), f"not read, left out: {told} of clips alone" if failed else ""
+    return failed, f"not read, left out: {told} of clips alone" if failed else ""

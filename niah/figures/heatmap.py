@@ -7,7 +7,7 @@ in which none has is grey and names the reason, and one in which no case was ask
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ GREY = "#d9d9d9"
 PANELS_PER_ROW = 3
 PAPER_PANELS_PER_ROW = 5  # these panels are less tall
 PAPER_PANEL_WIDTH = 3.7  # inches
+SMALL_TEXT = 5.5  # points: two digits in a cell of 16 across a panel
 STARRED = "* some cases have no answer (out of memory, error, timeout, not asked): the number is of the rest"
 PUBLISHED = "published: other needles, haystacks and questions, so a distance to them says nothing about the models"
 
@@ -50,22 +51,52 @@ def default_heatmap(panels: Sequence[HeatmapPanel], condition: str) -> Figure:
     return figure
 
 
-def paper_heatmap(panels: Sequence[HeatmapPanel], condition: str) -> Figure:
+def paper_heatmap(panels: Sequence[HeatmapPanel], condition: str, across: int = PAPER_PANELS_PER_ROW) -> Figure:
     """Draw 16 length bins x 5 depth bins as ViLaMP's Figure 2 does: red 0.2 to green 0.7, models in rows."""
-    across = min(len(panels), PAPER_PANELS_PER_ROW)
+    return _binned(panels, condition, across, "RdYlGn", (0.2, 0.7), lambda cell: "*" * (cell.status == "partial"))
+
+
+def binned_heatmap(panels: Sequence[HeatmapPanel], condition: str, across: int) -> Figure:
+    """Draw 16 length bins x 5 depth bins with the accuracy in every cell, on a scale from 0 to 1 that marks chance."""
+    return _binned(panels, condition, across, "viridis", (0.0, 1.0), _percent)
+
+
+def _percent(cell: HeatmapCell) -> str:
+    """Return the accuracy of a cell in per cent, with a star where some cases have no answer."""
+    return "" if cell.accuracy is None else f"{100 * cell.accuracy:.0f}" + "*" * (cell.status == "partial")
+
+
+def _binned(
+    panels: Sequence[HeatmapPanel],
+    condition: str,
+    across: int,
+    colour_map: str,
+    limits: tuple[float, float],
+    text: Callable[[HeatmapCell], str],
+) -> Figure:
+    """Draw panels of 16 length bins x 5 depth bins, `across` in a row at most.
+
+    Args:
+        panels: What to draw.
+        condition: The condition of their cases.
+        across: How many stand in a row.
+        colour_map: A Matplotlib colour map.
+        limits: The accuracy at its two ends.
+        text: What is written into a cell.
+    """
+    across = min(len(panels), across)
     down = -(-len(panels) // across)
     figure = Figure(figsize=(PAPER_PANEL_WIDTH * across + 1.2, 2.6 * down + 0.5), layout="constrained")
     grid = _grid(figure, down, across, len(panels), sharey=True)
     for number, (axes, panel) in enumerate(zip(grid.flat, panels, strict=False)):
         leftmost = number % across == 0
-        stars = ["*" if cell.status == "partial" else "" for cell in panel.cells]
-        _draw_panel(axes, panel, "RdYlGn", (0.2, 0.7), stars)
+        _draw_panel(axes, panel, colour_map, limits, [text(cell) for cell in panel.cells], fontsize=SMALL_TEXT)
         axes.set_xticks(range(0, 17, 4), ["2K", "4K", "6K", "8K", "10K"], rotation=0)
         axes.tick_params(axis="y", left=leftmost)
         origin = "read off the plot" if panel.chance is None else f"suite {panel.suite}, {condition}, {_counts(panel)}"
         axes.set_title(_title(panel.model, origin, panel.note, width=PAPER_PANEL_WIDTH), fontsize=9)
         axes.set_ylabel("needle depth" if leftmost else "")
-    _add_colour_bar(figure, grid, panels, extend="both")
+    _add_colour_bar(figure, grid, panels, extend="neither" if limits == (0.0, 1.0) else "both")
     _explain_marks(figure, panels)
     return figure
 
@@ -85,9 +116,23 @@ def _title(*texts: str, width: float) -> str:
 
 
 def _draw_panel(
-    axes: Axes, panel: HeatmapPanel, colour_map: str, limits: tuple[float, float], texts: Sequence[str]
+    axes: Axes,
+    panel: HeatmapPanel,
+    colour_map: str,
+    limits: tuple[float, float],
+    texts: Sequence[str],
+    fontsize: float = 9.5,
 ) -> None:
-    """Draw one panel: its coloured cells, the marks of cells without an answer, and the depths."""
+    """Draw one panel: its coloured cells, the marks of cells without an answer, and the depths.
+
+    Args:
+        axes: Where to draw.
+        panel: What to draw.
+        colour_map: A Matplotlib colour map.
+        limits: The accuracy at its two ends.
+        texts: What is written into each cell.
+        fontsize: Of the texts, in points.
+    """
     shape = (len(panel.depths), len(panel.lengths))
     values = np.full(shape, np.nan)  # (depths, lengths)
     written = np.full(shape, "", dtype=object)  # (depths, lengths)
@@ -100,7 +145,7 @@ def _draw_panel(
         else:
             values[place] = cell.accuracy
             written[place] = text
-    draw_cells(axes, values, written, colour_map, limits, fontsize=9.5, linespacing=1.3)
+    draw_cells(axes, values, written, colour_map, limits, fontsize=fontsize, linespacing=1.3)
     if all(cell.status == "unread" for cell in panel.cells):
         axes.text(0.5, 0.5, "clips alone are not read", transform=axes.transAxes, ha="center", va="center", color="0.4")
     axes.tick_params(length=2.5)

@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from niah.analysis.traced import TracedCosts, read_traced
-from niah.figures.paper import attention, efficiency, selection, studies
+from niah.figures.paper import attention, efficiency, maps, selection, studies
 from niah.figures.paper.points import StudyPoint, study_points
 from niah.figures.plotting import RC_PARAMS, save_figure
 from niah.types import UserError
@@ -41,7 +41,8 @@ STUDIES = {
 }  # fmt: skip
 ATTENTION = {"figure3": "frames", "figure4": "patches"}  # drawn from the files of `niah attention`
 TRACED = {"figure1": efficiency.draw_figure1, "table5": efficiency.draw_table5}  # from files of `niah bench --traced`
-NAMES = ("figure1", *ATTENTION, *STUDIES, "table5")
+FIGURE2 = "figure2"
+NAMES = ("figure1", FIGURE2, *ATTENTION, *STUDIES, "table5")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class DrawnFigure:
 
 def draw(name: str, folders: Sequence[Path], output: Path, title: str = "") -> DrawnFigure:
     """Draw one of NAMES into the folder `output` as PNG, SVG and CSV."""
+    if name == FIGURE2:
+        return _draw_figure2(folders, output, title)
     drawn = _draw_traced if name in TRACED else _draw_attention if name in ATTENTION else _draw_study
     with matplotlib.rc_context(RC_PARAMS):
         figure, rows, notes = drawn(name, folders)
@@ -61,6 +64,19 @@ def draw(name: str, folders: Sequence[Path], output: Path, title: str = "") -> D
             figure.suptitle(title, fontsize=9.5)
         output.mkdir(parents=True, exist_ok=True)
         return DrawnFigure(save_figure(figure, output / name, rows), notes)
+
+
+def _draw_figure2(folders: Sequence[Path], output: Path, title: str) -> DrawnFigure:
+    """Draw accuracy over length and depth twice, as `niah.figures.paper.maps` says."""
+    rows = maps.map_panels(folders)
+    output.mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    with matplotlib.rc_context(RC_PARAMS):
+        for suffix, figure in maps.draw_figure2(rows).items():
+            if title:
+                figure.suptitle(title, fontsize=9.5)
+            paths += save_figure(figure, output / f"{FIGURE2}{suffix}", maps.figure2_cells(rows))
+    return DrawnFigure(paths, [])
 
 
 def _draw_traced(name: str, folders: Sequence[Path]) -> tuple[Figure, list[Any], list[str]]:

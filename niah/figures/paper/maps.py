@@ -1,0 +1,79 @@
+"""Figure 2: accuracy over haystack length and needle depth, a column for each model and a row for each suite.
+
+Drawn twice from the same numbers: as the paper draws it, with the published panels apart, and with a scale that starts
+at 0, colours that colour-blind readers tell apart, and the accuracy in every cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from niah.analysis.load import RunData, join_shards, read_run
+from niah.figures.cells import PAPER, HeatmapCell, HeatmapPanel, heatmap_panels, published_panels, unread
+from niah.figures.gate import Shares, clips_read, failed_types
+from niah.figures.heatmap import binned_heatmap, paper_heatmap
+from niah.types import UserError
+
+CONDITION = "full"
+
+
+def map_panels(folders: Sequence[Path]) -> list[list[HeatmapPanel]]:
+    """Return the panels of runs, a list for each suite, with the models in the same order in each.
+
+    Runs whose every case shows the clip alone (suite `gate`) decide which types of question a panel shows. A model that
+    reads none of them needs no other run: its panels are empty and say so. Raises UserError where a model
+    that reads some was not asked a suite, and where a model has no gate.
+    """
+    runs, gates = [], []
+    for run in map(read_run, folders):
+        is_gate = all(case.condition == "needle_only" for case in run.cases)
+        (gates if is_gate else runs).append(run)
+    runs = join_shards(runs)
+    if not runs or not gates:
+        raise UserError(
+            "figure2 needs runs over lengths and depths, and runs of the same models on the suite gate (clips alone): "
+            f"got {len(runs)} of the first and {len(gates)} of the second"
+        )
+    shares = clips_read(gates)
+    models = list(dict.fromkeys([*(run.model for run in runs), *shares]))
+    return [_row(suite, models, runs, shares) for suite in dict.fromkeys(run.suite for run in runs)]
+
+
+def _row(
+    suite: str, models: Sequence[str], runs: Sequence[RunData], shares: Mapping[str, Shares]
+) -> list[HeatmapPanel]:
+    """Return the panel of each model on one suite."""
+    asked = [run for run in runs if run.suite == suite]
+    panels: dict[str, HeatmapPanel] = {}
+    for run in asked:
+        panels.update({panel.model: panel for panel in heatmap_panels([run], PAPER, CONDITION, shares)})
+    types = sorted({case.type for run in asked for case in run.cases})
+    pattern = next(iter(panels.values()), None)
+    for model in models:
+        if model in panels:
+            continue
+        failed, note = failed_types(shares.get(model, {}), types)
+        if pattern is None or failed != types:
+            raise UserError(
+                f"{model} was not asked {suite}, and it reads clips: niah run --model {model} --suite {suite}"
+            )
+        panels[model] = unread(pattern, model, note)
+    return [panels[model] for model in models]
+
+
+def draw_figure2(rows: Sequence[Sequence[HeatmapPanel]]) -> dict[str, Figure]:
+    """Return both drawings by the suffix of their names."""
+    panels = [panel for row in rows for panel in row]
+    across = len(rows[0])
+    return {
+        "": binned_heatmap(panels, CONDITION, across),
+        f"-{PAPER}": paper_heatmap([*panels, *published_panels()], CONDITION, across),
+    }
+
+
+def figure2_cells(rows: Sequence[Sequence[HeatmapPanel]]) -> list[HeatmapCell]:
+    """Return every cell, and the means over depths and over lengths with their intervals."""
+    return [cell for row in rows for panel in row for cell in (*panel.cells, *panel.margins)]

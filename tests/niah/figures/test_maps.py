@@ -1,0 +1,79 @@
+"""Figure 2: every model on every suite, gated, drawn twice from one table."""
+
+import csv
+
+import pytest
+
+from niah.figures.paper.maps import map_panels
+from niah.types import UserError
+from tests.helpers.commands import paper
+from tests.helpers.fake_runs import make_case, make_record, write_run
+
+
+def ask(folder, model, condition, right):
+    """Write a run of ten cases of each type, of which `right` says how many are answered right."""
+    cases = [make_case(f"{kind}-{n}", condition, type=kind) for kind in right for n in range(10)]
+    records = [make_record(case, "B" if n % 10 < right[case.type] else "A") for n, case in enumerate(cases)]
+    return write_run(folder, cases, records, model=model)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    made = [ask(tmp_path / "both", "both", "full", {"digit": 5, "motion": 1})]
+    made += [ask(tmp_path / "half", "half", "full", {"digit": 4, "motion": 1})]
+    made += [ask(tmp_path / "gate-both", "both", "needle_only", {"digit": 9, "motion": 10})]
+    made += [ask(tmp_path / "gate-half", "half", "needle_only", {"digit": 10, "motion": 8})]
+    made += [ask(tmp_path / "gate-none", "none", "needle_only", {"digit": 8, "motion": 8})]
+    return made
+
+
+def test_a_model_that_reads_nothing_has_an_empty_panel_without_having_been_asked(folders):
+    ((both, half, none),) = map_panels(folders)
+    assert [panel.model for panel in (both, half, none)] == ["both", "half", "none"]
+    assert sum(cell.n or 0 for cell in both.cells) == 20
+    assert sum(cell.n or 0 for cell in half.cells) == 10
+    assert {cell.status for cell in none.cells} == {"unread"}
+    assert none.note == "not read, left out: digit 80%, motion 80% of clips alone"
+    assert len(none.cells) == len(both.cells) == 80
+
+
+def test_margins_are_the_means_over_depths_and_lengths_with_intervals(folders):
+    ((both, half, _),) = map_panels(folders)
+    assert len(both.margins) == 16 + 5 + 1
+    (whole,) = (cell for cell in both.margins if cell.length == cell.depth == "all")
+    assert (whole.n, whole.accuracy) == (20, 0.3)
+    assert whole.low < 0.3 < whole.high
+    (whole,) = (cell for cell in half.margins if cell.length == cell.depth == "all")
+    assert (whole.n, whole.accuracy) == (10, 0.4)  # digits alone
+    of_columns = [cell.n for cell in both.margins if cell.depth == "all" and cell.length != "all" and cell.n]
+    assert sum(of_columns) == 20
+
+
+def test_the_command_draws_both_styles_and_one_table(folders, tmp_path):
+    assert paper(["figure2", *map(str, folders), "-o", str(tmp_path / "out")]) == 0
+    tables = []
+    for name in ("figure2", "figure2-paper"):
+        assert (tmp_path / "out" / f"{name}.png").stat().st_size > 10_000
+        with (tmp_path / "out" / f"{name}.csv").open(newline="") as file:
+            tables.append(list(csv.DictReader(file)))
+    assert tables[0] == tables[1]
+    assert len(tables[0]) == 3 * 80 + 2 * 22
+
+
+def test_what_cannot_be_drawn_is_refused_with_what_to_do(folders, tmp_path):
+    with pytest.raises(UserError, match="got 2 of the first and 0 of the second"):
+        map_panels(folders[:2])
+    with pytest.raises(UserError, match=r"no gate for both; there is one for half"):
+        map_panels([folders[0], folders[3]])
+    ask(tmp_path / "gate-new", "new", "needle_only", {"digit": 10, "motion": 8})
+    with pytest.raises(UserError, match=r"new was not asked .*, and it reads clips: niah run --model new --suite"):
+        map_panels([*folders, tmp_path / "gate-new"])
+
+
+def test_several_figures_in_one_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # no checkout: no runs of figure 2
+    assert paper(["figure1", "figure2", "-o", "out"]) == 2
+    assert (tmp_path / "out" / "figure1.png").exists()
+    assert "figure2 is drawn from RUNs: name them, or go to a checkout" in capsys.readouterr().err
+    assert paper(["figur1"]) == 2
+    assert "Did you mean 'figure1'?" in capsys.readouterr().err
