@@ -219,7 +219,7 @@ def frame_encoder(model: Vilamp) -> FrameEncoder:
 
 
 def load(
-    pretrained: str = "micro",
+    pretrained: str = "micro-vilamp",
     device: str = "cpu",
     store_gib: Any = 1.0,
     store_disk_gib: Any = 8.0,

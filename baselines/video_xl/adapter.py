@@ -1,6 +1,9 @@
 """Video-XL as an adapter of the harness.
 
+niah run --model video_xl
 niah run --model video_xl --model_args pretrained=FOLDER,ratio=16 --device cuda
+
+The first runs the micro model with summary tokens; the second a released checkpoint.
 
 It keeps nothing between cases but summary tokens under names made of their frames' keys. A record's `language_tokens`
 is what the cache holds at the first token, which is what an answer can attend to; no frame is kept at full resolution.
@@ -14,6 +17,7 @@ from typing import Any
 
 import torch
 
+from baselines.micro import MICRO, load_micro
 from baselines.video_xl.inputs import VideoXLSettings, encode_prompt, read_settings, record_settings, stop_ids
 from baselines.video_xl.model import VideoXL
 from baselines.video_xl.model import load as load_model
@@ -24,9 +28,7 @@ from niah.adapters.options import make_store, resolve_dtype
 from niah.adapters.qwen import finish_reason
 from niah.adapters.shown import shown_square
 from niah.run.attention import VisualAttention
-from niah.types import Question, Reply, Video
-
-PRETRAINED_EXAMPLE = "sy1998/Video_XL"  # a hub name, for the message where `pretrained` is missing
+from niah.types import Adapter, Question, Reply, Video
 
 
 class VideoXLAdapter:
@@ -73,12 +75,14 @@ class VideoXLAdapter:
         return VideoPrefill(self.model, self.compression, video, prompt, self.settings.max_new_tokens)
 
 
-def load(pretrained: str, device: str = "cpu", dtype: str = "auto", seed: int = 0, **options: Any) -> VideoXLAdapter:
-    """Load a released checkpoint, a folder or a hub name, with the options of `inputs.Settings`.
+def load(pretrained: str = MICRO, device: str = "cpu", dtype: str = "auto", seed: int = 0, **options: Any) -> Adapter:
+    """Load a released checkpoint, a folder or a hub name, with the options of `inputs.Settings`; or the micro model.
 
     `dtype` auto is float16 on a GPU, as in the release. `seed` moves draws between several ratios; 0 draws like the
     release. Raises UserError saying what does not fit.
     """
+    if pretrained == MICRO:
+        return load_micro("video_xl", device, seed, **options)
     settings = read_settings(options)
     folder = locate(pretrained)
     model = load_model(folder, device, resolve_dtype(dtype, device, torch.float16))

@@ -1,6 +1,9 @@
 """VideoChat-Flash as an adapter of the harness.
 
+niah run --model videochat_flash
 niah run --model videochat_flash --model_args pretrained=FOLDER,max_frames=512 --device cuda
+
+The first runs the micro model with merged clips; the second a released checkpoint.
 
 It keeps nothing between cases but merged tokens of clips under their frames' keys. Where the release would cut the
 sequence, and the question with it, the answer is an error that says so; `max_length` moves that limit.
@@ -12,6 +15,7 @@ from typing import Any
 
 import torch
 
+from baselines.micro import MICRO, load_micro
 from baselines.videochat_flash.inputs import (
     STOP,
     ClipFeatures,
@@ -30,11 +34,7 @@ from niah.adapters.options import make_store, resolve_dtype
 from niah.adapters.qwen import finish_reason
 from niah.adapters.shown import shown_square
 from niah.run.attention import VisualAttention
-from niah.types import Question, Reply, Video
-
-PRETRAINED_EXAMPLE = (
-    "OpenGVLab/VideoChat-Flash-Qwen2-7B_res448"  # a hub name, for the message where `pretrained` is missing
-)
+from niah.types import Adapter, Question, Reply, Video
 
 
 class VideoChatFlashAdapter:
@@ -80,15 +80,14 @@ class VideoChatFlashAdapter:
         return capture_attention(self.model, prompt.embeds, prompt.visual, prompt.shown, self.rope)
 
 
-def load(
-    pretrained: str, device: str = "cpu", dtype: str = "auto", seed: int = 0, **options: Any
-) -> VideoChatFlashAdapter:
-    """Load a released checkpoint, a folder or a hub name, with the options of `inputs.Settings`.
+def load(pretrained: str = MICRO, device: str = "cpu", dtype: str = "auto", seed: int = 0, **options: Any) -> Adapter:
+    """Load a released checkpoint, a folder or a hub name, with the options of `inputs.Settings`; or the micro model.
 
     `dtype` auto is bfloat16 on a GPU. `seed` changes nothing: decoding is greedy. Raises UserError saying what does
     not fit.
     """
-    del seed
+    if pretrained == MICRO:
+        return load_micro("videochat_flash", device, seed, **options)
     settings = read_settings(options)
     kind, folder = resolve_dtype(dtype, device, torch.bfloat16), locate(pretrained)
     config = settings.configure(read_config(folder))
