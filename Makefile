@@ -28,8 +28,8 @@ MODEL := micro ViLaMP (1.5 million parameters, drawn footage, one seed)
 figures: $(VENV)/core
 	$(BIN)/niah figures $(DEFAULT) -o results/figures/default
 	$(BIN)/niah figures $(DEFAULT) -o results/figures/published --style paper --with_published
-	$(PAPER) figure1 -o results/figures/traced
-	$(PAPER) table5 -o results/figures/traced
+	$(PAPER) figure2 -o results/figures/paper
+	$(PAPER) figure1 table5 -o results/figures/traced
 	$(PAPER) figure3 $(MICRO)/attention/whole $(MICRO)/attention/answering -o $(MICRO) --title "$(MODEL), 128 frames"
 	$(PAPER) figure4 $(MICRO)/attention/whole -o $(MICRO) --title "$(MODEL), 128 frames"
 	$(PAPER) figure6 $(MICRO)/keyframes/* -o $(MICRO) --title "$(MODEL), depth 0.5"

@@ -129,6 +129,41 @@ def aliasing(
     return Aliasing(largest, float(np.quantile(np.abs(deviations[..., 1:]).max(axis=(0, 1)), 0.99)))
 
 
+@dataclass(frozen=True)
+class NeedlesSeen:
+    """How many needles a sampler sees of a suite, and how many it would see at starts drawn anew within their bins."""
+
+    sampler: str
+    frames: int  # the sampler looks at
+    needles: int
+    seen: int
+    expected: float
+    deviation: float  # standard deviation of the number seen at starts drawn anew
+
+
+def needles_seen(
+    positions: Positions, counts: Sequence[int], samplers: Mapping[str, Sampler] = SAMPLERS
+) -> list[NeedlesSeen]:
+    """Return what every sampler of every k in `counts` sees; holds a number for each sampler, k and frame."""
+    settings = [(name, count) for name in samplers for count in counts]
+    seen, expected, variance = (np.zeros(len(settings)) for _ in range(3))
+    for length in np.unique(positions.lengths).tolist():
+        below = _frames_before([samplers[name](length, min(count, length)) for name, count in settings], length)
+        for case in np.flatnonzero(positions.lengths == length).tolist():
+            frames, start = int(positions.needle_frames[case]), int(positions.starts[case])
+            possible = starts_in_bin(int(positions.bins[case]), positions.bin_count, length - frames)
+            everywhere = slice(possible.start, possible.stop)
+            chance = (below[:, frames:][:, everywhere] > below[:, everywhere]).mean(axis=1)
+            seen += below[:, start + frames] > below[:, start]
+            expected += chance
+            variance += chance * (1 - chance)
+    needles = len(positions.lengths)
+    return [
+        NeedlesSeen(name, count, needles, int(seen[row]), float(expected[row]), float(np.sqrt(variance[row])))
+        for row, (name, count) in enumerate(settings)
+    ]
+
+
 def as_text(found: Aliasing) -> str:
     """Return the result in a sentence."""
     worst = found.largest

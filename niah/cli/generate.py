@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check_positions",
         action="store_true",
-        help="report whether the positions of the needles alias with uniform sampling; takes a minute or two",
+        help="report whether the positions of the needles alias with uniform sampling, and draw how many needles "
+        "samplers see (positions.png); takes a minute or two",
     )
 
 
@@ -61,16 +62,20 @@ def run(options: argparse.Namespace) -> int:
         f"{haystacks} haystack(s); {len(generated.skipped)} skipped; written to {options.output / 'cases.jsonl'}\n"
     )
     if options.check_positions:
-        sys.stdout.write(_check_positions(generated) + "\n")
+        _check_positions(generated, options.output)
     return 0
 
 
-def _check_positions(generated: GeneratedSuite) -> str:
-    """Return in a sentence whether uniform samplers see more or fewer needles than they should."""
-    from niah.analysis.aliasing import aliasing, as_text, positions_of
+def _check_positions(generated: GeneratedSuite, folder: Path) -> None:
+    """Print whether uniform samplers see more or fewer needles than they should, and draw how many they see."""
+    from niah.analysis.aliasing import aliasing, as_text, needles_seen, positions_of
+    from niah.figures.positions import draw_needles_seen
 
     positions = positions_of(generated.cases, generated.suite.bins)
-    return as_text(aliasing(positions, range(1, MOST_FRAMES + 1), redraws=REDRAWN_SUITES, seed=SEED))
+    counts = range(1, MOST_FRAMES + 1)
+    paths = draw_needles_seen(needles_seen(positions, counts), generated.suite.name, folder)
+    sys.stdout.write(as_text(aliasing(positions, counts, redraws=REDRAWN_SUITES, seed=SEED)) + "\n")
+    sys.stdout.write("".join(f"{path}\n" for path in paths))
 
 
 def _keep(generated: GeneratedSuite, run: Path) -> GeneratedSuite:

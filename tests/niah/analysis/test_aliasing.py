@@ -5,7 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from niah.analysis.aliasing import SAMPLERS, Positions, aliasing, as_text, positions_of
+from niah.analysis.aliasing import SAMPLERS, Positions, aliasing, as_text, needles_seen, positions_of
+from niah.figures.positions import draw_needles_seen
 from niah.types import Case, Placement, Span
 
 LENGTHS = (2000, 4000)
@@ -91,3 +92,23 @@ def test_positions_are_those_of_full_cases():
     suite = positions_of(cases, bin_count=5)
     assert (suite.lengths.tolist(), suite.needle_frames.tolist(), suite.starts.tolist()) == ([100], [10], [50])
     assert suite.bins.tolist() == [2]  # depth 50 / 90
+
+
+def test_needles_seen_are_those_that_a_loop_over_frames_finds():
+    suite = drawn(anywhere)
+    for one in needles_seen(suite, (7, 64)):
+        looks = {length: set(SAMPLERS[one.sampler](length, one.frames).tolist()) for length in LENGTHS}
+        needles = zip(suite.lengths.tolist(), suite.starts.tolist(), suite.needle_frames.tolist(), strict=True)
+        seen = sum(not looks[length].isdisjoint(range(start, start + frames)) for length, start, frames in needles)
+        assert (one.needles, one.seen) == (NEEDLES * len(LENGTHS), seen)
+        assert abs(one.seen - one.expected) < 4 * one.deviation
+
+
+def test_the_picture_has_a_row_for_every_sampler_and_number_of_frames(tmp_path):
+    png, _, csv = draw_needles_seen(needles_seen(drawn(fixed), (15, 16)), "fixed", tmp_path)
+    assert png.stat().st_size > 5_000
+    rows = csv.read_text().splitlines()
+    assert rows[0] == "sampler,frames,needles,seen,expected,deviation"
+    assert rows[1].startswith("bin centres,15,120,120,")  # 15 bin centres meet every fixed depth
+    assert rows[2].startswith("bin centres,16,120,0,")  # and 16 none
+    assert len(rows) == 1 + 3 * 2

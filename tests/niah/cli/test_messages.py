@@ -46,10 +46,9 @@ def suite(needles, content=""):
     return "mine.yaml"
 
 
-@pytest.mark.parametrize("model", ["video_xl", "videochat_flash", "huggingface"])
-def test_a_model_without_weights_says_what_to_give(said, model):
-    told = said("run", "--model", model, "--suite", "smoke")
-    assert f"error: model {model!r} needs released weights: --model_args pretrained=FOLDER" in told
+def test_a_model_without_weights_says_what_to_give(said):
+    told = said("run", "--model", "huggingface", "--suite", "smoke")
+    assert "error: model 'huggingface' needs released weights: --model_args pretrained=FOLDER" in told
     assert "or a hub name, such as pretrained=" in told
     assert "Models that run without: chance, " in told
 
