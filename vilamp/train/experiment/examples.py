@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -166,7 +167,7 @@ def _build_example(
     order, before = frame_order(features, spec)
     query = features.queries[asked[0].text].to(model.device)
     choice, chunks = choose_frames(compressor, features, order, query)
-    visual = _join(list(model.tokens(compressor, choice, query, chunks)), isinstance(compressor, InLanguage))
+    visual = join_chunks(list(model.tokens(compressor, choice, query, chunks)), isinstance(compressor, InLanguage))
     stays = visual.stays or [True] * len(visual.frames)
     staying = [frame for frame, one in zip(visual.frames, stays, strict=True) if one]
     traced = last_token_of_frames(staying, before + FIRST_TRACED_FRAME, before + clip.count)
@@ -184,17 +185,32 @@ def _build_example(
     )
 
 
+@runtime_checkable
+class FrameFeatures(Protocol):
+    """The features of footage that videos are cut from, by frame."""
+
+    @property
+    def embeddings(self) -> Float[Tensor, "frames dim"]:
+        """What compressors choose by."""
+        ...
+
+    @property
+    def patches(self) -> Float[Tensor, "frames patches dim"]:
+        """What compressors compress; half precision."""
+        ...
+
+
 def choose_frames(
-    compressor: Compressor, features: PoolFeatures, order: Int[Tensor, " frames"], query: Float[Tensor, " dim"]
+    compressor: Compressor, features: FrameFeatures, order: Int[Tensor, " frames"], query: Float[Tensor, " dim"]
 ) -> tuple[Choice, Iterator[Float[Tensor, "_frames patches dim"]]]:
     """Return what a compressor chooses of some frames of a world, and the patches of those, 512 frames at a time."""
     frames = features.embeddings[order].to(query.device)
     choice = compressor.choose(normalize(frames, dim=-1) if compressor.guided else frames[:, :0], query)
-    seen = order[torch.tensor(list(choice.seen))]
+    seen = order[torch.tensor(list(choice.seen), dtype=torch.long)]
     return choice, (features.patches[part].to(query) for part in seen.split(512))
 
 
-def _join(chunks: list[TokenChunk], marks_staying: bool) -> TokenChunk:
+def join_chunks(chunks: list[TokenChunk], marks_staying: bool) -> TokenChunk:
     """Return all tokens of a video as one chunk."""
     frames = [frame for chunk in chunks for frame in chunk.frames]
     stays = [one for chunk in chunks for one in chunk.stays or ()] if marks_staying else None

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from niah.adapters.compressor import TokenChunk
+from niah.adapters.compressor import InLanguage, TokenChunk
 from niah.suite.config import QUESTION_TEMPLATE
 from niah.suite.footage.clips import DrawnClip
 from niah.suite.positions import nearest
@@ -23,13 +22,19 @@ from niah.types import LETTERS, Question
 from vilamp.late import without_cosines
 from vilamp.model import Vilamp
 from vilamp.train.example import Example
-from vilamp.train.experiment.examples import QUESTIONS, ClipQuestion, direction, last_token_of_frames, questions
+from vilamp.train.experiment.examples import (
+    QUESTIONS,
+    ClipQuestion,
+    choose_frames,
+    direction,
+    join_chunks,
+    last_token_of_frames,
+    questions,
+)
 from vilamp.train.micro.config import MicroConfig
 from vilamp.train.micro.footage import Span, World
 from vilamp.train.reader import FIRST_TRACED_FRAME, positions_with_gaps
 from vilamp.vocabulary import cloze
-
-PATCHES_AT_ONCE = 512  # frames
 
 
 @dataclass(frozen=True)
@@ -180,17 +185,8 @@ def _compress(
 ) -> tuple[TokenChunk, Float[Tensor, " staying"] | None]:
     """Return a video's tokens as one chunk, and the cosines of those that stay where the question comes late."""
     compressor = model.compressor
-    embeddings = world.embeddings[frames]
-    choice = compressor.choose(normalize(embeddings, dim=-1) if compressor.guided else embeddings[:, :0], query)
-    seen = frames[torch.tensor(list(choice.seen), dtype=torch.long)]
-    patches = (world.patches[part].to(query) for part in seen.split(PATCHES_AT_ONCE))
+    choice, patches = choose_frames(compressor, world, frames, query)
     cosines: list[Tensor] = []
     chunks = model.tokens(compressor, choice, query, patches)
     held = list(chunks if model.late_weights is None else without_cosines(chunks, cosines))
-    stays = [one for chunk in held for one in chunk.stays or ()]
-    joined = TokenChunk(
-        [frame for chunk in held for frame in chunk.frames],
-        torch.cat([chunk.embeddings for chunk in held]),
-        stays or None,
-    )
-    return joined, torch.cat(cosines) if cosines else None
+    return join_chunks(held, isinstance(compressor, InLanguage)), torch.cat(cosines) if cosines else None
