@@ -40,9 +40,14 @@ def locate(name: str) -> Path:
     )
 
 
+def is_ours(name: str) -> bool:
+    """Return True if a checkpoint is this project's: a name that ships, or a folder with config.yaml."""
+    return any((folder / "config.yaml").is_file() for folder in (CHECKPOINTS / name, Path(name)))
+
+
 def is_released(name: str) -> bool:
-    """Return True if a checkpoint is the authors': a folder with config.json, or a hub name. Ours has config.yaml."""
-    if any((folder / "config.yaml").is_file() for folder in (CHECKPOINTS / name, Path(name))):
+    """Return True if a checkpoint is the authors': a folder with config.json, or a hub name."""
+    if is_ours(name):
         return False
     return (Path(name) / "config.json").is_file() or (name.count("/") == 1 and not Path(name).is_dir())
 

@@ -25,7 +25,7 @@ from baselines.llama_vid.inputs import (
 )
 from baselines.llama_vid.language import capture_frame_attention
 from baselines.llama_vid.model import LlamaVid
-from baselines.micro import MICRO, load_micro
+from baselines.micro import MICRO, is_micro, load_micro
 from niah.adapters.checkpoint import locate, read_tokenizer
 from niah.adapters.meter import Meter
 from niah.adapters.options import make_store, resolve_dtype
@@ -83,8 +83,8 @@ def load(pretrained: str = MICRO, device: str = "cpu", dtype: str = "auto", seed
     `dtype` auto is float16 on a GPU, as in the release. `seed` changes nothing: decoding is greedy. Raises UserError
     saying what is missing or does not fit.
     """
-    if pretrained == MICRO:
-        return load_micro("llama_vid", device, seed, **options)
+    if is_micro(pretrained):
+        return load_micro("llama_vid", pretrained, device, seed, **options)
     settings = read_settings(options)
     kind, folder = resolve_dtype(dtype, device, torch.float16), locate(pretrained)
     sizes = llama_vid.read_sizes(folder, settings.config, settings.bert)

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from baselines.micro import MICRO, load_micro
+from baselines.micro import MICRO, is_micro, load_micro
 from baselines.video_xl.inputs import VideoXLSettings, encode_prompt, read_settings, record_settings, stop_ids
 from baselines.video_xl.model import VideoXL
 from baselines.video_xl.model import load as load_model
@@ -81,8 +81,8 @@ def load(pretrained: str = MICRO, device: str = "cpu", dtype: str = "auto", seed
     `dtype` auto is float16 on a GPU, as in the release. `seed` moves draws between several ratios; 0 draws like the
     release. Raises UserError saying what does not fit.
     """
-    if pretrained == MICRO:
-        return load_micro("video_xl", device, seed, **options)
+    if is_micro(pretrained):
+        return load_micro("video_xl", pretrained, device, seed, **options)
     settings = read_settings(options)
     folder = locate(pretrained)
     model = load_model(folder, device, resolve_dtype(dtype, device, torch.float16))

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from baselines.micro import MICRO, load_micro
+from baselines.micro import MICRO, is_micro, load_micro
 from baselines.videochat_flash.inputs import (
     STOP,
     ClipFeatures,
@@ -86,8 +86,8 @@ def load(pretrained: str = MICRO, device: str = "cpu", dtype: str = "auto", seed
     `dtype` auto is bfloat16 on a GPU. `seed` changes nothing: decoding is greedy. Raises UserError saying what does
     not fit.
     """
-    if pretrained == MICRO:
-        return load_micro("videochat_flash", device, seed, **options)
+    if is_micro(pretrained):
+        return load_micro("videochat_flash", pretrained, device, seed, **options)
     settings = read_settings(options)
     kind, folder = resolve_dtype(dtype, device, torch.bfloat16), locate(pretrained)
     config = settings.configure(read_config(folder))
