@@ -17,7 +17,7 @@ def test_a_rival_runs_its_own_micro_model_by_name_and_by_folder(name):
 def test_a_checkpoint_with_another_compressor_is_refused():
     with pytest.raises(UserError, match="'summary', and 'micro-uniform' was trained with 'pooled_frames': leave"):
         load_micro("video_xl", "micro-uniform", device="cpu", seed=0)
-    with pytest.raises(UserError, match="was trained with \"ViLaMP's own\""):
+    with pytest.raises(UserError, match='was trained with "ViLaMP\'s own"'):
         load_micro("llama_vid", "micro-vilamp", device="cpu", seed=0)
 
 
