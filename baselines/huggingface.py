@@ -42,6 +42,7 @@ from niah.adapters.sampling import bin_centres
 from niah.adapters.shown import size_in_inputs
 from niah.extras import install
 from niah.prompt import format_prompt
+from niah.scoring import ends_in_thought, shows_thought
 from niah.settings import positive_int
 from niah.types import Question, Reply, UserError, Video
 
@@ -91,15 +92,21 @@ class HuggingFace:
         meter.stage("generate")
         costs = meter.costs()
         return Reply(
-            text=self.processor.tokenizer.decode(ids[tokens:], skip_special_tokens=True).strip(),
+            text=self._text(ids[tokens:]),
             frames_used=tuple(used),
             frames_kept=tuple(used),
             language_tokens=tokens,
             frame_size=size_in_inputs(inputs, self.processor, len(used)) if used else None,
             frame_times=self._gives_times(frames) if used else None,
             finish_reason=self._finish_reason(ids[tokens:].tolist()),
+            prompt_opens_thought=ends_in_thought(self.processor.tokenizer.decode(ids[max(0, tokens - 16) : tokens])),
             **costs,
         )
+
+    def _text(self, ids: Any) -> str:
+        """Return an answer's text; with its special tokens only where they mark a thought, which must not be read."""
+        text, whole = (self.processor.tokenizer.decode(ids, skip_special_tokens=skip).strip() for skip in (True, False))
+        return whole if shows_thought(whole) and not shows_thought(text) else text
 
     def _inputs(
         self, frames: UInt8[np.ndarray, "frames height width 3"], used: list[int], count: int, fps: float, text: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
-from niah.scoring import extract_answer
+from niah.scoring import CUT_SHORT, extract_answer
 from niah.types import LETTERS, Case, OptionLikelihood, Record
 
 LETTER = "letter"  # the option that a generated reply names
@@ -42,7 +42,12 @@ def answered_letter(case: Case, record: Record, score_by: str | None = None) -> 
         raise ValueError(f"{record.case}: status {record.status!r} has no reply to score")
     options = record.option_likelihoods
     if score_by is None or options is None or scored_by(record, score_by) != score_by:
-        return _letter(record.reply, case.options)
+        return _letter(
+            record.reply,
+            case.options,
+            in_thought=bool(record.prompt_opens_thought),
+            cut_short=record.finish_reason == CUT_SHORT and record.mode == "generated",
+        )
     scores = rule_scores(options, score_by)
     return LETTERS[scores.index(max(scores))]
 

@@ -333,6 +333,8 @@ class Reply:
         frame_times: Whether the model was given the time of each frame, or what it follows from. None likewise.
         finish_reason: Why a generated text ended: "stop", "length" (the token limit), or an endpoint's own word.
         option_likelihoods: Of each option, if options were scored: tables can then score by other rules.
+        prompt_opens_thought: Whether the prompt ended inside a thought (`<think>`), which `text` then has to close
+            before it answers. None if it is not known; `niah.scoring.ends_in_thought` finds it in a prompt.
     """
 
     text: str
@@ -352,6 +354,7 @@ class Reply:
     frame_times: Optional[bool] = None
     finish_reason: Optional[str] = None
     option_likelihoods: Optional[Tuple[OptionLikelihood, ...]] = None
+    prompt_opens_thought: Optional[bool] = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
@@ -437,10 +440,11 @@ class Record:
     detail: str  # why the status is not ok: an error message, a signal, a limit
     measured: Mapping[str, Any]
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the model, as its reply reported them
-    frame_size: Optional[Tuple[int, int]] = None  # of the reply, as are the next three; None: not recorded
+    frame_size: Optional[Tuple[int, int]] = None  # of the reply, as are the next four; None: not recorded
     frame_times: Optional[bool] = None
     finish_reason: Optional[str] = None
     option_likelihoods: Optional[Tuple[OptionLikelihood, ...]] = None
+    prompt_opens_thought: Optional[bool] = None
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

@@ -25,6 +25,7 @@ from niah.analysis.stats.proportions import clustered_interval, retention, wilso
 from niah.analysis.stats.regression import Observation
 from niah.io import replace_file
 from niah.option_scores import answered_letter, scored_by
+from niah.scoring import CUT_SHORT
 from niah.types import CONDITIONS, Case, Record
 
 MISSING = "missing"  # the status of a case without a record
@@ -70,7 +71,7 @@ class ScoredCase:
     @property
     def cut_short(self) -> bool:
         """Return True if the reply ended at the token limit, where the adapter reports that."""
-        return self.record is not None and self.record.finish_reason == "length"
+        return self.record is not None and self.record.finish_reason == CUT_SHORT
 
 
 @dataclass(frozen=True)

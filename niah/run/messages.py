@@ -112,6 +112,7 @@ def check_reply(reply: Any, frames: int, options: int) -> Reply:
         frame_times=_optional(bool, reply.frame_times),
         finish_reason=_optional(str, reply.finish_reason),
         option_likelihoods=None if likelihoods is None else tuple(map(_plain_likelihood, likelihoods)),
+        prompt_opens_thought=_optional(bool, reply.prompt_opens_thought),
     )
     json.dumps(_row(plain), allow_nan=False)  # raises ValueError for a time that is not a number
     return plain

@@ -31,7 +31,7 @@ from tests.mutation.mutants import Mutant, mutants
 ROOT = Path(__file__).resolve().parents[2]
 STATS, TESTS = "niah/analysis/stats", "tests/niah/analysis"
 MODULES = {
-    "niah/scoring.py": ["tests/niah/test_scoring.py"],
+    "niah/scoring/letters.py": ["tests/niah/test_scoring.py", "tests/niah/test_wild_replies.py"],
     "niah/option_scores.py": ["tests/niah/test_option_scores.py"],
     f"{STATS}/components.py": [f"{TESTS}/test_regression.py"],
     f"{STATS}/detectable.py": [f"{TESTS}/test_stats.py"],

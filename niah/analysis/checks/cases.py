@@ -213,6 +213,15 @@ def _unanswered(run: RunData, condition: str, cases: Sequence[ScoredCase]) -> It
             (run.model,),
             unanswered,
         )
+    elif cut:
+        yield FailedCheck(
+            "cut_short",
+            f"{run.model}, {condition}: {cut} of {replies} replies ended at the token limit before they named an "
+            "option; counted as wrong: raise the limit",
+            "warning",
+            (run.model,),
+            tuple(one.case.id for one in cases if one.unanswered and one.cut_short),
+        )
 
 
 def _failed_cases(run: RunData, condition: str, cases: Sequence[ScoredCase]) -> Iterator[FailedCheck]:

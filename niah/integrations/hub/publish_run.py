@@ -89,7 +89,10 @@ def _sample(number: int, scored: ScoredCase, library: str) -> dict[str, Any]:
         "mode": record.mode,
         "option_scores": record.option_scores,
         "option_likelihoods": record.option_likelihoods and [asdict(one) for one in record.option_likelihoods],
-        **{name: getattr(record, name) for name in ("frame_size", "frame_times", "finish_reason")},
+        **{
+            name: getattr(record, name)
+            for name in ("frame_size", "frame_times", "finish_reason", "prompt_opens_thought")
+        },
         **metrics,
     }
 
