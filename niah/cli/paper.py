@@ -11,14 +11,15 @@ from pathlib import Path
 from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_output
 from niah.cli.plugins import traced_files
-from niah.figures.paper.draw import FIGURE2, NAMES, TRACED, draw
+from niah.figures.paper.draw import FIGURE1, FIGURE2, NAMES, TRACED, draw
 from niah.settings import unknown_name
 from niah.types import UserError
 
-COMMITTED = ("results/paper", "results/gate")  # runs in a checkout
+MAPS, GATES = "results/paper", "results/gate"  # runs in a checkout
 EXAMPLES = """\
 which:
-  figure1   memory over frames, traced without a GPU     files of niah bench --traced; without any, those that ship
+  figure1   memory over frames, traced without a GPU     files of niah bench --traced, and RUNs whose measured memory
+                                                         gets a figure of its own; without any, those that ship
   figure2   accuracy over length and depth, by model     RUNs of suites over lengths, and of the suite gate; without
                                                          any, those under results/ of a checkout
   figure3   attention concentrates on few frames         FOLDERs of niah attention
@@ -72,15 +73,21 @@ def _names_and_folders(words: Sequence[str]) -> tuple[list[str], list[Path]]:
 
 def _own_folders(name: str) -> list[Path]:
     """Return what a figure is drawn from if nothing is named. Raises UserError where it needs folders."""
+    if name == FIGURE1:
+        return [*traced_files(), *_runs_in(MAPS)]
     if name in TRACED:
         return traced_files()
     if name == FIGURE2:
-        found = sorted(path.parent for folder in COMMITTED for path in Path().glob(f"{folder}/*/records.jsonl*"))
+        found = [*_runs_in(MAPS), *_runs_in(GATES)]
         if found:
             return found
-        where = " and ".join(COMMITTED)
-        raise UserError(f"figure2 is drawn from RUNs: name them, or go to a checkout, where they lie in {where}")
+        raise UserError(f"figure2 is drawn from RUNs: name them, or go to a checkout: they lie in {MAPS} and {GATES}")
     raise UserError(f"{name} is drawn from FOLDERs: name one or more; niah paper --help says of what")
+
+
+def _runs_in(folder: str) -> list[Path]:
+    """Return the runs in a folder of a checkout; none elsewhere."""
+    return sorted(path.parent for path in Path(folder).glob("*/records.jsonl*"))
 
 
 def _folder(options: argparse.Namespace) -> Path:

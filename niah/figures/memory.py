@@ -94,7 +94,8 @@ def draw_memory(found: Sequence[MemoryPoint]) -> Figure:
     _mark_oom(plots[0], found, models, colours)
     if timed:
         plots[1].set_ylabel("time to first token (s)")
-    plots[0].set_title("memory and time of full cases without reused frames", fontsize=10, loc="left")
+    what = "memory and time" if timed else "memory"
+    plots[0].set_title(f"{what} of full cases without reused frames", fontsize=10, loc="left")
     figure.legend(*plots[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
     if published:
         figure.supxlabel(NOTE, fontsize=7, color="#444444")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
+from niah.analysis.load import read_run
 from niah.analysis.traced import TracedCosts, read_traced
+from niah.figures.memory import draw_memory, memory_points
 from niah.figures.paper import attention, efficiency, maps, selection, studies
 from niah.figures.paper.points import StudyPoint, study_points
 from niah.figures.plotting import RC_PARAMS, save_figure
@@ -41,8 +43,8 @@ STUDIES = {
 }  # fmt: skip
 ATTENTION = {"figure3": "frames", "figure4": "patches"}  # drawn from the files of `niah attention`
 TRACED = {"figure1": efficiency.draw_figure1, "table5": efficiency.draw_table5}  # from files of `niah bench --traced`
-FIGURE2 = "figure2"
-NAMES = ("figure1", FIGURE2, *ATTENTION, *STUDIES, "table5")
+FIGURE1, FIGURE2 = "figure1", "figure2"
+NAMES = (FIGURE1, FIGURE2, *ATTENTION, *STUDIES, "table5")
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,22 @@ def draw(name: str, folders: Sequence[Path], output: Path, title: str = "") -> D
     """Draw one of NAMES into the folder `output` as PNG, SVG and CSV."""
     if name == FIGURE2:
         return _draw_figure2(folders, output, title)
+    runs = [folder for folder in folders if name == FIGURE1 and (folder / "run.json").is_file()]
+    folders = [folder for folder in folders if folder not in runs]
     drawn = _draw_traced if name in TRACED else _draw_attention if name in ATTENTION else _draw_study
     with matplotlib.rc_context(RC_PARAMS):
         figure, rows, notes = drawn(name, folders)
         if title:
             figure.suptitle(title, fontsize=9.5)
         output.mkdir(parents=True, exist_ok=True)
-        return DrawnFigure(save_figure(figure, output / name, rows), notes)
+        return DrawnFigure([*save_figure(figure, output / name, rows), *_draw_memory(runs, output)], notes)
+
+
+def _draw_memory(folders: Sequence[Path], output: Path) -> list[Path]:
+    """Draw the measured memory of runs in a figure of its own, not on the axis of traced device memory; no times."""
+    found = memory_points([read_run(folder) for folder in folders], published=False)
+    points = [replace(point, seconds_to_first_token=None) for point in found]
+    return save_figure(draw_memory(points), output / f"{FIGURE1}-runs", points) if points else []
 
 
 def _draw_figure2(folders: Sequence[Path], output: Path, title: str) -> DrawnFigure:

@@ -4,6 +4,7 @@ import csv
 
 import pytest
 
+from niah.cli.plugins import traced_files
 from niah.figures.paper.maps import map_panels
 from niah.types import UserError
 from tests.helpers.commands import paper
@@ -77,3 +78,22 @@ def test_several_figures_in_one_command(tmp_path, capsys, monkeypatch):
     assert "figure2 is drawn from RUNs: name them, or go to a checkout" in capsys.readouterr().err
     assert paper(["figur1"]) == 2
     assert "Did you mean 'figure1'?" in capsys.readouterr().err
+
+
+def test_runs_named_for_figure1_get_a_figure_of_their_own_without_times(tmp_path):
+    case = make_case("one", "full", length=2000)
+    measured = {
+        "peak_reserved_bytes": None,
+        "peak_host_bytes": 2**30,
+        "seconds_to_first_token": 3.0,
+        "reused_frames": 0,
+        "cold": True,
+    }
+    run = write_run(tmp_path / "run", [case], [make_record(case, "B", measured=measured)], model="small")
+    (traced,) = traced_files("llama_vid")
+    assert paper(["figure1", str(traced), str(run), "-o", str(tmp_path / "out")]) == 0
+    with (tmp_path / "out" / "figure1-runs.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["model"], row["frames"], row["memory"]) == ("small", "2000", "peak_host_bytes")
+    assert float(row["peak_bytes"]) == 2**30 and row["seconds_to_first_token"] == ""
+    assert "small" not in (tmp_path / "out" / "figure1.csv").read_text()
