@@ -38,6 +38,7 @@ class Index:
 
     pts: Optional[Tuple[int, ...]] = None  # stored presentation times in display order, where they do not ascend
     crop: Tuple[int, ...] = ()  # pixels cut off at the top, right, bottom and left; no part of the scan
+    corrupt: int = 0  # packets that FFmpeg flags as damaged; frames near them may show that
 
     def __repr__(self) -> str:
         """Return one line: a debugger would otherwise print the time of every frame."""

@@ -24,6 +24,8 @@ class Resizer:
 
     def __init__(self, index: Index) -> None:
         self._rotation = index.rotation
+        self._size = (index.width, index.height)
+        self._pixel_aspect = index.pixel_aspect
         self._aspect = index.display_aspect
         self._crop = index.crop
         self._to_rgb = VideoReformatter()
@@ -34,17 +36,24 @@ class Resizer:
         rgb = self._to_rgb.reformat(frame, format="rgb24")
         if self._rotation or self._crop:
             return self.from_rgb(np.rot90(rgb.to_ndarray(), self._rotation // 90), sampling)
-        return self._resize(rgb, sampling)
+        return self._resize(rgb, sampling, self._display_aspect(rgb.width, rgb.height))
 
     def from_rgb(self, picture: np.ndarray, sampling: Sampling) -> np.ndarray:
         """Return a picture that is already RGB and upright as (height, width, 3) uint8 RGB."""
+        aspect = self._display_aspect(picture.shape[1], picture.shape[0])
         if self._crop:
             top, right, bottom, left = self._crop
             picture = picture[top : picture.shape[0] - bottom, left : picture.shape[1] - right]
-        return self._resize(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"), sampling)
+        return self._resize(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"), sampling, aspect)
 
-    def _resize(self, rgb: av.VideoFrame, sampling: Sampling) -> np.ndarray:
-        width, height = fitted_size(self._aspect, sampling)
+    def _display_aspect(self, width: int, height: int) -> Fraction:
+        """Return width over height as displayed; a file may change its resolution, and then each frame has its own."""
+        if (width, height) == self._size or self._crop:
+            return self._aspect
+        return Fraction(width, height) * self._pixel_aspect
+
+    def _resize(self, rgb: av.VideoFrame, sampling: Sampling, aspect: Fraction) -> np.ndarray:
+        width, height = fitted_size(aspect, sampling)
         resized = self._to_size.reformat(rgb, width=width, height=height, interpolation="BICUBIC").to_ndarray()
         if (width, height) == (sampling.width, sampling.height):
             return resized

@@ -14,18 +14,21 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import av
 from av.error import FFmpegError
 
 from niah.io import cache_folder, replace_file
-from niah.media.container import open_video, sha256_of
+from niah.media.bounds import refuse_corrupt, refuse_long
+from niah.media.container import open_video, repeats_frame, sha256_of
 from niah.media.errors import MediaError, reencode
 from niah.media.index import Index, absolute
 from niah.media.truncation import ReadExtent, refuse_truncated
 
-FORMAT = 1  # of the cached JSON
+FORMAT = 2  # of the cached JSON
+JUMP_SECONDS = 1  # by which times fall where two recordings were joined, and by more than
+JUMP_FRAMES = 16  # typical steps: B-frames fall by fewer
 
 
 def scan(path: Union[str, Path]) -> Index:
@@ -65,10 +68,12 @@ class _DecodePass:
     keyframes: List[int] = field(default_factory=list)  # ordinals
     first: Any = None  # the first decoded frame: size and rotation
     last_duration: int = 0
+    corrupt: int = 0  # packets
     packets: int = 0  # of the video stream, also those that do not decode
     video_end: Optional[int] = None  # ticks
     ends: Dict[int, Fraction] = field(default_factory=dict)  # seconds, by stream
     error: str = ""
+    untimed: bool = False  # a frame has no presentation time
 
 
 def _decode(path: Path, digest: str) -> Index:
@@ -77,8 +82,15 @@ def _decode(path: Path, digest: str) -> Index:
         seen = _read_packets(path, container, stream)
         extent = ReadExtent(seen.packets, seen.video_end, seen.ends, _mean_step(seen))
         refuse_truncated(path, container, stream, extent)
+        if seen.untimed:
+            raise MediaError(
+                path,
+                f"frame {len(seen.pts)} has no presentation time, as in a raw stream outside of a container",
+                reencode(path),
+            )
         if seen.error:
             raise MediaError(path, f"it is damaged: {seen.error}", reencode(path))
+        refuse_corrupt(path, seen.corrupt, seen.packets)
         if not seen.pts:
             raise MediaError(path, "none of its frames can be decoded (zero frames)", "leave it out, or re-encode it")
         return _build_index(path, digest, stream, seen)
@@ -97,7 +109,10 @@ def _read_packets(path: Path, container: Any, stream: Any) -> _DecodePass:
             _record_end(seen, packet, stream)
             if packet.stream.index == stream.index:
                 seen.packets += packet.size > 0
+                seen.corrupt += packet.is_corrupt
                 _decode_packet(seen, packet)
+                if len(seen.pts) > 1:
+                    refuse_long(path, abs(seen.pts[-1] - seen.pts[0]) * Fraction(stream.time_base))
     except FFmpegError as error:
         seen.error = seen.error or f"reading stops after {len(seen.pts)} frames ({error.strerror})"
     return seen
@@ -119,10 +134,13 @@ def _decode_packet(seen: _DecodePass, packet: Any) -> None:
     """Decode one packet; does nothing after the first error."""
     if seen.error:
         return
+    if repeats_frame(packet):
+        seen.pts.append(packet.pts)
+        return
     try:
         for frame in packet.decode():
             if frame.pts is None:
-                seen.error = f"frame {len(seen.pts)} has no presentation time"
+                seen.untimed, seen.error = True, "untimed"
             elif frame.is_corrupt:
                 seen.error = f"frame {len(seen.pts)} decodes with errors"
             else:
@@ -154,8 +172,9 @@ def _build_index(path: Path, digest: str, stream: Any, seen: _DecodePass) -> Ind
 
     Decoders output frames in display order, whatever their presentation times say: AVI and ASF files
     with B-frames carry the right times on the wrong frames. The times are then sorted, the frames are not.
+    Where times fall further, two recordings were joined: time goes on from the end of the first.
     """
-    times = tuple(sorted(seen.pts))
+    times = tuple(sorted(_continuous(seen.pts, Fraction(stream.time_base))))
     ordered = all(previous < time for previous, time in zip(seen.pts, seen.pts[1:]))
     rotation = _rotation(path, seen.first.rotation)
     aspect = Fraction(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
@@ -175,7 +194,23 @@ def _build_index(path: Path, digest: str, stream: Any, seen: _DecodePass) -> Ind
         end=times[-1] + _last_step(times, stream, seen.last_duration),
         keyframes=tuple(seen.keyframes) if ordered else (),
         pts=None if ordered else tuple(seen.pts),
+        corrupt=seen.corrupt,
     )
+
+
+def _continuous(pts: Sequence[int], time_base: Fraction) -> List[int]:
+    """Return presentation times, in display order, that go on where two recordings were joined."""
+    rises = sorted(now - before for before, now in zip(pts, pts[1:]) if now > before)
+    step = rises[len(rises) // 2] if rises else 1  # ticks, the median
+    jump = max(JUMP_SECONDS / time_base, JUMP_FRAMES * step)
+    offset, highest = 0, pts[0]
+    times = []
+    for before, now in zip((pts[0], *pts), pts):
+        if before - now > jump:
+            offset = highest + step - now
+        highest = max(highest, now + offset)
+        times.append(now + offset)
+    return times
 
 
 def _rotation(path: Path, degrees: float) -> int:
@@ -212,7 +247,7 @@ def _load_cached(cached: Path, path: Union[str, Path], digest: str) -> Optional[
         values = json.loads(cached.read_text(encoding="utf-8"))
         values["times"] = tuple(values["times"])
         values["keyframes"] = tuple(values["keyframes"])
-        pts = values.pop("stamps")  # the key of format 1
+        pts = values.pop("stamps")  # the key since format 1
         values["pts"] = None if pts is None else tuple(pts)
         values["pixel_aspect"] = Fraction(values["pixel_aspect"])
         values["time_base"] = Fraction(values["time_base"])
@@ -223,7 +258,7 @@ def _load_cached(cached: Path, path: Union[str, Path], digest: str) -> Optional[
 
 def _save_cached(cached: Path, index: Index) -> None:
     """Write an index to the cache, if the disk allows it."""
-    values = {name: getattr(index, name) for name in ("width", "height", "rotation", "times", "end")}
+    values = {name: getattr(index, name) for name in ("width", "height", "rotation", "times", "end", "corrupt")}
     values.update(keyframes=index.keyframes, stamps=index.pts)
     values.update(pixel_aspect=str(index.pixel_aspect), time_base=str(index.time_base))
     with contextlib.suppress(OSError):  # a full or read-only disk costs a second scan, nothing else

@@ -51,7 +51,8 @@ def _seconds(container: Any, stream: Any, found: ReadExtent) -> Tuple[Fraction, 
     """
     end = Fraction(found.video_end or 0)
     tag = _tag_seconds(stream.metadata.get("DURATION"))
-    if stream.duration:
+    # In Matroska it is the container's, whichever stream lasts longest.
+    if stream.duration and not tag and "matroska" not in container.format.name:
         read = end - (stream.start_time or 0)  # ticks
         return stream.duration * stream.time_base, read * stream.time_base
     if tag:

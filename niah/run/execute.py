@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from niah.io import cache_folder
-from niah.media.container import STALL_VARIABLE
+from niah.media.bounds import STALL_VARIABLE
 from niah.run.before_loading import refuse_early
 from niah.run.case_runner import CaseRunner
 from niah.run.config import RunConfig

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from niah.media.container import STALL_VARIABLE
+from niah.media.bounds import STALL_VARIABLE
 from niah.run.config import Limits, RunConfig
 from niah.run.messages import WorkerConfig, WorkerResult
 from niah.run.process import NoCapacityError, ProcessWorker, WorkerLostError

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,18 @@ VIDEO_SUFFIXES = (
     ".flv",
     ".ogv",
     ".3gp",
+    ".m2ts",
+    ".mts",
+    ".vob",
+    ".mxf",
+    ".y4m",
+    ".asf",
+    ".m2v",
+    ".3g2",
+    ".f4v",
+    ".divx",
+    ".ivf",
+    ".nut",
 )
 TABLE_FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 
@@ -250,8 +263,23 @@ def _find_video(video: str, root: Path, where: str, settings: Needles) -> Path:
             return candidate
     folder = path.parent
     names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    wanted = {_spelling(path.name + suffix) for suffix in ("", *VIDEO_SUFFIXES)}
+    same = [name for name in names if _spelling(name) in wanted]
+    if len(same) == 1 and (folder / same[0]).is_file():
+        if not settings.allow_outside:
+            refuse_outside(folder / same[0], root, f"{where}: video {video!r}")
+        return folder / same[0]
     hint = unknown_name("file", path.name, names[:20]) if names else f"{folder} has no files."
     raise UserError(f"{where}: video {video!r} is not in {root} (media_root): {hint}")
+
+
+def _spelling(name: str) -> str:
+    """Return a file's name with one spelling of its characters, and its suffix in small letters.
+
+    A disk may hold "naïve" composed or decomposed, whichever a table has, and "clip.MP4" for "clip.mp4".
+    """
+    name = unicodedata.normalize("NFC", name)
+    return str(Path(name).with_suffix(Path(name).suffix.lower())) if Path(name).suffix else name
 
 
 def _default_name(video: str, start: float | None, stop: float | None, question: str) -> str:

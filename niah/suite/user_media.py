@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -203,6 +204,9 @@ def _scan_haystacks(
         except UserError as error:  # not a readable video; the message says why
             skips.append(Skip(name, str(error)))
             continue
+        corrupt = library.indexes[source.name].corrupt
+        if corrupt:
+            tqdm.write(f"{name}: {corrupt} packets are flagged as corrupt; frames near them may show it", sys.stderr)
         problem = "it has no frame"
         if source.frames:
             problem = _repeat_problem(Span(source.name, 0, source.frames), library, suite)

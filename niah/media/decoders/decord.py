@@ -2,13 +2,17 @@
 
 decord numbers packets, not frames. Where the two differ (hidden frames of VP8 and VP9,
 packed B-frames in AVI) a seek returns the wrong frames, while frames read in sequence are
-right. Such files are read from the start.
+right. Such files are read from the start. Elsewhere decord returns wrong frames with the right
+times (MPEG-TS, B-frames in AVI and ASF), so each file is compared with PyAV at a few places
+before its first frame is read.
 """
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
+from pathlib import Path
 from typing import Any, Iterator, List, Sequence
 
 import av
@@ -16,8 +20,9 @@ import decord
 import numpy as np
 from decord import DECORDError
 
+from niah.media.container import refuse_playlist
 from niah.media.decoders.base import Frames, OpenFiles
-from niah.media.decoders.reader import THREADS
+from niah.media.decoders.reader import THREADS, FrameReader
 from niah.media.errors import MediaError
 from niah.media.index import Index
 from niah.media.resize import Resizer
@@ -25,6 +30,10 @@ from niah.types import Sampling
 
 FFMPEG = "4.1"  # inside every wheel of decord 0.6.0 (libavcodec 58.35.100)
 BATCH_BYTES = 2 << 20  # of frames read at a time; decord returns them at the file's own size
+PLACES = 6  # at which a file is compared with PyAV
+NEIGHBOURS = 2  # frames before and after a place: none of them may be more like what decord returns
+SAME_LEVELS = 2.0  # of 256, the mean difference from which pictures are others; ten-bit colour differs by 0.3
+COMPARED = Sampling("native", 64, 64)
 TOLERANCE_SECONDS = 0.002  # decord stores times as floats of the container's milliseconds
 
 
@@ -36,7 +45,8 @@ class DecordDecoder:
         self.name = f"decord {decord.__version__}, FFmpeg {FFMPEG}, libswscale {scaler}"
         decord.logging.set_level(decord.logging.QUIET)  # its FFmpeg logs every cut and every hidden frame
         self.decoded: "Counter[str]" = Counter()  # requested frames: decord does not report how many it decodes
-        self._open = OpenFiles(lambda index: _OpenFile(index, self.decoded), lambda file: None)
+        self._verified: "set[str]" = set()  # files, by sha256
+        self._open = OpenFiles(self._open_file, lambda file: None)
 
     def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Frames:
         """Yield the frames with these ascending ordinals, each (height, width, 3) uint8 RGB.
@@ -48,6 +58,17 @@ class DecordDecoder:
         for start in range(0, len(ordinals), size):
             for picture in file.pictures(list(ordinals[start : start + size])):
                 yield file.resizer.from_rgb(picture, sampling)
+
+    def _open_file(self, index: Index) -> "_OpenFile":
+        """Open a file; the first time, compare a few frames with PyAV's. Raises MediaError if they are others."""
+        file = _OpenFile(index, self.decoded)
+        if index.sha256 not in self._verified:
+            counted = self.decoded[index.sha256]
+            file.verify()
+            self.decoded[index.sha256] = counted  # what was decoded for comparison is no part of reading
+            self._verified.add(index.sha256)
+            file = _OpenFile(index, self.decoded)
+        return file
 
     def close(self) -> None:
         """Close every open file; a later read opens them again."""
@@ -71,8 +92,29 @@ class _OpenFile:
         except DECORDError as error:
             raise self._error(f"reading stops ({_first_line(error)})") from error
 
+    def verify(self) -> None:
+        """Raise MediaError if a frame at one of a few places is not the one that PyAV returns."""
+        last = len(self._index.times) - 1
+        drawn = random.Random(self._index.sha256)
+        places = sorted({drawn.randint(part * last // PLACES, (part + 1) * last // PLACES) for part in range(PLACES)})
+        resizer, reader = Resizer(self._index), FrameReader(self._index)
+        for place in places:
+            around = list(range(max(0, place - NEIGHBOURS), min(last, place + NEIGHBOURS) + 1))
+            right = np.stack([resizer.from_frame(frame, COMPARED) for frame in reader.read(around)]).astype(int)
+            (picture,) = self.pictures([place])
+            found = resizer.from_rgb(picture, COMPARED)
+            apart = np.abs(right - found).mean((1, 2, 3))  # (around,) levels
+            here = apart[around.index(place)]
+            if here > SAME_LEVELS or here > apart.min() + 0.01:
+                reader.close()
+                raise self._error(
+                    f"its frame {place} is not the one shown at {float(self._index.time_of(place)):.2f} s"
+                )
+        reader.close()
+
     def _open(self) -> None:
         """Open the file at its first frame. Raises MediaError if decord's presentation times differ from the scan's."""
+        refuse_playlist(Path(self._index.path))  # decord's FFmpeg would open what it names
         try:
             self._reader: Any = decord.VideoReader(self._index.path, ctx=decord.cpu(0), num_threads=THREADS)
         except DECORDError as error:

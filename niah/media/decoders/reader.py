@@ -17,7 +17,7 @@ from typing import Any, Iterator, Optional, Sequence, Set
 
 from av.error import FFmpegError
 
-from niah.media.container import open_video
+from niah.media.container import open_video, repeats_frame
 from niah.media.errors import MediaError, reencode
 from niah.media.index import Index
 
@@ -105,7 +105,8 @@ class FrameReader:
         """Open the file again, in front of its first frame."""
         self.close()
         self._container, self._stream = open_video(self._index.path)
-        self._stream.thread_type = "AUTO"
+        # Frames of Theora must not come later than the empty packets that repeat them.
+        self._stream.thread_type = "SLICE" if self._stream.codec_context.name == "theora" else "AUTO"
         self._stream.codec_context.thread_count = self._threads
         self._frames = self._decode()
         self._skipped.clear()
@@ -153,8 +154,13 @@ class FrameReader:
         In a file cut between keyframes the packets before the first keyframe do not decode; they are skipped.
         """
         started = False
+        frame: Any = None
         for packet in self._container.demux(self._stream):
             self._allow_skipping(packet)
+            if frame is not None and repeats_frame(packet):
+                frame.pts = packet.pts
+                yield frame
+                continue
             try:
                 frames = packet.decode()
             except FFmpegError:

@@ -16,6 +16,7 @@ import numpy as np
 import torchcodec  # pyright: ignore[reportMissingImports] (an extra)
 from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportMissingImports]
 
+from niah.media.container import open_video
 from niah.media.decoders.base import Frames, OpenFiles
 from niah.media.decoders.reader import THREADS
 from niah.media.errors import MediaError
@@ -62,7 +63,9 @@ class _OpenFile:
         self._index = index
         self._pts = index.pts or index.times
         try:
-            self._decoder: Any = VideoDecoder(index.path, dimension_order="NHWC", num_ffmpeg_threads=THREADS)
+            self._decoder: Any = VideoDecoder(
+                index.path, stream_index=_stream_index(index), dimension_order="NHWC", num_ffmpeg_threads=THREADS
+            )
         except (RuntimeError, ValueError) as error:
             raise self._error(f"opening it fails ({str(error).splitlines()[0][:160]})") from error
 
@@ -84,6 +87,13 @@ class _OpenFile:
         return MediaError(
             self._index.path, f"torchcodec cannot read this file: {what}", "use --decoder pyav, which can"
         )
+
+
+def _stream_index(index: Index) -> int:
+    """Return which of a file's streams was scanned. Raises MediaError for what only names other files."""
+    container, stream = open_video(index.path)
+    with container:
+        return stream.index
 
 
 def load() -> TorchcodecDecoder:

@@ -9,7 +9,8 @@ import pytest
 
 from niah.cli.run_suite import run_suite
 from niah.media import container
-from niah.media.container import STALL_VARIABLE, open_video, stall_seconds
+from niah.media.bounds import STALL_VARIABLE, stall_seconds
+from niah.media.container import open_video
 from niah.run import environment, execute, process, ray
 from niah.run.config import RunConfig
 from niah.tools.decoder_bench import timed_runs
@@ -50,9 +51,10 @@ def test_a_cluster_is_waited_for_three_times_the_grace_or_the_time_to_load(monke
 
 
 def test_a_file_is_waited_for_as_long_as_the_environment_says(monkeypatch, tmp_path):
-    def asked(path, timeout, options):
+    def asked(path, timeout, options, metadata_errors):
         raise Seen(timeout)
 
+    (tmp_path / "a.mp4").write_bytes(b"\0" * 64)
     monkeypatch.setattr(av, "open", asked)
     for said, seconds in (("2.5", "2.5"), ("", "60.0")):
         monkeypatch.setenv(STALL_VARIABLE, said)

@@ -1,0 +1,78 @@
+"""Bounds on what a video file may take: seconds without data, hours, pixels of a frame, and damaged packets.
+
+They are environment variables, so that every process that decodes sees them. Each has a default that no film
+reaches, and the error names the variable where one bites.
+"""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Union
+
+from niah.media.errors import MediaError, reencode
+from niah.types import UserError
+
+# A file counts as unreadable after this many seconds without data from the disk or the network share.
+STALL_VARIABLE = "VIDEONIAH_STALL_SECONDS"
+HOURS_VARIABLE = "VIDEONIAH_MAX_HOURS"  # from the first frame of a file to its last
+PIXELS_VARIABLE = "VIDEONIAH_MAX_PIXELS"  # of one frame, which is decoded whole
+CORRUPT_VARIABLE = "VIDEONIAH_MAX_CORRUPT"  # share of the video's packets that FFmpeg flags as damaged
+
+
+def stall_seconds() -> float:
+    """Return how many seconds a file may deliver no data: $VIDEONIAH_STALL_SECONDS, else 60.
+
+    Raises UserError unless it is positive.
+    """
+    return _positive(STALL_VARIABLE, "60", "a number of seconds above 0", " (--stall_timeout)")
+
+
+def refuse_long(path: Union[str, Path], seconds: Fraction) -> None:
+    """Raise MediaError where frames lie further apart than $VIDEONIAH_MAX_HOURS, else 100 hours."""
+    hours = _positive(HOURS_VARIABLE, "100", "a number of hours above 0")
+    if seconds > hours * 3600:
+        raise MediaError(
+            path,
+            f"a frame is shown {float(seconds):,.0f} s after the first, the limit is {hours:g} hours",
+            f"{reencode(path)}, or raise {HOURS_VARIABLE}",
+        )
+
+
+def max_pixels() -> int:
+    """Return how many pixels a frame may have: $VIDEONIAH_MAX_PIXELS, else 8192 x 8192."""
+    return int(_positive(PIXELS_VARIABLE, str(8192 * 8192), "a number of pixels above 0"))
+
+
+def refuse_large(path: Union[str, Path], width: int, height: int) -> None:
+    """Raise MediaError for frames of more than `max_pixels`, before one is decoded."""
+    if width * height > max_pixels():
+        raise MediaError(
+            path,
+            f"its frames have {width}x{height} pixels, the limit is {max_pixels():,}",
+            f"scale it down (ffmpeg -vf scale=...), or raise {PIXELS_VARIABLE}",
+        )
+
+
+def refuse_corrupt(path: Union[str, Path], corrupt: int, packets: int) -> None:
+    """Raise MediaError where more than $VIDEONIAH_MAX_CORRUPT of the packets, else one in a hundred, are damaged."""
+    share = _positive(CORRUPT_VARIABLE, "0.01", "a share above 0")
+    if corrupt > share * packets:
+        raise MediaError(
+            path,
+            f"it is damaged: {corrupt} of {packets} packets are flagged as corrupt",
+            f"copy or download it again, or raise {CORRUPT_VARIABLE}",
+        )
+
+
+def _positive(variable: str, default: str, wanted: str, flag: str = "") -> float:
+    """Return a setting from the environment. Raises UserError unless it is a finite number above 0."""
+    setting = os.environ.get(variable) or default
+    try:
+        number = float(setting)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise UserError(f"{variable}{flag} must be {wanted}, got {setting!r}")
+    return number
