@@ -57,7 +57,8 @@ def run(options: argparse.Namespace) -> int:
     """Draw, print the paths of the files, and name the runs that were left out."""
     names, folders = _names_and_folders(options.words)
     for name in names:
-        drawn = draw(name, folders or _own_folders(name), _folder(options), options.title)
+        title = options.title or ("" if folders else _own_title(name))
+        drawn = draw(name, folders or _own_folders(name), _folder(options), title)
         sys.stderr.write("".join(f"{note}\n" for note in drawn.notes))
         sys.stdout.write("".join(f"{path}\n" for path in drawn.paths))
     return 0
@@ -83,6 +84,12 @@ def _own_folders(name: str) -> list[Path]:
             return found
         raise UserError(f"figure2 is drawn from RUNs: name them, or go to a checkout: they lie in {MAPS} and {GATES}")
     raise UserError(f"{name} is drawn from FOLDERs: name one or more; niah paper --help says of what")
+
+
+def _own_title(name: str) -> str:
+    """Return the title that the runs of a checkout bring with them."""
+    path = Path(MAPS) / "title.txt"
+    return path.read_text(encoding="utf-8").strip() if name == FIGURE2 and path.is_file() else ""
 
 
 def _runs_in(folder: str) -> list[Path]:
