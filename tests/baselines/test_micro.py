@@ -7,7 +7,7 @@ from niah.types import UserError
 from vilamp.checkpoint import CHECKPOINTS
 
 
-@pytest.mark.parametrize("name", ["video_xl", "llama_vid"])
+@pytest.mark.parametrize("name", ["video_xl", "llama_vid", "videochat_flash"])
 def test_a_rival_runs_its_own_micro_model_by_name_and_by_folder(name):
     for pretrained in ("micro", str(CHECKPOINTS / f"micro-{name}")):
         adapter = load_micro(name, pretrained, device="cpu", seed=0)

@@ -218,7 +218,7 @@ def test_the_shipped_config_is_read_and_models_are_named(tmp_path, capsys):
     assert "a: compressors are differential, " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["vilamp", "llama_vid", "uniform", "video_xl"])
+@pytest.mark.parametrize("name", ["vilamp", "llama_vid", "uniform", "video_xl", "videochat_flash"])
 def test_what_ships_was_trained_as_its_config_says(name):
     config, (member,) = read_micro(Path("configs/train/rivals.yaml"), [name])
     folder = checkpoint.locate(f"micro-{name}")
