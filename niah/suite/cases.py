@@ -131,14 +131,17 @@ def _paper(suite: Suite, makers: dict[str, _CaseMaker]) -> Iterator[Case]:
     """Yield the `full` cases of the paper design, cell by cell; lengths and starts lie anywhere in their bins."""
     if not makers:
         return
-    dealt = deal(_by_type(makers), suite.cases, f"{suite.name}/deal")
+    by_type = _by_type(makers)
+    dealt = deal(by_type, suite.cases, f"{suite.name}/deal")
     for cell in paper_cells(suite.cases):
         for number in range(cell.first, cell.first + cell.count):
             maker = makers[dealt[number]]
+            turn = number // len(by_type)  # of its type, as types take turns: letters and haystacks rotate within each
             name = f"{maker.name}.full.{number:04}"
             length = random.Random(f"{suite.name}/{name}/length").choice(lengths_in(cell.length_bin))
-            haystack = maker.haystacks[number % len(maker.haystacks)]
-            case = maker.hide("full", maker.clip, haystack, length, cell.depth_bin, DEPTH_BINS, name, number)
+            options = len(maker.clip.needle.options)
+            haystack = maker.haystacks[(turn + turn // options) % len(maker.haystacks)]  # every letter meets every one
+            case = maker.hide("full", maker.clip, haystack, length, cell.depth_bin, DEPTH_BINS, name, turn)
             if case is not None:
                 yield case
 

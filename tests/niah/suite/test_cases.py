@@ -165,6 +165,14 @@ def test_the_paper_design_draws_lengths_and_starts_anywhere_in_their_bins():
     assert all(case.needles[0].start % SCENE == 0 for case in cases)
 
 
+def test_the_paper_design_gives_every_type_all_letters_in_all_haystacks():
+    cases = full(
+        made(design="paper", haystacks=4, lengths=(2000, 4000, 6000, 8000, 10000), bins_per_length=None, cases=800)
+    )
+    assert set(Counter((case.type, case.answer) for case in cases).values()) == {100}
+    assert len({(case.type, case.answer, case.haystack) for case in cases}) == 2 * 4 * 4
+
+
 CONFIGS = [
     ({"version": 1, "depth_bins": 5}, "version 1 has no depth_bins"),
     ({"version": 1, "decoys": 4}, "version 1 has no .*decoys"),
