@@ -36,8 +36,9 @@ from transformers import (
 
 from niah.adapters.checkpoint import locate
 from niah.adapters.config_reader import read_config
+from niah.adapters.generation import check_finite
 from niah.adapters.meter import Meter
-from niah.adapters.qwen import check_finite, finish_reason
+from niah.adapters.qwen import finish_reason
 from niah.adapters.sampling import bin_centres
 from niah.adapters.shown import size_in_inputs
 from niah.extras import install

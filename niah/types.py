@@ -7,8 +7,9 @@ module imports on Python 3.9 with numpy alone.
 An adapter is any object with `answer(video, question) -> Reply`; its module has
 a function `load(**settings)` that returns it. Optional are `score(video, question)`,
 which returns the likelihood of each option, `concurrency` (an int), the number of
-questions that a model behind an API accepts at once, and `identity()`, texts by name
-that say which model this is where no file says so.
+questions that a model behind an API accepts at once, `identity()`, texts by name
+that say which model this is where no file says so, and `frame_side` (an int), the
+side in pixels of the squares that a model reads, for a warning where frames are smaller.
 
 Results are reused between cases by `Video.keys` only: equal keys mean equal pixels,
 so features stored under a key can replace the frame.

@@ -31,6 +31,20 @@ from vilamp.model import OPTION_TOKENS, Vilamp
 from vilamp.vocabulary import cloze
 
 BATCH = 64  # frames encoded at a time
+PRESETS = {  # of released checkpoints: scripts/eval of the release, at commit 0bc8a17
+    "official": {
+        "settings": {"dtype": "float16"},
+        "suites": {"frames": "release", "prompt": "release", "max_new_tokens": 256},  # as MLVU's multiple choice
+        "tasks": {
+            "videoniah_video_mme": {"max_new_tokens": 1},
+            "videoniah_video_mme_subtitles": {"max_new_tokens": 1},
+            "videoniah_longvideobench": {"max_new_tokens": 128},
+            "videoniah_mlvu": {"max_new_tokens": 256},
+            "videoniah_egoschema": {"max_new_tokens": 256},
+        },
+        "metadata": {"prompt": "release", "frame_sampling": "release"},
+    }
+}
 
 
 class VilampAdapter:
@@ -247,8 +261,8 @@ def load(
         threshold: tau in place of the checkpoint's.
         temperature: alpha in place of the checkpoint's.
         store: A store of features to share with other adapters of the process.
-        release: Settings of a released checkpoint: `dtype`, `behaviour` ("release" or "paper"), `max_new_tokens`, and
-            single fields of the behaviour such as `legacy_mask=True`.
+        release: Settings of a released checkpoint: `dtype`, `behaviour` ("release" or "paper"), `max_new_tokens`,
+            `prompt`, `frames`, and single fields of the behaviour such as `legacy_mask=True`.
     """
     del seed
     constants = {"keyframes": keyframes, "threshold": threshold, "temperature": temperature}

@@ -29,10 +29,11 @@ from baselines.llama_vid.language import MODES
 from baselines.llama_vid.model import LlamaVid
 from niah.adapters.feature_cache import FeatureCache, Slot, slot_batches
 from niah.adapters.feature_store import FeatureStore
+from niah.adapters.generation import Drawing
 from niah.adapters.options import bytes_of_gib, read_options
 from niah.adapters.preprocess import centre_square, standardise
 from niah.prompt import format_prompt
-from niah.settings import positive_int
+from niah.settings import positive_int, unknown_name
 from niah.types import Question, UserError, Video
 
 CHUNK = 32  # frames encoded at a time
@@ -43,6 +44,12 @@ SYSTEM = (
 )
 STOP = "</s>"
 QUERY_TOKENS = 256  # of the Q-Former's question, special tokens included
+QUERIES = ("bare", "typed")
+DECODINGS = ("greedy", "script")
+SCRIPTS = {  # how the release's scripts draw: those that answer questions, and the one for movies
+    "short": Drawing(temperature=0.2),
+    "long": Drawing(temperature=0.6, top_p=0.9),
+}
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
@@ -55,6 +62,8 @@ class LlamaVidSettings:
     config: str = "config.json"
     tower: str | None = None  # the file of the vision tower, where it lies elsewhere
     bert: str | None = None  # the folder of the Q-Former's vocabulary, where it lies elsewhere
+    query: str = "bare"  # what the Q-Former reads; typed: all that the language model is asked, as in the scripts
+    decoding: str = "greedy"  # or script: tokens are drawn as the release's script for the path does
     max_new_tokens: int = 32
     store_gib: int | float = 1.0  # for the tower's features, which later cases may share
     store_disk_gib: int | float = 8.0
@@ -64,6 +73,10 @@ class LlamaVidSettings:
             raise UserError(f"path must be short or long, got {self.path!r}; fix --model_args")
         if self.rope not in MODES:
             raise UserError(f"rope must be one of {', '.join(MODES)}, got {self.rope!r}; fix --model_args")
+        if self.query not in QUERIES:
+            raise UserError(unknown_name("query", str(self.query), QUERIES))
+        if self.decoding not in DECODINGS:
+            raise UserError(unknown_name("decoding", str(self.decoding), DECODINGS))
         positive_int("max_new_tokens", self.max_new_tokens)
         bytes_of_gib("store_gib", self.store_gib)
         bytes_of_gib("store_disk_gib", self.store_disk_gib)
@@ -225,17 +238,26 @@ class LlamaVidPrompt:
 class LlamaVidPrompts:
     """Embeds videos and questions in the release's words."""
 
-    def __init__(self, features: FrameFeatures, tokenizer: Any, query_tokenizer: QueryTokenizer, path: str) -> None:
+    def __init__(
+        self,
+        features: FrameFeatures,
+        tokenizer: Any,
+        query_tokenizer: QueryTokenizer,
+        path: str,
+        reads_typed: bool = False,
+    ) -> None:
         self.features, self.tokenizer, self.query_tokenizer, self.path = features, tokenizer, query_tokenizer, path
+        self.reads_typed = reads_typed  # whether the Q-Former reads all that the language model is asked
 
     @torch.inference_mode()
     def embed(self, video: Video, question: Question) -> LlamaVidPrompt:
         """Return the whole prompt; a blind one has no visual token."""
         model = self.features.model
         shown = sample_frames(len(video), video.fps)
-        query = self.query_tokenizer([question.text], model.device)
+        typed = format_prompt(question)
+        query = self.query_tokenizer([typed if self.reads_typed else question.text], model.device)
         tokens, reused = self.features.tokens(video, shown, query, class_row=self.path == "short")
         write = PATHS[self.path] if shown else blind_prompt
-        ids = piece_ids(self.tokenizer, write(format_prompt(question)), model.config.language.vocabulary)
+        ids = piece_ids(self.tokenizer, write(typed), model.config.language.vocabulary)
         before, after = (model.embed(torch.tensor(piece, dtype=torch.long)) for piece in ids)
         return LlamaVidPrompt(torch.cat((before, tokens, after)), len(before), shown, reused)

@@ -23,6 +23,7 @@ from baselines.video_xl.model import VideoXL
 from baselines.video_xl.model import load as load_model
 from baselines.video_xl.prefill import VideoPrefill
 from niah.adapters.checkpoint import locate, read_tokenizer
+from niah.adapters.generation import GREEDY, Generation, read_generation
 from niah.adapters.meter import Meter
 from niah.adapters.options import make_store, resolve_dtype
 from niah.adapters.qwen import finish_reason
@@ -30,15 +31,36 @@ from niah.adapters.shown import shown_square
 from niah.run.attention import VisualAttention
 from niah.types import Adapter, Question, Reply, Video
 
+PRESETS = {  # Video-XL/eval/eval_vnbench.py of the release, at commit 6e3dc89; others are lmms-eval's
+    "official": {
+        "settings": {"dtype": "float16", "frames": "second", "prompt": "vnbench", "max_new_tokens": 1024},
+        "tasks": {"videoniah_vnbench": {}},
+        "metadata": {"prompt": "letters", "frame_sampling": "all"},
+    }
+}
+
 
 class VideoXLAdapter:
     """Continues the release's prompt greedily."""
 
-    def __init__(self, model: VideoXL, tokenizer: Any, settings: VideoXLSettings, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: VideoXL,
+        tokenizer: Any,
+        settings: VideoXLSettings,
+        seed: int = 0,
+        generation: Generation = GREEDY,
+    ) -> None:
+        self.generation = generation
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.compression = settings.compression(model.settings.rule, seed)
         self.store = make_store(settings.store_gib, settings.store_disk_gib)
-        self.stops = stop_ids(tokenizer, model.settings.stop_ids)
+        self.stops = stop_ids(tokenizer, model.settings.stop_ids | generation.end_ids)
+
+    @property
+    def frame_side(self) -> int:
+        """Height and width in pixels of what the tower sees."""
+        return self.model.settings.pixels.side
 
     @torch.inference_mode()
     def answer(self, video: Video, question: Question) -> Reply:
@@ -50,18 +72,19 @@ class VideoXLAdapter:
         tokens = reading.cache.length
         meter.first_token()
         meter.stage("prefill", encode=reading.encoding.seconds)
-        best = (token for token, _ in model.greedy(logits, reading.cache, self.settings.max_new_tokens))
-        ids = list(takewhile(lambda token: token not in self.stops, best))
+        limit, choose = self.settings.max_new_tokens, self.generation.chooser()
+        tokens_said = (token for token, _ in model.generate(logits, reading.cache, limit, choose))
+        ids = list(takewhile(lambda token: token not in self.stops, tokens_said))
         meter.stage("generate")
-        how = record_settings(self.compression, self.settings.prompt)
+        how = {**record_settings(self.compression, self.settings.prompt), **self.generation.settings()}
         return Reply(
             text=self.tokenizer.decode(ids, skip_special_tokens=True).strip(),
             frames_used=reading.used,
             language_tokens=tokens,
             reused_frames=reading.reused,
             settings={**how, "dtype": str(model.dtype).removeprefix("torch.")},
-            finish_reason=finish_reason(ids, self.settings.max_new_tokens),
-            **shown_square(len(reading.used), model.settings.pixels.side),
+            finish_reason=finish_reason(ids, limit),
+            **shown_square(len(reading.used), self.frame_side),
             **meter.costs(),
         )
 
@@ -85,5 +108,6 @@ def load(pretrained: str = MICRO, device: str = "cpu", dtype: str = "auto", seed
         return load_micro("video_xl", pretrained, device, seed, **options)
     settings = read_settings(options)
     folder = locate(pretrained)
+    generation = read_generation(folder)
     model = load_model(folder, device, resolve_dtype(dtype, device, torch.float16))
-    return VideoXLAdapter(model, read_tokenizer(folder), settings, seed)
+    return VideoXLAdapter(model, read_tokenizer(folder), settings, seed, generation)

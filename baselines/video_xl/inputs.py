@@ -30,6 +30,7 @@ VNBENCH_SYSTEM = (
 )
 END_OF_TURN = "<|im_end|>"
 STYLES = ("chat", "niah", "vnbench")
+ONE_A_SECOND = "second"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class SummaryCompression:
 
     rule: RatioRule
     dynamic: bool = False
-    frames: int | None = None  # show at most this many, evenly spread as the release does
+    frames: int | str | None = None  # show at most this many, evenly spread as the demo does, or ONE_A_SECOND
     seed: int = 0
 
 
@@ -49,14 +50,14 @@ class VideoXLSettings:
     ratio: int | str | None = None  # 16, or several as 2/4/8; the checkpoint's own if not given
     mix: str | None = None  # how one of several is picked: see `RatioRule`
     dynamic: bool = False  # the paper's, not the release's: see `plan_dynamic`
-    frames: int | None = None
+    frames: int | str | None = None  # a number, or `second`: one a second, as the release's VNBench script
     prompt: str = "chat"
     max_new_tokens: int = 32
     store_gib: int | float = 1.0  # for summary tokens that later cases may share
     store_disk_gib: int | float = 8.0
 
     def __post_init__(self) -> None:
-        if self.frames is not None:
+        if self.frames not in (None, ONE_A_SECOND):
             positive_int("frames", self.frames)
         positive_int("max_new_tokens", self.max_new_tokens)
         if self.prompt not in STYLES:
@@ -103,11 +104,16 @@ def record_settings(how: SummaryCompression, prompt: str) -> dict[str, float | s
     }
 
 
-def sample_frames(count: int, limit: int | None) -> list[int]:
-    """Return at most `limit` frames from the first to the last, evenly spread and rounded down; all where None."""
-    if limit is None or limit >= count:
+def sample_frames(count: int, frames: int | str | None, fps: float = 1.0) -> list[int]:
+    """Return which frames are shown: all, at most `frames` from the first to the last evenly, or one a second.
+
+    Both ways round down, as the release's demo and its VNBench script do; the script leaves out the last, begun second.
+    """
+    if frames == ONE_A_SECOND:
+        return [int(second * fps) for second in range(int(count / fps))]
+    if frames is None or int(frames) >= count:
         return list(range(count))
-    return [int(number) for number in np.linspace(0, count - 1, limit)]
+    return [int(number) for number in np.linspace(0, count - 1, int(frames))]
 
 
 def make_pixels(

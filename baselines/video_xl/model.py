@@ -22,7 +22,7 @@ from baselines.video_xl.config import ClipConfig, VideoXLConfig
 from baselines.video_xl.inputs import make_pixels
 from baselines.video_xl.language import KeyValues, SummaryCache, SummaryQwen2
 from niah.adapters.checkpoint import fill_at_random, load_into, on_meta_device
-from niah.adapters.qwen import check_finite
+from niah.adapters.generation import Choose, most_likely
 from niah.adapters.tensors import tensors
 
 TOWER = "model.vision_tower.vision_tower.vision_model."
@@ -119,19 +119,19 @@ class VideoXL(nn.Module):
             states = self.language.read_text(part, cache)
             yield ReadStep(place + start, place + start + len(part), None, before, cache.length, states)
 
-    def greedy(
-        self, logits: Float[Tensor, " vocabulary"], cache: SummaryCache, limit: int
+    def generate(
+        self, logits: Float[Tensor, " vocabulary"], cache: SummaryCache, limit: int, choose: Choose = most_likely
     ) -> Iterator[tuple[int, Float[Tensor, " vocabulary"]]]:
-        """Yield the most likely next id and the logits it was taken from, up to `limit` times.
+        """Yield the next id, the most likely one or as `choose` says, and the logits it was taken from, `limit` times.
 
         The cache reads each id only when the one after it is asked for. Raises UserError for logits that are not
         finite.
         """
         for count in range(limit):
-            best = int(check_finite(logits).argmax())
-            yield best, logits
+            chosen = choose(logits)
+            yield chosen, logits
             if count + 1 < limit:
-                states = self.language.read_text(torch.tensor([best], device=self.device), cache)
+                states = self.language.read_text(torch.tensor([chosen], device=self.device), cache)
                 logits = self.language.logits(states)[0]
 
 

@@ -230,7 +230,7 @@ def _record(
     steps = list(model.read(prefix, windows, visual, suffix, cache))
     prefill = cache.length
     logits = model.language.logits(steps[-1].states)
-    ids, rows = zip(*model.greedy(logits[-1], cache, count), strict=True)
+    ids, rows = zip(*model.generate(logits[-1], cache, count), strict=True)
     return Recording(steps, cache, prefill, logits, list(ids), torch.stack(rows))
 
 

@@ -25,8 +25,8 @@ from baselines.video_xl.language import SummaryCache
 from baselines.video_xl.model import VideoXL
 from niah.adapters.feature_cache import FeatureCache
 from niah.adapters.feature_store import FeatureStore
+from niah.adapters.generation import check_finite
 from niah.adapters.meter import Stopwatch
-from niah.adapters.qwen import check_finite
 from niah.run.attention import VisualAttention
 from niah.types import FrameKey, UserError, Video
 
@@ -39,7 +39,7 @@ class VideoPrefill:
     ) -> None:
         self.model, self.how, self.video, self.prompt = model, how, video, prompt
         self.encoding = Stopwatch(model.device)  # in the tower and the projector, without decoding
-        self.shown = sample_frames(len(video), how.frames)  # numbers of the frames in the video
+        self.shown = sample_frames(len(video), how.frames, video.fps)  # numbers of the frames in the video
         self.tokens = model.settings.vision.tokens  # of a frame
         self.windows = self._plan()
         self.restored = 0  # windows

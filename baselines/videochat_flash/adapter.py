@@ -29,6 +29,7 @@ from baselines.videochat_flash.model import VideoChatFlash, capture_attention
 from baselines.videochat_flash.model import load as load_model
 from niah.adapters.checkpoint import locate, read_tokenizer
 from niah.adapters.config_reader import read_config
+from niah.adapters.generation import GREEDY, Generation, read_generation
 from niah.adapters.meter import Meter
 from niah.adapters.options import make_store, resolve_dtype
 from niah.adapters.qwen import finish_reason
@@ -36,18 +37,37 @@ from niah.adapters.shown import shown_square
 from niah.run.attention import VisualAttention
 from niah.types import Adapter, Question, Reply, Video
 
+PRESETS = {  # lmms-eval_videochat of the release, at commit 2f8e2f5
+    "official": {
+        "settings": {"dtype": "float16", "max_frames": 512, "max_new_tokens": 16},
+        "suites": {"prompt": "vlmevalkit"},
+        "tasks": {"videoniah_video_mme": {}, "videoniah_video_mme_subtitles": {}},
+        "metadata": {"prompt": "vlmevalkit", "frame_sampling": "all"},
+    }
+}
+
 
 class VideoChatFlashAdapter:
     """Continues the release's prompt greedily."""
 
-    def __init__(self, model: VideoChatFlash, tokenizer: Any, settings: VideoChatFlashSettings) -> None:
+    def __init__(
+        self,
+        model: VideoChatFlash,
+        tokenizer: Any,
+        settings: VideoChatFlashSettings,
+        generation: Generation = GREEDY,
+    ) -> None:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.rope = model.rope(settings.rope)
         self.features = ClipFeatures(model, make_store(settings.store_gib, settings.store_disk_gib))
-        self.prompts = VideoChatFlashPrompts(
-            self.features, tokenizer, settings.max_frames, settings.rope, settings.max_new_tokens
-        )
-        self.stops = stop_ids(tokenizer, model.config.end_ids)
+        self.prompts = VideoChatFlashPrompts(self.features, tokenizer, settings)
+        self.generation = generation
+        self.stops = {*stop_ids(tokenizer, model.config.end_ids), *generation.end_ids}
+
+    @property
+    def frame_side(self) -> int:
+        """Height and width in pixels of what the tower sees."""
+        return self.model.config.tower.image_size
 
     @torch.inference_mode()
     def answer(self, video: Video, question: Question) -> Reply:
@@ -61,16 +81,20 @@ class VideoChatFlashAdapter:
         logits = model.first_logits(state)
         meter.first_token()
         meter.stage("prefill")
-        ids, _ = model.generate(logits, state, self.rope, limit, self.stops)
+        ids, _ = model.generate(logits, state, self.rope, limit, self.stops, self.generation.chooser())
         meter.stage("generate")
         return Reply(
             text=self.tokenizer.decode(ids, skip_special_tokens=True).split(STOP)[0].strip(),
             frames_used=tuple(dict.fromkeys(prompt.shown)),
             language_tokens=tokens,
             reused_frames=prompt.reused,
-            settings=record_settings(model.config, self.rope.mode),
+            settings={
+                **record_settings(model.config, self.rope.mode),
+                "prompt": self.settings.prompt,
+                **self.generation.settings(),
+            },
             finish_reason=finish_reason(ids, limit),
-            **shown_square(len(prompt.shown), model.config.tower.image_size, times=True),  # duration, even sampling
+            **shown_square(len(prompt.shown), self.frame_side, times=True),  # duration, even sampling
             **meter.costs(),
         )
 
@@ -91,5 +115,5 @@ def load(pretrained: str = MICRO, device: str = "cpu", dtype: str = "auto", seed
     settings = read_settings(options)
     kind, folder = resolve_dtype(dtype, device, torch.bfloat16), locate(pretrained)
     config = settings.configure(read_config(folder))
-    tokenizer = read_tokenizer(folder)
-    return VideoChatFlashAdapter(load_model(folder, config, device, kind), tokenizer, settings)
+    tokenizer, generation = read_tokenizer(folder), read_generation(folder)
+    return VideoChatFlashAdapter(load_model(folder, config, device, kind), tokenizer, settings, generation)

@@ -26,8 +26,9 @@ from niah.adapters.feature_cache import FeatureCache
 from niah.adapters.feature_store import FeatureStore
 from niah.adapters.options import bytes_of_gib, read_options
 from niah.adapters.preprocess import standardise, stretch_to_square
+from niah.integrations.benchmarks.prompts import in_style
 from niah.prompt import format_prompt
-from niah.settings import positive_int
+from niah.settings import positive_int, unknown_name
 from niah.types import Question, UserError, Video
 
 FLOAT16_POSITIONS = 65_520  # the first whole number that float16 rounds to infinity
@@ -35,6 +36,7 @@ FEWEST = 64  # frames, where the video has so many
 STEP = 8
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 DECODED = 16  # clips whose frames are decoded together and held: 64 frames of 3 bytes a pixel
+PROMPTS = ("harness", "vlmevalkit")
 DROPOUT_NAMES = ("config", "off", "stored", *DROPOUTS)
 PROMPT = (
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
@@ -54,6 +56,7 @@ class VideoChatFlashSettings:
     dropout: str = "config"  # what the config's switch says; stored switches on what it spells out
     max_length: int | None = None  # where answers are refused, in place of where the release cuts
     yarn: int | float | None = None  # a factor, with rope=exact
+    prompt: str = "harness"  # or vlmevalkit, as its evaluation asks Video-MME
     store_gib: int | float = 1.0  # for merged tokens of clips, which later cases may share
     store_disk_gib: int | float = 8.0
 
@@ -62,6 +65,8 @@ class VideoChatFlashSettings:
             raise UserError(f"rope must be one of {', '.join(MODES)}; got {self.rope!r}")
         if self.dropout not in DROPOUT_NAMES:
             raise UserError(f"dropout must be one of {', '.join(DROPOUT_NAMES)}; got {self.dropout!r}")
+        if self.prompt not in PROMPTS:
+            raise UserError(unknown_name("prompt", str(self.prompt), PROMPTS))
         _check_max_frames(self.max_frames)
         positive_int("max_new_tokens", self.max_new_tokens)
         if self.max_length is not None:
@@ -270,24 +275,21 @@ class VideoChatFlashPrompt:
 
 
 class VideoChatFlashPrompts:
-    """Embeds questions about at most `most` frames, in the release's words."""
+    """Embeds videos and questions in the release's words."""
 
-    def __init__(
-        self, features: ClipFeatures, tokenizer: Any, most: int, rope: str = "faithful", new_tokens: int = 0
-    ) -> None:
-        self.features, self.tokenizer, self.most = features, tokenizer, most
-        self.rope, self.new_tokens = rope, new_tokens
+    def __init__(self, features: ClipFeatures, tokenizer: Any, settings: VideoChatFlashSettings) -> None:
+        self.features, self.tokenizer, self.settings = features, tokenizer, settings
 
     def embed(self, video: Video, question: Question) -> VideoChatFlashPrompt:
         """Return the whole prompt. Raises UserError where the release would cut the question away, or overflow."""
-        config = self.features.model.config
-        shown = sample_frames(len(video), video.fps, self.most) if len(video) else []
-        prompt = write_prompt(format_prompt(question), len(video), video.fps, len(shown))
+        config, settings = self.features.model.config, self.settings
+        shown = sample_frames(len(video), video.fps, settings.max_frames) if len(video) else []
+        prompt = write_prompt(format_prompt(in_style(question, settings.prompt)), len(video), video.fps, len(shown))
         ids = encode_prompt(self.tokenizer, prompt, len(shown))
         clips = len(shown) // config.tower.clip_frames
         tokens = len(ids) - bool(shown) + clips * config.tower.clip_tokens
-        check_length(config.limit, tokens, len(shown), self.most)
-        check_positions(self.features.model.dtype, self.rope, tokens, self.new_tokens)
+        check_length(config.limit, tokens, len(shown), settings.max_frames)
+        check_positions(self.features.model.dtype, settings.rope, tokens, settings.max_new_tokens)
         embeds, visual, reused = self.features.assemble(ids, video, shown)
         return VideoChatFlashPrompt(embeds, visual, shown, reused)
 

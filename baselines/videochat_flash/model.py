@@ -21,6 +21,7 @@ from baselines.videochat_flash.compress import layer_stretches, merge_clips
 from baselines.videochat_flash.config import TokenDropout, UmtConfig, VideoChatFlashConfig
 from baselines.videochat_flash.language import DroppingQwen2, PromptState, RopeTable
 from niah.adapters.checkpoint import load_into, on_meta_device
+from niah.adapters.generation import Choose, most_likely
 from niah.adapters.qwen import PREFILL_CHUNK
 from niah.adapters.tensors import tensors
 from niah.run.attention import VisualAttention
@@ -135,8 +136,9 @@ class VideoChatFlash(nn.Module):
         rope: RopeTable,
         limit: int,
         stops: Collection[int] = (),
+        choose: Choose = most_likely,
     ) -> tuple[list[int], list[Float[Tensor, " vocabulary"]]]:
-        """Return greedy ids, and the logits each was chosen by. Raises UserError where logits are not finite.
+        """Return ids, and the logits each was chosen by. Raises UserError where logits are not finite.
 
         Args:
             logits: Those after the prompt.
@@ -144,17 +146,18 @@ class VideoChatFlash(nn.Module):
             rope: The rotary positions.
             limit: The most ids to return.
             stops: Ids that end the answer; they are not returned.
+            choose: Returns the next id; the most likely one if nothing else is said.
         """
         ids: list[int] = []
         chosen_by: list[Tensor] = []
         while len(ids) < limit:
-            best = int(logits.argmax())
-            if best in stops:
+            chosen = choose(logits)
+            if chosen in stops:
                 break
-            ids.append(best)
+            ids.append(chosen)
             chosen_by.append(logits)
             if len(ids) < limit:
-                logits = _check_finite(self.language.step(best, state, rope))
+                logits = _check_finite(self.language.step(chosen, state, rope))
         return ids, chosen_by
 
 

@@ -1,6 +1,6 @@
 """Run language models of `transformers` whose layers are Qwen2's or LLaMA's, whole or one layer at a time.
 
-Whole: `prefill` in chunks, then `continue_greedily`. Layer by layer, for what `transformers`' own loop cannot do
+Whole: `prefill` in chunks, then `continue_prompt`. Layer by layer, for what `transformers`' own loop cannot do
 (drop tokens between layers, capture attention, keep part of a window): `rope_cos_sin`, `project_queries`,
 `project_keys_values`, attention of the caller's choice, `finish_layer`. Heads are (..., heads, tokens, size).
 """
@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers.cache_utils import Cache
 
+from niah.adapters.generation import Choose, most_likely
 from niah.adapters.kv_cache import cache_arguments, sized_cache
-from niah.types import UserError
 
 PREFILL_CHUNK = 2048  # tokens
 Rope = tuple[Float[Tensor, "*batch _tokens size"], Float[Tensor, "*batch _tokens size"]]  # cosines and sines
@@ -49,14 +49,15 @@ def prefill(
 
 
 @torch.inference_mode()
-def continue_greedily(
+def continue_prompt(
     language_model: Any,
     cache: Cache,
     logits: Float[Tensor, " vocabulary"],
     max_new_tokens: int,
     stop_ids: Collection[int] = (),
+    choose: Choose = most_likely,
 ) -> list[int]:
-    """Return the most likely continuation of what `cache` holds. Raises UserError for logits that are not finite.
+    """Return a continuation of what `cache` holds. Raises UserError for logits that are not finite.
 
     Args:
         language_model: The model that filled the cache.
@@ -64,17 +65,18 @@ def continue_greedily(
         logits: Those of the last position in the cache, as `prefill` returns them.
         max_new_tokens: Where to stop if no stop id comes.
         stop_ids: Ids that end the answer; they are not returned.
+        choose: Returns the next id; the most likely one if nothing else is said.
     """
     ids: list[int] = []
     embed = language_model.get_input_embeddings()
     arguments = cache_arguments(language_model.model, cache)
     while len(ids) < max_new_tokens:
-        best = int(check_finite(logits).argmax())
-        if best in stop_ids:
+        chosen = choose(logits)
+        if chosen in stop_ids:
             break
-        ids.append(best)
+        ids.append(chosen)
         if len(ids) < max_new_tokens:
-            token = embed(torch.tensor([[best]], device=logits.device))  # (1, 1, hidden)
+            token = embed(torch.tensor([[chosen]], device=logits.device))  # (1, 1, hidden)
             states = language_model.model(inputs_embeds=token, **arguments).last_hidden_state
             logits = language_model.lm_head(states[0, -1:])[0]
     return ids
@@ -92,19 +94,9 @@ def generate_greedily(
     stop_ids: Collection[int] = (),
     chunk: int = PREFILL_CHUNK,
 ) -> list[int]:
-    """Return the ids that greedily follow a prompt, up to but without a stop id: `prefill`, `continue_greedily`."""
+    """Return the ids that greedily follow a prompt, up to but without a stop id: `prefill`, `continue_prompt`."""
     cache, logits = prefill(language_model, embeds, chunk, room=max_new_tokens)
-    return continue_greedily(language_model, cache, logits, max_new_tokens, stop_ids)
-
-
-def check_finite(logits: Float[Tensor, "*rows vocabulary"]) -> Float[Tensor, "*rows vocabulary"]:
-    """Return logits as they came. Raises UserError where one is not finite: the most likely token would be made up."""
-    if not logits.isfinite().all():
-        raise UserError(
-            f"the logits are not finite numbers in {logits.dtype}, so any answer would be made up: load with a wider "
-            "dtype, and look for odd numbers in the checkpoint's config files"
-        )
-    return logits
+    return continue_prompt(language_model, cache, logits, max_new_tokens, stop_ids)
 
 
 def rope_cos_sin(

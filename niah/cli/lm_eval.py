@@ -14,10 +14,13 @@ examples:
       the same, by the likelihood of each option (adapters that score options)
   niah lm_eval --model mymodule:load --tasks videoniah --metadata suite=mine.yaml
       a model in development on a suite of your own
+  niah lm_eval --model vilamp --model_args pretrained=FOLDER --preset official --tasks videoniah_mlvu
+      a released checkpoint on a benchmark, with the settings, prompt and frames of its release's script (and --metadata
+      with the places of its table and videos)
   niah lm_eval ls tasks
       every task, lm-eval's own included
 
-All flags are lm-eval's: niah lm_eval run --help
+All flags but --preset are lm-eval's: niah lm_eval run --help
 """
 
 

@@ -20,6 +20,8 @@ examples:
       another model, with settings, on the smallest suite
   niah run --suite my/suite.yaml --model mymodule:load
       your own videos, your own model: a function load(**settings) in mymodule.py
+  niah run --model vilamp --model_args pretrained=FOLDER --preset official --suite open-native --device cuda
+      a released checkpoint, asked as the scripts of its release ask
   niah run --lengths 2000,4000 --conditions full --limit 50 --dry_run
       print what a run would cost, and stop
   niah run --num_workers 2
@@ -76,6 +78,8 @@ def _add(group: Any, flag: str, help_text: str, **settings: Any) -> None:
 def _add_model(group: Any) -> None:
     _add(group, "--model", "name of an adapter, or module:function")
     _add(group, "--model_args", "settings for the adapter's load()", type=parse_model_args, metavar="k=v,k=v")
+    help_text = "settings chosen together: official (what its release's scripts set); model_args take precedence"
+    _add(group, "--preset", help_text, metavar="NAME")
     _add(group, "--device", "passed to load() as device= if given")
     _add(group, "--seed", "passed to load() as seed= if given", type=int)
     _add(group, "--decoder", "pyav, decord or torchcodec")

@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Dict, FrozenSet, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Set, Tuple
 
 INSTALLED = {"site-packages", "dist-packages"}
 BY_NAME = {"import_module", "__import__", "spec_from_file_location", "run_path", "run_module"}
@@ -64,13 +64,18 @@ def required_settings(target: str) -> Tuple[str, ...]:
     return tuple(argument.arg for argument in (*required, *(one for one, default in pairs if default is None)))
 
 
-def text_constant(target: str, name: str) -> Optional[str]:
-    """Return the text that the module of "module:function" assigns to `name` at its top, without importing it."""
+def literal_constant(target: str, name: str) -> Any:
+    """Return the literal that the module of "module:function" assigns to `name` at its top, without importing it.
+
+    None where there is no such assignment, or no literal in it.
+    """
     tree = _function_of(target)[0]
     for node in tree.body if tree is not None else []:
         if isinstance(node, ast.Assign) and [getattr(one, "id", "") for one in node.targets] == [name]:
-            value = getattr(node.value, "value", None)
-            return value if isinstance(value, str) else None
+            try:
+                return ast.literal_eval(node.value)
+            except ValueError:  # it is computed
+                return None
     return None
 
 

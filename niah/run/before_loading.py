@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 
-from niah.run.adapter_files import required_settings, text_constant
+from niah.run.adapter_files import literal_constant, required_settings
 from niah.run.config import RunConfig
 from niah.run.process import worker_environment
 from niah.run.registry import adapters
@@ -32,7 +32,7 @@ def _refuse_missing(config: RunConfig, target: str) -> None:
     """Raise UserError naming the settings that load() needs and was not given."""
     missing = [name for name in required_settings(target) if name not in config.settings()]
     if WEIGHTS in missing:
-        example = text_constant(target, EXAMPLE)
+        example = literal_constant(target, EXAMPLE)
         such_as = f", such as {WEIGHTS}={example}" if example else ""
         complete = [name for name, other in sorted(adapters().items()) if not required_settings(other)]
         raise UserError(

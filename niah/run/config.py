@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.media.decoders.base import DEFAULT_DECODER
+from niah.run.presets import suite_settings
 from niah.settings import from_mapping, read_yaml
 from niah.suite.config import SUITES_FOLDER, load_suite
 from niah.types import UserError
@@ -53,6 +54,7 @@ class RunConfig:
 
     model: str = "vilamp"
     model_args: dict = field(default_factory=dict)
+    preset: str | None = None  # settings that the adapter's module chooses together; model_args holds them too
     device: str | None = None  # passed to the adapter's load() only if given
     seed: int | None = None  # likewise
     python: str | None = None  # the worker's interpreter; None is this one
@@ -168,6 +170,9 @@ def resolve(given: Mapping[str, Any], file: str | None) -> RunConfig:
     """Return the defaults, overridden by `file`, overridden by the settings `given` on the command line."""
     base = dataclasses.asdict(read_yaml(RunConfig, Path(file))) if file is not None else {}
     values = {**base, **given}
+    if values.get("preset") is not None:
+        given_args = values.get("model_args") or {}
+        values["model_args"] = suite_settings(values.get("model") or RunConfig.model, values["preset"], given_args)
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
     return from_mapping(RunConfig, {key: value for key, value in plain.items() if value is not None}, "settings")
 

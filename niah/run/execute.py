@@ -35,6 +35,7 @@ from niah.run.records import Records, read_records
 from niah.run.registry import find_adapter
 from niah.run.repeated_errors import RepeatedError, RepeatedErrors
 from niah.run.same_model import ModelCheck, identity_before_loading, nothing_asked
+from niah.run.small_frames import warn_of_small_frames
 from niah.suite.folder import cases_sha256
 from niah.suite.known_places import remember_suite
 from niah.types import Case, Record
@@ -92,6 +93,7 @@ def execute(
         if len(done) == len(plan.ordered):
             sys.stderr.write(nothing_asked(folder, len(done), len(plan.ordered), identity()) + "\n")
         with _workers(config, plan, target, stopping, make_worker) as (start, num_workers):
+            start = warn_of_small_frames(start, plan, config.model)
             case_runner = CaseRunner(start, config.model, hashes, stopping=stopping, check_model=check)
             interrupted, stopped_by = False, ""
             try:

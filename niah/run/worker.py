@@ -62,6 +62,7 @@ class AdapterServer:
             "versions": package_versions(PACKAGES),
             "concurrency": int(getattr(self.adapter, "concurrency", 1)),  # optional in the contract
             "identity": self._identity,
+            "frame_side": getattr(self.adapter, "frame_side", None),  # likewise
         }
 
     def answer(self, request: Mapping[str, Any]) -> WorkerResult:

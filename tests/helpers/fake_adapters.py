@@ -39,6 +39,13 @@ def right():
     return Says(brightest)
 
 
+def reading(side=16):
+    """Answer rightly, and say that pictures of this side are read."""
+    adapter = right()
+    adapter.frame_side = side
+    return adapter
+
+
 def chatty():
     """Print to stdout from Python and past it, as C libraries do, and read stdin."""
 

@@ -1,6 +1,6 @@
 """A released ViLaMP as an adapter of the harness. It keeps nothing between cases but features under their frames' keys.
 
-Asks with the harness's prompt in the release's chat format and decodes greedily. A question without
+Asks with the harness's prompt, or its scripts', in the release's chat format and decodes greedily. A question without
 video (a blind case) is asked without the video's place. Where the release would cut the end of a long
 sequence away, and the question with it, this refuses: the case becomes a record with status `error`.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,12 @@ from niah.adapters.attention import capture_attention
 from niah.adapters.checkpoint import locate
 from niah.adapters.compressor import EMBEDDING, PATCHES, Choice, Settings, TokenChunk
 from niah.adapters.feature_store import FeatureStore
-from niah.adapters.options import resolve_dtype
-from niah.adapters.qwen import continue_greedily, finish_reason, prefill
+from niah.adapters.generation import GREEDY, Generation, read_generation
+from niah.adapters.options import read_options, resolve_dtype
+from niah.adapters.qwen import continue_prompt, finish_reason, prefill
+from niah.adapters.sampled_video import SampledVideo
+from niah.integrations.benchmarks.frames import release_frames
+from niah.integrations.benchmarks.prompts import in_style
 from niah.prompt import format_prompt
 from niah.run.attention import VisualAttention
 from niah.settings import positive_int, unknown_name
@@ -41,20 +45,56 @@ BATCH = 32  # frames encoded at a time
 COMPOSED = 8  # frames merged at a time
 
 
+@dataclass(frozen=True)
+class Asking:
+    """How a released model is asked; the defaults are the harness's."""
+
+    max_new_tokens: int = 16
+    prompt: str = "harness"  # or release: the sentence of its scripts
+    frames: str = "all"  # or release: every int(fps)-th frame, at most 600, thinned evenly
+
+    def __post_init__(self) -> None:
+        positive_int("max_new_tokens", self.max_new_tokens)
+        for name in ("prompt", "frames"):
+            known = ("harness" if name == "prompt" else "all", "release")
+            if getattr(self, name) not in known:
+                raise UserError(unknown_name(f"setting of {name}", str(getattr(self, name)), known))
+
+    def shown(self, video: Video) -> Video:
+        """Return the video of the frames that are shown. Raises UserError below one frame a second."""
+        if self.frames == "all" or not len(video):
+            return video
+        return SampledVideo(video, release_frames(video.fps, len(video)))
+
+
 class ReleaseAdapter:
     """Generates a reply to the video and the question."""
 
     last_stage = "generate"
 
-    def __init__(self, model: ReleasedVilamp, name: str, store: FeatureStore, text: ReleaseText, limit: int) -> None:
-        self.model, self.text, self.limit = model, text, limit
+    def __init__(
+        self,
+        model: ReleasedVilamp,
+        name: str,
+        store: FeatureStore,
+        text: ReleaseText,
+        asking: Asking,
+        generation: Generation = GREEDY,
+    ) -> None:
+        self.model, self.text, self.asking, self.limit = model, text, asking, asking.max_new_tokens
+        self.generation = generation
         self.features = FrameFeatures(frame_encoder(model, name), store)
         merges_patches = len(model.with_patches([], 1)) > 0  # of frames that are no keyframes
         self.needs = (EMBEDDING, PATCHES) if merges_patches else (EMBEDDING,)
 
     def answer(self, video: Video, question: Question) -> Reply:
         """Return what the model replies, and what that cost. Raises UserError where the sequence is too long."""
-        return answer_video(self, video, question)
+        shown = self.asking.shown(video)
+        reply = answer_video(self, shown, in_style(question, self.asking.prompt))
+        if not isinstance(shown, SampledVideo):
+            return reply
+        used, kept = (tuple(shown.numbers[n] for n in each) for each in (reply.frames_used, reply.frames_kept))
+        return dataclasses.replace(reply, frames_used=used, frames_kept=kept)
 
     @torch.inference_mode()
     def attentions(self, video: Video, question: Question) -> VisualAttention:
@@ -64,7 +104,9 @@ class ReleaseAdapter:
         """
         if not len(video):
             raise UserError("attention is reported for a video's tokens: ask about a video, not a blind case")
-        features = self.features.of(video)
+        shown = self.asking.shown(video)
+        question = in_style(question, self.asking.prompt)
+        features = self.features.of(shown)
         query = self.encode_query(question)
         embeddings = features.embeddings(self.needs)
         choice = self.select(embeddings, query)
@@ -73,6 +115,8 @@ class ReleaseAdapter:
         frames = [number for chunk in tokens for number in chunk.frames]
         first = self._ids(question, video=True).index(VIDEO)
         visual = prompt[first : first + len(frames)]
+        if isinstance(shown, SampledVideo):
+            frames = [shown.numbers[number] for number in frames]
         return capture_attention(self.model.language, prompt, first, frames, visual, int(self.model.behaviour.newline))
 
     @property
@@ -126,7 +170,8 @@ class ReleaseAdapter:
     ) -> ModelAnswer:
         """Return the text that greedily follows the prompt."""
         logits = first.to(self.device)
-        ids = continue_greedily(self.model.language, cache, logits, self.limit, self.text.stop_ids)
+        stops = self.text.stop_ids | self.generation.end_ids
+        ids = continue_prompt(self.model.language, cache, logits, self.limit, stops, self.generation.chooser())
         return ModelAnswer(self.text.decode(ids), finish_reason=finish_reason(ids, self.limit))
 
     def settings(self) -> Settings:
@@ -137,7 +182,8 @@ class ReleaseAdapter:
             "keyframes": config.keyframes,
             "threshold": config.threshold,
             "longest": config.longest,
-            "max_new_tokens": self.limit,
+            **dataclasses.asdict(self.asking),
+            **self.generation.settings(),
             "weights": self.features.encoder.name,
         }
 
@@ -197,20 +243,19 @@ def load_released(
         device: Where to run.
         store: Where features of frames are kept.
         constants: K (`keyframes`), tau (`threshold`) and alpha (`temperature`) in place of the checkpoint's, or None.
-        settings: `dtype`, `behaviour`, `max_new_tokens`, and single fields of the behaviour.
+        settings: `dtype`, `behaviour`, fields of `Asking`, and single fields of the behaviour.
         known: Settings that every checkpoint takes, for the message about one that is misspelt.
     """
-    taken = {"dtype": "auto", "behaviour": "release", "max_new_tokens": 16}
+    taken = {"dtype": "auto", "behaviour": "release"}
     own = {**taken, **settings}
-    limit = own.pop("max_new_tokens")
-    if not isinstance(limit, int) or limit < 1:
-        raise UserError(f"max_new_tokens is a whole number from 1 up, got {limit!r}")
+    asked = {field.name: own.pop(field.name) for field in fields(Asking) if field.name in own}
     if own.get("too_long", "refuse") != "refuse":
         raise UserError("too_long=cut would cut the question away: the adapter refuses such cases instead")
-    known = [*known, *taken, *(field.name for field in fields(Behaviour))]
+    known = [*known, *taken, *(field.name for kind in (Asking, Behaviour) for field in fields(kind))]
     for setting in settings:  # before anything is read
         if setting not in known:
             raise UserError(unknown_name("setting of a released checkpoint", setting, known))
+    asking = read_options(Asking, "a released checkpoint", asked)
     if constants["keyframes"] is not None:
         positive_int("keyframes", constants["keyframes"])
     if constants["temperature"] is not None:
@@ -218,8 +263,8 @@ def load_released(
     folder = locate(name)
     keys = {"max_frame_num": constants["keyframes"], "f2f_thrd": constants["threshold"]}
     overrides = {key: value for key, value in keys.items() if value is not None}
-    text = ReleaseText(folder, read_release(folder, overrides).clip)
+    text, generation = ReleaseText(folder, read_release(folder, overrides).clip), read_generation(folder)
     dtype = resolve_dtype(own.pop("dtype"), device, torch.bfloat16)
     model = from_release(folder, device, dtype, overrides=overrides, **own)
     cut_vocabulary(model, text.rows)
-    return ReleaseAdapter(model, weights_id(folder), store, text, limit)
+    return ReleaseAdapter(model, weights_id(folder), store, text, asking, generation)

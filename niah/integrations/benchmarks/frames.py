@@ -2,6 +2,7 @@
 
 - `paper`: one frame a second, by presentation time, every one of them (ViLaMP's paper).
 - `release`: every int(fps)-th frame, thinned evenly to `limit` (600) where there are more (ViLaMP's scripts).
+- `all`: every frame the file holds, for a model that samples by itself.
 - `uniform`: `limit` (128) frames evenly from the first to the last (LongVA, VNBench's examples, lmms-eval).
 """
 
@@ -15,13 +16,13 @@ from niah.media.index import Index
 from niah.settings import unknown_name
 from niah.types import Span, UserError
 
-WAYS = ("paper", "release", "uniform")
+WAYS = ("paper", "release", "uniform", "all")
 LIMITS = {"release": 600, "uniform": 128}
 
 
 @dataclass(frozen=True)
 class Frames:
-    """One of the named ways and its limit, which `paper` does not have."""
+    """One of the named ways and its limit, which `paper` and `all` do not have."""
 
     way: str = "paper"
     limit: int | None = None
@@ -29,7 +30,7 @@ class Frames:
     def __post_init__(self) -> None:
         if self.way not in WAYS:
             raise UserError(unknown_name("way to take frames", self.way, WAYS))
-        if self.limit is not None and (self.way == "paper" or self.limit < 1):
+        if self.limit is not None and (self.way not in LIMITS or self.limit < 1):
             raise UserError(f"a limit of frames is 1 or more, and of {', '.join(LIMITS)}; got {self.limit}, {self.way}")
 
     @property
@@ -40,7 +41,7 @@ class Frames:
     def timeline(self, index: Index, source: str) -> tuple[Span, ...]:
         """Return the spans of a scanned file that are shown."""
         count = index.count(self.rate)
-        if self.way == "paper":
+        if self.way not in LIMITS:
             return (Span(source, 0, count),)
         limit = self.limit or LIMITS[self.way]
         if self.way == "uniform":

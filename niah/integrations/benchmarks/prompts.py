@@ -1,20 +1,23 @@
-"""Build the prompts of benchmark questions, in one of three named styles.
+"""Build the prompts of benchmark questions, in one of four named styles.
 
 - `release`: ViLaMP's scripts, word for word; the options are a Python list literal inside the sentence.
 - `letters`: the question, a lettered line for each option, and "Answer with the option's letter from the given
   choices directly." (VNBench's examples, lmms-eval).
+- `vlmevalkit`: VLMEvalKit's prompt for Video-MME, as VideoChat-Flash's evaluation has it (commit 2f8e2f5: its own
+  last line without subtitles, "The best answer is:" with them).
 - `harness`: the prompt of this project's suites, `niah.prompt.format_prompt`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 
 from niah.integrations.benchmarks.item import Item, lettered
-from niah.types import Question, UserError
+from niah.types import LETTERS, Question, UserError
 
-STYLES = ("release", "letters", "harness")
+STYLES = ("release", "letters", "vlmevalkit", "harness")
 DIRECTLY = "Answer with the option's letter from the given choices directly."
 NEW_TOKENS = {
     "video_mme": 1,
@@ -44,7 +47,9 @@ def make_question(script: str | None, style: str | None, item: Item, subtitle: s
     preface = f"This video's subtitles are listed below:\n{subtitle}\n" if subtitle else ""
     if style == "harness":
         return Question(item.question, item.options, preface + "{question}")
-    if style == "release":
+    if style == "vlmevalkit":
+        prompt = vlmevalkit_text(item.question, item.printed or lettered(item.options), subtitle)
+    elif style == "release":
         assert script is not None  # refused above
         name = script.removesuffix("_subtitles") if not subtitle else script
         prompt = user_text(name, item.question, item.printed or lettered(item.options), subtitle)
@@ -69,6 +74,35 @@ def user_text(benchmark: str, question: str, options: Sequence[str] | None = Non
             "The answer is: "
         )
     return f"{question}. Please choose the right answer from the following options: {list(options)}."
+
+
+def vlmevalkit_text(question: str, options: Sequence[str], subtitle: str = "") -> str:
+    """Return VLMEvalKit's prompt for a question with lettered options."""
+    frames, video = ("frames and subtitles", "video and the subtitles") if subtitle else ("frames", "video")
+    letters = list(LETTERS[: len(options)])
+    lines = [
+        f"These are the {frames} of a video. Select the best answer to the following multiple-choice question based "
+        f"on the {video}. Respond with only the letter ({', '.join(letters[:-1])}, or {letters[-1]}) of the correct "
+        "option.",
+        f"Question: {question}",
+        "Option:",
+        *options,
+        "The best answer is:" if subtitle else DIRECTLY,
+    ]
+    before = [f"This video's subtitles are listed below: \n{subtitle}"] if subtitle else []
+    return "\n".join([*before, *lines])
+
+
+def in_style(question: Question, style: str) -> Question:
+    """Return a suite's question in the words of a style: `release`, `vlmevalkit`, or `harness`, which changes nothing.
+
+    A question that brings a complete prompt keeps it.
+    """
+    if question.prompt is not None or style == "harness":
+        return question
+    text, options = question.template.replace("{question}", question.text), lettered(question.options)
+    prompt = vlmevalkit_text(text, options) if style == "vlmevalkit" else user_text("mlvu", text, options)
+    return dataclasses.replace(question, prompt=prompt)
 
 
 def subtitle_text(srt: str) -> str:

@@ -23,6 +23,7 @@ from typing import Any
 from niah.exit_codes import INCOMPLETE
 from niah.integrations.lm_eval.model import model_for
 from niah.integrations.lm_eval.naming import predictable
+from niah.run.presets import task_settings
 from niah.run.registry import GROUP
 from niah.settings import unknown_name
 from niah.types import UserError
@@ -51,6 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     from lm_eval.utils import setup_logging
 
     setup_logging()
+    preset, arguments = take_preset(arguments)
     sys.argv = ["niah lm_eval", *arguments]  # where lm-eval reads its command line
     command = HarnessCLI()
     namespace = command.parse_args()
@@ -61,6 +63,8 @@ def run(arguments: Sequence[str]) -> int:
         namespace.model_args = {**(namespace.model_args or {}), "device": namespace.device}
     model = given(namespace, "model") or ""
     register(*([model] if ":" in model else []))
+    if preset is not None:
+        apply_preset(namespace, preset)
     if namespace.command == "run":
         refuse_unknown(namespace)
     save_errors = _SaveErrors()
@@ -79,6 +83,24 @@ def run(arguments: Sequence[str]) -> int:
         )
         return INCOMPLETE
     return 0
+
+
+def take_preset(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Return the value of --preset, which lm-eval does not know, and all other arguments."""
+    parser = argparse.ArgumentParser(prog="niah lm_eval", add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset")
+    found, others = parser.parse_known_args(list(arguments))
+    return found.preset, others
+
+
+def apply_preset(namespace: argparse.Namespace, preset: str) -> None:
+    """Add a preset's settings and metadata to what was given by hand, which takes precedence. Raises UserError."""
+    named = given(namespace, "tasks") or []
+    tasks = [name for part in ([named] if isinstance(named, str) else named) for name in str(part).split(",")]
+    model = (given(namespace, "model") or "").removeprefix("videoniah-")
+    settings, metadata = task_settings(model, preset, tasks, given(namespace, "model_args") or {})
+    namespace.model_args = settings
+    namespace.metadata = {**metadata, **(given(namespace, "metadata") or {})}
 
 
 class _SaveErrors(logging.Handler):

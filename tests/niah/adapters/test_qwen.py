@@ -9,7 +9,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from niah.adapters.attention import causal_tail, register_attention
 from niah.adapters.parity import Parity
-from niah.adapters.qwen import continue_greedily, generate_greedily, prefill
+from niah.adapters.qwen import continue_prompt, generate_greedily, prefill
 from niah.types import UserError
 
 
@@ -124,4 +124,4 @@ def test_attention_without_masks_gives_the_same_logits(embeds, language):
 def test_an_answer_is_never_made_of_logits_that_are_not_numbers(language, embeds):
     cache, logits = prefill(language, embeds, room=2)
     with pytest.raises(UserError, match="not finite numbers"):
-        continue_greedily(language, cache, logits.clone().fill_(float("nan")), 2)
+        continue_prompt(language, cache, logits.clone().fill_(float("nan")), 2)

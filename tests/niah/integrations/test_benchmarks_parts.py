@@ -12,7 +12,7 @@ from PIL import Image
 
 from niah.integrations.benchmarks.frames import Frames, evenly, release_frames
 from niah.integrations.benchmarks.item import Item, split_question
-from niah.integrations.benchmarks.prompts import NEW_TOKENS, make_question, subtitle_text, user_text
+from niah.integrations.benchmarks.prompts import NEW_TOKENS, in_style, make_question, subtitle_text, user_text
 from niah.integrations.benchmarks.table1 import our_rows, published_rows, table_markdown
 from niah.integrations.benchmarks.tables import read_egoschema, read_longvideobench, read_mlvu
 from niah.integrations.benchmarks.vniah import Grid, score
@@ -20,7 +20,7 @@ from niah.integrations.benchmarks.vniah import load_documents as vniah
 from niah.integrations.case_library import resolve_reference, video_reference
 from niah.integrations.lm_eval.cli import TASKS, register
 from niah.media.writer import write_mp4
-from niah.types import Span, UserError
+from niah.types import Question, Span, UserError
 from tests.helpers.commands import benchmarks as main
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "vilamp"
@@ -41,6 +41,30 @@ def test_item_of_a_table_is_asked_in_the_releases_words():
     case = next(case for case in recorded("prompts.json") if case["benchmark"] == "mlvu")
     item = Item("1", "v.mp4", case["question"], ("Yard", "Roof"), "A")
     assert make_question("mlvu", None, item).prompt == case["user_text"]
+
+
+def test_vlmevalkits_words_are_those_of_videochat_flashs_evaluation():
+    asked = make_question("video_mme", "vlmevalkit", Item("1", "a.mp4", "What is it?", ("x", "y", "z"), "A"))
+    assert asked.prompt == (
+        "These are the frames of a video. Select the best answer to the following multiple-choice question based on the "
+        "video. Respond with only the letter (A, B, or C) of the correct option.\nQuestion: What is it?\nOption:\n"
+        "A. x\nB. y\nC. z\nAnswer with the option's letter from the given choices directly."
+    )
+    item = Item("1", "a.mp4", "What is it?", ("x", "y"), "A", printed=("A. x", "B. y"))
+    assert make_question("video_mme_subtitles", "vlmevalkit", item, "hello").prompt == (
+        "This video's subtitles are listed below: \nhello\nThese are the frames and subtitles of a video. Select the best "
+        "answer to the following multiple-choice question based on the video and the subtitles. Respond with only the "
+        "letter (A, or B) of the correct option.\nQuestion: What is it?\nOption:\nA. x\nB. y\nThe best answer is:"
+    )
+
+
+def test_a_suites_question_is_asked_in_a_scripts_words_unless_it_brings_a_prompt():
+    suites = Question("Which way?", ("left", "right"))
+    assert in_style(suites, "harness") is suites
+    sentence = "Which way?. Please choose the right answer from the following options: ['A. left', 'B. right']."
+    assert in_style(suites, "release").prompt == sentence
+    given = Question("Which way?", ("left", "right"), prompt="Say it.")
+    assert in_style(given, "release") is given and in_style(given, "vlmevalkit") is given
 
 
 @pytest.mark.parametrize("case", recorded("subtitles.json")["subtitle_extraction"])
@@ -66,6 +90,12 @@ def test_frames_are_the_releases(case):
     taken = [number for span in timeline for number in range(span.start, span.stop)]
     assert (len(taken), sum(taken)) == (case["count"], case["sum"])
     assert taken[:12] == case["first"] and taken[-12:] == case["last"]
+
+
+def test_a_model_that_samples_by_itself_is_shown_every_frame():
+    assert Frames("all").timeline(Film(Fraction(25), 100), "film") == (Span("film", 0, 100),)
+    with pytest.raises(UserError, match="a limit of frames"):
+        Frames("all", 5)
 
 
 def test_below_one_frame_a_second_is_refused_as_the_release_cannot_divide():

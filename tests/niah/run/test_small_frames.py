@@ -1,0 +1,46 @@
+"""Before the first case: a warning where a model reads larger pictures than a suite shows."""
+
+import dataclasses
+
+import pytest
+
+from niah.run.plan import make_plan
+from niah.run.small_frames import small_frames
+from niah.types import Sampling
+from tests.helpers.commands import run as main
+from tests.helpers.commands import run_config
+from tests.helpers.small_suite import make_suite
+
+READING = "tests.helpers.fake_adapters:reading"
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("suite")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDEONIAH_CACHE", str(folder / "cache"))
+        yield make_suite(folder)  # of 16 x 16 pixels, and so are its files
+
+
+@pytest.fixture
+def plan(suite):
+    return make_plan(run_config(["--suite", str(suite), "--model", READING]))
+
+
+@pytest.mark.parametrize("side, warned", [(16, False), (17, True)])
+def test_the_warning_comes_once_and_before_any_case(suite, tmp_path, capsys, side, warned):
+    args = ["--model", READING, "--model_args", f"side={side}", "--suite", str(suite), "--limit", "3"]
+    assert main([*args, "--output_path", str(tmp_path), "--in_process", "--no_figures"]) == 0
+    said = capsys.readouterr().err
+    words = f"{READING} reads pictures of {side}x{side} pixels, and suite small shows 16x16, enlarged"
+    assert said.count(words) == warned
+    assert not warned or said.index(words) < said.index("asked")
+
+
+def test_in_native_pixels_the_videos_that_are_too_small_are_named(plan):
+    sampling = Sampling("1", fit="native")
+    suite = dataclasses.replace(plan.generated.suite, sampling=sampling)
+    native = dataclasses.replace(plan, generated=dataclasses.replace(plan.generated, suite=suite))
+    assert small_frames(native, "m", 16) is None
+    said = small_frames(native, "m", 17)
+    assert said is not None and "of 5 videos" in said and "h1 16x16" in said and "n3 16x16" in said
