@@ -49,7 +49,8 @@ def test_the_smoke_suite_answers_every_case_and_draws(smoke):
 def test_records_with_and_without_reuse_agree(smoke, tmp_path):
     _, reused, _ = smoke
     flags = ("--conditions", "full,swapped")  # other lengths would be other footage files
-    fresh, _ = run(tmp_path, "--suite", "smoke", *flags, "--model_args", "store_gib=0,store_disk_gib=0")
+    without = ("--model_args", "store_gib=0,store_disk_gib=0", "--in_process", "--no_figures")
+    fresh, _ = run(tmp_path, "--suite", "smoke", *flags, *without)  # three workers would load torch three times
     assert all(record["measured"]["reused_frames"] == 0 for record in fresh.values())
     shared = fresh.keys() & reused.keys()
     assert len(shared) == 28  # 4 needles x (2 lengths x 3 bins + 1 swapped)

@@ -330,10 +330,9 @@ def test_suite_runs_from_the_command_line(folders, suite, tmp_path, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
-def test_suite_runs_in_workers_and_draws(folders, suite, tmp_path, name):
-    code, records = run(folders[name], suite, tmp_path, "--limit", "8")
-    assert (code, len(records), {record["status"] for record in records}) == (0, 8, {"ok"})
+def test_suite_runs_in_workers_and_draws(folders, suite, tmp_path):
+    code, records = run(folders[next(iter(MODELS))], suite, tmp_path, "--limit", "2")  # a worker for each length
+    assert (code, len(records), {record["status"] for record in records}) == (0, 2, {"ok"})
     assert (tmp_path / "heatmap.png").stat().st_size > 0
     assert json.loads((tmp_path / "run.json").read_text())["worker"]["versions"]["transformers"]
 

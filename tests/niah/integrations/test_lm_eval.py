@@ -82,7 +82,7 @@ def test_likelihoods_of_the_micro_model_are_those_of_niah_run(micro):
 
 @pytest.mark.slow
 def test_a_worker_answers_the_same_as_under_niah_run(suite, tmp_path):
-    records = ran("vilamp", suite, tmp_path / "run", limit=6.0)
+    records = ran("vilamp", suite, tmp_path / "run", limit=6.0, in_process=True)  # else three more workers load torch
     samples = evaluated("vilamp", ["videoniah"], suite, {}, limit=6)["samples"]["videoniah"]
     told = {sample["doc"]["case"]: sample["resps"][0][0] for sample in samples}
     assert told == {case: record["reply"] for case, record in records.items()}

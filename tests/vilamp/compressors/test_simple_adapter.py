@@ -2,9 +2,6 @@
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +9,7 @@ import torch
 
 from niah.run.registry import load_adapter
 from niah.types import UserError
+from tests.helpers.commands import run as main
 from tests.helpers.fake_video import FakeVideo
 from tests.vilamp.test_adapter import QUESTION, SIZES
 from vilamp import checkpoint
@@ -20,7 +18,6 @@ from vilamp.config import Compression
 from vilamp.model import Vilamp
 from vilamp.vocabulary import Vocabulary
 
-ROOT = Path(__file__).resolve().parents[3]
 WORDS = ("left", "right", "red")
 PROMPT = len(Vocabulary(WORDS).encode(QUESTION.text + " answer:"))
 LOADED = {"uniform": simple.load_uniform, "topk": simple.load_topk, "mean": simple.load_mean}
@@ -142,10 +139,8 @@ def test_a_compressor_cannot_be_named_by_a_word():
 @pytest.mark.slow
 @pytest.mark.parametrize("model", LOADED)
 def test_it_answers_the_smoke_suite_from_the_command_line(model, tmp_path):
-    command = [sys.executable, "-m", "niah.run", "--model", model, "--suite", "smoke", "--output_path", str(tmp_path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    flags = ["--in_process", "--no_figures"]  # tests/test_end_to_end.py has the workers and the figures
+    assert main(["--model", model, "--suite", "smoke", "--output_path", str(tmp_path), *flags]) == 0
     records = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
     cases = {case["id"]: case for case in map(json.loads, (tmp_path / "cases.jsonl").read_text().splitlines())}
     assert {record["case"] for record in records} == cases.keys()
@@ -154,4 +149,3 @@ def test_it_answers_the_smoke_suite_from_the_command_line(model, tmp_path):
     for record in records:
         length = cases[record["case"]]["length"]
         assert record["frames_used"] == min(length, {"mean": length, "topk": 8, "uniform": 32}[model])
-    assert (tmp_path / "heatmap.png").stat().st_size > 0
