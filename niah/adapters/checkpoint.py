@@ -138,7 +138,7 @@ def load_into(
         if _matches(name, unused):
             continue
         tensor = found[name].read().to(device, dtype)
-        if not tensor.isfinite().all():
+        if not _is_finite(tensor):
             broken.append(name)
         for place in shared[rename(name)]:
             _replace(module, place, tensor)
@@ -251,6 +251,11 @@ def _listed(words: list[str], limit: int = 200) -> str:
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Return True if no number is NaN or infinite. Unlike `isfinite` on all of it, this makes no second tensor."""
+    return tensor.numel() == 0 or all(bool(end.isfinite()) for end in tensor.aminmax())  # NaN is both ends, where it is
 
 
 def _replace(module: nn.Module, name: str, tensor: torch.Tensor) -> None:
