@@ -20,7 +20,7 @@ from baselines.llama_vid import model as llama_vid
 from baselines.llama_vid.inputs import (
     SCRIPTS,
     STOP,
-    FrameFeatures,
+    EvaFeatures,
     LlamaVidPrompts,
     LlamaVidSettings,
     QueryTokenizer,
@@ -60,7 +60,7 @@ class LlamaVidAdapter:
     ) -> None:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.path = settings.path or ("long" if model.config.long_video else "short")
-        self.features = FrameFeatures(model, make_store(settings.store_gib, settings.store_disk_gib))
+        self.features = EvaFeatures(model, make_store(settings.store_gib, settings.store_disk_gib))
         reads_typed = settings.query == "typed"
         self.prompts = LlamaVidPrompts(self.features, tokenizer, query_tokenizer, self.path, reads_typed)
         drawing = SCRIPTS[self.path] if settings.decoding == "script" else None

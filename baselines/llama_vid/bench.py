@@ -16,7 +16,7 @@ from torch import Tensor
 
 from baselines.llama_vid.compress import Query
 from baselines.llama_vid.config import EvaConfig, LlamaSizes, LlamaVidConfig, QFormerConfig
-from baselines.llama_vid.inputs import FrameFeatures, sample_frames
+from baselines.llama_vid.inputs import EvaFeatures, sample_frames
 from baselines.llama_vid.model import EvaBlock, EvaTower, LlamaVid
 from niah.adapters.bench import NoiseVideo, StageCosts
 from niah.adapters.checkpoint import fill_at_random, on_meta_device
@@ -58,7 +58,7 @@ class LlamaVidBench:
     def _streamed(self, video: NoiseVideo) -> StageCosts:
         began = clock(self.device)
         shown = sample_frames(len(video), video.fps)
-        chunks = (features for features, _ in FrameFeatures(self.model, None).of(video, shown, 1))
+        chunks = (features for features, _ in EvaFeatures(self.model, None).of(video, shown, 1))
         embeds = self._around(self.model.video_tokens(chunks, self.query)[0])
         encoded = clock(self.device)
         self.model.prefill(embeds)[1].cpu()

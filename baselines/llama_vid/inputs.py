@@ -168,7 +168,7 @@ class QueryTokenizer:
         return Query(torch.tensor(ids, device=device), torch.tensor(mask, device=device))
 
 
-class FrameFeatures:
+class EvaFeatures:
     """The tower's features of the frames shown, from a store or encoded now.
 
     Frames are encoded in batches of one shape, aligned to their source, each always in the same row. `store` holds one
@@ -240,7 +240,7 @@ class LlamaVidPrompts:
 
     def __init__(
         self,
-        features: FrameFeatures,
+        features: EvaFeatures,
         tokenizer: Any,
         query_tokenizer: QueryTokenizer,
         path: str,

@@ -1,7 +1,7 @@
 """Video-XL's idea (arXiv 2409.14485): a video passes in windows, and of each only summary tokens stay in the cache.
 
 - `Window`, `cut_windows`, `plan_windows`: where the summary tokens stand, one after every `ratio` visual tokens.
-- `RatioRule`: by which ratio each window is compressed; the release's four rules. `Curriculum`: the paper's training.
+- `RatioRule`: by which ratio each window is compressed; the release's four rules. `RatioCurriculum`: the paper's.
 - `plan_dynamic`: more summary tokens where the picture changes; the paper's, off unless asked for.
 """
 
@@ -159,7 +159,7 @@ class RatioRule:
 
 
 @dataclass(frozen=True)
-class Curriculum:
+class RatioCurriculum:
     """The ratios that training draws from as it proceeds; the paper's, absent from the release.
 
     Stage k holds from `starts[k]` (a fraction of all steps) on. Small ratios first, then 8, 12 and 16;

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from baselines.video_xl.compress import Curriculum, RatioRule, Window, cut_windows, plan_windows
+from baselines.video_xl.compress import RatioCurriculum, RatioRule, Window, cut_windows, plan_windows
 from baselines.video_xl.config import VideoXLConfig
 from baselines.video_xl.language import GradientCache
 from baselines.video_xl.model import VideoXL
@@ -27,7 +27,7 @@ def training_windows(
     visual: int,
     text: int,
     rng: np.random.Generator,
-    curriculum: Curriculum | None = None,
+    curriculum: RatioCurriculum | None = None,
     progress: float = 0.0,
 ) -> list[Window]:
     """Return the windows of a training sequence, with the checkpoint's ratios or a curriculum's.

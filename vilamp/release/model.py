@@ -29,7 +29,7 @@ from vilamp.release.behaviour import Behaviour
 from vilamp.release.composer import Composer, SigPooling, pooled_tokens, two_layers
 from vilamp.release.config import LanguageSizes, ReleaseConfig
 from vilamp.release.stream import stream_tokens
-from vilamp.release.towers import Clip, SiglipPatches
+from vilamp.release.towers import ClipTowers, SiglipPatches
 
 VIDEO = -200  # the id that stands for the video in a prompt
 
@@ -41,7 +41,7 @@ class ReleasedVilamp(nn.Module):
         super().__init__()
         self.config = config
         width = config.language.stack.hidden_size
-        self.clip = Clip(config.clip)
+        self.clip = ClipTowers(config.clip)
         self.vision = SiglipPatches(config.siglip, config.siglip_picture)
         self.projector = two_layers(config.siglip.hidden_size, width)
         self.composer: nn.Module | None = None

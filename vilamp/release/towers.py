@@ -176,7 +176,7 @@ class ClipText(nn.Module):
         return states[torch.arange(len(ids), device=ids.device), ids.argmax(dim=1)]
 
 
-class Clip(nn.Module):
+class ClipTowers(nn.Module):
     """Both towers and their projections into one space; nothing is normalised."""
 
     def __init__(self, sizes: ClipSizes) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from baselines.video_xl import compress
-from baselines.video_xl.compress import Curriculum, RatioRule, Window, cut_windows, plan_windows
+from baselines.video_xl.compress import RatioCurriculum, RatioRule, Window, cut_windows, plan_windows
 from niah.types import UserError
 
 
@@ -105,13 +105,13 @@ def test_an_unknown_mix_is_answered_with_the_known_ones():
 
 
 def test_the_curriculum_begins_with_small_ratios_and_ends_with_all():
-    stages = [Curriculum().at(progress).ratios for progress in (0.0, 0.19, 0.2, 0.6, 1.0)]
+    stages = [RatioCurriculum().at(progress).ratios for progress in (0.0, 0.19, 0.2, 0.6, 1.0)]
     assert stages == [(2,), (2,), (2, 4), (2, 4, 8, 12), (2, 4, 8, 12, 16)]
 
 
 def test_a_curriculum_that_does_not_rise_is_refused():
     with pytest.raises(ValueError, match="rise from 0"):
-        Curriculum(((2,), (4,)), (0.0, 0.0))
+        RatioCurriculum(((2,), (4,)), (0.0, 0.0))
 
 
 def test_depth_is_measured_from_the_peaks_on_both_sides():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from baselines.video_xl import config
-from baselines.video_xl.compress import Curriculum, cut_windows, plan_windows
+from baselines.video_xl.compress import RatioCurriculum, cut_windows, plan_windows
 from baselines.video_xl.language import SummaryCache, rotation
 from baselines.video_xl.model import build_random, load
 from baselines.video_xl.training import IGNORED, loss, training_windows
@@ -169,5 +169,5 @@ def test_training_draws_from_the_checkpoint_unless_a_curriculum_is_given():
     settings = config.parse({**OTHER, "beacon_window": 48, "beacon_ratio": [8, 16]}, TOWER)
     plain = training_windows(settings, 480, 10, np.random.default_rng(0))
     assert {window.ratio for window in plain} == {8, 16}
-    early = training_windows(settings, 480, 10, np.random.default_rng(0), Curriculum(), progress=0.1)
+    early = training_windows(settings, 480, 10, np.random.default_rng(0), RatioCurriculum(), progress=0.1)
     assert {window.ratio for window in early} == {2}

@@ -21,10 +21,10 @@ from vilamp.train.experiment.config import (
     Budget,
     Curriculum,
     Experiment,
-    Job,
     Primary,
     Stage,
     SuitePart,
+    TrainingJob,
     budget_mismatches,
     read_experiment,
 )
@@ -196,7 +196,7 @@ def test_footage_is_encoded_once(tiny, features):
 
 
 def model_of(tiny, scheme):
-    return new_model(tiny, Job(scheme, TWO, 0))
+    return new_model(tiny, TrainingJob(scheme, TWO, 0))
 
 
 SCHEMES = ("differential", "keyframes", "uniform", "mean", "summary")
@@ -246,7 +246,7 @@ def test_the_next_length_comes_by_success_or_at_its_deadline(tiny):
 
 def test_an_interrupted_training_ends_as_an_undisturbed_one(tiny, features, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "STEPS_BETWEEN_STATES", 1)
-    job, step, taken = Job("summary", TWO, 0), loop.optimizer_step, []
+    job, step, taken = TrainingJob("summary", TWO, 0), loop.optimizer_step, []
 
     def interrupted(*arguments):
         taken.append(1)
@@ -289,7 +289,7 @@ def test_a_model_of_which_anything_is_kept_is_not_trained_again(tiny, tmp_path, 
     records = tmp_path / "results" / "records" / "near"
     records.mkdir(parents=True)
     (records / "mean-2-0.csv").write_text("case,reply,tokens,seen,kept,needle_seen,needle_kept\n")
-    job = Job("mean", TWO, 0)
+    job = TrainingJob("mean", TWO, 0)
     assert run_jobs(experiment, [job]) == 3
     assert "another training would be another model" in capsys.readouterr().err
     assert not experiment.checkpoint(job).exists()
@@ -321,14 +321,14 @@ def test_a_probe_sees_what_a_scheme_left_of_the_needle_and_nothing_else(tiny, fe
 
 
 def test_a_probe_is_trained_once(tiny, features, tmp_path):
-    job = Job("summary", TWO, 0)
+    job = TrainingJob("summary", TWO, 0)
     experiment = dataclasses.replace(tiny, output=str(tmp_path), probe_steps=2)
     checkpoint.save(model_of(tiny, "summary"), experiment.checkpoint(job))
     train_probe(experiment, job, lambda: features)
     written = (experiment.checkpoint(job) / FILE).stat().st_mtime_ns
     train_probe(experiment, job, lambda: features)
     assert (experiment.checkpoint(job) / FILE).stat().st_mtime_ns == written
-    assert experiment.has_probe(job) and not experiment.has_probe(Job("summary", TWO, 1))
+    assert experiment.has_probe(job) and not experiment.has_probe(TrainingJob("summary", TWO, 1))
 
 
 def test_what_is_asked_later_waits_for_all_trainings_and_needs_their_checkpoints(tiny, tmp_path, monkeypatch, capsys):

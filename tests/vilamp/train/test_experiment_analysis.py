@@ -16,14 +16,14 @@ from vilamp.train.experiment.config import (
     Curriculum,
     Experiment,
     GainContrast,
-    Job,
     Primary,
     Secondary,
     SuitePart,
+    TrainingJob,
 )
 from vilamp.train.experiment.contrasts import (
     Contrast,
-    Estimate,
+    ContrastEstimate,
     accuracy,
     contrasts,
     difference,
@@ -178,7 +178,7 @@ def test_a_difference_without_any_spread_is_not_called_untrained():
 
 
 def test_a_seed_at_0_is_on_no_side():
-    spread = Estimate(-0.1, -0.2, 0.0, {0: -0.2, 1: 0.0}, 40, 0.03)
+    spread = ContrastEstimate(-0.1, -0.2, 0.0, {0: -0.2, 1: 0.0}, 40, 0.03)
     assert "seeds disagree in sign: no difference found" in contrast_text(Contrast("a", "b", spread, 0.03))
 
 
@@ -211,7 +211,7 @@ def experiment(tmp_path):
             path = tmp_path / "results" / "records" / "far" / f"{scheme}-2-{seed}.csv"
             write(path, "case reply tokens seen kept needle_seen needle_kept", replies[which])
             about = {"climbed": [[10, 1], [20, 0]], "cpu_seconds": 1500 if seed else 600}
-            model = written(made.model_of(Job(scheme, made.budgets[0], seed)))
+            model = written(made.model_of(TrainingJob(scheme, made.budgets[0], seed)))
             about |= {"parameters": 5, "encoders": "a", "course": dataclasses.asdict(made.course), "model": model}
             trained = tmp_path / "results" / "trainings" / f"{scheme}-2-{seed}.json"
             trained.parent.mkdir(exist_ok=True)

@@ -21,10 +21,10 @@ from niah.exit_codes import DONE
 from niah.io import replace_file
 from niah.settings import read_yaml
 from niah.types import UserError
-from vilamp.train.experiment.config import Experiment, GainContrast, Job, TypeContrast
+from vilamp.train.experiment.config import Experiment, GainContrast, TrainingJob, TypeContrast
 from vilamp.train.experiment.contrasts import (
     Contrast,
-    Estimate,
+    ContrastEstimate,
     Gate,
     accuracy,
     contrasts,
@@ -104,7 +104,7 @@ def primary_contrasts(experiment: Experiment, answers: Sequence[Answer]) -> list
     return contrasts(cases, first, others, f"{experiment.name}/primary")
 
 
-def secondary_contrasts(experiment: Experiment, answers: Sequence[Answer]) -> dict[str, Estimate | None]:
+def secondary_contrasts(experiment: Experiment, answers: Sequence[Answer]) -> dict[str, ContrastEstimate | None]:
     """Return the config's secondary contrasts at the longest trained length, by what the verdict calls them."""
     at = "full", experiment.course.longest
     longest = [one for one in passed(answers) if (one.condition, one.length) == at]
@@ -115,7 +115,7 @@ def secondary_contrasts(experiment: Experiment, answers: Sequence[Answer]) -> di
     }
 
 
-def _type_contrast(answers: Sequence[Answer], contrast: TypeContrast) -> Estimate | None:
+def _type_contrast(answers: Sequence[Answer], contrast: TypeContrast) -> ContrastEstimate | None:
     """Return a compressor's accuracy less the mean of others on some types, less the same on other types if any."""
     first = [one for one in answers if one.compressor == contrast.scheme]
     others = [[one for one in answers if one.compressor == name] for name in contrast.others]
@@ -126,7 +126,7 @@ def _type_contrast(answers: Sequence[Answer], contrast: TypeContrast) -> Estimat
     return weighted_sum(of_types, contrast.id)
 
 
-def _gain_contrast(answers: Sequence[Answer], contrast: GainContrast) -> Estimate | None:
+def _gain_contrast(answers: Sequence[Answer], contrast: GainContrast) -> ContrastEstimate | None:
     """Return how much more one compressor gains by tokens than another does."""
     weights = {
         (contrast.scheme, contrast.large): 1.0,
@@ -194,7 +194,7 @@ def analyse(experiment: Experiment) -> str:
     return text
 
 
-def _comparable_jobs(experiment: Experiment) -> list[Job]:
+def _comparable_jobs(experiment: Experiment) -> list[TrainingJob]:
     """Return the jobs that are done. Raises UserError where there are none, or what they share differs."""
     jobs = [job for job in experiment.jobs() if is_done(experiment, job)]
     if not jobs:

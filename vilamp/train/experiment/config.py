@@ -163,7 +163,7 @@ class Secondary:
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """One training, and the questions its model is asked."""
 
     compressor: str
@@ -221,19 +221,19 @@ class Experiment:
         """Return the budget of the primary contrast."""
         return next(budget for budget in self.budgets if budget.tokens == self.primary.budget)
 
-    def model_of(self, job: Job) -> VilampConfig:
+    def model_of(self, job: TrainingJob) -> VilampConfig:
         """Return the settings of a job's model."""
         return replace(self.model, compression=Compression(job.compressor, job.budget.tokens))
 
-    def checkpoint(self, job: Job) -> Path:
+    def checkpoint(self, job: TrainingJob) -> Path:
         """Return the folder of a job's checkpoint."""
         return Path(self.output) / "checkpoints" / job.name
 
-    def has_probe(self, job: Job) -> bool:
+    def has_probe(self, job: TrainingJob) -> bool:
         """Return True if a job's model gets a reader probe: at the primary budget, with the first seed."""
         return (job.budget, job.seed) == (self.primary_budget, self.seeds[0])
 
-    def parts(self, job: Job) -> list[SuitePart]:
+    def parts(self, job: TrainingJob) -> list[SuitePart]:
         """Return the parts of the suite that a job's model is asked."""
         return [
             part
@@ -241,19 +241,21 @@ class Experiment:
             if (not part.probe or self.has_probe(job)) and (not part.seeds or job.seed in part.seeds)
         ]
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[TrainingJob]:
         """Return all jobs, the most important first."""
         return list(dict.fromkeys(self._jobs()))
 
-    def _jobs(self) -> Iterator[Job]:
+    def _jobs(self) -> Iterator[TrainingJob]:
         primary = self.primary_budget
         others = [budget for budget in self.budgets if not budget.schemes and budget != primary]
-        yield from (Job(compressor, primary, seed) for seed in self.seeds for compressor in self.schemes)
+        yield from (TrainingJob(compressor, primary, seed) for seed in self.seeds for compressor in self.schemes)
         for number, seed in enumerate(self.seeds):
-            yield from (Job(compressor, budget, seed) for budget in others for compressor in self.schemes)
+            yield from (TrainingJob(compressor, budget, seed) for budget in others for compressor in self.schemes)
             if number == 0:
-                yield from (Job(compressor, primary, seed) for compressor in self.further)
-                yield from (Job(compressor, budget, seed) for budget in self.budgets for compressor in budget.schemes)
+                yield from (TrainingJob(compressor, primary, seed) for compressor in self.further)
+                yield from (
+                    TrainingJob(compressor, budget, seed) for budget in self.budgets for compressor in budget.schemes
+                )
 
 
 def read_experiment(path: Path) -> Experiment:
@@ -280,7 +282,7 @@ def budget_mismatches(experiment: Experiment, budget: Budget) -> Iterator[str]:
     dim = experiment.model.clip.embed_dim
     further = experiment.further if budget == experiment.primary_budget else ()
     for name in budget.schemes or (*experiment.schemes, *further):
-        compressor = build(experiment.model_of(Job(name, budget, 0)), _smallest_language_model())
+        compressor = build(experiment.model_of(TrainingJob(name, budget, 0)), _smallest_language_model())
         for length in lengths:
             missed = deviation(compressor, budget.tokens, length, dim, patches)
             if abs(missed) > TOLERANCE:

@@ -27,7 +27,7 @@ MIN_SEED_PAIRS = 2  # trained, for a verdict
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ContrastEstimate:
     """A mean over seeds, with the 95 % interval over seeds, haystacks and needles."""
 
     value: float
@@ -44,7 +44,7 @@ class Contrast:
 
     first: str
     second: str
-    estimate: Estimate | None  # None where fewer than two pairs of seeds trained
+    estimate: ContrastEstimate | None  # None where fewer than two pairs of seeds trained
     corrected: float | None  # p after Holm's correction
 
     @property
@@ -92,7 +92,7 @@ def passed(answers: Sequence[Answer]) -> list[Answer]:
     return [one for one in answers if (one.compressor, one.budget, one.seed) in trained]
 
 
-def accuracy(answers: Sequence[Answer], name: str) -> Estimate | None:
+def accuracy(answers: Sequence[Answer], name: str) -> ContrastEstimate | None:
     """Return the accuracy of answers of one compressor and budget; None without any.
 
     `name` seeds the resampling, here and below.
@@ -100,7 +100,7 @@ def accuracy(answers: Sequence[Answer], name: str) -> Estimate | None:
     return _estimate({(one.seed, one.case): (one.haystack, float(one.right)) for one in answers}, name)
 
 
-def difference(first: Sequence[Answer], second: Sequence[Answer], name: str) -> Estimate | None:
+def difference(first: Sequence[Answer], second: Sequence[Answer], name: str) -> ContrastEstimate | None:
     """Return accuracy of `first` less that of `second` over the cases and seeds that both have."""
     others = {(one.seed, one.case): one.right for one in second}
     pairs = {
@@ -113,7 +113,7 @@ def difference(first: Sequence[Answer], second: Sequence[Answer], name: str) -> 
 
 def interaction(
     first: Sequence[Answer], others: Sequence[Sequence[Answer]], plus: set[str], minus: set[str], name: str
-) -> Estimate | None:
+) -> ContrastEstimate | None:
     """Return a difference of differences: `first` less the mean of `others`, over some types less over others.
 
     Only seeds that all compressors have count. Both halves are means over their own cases.
@@ -140,7 +140,7 @@ def interaction(
     return _estimate(values, name)
 
 
-def weighted_sum(parts: Sequence[tuple[float, Sequence[Answer]]], name: str) -> Estimate | None:
+def weighted_sum(parts: Sequence[tuple[float, Sequence[Answer]]], name: str) -> ContrastEstimate | None:
     """Return a weighted sum of accuracies over the seeds and cases that all parts have."""
     common = set.intersection(*({(one.seed, one.case) for one in part} for _, part in parts))
     values: dict[tuple[int, str], tuple[str, float]] = {}
@@ -158,7 +158,7 @@ def contrasts(answers: Sequence[Answer], first: str, others: Sequence[str], name
     `answers` are those of trainings that passed their gate.
     """
     of_first = [one for one in answers if one.compressor == first]
-    estimates: list[Estimate | None] = []
+    estimates: list[ContrastEstimate | None] = []
     for other in others:
         of_other = [one for one in answers if one.compressor == other]
         estimate = difference(of_first, of_other, f"{name}/{first}/{other}")
@@ -171,7 +171,7 @@ def contrasts(answers: Sequence[Answer], first: str, others: Sequence[str], name
     ]
 
 
-def _estimate(values: Mapping[tuple[int, str], tuple[str, float]], name: str) -> Estimate | None:
+def _estimate(values: Mapping[tuple[int, str], tuple[str, float]], name: str) -> ContrastEstimate | None:
     """Return mean and interval of values by (seed, case), each with its haystack.
 
     A case without a haystack ("") is a group of its own. Seeds and haystacks are resampled independently and crossed;
@@ -191,7 +191,7 @@ def _estimate(values: Mapping[tuple[int, str], tuple[str, float]], name: str) ->
     low, high = _interval(sums, counts, name)
     by_seed = {seed: float(sums[n].sum() / counts[n].sum()) for n, seed in enumerate(seeds)}
     mean = float(sums.sum() / counts.sum())
-    return Estimate(mean, low, high, by_seed, int(counts[0].sum()), _p(sums, counts, mean))
+    return ContrastEstimate(mean, low, high, by_seed, int(counts[0].sum()), _p(sums, counts, mean))
 
 
 def _interval(sums: np.ndarray, counts: np.ndarray, name: str) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from niah.run.config import RunConfig
 from niah.run.folder import locked
 from niah.settings import unknown_name
 from niah.types import UserError
-from vilamp.train.experiment.config import Experiment, Job, SuitePart
+from vilamp.train.experiment.config import Experiment, SuitePart, TrainingJob
 from vilamp.train.experiment.footage import load_features
 from vilamp.train.experiment.records import config_mismatch, has_records, is_done, read_training, save_records
 from vilamp.train.experiment.train import LoadFeatures, train, train_probe
@@ -26,7 +26,7 @@ from vilamp.train.many_runs import NamedRun, run_all
 from vilamp.train.probe.client import ProbeClient
 
 
-def select_jobs(experiment: Experiment, only: str | None) -> list[Job]:
+def select_jobs(experiment: Experiment, only: str | None) -> list[TrainingJob]:
     """Return the queue, or the jobs that `only` names, separated by commas.
 
     Raises UserError for a name that no job has.
@@ -40,19 +40,19 @@ def select_jobs(experiment: Experiment, only: str | None) -> list[Job]:
     return [jobs[name] for name in only.split(",")]
 
 
-def run_jobs(experiment: Experiment, jobs: Sequence[Job]) -> int:
+def run_jobs(experiment: Experiment, jobs: Sequence[TrainingJob]) -> int:
     """Do what is left of the jobs; return 0, 3 where something could not be asked, or 130 after Ctrl-C.
 
     The parts that are asked later come after all trainings.
     """
     torch.set_num_threads(1)  # a training's cost is counted on one core
-    lost: list[Job] = []  # without the checkpoint that their records are of
+    lost: list[TrainingJob] = []  # without the checkpoint that their records are of
     with locked(Path(experiment.output)):
         code = run_all(_runs(experiment, jobs, lost))
     return max(code, INCOMPLETE if lost else DONE)
 
 
-def _runs(experiment: Experiment, jobs: Sequence[Job], lost: list[Job]) -> Iterator[NamedRun]:
+def _runs(experiment: Experiment, jobs: Sequence[TrainingJob], lost: list[TrainingJob]) -> Iterator[NamedRun]:
     """Train the models that are still missing, each before its first run, and yield the runs that are not kept yet.
 
     Jobs that can neither be trained nor asked are added to `lost`.
@@ -75,7 +75,7 @@ def _runs(experiment: Experiment, jobs: Sequence[Job], lost: list[Job]) -> Itera
                 yield _run(experiment, job, part, f"{number} of {len(jobs)}: {job.name}: {part.name}")
 
 
-def _train_if_missing(experiment: Experiment, job: Job, features: LoadFeatures) -> bool:
+def _train_if_missing(experiment: Experiment, job: TrainingJob, features: LoadFeatures) -> bool:
     """Train a job's model and its probe unless they exist; return True if they can be asked.
 
     Raises UserError where the existing model was trained otherwise than the config says.
@@ -101,7 +101,7 @@ def _train_if_missing(experiment: Experiment, job: Job, features: LoadFeatures) 
     return True
 
 
-def _run(experiment: Experiment, job: Job, part: SuitePart, name: str) -> NamedRun:
+def _run(experiment: Experiment, job: TrainingJob, part: SuitePart, name: str) -> NamedRun:
     """Return the run that asks a trained model, or its probe, one part of the suite."""
     folder = Path(experiment.output) / "asked" / job.name / part.name
     config = RunConfig(
@@ -121,7 +121,7 @@ def _run(experiment: Experiment, job: Job, part: SuitePart, name: str) -> NamedR
     return NamedRun(name, config, make_worker, partial(save_records, experiment, job, part, folder))
 
 
-def cost_text(experiment: Experiment, job: Job) -> str:
+def cost_text(experiment: Experiment, job: TrainingJob) -> str:
     """Return what a training cost, and whether that is more than it may."""
     training = read_summary(experiment.checkpoint(job))
     minutes = training["cpu_seconds"] / 60 if training else 0.0
@@ -129,7 +129,7 @@ def cost_text(experiment: Experiment, job: Job) -> str:
     return f"{job.name}: {minutes:.1f} minutes of one core{over}"
 
 
-def queue_text(experiment: Experiment, jobs: Sequence[Job]) -> str:
+def queue_text(experiment: Experiment, jobs: Sequence[TrainingJob]) -> str:
     """Return the queue with each training's cost: measured where it is done, expected where it is not."""
     lines = [f"{'job':24} {'minutes':>8}  state"]
     minutes_left = 0.0
@@ -143,7 +143,7 @@ def queue_text(experiment: Experiment, jobs: Sequence[Job]) -> str:
     return "\n".join(lines)
 
 
-def _job_state(experiment: Experiment, job: Job) -> tuple[float, str]:
+def _job_state(experiment: Experiment, job: TrainingJob) -> tuple[float, str]:
     """Return the minutes of a job's training, and how far the job is."""
     checkpoint = experiment.checkpoint(job)
     training = read_summary(checkpoint)

@@ -23,7 +23,7 @@ from niah.scoring import extract_answer
 from niah.settings import from_mapping
 from niah.types import Case, Record, UserError
 from vilamp.config import VilampConfig
-from vilamp.train.experiment.config import Curriculum, Experiment, Job, SuitePart
+from vilamp.train.experiment.config import Curriculum, Experiment, SuitePart, TrainingJob
 from vilamp.train.journal import SUMMARY
 
 CASE_COLUMNS = ("case", "condition", "type", "needle", "source", "haystack", "length", "start", "options", "answer")
@@ -49,7 +49,7 @@ class Answer:
     needle_seen: int  # frames of the needle that reached the language model in any form
 
 
-def save_records(experiment: Experiment, job: Job, part: SuitePart, folder: Path) -> None:
+def save_records(experiment: Experiment, job: TrainingJob, part: SuitePart, folder: Path) -> None:
     """Keep a job's training and the answers of one part, whose run is in `folder`.
 
     Raises UserError where a case differs from the same case of earlier jobs, or an earlier part is of another training.
@@ -69,22 +69,22 @@ def save_records(experiment: Experiment, job: Job, part: SuitePart, folder: Path
     _write_csv(_records_file(experiment, job, part), REPLY_COLUMNS, sorted(rows))
 
 
-def has_records(experiment: Experiment, job: Job, part: SuitePart) -> bool:
+def has_records(experiment: Experiment, job: TrainingJob, part: SuitePart) -> bool:
     """Return True if the records of one part are kept."""
     return _records_file(experiment, job, part).is_file()
 
 
-def is_done(experiment: Experiment, job: Job) -> bool:
+def is_done(experiment: Experiment, job: TrainingJob) -> bool:
     """Return True if a job is trained and asked, except for what is asked later."""
     return all(has_records(experiment, job, part) for part in experiment.parts(job) if not part.later)
 
 
-def read_training(experiment: Experiment, job: Job) -> dict[str, Any]:
+def read_training(experiment: Experiment, job: TrainingJob) -> dict[str, Any]:
     """Return the summary that is kept of a job's training."""
     return json.loads(_training_file(experiment, job).read_text(encoding="utf-8"))
 
 
-def config_mismatch(experiment: Experiment, job: Job, training: Mapping[str, Any]) -> str | None:
+def config_mismatch(experiment: Experiment, job: TrainingJob, training: Mapping[str, Any]) -> str | None:
     """Return what a training was made with that differs from the config, "course" or "model", or None."""
     if from_mapping(Curriculum, training["course"], job.name) != experiment.course:
         return "course"
@@ -93,7 +93,7 @@ def config_mismatch(experiment: Experiment, job: Job, training: Mapping[str, Any
     return None
 
 
-def load_answers(experiment: Experiment, jobs: Iterable[Job], probe: bool = False) -> list[Answer]:
+def load_answers(experiment: Experiment, jobs: Iterable[TrainingJob], probe: bool = False) -> list[Answer]:
     """Return all kept answers of some jobs' models, or of their reader probes, scored.
 
     Raises UserError for a reply whose case is not known.
@@ -112,7 +112,7 @@ def load_answers(experiment: Experiment, jobs: Iterable[Job], probe: bool = Fals
     return answers
 
 
-def _answer(job: Job, case: Mapping[str, str], row: Mapping[str, str]) -> Answer:
+def _answer(job: TrainingJob, case: Mapping[str, str], row: Mapping[str, str]) -> Answer:
     """Return a reply, scored, with what its case was."""
     return Answer(
         compressor=job.compressor,
@@ -175,11 +175,11 @@ def _case_row(case: Case) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _records_file(experiment: Experiment, job: Job, part: SuitePart) -> Path:
+def _records_file(experiment: Experiment, job: TrainingJob, part: SuitePart) -> Path:
     return Path(experiment.results) / "records" / part.name / f"{job.name}.csv"
 
 
-def _training_file(experiment: Experiment, job: Job) -> Path:
+def _training_file(experiment: Experiment, job: TrainingJob) -> Path:
     return Path(experiment.results) / "trainings" / f"{job.name}.json"
 
 

@@ -24,7 +24,7 @@ from vilamp import checkpoint
 from vilamp.config import written
 from vilamp.model import Vilamp
 from vilamp.train import data
-from vilamp.train.experiment.config import Curriculum, Experiment, Job
+from vilamp.train.experiment.config import Curriculum, Experiment, TrainingJob
 from vilamp.train.experiment.examples import (
     ExampleSpec,
     build_examples,
@@ -80,7 +80,7 @@ class StageTracker:
         return {"rung": self.stage, "recent": list(self._recent), "climbed": self.advances}
 
 
-def train(experiment: Experiment, job: Job, load_features: LoadFeatures) -> None:
+def train(experiment: Experiment, job: TrainingJob, load_features: LoadFeatures) -> None:
     """Train a job's model to its end and save its checkpoint."""
     folder = experiment.checkpoint(job)
     encoders = checkpoint.locate(experiment.encoder_from) / "model.safetensors"
@@ -107,7 +107,7 @@ def train(experiment: Experiment, job: Job, load_features: LoadFeatures) -> None
     journal.finish(summary)
 
 
-def new_model(experiment: Experiment, job: Job) -> Vilamp:
+def new_model(experiment: Experiment, job: TrainingJob) -> Vilamp:
     """Return a job's model before training.
 
     Connectors and language model start equal for all compressors of a seed.
@@ -130,7 +130,7 @@ def _trained_parameters(model: Vilamp) -> list[torch.nn.Parameter]:
 
 def _train_reader(
     experiment: Experiment,
-    job: Job,
+    job: TrainingJob,
     model: Vilamp,
     journal: Journal,
     tracker: StageTracker,
@@ -166,7 +166,7 @@ def _train_reader(
     return time.process_time() - began
 
 
-def train_probe(experiment: Experiment, job: Job, load_features: LoadFeatures) -> None:
+def train_probe(experiment: Experiment, job: TrainingJob, load_features: LoadFeatures) -> None:
     """Train the reader probe of a job's checkpoint, unless it exists."""
     folder = experiment.checkpoint(job)
     if (folder / FILE).is_file():

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vilamp.train.experiment.config import Experiment
-from vilamp.train.experiment.contrasts import Contrast, Estimate, Gate
+from vilamp.train.experiment.contrasts import Contrast, ContrastEstimate, Gate
 
 if TYPE_CHECKING:
     from vilamp.train.experiment.analyse import ProbeRow
@@ -20,7 +20,7 @@ def verdict(
     done: int,
     all_gates: Sequence[Gate],
     primary: Sequence[Contrast],
-    secondary: Mapping[str, Estimate | None],
+    secondary: Mapping[str, ContrastEstimate | None],
     probe_rows: Sequence[ProbeRow],
     trainings: Sequence[Mapping[str, Any]],
 ) -> str:
@@ -91,7 +91,7 @@ def contrast_text(contrast: Contrast) -> str:
     return f"{name}: {_points(estimate)}, Holm p {contrast.corrected:.3f}, {agreement}: {finding}"
 
 
-def _secondary_text(estimate: Estimate | None) -> str:
+def _secondary_text(estimate: ContrastEstimate | None) -> str:
     """Return a secondary contrast; the interval of a few seeds is too narrow to conclude from it alone."""
     if estimate is None:
         return "no verdict, as not all of these trained"
@@ -99,7 +99,7 @@ def _secondary_text(estimate: Estimate | None) -> str:
     return f"{_points(estimate)}, {test}"
 
 
-def _points(estimate: Estimate) -> str:
+def _points(estimate: ContrastEstimate) -> str:
     """Return a difference in percentage points with its interval and each seed's own."""
     by_seed = ", ".join(f"{100 * value:+.1f}" for value in estimate.seeds.values())
     low, high = 100 * estimate.low, 100 * estimate.high
