@@ -29,6 +29,7 @@ from vilamp.features import FrameEncoder, FrameFeatures
 from vilamp.late import without_cosines
 from vilamp.model import OPTION_TOKENS, Vilamp
 from vilamp.vocabulary import cloze
+from vilamp.without_cache import WithoutCache
 
 BATCH = 64  # frames encoded at a time
 PRESETS = {  # of released checkpoints: scripts/eval of the release, at commit 0bc8a17
@@ -186,22 +187,6 @@ class VilampAdapter:
     def settings(self) -> Settings:
         """Return the compressor's settings and the weights."""
         return {**self.compressor.settings(), "weights": self.weights_id}
-
-
-class WithoutCache:
-    """Empties the store of an adapter before every question: what answers cost a benchmark that knows no frame keys.
-
-    A store without room would not do: selection and merging look at every frame, so each frame would be
-    encoded twice for one case. Here it is encoded once for each case, as it is where nothing is shared.
-    """
-
-    def __init__(self, adapter: Adapter, store: FeatureStore) -> None:
-        self._adapter, self._store = adapter, store
-
-    def answer(self, video: Video, question: Question) -> Reply:
-        """Answer with nothing stored."""
-        self._store.close()
-        return self._adapter.answer(video, question)
 
 
 def frame_encoder(model: Vilamp) -> FrameEncoder:

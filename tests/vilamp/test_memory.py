@@ -21,9 +21,10 @@ from niah.media.writer import write_mp4
 from niah.types import FrameKey, Question, Sampling, Source, Span
 from tests.helpers.commands import memory as memory_command
 from vilamp import checkpoint, config, memory, prefill
-from vilamp.adapter import VilampAdapter, WithoutCache
+from vilamp.adapter import VilampAdapter
 from vilamp.model import Vilamp
 from vilamp.vocabulary import Vocabulary
+from vilamp.without_cache import WithoutCache
 
 WORDS = Vocabulary(("left", "right", "red", "circle"))
 QUESTION = Question("Which way does the red circle move?", ("left", "right"))

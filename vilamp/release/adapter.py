@@ -46,7 +46,7 @@ COMPOSED = 8  # frames merged at a time
 
 
 @dataclass(frozen=True)
-class Asking:
+class ReleaseOptions:
     """How a released model is asked; the defaults are the harness's."""
 
     max_new_tokens: int = 16
@@ -78,7 +78,7 @@ class ReleaseAdapter:
         name: str,
         store: FeatureStore,
         text: ReleaseText,
-        asking: Asking,
+        asking: ReleaseOptions,
         generation: Generation = GREEDY,
     ) -> None:
         self.model, self.text, self.asking, self.limit = model, text, asking, asking.max_new_tokens
@@ -243,19 +243,19 @@ def load_released(
         device: Where to run.
         store: Where features of frames are kept.
         constants: K (`keyframes`), tau (`threshold`) and alpha (`temperature`) in place of the checkpoint's, or None.
-        settings: `dtype`, `behaviour`, fields of `Asking`, and single fields of the behaviour.
+        settings: `dtype`, `behaviour`, fields of `ReleaseOptions`, and single fields of the behaviour.
         known: Settings that every checkpoint takes, for the message about one that is misspelt.
     """
     taken = {"dtype": "auto", "behaviour": "release"}
     own = {**taken, **settings}
-    asked = {field.name: own.pop(field.name) for field in fields(Asking) if field.name in own}
+    asked = {field.name: own.pop(field.name) for field in fields(ReleaseOptions) if field.name in own}
     if own.get("too_long", "refuse") != "refuse":
         raise UserError("too_long=cut would cut the question away: the adapter refuses such cases instead")
-    known = [*known, *taken, *(field.name for kind in (Asking, Behaviour) for field in fields(kind))]
+    known = [*known, *taken, *(field.name for kind in (ReleaseOptions, Behaviour) for field in fields(kind))]
     for setting in settings:  # before anything is read
         if setting not in known:
             raise UserError(unknown_name("setting of a released checkpoint", setting, known))
-    asking = read_options(Asking, "a released checkpoint", asked)
+    asking = read_options(ReleaseOptions, "a released checkpoint", asked)
     if constants["keyframes"] is not None:
         positive_int("keyframes", constants["keyframes"])
     if constants["temperature"] is not None:
