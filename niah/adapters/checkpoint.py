@@ -138,7 +138,7 @@ def load_into(
         if _matches(name, unused):
             continue
         tensor = found[name].read().to(device, dtype)
-        if not _is_finite(tensor):
+        if not is_finite(tensor):
             broken.append(name)
         for place in shared[rename(name)]:
             _replace(module, place, tensor)
@@ -253,7 +253,7 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _is_finite(tensor: torch.Tensor) -> bool:
+def is_finite(tensor: torch.Tensor) -> bool:
     """Return True if no number is NaN or infinite. Unlike `isfinite` on all of it, this makes no second tensor."""
     return tensor.numel() == 0 or all(bool(end.isfinite()) for end in tensor.aminmax())  # NaN is both ends, where it is
 

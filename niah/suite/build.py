@@ -6,8 +6,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from niah.io import cache_folder
 from niah.suite import user_media, version1
 from niah.suite.cases import longest_length, make_cases, refuse_long_needle
@@ -16,6 +14,7 @@ from niah.suite.design import PAPER_LENGTHS
 from niah.suite.folder import GeneratedSuite, NearDuplicate, Skip, apply_needle_filter
 from niah.suite.library import Haystack, Library, NeedleClip
 from niah.suite.near_duplicates import near_duplicates
+from niah.suite.scan_progress import tracked
 from niah.types import Span, UserError
 
 
@@ -88,13 +87,13 @@ def _built_in(suite: Suite, footage: Footage, library: Library) -> tuple[list[Ha
     built = build(footage, frames, suite.sampling.rate, cache_folder(), suite.version, suite.decoys or 0)
     haystacks = []
     clips = []
-    for name, path, identity, _, cuts in tqdm(built.haystacks, desc="scanning haystacks", leave=False, disable=None):
+    for name, path, identity, _, cuts in tracked(built.haystacks, "scanning haystacks"):
         source = library.add(Path(path), name, identity)
         if source.frames < frames:
             raise UserError(f"{path} has {source.frames} of {frames} frames: delete it and generate the suite again")
         timeline = (Span(source.name, 0, frames),)
         haystacks.append(Haystack(name, timeline, frozenset({source.identity}), cuts=cuts))
-    for needle in tqdm(built.needles, desc="scanning needles", leave=False, disable=None):
+    for needle in tracked(built.needles, "scanning needles"):
         source = library.add(Path(needle.path), needle.name, needle.identity)
         refuse_long_needle(source.frames, "built-in footage", needle.name, suite)
         decoys = [library.add(Path(path), name, identity) for path, name, identity in built.decoys[needle.name]]

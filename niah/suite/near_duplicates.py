@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from niah.io import replacing
 from niah.suite.folder import NearDuplicate
 from niah.suite.library import Haystack, Library, NeedleClip
+from niah.suite.scan_progress import tracked
 from niah.types import Sampling, Source, Span
 
 # (step, least, most): one frame in `step` is hashed, but at least `least` and at most `most`. Needles are
@@ -52,7 +52,7 @@ def near_duplicates(
     footage = [(name, Span(name, 0, library.sources[name].frames), HAYSTACKS) for name in sorted(pieces)]
     footage += [(clip.needle.name, clip.span, NEEDLES) for clip in clips]
     hashed = []
-    for name, span, density in tqdm(footage, desc="finding near-duplicates", leave=False, disable=None):
+    for name, span, density in tracked(footage, "looking for near-duplicates", "source"):
         numbers = sample(span, *density)
         hashed.append((name, span.source, *_cached_hashes(folder, library, span, numbers, read_frames)))
     return tuple(_pairs(hashed, first=len(hashed) - len(clips)))

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from tqdm import tqdm
-
 from niah.settings import unknown_name
 from niah.suite.cases import longest_length, refuse_long_needle
 from niah.suite.config import SUITES_FOLDER, Haystacks, Suite
@@ -19,6 +17,7 @@ from niah.suite.downloads import is_download, refuse_outside
 from niah.suite.folder import Skip
 from niah.suite.library import Haystack, Library, NeedleClip, cut_timeline
 from niah.suite.needles import VIDEO_SUFFIXES, NeedleRow, read_needles
+from niah.suite.scan_progress import progress, tracked
 from niah.types import Source, Span, UserError
 
 SLACK_SECONDS = 0.1  # by which a stop may exceed the end of the video, because people round
@@ -170,8 +169,8 @@ def _with_cuts(haystacks: Sequence[Haystack], library: Library) -> list[Haystack
 
     names = dict.fromkeys(span.source for haystack in haystacks for span in haystack.timeline)
     frames = sum(library.sources[name].frames for name in names)
-    with tqdm(total=frames, desc="finding scene cuts", unit="frame", leave=False, disable=None) as bar:
-        cuts = {name: find_cuts(library.indexes[name], library.rate, bar.update) for name in names}
+    with progress(frames, "finding scene cuts", "frame") as update:
+        cuts = {name: find_cuts(library.indexes[name], library.rate, update) for name in names}
     return [mark_cuts(haystack, cuts) for haystack in haystacks]
 
 
@@ -195,7 +194,7 @@ def _scan_haystacks(
 ) -> list[Source]:
     """Return each usable source once, and append the others to `skips`."""
     sources: dict[str, Source] = {}
-    for name, path in tqdm(videos, desc="scanning haystacks", leave=False, disable=None):
+    for name, path in tracked(videos, "scanning haystacks"):
         if name != name.encode(errors="replace").decode():
             skips.append(Skip(ascii(name), "its name is not UTF-8, which cases need: rename it"))
             continue
@@ -224,7 +223,7 @@ def _scan_needles(rows: Sequence[NeedleRow], suite: Suite, library: Library, ski
     assert suite.needles is not None
     root = suite.needles.media_root or str(Path(suite.needles.file or ".").parent)
     clips = []
-    for row in tqdm(rows, desc="scanning needles", leave=False, disable=None):
+    for row in tracked(rows, "scanning needles"):
         path = Path(row.needle.path)
         inside = path.is_relative_to(root) and not is_download(path)  # names do not depend on the location of the cache
         name = path.relative_to(root).as_posix() if inside else path.name

@@ -147,8 +147,8 @@ def _encode_shared_pools(base: TrainingConfig) -> list[PoolFeatures]:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser, "a YAML file; see configs/train/ablation.yaml")
-    told = "train nothing; sum up the runs kept here (default: train into the config's output)"
-    parser.add_argument("--records", type=Path, metavar="FOLDER", help=told)
+    help_text = "train nothing; sum up the runs kept here (default: train into the config's output)"
+    parser.add_argument("--records", type=Path, metavar="FOLDER", help=help_text)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -72,7 +72,7 @@ def write_suite(
     files = [
         card,
         _parquet(folder, "data/cases.parquet", [_case_row(case) for case in generated.cases], _cases_features()),
-        _parquet(folder, "data/sources.parquet", sources, _sources_features()),
+        _parquet(folder, "data/sources.parquet", sources, _sources_features(any("crop" in row for row in sources))),
     ]
     replace_file(folder / "suite.yaml", suite_yaml(generated.suite))
     hashes = {row["name"]: row["sha256"] for row in sources}
@@ -149,7 +149,7 @@ def _parquet(folder: Path, name: str, rows: list[dict[str, Any]], features: Any)
     from datasets import Dataset
     from pyarrow import parquet
 
-    columns = {column: [row[column] for row in rows] for column in features}
+    columns = {column: [row.get(column) for row in rows] for column in features}  # one without a crop has none
     with replacing(folder / name) as temporary:
         parquet.write_table(Dataset.from_dict(columns, features=features).data.table, temporary)
     return name
@@ -175,12 +175,13 @@ def _cases_features() -> Any:
     )
 
 
-def _sources_features() -> Any:
-    """Return the column types of the sources."""
-    from datasets import Features, Value
+def _sources_features(cropped: bool) -> Any:
+    """Return the column types of the sources; the pixels cut off have a column where a source has any."""
+    from datasets import Features, List, Value
 
     texts = dict.fromkeys(("name", "identity", "sha256", "licence", "attribution"), Value("string"))
-    return Features({**texts, "frames": Value("int64"), "seconds": Value("float64")})
+    crop = {"crop": List(Value("int64"))} if cropped else {}
+    return Features({**texts, "frames": Value("int64"), "seconds": Value("float64"), **crop})
 
 
 def _head(generated: GeneratedSuite, licence: str) -> dict[str, Any]:

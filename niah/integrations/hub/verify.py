@@ -190,6 +190,6 @@ def _source(row: Any, where: str) -> Source:
     optional = {"path": "", "crop": ()}
     names = [field.name for field in dataclasses.fields(Source)]
     try:
-        return Source(**{name: row.get(name, optional[name]) if name in optional else row[name] for name in names})
+        return Source(**{name: row.get(name) or optional[name] if name in optional else row[name] for name in names})
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{where} is no source ({error!r}); restore the file") from error

@@ -23,6 +23,7 @@ from niah.integrations.hub.publish_suite import read_licences, read_published_su
 from niah.suite.folder import read_suite
 from niah.types import OptionLikelihood, UserError
 from tests.helpers.commands import publish as main
+from tests.helpers.commands import verify
 from tests.helpers.fake_runs import make_case, make_record, write_run
 from tests.helpers.small_suite import make_suite
 
@@ -112,6 +113,18 @@ def test_a_published_suite_names_every_video_by_its_hash(suite, tmp_path):
     rows = load(tmp_path / "out", "sources", "test", tmp_path)
     wanted = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in suite.parent.glob("*.mp4")}
     assert {row["name"]: row["sha256"] for row in rows} == wanted and len(wanted) == 5
+
+
+def test_a_published_suite_keeps_what_is_cropped_off_its_videos(suite, tmp_path):
+    file = suite / "sources.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows = [{**row, "crop": [0, 0, 4, 2]} if row["name"] == "h1" else row for row in rows]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out, again = tmp_path / "out", tmp_path / "again"
+    assert main(["suite", str(suite), "-o", str(out), "--licence", "cc-by-4.0"]) == 0
+    assert verify([str(out), "--media", str(suite.parent), "-o", str(again)]) == 0
+    cropped = {name: source.crop for name, source in read_suite(again).sources.items()}
+    assert cropped == {"n1": (), "n2": (), "n3": (), "h1": (0, 0, 4, 2), "h2": ()}
 
 
 def test_no_video_and_no_folder_of_this_machine_is_published(suite, tmp_path):

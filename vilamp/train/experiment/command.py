@@ -28,8 +28,8 @@ exit codes: 0 every training of the queue is done, 2 a mistake in the config, 3 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser, "a YAML file; see configs/experiment/")
-    told = "these trainings, in this order; --dry_run lists all (default: all)"
-    parser.add_argument("--only", metavar="JOB,...", help=told)
+    help_text = "these trainings, in this order; --dry_run lists all (default: all)"
+    parser.add_argument("--only", metavar="JOB,...", help=help_text)
     parser.add_argument("--dry_run", action="store_true", help="print the queue with what each training costs")
 
 

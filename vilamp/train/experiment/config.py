@@ -88,7 +88,9 @@ class Curriculum:
             raise ValueError(f"rungs end one after another, the last with the steps (until: 1); got {ends}")
         for stage in self.rungs:
             if not self.type_indices(stage):
-                raise ValueError(f"no type of clip is told as {', '.join(stage.told)}; types: {', '.join(self.types)}")
+                raise ValueError(
+                    f"no type of clip is worded as {', '.join(stage.told)}; types: {', '.join(self.types)}"
+                )
 
     @property
     def longest(self) -> int:
