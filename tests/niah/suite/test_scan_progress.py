@@ -8,7 +8,9 @@ def test_lines_come_after_ten_seconds_and_then_each_minute(capsys):
     lines = Lines(1500, "scanning haystacks", "file", lambda: next(times))
     for _ in range(4):
         lines.update(300)
-    assert capsys.readouterr().err == "scanning haystacks: 600 of 1,500 files\nscanning haystacks: 1,200 of 1,500 files\n"
+    assert (
+        capsys.readouterr().err == "scanning haystacks: 600 of 1,500 files\nscanning haystacks: 1,200 of 1,500 files\n"
+    )
 
 
 def test_what_is_quick_says_nothing(capsys):
