@@ -47,6 +47,37 @@ def same(one, other):
     return all(getattr(one, field) == getattr(other, field) for field in fields)
 
 
+@pytest.mark.parametrize("query", ["bare", "typed"])
+def test_the_qformer_reads_the_question_or_all_that_is_typed(folder, monkeypatch, query):
+    model, read = adapter(folder, query=query), []
+    words = model.prompts.query_tokenizer
+    monkeypatch.setattr(
+        model.prompts, "query_tokenizer", lambda texts, device: read.extend(texts) or words(texts, device)
+    )
+    reply = model.answer(FakeVideo(("h", 0, 4)), QUESTION)
+    assert read == [{"bare": QUESTION.text, "typed": format_prompt(QUESTION)}[query]]
+    assert reply.settings["query"] == query
+
+
+def test_a_script_draws_what_the_seed_the_question_and_the_frames_decide(folder):
+    def said(seed, *span):
+        drawing = load(str(folder), max_new_tokens=8, decoding="script", path="long", seed=seed)
+        return drawing.answer(FakeVideo(span), QUESTION)
+
+    first = said(0, "h", 0, 4)
+    assert (first.settings["temperature"], first.settings["top_p"], first.settings["top_k"]) == (0.6, 0.9, 50)
+    assert said(0, "h", 0, 4).text == first.text
+    assert len({said(seed, "h", 0, 4).text for seed in range(6)}) > 1
+    assert "temperature" not in adapter(folder).answer(FakeVideo(("h", 0, 4)), QUESTION).settings
+
+
+def test_words_for_what_is_no_query_or_decoding(folder):
+    with pytest.raises(UserError, match="query"):
+        adapter(folder, query="whole")
+    with pytest.raises(UserError, match="decoding"):
+        adapter(folder, decoding="beam")
+
+
 # ---- from the command line
 
 

@@ -158,7 +158,8 @@ def test_a_question_longer_than_the_trained_positions_is_read_whole(folder):
 
 def test_sampled_frames_are_spread_like_the_releases(folder):
     assert (
-        sample_frames(10, 4) == [0, 3, 6, 9]
+        sample_frames(100, "second", 29.97) == [0, 29, 59]  # three whole seconds, as the VNBench script takes them
+        and sample_frames(10, 4) == [0, 3, 6, 9]
         and sample_frames(11, 4) == [0, 3, 6, 10]
         and sample_frames(3, 4) == [0, 1, 2]
     )
