@@ -1,8 +1,10 @@
 """--preset: settings that are chosen together, for suites and for benchmarks, and what is said where there are none."""
 
+import argparse
+
 import pytest
 
-from niah.integrations.lm_eval.cli import take_preset
+from niah.integrations.lm_eval.cli import apply_preset, take_preset
 from niah.run.adapter_files import literal_constant
 from niah.run.presets import suite_settings, task_settings
 from niah.run.registry import find_adapter, load_adapter
@@ -35,6 +37,18 @@ def test_a_benchmark_gets_its_scripts_prompt_frames_and_number_of_tokens():
 def test_lm_eval_never_sees_the_flag():
     assert take_preset(["run", "--preset", "official", "--tasks", "a"]) == ("official", ["run", "--tasks", "a"])
     assert take_preset(["--tasks", "a"]) == (None, ["--tasks", "a"])
+
+
+def test_lm_eval_gets_what_the_preset_chooses_for_the_named_task():
+    namespace = argparse.Namespace(
+        model="videoniah-vilamp",
+        tasks="videoniah_mlvu",
+        model_args=dict(GIVEN),
+        metadata={"table": "t", "prompt": "letters"},
+    )
+    apply_preset(namespace, "official")
+    assert namespace.model_args == {"dtype": "float16", "max_new_tokens": 256, **GIVEN}
+    assert namespace.metadata == {"frame_sampling": "release", "table": "t", "prompt": "letters"}  # by hand comes first
 
 
 @pytest.mark.parametrize(
