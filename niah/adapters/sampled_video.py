@@ -37,8 +37,13 @@ class SampledVideo:
         """Return the frames with these places among those taken."""
         return self._video.frames([self.numbers[index] for index in indices])
 
+    def announce(self, indices: Sequence[int]) -> None:
+        """Have the frames with these places decoded while the model computes."""
+        self._video.announce([self.numbers[index] for index in indices])
+
     def iterate(self, chunk: int) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
-        """Yield (places, frames) of at most `chunk` frames."""
+        """Yield (places, frames) of at most `chunk` frames, announced."""
+        self.announce(range(len(self)))
         for start in range(0, len(self), chunk):
             places = tuple(range(start, min(start + chunk, len(self))))
             yield places, self.frames(places)
