@@ -153,7 +153,7 @@ def test_long_video_config_takes_the_movie_prompt_and_path_sets_it_apart(folder)
     by_config = adapter(folder, config="config_long_video.json").answer(FakeVideo(("h", 0, 2)), QUESTION)
     text = inputs.long_prompt(format_prompt(QUESTION))
     assert by_config.language_tokens == len(ids_of(text.before + text.after, VOCABULARY)) + 2 * 2
-    assert by_config.settings == {"path": "long", "rope": "faithful"}
+    assert by_config.settings == {"path": "long", "rope": "faithful", "query": "bare"}
     by_path = adapter(folder, path="long").answer(FakeVideo(("h", 0, 2)), QUESTION)
     assert by_path.language_tokens == by_config.language_tokens
 
