@@ -186,7 +186,7 @@ def _build_example(
 
 
 @runtime_checkable
-class FrameFeatures(Protocol):
+class FootageFeatures(Protocol):
     """The features of footage that videos are cut from, by frame."""
 
     @property
@@ -201,7 +201,7 @@ class FrameFeatures(Protocol):
 
 
 def choose_frames(
-    compressor: Compressor, features: FrameFeatures, order: Int[Tensor, " frames"], query: Float[Tensor, " dim"]
+    compressor: Compressor, features: FootageFeatures, order: Int[Tensor, " frames"], query: Float[Tensor, " dim"]
 ) -> tuple[Choice, Iterator[Float[Tensor, "_frames patches dim"]]]:
     """Return what a compressor chooses of some frames of a world, and the patches of those, 512 frames at a time."""
     frames = features.embeddings[order].to(query.device)
