@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from tqdm import tqdm
+
 from niah.settings import unknown_name
 from niah.suite.cases import longest_length, refuse_long_needle
 from niah.suite.config import SUITES_FOLDER, Haystacks, Suite
