@@ -178,8 +178,9 @@ def parse_json_lines(
             value = parse(json.loads(line))
         except UserError as error:
             raise UserError(f"{path}, line {number}: {error}") from None
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{path}, line {number} cannot be read ({error!r}); {remedy}") from error
+        # RecursionError: a hundred thousand brackets; OverflowError: numbers of hundreds of digits.
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
+            raise UserError(f"{path}, line {number} cannot be read ({error!r:.500}); {remedy}") from error
         yield number, value
 
 

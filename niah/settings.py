@@ -44,6 +44,8 @@ def read_yaml(cls: type[T], path: Path) -> T:
         raise UserError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {error}") from error
+    except RecursionError:
+        raise UserError(f"{path} nests deeper than any settings do; name another YAML file") from None
     return from_mapping(cls, values, str(path))
 
 
@@ -78,7 +80,15 @@ def is_int(value: Any, least: int = 1) -> bool:
 
 def is_number(value: Any) -> bool:
     """Return True if a value is a finite int or float. True and False are not numbers."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and _is_finite(value)
+
+
+def _is_finite(value: Any) -> bool:
+    """Return True for a number that a float can hold; JSON has whole numbers of any size."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def positive_int(name: str, value: Any, remedy: str = "fix --model_args") -> int:

@@ -16,7 +16,7 @@ from niah.io import cache_folder, read_json_lines
 from niah.settings import read_yaml
 from niah.suite import user_media
 from niah.suite.cases import longest_length
-from niah.suite.config import Suite, load_suite
+from niah.suite.config import Suite, is_built_in, load_suite
 from niah.suite.folder import cases_sha256, read_suite
 from niah.suite.known_places import recall_suite
 from niah.suite.library import Library
@@ -105,8 +105,15 @@ def _paths(runs: Sequence[RunData], suite: str | None) -> Mapping[str, Path] | s
         files = [*built.haystacks, *(file for found in built.decoys.values() for file in found)]
         needles = {str(needle.identity): Path(needle.path) for needle in built.needles}
         return {**needles, **{file.identity: Path(file.path) for file in files}}
+    place = suite or _remembered(runs) or runs[0].suite
+    # A run may come from a stranger, and loading a suite reads and downloads what it names.
+    if suite is None and place == runs[0].suite and not is_built_in(place):
+        return (
+            f"no pictures of suite {place!r}: it does not ship and was not asked on this machine. Name its file with "
+            "--suite"
+        )
     try:
-        return _own_paths(suite or _remembered(runs) or runs[0].suite)
+        return _own_paths(place)
     except UserError as error:
         if suite is not None:
             raise

@@ -13,6 +13,7 @@ from typing import Any
 
 from niah.run.messages import WorkerResult
 from niah.run.process import Worker, WorkerLostError
+from niah.run.records import check_record
 from niah.run.same_model import ModelCheck
 from niah.types import Case, Record, Reply
 
@@ -86,7 +87,7 @@ class CaseRunner:
             if attempt == MAX_ATTEMPTS or not (result.crashed or filled_by_others):
                 files = tuple(f"{name}@{self._hashes[name][:16]}" for name in _sources(case))
                 run = {"worker": self.started, "attempts": attempt, "cold": cold}
-                return make_record(case, result, self._model, str(self.metadata["decoder"]), files, run)
+                return _readable(case, result, self._model, str(self.metadata["decoder"]), files, run)
 
     def sibling(self) -> CaseRunner:
         """Return another runner of the same model, with workers of its own."""
@@ -123,6 +124,15 @@ class CaseRunner:
             if self._check_model is not None:
                 self._check_model.worker(self.metadata)
         return self._worker
+
+
+def _readable(case: Case, result: WorkerResult, *rest: Any) -> Record:
+    """Return a record that can be read again; one that could not would make the whole run unreadable."""
+    try:
+        return check_record(make_record(case, result, *rest))
+    except TypeError as error:
+        refused = WorkerResult("error", f"the reply cannot be recorded: {error!s:.500}", None, result.measured)
+        return make_record(case, refused, *rest)
 
 
 def make_record(

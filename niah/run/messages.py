@@ -15,6 +15,9 @@ from typing import Any
 
 from niah.types import Case, OptionLikelihood, Reply, Sampling, Source
 
+MAX_DETAILS_CHARACTERS = 100_000  # of a reply's usage, settings or seconds
+MAX_DETAILS_DEPTH = 8
+MAX_COUNT = 1 << 60  # no machine counts further
 MAX_REPLY_CHARACTERS = 1_000_000  # more than any model says, and less than an endless loop
 
 
@@ -67,6 +70,8 @@ class WorkerResult:
     def from_json(cls, row: Mapping[str, Any]) -> WorkerResult:
         """Read what `to_json` wrote."""
         reply = None if row["reply"] is None else Reply(**row["reply"])
+        if reply is not None:
+            check_bounds(reply)
         return cls(row["status"], row["detail"], reply, row["measured"])
 
     def to_json(self) -> dict[str, Any]:
@@ -83,8 +88,7 @@ def check_reply(reply: Any, frames: int, options: int) -> Reply:
     """
     if not isinstance(reply, Reply):
         raise TypeError(f"answer(video, question) must return a niah.types.Reply, got {type(reply).__name__}")
-    if len(reply.text) > MAX_REPLY_CHARACTERS:
-        raise ValueError(f"a reply's text has at most {MAX_REPLY_CHARACTERS:,} characters, got {len(reply.text):,}")
+    check_bounds(reply)
     _check_frames(reply, frames)
     if reply.mode not in ("generated", "likelihood"):
         raise ValueError(f"mode must be 'generated' or 'likelihood', got {reply.mode!r}")
@@ -116,6 +120,39 @@ def check_reply(reply: Any, frames: int, options: int) -> Reply:
     )
     json.dumps(_row(plain), allow_nan=False)  # raises ValueError for a time that is not a number
     return plain
+
+
+def check_bounds(reply: Reply) -> None:
+    """Raise ValueError where a reply is larger than any model's, or counts below 0: its record could not be read."""
+    if len(reply.text) > MAX_REPLY_CHARACTERS:
+        raise ValueError(f"a reply's text has at most {MAX_REPLY_CHARACTERS:,} characters, got {len(reply.text):,}")
+    for name in ("usage", "settings", "seconds"):
+        _check_details(name, getattr(reply, name))
+    for name in ("language_tokens", "reused_frames", "peak_allocated_bytes", "peak_reserved_bytes"):
+        count = getattr(reply, name)
+        if count is not None and not 0 <= int(count) < MAX_COUNT:
+            raise ValueError(f"{name} counts from 0 up to {MAX_COUNT:,}, got {str(count):.40}")
+    for name, count in reply.usage.items():
+        if not isinstance(count, str) and not 0 <= float(count) < math.inf:
+            raise ValueError(f"usage counts from 0 up, got {name}={count}")
+
+
+def _check_details(name: str, details: Mapping[str, Any]) -> None:
+    """Raise ValueError unless a reply's details are few, short and flat enough for a line of records.jsonl."""
+    waiting: list[tuple[Any, int]] = [(details, 0)]
+    size = 0
+    while waiting:
+        value, depth = waiting.pop()
+        size += len(value) if isinstance(value, (str, bytes)) else 8
+        if depth > MAX_DETAILS_DEPTH or size > MAX_DETAILS_CHARACTERS:
+            raise ValueError(
+                f"{name} of a reply holds at most {MAX_DETAILS_CHARACTERS:,} characters, nested at most "
+                f"{MAX_DETAILS_DEPTH} deep"
+            )
+        if isinstance(value, Mapping):
+            waiting += [(part, depth + 1) for pair in value.items() for part in pair]
+        elif isinstance(value, (list, tuple)):
+            waiting += [(part, depth + 1) for part in value]
 
 
 def _check_frames(reply: Reply, frames: int) -> None:

@@ -43,7 +43,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
             f"{path} is missing: name a folder that niah run wrote (its --output_path); records without it "
             "are set aside by --fresh"
         ) from None
-    except ValueError as error:  # not JSON, not UTF-8
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, nested without end
         raise _unreadable(path, str(error)) from error
     if not isinstance(metadata, dict):
         raise _unreadable(path, "it holds no keys and values")

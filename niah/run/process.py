@@ -146,6 +146,8 @@ class ProcessWorker:
             )
         except _WorkerGoneError as error:
             return error.result
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:  # it bypassed `check_reply`
+            return WorkerResult("error", f"the worker sent what is no reply: {error!r:.500}")
 
     def close(self) -> None:
         """Let the worker end by itself; kill what is left of it and its children."""
@@ -161,10 +163,10 @@ class ProcessWorker:
         number = message["number"] = next(self._numbers)
         try:
             self._send(json.dumps(message).encode() + b"\n", deadline)
-            response = json.loads(self._receive(deadline))
+            response = json.loads(self._receive(deadline))  # of a process that may write anything
             if not isinstance(response, dict) or response.get("number") != number:
                 raise ValueError
-        except ValueError:
+        except (ValueError, RecursionError):
             self._kill()
             detail = "the worker wrote something that is no reply to the runner's descriptor"
             raise _WorkerGoneError(WorkerResult("error", detail, crashed=True, worker_gone=True)) from None

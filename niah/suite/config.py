@@ -235,6 +235,11 @@ def _check_rate(suite: str, rate: str) -> None:
         )
 
 
+def is_built_in(name: str) -> bool:
+    """Return True for the name, or another name, of a suite that ships; False for anything that could be a path."""
+    return name in ALIASES or name in {found.stem for found in SUITES_FOLDER.glob("*.yaml")}
+
+
 def load_suite(name: str) -> tuple[Suite, Path]:
     """Return the suite called `name`, a file of configs/suites or a path to YAML, and the folder of its file.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.io import read_json_lines
-from niah.settings import unknown_name
+from niah.settings import is_number, unknown_name
 from niah.suite.answers import read_answer, read_options
 from niah.suite.config import Needles
 from niah.suite.downloads import download, file_name, is_address, refuse_dataset_card, refuse_outside
@@ -238,7 +238,7 @@ def _seconds(row: Mapping[str, Any], column: str, where: str) -> float | None:
     value = row.get(column)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if not is_number(value) or value < 0:
         raise UserError(f"{where}: {column} must be seconds from the video's first frame, got {value!r}")
     return float(value)
 

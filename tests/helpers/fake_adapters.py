@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -170,8 +171,27 @@ def replying(frames=40, what="text"):
         "nan": Reply("B", seconds={"look": float("nan")}),
         "mode": Reply("B", mode="guessed"),
         "endless": Reply("B" * 1_000_001),
+        "negative": Reply("B", usage={"prompt_tokens": -1}),
+        "backwards": Reply("B", language_tokens=-1),
+        "nested": Reply("B", settings=_nested(900)),
+        "huge": Reply("B", settings={"log": "x" * 50_000_000}),
     }
     return when(frames, lambda video: replies[what])
+
+
+def _nested(levels):
+    inner = {}
+    for _ in range(levels):
+        inner = {"in": inner}
+    return inner
+
+
+def bypassing(reply):
+    """Send a reply that `check_reply` never saw: a worker's code is the adapter's to change."""
+    for name in ("__main__", "niah.run.worker"):
+        if "check_reply" in vars(sys.modules.get(name, sys)):
+            vars(sys.modules[name])["check_reply"] = lambda *anything: Reply(**reply)
+    return Says(lambda video, question: None)
 
 
 def reporting():

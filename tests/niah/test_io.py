@@ -11,17 +11,38 @@ from niah.analysis.load import read_run
 from niah.io import numbered_lines, parse_json_lines, read_json_lines, to_json_lines
 from niah.report.footage import find_videos
 from niah.run.records import read_records, rewrite_records
+from niah.settings import is_number
 from niah.suite.config import Needles
 from niah.suite.folder import read_suite, write_suite
 from niah.suite.needles import read_needles
 from niah.tools.merge import read_shard
-from niah.types import UserError
+from niah.types import Case, UserError
 from tests.helpers.commands import verify
 from tests.helpers.fake_runs import make_case, make_record, write_run
 from tests.helpers.small_suite import make_suite
 
 SUITE = "name: fake\nhaystacks: {folder: .}\nneedles: {file: n.jsonl}\n"
 BREAKS = "one\u2028two\u2029three\x85four"
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"a": ' * 50_000, "1" * 5000, '{"start": 1e999'])
+def test_a_line_that_no_reader_bears_is_named(tmp_path, line):
+    (tmp_path / "records.jsonl").write_text(line + "\n")
+    with pytest.raises(UserError, match="line 1 cannot be read .*; use --fresh"):
+        read_records(tmp_path / "records.jsonl")
+
+
+def test_a_span_of_four_hundred_digits_is_a_damaged_line(tmp_path):
+    row = json.dumps(make_case("n0").to_json()).replace('"start": 0', f'"start": -{10**400}')
+    with pytest.raises(UserError, match="line 1 cannot be read"):
+        list(parse_json_lines(row.encode(), tmp_path / "cases.jsonl", Case.from_json, "restore the file"))
+    long = json.dumps(make_case("n0").to_json()).replace('"stop": ', f'"stop": {10**400}')
+    with pytest.raises(UserError, match="line 1 cannot be read"):
+        list(parse_json_lines(long.encode(), tmp_path / "cases.jsonl", Case.from_json, "restore the file"))
+
+
+def test_numbers_that_no_float_holds_are_no_numbers():
+    assert not is_number(10**400) and not is_number(float("nan")) and is_number(10**300)
 
 
 def test_lines_end_at_newlines_alone_and_blank_ones_are_counted():

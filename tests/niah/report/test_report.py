@@ -19,7 +19,7 @@ from PIL import Image
 from niah.analysis.load import read_run
 from niah.media.scan import scan
 from niah.media.writer import write_mp4
-from niah.report import page, pictures
+from niah.report import footage, page, pictures
 from niah.report.footage import SourceVideo, find_videos
 from niah.report.page import as_json, write_report
 from niah.report.pictures import strip, take_pictures
@@ -242,6 +242,17 @@ def test_a_run_whose_suite_is_unknown_here_says_why_it_has_no_pictures(tmp_path)
     videos, notes = find_videos([read_run(folder)])
     assert [video.path for video in videos.values()] == [None]
     assert "no pictures of suite 'fake'" in notes[0] and "--suite" in notes[0]
+
+
+@pytest.mark.parametrize("name", ["/etc/suite.yaml", "evil.yaml", "../other/suite.yaml", "."])
+def test_a_suite_that_only_run_json_names_is_neither_read_nor_downloaded(tmp_path, monkeypatch, name):
+    folder = run_of(tmp_path / "run")
+    (folder / "suite.yaml").write_text("name: fake\nhaystacks: {folder: gone}\nneedles: {file: gone.jsonl}\n")
+    (folder / "sources.jsonl").write_text('{"name": "h", "identity": "sha256:00"}\n')
+    run = dataclasses.replace(read_run(folder), suite=name)
+    monkeypatch.setattr(footage, "load_suite", lambda name: pytest.fail(f"{name} was read"))
+    monkeypatch.setattr(footage, "read_suite", lambda name: pytest.fail(f"{name} was read"))
+    assert "does not ship" in find_videos([run])[1][0]
 
 
 def test_a_run_on_one_s_own_videos_is_reported_without_naming_its_suite(tmp_path, monkeypatch):

@@ -9,12 +9,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from niah.run.case_runner import CaseRunner
 from niah.run.config import Limits
-from niah.run.messages import WorkerConfig, case_request
+from niah.run.messages import WorkerConfig, WorkerResult, case_request
 from niah.run.process import InProcessWorker, ProcessWorker
+from niah.run.records import check_record
 from niah.run.worker import is_out_of_memory
 from niah.suite.folder import read_suite
-from niah.types import OptionLikelihood, UserError
+from niah.types import OptionLikelihood, Reply, UserError
 from tests.helpers.fake_adapters import ERRORS
 from tests.helpers.small_suite import make_suite
 
@@ -171,6 +173,10 @@ BROKEN_CONTRACTS = [
     ("nan", "ValueError: Out of range float values are not JSON compliant"),
     ("mode", "ValueError: mode must be 'generated' or 'likelihood', got 'guessed'"),
     ("endless", "ValueError: a reply's text has at most 1,000,000 characters, got 1,000,001"),
+    ("negative", "ValueError: usage counts from 0 up, got prompt_tokens=-1"),
+    ("backwards", "ValueError: language_tokens counts from 0 up"),
+    ("nested", "ValueError: settings of a reply holds at most 100,000 characters, nested at most 8 deep"),
+    ("huge", "ValueError: settings of a reply holds at most 100,000 characters, nested at most 8 deep"),
 ]
 
 
@@ -179,6 +185,39 @@ def test_reply_that_breaks_the_contract_is_an_error(suite, what, words):
     result = InProcessWorker(config_of(suite, "replying", what=what)).ask(case_of(suite, 40))
     assert result.status == "error"
     assert result.detail.startswith(words)
+
+
+@pytest.mark.parametrize(
+    "reply, words",
+    [
+        ({"text": "B", "usage": {"prompt_tokens": -1}}, "usage counts from 0 up"),
+        ({"text": "B", "settings": {"a": [[[[[[[[[[1]]]]]]]]]]}}, "nested at most 8 deep"),
+        ({"text": "B", "settings": {"a": "x" * 200_000}}, "at most 100,000 characters"),
+        ({"text": "B", "language_tokens": 10**400}, "language_tokens counts from 0"),
+    ],
+)
+def test_a_worker_that_bypasses_its_own_checks_costs_its_case_and_nothing_else(start, suite, reply, words):
+    worker = start("bypassing", reply=reply)
+    result = worker.ask(case_of(suite, 40))
+    assert result.status == "error" and words in result.detail
+    assert worker.ask(case_of(suite, 40)).status == "error"  # it is asked on
+
+
+def test_a_record_that_could_not_be_read_again_is_written_as_an_error(suite):
+    class Lying:
+        metadata = {"decoder": "none"}
+
+        def ask(self, case):
+            return WorkerResult("ok", reply=Reply("B", frame_size=(0, 3)))
+
+        def close(self):
+            pass
+
+    case = case_of(suite, 40)
+    hashes = {span.source: "0" * 64 for span in case.timeline}
+    record = CaseRunner(Lying, "fake", hashes).ask(case, cold=False)
+    assert record.status == "error" and "frame_size" in record.detail
+    assert check_record(record) == record
 
 
 def test_what_a_reply_says_of_frames_and_options_reaches_the_runner_as_it_was(start, suite):
