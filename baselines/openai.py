@@ -73,6 +73,7 @@ class OpenAIChat:
         used = bin_centres(len(video), self.asking.max_frames)
         images: list[dict[str, Any]] = []
         size: tuple[int, int] | None = None  # as sent: what the endpoint makes of it is not known
+        video.announce(used)
         for start in range(0, len(used), CHUNK):
             frames = video.frames(used[start : start + CHUNK])
             images += [self._image(frame) for frame in frames]

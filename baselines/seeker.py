@@ -33,6 +33,7 @@ class Seeker:
         sampled = bin_centres(len(video), self.limit)
         codes: list[Barcode | None] = []
         size: tuple[int, int] | None = None
+        video.announce(sampled)
         for start in range(0, len(sampled), BATCH):
             frames = video.frames(sampled[start : start + BATCH])
             codes += [read_barcode(frame) for frame in frames]

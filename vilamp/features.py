@@ -108,8 +108,13 @@ class VideoFeatures:
 
         keep = self._keep_patches or kinds[0] == EMBEDDING
         batches = slot_batches(self._keys, frames, self._encoder.batch)
-        for found, _ in self._cache.get_or_encode(batches, lambda slot: self._key(slot, kinds[0]), encode, keep):
-            yield found
+        found = self._cache.get_or_encode(batches, lambda slot: self._key(slot, kinds[0]), encode, keep, self._announce)
+        for features, _ in found:
+            yield features
+
+    def _announce(self, missing: list[Slot]) -> None:
+        """Have the frames that must be encoded decoded while the model computes."""
+        self._video.announce([slot.frame for slot in missing])
 
     def _key(self, slot: Slot, kind: str) -> tuple[FrameKey, str]:
         return self._keys[slot.frame], kind + self._encoder.name

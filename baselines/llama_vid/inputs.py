@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -214,7 +215,8 @@ class EvaFeatures:
             return self._encode(video, slots)
 
         batches = slot_batches(keys, shown, CHUNK, stride)
-        yield from self.cache.get_or_encode(batches, lambda slot: keys[slot.frame], encode)
+        announce = partial(_announce, video)
+        yield from self.cache.get_or_encode(batches, lambda slot: keys[slot.frame], encode, announce=announce)
 
     def _encode(self, video: Video, slots: list[Slot]) -> Float[Tensor, "missing rows width"]:
         """Encode a few frames, each in its row of an otherwise black batch."""
@@ -223,6 +225,11 @@ class EvaFeatures:
         batch = np.zeros((CHUNK, *frames.shape[1:]), np.uint8)
         batch[rows] = frames
         return self.model.encode(standardise(batch, device=self.model.device), class_row=True)[rows]
+
+
+def _announce(video: Video, missing: list[Slot]) -> None:
+    """Have the frames that must be encoded decoded while the model computes."""
+    video.announce([slot.frame for slot in missing])
 
 
 @dataclass(frozen=True, eq=False)

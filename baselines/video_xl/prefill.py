@@ -132,6 +132,7 @@ class VideoPrefill:
         """Read one part into the cache and return the (1, hidden) state of its last token."""
         before, after = (torch.tensor(ids, dtype=torch.long, device=self.model.device) for ids in (prefix, suffix))
         last = torch.empty(0, self.model.settings.language.hidden)
+        self.video.announce([frame for window in windows for frame in self._frames_of(window)[1]])
         for step in self.model.read(before, windows, self.visual, after, self.cache):
             last = step.states[-1:]
         return last
@@ -160,6 +161,7 @@ class VideoPrefill:
         """Return the class token of every frame shown."""
         batch = max(1, self.model.settings.window // self.tokens)
         classes = []
+        self.video.announce(self.shown)
         for start in range(0, len(self.shown), batch):
             pictures = self.video.frames(self.shown[start : start + batch])
             with self.encoding:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -226,14 +226,20 @@ class ClipFeatures:
             encoded.update(missing)
             return torch.stack([self._encode(frames) for frames in decode_clips(video, missing)])
 
-        for start in range(0, len(clips), DECODED):
-            part = clips[start : start + DECODED]
-            batches = self.cache.get_or_encode([part], lambda clip: tuple(keys[frame] for frame in clip), encode)
-            for rows, _ in batches:
-                row = None
-                for clip, row in zip(part, rows, strict=True):
-                    yield row.clone(), clip not in encoded  # a view would keep its whole part alive
-                del rows, row
+        def announce(missing: list[Clip]) -> None:
+            known = set(missing)
+            video.announce([frame for part in parts for frame in frames_of(clip for clip in part if clip in known)])
+
+        parts = [clips[start : start + DECODED] for start in range(0, len(clips), DECODED)]
+        found = self.cache.get_or_encode(
+            parts, lambda clip: tuple(keys[frame] for frame in clip), encode, announce=announce
+        )
+        clips_of = iter(parts)
+        for rows, _ in found:
+            row = None
+            for clip, row in zip(next(clips_of), rows, strict=True):
+                yield row.clone(), clip not in encoded  # a view would keep its whole part alive
+            del rows, row
 
     @torch.inference_mode()
     def assemble(
@@ -257,9 +263,14 @@ class ClipFeatures:
         return self.model.encode(pixels[None])[0]
 
 
+def frames_of(clips: Iterable[Clip]) -> list[int]:
+    """Return the frames of clips, each once, in playing order."""
+    return sorted({frame for clip in clips for frame in clip})
+
+
 def decode_clips(video: Video, clips: list[Clip]) -> UInt8[np.ndarray, "clips frames height width 3"]:
     """Decode the frames of clips; a frame that a short video repeats is decoded once."""
-    wanted = sorted({frame for clip in clips for frame in clip})
+    wanted = frames_of(clips)
     place = {frame: number for number, frame in enumerate(wanted)}
     return video.frames(wanted)[[[place[frame] for frame in clip] for clip in clips]]
 

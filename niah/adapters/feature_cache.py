@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -29,7 +30,7 @@ class FeatureCache:
     def get(self, key: Hashable) -> Float[Tensor, ...] | None:
         """Return what is stored under `key`, on the device, or None."""
         bits = None if self.store is None else self.store.get(key)
-        return None if bits is None else torch.from_numpy(bits.copy()).view(self.dtype).to(self.device)  # writable
+        return None if bits is None else self._to_device([bits])[0]
 
     def holds(self, key: Hashable) -> bool:
         """Return True if `key` is stored; this counts as using it, so that it is forgotten later."""
@@ -46,6 +47,7 @@ class FeatureCache:
         key: Callable[[Item], Hashable],
         encode: Callable[[list[Item]], Float[Tensor, "missing ..."]],
         keep: bool = True,
+        announce: Callable[[list[Item]], object] | None = None,
     ) -> Iterator[tuple[Float[Tensor, "items ..."], int]]:
         """Yield the features of each batch, and how many of its items had to be encoded; holds one batch at a time.
 
@@ -54,7 +56,11 @@ class FeatureCache:
             key: Names an item's pixels, and the weights where the store serves several models.
             encode: Returns the features of the items of a batch that are not stored, in their order.
             keep: Whether to store what was encoded.
+            announce: Called first, with all items that are not stored.
         """
+        if announce is not None:
+            batches = list(batches)
+            announce([item for batch in batches for item in batch if self.store is None or key(item) not in self.store])
         for batch in batches:
             yield self._batch(batch, key, encode, keep)
 
@@ -66,18 +72,23 @@ class FeatureCache:
         keep: bool,
     ) -> tuple[Float[Tensor, "items ..."], int]:
         """Return the features of one batch, and how many of its items had to be encoded."""
-        found = [self.get(key(item)) for item in batch]
-        missing = [item for item, features in zip(batch, found, strict=True) if features is None]
+        found = [None if self.store is None else self.store.get(key(item)) for item in batch]
+        missing = [item for item, bits in zip(batch, found, strict=True) if bits is None]
+        stored = [bits for bits in found if bits is not None]
         if not missing:
-            return torch.stack([features for features in found if features is not None]), 0
+            return self._to_device(stored), 0
         encoded = encode(missing)
         if keep and self.store is not None:
             for item, features in zip(missing, encoded.cpu(), strict=True):
                 self.put(key(item), features)
         if len(missing) == len(batch):
             return encoded, len(missing)
-        fresh = iter(encoded)
-        return torch.stack([next(fresh) if features is None else features for features in found]), len(missing)
+        fresh, known = iter(encoded), iter(self._to_device(stored))
+        return torch.stack([next(fresh if bits is None else known) for bits in found]), len(missing)
+
+    def _to_device(self, stored: list[np.ndarray]) -> Float[Tensor, "items ..."]:
+        """Return what is stored of some items, in one copy to the device."""
+        return torch.from_numpy(np.stack(stored)).view(self.dtype).to(self.device)
 
 
 class Slot(NamedTuple):

@@ -50,6 +50,10 @@ class FeatureStore:
     def __len__(self) -> int:
         return len(self._memory) + len(self._shelf_of)
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Return True if `get` would find the key; this does not count as using it."""
+        return key in self._memory or key in self._shelf_of
+
     def get(self, key: Hashable) -> np.ndarray | None:
         """Return what was put under `key`, read-only, or None where it was forgotten or never known."""
         value = self._memory.get(key)
@@ -61,7 +65,7 @@ class FeatureStore:
 
     def put(self, key: Hashable, value: np.ndarray) -> None:
         """Keep a copy of `value` under `key`. A key that is already held keeps its value, which is equal."""
-        if key in self._memory or key in self._shelf_of:
+        if key in self:
             return
         kept = np.array(value, order="C")  # a copy: a view would keep its whole batch alive
         kept.setflags(write=False)

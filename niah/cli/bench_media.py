@@ -1,19 +1,24 @@
-"""`niah bench_media FOLDER`: time the video decoders, and count the files that each reads correctly."""
+"""`niah bench_media FOLDER`: time the video decoders, or what skipping, threads and reading ahead save."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from niah.cli.command import Command
-from niah.tools.decoder_bench import benchmark_lines, time_task
+from niah.media.scan import scan
+from niah.tools.decoder_bench import benchmark_lines, longest, time_task
+from niah.tools.reading_bench import reading_lines, time_reading
 
 EXAMPLES = """\
 examples:
   niah bench_media ../shared/videos
       the tables of docs/decoders.md, in about eight minutes on two cores
+  niah bench_media ../shared/videos/open/films/tears_of_steel.mp4 --reading
+      what skipping, threads and reading ahead save on one film
 
 Timed are the two longest videos, and one of 20,000 frames made by repeating the second.
 """
@@ -21,7 +26,11 @@ Timed are the two longest videos, and one of 20,000 frames made by repeating the
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a folder of videos, searched recursively")
+    parser.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="a folder of videos, searched recursively; or a film"
+    )
+    help_text = "compare ways of reading instead of decoders, on the film or the folder's longest"
+    parser.add_argument("--reading", action="store_true", help=help_text)
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="runs per number; the median is printed")
     parser.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="for one run")
     parser.add_argument("--one", metavar="DECODER/TASK", help=argparse.SUPPRESS)  # one timed run, printed as JSON
@@ -31,12 +40,28 @@ def run(options: argparse.Namespace) -> int:
     """Print both tables, each line as soon as it is known; or do the one timed run of a child process."""
     if options.one:
         decoder, task = options.one.split("/", 1)
-        sys.stdout.write(json.dumps(time_task(decoder, task, options.folder)))
+        sys.stdout.write(json.dumps(_timed(decoder, task, options.folder)))
         return 0
-    for line in benchmark_lines(options.folder, options.repeats, options.timeout):
+    for line in _lines(options):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
     return 0
+
+
+def _timed(decoder: str, task: str, path: Path) -> dict[str, float]:
+    """Do one timed run."""
+    if decoder == "reading":
+        way, sleep = task.rsplit("/", 1)
+        return time_reading(way, path, float(sleep))
+    return time_task(decoder, task, path)
+
+
+def _lines(options: argparse.Namespace) -> Iterator[str]:
+    """Yield the lines of what was asked for."""
+    if not options.reading:
+        return benchmark_lines(options.folder, options.repeats, options.timeout)
+    film = scan(options.folder) if options.folder.is_file() else longest(options.folder)
+    return reading_lines(film, options.repeats, options.timeout)
 
 
 COMMAND = Command(run, EXAMPLES, add_arguments)

@@ -43,9 +43,7 @@ def benchmark_lines(folder: Path, repeats: int, seconds: float) -> Iterator[str]
     Raises UserError where the folder holds no readable video, and where one run takes longer than `seconds`.
     """
     names = [name for name in INSTALL_HINTS if _usable(name)]
-    indices, refused = scan_folder(folder)
-    if not indices:
-        raise UserError(f"{folder} holds no video that can be read; name a folder of videos")
+    indices, refused = _some_readable(folder)
     yield f"{', '.join(load_decoder(name).name for name in names)}; medians of {repeats}, {os.cpu_count()} cores"
     yield from _rows(("file and task", *(f"{n}: wall s, CPU s, peak MiB" for n in names)))
     with tempfile.TemporaryDirectory() as scratch:
@@ -60,6 +58,19 @@ def benchmark_lines(folder: Path, repeats: int, seconds: float) -> Iterator[str]
     yield from _rows(("decoder", "reads", "same pixels as pyav", "cannot read"))
     for name in names:
         yield from _rows((name, *_readable(name, indices, folder)), head=False)
+
+
+def longest(folder: Path) -> Index:
+    """Return the video with the most frames of a folder. Raises UserError where none can be read."""
+    return max(_some_readable(folder)[0], key=lambda index: len(index.times))
+
+
+def _some_readable(folder: Path) -> tuple[list[Index], list[str]]:
+    """Scan a folder. Raises UserError where it holds no video that can be read."""
+    indices, refused = scan_folder(folder)
+    if not indices:
+        raise UserError(f"{folder} holds no video that can be read; name a folder of videos")
+    return indices, refused
 
 
 def scan_folder(folder: Path) -> tuple[list[Index], list[str]]:

@@ -24,6 +24,9 @@ class Film:
     def __len__(self):
         return self.count
 
+    def announce(self, indices):
+        pass
+
     def frames(self, indices):
         return np.stack([np.full((16, 16, 3), 2 * index, np.uint8) for index in indices])
 

@@ -21,6 +21,7 @@ class FakeVideo:
         self.fps = fps
         self.handed_out: set[int] = set()
         self.decoded, self.most = 0, 0
+        self.announced: list[int] = []  # and not yet asked for, in order
 
     def __len__(self) -> int:
         return len(self.places)
@@ -29,7 +30,7 @@ class FakeVideo:
         return [FrameKey(source, str(number), "noise", "fake 1", number) for source, number in self.places[start:stop]]
 
     def announce(self, indices):
-        pass
+        self.announced = list(indices)
 
     def iterate(self, chunk):
         raise NotImplementedError("the adapter asks for frames by index")
@@ -39,5 +40,7 @@ class FakeVideo:
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         self.decoded, self.most = self.decoded + len(indices), max(self.most, len(indices))
+        assert list(indices) == self.announced[: len(indices)] or not self.announced, "another frame was announced"
+        del self.announced[: len(indices)]
         draws = [np.random.default_rng([ord(source), number]) for source, number in (self.places[i] for i in indices)]
         return np.stack([draw.integers(0, 256, (*SIZE, 3), dtype=np.uint8) for draw in draws])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from functools import partial
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 import av
 
@@ -26,12 +26,18 @@ AHEAD_BYTES = 48 << 20  # of resized frames that threads hold until they are ask
 
 
 class PyavDecoder:
-    """Decode frames of any number of files, with a few readers open at a time."""
+    """Decode frames of any number of files, with a few readers open at a time.
 
-    def __init__(self) -> None:
+    Args:
+        skips: whether frames that nobody wants are left out where nothing depends on them.
+        most_readers: of one file at a time; None for as many as there are cores and memory for.
+    """
+
+    def __init__(self, skips: bool = True, most_readers: Optional[int] = None) -> None:
         self.name = f"pyav {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
         self.decoded: "Counter[str]" = Counter()  # frames decoded by FFmpeg, by the file's sha256
-        self._readers = _Readers(self.decoded)
+        self._readers = _Readers(self.decoded, skips)
+        self._most_readers = most_readers
 
     def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Frames:
         """Yield the frames with these ascending ordinals, each (height, width, 3) uint8 RGB.
@@ -39,7 +45,7 @@ class PyavDecoder:
         Raises MediaError if the file does not yield the frames of its index.
         """
         runs = cut_runs(ordinals, index.keyframes, SHORTEST_RUN)
-        readers = min(readers_for(index), len(runs))
+        readers = min(self._most_readers or readers_for(index), len(runs))
         limit = max(1, AHEAD_BYTES // (sampling.height * sampling.width * 3))
         if readers > 1 and len(ordinals) <= 2 * limit * len(runs):
             tasks = [partial(self._read_run, index, run, sampling, 1) for run in runs]
@@ -69,19 +75,20 @@ class PyavDecoder:
 class _OpenFile:
     """One reader of one file and what resizes its frames."""
 
-    def __init__(self, index: Index, threads: int) -> None:
+    def __init__(self, index: Index, threads: int, skips: bool) -> None:
         self.kind = (index.key, threads)
         self.sha256 = index.sha256
         self.counted = 0  # decoded frames that are in the decoder's count
-        self.reader = FrameReader(index, threads)
+        self.reader = FrameReader(index, threads, skips)
         self.resizer = Resizer(index)
 
 
 class _Readers:
     """The readers that are open and not in use: the few used last. Any thread may take one."""
 
-    def __init__(self, decoded: "Counter[str]") -> None:
+    def __init__(self, decoded: "Counter[str]", skips: bool) -> None:
         self._decoded = decoded
+        self._skips = skips
         self._idle: List[_OpenFile] = []  # the one used last comes last
         self._lock = threading.Lock()
 
@@ -98,7 +105,7 @@ class _Readers:
                 file = max(near, key=lambda file: file.reader.position) if near else mine[0]
                 self._idle.remove(file)
                 return file
-        return _OpenFile(index, threads)
+        return _OpenFile(index, threads, self._skips)
 
     def give_back(self, file: _OpenFile) -> None:
         """Keep a reader for later, and close the one that has been idle longest where there are too many."""

@@ -34,9 +34,10 @@ class FrameReader:
     Args:
         index: the file.
         threads: FFmpeg's own.
+        skips: whether unwanted frames may be left out.
     """
 
-    def __init__(self, index: Index, threads: int = THREADS) -> None:
+    def __init__(self, index: Index, threads: int = THREADS, skips: bool = True) -> None:
         self.decoded = 0  # frames that FFmpeg returned
         self.position = -1  # ordinal of the current frame
         self._index = index
@@ -48,7 +49,7 @@ class FrameReader:
         self._skipped: Set[int] = set()  # ordinals behind the current frame that FFmpeg was allowed to skip
         self._container: Any = None
         self._restart()
-        self._skips = index.pts is None and marks_unreferenced(self._stream.codec_context)
+        self._skips = skips and index.pts is None and marks_unreferenced(self._stream.codec_context)
 
     @property
     def is_open(self) -> bool:

@@ -1,5 +1,6 @@
 """Features are encoded once, stored bit for bit, and a frame's row in a batch depends on its number alone."""
 
+import numpy as np
 import torch
 
 from niah.adapters.feature_cache import FeatureCache, Slot, slot_batches
@@ -26,6 +27,37 @@ def test_only_what_is_not_stored_is_encoded(tmp_path):
         found = [(rows.flatten().tolist(), fresh) for rows, fresh in cache.get_or_encode(batches, str, encode)]
     assert found == [([2.0, 3.0], 1), ([1.0], 0)]
     assert asked == [[1, 2], [3]]
+
+
+def test_what_is_not_stored_is_announced_before_anything_is_encoded(tmp_path):
+    cache = FeatureCache(FeatureStore(1 << 20, 0, tmp_path), torch.float32, torch.device("cpu"))
+    cache.put("2", torch.zeros(1))
+    log = []
+
+    def encode(items):
+        log.append(items)
+        return torch.zeros(len(items), 1)
+
+    for _ in cache.get_or_encode([[1, 2], [2], [3]], str, encode, announce=lambda items: log.append(("first", items))):
+        pass
+    assert log == [("first", [1, 3]), [1], [3]]
+
+
+def test_stored_and_encoded_rows_keep_their_places(tmp_path):
+    cache = FeatureCache(FeatureStore(1 << 20, 0, tmp_path), torch.bfloat16, torch.device("cpu"))
+    cache.put("2", torch.tensor([2.0], dtype=torch.bfloat16))
+    cache.put("4", torch.tensor([4.0], dtype=torch.bfloat16))
+    rows = [torch.tensor([[float(item)] for item in items], dtype=torch.bfloat16) for items in ([1, 3],)]
+    ((found, fresh),) = cache.get_or_encode([[1, 2, 3, 4]], str, lambda items: rows[0])
+    assert (found.flatten().tolist(), fresh) == ([1.0, 2.0, 3.0, 4.0], 2)
+
+
+def test_asking_whether_a_key_is_stored_does_not_keep_it_from_being_forgotten(tmp_path):
+    store = FeatureStore(8, 0, tmp_path)  # room for one
+    store.put("a", np.zeros(1))
+    assert "a" in store
+    store.put("b", np.zeros(1))
+    assert ("a" in store, "b" in store) == (False, True)
 
 
 def test_without_a_store_everything_is_encoded_and_without_keep_nothing_is_stored(tmp_path):

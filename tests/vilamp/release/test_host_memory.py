@@ -21,6 +21,7 @@ class Video:
     def __init__(self, count): self.count = count
     def __len__(self): return self.count
     def keys(self, start, stop): return [FrameKey("s", str(n), "", "", n) for n in range(start, stop)]
+    def announce(self, indices): pass
     def frames(self, indices):
         return np.stack([np.full((384, 384, 3), n % 251, np.uint8) for n in indices])
 folder = Path(shutil.copytree("tests/reference/vilamp/tiny", Path(sys.argv[1]) / "tiny"))
