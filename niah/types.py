@@ -322,7 +322,8 @@ class Reply:
         seconds_to_first_token: From the first frame handed over to the first logits on the host, without the time
             spent waiting for the decoder, the device synchronised. None if there are no logits.
         peak_allocated_bytes: Of the device; None on a CPU.
-        peak_reserved_bytes: Likewise.
+        peak_reserved_bytes: Likewise; both are sums where a model is spread over several devices.
+        peak_device_bytes: Of the one device that reserved most: what a card must have. None on a CPU.
         language_tokens: Length of the language model's input.
         reused_frames: Frames whose features were cached.
         usage: What an API counted and charged: tokens, requests, usd, the model it reports.
@@ -347,6 +348,7 @@ class Reply:
     seconds_to_first_token: Optional[float] = None
     peak_allocated_bytes: Optional[int] = None
     peak_reserved_bytes: Optional[int] = None
+    peak_device_bytes: Optional[int] = None
     language_tokens: Optional[int] = None
     reused_frames: int = 0
     usage: Mapping[str, Union[float, str]] = field(default_factory=dict)

@@ -147,8 +147,10 @@ def measure(job: Job, build: Build) -> Measurement:
     if job.cap_gib is not None:
         if not job.device.startswith("cuda"):
             raise UserError(f"a cap of device memory needs a GPU, got device {job.device!r}")
-        total = torch.cuda.get_device_properties(job.device).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, job.cap_gib * 2**30 / total), job.device)
+        index = torch.device(job.device).index  # "cuda" has none, and the cap needs one
+        device = torch.cuda.current_device() if index is None else index
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, job.cap_gib * 2**30 / total), device)
     machine = describe_machine(job.device)
     try:
         subject = build(job.size, job.device)
@@ -162,7 +164,7 @@ def measure(job: Job, build: Build) -> Measurement:
         return Measurement(
             job, "oom", str(error).split("\n")[0][:300], peak_host_bytes=peak_bytes(since_reset=False), machine=machine
         )
-    allocated, reserved = peaks(subject.device)
+    peak = peaks(subject.device)
     return Measurement(
         job,
         "ok",
@@ -170,8 +172,8 @@ def measure(job: Job, build: Build) -> Measurement:
         dict(stages.seconds),
         elapsed,
         stages.tokens,
-        allocated,
-        reserved,
+        peak.allocated,
+        peak.reserved,
         peak_bytes(since_reset=False),
         machine,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import torch
 
@@ -17,6 +17,15 @@ class Costs(TypedDict):
     seconds_to_first_token: float | None
     peak_allocated_bytes: int | None
     peak_reserved_bytes: int | None
+    peak_device_bytes: int | None
+
+
+class Peaks(NamedTuple):
+    """Peaks of device memory, in bytes, over the GPUs this process sees; one that it does not use adds nothing."""
+
+    allocated: int | None  # the sum over GPUs
+    reserved: int | None  # likewise
+    largest_reserved: int | None  # of one GPU: what a card must have
 
 
 class Meter:
@@ -44,13 +53,14 @@ class Meter:
 
     def costs(self) -> Costs:
         """Return the fields of a reply, to be passed on with two asterisks."""
-        allocated, reserved = peaks(self._device)
+        peak = peaks(self._device)
         seconds: dict[str, Any] = {"decode": self._video.decode_seconds - self._decoded_before, **self._seconds}
         return Costs(
             seconds=seconds,
             seconds_to_first_token=self._first_token,
-            peak_allocated_bytes=allocated,
-            peak_reserved_bytes=reserved,
+            peak_allocated_bytes=peak.allocated,
+            peak_reserved_bytes=peak.reserved,
+            peak_device_bytes=peak.largest_reserved,
         )
 
 
@@ -77,18 +87,20 @@ def clock(device: torch.device) -> float:
 
 
 def reset_peak(device: torch.device) -> None:
-    """Restart the measurement of peak memory, on every GPU this process sees: a model may be spread over several."""
+    """Restart the measurement of peak memory, on every GPU this process sees: a model may be spread over several.
+
+    What earlier answers left in the allocator's cache is given back first: it would count as reserved.
+    """
     if device.type == "cuda":
+        torch.cuda.empty_cache()
         for number in range(torch.cuda.device_count()):
             torch.cuda.reset_peak_memory_stats(number)
 
 
-def peaks(device: torch.device) -> tuple[int | None, int | None]:
-    """Return the peak of allocated and of reserved bytes since `reset_peak`, as a `Reply` has them: None on a CPU.
-
-    They are sums over the GPUs this process sees; one it does not use adds nothing.
-    """
+def peaks(device: torch.device) -> Peaks:
+    """Return the peaks of allocated and of reserved bytes since `reset_peak`; all are None on a CPU."""
     if device.type != "cuda":
-        return None, None
+        return Peaks(None, None, None)
     numbers = range(torch.cuda.device_count())
-    return sum(map(torch.cuda.max_memory_allocated, numbers)), sum(map(torch.cuda.max_memory_reserved, numbers))
+    reserved = [torch.cuda.max_memory_reserved(number) for number in numbers]
+    return Peaks(sum(map(torch.cuda.max_memory_allocated, numbers)), sum(reserved), max(reserved))

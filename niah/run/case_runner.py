@@ -19,7 +19,8 @@ from niah.types import Case, Record, Reply
 
 MAX_ATTEMPTS = 2
 COST_FIELDS = (  # of a reply; they go into the record's `measured`
-    "seconds", "seconds_to_first_token", "peak_allocated_bytes", "peak_reserved_bytes", "reused_frames", "usage",
+    "seconds", "seconds_to_first_token", "peak_allocated_bytes", "peak_reserved_bytes", "peak_device_bytes",
+    "reused_frames", "usage",
 )  # fmt: skip
 # Fields of a reply that a record keeps as they are.
 AS_REPORTED = ("frame_size", "frame_times", "finish_reason", "option_likelihoods", "prompt_opens_thought")

@@ -72,12 +72,14 @@ class WorkerResult:
         reply = None if row["reply"] is None else Reply(**row["reply"])
         if reply is not None:
             check_bounds(reply)
-        return cls(row["status"], row["detail"], reply, row["measured"])
+        lost = bool(row["worker_gone"])
+        return cls(row["status"], row["detail"], reply, row["measured"], crashed=lost, worker_gone=lost)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON can carry it; the runner alone knows whether the worker is gone."""
+        """Return the result as JSON can carry it; a worker that reports itself gone has lost its device."""
         reply = None if self.reply is None else _row(self.reply)
-        return {"status": self.status, "detail": self.detail, "reply": reply, "measured": dict(self.measured)}
+        row = {"status": self.status, "detail": self.detail, "reply": reply, "measured": dict(self.measured)}
+        return {**row, "worker_gone": self.worker_gone}
 
 
 def check_reply(reply: Any, frames: int, options: int) -> Reply:
@@ -108,6 +110,7 @@ def check_reply(reply: Any, frames: int, options: int) -> Reply:
         seconds_to_first_token=_optional(float, reply.seconds_to_first_token),
         peak_allocated_bytes=_optional(int, reply.peak_allocated_bytes),
         peak_reserved_bytes=_optional(int, reply.peak_reserved_bytes),
+        peak_device_bytes=_optional(int, reply.peak_device_bytes),
         language_tokens=_optional(int, reply.language_tokens),
         reused_frames=int(reply.reused_frames),
         usage={str(key): value if isinstance(value, str) else float(value) for key, value in reply.usage.items()},

@@ -141,13 +141,16 @@ class ProcessWorker:
     def ask(self, case: Case) -> WorkerResult:
         """Ask the adapter one case, and wait no longer than the limit."""
         try:
-            return WorkerResult.from_json(
+            result = WorkerResult.from_json(
                 self._call({"do": "answer", "asked": case_request(case)}, self._limits.seconds)
             )
         except _WorkerGoneError as error:
             return error.result
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:  # it bypassed `check_reply`
             return WorkerResult("error", f"the worker sent what is no reply: {error!r:.500}")
+        if result.worker_gone:  # it lost its device, and ends
+            self.close()
+        return result
 
     def close(self) -> None:
         """Let the worker end by itself; kill what is left of it and its children."""

@@ -13,7 +13,6 @@ import gc
 import json
 import os
 import queue
-import re
 import signal
 import sys
 import threading
@@ -27,6 +26,7 @@ from typing import Any, TextIO
 from niah.media.decoders.base import load_decoder
 from niah.media.errors import MediaError
 from niah.media.video import SplicedVideo
+from niah.run.faults import free_device_memory, is_device_lost, is_out_of_memory
 from niah.run.identity import loaded_identity, origin_of
 from niah.run.memory import peak_bytes, reset_peak
 from niah.run.messages import WorkerConfig, WorkerResult, check_reply
@@ -37,7 +37,6 @@ PACKAGES = ("numpy", "av", "decord", "torchcodec", "torch", "transformers", "ope
 TRACEBACK_LINES = 4
 MAX_ERROR_CHARACTERS = 2000  # some error messages print whole tensors
 GRACE_SECONDS = 5.0  # for a case in progress once the runner is gone, unless the runner names another time
-_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|cannot allocate memory", re.IGNORECASE)
 
 
 class AdapterServer:
@@ -72,7 +71,7 @@ class AdapterServer:
         decoded_before = sum(self.decoder.decoded.values())
         video: SplicedVideo | None = None
         reply: Reply | None = None
-        status, detail = "ok", ""
+        status, detail, lost = "ok", "", False
         try:
             video = self._video(request)
             question = Question(**request["question"])
@@ -80,10 +79,14 @@ class AdapterServer:
         except Exception as error:  # whatever a model raises is a record, not the end of the run
             traceback.print_exc()
             status, detail = "oom" if is_out_of_memory(error) else "error", self._describe(error)
-            del error
-            gc.collect()  # the frames and features that the traceback held
+            lost = is_device_lost(error)
         if video is not None:
             video.close()
+        if (
+            status != "ok" and not lost
+        ):  # not inside `except`, where the error and all that its traceback holds still live
+            gc.collect()
+            free_device_memory()
         measured = {
             "file_to_answer_seconds": time.monotonic() - began,
             "decode_seconds": video.decode_seconds if video is not None else 0.0,
@@ -92,7 +95,7 @@ class AdapterServer:
             "peak_host_bytes": peak_bytes(per_case),
             "peak_host_since": "case" if per_case else "start of the worker",
         }
-        return WorkerResult(status, detail, reply, measured)
+        return WorkerResult(status, detail, reply, measured, crashed=lost, worker_gone=lost)
 
     def _video(self, request: Mapping[str, Any]) -> SplicedVideo:
         """Return the video of one request; nothing is decoded yet."""
@@ -112,14 +115,6 @@ class AdapterServer:
         for source in sorted(self.config.sources.values(), key=lambda source: -len(source.path)):
             message = message.replace(source.path, source.name)
         return message + where
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return True if an error means that memory, of the host or the device, ran out."""
-    names = [kind.__name__ for kind in type(error).__mro__]
-    if isinstance(error, MemoryError) or any("OutOfMemory" in name for name in names):
-        return True
-    return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def package_versions(names: Iterable[str]) -> dict[str, str]:
@@ -155,6 +150,8 @@ def main(grace_seconds: float = GRACE_SECONDS) -> None:
         response["number"] = message["number"]
         responses.write(json.dumps(response) + "\n")
         responses.flush()
+        if response.get("worker_gone"):  # whatever it were asked next would fail
+            return
 
 
 def _load(row: Mapping[str, Any]) -> tuple[AdapterServer | None, dict[str, Any]]:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,38 @@ def chatty():
 def when(mark, then):
     """Do `then` on the question of `mark` frames, and answer rightly otherwise."""
     return Says(lambda video, question: then(video) if len(video) == mark else brightest(video, question))
+
+
+def losing_its_device(frames=40):
+    """Fail on the question of so many frames as a GPU does, and on every later question of the same process."""
+    lost = []
+
+    def say(video, question):
+        lost.extend([True] * (len(video) == frames))
+        if lost:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return brightest(video, question)
+
+    return Says(say)
+
+
+class Features:
+    """What an answer holds."""
+
+
+HELD = weakref.ref(Features())  # what the failed answer held, while it lives
+
+
+def failing_in_a_cycle():
+    def say(video, question):
+        global HELD
+        features = Features()
+        HELD = weakref.ref(features)
+        error = MemoryError("no more")
+        error.frames = [error, features]  # as torch's compiler and tqdm do: the error holds itself
+        raise error
+
+    return Says(say)
 
 
 def killed(frames=40, by="SIGSEGV"):

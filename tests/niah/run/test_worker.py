@@ -14,10 +14,9 @@ from niah.run.config import Limits
 from niah.run.messages import WorkerConfig, WorkerResult, case_request
 from niah.run.process import InProcessWorker, ProcessWorker
 from niah.run.records import check_record
-from niah.run.worker import is_out_of_memory
 from niah.suite.folder import read_suite
 from niah.types import OptionLikelihood, Reply, UserError
-from tests.helpers.fake_adapters import ERRORS
+from tests.helpers import fake_adapters
 from tests.helpers.small_suite import make_suite
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -226,19 +225,33 @@ def test_what_a_reply_says_of_frames_and_options_reaches_the_runner_as_it_was(st
     assert reply.option_likelihoods == tuple(OptionLikelihood(-1.5, 2, 3, -2.5) for _ in range(4))
 
 
-ERROR_KINDS = [
-    (ERRORS["host"], True),
-    (ERRORS["device"], True),
-    (ERRORS["words"], True),
-    (RuntimeError("CUDA error: out of memory"), True),
-    (RuntimeError("shapes differ"), False),
-    (ValueError("out of memory"), False),  # a model's words about memory are not the machine's
-]
+def test_a_worker_that_lost_its_device_reports_it_and_ends(start, suite):
+    worker = start("losing_its_device")
+    assert worker.ask(case_of(suite, 20)).status == "ok"
+    result = worker.ask(case_of(suite, 40))
+    assert (result.status, result.crashed, result.worker_gone) == ("error", True, True)
+    assert "an illegal memory access was encountered" in result.detail
+    assert not psutil.pid_exists(worker._child.pid)
+    assert not psutil.pid_exists(worker._child.pid)
 
 
-@pytest.mark.parametrize("error, verdict", ERROR_KINDS)
-def test_error_means_out_of_memory(error, verdict):
-    assert is_out_of_memory(error) is verdict
+def test_a_fresh_worker_goes_on_after_a_device_is_lost(suite, tmp_path):
+    """Without it every later case of the run would fail: the fault stays with the process."""
+    config = config_of(suite, "losing_its_device")
+    hashes = {name: source.sha256 for name, source in suite.sources.items()}
+    runner = CaseRunner(lambda: ProcessWorker(config, None, Limits(30.0), tmp_path / "log"), "model", hashes)
+    try:
+        records = [runner.ask(case_of(suite, length), cold=False) for length in (20, 40, 20)]
+    finally:
+        runner.close()
+    assert [(record.status, record.measured["attempts"]) for record in records] == [("ok", 1), ("error", 2), ("ok", 1)]
+    assert [record.measured["worker"] for record in records] == [1, 2, 3]
+
+
+def test_what_an_error_held_in_a_cycle_is_freed_before_the_next_case(suite):
+    worker = InProcessWorker(config_of(suite, "failing_in_a_cycle"))
+    assert worker.ask(case_of(suite, 20)).status == "oom"
+    assert fake_adapters.HELD() is None
 
 
 def test_missing_video_is_an_error_that_names_the_source(suite, tmp_path):
