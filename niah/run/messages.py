@@ -131,7 +131,8 @@ def check_bounds(reply: Reply) -> None:
         raise ValueError(f"a reply's text has at most {MAX_REPLY_CHARACTERS:,} characters, got {len(reply.text):,}")
     for name in ("usage", "settings", "seconds"):
         _check_details(name, getattr(reply, name))
-    for name in ("language_tokens", "reused_frames", "peak_allocated_bytes", "peak_reserved_bytes"):
+    peaks = ("peak_allocated_bytes", "peak_reserved_bytes", "peak_device_bytes")
+    for name in ("language_tokens", "reused_frames", *peaks):
         count = getattr(reply, name)
         if count is not None and not 0 <= int(count) < MAX_COUNT:
             raise ValueError(f"{name} counts from 0 up to {MAX_COUNT:,}, got {str(count):.40}")
