@@ -24,12 +24,19 @@ fast: $(VENV)/test
 DEFAULT := $(addprefix results/default/, vilamp uniform topk mean novelty chance)
 MICRO := results/figures/micro
 PAPER := $(BIN)/niah paper
+KINDS := $(BIN)/niah render --suite smoke-kinds -o results/figures/kinds
 MODEL := micro ViLaMP (1.5 million parameters, drawn footage, one seed)
 figures: $(VENV)/core
 	$(BIN)/niah figures $(DEFAULT) -o results/figures/default
 	$(BIN)/niah figures $(DEFAULT) -o results/figures/published --style paper --with_published
 	$(PAPER) figure2 -o results/figures/paper
 	$(PAPER) figure1 table5 -o results/figures/traced
+	$(KINDS)/single.png needle-003.full.400.3
+	$(KINDS)/when.png needle-003.when.full.400.3
+	$(KINDS)/lookalike.png needle-000.lookalike.full.400.1
+	$(KINDS)/lookalike-same-target.png needle-002.lookalike.full.400.2
+	$(KINDS)/first.png needle-004.first.full.400.0.3.ba
+	$(KINDS)/times.png needle-006.times.full.400.3
 	$(PAPER) figure3 $(MICRO)/attention/whole $(MICRO)/attention/answering -o $(MICRO) --title "$(MODEL), 128 frames"
 	$(PAPER) figure4 $(MICRO)/attention/whole -o $(MICRO) --title "$(MODEL), 128 frames"
 	$(PAPER) figure6 $(MICRO)/keyframes/* -o $(MICRO) --title "$(MODEL), depth 0.5"

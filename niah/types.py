@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 LETTERS = "ABCDEFGHIJ"
 CONDITIONS = ("full", "needle_only", "no_needle", "swapped", "blind")
+SINGLE = "single"
+KINDS = (SINGLE, "when", "lookalike", "first", "times")  # what a case asks (niah.suite.kinds)
 STATUSES = ("ok", "oom", "error", "timeout")
 ALL_TYPES = "all"  # the row of all question types in tables, so no type may have this name
 
@@ -173,6 +175,8 @@ class Needle:
 
     `start` and `stop` are seconds from the video's first frame; None means the start or the
     end of the video. `identity` names the source as in `Source`; None means the file's hash.
+    `cue` describes the clip without answering its question ("the clip that shows a dog"); without one it is
+    described by its question.
     """
 
     name: str
@@ -184,6 +188,7 @@ class Needle:
     start: Optional[float] = None
     stop: Optional[float] = None
     identity: Optional[str] = None
+    cue: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(self.options))
@@ -206,7 +211,10 @@ class Case:
 
     `needle` names the needle whose question is asked; `needles` are the inserted
     ones (none for `no_needle` and `blind`, another one for `swapped`). `timeline`
-    is the edit list of the video, empty for `blind`.
+    is the edit list of the video, empty for `blind`. `kind` is what is asked
+    (`niah.suite.kinds`), and `confused` the letter that answers the same question
+    about another clip in the video ("" if none does). `asked` are the needles that the
+    question is about, if there are several.
     """
 
     id: str
@@ -226,10 +234,15 @@ class Case:
     type: str
     repeats: int = 0  # frames that repeat a source frame
     template: str = "{question}"
+    kind: str = SINGLE
+    confused: str = ""
+    asked: Tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.condition not in CONDITIONS:
             raise ValueError(f"{self.id}: unknown condition {self.condition!r}; known: {CONDITIONS}")
+        if self.kind not in KINDS:
+            raise ValueError(f"{self.id}: unknown kind {self.kind!r}; known: {KINDS}")
         frames = sum(len(span) for span in self.timeline)
         if frames != self.length:
             raise ValueError(f"{self.id}: the timeline has {frames} frames, but length is {self.length}")
@@ -239,17 +252,24 @@ class Case:
             raise ValueError(f"{self.id}: type {self.type!r} is reserved for the table row of all types; rename it")
 
     @property
-    def depth(self) -> Optional[float]:
-        """Needle start / (length - needle frames); None if no needle was hidden."""
+    def position(self) -> Optional[Tuple[int, int]]:
+        """The frames of haystack before the needle asked about, and all of them; None if no needle was hidden."""
         if self.condition not in ("full", "swapped") or not self.needles:
             return None
-        first = self.needles[0]
-        return first.start / (self.length - (first.stop - first.start))
+        asked = (*self.target_placements, *self.needles)[0]
+        before = sum(one.stop - one.start for one in self.needles if one.start < asked.start)
+        return asked.start - before, self.length - sum(one.stop - one.start for one in self.needles)
+
+    @property
+    def depth(self) -> Optional[float]:
+        """Frames of haystack before the needle / all frames of haystack; None if no needle was hidden."""
+        position = self.position
+        return None if position is None else position[0] / position[1]
 
     @property
     def target_placements(self) -> Tuple[Placement, ...]:
-        """The placements of the needle that the question is about, not of a swapped one."""
-        return tuple(placement for placement in self.needles if placement.needle == self.needle)
+        """The placements of the needles that the question is about, not of a swapped one."""
+        return tuple(one for one in self.needles if one.needle in (self.asked or (self.needle,)))
 
     @property
     def canvas(self) -> Optional[str]:
@@ -286,11 +306,16 @@ class Case:
         values["needles"] = tuple(Placement(**p) for p in row["needles"])
         values["timeline"] = tuple(Span(**s) for s in row["timeline"])
         values["options"] = tuple(row["options"])
+        values["asked"] = tuple(row.get("asked", ()))
         return cls(**values)
 
     def to_json(self) -> dict:
-        """Return the line of cases.jsonl."""
-        return dataclasses.asdict(self)
+        """Return the line of cases.jsonl, without fields that came with kinds and that it has no use for."""
+        row = dataclasses.asdict(self)
+        for name, unused in (("kind", SINGLE), ("confused", ""), ("asked", ())):
+            if row[name] == unused:
+                del row[name]
+        return row
 
 
 @dataclass(frozen=True)

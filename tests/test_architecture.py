@@ -19,6 +19,7 @@ SHARED = (
     "scoring",
     "option_scores",
     "io",
+    "clock",
     "settings",
 )  # may be imported from anywhere in niah, and import none of the rooms
 ABOVE = {"adapters", "integrations", "tools", "cli", "forwarding"}  # may import the rooms

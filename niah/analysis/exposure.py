@@ -38,7 +38,10 @@ class ExposureRow:
 def exposure_group(scored: ScoredCase) -> int | None:
     """Return the number of a case's group in GROUPS; None unless the model answered and reported its frames."""
     record = scored.record
-    if not scored.answered or record is None or scored.case.condition != "full" or not record.frames_used:
+    case = scored.case
+    if not scored.answered or record is None or case.condition != "full" or not record.frames_used:
+        return None
+    if not case.target_placements:  # nothing of it can be used: no copy is shown
         return None
     frames = record.needle_frames_used
     return frames if frames < 2 else 2 if frames < 4 else 3

@@ -8,6 +8,7 @@ upwards), and "bin", 16 bins of 500 frames.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,9 +24,10 @@ from niah.suite.design import (
     nearest_paper_length,
 )
 from niah.suite.positions import bin_of
-from niah.types import ALL_TYPES, Case
+from niah.types import ALL_TYPES, SINGLE, Case
 
 ALL = ALL_TYPES  # the label of a marginal: over every type, length or depth
+ROWS = {"first": "distance", "times": "copies"}  # of kinds whose rows are not depths
 MAX_GRID_VALUES = 12  # distinct lengths or depths; cases without a suite that have more are no grid
 LENGTH_BIN_LABELS = tuple(
     f"{SHORTEST + BIN_FRAMES * number}-{SHORTEST + BIN_FRAMES * (number + 1) - (number < LENGTH_BINS - 1)}"
@@ -43,12 +45,24 @@ DEPTH_BIN_LABELS = depth_bin_labels()
 
 @dataclass(frozen=True)
 class Layout:
-    """The lengths and depths of a design ("grid" or "paper"); without depths, equal bins are used."""
+    """The lengths and depths of a design ("grid" or "paper"); without depths, equal bins are used.
+
+    Kinds of questions about several clips have other rows than depths: `first` the distances of two clips, `times`
+    the number of copies.
+    """
 
     design: str
     lengths: tuple[int, ...]
     depths: tuple[float, ...] = ()
     bins: int = DEPTH_BINS
+    kind: str = SINGLE
+    distances: tuple[float, ...] = ()
+    copies: int = 0
+
+    @property
+    def row(self) -> str:
+        """Return what the rows of a table are: depth, distance or copies."""
+        return ROWS.get(self.kind, "depth")
 
     @property
     def grouping(self) -> str:
@@ -61,7 +75,11 @@ class Layout:
         return {"exact": lengths} if self.design == "grid" else {"nearest": lengths, "bin": LENGTH_BIN_LABELS}
 
     def depth_labels(self) -> tuple[str, ...]:
-        """Return the depth labels, in order."""
+        """Return the labels of the rows, in order."""
+        if self.row == "distance":
+            return tuple(f"{distance:g}" for distance in self.distances)
+        if self.row == "copies":
+            return tuple(str(number) for number in range(self.copies + 1))
         return tuple(f"{depth:g}" for depth in self.depths) or depth_bin_labels(self.bins)
 
     def length_label(self, case: Case, by: str) -> str | None:
@@ -75,25 +93,43 @@ class Layout:
         return LENGTH_BIN_LABELS[length_bin(case.length)] if SHORTEST <= case.length <= LONGEST else None
 
     def depth_label(self, case: Case) -> str | None:
-        """Return the depth label of a case: the nearest of the design's depths, or a bin; None without a needle."""
-        if case.depth is None:
+        """Return the depth label of a case: the nearest of the design's depths, or a bin; None without a needle.
+
+        Where rows are no depths, it is the distance of its clips or the number of copies, and None for controls.
+        """
+        if self.row != "depth":
+            return self._row_label(case)
+        if case.position is None:
             return None
         if not self.depths:
-            return depth_bin_label(case, self.bins)
+            start, room = case.position
+            return depth_bin_labels(self.bins)[bin_of(start, self.bins, room)]
         return f"{self.nominal_depth(case):g}"
 
+    def _row_label(self, case: Case) -> str | None:
+        """Return the distance, or the number of copies, of a case; None for a control without a haystack."""
+        if case.condition not in ("full", "swapped"):
+            return None
+        if self.row == "copies":
+            return str(len(case.needles))
+        shown = clip_distance(case)
+        return f"{min(self.distances, key=lambda distance: abs(distance - shown)):g}"
+
     def nominal_depth(self, case: Case) -> float | None:
-        """Return the depth that the design asked for, before rounding to a frame; None without a needle."""
+        """Return the depth that the design asked for, before rounding to a frame; None without one."""
+        if self.row != "depth":
+            return None
         depth = case.depth
         if depth is None or not self.depths:
             return depth
         return min(self.depths, key=lambda nominal: abs(nominal - depth))
 
 
-def depth_bin_label(case: Case, bins: int = DEPTH_BINS) -> str:
-    """Return the label of the depth bin that a case's needle starts in."""
-    first = case.needles[0]
-    return depth_bin_labels(bins)[bin_of(first.start, bins, case.length - (first.stop - first.start))]
+def clip_distance(case: Case) -> float:
+    """Return the distance of the two clips of a case: frames of haystack between them / all frames of haystack."""
+    one, other = sorted(case.needles, key=lambda placed: placed.start)
+    inserted = sum(placed.stop - placed.start for placed in case.needles)
+    return (other.start - one.stop) / (case.length - inserted)
 
 
 def infer_layout(cases: Sequence[Case], suite: Suite | None) -> Layout:
@@ -102,7 +138,9 @@ def infer_layout(cases: Sequence[Case], suite: Suite | None) -> Layout:
         return Layout("paper", PAPER_LENGTHS)
     lengths = tuple(sorted({case.length for case in cases if case.haystack}))
     if suite is not None:
-        return Layout("grid", tuple(sorted({*suite.lengths, *lengths})), tuple(sorted(suite.depths)), suite.bins)
+        lengths = tuple(sorted({*suite.lengths, *lengths}))
+        others = (tuple(sorted(suite.all_distances)), suite.most_copies)
+        return Layout("grid", lengths, tuple(sorted(suite.depths)), suite.bins, SINGLE, *others)
     if len(lengths) > MAX_GRID_VALUES:
         return Layout("paper", PAPER_LENGTHS)
     depths = tuple(sorted({round(case.depth, 2) for case in cases if case.depth is not None}))
@@ -115,11 +153,11 @@ def merge_layouts(first: Layout, second: Layout) -> Layout | None:
         return first
     if not first.design == second.design == "grid":
         return None
-    if first.bins != second.bins:
+    if (first.bins, first.distances, first.copies) != (second.bins, second.distances, second.copies):
         return None
     lengths = tuple(sorted({*first.lengths, *second.lengths}))
     depths = {*first.depths, *second.depths} if first.depths and second.depths else ()
-    return Layout("grid", lengths, tuple(sorted(depths)), first.bins)
+    return dataclasses.replace(first, lengths=lengths, depths=tuple(sorted(depths)))
 
 
 def format_depth(label: str) -> str:

@@ -20,7 +20,7 @@ from niah.run.same_model import changes
 from niah.settings import read_yaml
 from niah.suite.config import Suite
 from niah.suite.folder import NearDuplicate, read_near_duplicates
-from niah.types import Case, Record, UserError
+from niah.types import SINGLE, Case, Record, UserError
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class RunData:
     world: str | None = None  # what its built-in footage is drawn from
     used_to_choose: str | None = None  # what the suite says was chosen by it
     earlier_models: tuple[EarlierModel, ...] = ()  # whose answers are among the records, mixed in knowingly
+    kind: str = SINGLE  # what its cases ask, once `niah.analysis.kinds` has split them
 
     @property
     def versions(self) -> tuple[int, ...]:

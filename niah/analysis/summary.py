@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from niah.analysis.layout import ALL, format_depth, format_length
-from niah.analysis.table import Row
+from niah.analysis.layout import ALL, ROWS, format_depth, format_length
+from niah.analysis.table import UNGUESSABLE, Row
 
 FAILURES = ("oom", "error", "timeout", "missing")
 
@@ -49,8 +49,9 @@ def _grid(rows: Sequence[Row]) -> list[str]:
     labelled = [(format_depth(depth), ALL, depth) for depth in depths]
     if len(types) > 2:  # "all" and at least two others
         labelled += [(kind, kind, ALL) for kind in types if kind != ALL]
-    width = max(13, *(len(label) + 1 for label, _, _ in labelled))
-    lines = [f"{'full: depth':<{width}}" + "".join(f"{format_length(length):>13}" for length in lengths)]
+    head = f"full: {ROWS.get(rows[0].kind, 'depth')}"
+    width = max(13, len(head) + 1, *(len(label) + 1 for label, _, _ in labelled))
+    lines = [f"{head:<{width}}" + "".join(f"{format_length(length):>13}" for length in lengths)]
     for label, kind, depth in labelled:
         lines.append(f"{label:<{width}}" + "".join(f"{_cell(cells[kind, depth, length]):>13}" for length in lengths))
     return [*lines, "(n)  * some cases failed or are missing"]
@@ -74,7 +75,9 @@ def _retention(full: Sequence[Row]) -> list[str]:
         if row.retention is not None and row.depth == ALL
     ]
     if lines:
-        return ["retention = (full - blind) / (needle_only - blind), by length", *lines]
+        kind = full[0].kind
+        guessing = "swapped" if kind == "first" else "chance" if kind in UNGUESSABLE else "blind"
+        return [f"retention = (full - {guessing}) / (needle_only - {guessing}), by length", *lines]
     return ["no retention: needle_only is not significantly above blind, or one of the two was not asked"]
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import pandas as pd
 from scipy.stats import hypergeom
 
+from niah.analysis.kinds import split_kinds
 from niah.analysis.layout import ALL, Layout
 from niah.analysis.load import RunData, read_run
 from niah.analysis.stats.proportions import clustered_interval, retention, wilson_interval
@@ -26,8 +27,10 @@ from niah.analysis.stats.regression import Observation
 from niah.io import replace_file
 from niah.option_scores import answered_letter, scored_by
 from niah.scoring import CUT_SHORT
-from niah.types import CONDITIONS, Case, Record
+from niah.types import CONDITIONS, SINGLE, Case, Record
 
+# Kinds whose questions say nothing about their answers, so that nobody is asked without video.
+UNGUESSABLE = ("when", "first", "times")
 MISSING = "missing"  # the status of a case without a record
 
 
@@ -116,6 +119,7 @@ class Row:
     cut_short: int = 0  # replies that ended at the token limit
     frame_height: int | None = None  # median of the frames that the model was shown, in pixels; None: not reported
     frame_width: int | None = None
+    kind: str = SINGLE  # what the cases ask; table.csv has this column where they ask several things
 
     @property
     def failed(self) -> int:
@@ -159,6 +163,15 @@ def observations(scored: Sequence[ScoredCase]) -> list[Observation]:
     ]
 
 
+def by_chance(scored: Sequence[ScoredCase]) -> list[Observation]:
+    """Return what guessing gives in each case that has an answer: its chance, which is known and does not vary."""
+    return [
+        Observation(one.case.needle_source, one.case.haystack, (1 / len(one.case.options),))
+        for one in scored
+        if one.answered
+    ]
+
+
 def median_frame_size(records: Iterable[Record | None]) -> tuple[int, int] | None:
     """Return the median height and width of the frames that a model was shown; None if it reported none."""
     sizes = [record.frame_size for record in records if record is not None and record.frame_size is not None]
@@ -175,8 +188,11 @@ def table_rows(runs: Sequence[RunData]) -> list[Row]:
 
 def table_frame(runs: Sequence[RunData]) -> pd.DataFrame:
     """Return the rows of some runs as a data frame whose columns are the fields of `Row`."""
-    columns = pd.Index([field.name for field in dataclasses.fields(Row)])
-    return pd.DataFrame([dataclasses.asdict(row) for row in table_rows(runs)], columns=columns)
+    rows = table_rows(split_kinds(runs))
+    columns = [field.name for field in dataclasses.fields(Row)]
+    if all(row.kind == SINGLE for row in rows):
+        columns.remove("kind")
+    return pd.DataFrame([dataclasses.asdict(row) for row in rows], columns=pd.Index(columns))
 
 
 def write_table(folder: Path) -> Path:
@@ -201,7 +217,10 @@ def _rows(run: RunData) -> Iterator[Row]:
                 blind, needle_only = (
                     cells[RowKey(control, key.type, ALL, ALL, ALL)] for control in ("blind", "needle_only")
                 )
-                row = _with_retention(row, cells[key], blind, needle_only)
+                guessing = by_chance(needle_only) if run.kind in UNGUESSABLE else observations(blind)
+                if run.kind == "first":  # one of the two clips, with its depth, is worth something
+                    guessing = observations(cells[RowKey("swapped", key.type, ALL, ALL, ALL)])
+                row = _with_retention(row, observations(cells[key]), guessing, observations(needle_only))
             yield row
 
 
@@ -263,14 +282,15 @@ def _row(run: RunData, key: RowKey, cell: Sequence[ScoredCase]) -> Row:
         cut_short=sum(scored.cut_short for scored in answers),
         frame_height=None if size is None else size[0],
         frame_width=None if size is None else size[1],
+        kind=run.kind,
     )
 
 
 def _with_retention(
-    row: Row, full: Sequence[ScoredCase], blind: Sequence[ScoredCase], needle_only: Sequence[ScoredCase]
+    row: Row, full: Sequence[Observation], guessing: Sequence[Observation], needle_only: Sequence[Observation]
 ) -> Row:
     """Add retention to a row, if the clip alone is understood at all."""
-    found = retention(observations(full), observations(blind), observations(needle_only))
+    found = retention(full, guessing, needle_only) if full and guessing and needle_only else None
     if found is None:
         return row
     return dataclasses.replace(row, retention=found.value, retention_low=found.low, retention_high=found.high)

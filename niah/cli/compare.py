@@ -9,6 +9,7 @@ from niah.analysis.checks.failed_check import as_text
 from niah.analysis.checks.runs import check_runs
 from niah.analysis.compare.comparisons import pair_runs
 from niah.analysis.compare.verdict import comparison_page
+from niah.analysis.kinds import group_kinds, split_kinds
 from niah.analysis.load import join_shards, read_run
 from niah.cli.command import Command
 from niah.cli.flags import add_runs
@@ -30,8 +31,9 @@ exit codes: 0 compared, 2 the runs cannot be compared, or a mistake in the comma
 
 def run(options: argparse.Namespace) -> int:
     """Print the validity checks that failed, then the verdict."""
-    runs = join_shards([read_run(folder) for folder in options.runs])
-    text = comparison_page(pair_runs(runs))
+    runs = split_kinds(join_shards([read_run(folder) for folder in options.runs]))
+    groups = [group for group in group_kinds(runs) if len(group) > 1] or [runs]
+    text = comparison_page([pair for group in groups for pair in pair_runs(group)])
     failed_checks = as_text(check_runs(runs))
     sys.stdout.write("\n\n".join(part for part in (failed_checks, text) if part) + "\n")
     return 0

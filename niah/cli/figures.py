@@ -8,6 +8,7 @@ from pathlib import Path
 
 from niah.analysis.checks.failed_check import as_text
 from niah.analysis.checks.runs import check_runs
+from niah.analysis.kinds import split_kinds
 from niah.analysis.load import join_shards, read_run
 from niah.cli.command import Command
 from niah.cli.flags import add_output, add_runs
@@ -64,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     for model in left_out(runs, options.style, options.condition):
         sys.stderr.write(f"not in the heatmap: {model}, which has no case of {options.condition!r} on these axes\n")
     if options.with_published:
-        failed_checks = check_runs(join_shards(runs), published=True)
+        failed_checks = check_runs(split_kinds(join_shards(runs)), published=True)
         sys.stderr.write(as_text([failed for failed in failed_checks if failed.kind == "published"]) + "\n")
     sys.stdout.write("".join(f"{path}\n" for path in paths))
     return 0

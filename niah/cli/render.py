@@ -1,4 +1,4 @@
-"""`niah render CASE`: write the video of one case to a file."""
+"""`niah render CASE`: write the video of one case to a file, or a picture of it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from niah.cli.flags import add_output, add_suite
 from niah.suite.build import generate
 from niah.suite.config import load_suite
 from niah.suite.folder import GeneratedSuite, read_suite
-from niah.suite.render import find_case, render
+from niah.suite.render import find_case, render, video_of
 
 EXAMPLES = """\
 examples:
   niah render needle-000.full.200.17 --suite smoke -o case.mp4
       the video of one case, to watch it
+  niah render needle-000.full.200.17 --suite smoke -o case.png
+      a picture of it: where the clips lie, some of their frames, the question and its options
 """
 
 
@@ -24,15 +26,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("case", metavar="CASE", help="id of a case in cases.jsonl")
     add_suite(parser, "a suite, or a folder that holds its cases.jsonl", default="default")
-    add_output(parser, "the video (default: the case's name, here)", metavar="FILE.mp4")
+    add_output(parser, "the video, or as .png a picture of it (default: CASE.mp4, here)", metavar="FILE.mp4")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the video of one case."""
+    """Write the video or the picture of one case."""
     generated = _read_or_generate(options.suite)
     case = find_case(generated, options.case, options.suite)
     path = options.output or Path(f"{case.id.replace('/', '-')}.mp4")
-    sys.stdout.write(render(case, generated, path) + "\n")
+    if path.suffix == ".png":
+        from niah.figures.case_picture import draw_case  # here: drawing takes seconds to load
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sys.stdout.write(f"{draw_case(case, video_of(case, generated, path.parent), path)}\n")
+    else:
+        sys.stdout.write(render(case, generated, path) + "\n")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import shlex
 from collections import Counter
@@ -14,7 +15,7 @@ from niah.option_scores import is_correct
 from niah.run.config import RunConfig
 from niah.run.execute import FinishedRun
 from niah.run.repeated_errors import commonest
-from niah.types import CONDITIONS, Record
+from niah.types import CONDITIONS, KINDS, Record
 
 FILES = ("records.jsonl", "table.csv", "run.json", "worker.log")
 WIDEST = 70  # characters of a command, up to which comments stand in one column
@@ -26,6 +27,7 @@ def run_summary(finished: FinishedRun, config: RunConfig) -> str:
     # Imported here: SciPy takes seconds, which a refused command need not wait for.
     from niah.analysis.checks.failed_check import as_text
     from niah.analysis.checks.runs import check_runs
+    from niah.analysis.kinds import split_kinds
     from niah.analysis.load import read_run
 
     records, folder = finished.records, finished.folder
@@ -35,7 +37,8 @@ def run_summary(finished: FinishedRun, config: RunConfig) -> str:
     lines = ["", f"{config.model} on suite {finished.plan.generated.suite.name}", *_accuracies(finished)]
     lines += ["", f"records: {counts}" + (f"; {missing} cases not asked yet" if missing else "")]
     answered = any(record.status == "ok" for record in records)
-    failed_checks = check_runs([read_run(folder)]) if answered else []  # else each would say that nothing was answered
+    # Without an answer each check would say that nothing was answered.
+    failed_checks = check_runs(split_kinds([read_run(folder)])) if answered else []
     lines += [as_text(failed_checks)] if failed_checks else []
     lines += [f"files in {folder}: {', '.join(_files(folder))}"]
     return "\n".join([*lines, *_next_commands(folder, config)] if answered else lines)
@@ -59,13 +62,18 @@ def _accuracies(finished: FinishedRun) -> list[str]:
     score_by = finished.plan.generated.suite.score_by
     answered: dict[str, Record] = {record.case: record for record in finished.records if record.status == "ok"}
     lines = [f"{'condition':<12}  {'accuracy':>8}  {'95 % interval':<16}  {'right':>5}  {'cases':>5}"]
-    for condition in CONDITIONS:
-        cases = [case for case in finished.plan.ordered if case.condition == condition and case.id in answered]
+    ordered = [case for case in finished.plan.ordered if case.id in answered]
+    several = len({case.kind for case in ordered}) > 1
+    for kind, condition in itertools.product(KINDS, CONDITIONS):
+        cases = [case for case in ordered if (case.kind, case.condition) == (kind, condition)]
         right = sum(is_correct(case, answered[case.id], score_by) for case in cases)
         if cases:
             low, high = wilson_interval(right, len(cases))
             interval = f"[{low:.1%}, {high:.1%}]"
-            lines.append(f"{condition:<12}  {right / len(cases):>8.1%}  {interval:<16}  {right:>5,}  {len(cases):>5,}")
+            lines.append(
+                f"{condition:<12}  {right / len(cases):>8.1%}  {interval:<16}  {right:>5,}  {len(cases):>5,}"
+                + (f"  {kind}" if several else "")
+            )
     return lines if len(lines) > 1 else ["no case was answered"]
 
 

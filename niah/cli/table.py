@@ -11,12 +11,17 @@ import sys
 
 from niah.analysis.checks.failed_check import as_text
 from niah.analysis.checks.runs import check_runs
+from niah.analysis.confusion import confusion_summary
 from niah.analysis.exposure import exposure_summary
+from niah.analysis.kept_frames import kept_frames_summary
+from niah.analysis.kinds import split_kinds
 from niah.analysis.letters import letter_summary
 from niah.analysis.load import join_shards, read_run, with_rule
 from niah.analysis.power import power_summary
+from niah.analysis.read_and_placed import read_and_placed_summary
 from niah.analysis.summary import summary_page
 from niah.analysis.table import table_rows, write_table
+from niah.analysis.twins import twin_summary
 from niah.cli.command import Command
 from niah.cli.flags import add_runs
 from niah.option_scores import SCORE_BY
@@ -52,9 +57,14 @@ def run(options: argparse.Namespace) -> int:
         runs = [with_rule(run, options.score_by) for run in runs]
         named = ", ".join(dict.fromkeys(run.score_by or "none" for run in map(read_run, options.runs)))
         written = f"scored by {options.score_by} for looking (rule that the suite names: {named}); nothing was written"
-    joined = join_shards(runs)
+    whole = join_shards(runs)
+    joined = split_kinds(whole)
     parts = [
         summary_page(table_rows(joined)),
+        read_and_placed_summary(whole),
+        confusion_summary(joined),
+        twin_summary(joined),
+        kept_frames_summary(joined),
         letter_summary(joined),
         exposure_summary(joined),
         power_summary(joined),

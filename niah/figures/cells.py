@@ -55,6 +55,7 @@ class HeatmapPanel:
     chance: float | None
     note: str = ""
     margins: tuple[HeatmapCell, ...] = ()  # over all depths, over all lengths, and over both
+    row: str = "depth"  # what the rows are: depth, distance or copies
 
 
 def heatmap_panels(
@@ -65,7 +66,9 @@ def heatmap_panels(
     With `read`, the clips that each model reads alone, a panel shows only the types of question that pass the gate.
     """
     if style == PAPER:
-        runs = [dataclasses.replace(run, layout=Layout("paper", PAPER_LENGTHS)) for run in runs]
+        runs = [
+            dataclasses.replace(run, layout=Layout("paper", PAPER_LENGTHS)) for run in runs if run.layout.row == "depth"
+        ]
     made = (_gated_panel(run, "bin" if style == PAPER else run.layout.grouping, condition, read) for run in runs)
     return [panel for panel in made if panel is not None]
 
@@ -122,6 +125,7 @@ def _panel(run: RunData, by: str, condition: str) -> HeatmapPanel | None:
         cells=cells,
         chance=chance,
         margins=tuple(map(_cell, margins)),
+        row=run.layout.row,
     )
 
 

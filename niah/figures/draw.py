@@ -11,6 +11,7 @@ from pathlib import Path
 
 import matplotlib
 
+from niah.analysis.kinds import split_kinds
 from niah.analysis.load import RunData, join_shards, read_run, with_distinct_names
 from niah.figures.cells import PAPER, HeatmapPanel, heatmap_panels, published_panels
 from niah.figures.gate import clips_read
@@ -47,7 +48,8 @@ def draw_runs(
     """
     if style not in STYLES or condition not in CONDITIONS:
         raise UserError(f"style is one of {STYLES} and condition one of {CONDITIONS}, got {style!r}, {condition!r}")
-    read = with_distinct_names(join_shards([run if isinstance(run, RunData) else read_run(run) for run in runs]))
+    whole = join_shards([run if isinstance(run, RunData) else read_run(run) for run in runs])
+    read = with_distinct_names(split_kinds(whole))
     Path(folder).mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(RC_PARAMS):
         panels = heatmap_panels(read, style, condition, clips_read(gates) if gates else None)
@@ -59,7 +61,7 @@ def draw_runs(
 
 def left_out(runs: Sequence[RunData], style: str = "default", condition: str = "full") -> list[str]:
     """Return the names of the runs that hold no case of the condition within the range of the axes."""
-    distinct = with_distinct_names(join_shards(runs))
+    distinct = with_distinct_names(split_kinds(join_shards(runs)))
     drawn = {panel.model for panel in heatmap_panels(distinct, style, condition)}
     return [run.model for run in distinct if run.model not in drawn]
 

@@ -35,12 +35,13 @@ def readable_part(run: RunData, read: Mapping[str, Shares]) -> tuple[RunData, st
 
     Raises UserError for a model without answers about clips alone.
     """
-    if run.model not in read:
+    model = run.model.removesuffix(f" ({run.kind})")  # a gate is about clips, whatever is asked about them
+    if model not in read:
         raise UserError(
             f"no gate for {run.model}; there is one for {', '.join(sorted(read))}. Ask it the suite gate, with the "
             "same --model_args"
         )
-    failed, note = failed_types(read[run.model], sorted({case.type for case in run.cases}))
+    failed, note = failed_types(read[model], sorted({case.type for case in run.cases}))
     kept = tuple(case for case in run.cases if case.type not in failed)
     return dataclasses.replace(run, cases=kept), note
 

@@ -21,6 +21,7 @@ from niah.figures.cells import HeatmapCell, HeatmapPanel
 from niah.figures.plotting import add_footnote, draw_cells
 
 GREY = "#d9d9d9"
+ROW_LABELS = {"depth": "needle depth", "distance": "distance of the two clips", "copies": "copies"}
 PANELS_PER_ROW = 3
 PAPER_PANELS_PER_ROW = 5  # these panels are less tall
 PAPER_PANEL_WIDTH = 3.7  # inches
@@ -45,7 +46,7 @@ def default_heatmap(panels: Sequence[HeatmapPanel], condition: str) -> Figure:
         axes.set_xticks(np.arange(len(lengths)) + 0.5, lengths, rotation=0)
         origin = f"suite {panel.suite}, condition {condition}"
         axes.set_title(_title(panel.model, origin, panel.note, width=width), fontsize=10)
-        axes.set_ylabel("needle depth")
+        axes.set_ylabel(ROW_LABELS[panel.row])
     _add_colour_bar(figure, grid, panels, extend="neither")
     _explain_marks(figure, panels)
     return figure

@@ -100,8 +100,8 @@ def _paths(runs: Sequence[RunData], suite: str | None) -> Mapping[str, Path] | s
 
         # A longer haystack begins as a shorter one does, so the longest run's shows the frames of all.
         rate = own_suite.sampling.rate
-        version, decoys = own_suite.version, own_suite.decoys or 0
-        built = build(own_suite.footage, longest_length(own_suite), rate, cache_folder(), version, decoys)
+        drawn = (own_suite.version, own_suite.decoys or 0, own_suite.plans_partners)
+        built = build(own_suite.footage, longest_length(own_suite), rate, cache_folder(), *drawn)
         files = [*built.haystacks, *(file for found in built.decoys.values() for file in found)]
         needles = {str(needle.identity): Path(needle.path) for needle in built.needles}
         return {**needles, **{file.identity: Path(file.path) for file in files}}

@@ -18,6 +18,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from niah.analysis.kinds import split_kinds
 from niah.analysis.load import join_shards, read_run, with_distinct_names
 from niah.io import replace_file
 from niah.report.content import page_data
@@ -39,7 +40,7 @@ def write_report(
     """
     _refuse_foreign(path)
     read = [read_run(folder) for folder in folders]
-    runs = with_distinct_names(join_shards(read))
+    runs = with_distinct_names(split_kinds(join_shards(read)))
     empty = [str(run.folder) for run in runs if not run.cases]
     if empty:
         raise UserError(f"{', '.join(empty)}: cases.jsonl is empty, so there is nothing to report; run it again")

@@ -22,7 +22,7 @@ from niah.media.decoders.base import Decoder, load_decoder
 from niah.media.errors import MediaError
 from niah.media.scan import scan
 from niah.report.footage import SourceVideo, SourceVideos
-from niah.types import Case
+from niah.types import Case, Placement
 
 BEFORE = 2  # frames shown before the needle
 INSIDE = 6  # ... of the needle
@@ -41,10 +41,12 @@ class FramePictures:
 
 
 def strip(case: Case) -> tuple[int, ...]:
-    """Return the frames of a case to show: some before its needle, some spread over it, some after."""
-    if not case.needles:
-        return ()
-    needle = case.needles[0]
+    """Return the frames of a case to show: of each needle some before it, some spread over it, some after."""
+    return tuple(dict.fromkeys(frame for needle in case.needles for frame in _around(case, needle)))
+
+
+def _around(case: Case, needle: Placement) -> tuple[int, ...]:
+    """Return the frames to show of one needle."""
     length = needle.stop - needle.start
     count = min(INSIDE, length)
     inside = [needle.start + round(i * (length - 1) / max(1, count - 1)) for i in range(count)]

@@ -170,12 +170,12 @@ def _length(suite: Suite, case: Case) -> int:
 
 def _lies_at(suite: Suite, case: Case, depths: tuple[float, ...]) -> bool:
     """Return True if a case's needle starts at one of the depths, or, where starts are drawn, in the bin of one."""
-    first = case.needles[0]
-    room = case.length - (first.stop - first.start)
+    assert case.position is not None
+    start, room = case.position
     if suite.depths and suite.design == "grid":
-        return any(first.start == needle_start(depth, case.length, first.stop - first.start) for depth in depths)
+        return any(start == needle_start(depth, room, 0) for depth in depths)
     bins = suite.bins
-    return any(bin_of(first.start, bins, room) == min(int(depth * bins), bins - 1) for depth in depths)
+    return any(bin_of(start, bins, room) == min(int(depth * bins), bins - 1) for depth in depths)
 
 
 def _depths_of(suite: Suite) -> str:

@@ -84,7 +84,8 @@ def _built_in(suite: Suite, footage: Footage, library: Library) -> tuple[list[Ha
     from niah.suite.footage.build import build
 
     frames = longest_length(suite)
-    built = build(footage, frames, suite.sampling.rate, cache_folder(), suite.version, suite.decoys or 0)
+    drawn = (suite.version, suite.decoys or 0, suite.plans_partners)
+    built = build(footage, frames, suite.sampling.rate, cache_folder(), *drawn)
     haystacks = []
     clips = []
     for name, path, identity, _, cuts in tracked(built.haystacks, "scanning haystacks"):
@@ -104,6 +105,7 @@ def _built_in(suite: Suite, footage: Footage, library: Library) -> tuple[list[Ha
                 source.identity,
                 target=built.targets[needle.name],
                 decoys=tuple(Span(decoy.name, 0, decoy.frames) for decoy in decoys),
+                partner=built.partners.get(needle.name, ""),
             )
         )
     return haystacks, clips, []

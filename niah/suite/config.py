@@ -6,6 +6,7 @@ that a suite can be moved with its folder.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,13 +14,17 @@ from pathlib import Path
 
 from niah.option_scores import SCORE_BY
 from niah.settings import read_yaml, unknown_name
-from niah.types import CONDITIONS, Sampling, UserError
+from niah.types import CONDITIONS, KINDS, LETTERS, SINGLE, Sampling, UserError
 
 SUITE_VERSION = 2  # of the rules that turn a suite file into cases; increase it if any case can change
 READABLE = (1, 2)  # 1: fixed depths, needles inside scenes; see niah.suite.version1
 DEPTHS = (0.1, 0.3, 0.5, 0.7, 0.9)  # the default of version 1
 SUITES_FOLDER = Path(__file__).resolve().parents[2] / "configs" / "suites"
 ALIASES = {"real": "open"}  # earlier names of suites that ship
+DISTANCES = (0.02, 0.1, 0.3)  # of two clips
+FARTHEST = 0.3
+FACTOR = 1.7  # between distances
+MIN_PARTS = 3  # of a video, when a question asks when a clip is shown
 PAPER_SECONDS = (30.0, 120.0)
 QUESTION_TEMPLATE = "One short clip was inserted into this video. {question}"
 
@@ -138,6 +143,9 @@ class Suite:
     depth_bins: int | None = None  # rows of the heatmap, 5 by default; a needle starts anywhere in its bin
     bins_per_length: int | None = None  # in how many bins each needle is asked at a length; by default in all
     decoys: int | None = None  # similar scenes hidden with each needle; built-in footage only
+    kinds: tuple[str, ...] | None = None  # what is asked about the clips; by default only `single`
+    distances: tuple[float, ...] | None = None  # of the clips of kind `first`, as shares of the haystack
+    copies: int | None = None  # of a clip of kind `times`, at most; 3 by default
     cases: int = 3000  # number of `full` cases of the paper design
     conditions: tuple[str, ...] = CONDITIONS
     sampling: Sampling = Sampling()
@@ -160,6 +168,7 @@ class Suite:
         if self.version == 1 and not self.depths:
             object.__setattr__(self, "depths", DEPTHS)
         _check_bins(self)
+        _check_kinds(self)
         if self.design not in ("grid", "paper"):
             raise UserError(f"suite {self.name!r}: design must be 'grid' or 'paper', got {self.design!r}")
         _check_rate(self.name, self.sampling.rate)
@@ -194,6 +203,26 @@ class Suite:
         return PAPER_SECONDS if self.design == "paper" else None
 
     @property
+    def asked_kinds(self) -> tuple[str, ...]:
+        """What is asked about the clips: kinds of `niah.suite.kinds`."""
+        return (SINGLE,) if self.kinds is None else self.kinds
+
+    @property
+    def all_distances(self) -> tuple[float, ...]:
+        """The distances of two clips that `first` asks about."""
+        return DISTANCES if self.distances is None else self.distances
+
+    @property
+    def most_copies(self) -> int:
+        """How often a clip is shown at most where `times` is asked."""
+        return 3 if self.copies is None else self.copies
+
+    @property
+    def plans_partners(self) -> bool:
+        """Whether built-in needles are drawn in pairs that can be confused."""
+        return "lookalike" in self.asked_kinds
+
+    @property
     def bins(self) -> int:
         """The number of depth bins, for a suite without fixed depths."""
         return 5 if self.depth_bins is None else self.depth_bins
@@ -219,6 +248,57 @@ def _check_bins(suite: Suite) -> None:
         raise UserError(f"suite {suite.name!r}: bins_per_length must be 1 to {rows}, got {suite.bins_per_length}")
     if suite.decoys and (suite.footage is None or suite.footage.calibration):
         raise UserError(f"suite {suite.name!r}: decoys are drawn, so they need built-in footage; remove decoys:")
+
+
+def _check_kinds(suite: Suite) -> None:
+    """Raise UserError if a kind does not exist or cannot be asked in this design."""
+    for key, kind in (("distances", "first"), ("copies", "times")):
+        if getattr(suite, key) is not None and kind not in suite.asked_kinds:
+            raise UserError(f"suite {suite.name!r}: {key} belongs to kind {kind}; add it to kinds, or remove {key}")
+    _check_distances(suite)
+    if not 1 <= suite.most_copies < len(LETTERS):
+        raise UserError(f"suite {suite.name!r}: copies must be 1 to {len(LETTERS) - 1}, got {suite.most_copies}")
+    if suite.kinds is None:
+        return
+    if not suite.kinds or len(set(suite.kinds)) < len(suite.kinds):
+        raise UserError(f"suite {suite.name!r}: kinds must name {', '.join(KINDS)}, each once; got {list(suite.kinds)}")
+    for kind in suite.kinds:
+        if kind not in KINDS:
+            raise UserError(f"suite {suite.name!r}: {unknown_name('kind', kind, KINDS)}")
+    others = [kind for kind in suite.kinds if kind != SINGLE]
+    if others and (suite.version == 1 or suite.design == "paper"):
+        raise UserError(
+            f"suite {suite.name!r}: {', '.join(others)} can be asked in version {SUITE_VERSION} with design: grid only"
+        )
+    if "when" in suite.kinds and not MIN_PARTS <= suite.depth_rows <= len(LETTERS):
+        raise UserError(
+            f"suite {suite.name!r}: when offers as many parts of the video as there are depth bins, so depth_bins must "
+            f"be {MIN_PARTS} to {len(LETTERS)}, got {suite.depth_rows}"
+        )
+    if "lookalike" in suite.kinds and suite.depth_rows < 2:
+        raise UserError(
+            f"suite {suite.name!r}: lookalike puts its clips into two depth bins; set depth_bins: 2 or more"
+        )
+    if others and suite.decoys and suite.footage is not None and "count" in suite.footage.types:
+        raise UserError(
+            f"suite {suite.name!r}: a decoy of type count shows what the clip shows, so no question could say which of "
+            "the two it means: remove decoys:, or count from types:"
+        )
+
+
+def _check_distances(suite: Suite) -> None:
+    """Raise UserError if a distance measures something else than order, or cannot be told from the next one."""
+    given = sorted(suite.all_distances)
+    if not given or given[0] <= 0 or given[-1] > FARTHEST:
+        raise UserError(
+            f"suite {suite.name!r}: distances must be above 0 and at most {FARTHEST}, got {list(suite.all_distances)}: "
+            "whoever sees one of two clips that are farther apart knows from its depth alone which comes first"
+        )
+    if any(FACTOR * one > other for one, other in itertools.pairwise(given)):
+        raise UserError(
+            f"suite {suite.name!r}: each of the distances must be at least {FACTOR} times the one before, as clips are "
+            f"moved to scene cuts; got {list(suite.all_distances)}"
+        )
 
 
 def _check_rate(suite: str, rate: str) -> None:

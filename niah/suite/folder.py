@@ -165,7 +165,7 @@ def _read_lines(path: Path, parse: Callable[[Any], T]) -> list[T]:
 
 def _row(value: Any) -> dict[str, Any]:
     """Return the line of a value."""
-    return value.to_json() if isinstance(value, Source) else dataclasses.asdict(value)
+    return value.to_json() if isinstance(value, Case | Source) else dataclasses.asdict(value)
 
 
 def _plain(value: Any) -> Any:

@@ -25,6 +25,7 @@ class NeedleClip:
     video: str = ""  # the data set's id of the source; never hidden in footage of this id
     decoys: tuple[Span, ...] = ()  # similar scenes without the answer, hidden with it
     cluster: str = ""  # what its answers are clustered by, if that is not its source
+    partner: str = ""  # the needle that was drawn to be confused with it; built-in footage only
 
 
 @dataclass(frozen=True)

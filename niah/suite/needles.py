@@ -24,7 +24,7 @@ from niah.suite.downloads import download, file_name, is_address, refuse_dataset
 from niah.suite.other_formats import refuse_other_formats
 from niah.types import ALL_TYPES, Needle, UserError
 
-COLUMNS = ("video", "start", "stop", "question", "options", "answer", "type", "name")
+COLUMNS = ("video", "start", "stop", "question", "options", "answer", "type", "name", "cue")
 VIDEO_MME = ("video_id", "videoID", "question_id", "task_type", "duration", "domain", "sub_category", "url")
 OTHER_NAMES = {  # what other benchmarks call these columns
     **dict.fromkeys(("video_path", "video_file", "videopath", "path", "file", "filename", "clip"), "video"),
@@ -198,6 +198,7 @@ def _parse_row(row: Mapping[str, Any], where: str, root: Path, settings: Needles
         type=_type(row, where),
         start=start,
         stop=stop,
+        cue="" if row.get("cue") is None else _text(row, "cue", where),
     )
     return NeedleRow(needle, where, str(row.get("videoID") or ""))
 

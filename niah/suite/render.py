@@ -38,12 +38,7 @@ def render(case: Case, generated: GeneratedSuite, path: Path, decoder: str = "py
 
     Raises UserError if the case has no video or the written frames differ from the case's.
     """
-    if not case.timeline:
-        raise UserError(f"case {case.id!r} has no video: `blind` asks only the question; render another condition")
-    video = SplicedVideo(
-        case.timeline, generated.sources, generated.suite.sampling, load_decoder(decoder), case.fps, path.parent,
-        case.canvas,
-    )  # fmt: skip
+    video = video_of(case, generated, path.parent, decoder)
     rate = Fraction(str(case.fps)).limit_denominator(100_100)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_mp4(path, (frame for _, frame in _each_frame(video, "rendering")), rate)
@@ -54,6 +49,16 @@ def render(case: Case, generated: GeneratedSuite, path: Path, decoder: str = "py
             "report it with the versions of PyAV and its FFmpeg"
         )
     return f"{path}: {case.length} frames, checked (at most {worst:.1f} of 255 off); {_look_for(case)}"
+
+
+def video_of(case: Case, generated: GeneratedSuite, folder: Path, decoder: str = "pyav") -> SplicedVideo:
+    """Return a case's video; what is rendered of it goes into `folder`. Raises UserError if the case has none."""
+    if not case.timeline:
+        raise UserError(f"case {case.id!r} has no video: `blind` asks only the question; render another condition")
+    return SplicedVideo(
+        case.timeline, generated.sources, generated.suite.sampling, load_decoder(decoder), case.fps, folder,
+        case.canvas,
+    )  # fmt: skip
 
 
 def _each_frame(video: SplicedVideo, what: str) -> Iterator[tuple[int, np.ndarray]]:
@@ -90,13 +95,13 @@ def _look_for(case: Case) -> str:
     """Return a line that says where the needle is and what is asked."""
     if not case.needles:
         return f"no needle in it; the question is: {case.question}"
-    needle = case.needles[0]
     answer = case.options[LETTERS.index(case.answer)]
-    seconds = f"{needle.start / case.fps:.2f} to {needle.stop / case.fps:.2f} s"
-    return (
-        f"look for needle {needle.needle} in frames {needle.start} up to {needle.stop} ({seconds}); "
-        f"the question is: {case.question} (answer {case.answer}: {answer})"
+    places = " and ".join(
+        f"needle {one.needle} in frames {one.start} up to {one.stop} "
+        f"({one.start / case.fps:.2f} to {one.stop / case.fps:.2f} s)"
+        for one in case.needles
     )
+    return f"look for {places}; the question is: {case.question} (answer {case.answer}: {answer})"
 
 
 def _unknown_case(name: str, known: list[str], suite: str) -> str:

@@ -14,7 +14,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from niah.suite.cases import build_case, swapped_for
+from niah.suite.case_maker import build_case, swapped_for
 from niah.suite.config import Suite
 from niah.suite.design import (
     DEPTH_BINS,

@@ -7,7 +7,7 @@ no frame of the needle are a control that comes for free.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy.stats import binomtest
@@ -20,7 +20,7 @@ from niah.analysis.stats.korn_graubard import p_above
 from niah.analysis.stats.paired import holm, unpaired_difference
 from niah.analysis.stats.proportions import clustered_interval, share_of
 from niah.analysis.stats.regression import Estimate, Observation, mean
-from niah.analysis.table import ScoredCase, observations, score_cases
+from niah.analysis.table import UNGUESSABLE, ScoredCase, by_chance, observations, score_cases
 
 SIGNIFICANT = 0.05
 READS = 0.25  # by which needle_only is above blind where a model reads many of the clips
@@ -31,6 +31,19 @@ LEAKS = {
     "no_needle": "haystack and question alone give answers away",
     "swapped": "answers come from something other than the needle asked about",
     UNSEEN: "answers come from something other than the needle, of which no frame was used",
+}
+LEAKS_OF = {  # of kinds of questions other than that of one clip
+    "when": {
+        "swapped": "a clip that was not asked about is placed: the model follows what stands out, not the question",
+        UNSEEN: LEAKS[UNSEEN],
+    },
+    "lookalike": {
+        "blind": LEAKS["blind"],
+        "swapped": "answers come from something other than the clip asked about: only its look-alike is shown",
+        UNSEEN: LEAKS[UNSEEN],
+    },
+    "first": {UNSEEN: LEAKS[UNSEEN]},  # swapped is what one clip is worth, and above chance by design
+    "times": {},  # who sees no copy knows that there are few
 }
 NECESSARY = {"needle_only": "whether the clips are understood", "blind": "whether the questions can be guessed"}
 GUESSERS = ("chance",)  # built in; others say `reads_question: false` in their replies
@@ -82,7 +95,8 @@ def _guesses(run: RunData) -> bool:
 
 def _leaks(run: RunData, by_kind: Mapping[str, Answers]) -> Iterator[FailedCheck]:
     """Yield the controls whose accuracy is above chance, or above that of the question alone."""
-    checks = [check for kind, answers in by_kind.items() for check in _leak_checks(kind, answers)]
+    leaks = LEAKS_OF.get(run.kind, LEAKS)
+    checks = [check for kind, answers in by_kind.items() for check in _leak_checks(kind, answers, leaks)]
     corrected = holm([check.p_value for check in checks])
     above: dict[tuple[str, str], list[str]] = {}
     for check, p_value in zip(checks, corrected, strict=True):
@@ -96,24 +110,25 @@ def _leaks(run: RunData, by_kind: Mapping[str, Answers]) -> Iterator[FailedCheck
         yield FailedCheck(
             f"{condition}_above",
             f"{run.model}, {condition}{_of_type(kind)}: {accuracy:.1%} [{low:.1%}, {high:.1%}] is "
-            f"{' and '.join(against)}: {LEAKS[condition]} (corrected for {len(checks)} checks of controls)",
+            f"{' and '.join(against)}: {leaks[condition]} (corrected for {len(checks)} checks of controls)",
             "warning",
             (run.model,),
             _ids(cases),
         )
 
 
-def _leak_checks(kind: str, answers: Answers) -> Iterator[LeakCheck]:
+def _leak_checks(kind: str, answers: Answers, leaks: Iterable[str]) -> Iterator[LeakCheck]:
     """Yield the checks of one question type; none of a control whose cases come from one needle source."""
     blind = observations(answers.get("blind", []))
-    for condition in LEAKS:
+    for condition in leaks:
         cases = answers.get(condition, [])
         share = share_of(observations(cases))
         if share is None:
             continue
         chance = sum(1 / len(scored.case.options) for scored in cases) / len(cases)
         yield LeakCheck(condition, kind, f"above chance, {chance:.1%}", p_above(share, chance))
-        excess = unpaired_difference(observations(cases), blind) if condition in ("no_needle", "swapped") else None
+        compared = blind and condition in ("no_needle", "swapped")
+        excess = unpaired_difference(observations(cases), blind) if compared else None
         if excess is not None:
             one_sided = excess.p_value / 2 if excess.value > 0 else 1.0
             yield LeakCheck(condition, kind, f"above blind, by {_points(excess)}", one_sided)
@@ -132,9 +147,11 @@ def _clips_not_understood(run: RunData, by_kind: Mapping[str, Answers]) -> Itera
 def _not_understood(run: RunData, kind: str, answers: Answers) -> Iterator[FailedCheck]:
     """Yield that the clip alone is not answered better than the question alone."""
     needle_only, blind = answers.get("needle_only", []), answers.get("blind", [])
-    if not needle_only or not blind:
+    known = run.kind in UNGUESSABLE
+    if not needle_only or not (blind or known):
         return
-    excess = unpaired_difference(observations(needle_only), observations(blind))
+    floor = "chance" if known else "blind"
+    excess = unpaired_difference(observations(needle_only), by_chance(needle_only) if known else observations(blind))
     if excess is not None and excess.value > 0 and excess.p_value < SIGNIFICANT:
         return
     clips = len({scored.case.needle for scored in needle_only})
@@ -142,7 +159,7 @@ def _not_understood(run: RunData, kind: str, answers: Answers) -> Iterator[Faile
         yield FailedCheck(
             "not_understood",
             f"{run.model}, needle_only: {clips} {'needles are' if clips > 1 else 'needle is'} too few to tell whether "
-            f"clips are read{'' if excess is None else f' ({_points(excess)} above blind)'}",
+            f"clips are read{'' if excess is None else f' ({_points(excess)} above {floor})'}",
             "note",
             (run.model,),
             _ids([*needle_only, *blind]),
@@ -151,7 +168,7 @@ def _not_understood(run: RunData, kind: str, answers: Answers) -> Iterator[Faile
     evidence = "one needle source is not enough to tell" if excess is None else _points(excess)
     yield FailedCheck(
         "not_understood",
-        f"{run.model}, needle_only{_of_type(kind)} is not significantly above blind ({evidence}): it may not "
+        f"{run.model}, needle_only{_of_type(kind)} is not significantly above {floor} ({evidence}): it may not "
         "understand the clips at all, so its heatmap says nothing about length",
         "warning" if kind == ALL else "note",  # more needles of one type would tell
         (run.model,),
@@ -204,7 +221,7 @@ def _conspicuous_needles(run: RunData, full: Sequence[ScoredCase]) -> Iterator[F
 def _not_asked(run: RunData) -> Iterator[FailedCheck]:
     """Yield which of the two necessary controls are not among the cases."""
     asked = {case.condition for case in run.cases}
-    lacking = [name for name in NECESSARY if name not in asked]
+    lacking = [name for name in NECESSARY if name not in asked and (name != "blind" or run.kind not in UNGUESSABLE)]
     if lacking and "full" in asked:
         yield FailedCheck(
             "not_asked",

@@ -9,6 +9,7 @@ from niah.analysis.checks.cases import check_answers, check_cases
 from niah.analysis.checks.controls import check_controls
 from niah.analysis.checks.failed_check import FailedCheck, by_level
 from niah.analysis.checks.needles import check_needles
+from niah.analysis.kinds import group_kinds
 from niah.analysis.load import RunData, printable
 from niah.analysis.same_cases import shared_cases
 from niah.analysis.table import median_frame_size
@@ -26,7 +27,7 @@ def check_runs(runs: Sequence[RunData], published: bool = False) -> list[FailedC
     for run in runs:
         failed += [*check_controls(run), *check_needles(run), *check_answers(run)]
     failed += _merged([check for run in runs for check in check_cases(run)])
-    failed += _side_by_side(runs)
+    failed += [check for group in group_kinds(runs) for check in _side_by_side(group)]
     if published:
         suites = ", ".join(dict.fromkeys(run.suite for run in runs))
         failed.append(

@@ -144,7 +144,7 @@ def _parts(paired: PairedRuns, condition: str) -> Iterator[tuple[str, list[Pair]
     labels = {
         "": lambda case: case.type,
         "length ": lambda case: format_length(layout.length_label(case, layout.grouping) or ""),
-        "depth ": lambda case: layout.depth_label(case) or "",
+        f"{layout.row} ": lambda case: layout.depth_label(case) or "",
     }
     answered = sorted(paired.answered(condition), key=lambda pair: (pair[0].case.length, pair[0].case.depth or 0.0))
     for prefix, label_of in labels.items():

@@ -99,7 +99,7 @@ def _sample(number: int, scored: ScoredCase, library: str) -> dict[str, Any]:
 
 def _document(case: Case, library: str) -> dict[str, Any]:
     """Return a case as the document that lm-eval logs."""
-    kept = ("condition", "length", "depth", "type", "question")
+    kept = ("condition", "length", "depth", "type", "kind", "question")
     return {
         "library": library,
         "case": case.id,

@@ -1,7 +1,7 @@
 """Offer suites as lm-eval tasks; the tasks' YAML files name these functions with `!function`.
 
 Accuracy is reported by condition, because a mean over all conditions means nothing: `acc` is that of the `full`
-cases, `acc_blind` and the like are those of the controls.
+cases, `acc_blind` and the like are those of the controls; other kinds of questions have their own, such as `acc_when`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from niah.run.config import resolve
 from niah.run.plan import make_plan
 from niah.scoring import extract_answer
 from niah.suite.folder import GeneratedSuite
-from niah.types import LETTERS, Case, Question, UserError
+from niah.types import LETTERS, SINGLE, Case, Question, UserError
 
 PARTS = ("lengths", "depths", "conditions")
 
@@ -78,9 +78,10 @@ def score_options(document: Mapping[str, Any], results: Sequence[tuple[float, bo
 
 
 def _named_by_condition(document: Mapping[str, Any], right: bool) -> dict[str, float]:
-    """Return the result as the metric of its condition."""
-    condition = document["condition"]
-    return {"acc" if condition == "full" else f"acc_{condition}": float(right)}
+    """Return the result as the metric of its kind of question and its condition."""
+    parts = [document["kind"]] if document["kind"] != SINGLE else []
+    parts += [document["condition"]] if document["condition"] != "full" else []
+    return {"_".join(["acc", *parts]): float(right)}
 
 
 def _document(library: str, case: Case) -> dict[str, Any]:
@@ -92,6 +93,7 @@ def _document(library: str, case: Case) -> dict[str, Any]:
         "length": case.length,
         "depth": case.depth,
         "type": case.type,
+        "kind": case.kind,
         "question": case.question,
         "options": list(case.options),
         "answer": case.answer,

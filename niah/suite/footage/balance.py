@@ -33,7 +33,7 @@ class NamedClip(NamedTuple):
 
 def choose_clips(world: str, types: Sequence[str]) -> list[NamedClip]:
     """Return a clip for each needle, the n-th of type `types[n]`; targets take turns, too."""
-    assigned = {kind: iter(_assign_answers(world, kind, types.count(kind))) for kind in set(types)}
+    assigned = {kind: iter(assign_answers(world, kind, types.count(kind))) for kind in set(types)}
     looks = reserved_looks(world)
     clips = []
     for number, kind in enumerate(types):
@@ -47,7 +47,7 @@ def choose_clips(world: str, types: Sequence[str]) -> list[NamedClip]:
     return clips
 
 
-def _assign_answers(world: str, kind: str, needles: int) -> list[tuple[str, str | None]]:
+def assign_answers(world: str, kind: str, needles: int) -> list[tuple[str, str | None]]:
     """Return the letter of each needle's correct option, and the option itself if options take turns."""
     answers = SHARED.get(base_type(kind), (None,))
     period = lcm(len(PLACES), len(answers))  # needles after which the same pairs would repeat

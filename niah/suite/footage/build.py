@@ -26,6 +26,7 @@ from niah.suite.footage.balance import choose_clips
 from niah.suite.footage.calibration import CodedClip, coded_clip, coded_haystack
 from niah.suite.footage.clips import CLIP_FRAMES, TYPES, DrawnClip
 from niah.suite.footage.decoys import decoy
+from niah.suite.footage.partners import choose_partners
 from niah.suite.footage.scenes import SCENE_FRAMES, draw_haystack, random_for, scene_cuts
 from niah.suite.footage.wording import WORDED_TYPES
 from niah.types import Needle, UserError
@@ -55,13 +56,15 @@ class BuiltFootage:
 
     `targets` is what each needle's question is about ("red circle"; in calibration the coded
     number). A clip never shows the target of another needle, so any needle with another target
-    may replace it in `swapped`.
+    may replace it in `swapped`; only partners may share one, as they are told apart otherwise.
+    `partners` names the needle that each was drawn to be confused with, where that was asked for.
     """
 
     haystacks: tuple[HaystackFile, ...]
     needles: tuple[Needle, ...]
     targets: Mapping[str, str]
     decoys: Mapping[str, tuple[DecoyFile, ...]]
+    partners: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,15 @@ class _World:
         return f"footage-{self.version}:{self.footage.world}/{name}"
 
 
-def build(footage: Footage, frames: int, rate: str, folder: Path, version: int = 1, decoys: int = 0) -> BuiltFootage:
+def build(
+    footage: Footage,
+    frames: int,
+    rate: str,
+    folder: Path,
+    version: int = 1,
+    decoys: int = 0,
+    partners: bool = False,
+) -> BuiltFootage:
     """Write the missing files of built-in footage and return all of them.
 
     Raises UserError if the footage cannot be drawn.
@@ -101,6 +112,7 @@ def build(footage: Footage, frames: int, rate: str, folder: Path, version: int =
         folder: Where the files are cached.
         version: The version of the rules.
         decoys: The number of decoys of each needle.
+        partners: Whether needles are drawn in pairs that can be confused.
     """
     _refuse_impossible(footage, frames)
     file_rate = _file_rate(rate)
@@ -115,12 +127,14 @@ def build(footage: Footage, frames: int, rate: str, folder: Path, version: int =
     needles = []
     targets = {}
     decoy_files = {}
-    for number, (name, made) in enumerate(_clips(world)):
+    clips, pairs = _partners(world) if partners else (_clips(world), {})
+    for number, (name, made) in enumerate(clips):
         needle = _needle(world, number, name, made)
         needles.append(needle)
         targets[needle.name] = str(made.target)
         decoy_files[needle.name] = tuple(_decoy(world, needle, made, count) for count in range(decoys))
-    return BuiltFootage(haystacks, tuple(needles), targets, decoy_files)
+    names = {needles[one].name: needles[other].name for one, other in pairs.items()}
+    return BuiltFootage(haystacks, tuple(needles), targets, decoy_files, names)
 
 
 def _haystack_file(world: _World, number: int, frames: int) -> HaystackFile:
@@ -145,9 +159,30 @@ def _clips(world: _World) -> list[tuple[str, DrawnClip | CodedClip]]:
     footage = world.footage
     if footage.calibration:
         return [_coded(world.drawn, number) for number in range(footage.needles)]
+    return list(choose_clips(world.drawn, _types(world)))
+
+
+def _types(world: _World) -> list[str]:
+    """Return the type of each needle: all equally often, in a random order."""
+    footage = world.footage
     kinds = [footage.types[number % len(footage.types)] for number in range(footage.needles)]
     random_for(world.drawn, "types").shuffle(kinds)
-    return list(choose_clips(world.drawn, kinds))
+    return kinds
+
+
+def _partners(world: _World) -> tuple[list[tuple[str, DrawnClip | CodedClip]], dict[int, int]]:
+    """Return name and clip of each needle, drawn in pairs that can be confused, and the partner of each."""
+    if not world.footage.calibration:
+        clips, partners = choose_partners(world.drawn, _types(world))
+        return list(clips), partners
+    count = world.footage.needles
+    coded = {number: _coded(world.drawn, number)[1] for number in range(count)}
+    pairs = {number: number ^ 1 for number in range(count) if number ^ 1 < count}
+    values = {number: int(coded[other].target) for number, other in pairs.items()}
+    return [
+        (f"needle-{n:03d}p", coded_clip(world.drawn, f"needle-{n:03d}", n, int(coded[n].target), values.get(n)))
+        for n in range(count)
+    ], pairs
 
 
 def _coded(world: str, number: int) -> tuple[str, CodedClip]:
@@ -165,7 +200,7 @@ def _needle(world: _World, number: int, drawn: str, made: DrawnClip | CodedClip)
         write_mp4(path, iter(made.frames()), world.rate)
     identity = world.identity(f"{drawn}-{made.type}")
     name = f"needle-{number:03d}"
-    return Needle(name, str(path), made.question, made.options, made.answer, made.type, identity=identity)
+    return Needle(name, str(path), made.question, made.options, made.answer, made.type, identity=identity, cue=made.cue)
 
 
 def _decoy(world: _World, needle: Needle, made: DrawnClip | CodedClip, number: int) -> DecoyFile:

@@ -49,16 +49,26 @@ class CodedClip:
     answer: str  # a letter
     type: str = "calibration"
 
+    @property
+    def cue(self) -> str:
+        """A phrase that says which clip this is, by the number in its bar-codes."""
+        return f"clip {self.source}"
+
     def frames(self) -> np.ndarray:
         """Return all frames, (count, 64, 64, 3) uint8 RGB."""
         return np.stack([draw_barcode(Barcode(self.source, number, int(self.target))) for number in range(self.count)])
 
 
-def coded_clip(world: str, name: str, source: int, value: int) -> CodedClip:
-    """Draw the calibration needle with the answer `value`: its length, its wrong options, and the correct letter."""
+def coded_clip(world: str, name: str, source: int, value: int, partner: int | None = None) -> CodedClip:
+    """Draw the calibration needle with the answer `value`: its length, its wrong options, and the correct letter.
+
+    With `partner`, the value of the clip that it can be confused with, that is one of the wrong options.
+    """
     rng = random_for(world, name, "calibration")
     count = rng.randint(*CLIP_FRAMES)
     options = rng.sample([str(other) for other in range(VALUES) if other != value], 3)
+    if partner is not None and str(partner) not in options:
+        options[0] = str(partner)
     right = rng.randrange(4)
     options.insert(right, str(value))
     return CodedClip(source, count, str(value), QUESTION, tuple(options), LETTERS[right])

@@ -34,7 +34,7 @@ from niah.suite.footage.scenes import (
     reserved_looks,
     room,
 )
-from niah.suite.footage.wording import WORDED_TYPES, base_type, reword
+from niah.suite.footage.wording import WORDED_TYPES, base_type, cue, reword
 from niah.types import LETTERS
 
 CLIP_FRAMES = (10, 40)  # shortest and longest clip
@@ -53,11 +53,22 @@ class DrawnClip:
     question: str
     options: tuple[str, ...]
     answer: str  # a letter
+    mark: str = ""  # what else the target does, by which clips of one target can be told apart
+    is_marked: bool = False  # whether the cue includes the mark
 
     @property
     def count(self) -> int:
         """The number of frames."""
         return self.scene.count
+
+    @property
+    def cue(self) -> str:
+        """A phrase that says which clip this is."""
+        return cue(self.type, self.target, self.mark if self.is_marked else "")
+
+    def marked(self) -> DrawnClip:
+        """Return the clip with a cue that tells it from other clips of its target."""
+        return replace(self, is_marked=True)
 
     def frames(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Return frames `start` up to `stop` (all by default), (stop - start, 64, 64, 3) uint8 RGB."""
@@ -86,6 +97,7 @@ class _Content(NamedTuple):
     options: Sequence[str]
     right: int
     tracks: list[Track]
+    mark: str = ""
 
 
 def draw_clip(world: str, name: str, type: str | None = None, target: Look | None = None) -> DrawnClip:
@@ -100,7 +112,7 @@ def draw_clip(world: str, name: str, type: str | None = None, target: Look | Non
     made = _MAKERS[base_type(type)](plan)
     scene = Scene(plan.count, draw.backdrop(rng), tuple(made.tracks), plan.alone)
     question = reword(made.question, plan.target, wording)
-    return DrawnClip(scene, type, plan.target, question, tuple(made.options), LETTERS[made.right])
+    return DrawnClip(scene, type, plan.target, question, tuple(made.options), LETTERS[made.right], made.mark)
 
 
 def _motion(plan: _Plan) -> _Content:
@@ -115,7 +127,8 @@ def _motion(plan: _Plan) -> _Content:
         crossing(rng, look, any_digit(rng), way, plan.count, pause)
         for look, way in zip((*bystanders, plan.target), ways, strict=True)
     ]
-    return _Content(f"Which way does the {plan.target} move?", options, right, tracks)
+    mark = "" if tracks[-1].digit is None else f"has the digit {tracks[-1].digit} beside it"
+    return _Content(f"Which way does the {plan.target} move?", options, right, tracks, mark)
 
 
 def _digit(plan: _Plan) -> _Content:
@@ -134,7 +147,7 @@ def _digit(plan: _Plan) -> _Content:
         for look, digit in zip(_bystanders(plan), rng.sample(wrong, 3), strict=False)
     ]
     options = [str(digit) for digit in digits]
-    return _Content(f"Which digit is beside the {plan.target}?", options, right, arrange(makers))
+    return _Content(f"Which digit is beside the {plan.target}?", options, right, arrange(makers), f"moves {way}")
 
 
 def _colour(plan: _Plan) -> _Content:

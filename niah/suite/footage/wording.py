@@ -24,11 +24,27 @@ COLOURED_THINGS = {
     "white": "snow",
 }
 BORDER_CLAUSE = "while the border is there"
+CUES = {  # what a clip shows and no decoy of it does; none of them gives the answer away
+    "motion": "the clip in which the {look} moves",
+    "digit": "the clip in which the {look} has a digit beside it",
+    "colour": "the clip in which the {look} changes its colour",
+    "order": "the clip in which the {look} is one of several sprites that appear one after another",
+    "count": "the clip that shows any {look}",
+}
 
 
 def base_type(type: str) -> str:
     """Return the type without its wording: "motion" of "motion-indirect"."""
     return type.split("-")[0] if type in WORDED_TYPES else type
+
+
+def cue(type: str, target: Look, mark: str = "") -> str:
+    """Return a phrase that says which clip of this type is meant, in the wording of its type, and its mark if given."""
+    wording = WORDED_TYPES.get(type, "named")
+    if wording == "unnamed":
+        return "the clip whose pictures have a border"
+    phrase = CUES[base_type(type)].format(look=target)
+    return reword(f"{phrase} and {mark}" if mark else phrase, target, wording)
 
 
 def reword(question: str, target: Look, wording: str) -> str:

@@ -1,0 +1,64 @@
+"""How well the frames that a model kept cover the clips asked about: precision, recall and F1.
+
+Precision is the share of the kept frames that show a clip asked about, recall (frame recall) the share of such frames
+that were kept, as LV-Haystack (arXiv 2504.02259) has them, except that a clip is an interval here: a frame beside it
+does not count. `clips` is the share of the clips of which any frame was kept. Each is a mean over `full` cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from niah.analysis.load import RunData
+from niah.analysis.table import ScoredCase, score_cases
+
+
+@dataclass(frozen=True)
+class KeptFrames:
+    """Means over `n` answers whose model reported the frames it kept, and what as many random frames would give."""
+
+    n: int
+    precision: float
+    recall: float
+    f1: float
+    clips: float
+    chance_precision: float
+    chance_recall: float
+
+
+def kept_frames(run: RunData) -> KeptFrames | None:
+    """Return how well kept frames cover the clips asked about; None if no answer reports any."""
+    found = [counts for one in score_cases(run, "full") if one.answered and (counts := _counts(one)) is not None]
+    if not found:
+        return None
+    return KeptFrames(len(found), *(fmean(values) for values in zip(*found, strict=True)))
+
+
+def kept_frames_summary(runs: Sequence[RunData]) -> str:
+    """Return a line for each run whose model reports the frames it keeps."""
+    lines = []
+    for run in runs:
+        found = kept_frames(run)
+        if found is not None:
+            lines.append(
+                f"{run.model} on suite {run.suite}, full: kept frames: precision {found.precision:.1%} (random frames "
+                f"{found.chance_precision:.1%}), recall {found.recall:.1%} ({found.chance_recall:.1%}), F1 "
+                f"{found.f1:.3f}; clips with a kept frame {found.clips:.1%}; n {found.n}"
+            )
+    return "\n".join(lines)
+
+
+def _counts(one: ScoredCase) -> tuple[float, ...] | None:
+    """Return precision, recall, F1, the share of clips met, and chance precision and recall of one answer."""
+    placements = one.case.target_placements
+    kept = set(one.record.frames_kept) if one.record is not None else set()
+    if not kept or not placements:
+        return None
+    clip = sum(placed.stop - placed.start for placed in placements)
+    shown = sum(any(placed.start <= frame < placed.stop for placed in placements) for frame in kept)
+    met = sum(any(placed.start <= frame < placed.stop for frame in kept) for placed in placements)
+    precision, recall = shown / len(kept), shown / clip
+    f1 = 2 * shown / (len(kept) + clip)
+    return precision, recall, f1, met / len(placements), clip / one.case.length, len(kept) / one.case.length
