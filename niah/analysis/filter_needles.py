@@ -13,7 +13,7 @@ from niah.analysis.load import RunData, read_run
 from niah.analysis.table import score_case
 from niah.suite.config import NeedleFilter
 from niah.suite.folder import GeneratedSuite, Skip, apply_needle_filter
-from niah.types import Case, UserError
+from niah.types import SINGLE, Case, UserError
 
 CONTROLS = {"needle_only": True, "blind": False}  # whether the answer is to be right
 
@@ -39,6 +39,7 @@ def _why_not(run: RunData, needle: str) -> str:
     """Return why a needle is not kept; nothing where it is."""
     for condition, wanted in CONTROLS.items():
         cases = [case for case in run.cases if case.needle == needle and case.condition == condition]
+        cases = [case for case in cases if case.kind == SINGLE]
         scored = [score_case(case, run.records.get(case.id), run.score_by) for case in cases]
         if not scored:
             return f"{run.model} was not asked it with {condition}"
@@ -58,12 +59,13 @@ def _refuse_others(generated: GeneratedSuite, run: RunData) -> None:
             f"{run.folder} was not asked {' and '.join(lacking)}, by which needles are chosen; "
             "run it with --conditions needle_only,blind"
         )
-    own: dict[tuple[str, str], Case] = {(case.needle, case.condition): case for case in generated.cases}
+    own: dict[str, Case] = {case.id: case for case in generated.cases}  # blind has a case for each letter
+    known = {(case.needle, case.condition) for case in generated.cases}
     for case in run.cases:
-        if case.condition not in CONTROLS:
+        if case.condition not in CONTROLS or case.kind != SINGLE:
             continue
-        here = own.get((case.needle, case.condition))
-        if here is None and any(known == case.needle for known, _ in own):
+        here = own.get(case.id)
+        if (case.needle, case.condition) not in known and any(case.needle == needle for needle, _ in known):
             raise UserError(f"suite {generated.suite.name!r} has no {case.condition}; add it to its conditions")
         if here != case:
             raise UserError(

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from niah.analysis.layout import ALL
+from niah.analysis.kinds import split_kinds
+from niah.analysis.layout import ALL, ROWS
 from niah.analysis.load import RunData
 from niah.analysis.table import Row, table_rows
 from niah.extras import install
 from niah.io import replace_file
 from niah.run.metadata import read_metadata
-from niah.types import UserError
+from niah.types import SINGLE, UserError
 
 MIB = 2**20
 SETTINGS = "settings.json"  # beside the event files: the run's settings; marks the event files as ours
@@ -35,7 +36,7 @@ class CurvePoint:
 
 def curve_points(run: RunData) -> list[CurvePoint]:
     """Return the curves of a run, by name and step."""
-    found = [point for row in table_rows([run]) for point in _of_row(row)]
+    found = [point for row in table_rows(split_kinds([run])) for point in _of_row(row)]
     return sorted([*found, *_measured(run)], key=lambda point: (point.name, point.step))
 
 
@@ -99,13 +100,14 @@ def to_wandb(run: RunData, folder: Path, project: str) -> str:
 
 def _of_row(row: Row) -> list[CurvePoint]:
     """Return the points of one row of the results table: by length, split by depth or question type but not both."""
-    split = [f"depth {row.depth}"] if row.depth != ALL else []
+    condition = row.condition if row.kind == SINGLE else f"{row.kind} {row.condition}"
+    split = [f"{ROWS.get(row.kind, 'depth')} {row.depth}"] if row.depth != ALL else []
     split += [row.type] if row.type != ALL else []
     if row.accuracy is None or row.length_by == "bin" or len(split) > 1:
         return []
     if row.length == ALL:
-        return [] if split else [CurvePoint(f"overall/{row.condition}", 0, row.accuracy)]
-    return [CurvePoint("/".join(["accuracy", " ".join([row.condition, *split])]), int(row.length), row.accuracy)]
+        return [] if split else [CurvePoint(f"overall/{condition}", 0, row.accuracy)]
+    return [CurvePoint("/".join(["accuracy", " ".join([condition, *split])]), int(row.length), row.accuracy)]
 
 
 def _measured(run: RunData) -> list[CurvePoint]:

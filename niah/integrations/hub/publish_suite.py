@@ -141,7 +141,7 @@ def _source_row(source: Source, licences: Mapping[str, Licence]) -> dict[str, An
 
 def _case_row(case: Case) -> dict[str, Any]:
     """Return a case with its depth, which in cases.jsonl is derived."""
-    return {**case.to_json(), "depth": case.depth}
+    return {**dataclasses.asdict(case), "depth": case.depth}
 
 
 def _parquet(folder: Path, name: str, rows: list[dict[str, Any]], features: Any) -> str:
@@ -165,10 +165,10 @@ def _cases_features() -> Any:
     texts = ("id", "suite", "condition", "needle", "needle_source", "haystack", "question", "answer", "type")
     return Features(
         {
-            **dict.fromkeys((*texts, "template"), text),
+            **dict.fromkeys((*texts, "template", "kind", "confused"), text),
             **dict.fromkeys(("version", "length", "repeats"), number),
             **dict.fromkeys(("depth", "fps"), real),
-            "options": List(text),
+            **dict.fromkeys(("options", "asked"), List(text)),
             "needles": List({"needle": text, "start": number, "stop": number}),
             "timeline": List({"source": text, "start": number, "stop": number}),
         }

@@ -1,0 +1,142 @@
+"""Runs of several kinds of questions: each kind by itself, and what only some kinds have."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from niah.analysis.checks.runs import check_runs
+from niah.analysis.confusion import ConfusionRow, confusion_rows, confusion_summary
+from niah.analysis.kept_frames import kept_frames, kept_frames_summary
+from niah.analysis.kinds import group_kinds, split_kinds
+from niah.analysis.layout import clip_distance
+from niah.analysis.load import read_run
+from niah.analysis.read_and_placed import read_and_placed, read_and_placed_summary
+from niah.analysis.summary import summary_page
+from niah.analysis.table import table_frame, table_rows
+from niah.analysis.twins import twin_rows, twin_summary
+from niah.types import Placement, Span
+from tests.helpers.fake_runs import make_case, make_record, write_run
+
+SUITE = "name: fake\nlengths: [2000]\nkinds: [single, when, lookalike, first, times]\nfootage: {world: w}\n"
+
+
+def run_of(tmp_path, cases, reply=lambda case: "B", **fields):
+    records = [make_record(case, reply(case), **{name: of(case) for name, of in fields.items()}) for case in cases]
+    return read_run(write_run(tmp_path / "run", cases, records, suite=SUITE))
+
+
+def both(number):
+    """Return a case of `single`, and one of `when` about the same video."""
+    single = make_case(f"n{number}")
+    return [single, dataclasses.replace(single, id=f"n{number}.when", kind="when")]
+
+
+def two_clips(name, gap, order="ab", **changes):
+    """Return a case with clips a and b of ten frames, `gap` frames of haystack between them, 1,980 in all."""
+    first, second = order
+    timeline = (Span("h", 0, 500), Span(first, 0, 10), Span("h", 500, 500 + gap), Span(second, 0, 10),
+                Span("h", 500 + gap, 1980))  # fmt: skip
+    needles = (Placement(first, 500, 510), Placement(second, 510 + gap, 520 + gap))
+    case = make_case("a", id=f"{name}.{order}", timeline=timeline, needles=needles, needle_source=f"pair-{name}")
+    return dataclasses.replace(case, **changes)
+
+
+def test_a_run_of_one_kind_stays_as_it_is(tmp_path):
+    run = run_of(tmp_path, [make_case(f"n{i}") for i in range(3)])
+    assert split_kinds([run]) == [run] and split_kinds([run])[0] is run
+    assert "kind" not in table_frame([run]).columns
+
+
+def test_each_kind_is_a_part_with_its_own_records(tmp_path):
+    run = run_of(tmp_path, [case for number in range(3) for case in both(number)])
+    parts = split_kinds([run])
+    assert [(part.model, part.kind, len(part.cases), len(part.records)) for part in parts] == [
+        ("fake (single)", "single", 3, 3),
+        ("fake (when)", "when", 3, 3),
+    ]
+    assert split_kinds(parts) == parts  # once split, a part is not split again
+    assert [[part.kind for part in group] for group in group_kinds(parts)] == [["single"], ["when"]]
+    assert set(table_frame([run])["kind"]) == {"single", "when"}
+
+
+def test_reading_and_placing_are_counted_over_the_same_videos(tmp_path):
+    cases = [case for number in range(4) for case in both(number)]
+    right = {"n0", "n0.when", "n1", "n2.when"}  # by needle: both, read only, placed only, neither
+    run = run_of(tmp_path, cases, lambda case: "B" if case.id.split(".full")[0] in right else "A")
+    found = read_and_placed(run)
+    assert (found.n, found.both, found.read_only, found.placed_only, found.neither) == (4, 1, 1, 1, 1)
+    assert "read and placed 25.0%, read but not placed 25.0%" in read_and_placed_summary([run])
+    assert read_and_placed_summary(split_kinds([run])) == ""  # no part has both
+
+
+def test_retention_of_when_is_above_chance_and_not_above_blind(tmp_path):
+    cases = [make_case(f"n{i}", condition, kind="when") for i in range(20) for condition in ("full", "needle_only")]
+    right = lambda case: case.condition == "needle_only" or int(case.needle[1:]) < 10  # noqa: E731
+    rows = table_rows(split_kinds([run_of(tmp_path, cases, lambda case: "B" if right(case) else "A")]))
+    whole = next(row for row in rows if row.condition == "full" and {row.type, row.length, row.depth} == {"all"})
+    assert whole.retention == pytest.approx((0.5 - 0.25) / (1 - 0.25))
+    assert "retention = (full - chance) / (needle_only - chance)" in summary_page(rows)
+
+
+def test_no_blind_cases_are_missed_where_chance_is_known(tmp_path):
+    cases = [make_case(f"n{i}", condition, kind="when") for i in range(20) for condition in ("full", "needle_only")]
+    checks = check_runs(split_kinds([run_of(tmp_path, cases)]))
+    assert "not_asked" not in {check.kind for check in checks}
+    whole = check_runs([run_of(tmp_path / "single", [make_case(f"n{i}") for i in range(20)])])
+    assert "not_asked" in {check.kind for check in whole}
+
+
+def test_a_clip_that_was_not_asked_about_and_is_placed_is_a_leak(tmp_path):
+    cases = [make_case(f"n{i}", "swapped", kind="when") for i in range(20)]
+    (check,) = [c for c in check_runs(split_kinds([run_of(tmp_path, cases)])) if c.kind == "swapped_above"]
+    assert "the model follows what stands out, not the question" in check.text
+
+
+def test_errors_that_are_the_partners_answer_are_counted(tmp_path):
+    cases = [make_case(f"n{i}", kind="lookalike", confused="C") for i in range(10)]
+    cases.append(make_case("n10", kind="lookalike"))  # the partner's answer is no option
+    replies = ["B", "B", "C", "C", "C", "A", "D", "nothing", "B", "B", "A"]
+    run = run_of(tmp_path, cases, lambda case: replies[int(case.needle[1:])])
+    (row,) = confusion_rows(run)
+    assert row == ConfusionRow("motion", 10, 4, 3, 1, pytest.approx(1 / 3), row.low, row.high) and row.errors == 5
+    assert "3 of 5 errors (60.0%" in confusion_summary([run]) and "chance 33.3%" in confusion_summary([run])
+
+
+def test_twins_are_counted_by_distance(tmp_path):
+    pairs = {"x": 40, "y": 198, "z": 200}  # frames of 1,980: distances 0.02, 0.1 and about 0.1
+    cases = [two_clips(name, gap, order, kind="first", asked=("a", "b"))
+             for name, gap in pairs.items() for order in ("ab", "ba")]  # fmt: skip
+    run = run_of(tmp_path, cases, lambda case: "A" if case.id == "y.ba" else "B")
+    (part,) = split_kinds([run])
+    rows = {row.distance: (row.n, row.both, row.one) for row in twin_rows(part)}
+    assert rows == {"all": (3, 2, 1), "0.02": (1, 1, 0), "0.1": (2, 1, 1)}
+    assert "0.1     both right 50.0%" in twin_summary([part])
+    assert part.layout.depth_labels() == ("0.02", "0.1", "0.3")
+    assert [clip_distance(case) for case in cases[:2]] == [pytest.approx(40 / 1980)] * 2
+
+
+def test_rows_of_times_are_copies(tmp_path):
+    none = dataclasses.replace(make_case("a", "no_needle"), condition="full", kind="times", id="a.0")
+    two = two_clips("a", 100, "aa", kind="times", id="a.2")
+    (part,) = split_kinds([run_of(tmp_path, [none, two])])
+    assert part.layout.depth_labels() == ("0", "1", "2", "3")
+    assert [part.layout.depth_label(case) for case in (none, two)] == ["0", "2"]
+    printed = summary_page(table_rows([part]))
+    assert "full: copies" in printed
+
+
+def test_kept_frames_are_compared_with_the_frames_of_the_clip(tmp_path):
+    cases = [make_case("n0"), make_case("n1")]  # ten frames from 995 on, of 2,000
+    kept = {"n0": (995, 999, 1004, 1005), "n1": (0, 1)}
+    run = run_of(tmp_path, cases, frames_kept=lambda case: kept[case.needle])
+    found = kept_frames(run)
+    assert (found.n, found.precision, found.recall) == (2, (3 / 4 + 0) / 2, (3 / 10 + 0) / 2)
+    assert found.f1 == pytest.approx(((2 * 0.75 * 0.3) / (0.75 + 0.3) + 0) / 2) and found.clips == 0.5
+    assert (found.chance_precision, found.chance_recall) == (10 / 2000, (4 + 2) / 2 / 2000)
+    assert "precision 37.5% (random frames 0.5%), recall 15.0%" in kept_frames_summary([run])
+
+
+def test_without_kept_frames_nothing_is_said(tmp_path):
+    assert kept_frames_summary([run_of(tmp_path, [make_case("n0")])]) == ""
