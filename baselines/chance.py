@@ -25,11 +25,15 @@ def load() -> Chance:
 
 
 def guess(video: Video, question: Question) -> str:
-    """Return a letter derived from the question and the keys of the video's frames; decodes nothing.
+    """Return a letter derived from the question and the keys of the video's frames, or an interval; decodes nothing.
 
     So a run can be repeated, while cells of a heatmap that show other frames get guesses of their own.
     """
     seed = hashlib.sha256()
     for part in (question.text, *question.options, *video.keys(0, len(video))):
         seed.update(repr(part).encode())
-    return LETTERS[random.Random(seed.hexdigest()).randrange(len(question.options))]
+    draw = random.Random(seed.hexdigest())
+    if question.options:
+        return LETTERS[draw.randrange(len(question.options))]
+    start, stop = sorted(draw.sample(range(len(video) + 1), 2)) if len(video) else (0, 1)
+    return f"{start / video.fps:.2f} s to {stop / video.fps:.2f} s"

@@ -81,7 +81,7 @@ def _text(codes: Sequence[tuple[int, Barcode]], video: Video, question: Question
     if asked and is_keyed:
         needles = [(frame, code) for frame, code in needles if code.source == asked[0]]
     if asked and question.text.startswith("The video lasts"):
-        return _when(starts[asked[0]], video, question)
+        return _when(starts[asked[0]], [frame for frame, code in needles if code.source == asked[0]], video, question)
     if asked and question.text.endswith("How many times is it shown?"):
         return LETTERS[question.options.index(str(len(starts[asked[0]])))]
     # A blind calibration case shows no code either: nothing was found.
@@ -91,11 +91,16 @@ def _text(codes: Sequence[tuple[int, Barcode]], video: Video, question: Question
     return NOT_FOUND if found is None else LETTERS[question.options.index(found)]
 
 
-def _when(starts: Sequence[int], video: Video, question: Question) -> str:
-    """Return the option in which the clip starts, given where each of its frames that was seen says it starts."""
+def _when(starts: Sequence[int], seen: Sequence[int], video: Video, question: Question) -> str:
+    """Return the option in which the clip starts, or the interval from its start to the end of the last frame seen.
+
+    `starts` are where the clip's frames say it starts, `seen` the numbers of these frames in the video.
+    """
     if not starts:
         return NOT_FOUND
     start = starts[0] / Fraction(str(video.fps))
+    if not question.options:
+        return f"{float(start):.3f} s - {(max(seen) + 1) / video.fps:.3f} s"
     return next(
         letter
         for letter, option in zip(LETTERS, question.options, strict=False)

@@ -11,8 +11,10 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 
 from niah.scoring import CUT_SHORT, extract_answer
+from niah.scoring.interval import Interval, overlap, read_interval
 from niah.types import LETTERS, Case, OptionLikelihood, Record
 
+OVERLAP = 0.5  # of an interval with that of the clip, from which on it is right
 LETTER = "letter"  # the option that a generated reply names
 
 
@@ -52,8 +54,26 @@ def answered_letter(case: Case, record: Record, score_by: str | None = None) -> 
     return LETTERS[scores.index(max(scores))]
 
 
+def answered_interval(case: Case, record: Record) -> Interval | None:
+    """Return the interval that the reply to such a question names, in seconds; None if it names none."""
+    return None if record.reply is None else read_interval(record.reply, case.length / case.fps)
+
+
+def chance(case: Case) -> float:
+    """Return how often a guess is right: an option, or an interval of the clip's length that starts anywhere."""
+    if not case.asks_interval:
+        return 1 / len(case.options)
+    placed = (*case.target_placements, *case.needles)[0]
+    size, last = placed.stop - placed.start, case.length - (placed.stop - placed.start)
+    shift = size // 3  # at most: two intervals of n frames, moved by d, overlap by (n - d) / (n + d)
+    return (min(placed.start + shift, last) - max(placed.start - shift, 0) + 1) / (last + 1)
+
+
 def is_correct(case: Case, record: Record, score_by: str | None = None) -> bool:
     """Return True if a record answers its case correctly. Raises ValueError if it has no reply."""
+    if case.asks_interval:
+        found = answered_interval(case, record)
+        return found is not None and overlap(found, case.shown_seconds) >= OVERLAP
     return answered_letter(case, record, score_by) == case.answer
 
 

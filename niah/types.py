@@ -289,9 +289,21 @@ class Case:
         placements = self.target_placements
         return sum(any(one.start <= frame < one.stop for one in placements) for frame in set(frames))
 
+    @property
+    def asks_interval(self) -> bool:
+        """Whether the answer is an interval of time and no option: when the clip is shown."""
+        return self.kind == "when" and not self.options
+
+    @property
+    def shown_seconds(self) -> Tuple[float, float]:
+        """When the clip that is right for `asks_interval` is shown, in seconds from the beginning."""
+        placed = (*self.target_placements, *self.needles)[0]
+        return placed.start / self.fps, placed.stop / self.fps
+
     def to_question(self) -> Question:
         """Return what the model is asked, without the answer and the case's name."""
-        return Question(self.question, self.options, self.template)
+        prompt = self.template.replace("{question}", self.question) if self.asks_interval else None
+        return Question(self.question, self.options, self.template, prompt)
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Case":

@@ -21,7 +21,7 @@ class LetterRow:
 
 def letter_rows(run: RunData) -> list[LetterRow]:
     """Return a row for each letter that is right in a case or named in a reply."""
-    answers = [one for one in score_cases(run, "full") if one.answered]
+    answers = [one for one in score_cases(run, "full") if one.answered and one.case.options]
     letters = sorted({one.case.answer for one in answers} | {one.letter for one in answers if one.letter})
     return [
         LetterRow(

@@ -25,8 +25,9 @@ from niah.analysis.load import RunData, read_run
 from niah.analysis.stats.proportions import clustered_interval, retention, wilson_interval
 from niah.analysis.stats.regression import Observation
 from niah.io import replace_file
-from niah.option_scores import answered_letter, scored_by
+from niah.option_scores import OVERLAP, answered_interval, answered_letter, chance, scored_by
 from niah.scoring import CUT_SHORT
+from niah.scoring.interval import overlap
 from niah.types import CONDITIONS, SINGLE, Case, Record
 
 # Kinds whose questions say nothing about their answers, so that nobody is asked without video.
@@ -50,6 +51,8 @@ class ScoredCase:
     scored_by: str = ""
     hit: bool | None = None
     hit_chance: float | None = None
+    overlap: float = 0.0  # of the interval that the reply names with that of the clip, where one is asked
+    names_interval: bool = False
 
     @property
     def status(self) -> str:
@@ -63,13 +66,15 @@ class ScoredCase:
 
     @property
     def correct(self) -> bool:
-        """Return True if the reply names the right option."""
+        """Return True if the reply names the right option, or an interval that overlaps the clip's by half."""
+        if self.case.asks_interval:
+            return self.overlap >= OVERLAP
         return self.letter == self.case.answer
 
     @property
     def unanswered(self) -> bool:
         """Return True if there is a reply that names no option; it counts as wrong."""
-        return self.answered and self.letter is None
+        return self.answered and self.letter is None and not self.names_interval
 
     @property
     def cut_short(self) -> bool:
@@ -141,13 +146,17 @@ def score_case(case: Case, record: Record | None, score_by: str | None = None) -
     """Score one case, by a rule for the likelihoods of options where one is given."""
     if record is None or record.reply is None:
         return ScoredCase(case, record)
-    scored = ScoredCase(case, record, answered_letter(case, record, score_by), scored_by(record, score_by))
+    letter = None if case.asks_interval else answered_letter(case, record, score_by)
+    scored = ScoredCase(case, record, letter, scored_by(record, score_by))
+    found = answered_interval(case, record) if case.asks_interval else None
+    if found is not None:
+        scored = dataclasses.replace(scored, overlap=overlap(found, case.shown_seconds), names_interval=True)
     needles = case.target_placements
     if case.condition != "full" or not record.frames_kept or not needles:
         return scored
     needle_frames = sum(placed.stop - placed.start for placed in needles)
-    chance = float(hypergeom.sf(0, case.length, needle_frames, len(set(record.frames_kept))))
-    return dataclasses.replace(scored, hit=case.needle_frames(record.frames_kept) > 0, hit_chance=chance)
+    by_luck = float(hypergeom.sf(0, case.length, needle_frames, len(set(record.frames_kept))))
+    return dataclasses.replace(scored, hit=case.needle_frames(record.frames_kept) > 0, hit_chance=by_luck)
 
 
 def score_cases(run: RunData, condition: str | None = None) -> list[ScoredCase]:
@@ -166,9 +175,7 @@ def observations(scored: Sequence[ScoredCase]) -> list[Observation]:
 def by_chance(scored: Sequence[ScoredCase]) -> list[Observation]:
     """Return what guessing gives in each case that has an answer: its chance, which is known and does not vary."""
     return [
-        Observation(one.case.needle_source, one.case.haystack, (1 / len(one.case.options),))
-        for one in scored
-        if one.answered
+        Observation(one.case.needle_source, one.case.haystack, (chance(one.case),)) for one in scored if one.answered
     ]
 
 
@@ -269,7 +276,7 @@ def _row(run: RunData, key: RowKey, cell: Sequence[ScoredCase]) -> Row:
         high=high,
         cluster_low=cluster_low,
         cluster_high=cluster_high,
-        chance=_mean([1 / len(scored.case.options) for scored in cell]),
+        chance=_mean([chance(scored.case) for scored in cell]),
         unanswered=sum(scored.unanswered for scored in answers),
         unanswered_share=_mean([scored.unanswered for scored in answers]),
         **{status: sum(one.status == status for one in cell) for status in ("oom", "error", "timeout", MISSING)},

@@ -17,6 +17,7 @@ from niah.analysis.kept_frames import kept_frames_summary
 from niah.analysis.kinds import split_kinds
 from niah.analysis.letters import letter_summary
 from niah.analysis.load import join_shards, read_run, with_rule
+from niah.analysis.placed import placed_summary
 from niah.analysis.power import power_summary
 from niah.analysis.read_and_placed import read_and_placed_summary
 from niah.analysis.summary import summary_page
@@ -62,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
     parts = [
         summary_page(table_rows(joined)),
         read_and_placed_summary(whole),
+        placed_summary(joined),
         confusion_summary(joined),
         twin_summary(joined),
         kept_frames_summary(joined),

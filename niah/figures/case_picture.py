@@ -99,7 +99,7 @@ def _write(figure: Figure, case: Case) -> None:
         *textwrap.wrap("   ".join(options), LETTERS_PER_LINE),
     )
     figure.text(0.03, 0.27, "\n".join(lines), fontsize=8.5, va="top", linespacing=1.4)
-    figure.text(0.03, 0.95, f"{case.id}: {case.length:,} frames, [ ] marks the right answer", fontsize=8, color="0.4")
+    figure.text(0.03, 0.95, f"{case.id}: {case.length:,} frames, [ ] marks the right option", fontsize=8, color="0.4")
 
 
 def _colour(case: Case, placed: Placement) -> str:

@@ -11,6 +11,7 @@ from niah.analysis.load import RunData
 from niah.analysis.table import Row, table_rows
 from niah.figures.gate import Shares, readable_part
 from niah.figures.published import published_heatmaps
+from niah.option_scores import chance
 from niah.suite.design import PAPER_LENGTHS
 
 PAPER = "paper"
@@ -116,14 +117,14 @@ def _panel(run: RunData, by: str, condition: str) -> HeatmapPanel | None:
     if not any(row.n + row.failed for row in own):
         return None
     asked = [case for case in run.cases if case.condition == condition]
-    chance = sum(1 / len(case.options) for case in asked) / len(asked)
+    floor = sum(chance(case) for case in asked) / len(asked)
     return HeatmapPanel(
         model=run.model,
         suite=run.suite,
         lengths=run.layout.length_labels()[by],
         depths=run.layout.depth_labels(),
         cells=cells,
-        chance=chance,
+        chance=floor,
         margins=tuple(map(_cell, margins)),
         row=run.layout.row,
     )

@@ -21,6 +21,7 @@ from niah.analysis.load import RunData
 from niah.analysis.stats.regression import MIN_HAYSTACKS
 from niah.analysis.table import Row, ScoredCase, score_case, table_rows
 from niah.figures.plotting import text_colour
+from niah.option_scores import chance
 from niah.report.charts import chart_specs
 from niah.report.pictures import FramePictures, strip
 from niah.types import CONDITIONS, LETTERS, Case
@@ -78,7 +79,7 @@ def line_colours(runs: Sequence[RunData]) -> dict[str, str]:
 def _run(run: RunData, rows: Sequence[Row], indices: Mapping[tuple[str, Case], int], colour: str) -> dict[str, Any]:
     """Return one run: its axes, its cells, and the outcome of each of its cases."""
     columns = run.layout.length_labels()
-    chances = [1 / len(case.options) for case in run.cases]
+    chances = [chance(case) for case in run.cases]
     return {
         "model": run.model,
         "suite": run.suite,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import List, Optional, Sequence
 
+from niah.clock import RANGE
 from niah.scoring.letters import Mention
 from niah.scoring.visible import MASK
 from niah.types import LETTERS
@@ -67,6 +68,8 @@ def _pattern(option: str) -> str:
     if not bare or is_letter(bare):
         return r"(?!)"
     body = r"\s+".join(re.escape(word) for word in bare.split())
+    if RANGE.search(bare):
+        body = body.replace(r"\s+to\s+", r"\s*(?:to|and|until|-)\s*")  # "between 3:20 and 10:00"
     if bare.isdigit() and 1 < int(bare) < len(_NUMBERS):  # "one" is a pronoun too often
         body = f"(?:{body}|{_NUMBERS[int(bare)]})"
     before = "" if _JOINED.match(bare[0]) else r"(?<!\w)(?<!\w\w[-'])(?<!\d[-.,:])"

@@ -146,6 +146,7 @@ class Suite:
     kinds: tuple[str, ...] | None = None  # what is asked about the clips; by default only `single`
     distances: tuple[float, ...] | None = None  # of the clips of kind `first`, as shares of the haystack
     copies: int | None = None  # of a clip of kind `times`, at most; 3 by default
+    when: str | None = None  # what the answers of kind `when` are: "bins" (parts of the video), or "interval"
     cases: int = 3000  # number of `full` cases of the paper design
     conditions: tuple[str, ...] = CONDITIONS
     sampling: Sampling = Sampling()
@@ -252,7 +253,7 @@ def _check_bins(suite: Suite) -> None:
 
 def _check_kinds(suite: Suite) -> None:
     """Raise UserError if a kind does not exist or cannot be asked in this design."""
-    for key, kind in (("distances", "first"), ("copies", "times")):
+    for key, kind in (("distances", "first"), ("copies", "times"), ("when", "when")):
         if getattr(suite, key) is not None and kind not in suite.asked_kinds:
             raise UserError(f"suite {suite.name!r}: {key} belongs to kind {kind}; add it to kinds, or remove {key}")
     _check_distances(suite)
@@ -270,7 +271,9 @@ def _check_kinds(suite: Suite) -> None:
         raise UserError(
             f"suite {suite.name!r}: {', '.join(others)} can be asked in version {SUITE_VERSION} with design: grid only"
         )
-    if "when" in suite.kinds and not MIN_PARTS <= suite.depth_rows <= len(LETTERS):
+    if suite.when not in (None, "bins", "interval"):
+        raise UserError(f"suite {suite.name!r}: {unknown_name('form of when', suite.when, ('bins', 'interval'))}")
+    if "when" in suite.kinds and suite.when != "interval" and not MIN_PARTS <= suite.depth_rows <= len(LETTERS):
         raise UserError(
             f"suite {suite.name!r}: when offers as many parts of the video as there are depth bins, so depth_bins must "
             f"be {MIN_PARTS} to {len(LETTERS)}, got {suite.depth_rows}"

@@ -95,13 +95,13 @@ def _look_for(case: Case) -> str:
     """Return a line that says where the needle is and what is asked."""
     if not case.needles:
         return f"no needle in it; the question is: {case.question}"
-    answer = case.options[LETTERS.index(case.answer)]
+    answer = f"{case.answer}: {case.options[LETTERS.index(case.answer)]}" if case.options else "an interval"
     places = " and ".join(
         f"needle {one.needle} in frames {one.start} up to {one.stop} "
         f"({one.start / case.fps:.2f} to {one.stop / case.fps:.2f} s)"
         for one in case.needles
     )
-    return f"look for {places}; the question is: {case.question} (answer {case.answer}: {answer})"
+    return f"look for {places}; the question is: {case.question} (answer {answer})"
 
 
 def _unknown_case(name: str, known: list[str], suite: str) -> str:

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from niah.analysis.load import read_run
+from niah.analysis.table import score_cases
 from tests.helpers import commands
 from tests.helpers.generate_fakes import write_text
 from tests.reference_impl import kinds as loop
@@ -91,6 +93,26 @@ def test_a_seeker_that_takes_the_first_clip_is_confused_exactly_where_the_loop_s
         right, confused = replies[case["id"]] == case["answer"], replies[case["id"]] == case["confused"]
         assert (right, confused) == (found == case["needle"], found not in ("", case["needle"]))
     assert {loop.first_clip(case, FRAMES) == case["needle"] for case in asked} == {True, False}
+
+
+def test_seeker_names_the_interval_up_to_the_last_frame_that_it_sees(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "cache"))
+    lines = [line.replace(f"[{', '.join(KINDS)}]", "[when]") for line in SUITE]
+    suite = write_text(tmp_path / "when.yaml", *lines, "when: interval", "conditions: [full]")
+    words = ["--model", "seeker", "--model_args", f"frames={FRAMES}", "--suite", str(suite), "--no_figures"]
+    assert commands.run([*words, "--output_path", str(tmp_path / "run")]) == 0
+    cases = {case["id"]: case for case in lines_of(tmp_path / "run" / "cases.jsonl")}
+    overlaps = {}
+    for scored in score_cases(read_run(tmp_path / "run")):
+        overlaps[scored.case.id] = loop.interval_overlap(cases[scored.case.id], FRAMES)
+        assert scored.overlap == pytest.approx(overlaps[scored.case.id])
+        assert scored.correct == (overlaps[scored.case.id] >= 0.5)
+        assert scored.unanswered == (overlaps[scored.case.id] == 0)
+    assert min(overlaps.values()) == 0 and max(overlaps.values()) > 0.5
+    capsys.readouterr()
+    assert commands.table([str(tmp_path / "run")]) == 0
+    recall = sum(found >= 0.5 for found in overlaps.values()) / len(overlaps)
+    assert f"R@0.5 {recall:.1%}" in capsys.readouterr().out
 
 
 def test_the_table_has_a_part_for_each_kind(run, capsys):

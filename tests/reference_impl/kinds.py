@@ -94,3 +94,11 @@ def copies_seen(row: Row, k: int) -> int:
         if source == row["needle"]:
             starts.add(frame - number)
     return len(starts)
+
+
+def interval_overlap(row: Row, k: int) -> float:
+    """Return the overlap of the clip with what seeker says: from its start to the end of the last frame of it seen."""
+    frames = shown(row)
+    clip = [frame for frame, (source, _) in enumerate(frames) if source == row["needle"]]
+    seen = [frame for frame in sampled(row, k) if frame in clip]
+    return len(range(clip[0], max(seen) + 1)) / len(clip) if seen else 0.0

@@ -21,7 +21,7 @@ from typing import Any
 from niah.analysis.load import RunData, read_run
 from niah.analysis.table import ScoredCase, score_case
 from niah.integrations.hub.dataset_repo import UNKNOWN, config, plain, refuse_foreign, table, write_card
-from niah.integrations.lm_eval.suites import score
+from niah.integrations.lm_eval.suites import answer_of, score
 from niah.io import refuse_link, replace_file, stored_path
 from niah.prompt import format_prompt
 from niah.run.metadata import read_metadata
@@ -105,8 +105,8 @@ def _document(case: Case, library: str) -> dict[str, Any]:
         "case": case.id,
         **{name: getattr(case, name) for name in kept},
         "options": list(case.options),
-        "answer": case.answer,
-        "label": LETTERS.index(case.answer),
+        "answer": answer_of(case),
+        "label": LETTERS.index(case.answer) if case.options else -1,
         "prompt": format_prompt(case.to_question()),
     }
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from niah.integrations.case_library import CaseMedia, register_library, video_reference
+from niah.option_scores import OVERLAP
 from niah.prompt import format_prompt
 from niah.run.config import resolve
 from niah.run.plan import make_plan
 from niah.scoring import extract_answer
+from niah.scoring.interval import overlap, read_interval
 from niah.suite.folder import GeneratedSuite
 from niah.types import LETTERS, SINGLE, Case, Question, UserError
 
@@ -67,6 +70,10 @@ def video_of(document: Mapping[str, Any]) -> dict[str, str]:
 
 def score(document: Mapping[str, Any], results: Sequence[Any]) -> dict[str, float]:
     """Score a generated reply as niah.scoring does."""
+    if not document["options"]:  # an interval of time
+        found, shown = (read_interval(text, math.inf) for text in (results[0], document["answer"]))
+        right = found is not None and shown is not None and overlap(found, shown) >= OVERLAP
+        return {**_named_by_condition(document, right), "unanswered": float(found is None)}
     letter = extract_answer(results[0], document["options"])
     return {**_named_by_condition(document, letter == document["answer"]), "unanswered": float(letter is None)}
 
@@ -96,10 +103,15 @@ def _document(library: str, case: Case) -> dict[str, Any]:
         "kind": case.kind,
         "question": case.question,
         "options": list(case.options),
-        "answer": case.answer,
-        "label": LETTERS.index(case.answer),
+        "answer": answer_of(case),
+        "label": LETTERS.index(case.answer) if case.options else -1,
         "prompt": format_prompt(case.to_question()),
     }
+
+
+def answer_of(case: Case) -> str:
+    """Return the letter of the right option, or the interval that is right."""
+    return "{:.3f} s - {:.3f} s".format(*case.shown_seconds) if case.asks_interval else case.answer
 
 
 def _digest(generated: GeneratedSuite) -> str:

@@ -4,6 +4,9 @@ The options are equal parts of the video in clock time. Their edges are turned: 
 drawn, among those at which no edge cuts the clip, from the case's name. So the clip lies in one part, anywhere within
 it, and the options do not say where. The part that contains the end of the video goes on at its beginning.
 
+With `when: interval` there are no options: the answer is the interval itself, right if it overlaps that of the clip by
+half (intersection over union).
+
 A model that reads the clip but cannot say when it was shown has found it and not placed it.
 """
 
@@ -18,12 +21,14 @@ from fractions import Fraction
 from niah.clock import format_clock
 from niah.suite.blocks import CaseSlot, rotate_options
 from niah.suite.case_maker import CaseMaker
+from niah.suite.config import MIN_PARTS
 from niah.suite.folder import Skip
 from niah.suite.kinds.pairs import describe
 from niah.suite.library import cut_timeline
 from niah.types import LETTERS, Case, Placement
 
 QUESTION = "The video lasts {duration}. When is it shown: {cue}?"
+INTERVAL = " Answer with its start and its end only, in minutes and seconds, like this: 1:05 - 1:20."
 LEAST_TICKS = 10  # of a part; a tick is the precision of a clock: 1 second, in short videos 0.1 or 0.01
 
 Parts = tuple[tuple[tuple[Fraction, Fraction], ...], ...]  # of each part, its spans in seconds: one, or two at the ends
@@ -39,7 +44,7 @@ def make_cases(
         asked: The `full` cases of `single` with their slots.
         controls: The other cases of `single`.
     """
-    parts = {name: maker.suite.depth_rows for name, maker in makers.items()}
+    parts = {name: max(maker.suite.depth_rows, MIN_PARTS) for name, maker in makers.items()}
     for slot, case in asked:
         yield from _ask(makers[case.needle], case, parts[case.needle], slot.turn)
     for number, case in enumerate(case for case in controls if case.condition == "swapped"):
@@ -135,10 +140,12 @@ def _asked(maker: CaseMaker, case: Case, parts: Parts, index: int, turn: int) ->
     """Return the case that offers these parts, with part `index` at letter `turn`."""
     seconds = case.length / Fraction(str(case.fps))
     decimals = precision(len(parts), seconds)
+    question = QUESTION.format(duration=format_clock(seconds, decimals), cue=describe(maker.clip.needle))
+    if maker.suite.when == "interval":
+        return dataclasses.replace(case, kind="when", question=question + INTERVAL, options=(), answer="")
     texts = [
         ", or ".join(f"{format_clock(start, decimals)} to {format_clock(stop, decimals)}" for start, stop in part)
         for part in parts
     ]
     options, correct = rotate_options(texts, index, turn)
-    question = QUESTION.format(duration=format_clock(seconds, decimals), cue=describe(maker.clip.needle))
     return dataclasses.replace(case, kind="when", question=question, options=options, answer=LETTERS[correct])

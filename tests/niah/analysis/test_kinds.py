@@ -12,10 +12,13 @@ from niah.analysis.kept_frames import kept_frames, kept_frames_summary
 from niah.analysis.kinds import group_kinds, split_kinds
 from niah.analysis.layout import clip_distance
 from niah.analysis.load import read_run
+from niah.analysis.placed import expected_overlap, placed_rows
 from niah.analysis.read_and_placed import read_and_placed, read_and_placed_summary
 from niah.analysis.summary import summary_page
-from niah.analysis.table import table_frame, table_rows
+from niah.analysis.table import score_cases, table_frame, table_rows
 from niah.analysis.twins import twin_rows, twin_summary
+from niah.option_scores import chance
+from niah.scoring.interval import overlap
 from niah.types import Placement, Span
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
@@ -140,3 +143,41 @@ def test_kept_frames_are_compared_with_the_frames_of_the_clip(tmp_path):
 
 def test_without_kept_frames_nothing_is_said(tmp_path):
     assert kept_frames_summary([run_of(tmp_path, [make_case("n0")])]) == ""
+
+
+def placed_case(number, size=10, length=2000, start=995):
+    """Return a case that asks when a clip of `size` frames is shown."""
+    case = make_case(f"n{number}", length=length, kind="when", options=(), answer="")
+    return dataclasses.replace(case, needles=(Placement(case.needle, start, start + size),))
+
+
+def test_overlaps_of_intervals_are_tabulated(tmp_path):
+    replies = [
+        "995 s - 1005 s",
+        "1000 s - 1010 s",
+        "995 s - 1001 s",
+        "0 s - 33:20",
+        "no idea",
+    ]  # 1, 1/3, .6, .005, none
+    run = run_of(tmp_path, [placed_case(n) for n in range(5)], lambda case: replies[int(case.needle[1:])])
+    (part,) = split_kinds([run])
+    (row,) = placed_rows(part)
+    assert row.recall == (0.6, 0.4, 0.2) and row.unanswered == 1 and row.found == 0.8
+    assert row.mean_overlap == pytest.approx((1 + 1 / 3 + 0.6 + 0.005) / 5) and row.whole == 0.005
+    assert [scored.correct for scored in score_cases(part)] == [True, False, True, False, False]
+
+
+def test_what_guessing_an_interval_gives_is_exact():
+    case = placed_case(0, size=25, length=2000, start=1000)
+    starts = range(2000 - 25 + 1)
+    overlaps = [overlap((s, s + 25), (1000, 1025)) for s in starts]
+    assert expected_overlap(case) == pytest.approx(sum(overlaps) / len(overlaps))
+    assert chance(case) == pytest.approx(sum(found >= 0.5 for found in overlaps) / len(overlaps))
+
+
+def test_an_interval_that_is_right_counts_in_tables(tmp_path):
+    run = run_of(tmp_path, [placed_case(n) for n in range(4)], lambda case: "995 s to 1005 s")
+    rows = table_rows(split_kinds([run]))
+    assert {(row.n, row.correct) for row in rows if row.n} == {(4, 4)}
+    assert rows[0].chance == pytest.approx(7 / 1991)  # starts 992 to 998 of 1,991
+    assert {check.kind for check in check_runs(split_kinds([run]))} <= {"not_asked", "not_understood"}

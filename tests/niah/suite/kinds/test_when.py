@@ -121,7 +121,28 @@ def test_a_clip_as_long_as_a_part_fixes_the_edges():
     assert turned_parts("x", 4, Fraction(400), (Fraction(130), Fraction(231))) is None
 
 
+def test_with_intervals_there_are_no_options():
+    cases = made(kinds=("when",), when="interval").cases
+    bins = made(kinds=("when",)).cases
+    assert [(case.id, case.timeline) for case in cases] == [(case.id, case.timeline) for case in bins]
+    case = cases[0]
+    assert (case.options, case.answer) == ((), "") and case.asks_interval
+    question = case.to_question()
+    assert question.prompt.startswith("One short clip was inserted into this video. The video lasts 33:20. When is it ")
+    assert question.prompt.endswith(
+        "Answer with its start and its end only, in minutes and seconds, like this: 1:05 - 1:20."
+    )
+    (placed,) = case.needles
+    assert case.shown_seconds == (placed.start, placed.stop)  # one frame a second
+
+
+def test_an_interval_can_be_asked_without_three_bins():
+    assert made(kinds=("when",), when="interval", depth_bins=1).cases
+
+
 REFUSED = [
+    ({"when": "clock"}, "no form of when is called 'clock'"),
+    ({"kinds": ("single",), "when": "interval"}, "when belongs to kind when"),
     ({"kinds": ("whem",)}, "no kind is called 'whem'. Did you mean 'when'?"),
     ({"kinds": ()}, "kinds must name"),
     ({"kinds": ("when", "when")}, "each once"),
