@@ -8,8 +8,9 @@ An adapter is any object with `answer(video, question) -> Reply`; its module has
 a function `load(**settings)` that returns it. Optional are `score(video, question)`,
 which returns the likelihood of each option, `concurrency` (an int), the number of
 questions that a model behind an API accepts at once, `identity()`, texts by name
-that say which model this is where no file says so, and `frame_side` (an int), the
-side in pixels of the squares that a model reads, for a warning where frames are smaller.
+that say which model this is where no file says so, `frame_side` (an int), the side in
+pixels of the squares that a model reads, for a warning where frames are smaller, and
+`built_in_footage_only` (a bool), for a warning where a suite has other footage.
 
 Results are reused between cases by `Video.keys` only: equal keys mean equal pixels,
 so features stored under a key can replace the frame.

@@ -55,6 +55,7 @@ class VilampAdapter:
     """
 
     last_stage = "options"
+    built_in_footage_only = True  # the encoders too were trained on nothing else
 
     def __init__(
         self, model: Vilamp, weights_id: str, store: FeatureStore, compressor: Compressor | None = None

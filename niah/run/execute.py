@@ -19,6 +19,7 @@ from pathlib import Path
 
 from niah.io import cache_folder
 from niah.media.bounds import STALL_VARIABLE
+from niah.run.before_asking import warn_before_asking
 from niah.run.before_loading import refuse_early
 from niah.run.case_runner import CaseRunner
 from niah.run.config import RunConfig
@@ -35,7 +36,6 @@ from niah.run.records import Records, read_records
 from niah.run.registry import find_adapter
 from niah.run.repeated_errors import RepeatedError, RepeatedErrors
 from niah.run.same_model import ModelCheck, identity_before_loading, nothing_asked
-from niah.run.small_frames import warn_of_small_frames
 from niah.suite.folder import cases_sha256
 from niah.suite.known_places import remember_suite
 from niah.types import Case, Record
@@ -93,7 +93,7 @@ def execute(
         if len(done) == len(plan.ordered):
             sys.stderr.write(nothing_asked(folder, len(done), len(plan.ordered), identity()) + "\n")
         with _workers(config, plan, target, stopping, make_worker) as (start, num_workers):
-            start = warn_of_small_frames(start, plan, config.model)
+            start = warn_before_asking(start, plan, config.model)
             case_runner = CaseRunner(start, config.model, hashes, stopping=stopping, check_model=check)
             interrupted, stopped_by = False, ""
             try:

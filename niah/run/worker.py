@@ -61,7 +61,8 @@ class AdapterServer:
             "versions": package_versions(PACKAGES),
             "concurrency": int(getattr(self.adapter, "concurrency", 1)),  # optional in the contract
             "identity": self._identity,
-            "frame_side": getattr(self.adapter, "frame_side", None),  # likewise
+            "frame_side": getattr(self.adapter, "frame_side", None),  # likewise, as is the next
+            "built_in_footage_only": bool(getattr(self.adapter, "built_in_footage_only", False)),
         }
 
     def answer(self, request: Mapping[str, Any]) -> WorkerResult:

@@ -48,6 +48,13 @@ def reading(side=16):
     return adapter
 
 
+def trained_on_drawn_footage():
+    """Answer rightly, and say that only built-in footage is read."""
+    adapter = right()
+    adapter.built_in_footage_only = True
+    return adapter
+
+
 def chatty():
     """Print to stdout from Python and past it, as C libraries do, and read stdin."""
 

@@ -1,11 +1,12 @@
-"""Before the first case: a warning where a model reads larger pictures than a suite shows."""
+"""Before the first case: warnings of frames that are too small for a model, and of footage it was not trained on."""
 
 import dataclasses
 
 import pytest
 
+from niah.run.before_asking import foreign_footage, small_frames
 from niah.run.plan import make_plan
-from niah.run.small_frames import small_frames
+from niah.suite.config import Footage
 from niah.types import Sampling
 from tests.helpers.commands import run as main
 from tests.helpers.commands import run_config
@@ -44,3 +45,20 @@ def test_in_native_pixels_the_videos_that_are_too_small_are_named(plan):
     assert small_frames(native, "m", 16) is None
     said = small_frames(native, "m", 17)
     assert said is not None and "of 5 videos" in said and "h1 16x16" in said and "n3 16x16" in said
+
+
+DRAWN = "tests.helpers.fake_adapters:trained_on_drawn_footage"
+
+
+def test_a_model_of_drawn_footage_is_warned_of_on_videos_of_a_suites_own(suite, tmp_path, capsys):
+    args = ["--model", DRAWN, "--suite", str(suite), "--limit", "1"]
+    assert main([*args, "--output_path", str(tmp_path), "--in_process", "--no_figures"]) == 0
+    said = capsys.readouterr().err
+    assert said.count(f"warning: {DRAWN} was trained on built-in, drawn footage alone, and suite small has videos") == 1
+
+
+def test_built_in_footage_is_no_reason_to_warn(plan):
+    assert foreign_footage(plan, "m") is not None
+    suite = dataclasses.replace(plan.generated.suite, footage=Footage(world="w"), haystacks=None, needles=None)
+    drawn = dataclasses.replace(plan, generated=dataclasses.replace(plan.generated, suite=suite))
+    assert foreign_footage(drawn, "m") is None

@@ -1,6 +1,7 @@
-"""Warn, before the first case is asked, where a model reads larger pictures than its cases show.
+"""Warn, before the first case is asked, of footage that a model cannot read: drawn for another, or too small.
 
-A worker that has loaded knows the side of the squares its model reads (`frame_side`, which an adapter may have).
+A worker that has loaded knows the side of the squares its model reads (`frame_side`), and whether it was trained on
+built-in footage alone (`built_in_footage_only`); an adapter may have both.
 """
 
 from __future__ import annotations
@@ -16,20 +17,33 @@ from niah.run.plan import Plan
 from niah.run.process import Worker
 
 
-def warn_of_small_frames(start: Callable[[], Worker], plan: Plan, model: str) -> Callable[[], Worker]:
-    """Return what starts a worker like `start`; the first warns on stderr where the plan's frames are small for it."""
+def warn_before_asking(start: Callable[[], Worker], plan: Plan, model: str) -> Callable[[], Worker]:
+    """Return what starts a worker like `start`; the first warns on stderr of what its model cannot read in the plan."""
     first = threading.Lock()  # taken by the first worker, and kept
 
     def start_and_warn() -> Worker:
         worker = start()
-        side = worker.metadata.get("frame_side")
-        if side is not None and first.acquire(blocking=False):
-            warning = small_frames(plan, model, int(side))
-            if warning:
-                sys.stderr.write(warning + "\n")
+        if first.acquire(blocking=False):
+            side = worker.metadata.get("frame_side")
+            warnings = [
+                foreign_footage(plan, model) if worker.metadata.get("built_in_footage_only") else None,
+                None if side is None else small_frames(plan, model, int(side)),
+            ]
+            sys.stderr.write("".join(f"{warning}\n" for warning in warnings if warning))
         return worker
 
     return start_and_warn
+
+
+def foreign_footage(plan: Plan, model: str) -> str | None:
+    """Return the warning for a model that was trained on built-in footage; None where the suite's is built in."""
+    suite = plan.generated.suite
+    if suite.footage is not None:
+        return None
+    return (
+        f"warning: {model} was trained on built-in, drawn footage alone, and suite {suite.name} has videos of its own: "
+        "what it answers there says nothing. Ask a model that was trained on real video"
+    )
 
 
 def small_frames(plan: Plan, model: str, side: int) -> str | None:
