@@ -5,8 +5,9 @@ niah run --model openai --model_args model=gpt-4o,max_frames=32,concurrency=4
 niah run --model openai --model_args model=NAME,base_url=http://127.0.0.1:8000/v1,key_env=none
 
 The key comes from the environment and is in no setting, so that run.json and config.yaml, which keep
-every setting, hold none; words of the endpoint that repeat it are masked. Prices change, so cost is
-recorded only where you name them: usd_per_million_in and usd_per_million_out.
+every setting, hold none; words of the endpoint that repeat it, whole, cut or reversed, are masked. A model that
+reasons wants reasoning=true: its thoughts count as tokens of the answer, and it takes no temperature.
+Prices change, so cost is recorded only where you name them: usd_per_million_in and usd_per_million_out.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +29,8 @@ from niah.extras import install
 from niah.prompt import format_prompt
 from niah.types import Question, Reply, UserError, Video
 
+REASONING_TOKENS = 4096  # of an answer with its thoughts, where nothing else is said
+KEY_PART = 8  # characters of a key that are masked wherever they stand together
 CHUNK = 16  # frames decoded at a time; their JPEGs stay until the request is sent
 PNG_QUALITY = 100  # `quality` at which nothing is lost
 
@@ -44,7 +48,7 @@ class Asking:
     detail: str | None = None  # of images: low, high, auto
     quality: int = 90  # of JPEG; 100 sends PNG
     max_tokens: int | None = 64
-    max_completion_tokens: int | None = None  # what models that think want in place of max_tokens
+    max_completion_tokens: int | None = None  # what models that reason want; setting one drops the other
     temperature: float | None = 0.0
     seed: int | None = None
     usd_per_million_in: float | None = None
@@ -83,12 +87,12 @@ class OpenAIChat:
         said, tries = self._ask([*images, {"type": "text", "text": format_prompt(question)}])
         ended = time.perf_counter()
         return Reply(
-            text=_text(said),
+            text=self._masked(_text(said)),
             frames_used=tuple(used),
             frames_kept=tuple(used),
             seconds={"decode": waited, "encode": encoded - began - waited, "request": ended - encoded},
-            language_tokens=None if said.usage is None else said.usage.prompt_tokens,
-            usage={"requests": tries, "model": str(said.model), **self._usage(said.usage)},
+            language_tokens=None if said.usage is None else _count(said.usage.prompt_tokens),
+            usage={"requests": tries, "model": self._masked(str(said.model)), **self._usage(said.usage)},
             frame_size=size,
             frame_times=False if used else None,
             finish_reason=said.choices[0].finish_reason,
@@ -113,29 +117,33 @@ class OpenAIChat:
             raw = self.client.chat.completions.with_raw_response.create(
                 model=asking.model, messages=[{"role": "user", "content": content}], **settings
             )
-            said = raw.parse()
+            said = raw.parse() if _is_json(raw) else None
         except openai.OpenAIError as error:
             kind, words = type(error).__name__, f"{error} ({error.__cause__})" if error.__cause__ else str(error)
+        except ValueError as error:  # what calls itself JSON is none
+            kind, words = "no JSON", str(error)
         else:
-            if said.choices:
+            if said is not None and getattr(said, "choices", None):
                 return said, raw.retries_taken + 1
-            kind, words = "no choices", raw.text
+            kind = f"no choices from {self.client.base_url} (wanted: the address before /chat/completions)"
+            words = raw.text[:500]
         # Out here, so that the library's own error is not in its chain: that one is not masked, and logs show chains.
         raise EndpointError(f"{asking.model}: {kind}: {self._masked(words)}")
 
     def _masked(self, words: str) -> str:
         """Return an endpoint's words without the key."""
-        return words.replace(self._key, "[key]") if self._key else words
+        return mask_key(words, self._key) if self._key else words
 
     def _usage(self, counted: Any) -> dict[str, float]:
         """Return tokens, and their price where prices are known."""
         if counted is None:
             return {}
-        tokens = {"prompt_tokens": counted.prompt_tokens, "completion_tokens": counted.completion_tokens}
+        counts = {name: _count(getattr(counted, name)) for name in ("prompt_tokens", "completion_tokens")}
+        tokens = {name: float(count) for name, count in counts.items() if count is not None}
         into, out = self.asking.usd_per_million_in, self.asking.usd_per_million_out
-        if into is None or out is None:
+        if into is None or out is None or len(tokens) < len(counts):
             return tokens
-        return {**tokens, "usd": (counted.prompt_tokens * into + counted.completion_tokens * out) / 1e6}
+        return {**tokens, "usd": (tokens["prompt_tokens"] * into + tokens["completion_tokens"] * out) / 1e6}
 
 
 def load(
@@ -145,13 +153,16 @@ def load(
     concurrency: int = 4,
     retries: int = 6,
     timeout: float = 300.0,
+    reasoning: bool = False,
     **settings: Any,
 ) -> OpenAIChat:
     """Return an adapter of `model` at `base_url`; `settings` are those of `Asking`.
 
     Up to `concurrency` questions are under way at once. A request that fails for the moment (429, 5xx, no
     connection, `timeout` seconds) is sent up to `retries` times more, after 0.5, 1, 2, 4, 8, 8 seconds less
-    some jitter, or what the endpoint asks for. `key_env` None (none) is for a server that wants no key.
+    some jitter, or what the endpoint asks for; none is sent to another host that it names. `key_env` None (none) is
+    for a server that wants no key. `reasoning` is for models that think: `max_completion_tokens` in place of
+    `max_tokens`, and no temperature, unless they are given.
     """
     try:
         import openai
@@ -164,20 +175,64 @@ def load(
     unknown = sorted(set(settings) - set(Asking.__dataclass_fields__))
     if unknown:
         raise UserError(f"no setting is called {', '.join(unknown)}; known: {', '.join(Asking.__dataclass_fields__)}")
+    if settings.get("max_tokens") is not None and settings.get("max_completion_tokens") is not None:
+        raise UserError("give max_tokens or max_completion_tokens, not both: endpoints take one of them")
+    if reasoning:
+        settings = {"max_completion_tokens": REASONING_TOKENS, "temperature": None, **settings}
+    if settings.get("max_completion_tokens") is not None:
+        settings["max_tokens"] = None
     key = None if key_env is None else os.environ.get(key_env, "").strip()
     if key == "":
         raise UserError(
             f"the key is read from the environment variable {key_env}, which is empty: export it, name another with "
             "key_env=NAME, or pass key_env=none for a server that wants none"
         )
-    client = openai.OpenAI(api_key=key or "none", base_url=base_url, max_retries=retries, timeout=timeout)
+    # Another host must get neither the key nor the frames.
+    http = openai.DefaultHttpxClient(follow_redirects=False)
+    client = openai.OpenAI(
+        api_key=key or "none", base_url=base_url, max_retries=retries, timeout=timeout, http_client=http
+    )
     return OpenAIChat(client, Asking(model, **settings), concurrency, key)
 
 
+def mask_key(words: str, key: str) -> str:
+    """Return words without a key, whole, reversed or cut, and without one whose middle the endpoint has starred."""
+    for text in (key, key[::-1]):
+        words = words.replace(text, "[key]")
+        parts = {text[start : start + KEY_PART] for start in range(len(text) - KEY_PART + 1)}
+        hidden = [start for start in range(len(words)) if words[start : start + KEY_PART] in parts]
+        inside = {place for start in hidden for place in range(start, start + KEY_PART)}
+        words = "".join("\0" if place in inside else one for place, one in enumerate(words))
+        words = re.sub("\0+", "[key]", words)
+    if len(key) >= KEY_PART:
+        words = re.sub(re.escape(key[:3]) + r"[\w-]{0,12}[*\u2022.\u2026]{3,}[\w-]{0,12}", "[key]", words)
+    return words
+
+
+def _is_json(raw: Any) -> bool:
+    """Return True for an answer in JSON: a page or a stream of events with status 200 is of another server."""
+    return "json" in raw.headers.get("content-type", "json")
+
+
+def _count(count: Any) -> int | None:
+    """Return a number of tokens, None for what is none: some servers count -1."""
+    return count if isinstance(count, int) and count >= 0 else None
+
+
 def _text(said: Any) -> str:
-    """Return the text of a completion; a refusal is a text too, and names no option."""
+    """Return the text of a completion; a refusal is a text too, and names no option.
+
+    Of a content in parts the texts count, not the thoughts. Raises EndpointError where there is no answer.
+    """
     choice = said.choices[0]
-    text = choice.message.content or choice.message.refusal or ""
+    if choice.finish_reason == "content_filter":
+        raise EndpointError("the endpoint's content filter withheld the answer")
+    if choice.message is None:
+        raise EndpointError("the endpoint's choice holds no message")
+    content = choice.message.content
+    if isinstance(content, list):
+        content = "\n".join(str(part.get("text") or "") for part in content if part.get("type") == "text")
+    text = content or choice.message.refusal or ""
     if not text and choice.finish_reason == "length":
         raise EndpointError("it used up its tokens before it answered: raise max_tokens or max_completion_tokens")
     return text

@@ -1,10 +1,15 @@
 """The adapter for API models, against a server on 127.0.0.1."""
 
+import http.server
+import threading
+
 import numpy as np
 import pytest
 
-from baselines.openai import EndpointError, load
+from baselines.openai import EndpointError, load, mask_key
+from niah.scoring import CUT_SHORT, extract_answer
 from niah.types import Question, UserError
+from tests.helpers import wild_endpoint
 from tests.helpers.chat_endpoint import AT_ONCE, completion, failure, serving
 
 pytest.importorskip("openai")
@@ -83,7 +88,9 @@ def test_quality_100_sends_the_very_pixels():
     film = Film(1)
     film.frames = lambda indices: draw[None]
     with serving(ok) as endpoint:
-        load("m", base_url=endpoint.url, quality=100).answer(film, QUESTION)
+        adapter = load("m", base_url=endpoint.url, quality=100)
+        adapter.answer(film, QUESTION)
+        adapter.client.close()
     assert np.array_equal(endpoint.images()[0], draw)
 
 
@@ -108,6 +115,90 @@ def test_endpoint_that_counts_nothing_leaves_tokens_open():
     with serving(lambda number: (200, {}, completion("B", usage=None))) as endpoint:
         reply = ask(endpoint.url)
     assert (reply.language_tokens, reply.usage) == (None, {"requests": 1, "model": "served-1"})
+
+
+@pytest.fixture(scope="module")
+def wild():
+    """A server that misbehaves as the model asked for says."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), wild_endpoint.Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+
+
+def said(url, mode, **settings):
+    adapter = load(mode, base_url=url, retries=0, **settings)
+    try:
+        return adapter.answer(Film(2), QUESTION)
+    finally:
+        adapter.client.close()
+
+
+@pytest.mark.parametrize("mode", ["good", "parts", "negative"])
+def test_an_answer_is_found_in_whatever_holds_it(wild, mode):
+    reply = said(wild, mode)
+    assert extract_answer(reply.text, ("one", "two")) == "B"
+    assert all(isinstance(count, str) or count >= 0 for count in reply.usage.values())
+
+
+@pytest.mark.parametrize(
+    "mode, words",
+    [
+        ("html", "the address before /chat/completions"),
+        ("stream", "the address before /chat/completions"),
+        ("nomessage", "holds no message"),
+        ("filter", "content filter withheld"),
+        ("tokens", "Use 'max_completion_tokens'"),
+    ],
+)
+def test_what_is_no_answer_is_an_error_in_words(wild, mode, words):
+    with pytest.raises(EndpointError, match=words):
+        said(wild, mode)
+
+
+def test_a_reply_cut_in_its_thoughts_is_unanswered(wild):
+    reply = said(wild, "cut")
+    assert reply.finish_reason == CUT_SHORT
+    assert extract_answer(reply.text, ("one", "two"), cut_short=True) is None
+
+
+@pytest.mark.parametrize("settings", [{"reasoning": True}, {"max_completion_tokens": 500}])
+def test_a_model_that_reasons_gets_the_one_limit_it_takes(wild, settings):
+    assert said(wild, "tokens", **settings).text == "B"
+
+
+def test_both_limits_are_refused():
+    with pytest.raises(UserError, match="max_tokens or max_completion_tokens, not both"):
+        load("m", base_url="http://127.0.0.1:9/v1", max_tokens=5, max_completion_tokens=5)
+
+
+def test_a_redirect_to_another_host_is_not_followed():
+    with serving(ok) as other, serving(lambda number: (307, {"Location": f"{other.url}/chat/completions"}, {})) as one:
+        with pytest.raises(EndpointError, match="307"):
+            ask(one.url, retries=0)
+        assert other.bodies == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"key {KEY}!",
+        f"key {KEY[::-1]}!",
+        f"key {KEY[:15]}!",
+        f"key {KEY[6:]}!",
+        "key sk-no******6789!",
+        "key sk-not...789!",
+    ],
+)
+def test_no_part_of_a_key_is_left_in_words(words):
+    assert mask_key(words, KEY) == "key [key]!"
+
+
+def test_a_key_that_the_model_repeats_is_masked_in_its_reply_and_name():
+    with serving(lambda number: (200, {}, completion(f"B {KEY}", model=KEY))) as endpoint:
+        reply = ask(endpoint.url)
+    assert (reply.text, reply.usage["model"]) == ("B [key]", "[key]")
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -154,9 +245,11 @@ def test_answer_without_an_answer_is_an_error(body, words):
         ask(endpoint.url)
 
 
-def test_filtered_answer_is_an_empty_reply():
-    with serving(lambda number: (200, {}, completion(None, finish="content_filter"))) as endpoint:
-        assert ask(endpoint.url).text == ""
+@pytest.mark.parametrize("text", [None, "", "The answer is A, but"])
+def test_an_answer_that_was_filtered_is_an_error_and_no_wrong_answer(text):
+    body = completion(text, finish="content_filter")
+    with serving(lambda number: (200, {}, body)) as endpoint, pytest.raises(EndpointError, match="content filter"):
+        ask(endpoint.url)
 
 
 def test_key_goes_to_the_endpoint_and_nowhere_else():
