@@ -142,15 +142,20 @@ class NoiseVideo:
         raise NotImplementedError("a video of noise lies in no file")
 
 
+def cap_memory(device: str, gib: float) -> None:
+    """Limit what this process may take of a device. Raises UserError for one that is no GPU."""
+    if not device.startswith("cuda"):
+        raise UserError(f"a cap of device memory needs a GPU, got device {device!r}")
+    index = torch.device(device).index  # "cuda" has none, and the cap needs one
+    number = torch.cuda.current_device() if index is None else index
+    total = torch.cuda.get_device_properties(number).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, gib * 2**30 / total), number)
+
+
 def measure(job: Job, build: Build) -> Measurement:
     """Build the model and run one length in this process; running out of memory is a result."""
     if job.cap_gib is not None:
-        if not job.device.startswith("cuda"):
-            raise UserError(f"a cap of device memory needs a GPU, got device {job.device!r}")
-        index = torch.device(job.device).index  # "cuda" has none, and the cap needs one
-        device = torch.cuda.current_device() if index is None else index
-        total = torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, job.cap_gib * 2**30 / total), device)
+        cap_memory(job.device, job.cap_gib)
     machine = describe_machine(job.device)
     try:
         subject = build(job.size, job.device)

@@ -43,6 +43,7 @@ COMMANDS = {  # in the order of the list; each is COMMAND of the module niah.cli
     "parity": "compare a model with numbers recorded from its release",
     "bench": "measure a model's memory and time over lengths, with random weights",
     "fit": "say whether a model's 7B size fits into a card's memory at a length, without a card",
+    "gpu": "measure what only a GPU shows, in order of importance, within some minutes",
     "bench_media": "time the video decoders and count the files each reads correctly",
     "fetch": "download the footage of a suite from public repositories, and check it",
     "doctor": "report what will not work on this machine, and how to fix it",
