@@ -76,6 +76,6 @@ def _line(row: ConfusionRow) -> str:
     share = f"{row.confused / row.errors:.1%}" if row.errors else "-"
     interval = "" if row.low is None or row.high is None else f" [{row.low:.1%}, {row.high:.1%}]"
     return (
-        f"{row.type:<24}{row.confused} of {row.errors} errors ({share}{interval}; chance {row.chance:.1%}); right "
+        f"{row.type:<24} {row.confused} of {row.errors} errors ({share}{interval}; chance {row.chance:.1%}); right "
         f"{row.right}, unanswered {row.unanswered} of {row.n}"
     )

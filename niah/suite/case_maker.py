@@ -137,7 +137,7 @@ class CaseMaker:
         footage, cuts = self._with_decoys(haystack, room)
         starts = draw(room, cuts)
         if starts is None:
-            self.skips.append(Skip(name, f"a depth bin has no start at length {length}"))
+            self.skips.append(Skip(name, f"its clips do not fit into {room} frames of haystack"))
             return None
         timeline: list[Span] = []
         placements: list[Placement] = []
