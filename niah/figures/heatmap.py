@@ -94,7 +94,8 @@ def _binned(
         _draw_panel(axes, panel, colour_map, limits, [text(cell) for cell in panel.cells], fontsize=SMALL_TEXT)
         axes.set_xticks(range(0, 17, 4), ["2K", "4K", "6K", "8K", "10K"], rotation=0)
         axes.tick_params(axis="y", left=leftmost)
-        origin = "read off the plot" if panel.chance is None else f"suite {panel.suite}, {condition}, {_counts(panel)}"
+        counts = _counts(panel)
+        origin = "read off the plot" if panel.chance is None else f"suite {panel.suite}, {condition}{counts}"
         axes.set_title(_title(panel.model, origin, panel.note, width=PAPER_PANEL_WIDTH), fontsize=9)
         axes.set_ylabel("needle depth" if leftmost else "")
     _add_colour_bar(figure, grid, panels, extend="neither" if limits == (0.0, 1.0) else "both")
@@ -186,11 +187,11 @@ def _cell_text(cell: HeatmapCell) -> str:
 
 
 def _counts(panel: HeatmapPanel) -> str:
-    """Return the range of n over the cells in which cases were answered."""
+    """Return the range of n over the cells in which cases were answered, behind a comma; empty if none was."""
     counts = [cell.n for cell in panel.cells if cell.n]
     if not counts:
-        return "n 0"
-    return f"n {min(counts)}" if min(counts) == max(counts) else f"n {min(counts)}-{max(counts)} a cell"
+        return ""
+    return f", n {min(counts)}" if min(counts) == max(counts) else f", n {min(counts)}-{max(counts)} a cell"
 
 
 def _add_colour_bar(figure: Figure, grid: np.ndarray, panels: Sequence[HeatmapPanel], extend: str) -> None:
