@@ -102,13 +102,21 @@ def test_every_key_of_a_suite_is_explained_with_its_default():
             assert str(value) in default, key
 
 
-def test_the_numbers_of_the_readme_are_those_of_the_table_it_names():
-    (folder,) = re.findall(r"`niah table (results/\S+)` prints this", README)
+def test_the_numbers_of_the_readme_are_those_of_the_runs_it_names():
+    told = re.findall(r"^\| `(\w+)` \| ([\d.]+) % \| ([\d.]+) % \| ([^|]+) \|([^|]*)\|", README, re.MULTILINE)
+    assert len(told) == 5
+    for model, motion, digit, full, interval in told:
+        alone = rows_of(f"results/gate/{model}", "needle_only")
+        assert [motion, digit] == [f"{100 * alone[kind].accuracy:.1f}" for kind in ("motion", "digit")], model
+        asked = (ROOT / "results" / "paper" / model).is_dir()
+        assert asked == (full != "not asked") == (min(float(motion), float(digit)) >= 90), model
+        if asked:
+            row = rows_of(f"results/paper/{model}", "full")["all"]
+            low, high = (f"{100 * share:.1f}" for share in (row.cluster_low, row.cluster_high))
+            assert (full, interval.strip()) == (f"{100 * row.accuracy:.1f} %", f"{low} to {high} %"), model
+
+
+def rows_of(folder, condition):
+    """Return the rows of a run over all lengths and depths, by type of question."""
     rows = table_rows([read_run(ROOT / folder)])
-    found = {row.condition: row for row in rows if row.type == row.length == row.depth == "all"}
-    told = re.findall(r"^\| `(\w+)` \| ([\d.]+) % \| ([\d.]+) to ([\d.]+) % \| (\d+) \|$", README, re.MULTILINE)
-    assert [condition for condition, *_ in told] == ["full", "needle_only", "no_needle", "swapped", "blind"]
-    for condition, *numbers in told:
-        row = found[condition]
-        shares = [f"{100 * share:.1f}" for share in (row.accuracy, row.cluster_low, row.cluster_high)]
-        assert numbers == [*shares, str(row.n)], condition
+    return {row.type: row for row in rows if (row.condition, row.length, row.depth) == (condition, "all", "all")}
