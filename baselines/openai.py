@@ -17,6 +17,7 @@ import io
 import os
 import re
 import time
+import weakref
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -192,6 +193,7 @@ def load(
     client = openai.OpenAI(
         api_key=key or "none", base_url=base_url, max_retries=retries, timeout=timeout, http_client=http
     )
+    weakref.finalize(client, http.close)  # a client that is given one leaves it open
     return OpenAIChat(client, Asking(model, **settings), concurrency, key)
 
 

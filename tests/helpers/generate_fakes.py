@@ -19,6 +19,7 @@ class FakeIndex:
     sha256: str
     frames: int
     fps: int
+    corrupt: int = 0
 
     @property
     def seconds(self) -> float:
