@@ -1,4 +1,4 @@
-# make run    installs what a run needs and draws the default heatmap
+# make run    installs what a run and its report need, and draws the default heatmap
 # make test   installs what tests need and passes them, in two processes that must collect the same tests (PYTHONHASHSEED)
 # make docs   builds the documentation site into build/site
 # make simulations  passes the tests of claims about thousands of draws: ten minutes and more
@@ -65,7 +65,7 @@ types: setup
 setup: $(VENV)/ready
 
 # One stamp for each set of extras: what is installed already is not installed again.
-$(VENV)/core: EXTRAS :=
+$(VENV)/core: EXTRAS := [report]
 $(VENV)/test: EXTRAS := [test]
 $(VENV)/ready: EXTRAS := [dev]
 $(VENV)/docs: EXTRAS := [docs]

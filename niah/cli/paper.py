@@ -88,7 +88,7 @@ def _own_folders(name: str) -> list[Path]:
 
 def _own_title(name: str) -> str:
     """Return the title that the runs of a checkout bring with them."""
-    path = Path(MAPS) / "title.txt"
+    path = Path(f"{MAPS}-title.txt")
     return path.read_text(encoding="utf-8").strip() if name == FIGURE2 and path.is_file() else ""
 
 
