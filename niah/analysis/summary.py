@@ -67,7 +67,9 @@ def _cell(row: Row) -> str:
 
 
 def _retention(full: Sequence[Row]) -> list[str]:
-    """Return retention per length, or why there is none."""
+    """Return retention per length, or why there is none; nothing where no case has a haystack."""
+    if not full:
+        return []
     lines = [
         f"{format_length(row.length):<13}{row.retention:>9.1%}  "
         f"{_interval(row.retention_low, row.retention_high)}  n {row.n}"
