@@ -8,7 +8,7 @@ bin. How large the largest of them may be by chance follows from suites whose st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,20 +103,13 @@ def aliasing(
     seen = np.zeros((bins, len(settings), 1 + redraws), np.float32)  # the suite as it is, then those drawn anew
     expected = np.zeros((bins, len(settings), 1))
     variance = np.zeros_like(expected)
-    for length in np.unique(positions.lengths).tolist():
-        below = _frames_before([samplers[name](length, min(count, length)) for name, count in settings], length)
-        for case in np.flatnonzero(positions.lengths == length).tolist():
-            number = int(positions.bins[case])
-            frames = int(positions.needle_frames[case])
-            possible = starts_in_bin(number, bins, length - frames)
-            draws = np.random.default_rng([seed, case]).integers(possible.start, possible.stop, redraws)
-            starts = np.concatenate([[positions.starts[case]], draws])
-            seen[number] += below[:, starts + frames] > below[:, starts]
-            everywhere = slice(possible.start, possible.stop)
-            hits = below[:, frames:][:, everywhere] > below[:, everywhere]
-            chance = hits.mean(axis=1, keepdims=True)  # (settings, 1) of starts in the bin at which the needle is seen
-            expected[number] += chance
-            variance[number] += chance * (1 - chance)
+    for case, below, possible, chance in _by_case(positions, settings, samplers):
+        number, frames = int(positions.bins[case]), int(positions.needle_frames[case])
+        draws = np.random.default_rng([seed, case]).integers(possible.start, possible.stop, redraws)
+        starts = np.concatenate([[positions.starts[case]], draws])
+        seen[number] += below[:, starts + frames] > below[:, starts]
+        expected[number] += chance[:, None]
+        variance[number] += (chance * (1 - chance))[:, None]
     deviations = np.where(variance > 1e-9, (seen - expected) / np.sqrt(np.maximum(variance, 1e-9)), 0)
     number, row = np.unravel_index(np.abs(deviations[..., 0]).argmax(), deviations.shape[:2])
     largest = Excess(
@@ -147,16 +140,11 @@ def needles_seen(
     """Return what every sampler of every k in `counts` sees; holds a number for each sampler, k and frame."""
     settings = [(name, count) for name in samplers for count in counts]
     seen, expected, variance = (np.zeros(len(settings)) for _ in range(3))
-    for length in np.unique(positions.lengths).tolist():
-        below = _frames_before([samplers[name](length, min(count, length)) for name, count in settings], length)
-        for case in np.flatnonzero(positions.lengths == length).tolist():
-            frames, start = int(positions.needle_frames[case]), int(positions.starts[case])
-            possible = starts_in_bin(int(positions.bins[case]), positions.bin_count, length - frames)
-            everywhere = slice(possible.start, possible.stop)
-            chance = (below[:, frames:][:, everywhere] > below[:, everywhere]).mean(axis=1)
-            seen += below[:, start + frames] > below[:, start]
-            expected += chance
-            variance += chance * (1 - chance)
+    for case, below, _, chance in _by_case(positions, settings, samplers):
+        frames, start = int(positions.needle_frames[case]), int(positions.starts[case])
+        seen += below[:, start + frames] > below[:, start]
+        expected += chance
+        variance += chance * (1 - chance)
     needles = len(positions.lengths)
     return [
         NeedlesSeen(name, count, needles, int(seen[row]), float(expected[row]), float(np.sqrt(variance[row])))
@@ -173,6 +161,23 @@ def as_text(found: Aliasing) -> str:
         f"99 % of suites with starts drawn anew stay below {found.bound:.1f}: "
         + ("needles lie where this sampler looks, or where it does not" if found.aliased else "no sampler is favoured")
     )
+
+
+def _by_case(
+    positions: Positions, settings: Sequence[tuple[str, int]], samplers: Mapping[str, Sampler]
+) -> Iterator[tuple[int, np.ndarray, range, np.ndarray]]:
+    """Yield each case with the frames looked at before each frame, its possible starts, and the chance to be seen.
+
+    One length at a time. Rows are samplers: (settings, length + 1) counts, and (settings,) shares of the starts in the
+    needle's bin at which it is seen.
+    """
+    for length in np.unique(positions.lengths).tolist():
+        below = _frames_before([samplers[name](length, min(count, length)) for name, count in settings], length)
+        for case in np.flatnonzero(positions.lengths == length).tolist():
+            frames = int(positions.needle_frames[case])
+            possible = starts_in_bin(int(positions.bins[case]), positions.bin_count, length - frames)
+            everywhere = slice(possible.start, possible.stop)
+            yield case, below, possible, (below[:, frames:][:, everywhere] > below[:, everywhere]).mean(axis=1)
 
 
 def _frames_before(looks: Sequence[np.ndarray], length: int) -> np.ndarray:

@@ -76,3 +76,10 @@ def write_run(
     if suite is not None:
         (folder / "suite.yaml").write_text(suite)
     return folder
+
+
+def write_right(folder, model, condition, right):
+    """Write a run of ten cases of each type, of which `right` says how many are answered right."""
+    cases = [make_case(f"{kind}-{n}", condition, type=kind) for kind in right for n in range(10)]
+    records = [make_record(case, "B" if n % 10 < right[case.type] else "A") for n, case in enumerate(cases)]
+    return write_run(folder, cases, records, model=model)

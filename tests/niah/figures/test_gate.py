@@ -9,27 +9,20 @@ from niah.figures.cells import heatmap_panels
 from niah.figures.gate import clips_read, readable_part
 from niah.types import UserError
 from tests.helpers.commands import figures
-from tests.helpers.fake_runs import make_case, make_record, write_run
-
-
-def ask(folder, model, condition, right):
-    """Write a run of ten cases of each type, of which `right` says how many are answered right."""
-    cases = [make_case(f"{kind}-{n}", condition, type=kind) for kind in right for n in range(10)]
-    records = [make_record(case, "B" if n % 10 < right[case.type] else "A") for n, case in enumerate(cases)]
-    return write_run(folder, cases, records, model=model)
+from tests.helpers.fake_runs import make_case, make_record, write_right, write_run
 
 
 @pytest.fixture
 def gates(tmp_path):
-    ask(tmp_path / "gate-both", "both", "needle_only", {"digit": 9, "motion": 10})
-    ask(tmp_path / "gate-half", "half", "needle_only", {"digit": 10, "motion": 8})
-    ask(tmp_path / "gate-none", "none", "needle_only", {"digit": 8, "motion": 8})
+    write_right(tmp_path / "gate-both", "both", "needle_only", {"digit": 9, "motion": 10})
+    write_right(tmp_path / "gate-half", "half", "needle_only", {"digit": 10, "motion": 8})
+    write_right(tmp_path / "gate-none", "none", "needle_only", {"digit": 8, "motion": 8})
     return [tmp_path / f"gate-{name}" for name in ("both", "half", "none")]
 
 
 @pytest.fixture
 def runs(tmp_path):
-    return [ask(tmp_path / name, name, "full", {"digit": 5, "motion": 1}) for name in ("both", "half", "none")]
+    return [write_right(tmp_path / name, name, "full", {"digit": 5, "motion": 1}) for name in ("both", "half", "none")]
 
 
 def test_types_below_nine_in_ten_are_left_out_and_named(gates, runs):

@@ -8,23 +8,16 @@ from niah.cli.plugins import traced_files
 from niah.figures.paper.maps import map_panels
 from niah.types import UserError
 from tests.helpers.commands import paper
-from tests.helpers.fake_runs import make_case, make_record, write_run
-
-
-def ask(folder, model, condition, right):
-    """Write a run of ten cases of each type, of which `right` says how many are answered right."""
-    cases = [make_case(f"{kind}-{n}", condition, type=kind) for kind in right for n in range(10)]
-    records = [make_record(case, "B" if n % 10 < right[case.type] else "A") for n, case in enumerate(cases)]
-    return write_run(folder, cases, records, model=model)
+from tests.helpers.fake_runs import make_case, make_record, write_right, write_run
 
 
 @pytest.fixture
 def folders(tmp_path):
-    made = [ask(tmp_path / "both", "both", "full", {"digit": 5, "motion": 1})]
-    made += [ask(tmp_path / "half", "half", "full", {"digit": 4, "motion": 1})]
-    made += [ask(tmp_path / "gate-both", "both", "needle_only", {"digit": 9, "motion": 10})]
-    made += [ask(tmp_path / "gate-half", "half", "needle_only", {"digit": 10, "motion": 8})]
-    made += [ask(tmp_path / "gate-none", "none", "needle_only", {"digit": 8, "motion": 8})]
+    made = [write_right(tmp_path / "both", "both", "full", {"digit": 5, "motion": 1})]
+    made += [write_right(tmp_path / "half", "half", "full", {"digit": 4, "motion": 1})]
+    made += [write_right(tmp_path / "gate-both", "both", "needle_only", {"digit": 9, "motion": 10})]
+    made += [write_right(tmp_path / "gate-half", "half", "needle_only", {"digit": 10, "motion": 8})]
+    made += [write_right(tmp_path / "gate-none", "none", "needle_only", {"digit": 8, "motion": 8})]
     return made
 
 
@@ -66,7 +59,7 @@ def test_what_cannot_be_drawn_is_refused_with_what_to_do(folders, tmp_path):
         map_panels(folders[:2])
     with pytest.raises(UserError, match=r"no gate for both; there is one for half"):
         map_panels([folders[0], folders[3]])
-    ask(tmp_path / "gate-new", "new", "needle_only", {"digit": 10, "motion": 8})
+    write_right(tmp_path / "gate-new", "new", "needle_only", {"digit": 10, "motion": 8})
     with pytest.raises(UserError, match=r"new was not asked .*, and it reads clips: niah run --model new --suite"):
         map_panels([*folders, tmp_path / "gate-new"])
 
