@@ -1,4 +1,4 @@
-"""ViLaMP as the paper tells it, in one function: encode, select keyframes, merge, prefill, score.
+"""ViLaMP as the paper describes it, in one function: encode, select keyframes, merge, prefill, score.
 
 The small model (`vilamp.adapter`) and a released checkpoint (`vilamp.release.adapter`) go through the same function;
 each brings its own arithmetic as `Steps`. The paper's ideas are pure functions: `vilamp.keyframes` and `vilamp.merge`.

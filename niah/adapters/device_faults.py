@@ -1,4 +1,4 @@
-"""`python -m niah.adapters.device_faults DEVICE`: check that faults of a real device are told apart.
+"""`python -m niah.adapters.device_faults DEVICE`: check that faults of a real device are recognised.
 
 The last check breaks this process's device for good, so it comes last and the command is a process of its own.
 """

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from niah.analysis.load import RunData
+from niah.analysis.paragraphs import paragraphs
 from niah.analysis.stats.proportions import clustered_interval
 from niah.analysis.stats.regression import Observation
 from niah.analysis.table import ScoredCase, score_cases
@@ -44,13 +45,8 @@ def confusion_rows(run: RunData) -> list[ConfusionRow]:
 
 def confusion_summary(runs: Sequence[RunData]) -> str:
     """Return a paragraph for each run that asks about look-alikes."""
-    paragraphs = []
-    for run in runs:
-        rows = confusion_rows(run)
-        if rows:
-            head = f"{run.model} on suite {run.suite}, full: errors that are the other clip's answer"
-            paragraphs.append("\n  ".join([head, *map(_line, rows)]))
-    return "\n\n".join(paragraphs)
+    about = "errors that are the other clip's answer"
+    return paragraphs(runs, about, lambda run: [*map(_line, confusion_rows(run))])
 
 
 def _row(kind: str, scored: Sequence[ScoredCase]) -> ConfusionRow:

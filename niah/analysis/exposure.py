@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from niah.analysis.layout import ALL
 from niah.analysis.load import RunData
+from niah.analysis.paragraphs import paragraphs
 from niah.analysis.stats.proportions import clustered_interval
 from niah.analysis.table import ScoredCase, observations, score_cases
 
@@ -68,13 +69,13 @@ def exposure_rows(run: RunData) -> list[ExposureRow]:
 
 def exposure_summary(runs: Sequence[RunData]) -> str:
     """Return a paragraph for each run whose model uses more frames of some needles than of others."""
-    paragraphs = []
-    for run in runs:
-        rows = exposure_rows(run)
-        if len({row.frames for row in rows}) > 1:
-            head = f"{run.model} on suite {run.suite}, full: accuracy by needle frames used"
-            paragraphs.append("\n  ".join([head, *map(_line, rows)]))
-    return "\n\n".join(paragraphs)
+    return paragraphs(runs, "accuracy by needle frames used", _lines)
+
+
+def _lines(run: RunData) -> list[str]:
+    """Return a line for each group; none where all cases are of one."""
+    rows = exposure_rows(run)
+    return [*map(_line, rows)] if len({row.frames for row in rows}) > 1 else []
 
 
 def _line(row: ExposureRow) -> str:

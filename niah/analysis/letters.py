@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from niah.analysis.load import RunData
+from niah.analysis.paragraphs import paragraphs
 from niah.analysis.table import score_cases
 
 
@@ -36,14 +37,14 @@ def letter_rows(run: RunData) -> list[LetterRow]:
 
 def letter_summary(runs: Sequence[RunData]) -> str:
     """Return a paragraph for each run that answered `full` cases."""
-    paragraphs = []
-    for run in runs:
-        rows = letter_rows(run)
-        if rows:
-            total = sum(row.n for row in rows)
-            head = f"{run.model} on suite {run.suite}, full: accuracy by right letter, and share of replies"
-            paragraphs.append("\n  ".join([head, *(_line(row, total) for row in rows)]))
-    return "\n\n".join(paragraphs)
+    return paragraphs(runs, "accuracy by right letter, and share of replies", _lines)
+
+
+def _lines(run: RunData) -> list[str]:
+    """Return a line for each letter."""
+    rows = letter_rows(run)
+    total = sum(row.n for row in rows)
+    return [_line(row, total) for row in rows]
 
 
 def _line(row: LetterRow, total: int) -> str:

@@ -13,6 +13,7 @@ from statistics import fmean
 
 from niah.analysis.layout import ALL, format_length
 from niah.analysis.load import RunData
+from niah.analysis.paragraphs import paragraphs
 from niah.analysis.stats.regression import Observation, mean
 from niah.analysis.table import ScoredCase, score_cases
 from niah.scoring.interval import overlap
@@ -49,13 +50,8 @@ def placed_rows(run: RunData) -> list[PlacedRow]:
 
 def placed_summary(runs: Sequence[RunData]) -> str:
     """Return a paragraph for each run that asks for intervals."""
-    paragraphs = []
-    for run in runs:
-        rows = placed_rows(run)
-        if rows:
-            head = f"{run.model} on suite {run.suite}, full: overlap (IoU) of the answer with the clip, by length"
-            paragraphs.append("\n  ".join([head, *map(_line, rows)]))
-    return "\n\n".join(paragraphs)
+    about = "overlap (IoU) of the answer with the clip, by length"
+    return paragraphs(runs, about, lambda run: [*map(_line, placed_rows(run))])
 
 
 def expected_overlap(case: Case) -> float:

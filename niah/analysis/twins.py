@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from niah.analysis.load import RunData
+from niah.analysis.paragraphs import paragraphs
 from niah.analysis.stats.proportions import clustered_interval
 from niah.analysis.stats.regression import Observation
 from niah.analysis.table import ScoredCase, score_cases
@@ -41,15 +42,13 @@ def twin_rows(run: RunData) -> list[TwinRow]:
 
 def twin_summary(runs: Sequence[RunData]) -> str:
     """Return a paragraph for each run that asks which of two clips comes first."""
-    paragraphs = []
-    for run in runs:
-        rows = twin_rows(run)
-        if rows:
-            head = f"{run.model} on suite {run.suite}, full: both orders of the same two clips, by distance"
-            paragraphs.append(
-                "\n  ".join([head, *map(_line, rows), "one letter for all: 0.0%; independent guesses: 25.0%"])
-            )
-    return "\n\n".join(paragraphs)
+    return paragraphs(runs, "both orders of the same two clips, by distance", _lines)
+
+
+def _lines(run: RunData) -> list[str]:
+    """Return a line for each distance, and what guessing gives; none where no twins were asked."""
+    rows = twin_rows(run)
+    return [*map(_line, rows), "one letter for all: 0.0%; independent guesses: 25.0%"] if rows else []
 
 
 def _label(run: RunData, pair: Sequence[ScoredCase]) -> str | None:

@@ -117,7 +117,7 @@ def _frame_sizes(records: Sequence[Record], run: RunData) -> str:
 
 
 def _frame_times(records: Sequence[Record], run: RunData) -> str:
-    """Say whether the times of frames were given."""
+    """Return whether the times of frames were given, in words."""
     given = {"given" if record.frame_times else "not given" for record in records if record.frame_times is not None}
     return " and ".join(sorted(given))
 

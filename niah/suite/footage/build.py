@@ -56,7 +56,7 @@ class BuiltFootage:
 
     `targets` is what each needle's question is about ("red circle"; in calibration the coded
     number). A clip never shows the target of another needle, so any needle with another target
-    may replace it in `swapped`; only partners may share one, as they are told apart otherwise.
+    may replace it in `swapped`; only partners may share one, which are distinguished otherwise.
     `partners` names the needle that each was drawn to be confused with, where that was asked for.
     """
 

@@ -1,4 +1,4 @@
-"""Errors of a device are told apart by the words that PyTorch and CUDA's libraries use."""
+"""Errors of a device are recognised by the words that PyTorch and CUDA's libraries use."""
 
 import pytest
 
