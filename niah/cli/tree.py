@@ -11,10 +11,12 @@ import ast
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from niah.cli.command import Command
 from niah.cli.guard import guarded
@@ -68,7 +70,7 @@ def script() -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code; argparse itself ends with code 2."""
+    """Run a command line and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
         return guarded(_print_commands)
@@ -134,7 +136,7 @@ def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
     """Return the parser of a command."""
     epilog = command.epilog if "exit codes:" in command.epilog else f"{command.epilog.rstrip()}\n\n{EXIT_CODES}\n"
     description = summary(name)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"niah {name}",
         description=description[:1].upper() + description[1:] + ".",
         epilog=epilog,
@@ -150,13 +152,37 @@ def _parse(name: str, command: Command, words: Sequence[str]) -> argparse.Namesp
     if command.passes_on and words and list(words) not in (["-h"], ["--help"]):
         return argparse.Namespace()
     end = words.index("--") if "--" in words else len(words)
-    return parser_of(name, command).parse_args([*map(_underscored, words[:end]), *words[end:]])
+    parser = parser_of(name, command)
+    flags = [_underscored(word) for word in words[:end]]
+    _refuse_unknown_flags(parser, flags)
+    return parser.parse_args([*flags, *words[end:]])
+
+
+def _refuse_unknown_flags(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Raise UserError for a long flag that the command does not have, before argparse misses one that it must have."""
+    known = parser._option_string_actions  # argparse names its flags nowhere else
+    if parser._subparsers is not None:  # whose flags are its parts'
+        return
+    for word in words:
+        flag = word.partition("=")[0]
+        if flag.startswith("--") and flag not in known:
+            matches = get_close_matches(flag, [name for name in known if name.startswith("--")], n=1)
+            hint = f" Did you mean {matches[0]}?" if matches else ""
+            parser.error(f"{parser.prog} has no flag {flag}.{hint}")
 
 
 def _underscored(word: str) -> str:
     """Return a long flag spelled with underscores, whatever it was spelled with; any other word as it is."""
     name, equals, value = word.partition("=")
     return "--" + name[2:].replace("-", "_") + equals + value if word.startswith("--") else word
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a mistake as every other one is reported, in one line, where argparse prints all flags before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UserError."""
+        raise UserError(f"{message.rstrip('.?')}{'?' if message.endswith('?') else '.'} All flags: {self.prog} --help")
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

@@ -52,7 +52,7 @@ class Progress:
         for record in done:
             self._count(cases[record.case], record)
         self.time_left = TimeLeft(plan.ordered, plan.cold, names, clock)
-        self._done, self._total = len(names - plan.cold), len(cases) - len(plan.cold)
+        self._done, self._total = len(names), len(cases)
         cold = len(names & plan.cold)
         self._bar = self._cold_bar(cold) if cold < len(plan.cold) else self._main_bar()
 
@@ -82,7 +82,7 @@ class Progress:
             self._bar.write(f"{record.case}: {record.status}: {detail}", file=sys.stderr)
             self._causes.add(cause(record))
         is_cold = record.case in self._cold
-        self._done += not is_cold
+        self._done += 1
         if not is_cold:
             self._show()
         self._bar.update()

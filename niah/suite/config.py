@@ -23,6 +23,9 @@ SUITES_FOLDER = Path(__file__).resolve().parents[2] / "configs" / "suites"
 ALIASES = {"real": "open"}  # earlier names of suites that ship
 DISTANCES = (0.02, 0.1, 0.3)  # of two clips
 FARTHEST = 0.3
+FEW_REPEATS = (
+    0.01  # of the frames of a source: fewer are let through, as of a video of 0.999 frames per second at rate 1
+)
 FACTOR = 1.7  # between distances
 MIN_PARTS = 3  # of a video, when a question asks when a clip is shown
 PAPER_SECONDS = (30.0, 120.0)
@@ -334,5 +337,11 @@ def load_suite(name: str) -> tuple[Suite, Path]:
         path = SUITES_FOLDER / f"{name}.yaml"
         known = sorted(found.stem for found in SUITES_FOLDER.glob("*.yaml"))
         if not path.is_file():
-            raise UserError(unknown_name("suite", name, known) + " Name a suite of your own by its .yaml file.")
+            raise UserError(f"{unknown_name('suite', name, known)} {_own_file(name)}")
     return read_yaml(Suite, path), path.parent.resolve()
+
+
+def _own_file(name: str) -> str:
+    """Return how to name a suite of one's own: the file that was meant, if there is one."""
+    files = [path for path in (Path(f"{name}.yaml"), Path(f"{name}.yml")) if path.is_file()]
+    return f"To use the file here: --suite {files[0]}" if files else "Name a suite of your own by its .yaml file."

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from niah.settings import unknown_name
 from niah.suite.cases import longest_length, refuse_long_needle
-from niah.suite.config import SUITES_FOLDER, Haystacks, Suite
+from niah.suite.config import FEW_REPEATS, SUITES_FOLDER, Haystacks, Suite
 from niah.suite.downloads import is_download, refuse_outside
 from niah.suite.folder import Skip
 from niah.suite.library import Haystack, Library, NeedleClip, cut_timeline
@@ -270,14 +270,16 @@ def _clip(row: NeedleRow, source: Source, suite: Suite, library: Library) -> Nee
 
 
 def _repeat_problem(span: Span, library: Library, suite: Suite) -> str:
-    """Return why frames of a span repeat at the suite's rate and how to avoid it; "" if none do or they may."""
+    """Return why frames of a span repeat at the suite's rate and how to avoid it; "" if few do or they may."""
     repeats = 0 if suite.allow_repeat else library.repeats((span,))
-    if not repeats:
+    if not repeats or repeats < FEW_REPEATS * len(span):
         return ""
     index = library.indexes[span.source]
     native = index.count("native") / library.sources[span.source].seconds  # frames per second
     rates = [str(rate) for rate in range(int(native), 0, -1)] + [str(Fraction(1, n)) for n in (2, 5, 10, 30, 60)]
-    without_repeats = (rate for rate in rates if not index.repeats(0, index.count(rate), rate))
+    without_repeats = (
+        rate for rate in rates if index.repeats(0, index.count(rate), rate) < FEW_REPEATS * index.count(rate)
+    )
     return (
         f"at rate {suite.sampling.rate} it would show {repeats} frames twice (it has {native:.3f} frames per second): "
         f"use rate: {next(without_repeats, 'native')} or lower, rate: native, or allow_repeat: true"

@@ -18,12 +18,12 @@ class FakeIndex:
 
     sha256: str
     frames: int
-    fps: int
+    fps: int | Fraction
     corrupt: int = 0
 
     @property
     def seconds(self) -> float:
-        return self.frames / self.fps
+        return float(self.frames / self.fps)
 
     def count(self, rate: str) -> int:
         return self.frames if rate == "native" else math.ceil(Fraction(self.frames, self.fps) * Fraction(rate))

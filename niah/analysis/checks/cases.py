@@ -11,6 +11,7 @@ from niah.analysis.load import RunData
 from niah.analysis.table import ScoredCase, median_frame_size, score_cases
 from niah.option_scores import can_score
 from niah.run.same_model import in_words
+from niah.suite.config import FEW_REPEATS
 from niah.types import CONDITIONS
 
 MAX_UNANSWERED = 0.05  # of the replies; with more, the answer parser may not understand this model
@@ -22,12 +23,13 @@ MAX_LETTER_EXCESS = 0.1  # above chance, for a model that always answers the mos
 
 def check_cases(run: RunData) -> Iterator[FailedCheck]:
     """Check the suite: its rules, repeated frames, near-duplicates of needles, unbalanced letters, selected needles."""
-    repeated = tuple(case.id for case in run.cases if case.repeats)
+    repeating = (case for case in run.cases if case.repeats and case.repeats >= FEW_REPEATS * case.length)
+    repeated = tuple(case.id for case in repeating)
     if repeated:
         yield FailedCheck(
             "repeats",
-            f"suite {run.suite}: {len(repeated)} of {len(run.cases)} cases show some frame twice: they hold less "
-            "footage than their length says",
+            f"suite {run.suite}: {len(repeated)} of {len(run.cases)} cases show one frame in a hundred or more twice: "
+            "they hold less footage than their length says",
             "warning",
             (run.model,),
             repeated,

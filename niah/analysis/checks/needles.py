@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from niah.analysis.checks.failed_check import FailedCheck
+from niah.analysis.layout import format_depth
 from niah.analysis.load import RunData
 from niah.analysis.stats.paired import holm
 from niah.analysis.table import ScoredCase, score_cases
@@ -45,7 +46,10 @@ def _aliased(run: RunData, answered: Sequence[ScoredCase]) -> Iterator[FailedChe
     p_values = holm([float(binomtest(seen[d], len(depths[d]), chance[d]).pvalue) for d in depths])
     aliased = [depth for depth, p_value in zip(depths, p_values, strict=True) if p_value < ALIASED]
     if aliased:
-        parts = [f"{depth}: {seen[depth]} of {len(depths[depth])}, not {_expected(depths[depth])}" for depth in aliased]
+        parts = [
+            f"{format_depth(depth)}: {seen[depth]} of {len(depths[depth])}, not {_expected(depths[depth])}"
+            for depth in aliased
+        ]
         yield FailedCheck(
             "aliased",
             f"{run.model}: the frames it uses alias with where needles lie (cases with a needle frame, by depth: "

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from niah.analysis.layout import format_length
+from niah.analysis.layout import format_depth, format_length
 from niah.analysis.load import RunData
 from niah.analysis.same_cases import case_differences, shared_cases
 from niah.analysis.stats.paired import Difference, paired_difference
@@ -144,7 +144,7 @@ def _parts(paired: PairedRuns, condition: str) -> Iterator[tuple[str, list[Pair]
     labels = {
         "": lambda case: case.type,
         "length ": lambda case: format_length(layout.length_label(case, layout.grouping) or ""),
-        f"{layout.row} ": lambda case: layout.depth_label(case) or "",
+        f"{layout.row} ": lambda case: format_depth(layout.depth_label(case) or ""),
     }
     answered = sorted(paired.answered(condition), key=lambda pair: (pair[0].case.length, pair[0].case.depth or 0.0))
     for prefix, label_of in labels.items():

@@ -29,10 +29,11 @@ KNOTS = (0, 64, 1000, 10000)  # equally far apart, as in the paper
 TITLES = {"vilamp": "ViLaMP", "video_xl": "Video-XL", "llama_vid": "LLaMA-VID", "videochat_flash": "VideoChat-Flash"}
 EXECUTIONS = {"streamed": ("streamed", "-", "o"), "as_released": ("as released", "--", "s")}
 CONTEXT_GIB, SHARE = 1.3, 0.15  # what a card may report beyond live bytes: its context, and memory it holds in reserve
+GONE: dict[str, Any] = {"marker": "x", "linestyle": "none", "markersize": 9, "markeredgewidth": 2.2}
 FIGURE_NOTE = (
     "Traced: the code of this project at full size with random weights, run on tensors without numbers and without a "
     "GPU; every live byte is counted, so a card reports more (its context, memory in reserve). No card has checked it "
-    "yet. 'As released' batches and keeps what the release does, from its code. x: more than 80 GB. Published: Table 5 "
+    "yet. 'As released' batches and keeps what the release does, from its code. Published: Table 5 "
     "of the ViLaMP paper, MB taken for MiB; results/published/README.md lists what does not add up there. Between two "
     "ticks the axis is linear."
 )
@@ -199,11 +200,7 @@ def _draw_line(axes: Axes, rows: Sequence[EfficiencyRow], colour: Any) -> None:
         markerfacecolor="white" if published else colour, linewidth=1.5,
         markevery=slice(len(rows) if published or not gone else len(known) - 1),  # where it leaves is no traced length
     )  # fmt: skip
-    axes.plot(gone[:1], [CARD_GIB] * len(gone[:1]), "x", color=colour, markersize=9, markeredgewidth=2.2)
-    for frames in gone[:1]:
-        axes.annotate(
-            "OOM", (frames, CARD_GIB), (0, -13), textcoords="offset points", fontsize=7, color=colour, ha="center"
-        )
+    axes.plot(gone[:1], [CARD_GIB] * len(gone[:1]), color=colour, **GONE)
 
 
 def _cut(known: Sequence[tuple[int, float]]) -> tuple[list[tuple[float, float]], list[float]]:
@@ -236,6 +233,7 @@ def _legend(rows: Sequence[EfficiencyRow], colours: Mapping[str, Any]) -> list[L
         handles.append(
             Line2D([], [], color="#444444", linestyle=style, marker=marker, markerfacecolor=fill, label=label)
         )
+    handles.append(Line2D([], [], color="#444444", label=f"OOM: more than {CARD_GIB} GB", **GONE))
     return handles
 
 

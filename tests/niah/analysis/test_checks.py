@@ -202,10 +202,15 @@ def test_a_run_that_only_ran_out_of_memory_has_no_accuracy(tmp_path):
 
 
 def test_repeated_frames_are_flagged_once_for_all_models(tmp_path):
-    cases = balanced(8, "full", repeats=5)
+    cases = balanced(8, "full", repeats=20)
     check = one(check_runs([made(tmp_path, cases, letters, model) for model in ("a", "b")]), "repeats")
-    assert "suite fake: 8 of 8 cases show some frame twice" in check.text
+    assert "suite fake: 8 of 8 cases show one frame in a hundred or more twice" in check.text
     assert check.models == ("a", "b")
+
+
+def test_a_few_repeated_frames_are_not_flagged(tmp_path):
+    checks = check_runs([made(tmp_path, balanced(8, "full", repeats=19), letters)])
+    assert not [check for check in checks if check.kind == "repeats"]
 
 
 def test_near_duplicates_of_an_asked_needle_are_flagged(tmp_path):

@@ -68,6 +68,14 @@ def test_an_interval_that_excludes_0_is_no_verdict_if_the_test_is_not_significan
     assert "the interval excludes 0, but the test is not significant" in text
 
 
+def test_depth_bins_are_written_as_in_tables(tmp_path):
+    suite = "name: fake\nlengths: [2000]\ndepth_bins: 3\nfootage: {world: fake}\n"
+    cases = [make_case(f"n{i}", depth=depth) for i in range(20) for depth in (0.1, 0.5, 0.9)]
+    first = made(tmp_path, "a", cases, lambda c: number(c) < 18, suite=suite)
+    second = made(tmp_path, "b", cases, lambda c: number(c) < 8, suite=suite)
+    assert "depth 33-67%" in comparison_page(pair_runs([first, second]))
+
+
 def test_needles_asked_in_several_cells_are_clusters(tmp_path):
     cases = [make_case(f"n{i}", length=length) for i in range(20) for length in (2000, 4000)]
     text = told(tmp_path, lambda c: number(c) < 16, lambda c: number(c) < 6, cases)

@@ -59,11 +59,25 @@ def test_words_after_two_hyphens_are_left_as_they_are():
     assert [str(run) for run in options.runs] == ["--some-run"]
 
 
-@pytest.mark.parametrize("word", ["--dry", "--model_arg"])
-def test_an_abbreviated_flag_is_refused(word, capsys):
-    with pytest.raises(SystemExit) as ended:
-        tree.main(["run", word, "x"])
-    assert ended.value.code == 2
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["run", "--dry"], "niah run has no flag --dry. Did you mean --dry_run? All flags: niah run --help"),
+        (
+            ["run", "--modle", "vilamp"],
+            "niah run has no flag --modle. Did you mean --model? All flags: niah run --help",
+        ),
+        (
+            ["table", "--score-bi=sum"],
+            "niah table has no flag --score_bi. Did you mean --score_by? All flags: niah table --help",
+        ),
+        (["compare"], "the following arguments are required: RUN. All flags: niah compare --help"),
+        (["run", "--limit", "few"], "argument --limit: invalid float value: 'few'. All flags: niah run --help"),
+    ],
+)
+def test_a_mistake_in_the_flags_is_one_line_that_names_the_flag_that_was_meant(words, said, capsys):
+    assert tree.main(words) == 2
+    assert capsys.readouterr() == ("", f"error: {said}\n")
 
 
 def test_a_missing_extra_is_named_before_any_work(monkeypatch, capsys):

@@ -42,6 +42,13 @@ def test_an_unknown_suite_names_the_one_that_may_have_been_meant():
         load_suite("smok")
 
 
+def test_a_suite_named_without_its_suffix_is_told_the_file_beside_it(tmp_path, monkeypatch):
+    write_text(tmp_path / "mine.yaml", *MINIMAL)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no suite is called 'mine'.* To use the file here: --suite mine.yaml$"):
+        load_suite("mine")
+
+
 def test_a_suite_of_an_older_version_is_refused(tmp_path):
     words = refused(tmp_path, *MINIMAL, "version: 0")
     assert "written for version 0" in words and "knows 1 and 2" in words

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from fractions import Fraction
 
 import pytest
 
@@ -153,6 +154,13 @@ def test_a_source_slower_than_the_rate_is_used_where_frames_may_repeat(tmp_path)
     files = Files(slow=FakeIndex("s", 100, 5))
     names, skips = measured(["slow.mp4"], files, tmp_path, sampling=Sampling("10", 64, 64), allow_repeat=True)
     assert names == ["slow.mp4"] and not skips
+
+
+@pytest.mark.parametrize("frames, used", [(299, True), (297, False)])
+def test_a_source_that_shows_less_than_one_frame_in_a_hundred_twice_is_used(tmp_path, frames, used):
+    """300 seconds at rate 1: a video cut without re-encoding often has 0.999 frames per second."""
+    names, skips = measured(["cut.mp4"], Files(cut=FakeIndex("s", frames, Fraction(frames, 300))), tmp_path)
+    assert (names == ["cut.mp4"]) == used and bool(skips) != used
 
 
 def test_two_files_of_one_name_are_two_sources(tmp_path):
