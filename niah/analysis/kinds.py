@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from niah.analysis.load import RunData
-from niah.types import KINDS, SINGLE
+from niah.types import KINDS, SINGLE, UserError
 
 
 def split_kinds(runs: Sequence[RunData]) -> list[RunData]:
@@ -18,10 +18,27 @@ def split_kinds(runs: Sequence[RunData]) -> list[RunData]:
     return [part for run in runs for part in _parts(run)]
 
 
+def only_kind(runs: Sequence[RunData], kind: str) -> list[RunData]:
+    """Return the part of each run that asks one kind of question. Raises UserError for a run that does not ask it."""
+    for run in runs:
+        asked = [known for known in KINDS if any(case.kind == known for case in run.cases)]
+        if kind not in asked:
+            raise UserError(
+                f"{run.folder} asks no question of kind {kind}, but {', '.join(asked)}: name one of these with --kind, "
+                "or leave the run out"
+            )
+    return [part for part in split_kinds(runs) if all(case.kind == kind for case in part.cases)]
+
+
 def group_kinds(runs: Sequence[RunData]) -> list[list[RunData]]:
     """Group the parts of runs by kind: only those of one kind can be set side by side."""
     groups = ([run for run in runs if run.kind == kind] for kind in KINDS)
     return [group for group in groups if group]
+
+
+def base_model(run: RunData) -> str:
+    """Return the name of a run's model without the kind that a part of a run has in it."""
+    return run.model.removesuffix(f" ({run.kind})")
 
 
 def _parts(run: RunData) -> list[RunData]:

@@ -13,7 +13,7 @@ from niah.cli.flags import add_output
 from niah.cli.plugins import traced_files
 from niah.figures.paper.draw import FIGURE1, FIGURE2, NAMES, TRACED, draw
 from niah.settings import unknown_name
-from niah.types import UserError
+from niah.types import KINDS, SINGLE, UserError
 
 MAPS, GATES = "results/paper", "results/gate"  # runs in a checkout
 EXAMPLES = """\
@@ -50,15 +50,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("words", nargs="+", metavar="WHICH ... FOLDER", help="what to draw, then what it is drawn from")
     add_output(parser, "where it goes (default: the first FOLDER, or here)")
+    kinds = "the kind of question to draw, of runs that ask several"
+    parser.add_argument("--kind", choices=KINDS, default=SINGLE, help=kinds)
     parser.add_argument("--title", default="", metavar="TEXT", help="title, for instance whose weights (default: none)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Draw, print the paths of the files, and name the runs that were left out."""
+    """Draw, print the paths of the files, and name what was drawn from and the runs that were left out."""
     names, folders = _names_and_folders(options.words)
     for name in names:
         title = options.title or ("" if folders else _own_title(name))
-        drawn = draw(name, folders or _own_folders(name), _folder(options), title)
+        sources = folders or _own_folders(name)
+        drawn = draw(name, sources, _folder(options), title, options.kind)
+        sys.stderr.write(f"{name} is drawn from {', '.join(map(_from_here, sources))}\n")
         sys.stderr.write("".join(f"{note}\n" for note in drawn.notes))
         sys.stdout.write("".join(f"{path}\n" for path in drawn.paths))
     return 0
@@ -70,6 +74,11 @@ def _names_and_folders(words: Sequence[str]) -> tuple[list[str], list[Path]]:
     if not names:
         raise UserError(f"the first word says what to draw: {unknown_name('figure or table', words[0], NAMES)}")
     return names, [Path(word) for word in words[len(names) :]]
+
+
+def _from_here(path: Path) -> str:
+    """Return a path as it is typed here: those that ship are found by where the package lies."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _own_folders(name: str) -> list[Path]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from niah.analysis.kinds import base_model
 from niah.analysis.load import RunData
 from niah.analysis.table import score_cases
-from niah.types import UserError
+from niah.suite.kinds.lookalike import SAME_TARGET
+from niah.types import SINGLE, UserError
 
 READABLE = 0.90  # of a type's clips alone
 
@@ -18,10 +20,14 @@ Shares = Mapping[str, float]  # of the clips of each type of question that were 
 
 
 def clips_read(runs: Sequence[RunData]) -> dict[str, Shares]:
-    """Return for each model which share of each type's clips it read alone. Raises UserError without such answers."""
+    """Return for each model which share of each type's clips it read alone. Raises UserError without such answers.
+
+    A clip is read where its own question is answered: answers of other kinds about it do not count.
+    """
     found: dict[str, Shares] = {}
     for run in runs:
-        answered = [scored for scored in score_cases(run, "needle_only") if scored.answered]
+        alone = [scored for scored in score_cases(run, "needle_only") if scored.case.kind == SINGLE]
+        answered = [scored for scored in alone if scored.answered]
         types = sorted({scored.case.type for scored in answered})
         if not types:
             raise UserError(f"{run.folder} has no answered case of condition needle_only, so it opens no gate")
@@ -35,7 +41,7 @@ def readable_part(run: RunData, read: Mapping[str, Shares]) -> tuple[RunData, st
 
     Raises UserError for a model without answers about clips alone.
     """
-    model = run.model.removesuffix(f" ({run.kind})")  # a gate is about clips, whatever is asked about them
+    model = base_model(run)  # a gate is about clips, whatever is asked about them
     if model not in read:
         raise UserError(
             f"no gate for {run.model}; there is one for {', '.join(sorted(read))}. Ask it the suite gate, with the "
@@ -48,6 +54,18 @@ def readable_part(run: RunData, read: Mapping[str, Shares]) -> tuple[RunData, st
 
 def failed_types(shares: Shares, types: Sequence[str]) -> tuple[list[str], str]:
     """Return the types of question that do not pass, and a note about them."""
-    failed = [kind for kind in types if shares.get(kind, 0.0) < READABLE]
-    told = ", ".join(f"{kind} {shares[kind]:.0%}" if kind in shares else f"{kind} not asked" for kind in failed)
+    failed = [kind for kind in types if any(shares.get(part, 0.0) < READABLE for part in _clip_types(kind, shares))]
+    parts = dict.fromkeys(part for kind in failed for part in _clip_types(kind, shares))
+    told = ", ".join(
+        f"{part} {shares[part]:.0%}" if part in shares else f"{part} not asked"
+        for part in parts
+        if shares.get(part, 0.0) < READABLE
+    )
     return failed, f"not read, left out: {told} of clips alone" if failed else ""
+
+
+def _clip_types(kind: str, shares: Shares) -> list[str]:
+    """Return the types of the clips that a question is about: one about two clips may name both, "motion, digit"."""
+    if kind in shares:
+        return [kind]
+    return kind.removesuffix(SAME_TARGET).split(", ")

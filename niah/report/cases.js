@@ -8,9 +8,10 @@ function verdict(answer) {
   if (!answer) return { mark: "·", word: "not in this run", kind: "none" };
   if (answer.status === "missing") return { mark: "·", word: "not asked", kind: "none" };
   if (answer.status !== "ok") return { mark: "!", word: STATUS_TEXT[answer.status] || answer.status, kind: "failed" };
-  if (!answer.letter) return { mark: "✗", word: "unanswered", kind: "wrong" };
+  if (answer.unanswered) return { mark: "✗", word: "unanswered", kind: "wrong" };
   if (!answer.right) return { mark: "✗", word: "wrong", kind: "wrong" };
-  return LUCKY.includes(DATA.cases[answer.case].condition) ? { mark: "✓", word: "right by luck", kind: "luck" } : { mark: "✓", word: "right", kind: "right" };
+  const item = DATA.cases[answer.case]; // `times` is right to count none of another clip
+  return LUCKY.includes(item.condition) && item.kind !== "times" ? { mark: "✓", word: "right by luck", kind: "luck" } : { mark: "✓", word: "right", kind: "right" };
 }
 
 function chip(answer) {
@@ -31,7 +32,7 @@ function openCell(run, cell, from) {
   const where = [cell.condition];
   if (type !== ALL) where.push(type);
   if (cell.length !== ALL) where.push(`length ${(run.lengths[by].find(([label]) => label === cell.length) || [0, cell.length])[1]}`);
-  if (cell.depth !== ALL) where.push(`depth ${shownDepth(cell.depth)}`);
+  if (cell.depth !== ALL) where.push(rowOf(run, cell));
   fill("cell-title", `${run.model}: ${where.join(", ")}`);
   fill("cell-summary", cell.n ? `${percent(cell.accuracy, 1)}: ${cell.correct} of ${cell.n} right, 95 % interval ${between(cell.low, cell.high)}` : "no answer",
     failures(cell) ? `; ${failures(cell)}` : "");
@@ -81,12 +82,13 @@ function select(answer) {
 function show(run, answer) {
   const item = DATA.cases[answer.case];
   const where = [item.id, item.type, item.haystack, item.length ? `${number(item.length)} frames` : "no video"];
-  if (item.depth !== null) where.push(`depth ${item.depth.toFixed(2)}`);
+  if (run.row !== "depth" && answer.depth) where.push(rowOf(run, answer));
+  if (run.row === "depth" && item.depth !== null) where.push(`depth ${item.depth.toFixed(2)}`);
   fill("detail",
     make("p", { class: "where" }, where.filter(Boolean).join(" · ")),
     make("h3", {}, item.question),
     options(item, answer),
-    replyText(run, answer),
+    replyText(run, item, answer),
     make("h4", {}, "The same needle under every condition, in every run"), matrix(item, answer, run),
     make("h4", {}, "The video"), timeline(item, answer), pictures(item, answer),
     measurements(answer));
@@ -94,6 +96,10 @@ function show(run, answer) {
 }
 
 function options(item, answer) {
+  if (item.shown) {
+    const overlap = answer.overlap === undefined ? "" : `; overlap of the reply (IoU): ${answer.overlap.toFixed(2)}, right from 0.50`;
+    return make("p", { class: "where" }, `shown ${item.shown}${overlap}`);
+  }
   return make("ol", { class: "options" }, item.options.map((text, place) => {
     const letter = DATA.letters[place];
     const tags = [];
@@ -113,7 +119,7 @@ function likelihood(answer, place) {
   return `log-probability ${one.log_probability.toFixed(2)}${blind}; ${one.tokens} tokens, ${one.bytes} bytes`;
 }
 
-function replyText(run, answer) {
+function replyText(run, item, answer) {
   if (answer.status !== "ok") {
     return make("p", { class: "reply-text" }, chip(answer), ` ${run.model} gave no reply. `, answer.detail ? make("pre", {}, answer.detail) : null);
   }
@@ -121,14 +127,14 @@ function replyText(run, answer) {
   const ruled = answer.scored_by ? make("p", {}, `Scored by ${answer.scored_by}, as the suite says: ${answer.letter}.`) : null;
   const cut = answer.finish_reason === "length" ? make("p", {}, "This reply ended at the token limit.") : null;
   return make("div", { class: "reply-text" }, make("p", {}, chip(answer), ` ${run.model} ${how}:`), make("pre", {}, answer.reply || "(nothing)"),
-    ruled, cut, answer.letter ? null : make("p", {}, "This reply names no option, or more than one: it counts as wrong."));
+    ruled, cut, answer.unanswered ? make("p", {}, `This reply names no ${item.shown ? "interval" : "option"}, or more than one: it counts as wrong.`) : null);
 }
 
-// A table of runs by conditions; each cell is the case of the same needle that is nearest in length, then in depth.
+// A table of runs by conditions; each cell is the case of the same needle that is nearest in length, then in copies and depth.
 function matrix(item, answer, current) {
   const beside = DATA.conditions.map((condition) => nearest(item, condition));
-  const heads = DATA.conditions.map((condition, place) => make("th", { scope: "col" }, condition, placeOf(item, beside[place])));
-  const rows = DATA.runs.filter((run) => run.suite === item.suite).map((run) => {
+  const heads = DATA.conditions.map((condition, place) => make("th", { scope: "col" }, condition, placeOf(current, item, beside[place])));
+  const rows = DATA.runs.filter((run) => run.suite === item.suite && run.kind === item.kind).map((run) => {
     const boxes = beside.map((other) => {
       if (other === null) return make("td", {}, "–");
       const found = ANSWERS[DATA.runs.indexOf(run)].get(other);
@@ -146,8 +152,9 @@ function nearest(item, condition) {
   let best = null;
   let least = null;
   DATA.cases.forEach((other, place) => {
-    if (other.condition !== condition || other.needle !== item.needle || other.suite !== item.suite) return;
-    const off = [other.id === item.id ? 0 : 1, Math.abs(other.length - item.length), Math.abs((other.depth ?? 0) - (item.depth ?? 0))];
+    if (other.condition !== condition || other.needle !== item.needle || other.kind !== item.kind || other.suite !== item.suite) return;
+    const off = [other.id === item.id ? 0 : 1, Math.abs(other.length - item.length),
+      Math.abs(other.needles.length - item.needles.length), Math.abs((other.depth ?? 0) - (item.depth ?? 0))];
     if (least === null || isLess(off, least)) [best, least] = [place, off];
   });
   return best;
@@ -158,12 +165,13 @@ function isLess(a, b) {
   return place >= 0 && a[place] < b[place];
 }
 
-// Returns the length and depth of a control, unless they are those of the case itself.
-function placeOf(item, place) {
+// Returns the length and depth (or distance, or copies) of a control, unless they are those of the case itself.
+function placeOf(run, item, place) {
   const other = DATA.cases[place];
   if (!other || !other.haystack || other.id === item.id) return null;
-  const depth = other.depth === null ? "" : `, ${other.depth.toFixed(2)}`;
-  return make("small", {}, ` ${shownLength(other.length)}${depth}`);
+  const answer = ANSWERS[DATA.runs.indexOf(run)].get(place);
+  const row = run.row === "depth" ? other.depth?.toFixed(2) : answer?.depth && rowOf(run, answer);
+  return make("small", {}, ` ${shownLength(other.length)}${row ? `, ${row}` : ""}`);
 }
 
 function measurements(answer) {

@@ -20,6 +20,7 @@ from niah.analysis.layout import format_length
 from niah.analysis.load import RunData
 from niah.analysis.stats.regression import MIN_HAYSTACKS
 from niah.analysis.table import Row, ScoredCase, score_case, table_rows
+from niah.clock import format_clock
 from niah.figures.plotting import text_colour
 from niah.option_scores import chance
 from niah.report.charts import chart_specs
@@ -87,6 +88,8 @@ def _run(run: RunData, rows: Sequence[Row], indices: Mapping[tuple[str, Case], i
         "asked": len(run.records),
         "chance": sum(chances) / len(chances) if chances else None,
         "lengths": {by: [[label, format_length(label)] for label in labels] for by, labels in columns.items()},
+        "kind": run.kind,
+        "row": run.layout.row,
         "depths": list(run.layout.depth_labels()),
         "cells": [_cell(row) for row in rows],
         "answers": [
@@ -117,6 +120,8 @@ def _answer(scored: ScoredCase) -> dict[str, Any]:
         "status": record.status,
         "right": scored.correct if record.status == "ok" else None,
         "letter": scored.letter,
+        "unanswered": scored.unanswered or None,
+        "overlap": round(scored.overlap, 3) if case.asks_interval else None,
         "reply": record.reply,
         "scores": record.option_scores and [round(score, 5) for score in record.option_scores],
         "likelihoods": record.option_likelihoods and [dataclasses.asdict(one) for one in record.option_likelihoods],
@@ -142,6 +147,7 @@ def _case(suite: str, case: Case) -> dict[str, Any]:
     return {
         "id": case.id,
         "suite": suite,
+        "kind": case.kind,
         "condition": case.condition,
         "needle": case.needle,
         "type": case.type,
@@ -154,6 +160,7 @@ def _case(suite: str, case: Case) -> dict[str, Any]:
         "question": case.question,
         "options": list(case.options),
         "answer": case.answer,
+        "shown": " to ".join(format_clock(second, 1) for second in case.shown_seconds) if case.asks_interval else None,
         "repeats": case.repeats,
         "strip": list(strip(case)),
     }

@@ -21,11 +21,18 @@ function failures(cell) {
   return Object.keys(words).filter((key) => cell[key]).map((key) => `${cell[key]} ${words[key]}`).join(", ");
 }
 
+// Returns which row a cell lies in: "depth 20–40 %", "distance 0.1", "2 copies".
+function rowOf(run, cell) {
+  if (cell.depth === ALL) return { depth: "all depths", distance: "all distances", copies: "any number of copies" }[run.row];
+  if (run.row === "copies") return cell.depth === "1" ? "1 copy" : `${cell.depth} copies`;
+  return `${run.row} ${shownDepth(cell.depth)}`;
+}
+
 // Returns a cell's text for screen readers.
-function cellLabel(cell) {
+function cellLabel(run, cell) {
   const where = [
     cell.length === ALL ? "all lengths" : `length ${cell.length} frames`,
-    cell.depth === ALL ? "all depths" : `depth ${shownDepth(cell.depth)}`,
+    rowOf(run, cell),
   ].join(", ");
   const why = failures(cell);
   if (!cell.n) return `${where}: no answer, ${why || "no case was asked"}`;
@@ -60,10 +67,10 @@ function panel(run, condition, type, by, open) {
   }
   const { columns, depths } = axesOf(run, cells);
   const at = new Map(cells.map((cell) => [`${cell.length}/${cell.depth}`, cell]));
-  const label = `${run.model}: accuracy of ${condition}, ${type === ALL ? "all question types" : type}, by length and depth`;
+  const label = `${run.model}: accuracy of ${condition}, ${type === ALL ? "all question types" : type}, by length and ${run.row}`;
   const table = make("table", { role: "grid", class: columns.length > 8 ? "heat dense" : "heat", "aria-label": label });
   const lengthHeads = columns.map(([name, shown]) => make("th", { scope: "col", class: name === ALL ? "margin" : null }, shown));
-  table.append(make("thead", {}, make("tr", {}, make("th", { class: "corner" }, depths[0] === ALL ? "" : "depth"), lengthHeads)));
+  table.append(make("thead", {}, make("tr", {}, make("th", { class: "corner" }, depths[0] === ALL ? "" : run.row), lengthHeads)));
   const body = make("tbody");
   for (const depth of depths) {
     const boxes = columns.map(([length]) => gridCell(run, at.get(`${length}/${depth}`), open));
@@ -79,7 +86,7 @@ function gridCell(run, cell, open) {
   const state = cell ? stateOf(cell) : "missing";
   const asked = cell && cell.n + failed(cell) > 0;
   const classes = ["cell", state, cell && cell.length === ALL ? "margin" : ""].join(" ").trim();
-  const attributes = { class: classes, role: "gridcell", tabindex: -1, "aria-label": cell ? cellLabel(cell) : "no case was asked" };
+  const attributes = { class: classes, role: "gridcell", tabindex: -1, "aria-label": cell ? cellLabel(run, cell) : "no case was asked" };
   if (!asked) attributes["aria-disabled"] = "true";
   const words = [];
   if (cell && cell.n) {

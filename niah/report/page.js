@@ -38,6 +38,8 @@ function showControls() {
 }
 
 function showPanels() {
+  const rows = [...new Set(DATA.runs.map((run) => run.row))];
+  document.getElementById("map-title").textContent = `Accuracy over length and ${rows.join(", ").replace(/, (\w+)$/, " or $1")}`;
   const what = selection.type === ALL ? "all question types" : `questions on ${selection.type}`;
   fill("meaning", make("b", {}, selection.condition), `, ${what}. ${CONDITION_TEXT[selection.condition] || ""}`);
   fill("panels", DATA.runs.map((run) => panel(run, selection.condition, selection.type, selection.by, openCell)));
@@ -64,7 +66,7 @@ function showConditions() {
     const boxes = DATA.runs.flatMap((run) => {
       const cell = run.cells.find((one) => one.condition === condition && one.type === selection.type && one.length === ALL && one.depth === ALL);
       if (!cell || !(cell.n + failed(cell))) return [make("td", { colspan: 2, class: "none" }, "–")];
-      const button = make("button", { type: "button", "aria-label": `${run.model}, ${condition}, ${cellLabel(cell)}: show its cases` },
+      const button = make("button", { type: "button", "aria-label": `${run.model}, ${condition}, ${cellLabel(run, cell)}: show its cases` },
         make("b", {}, cell.n ? percent(cell.accuracy, 1) : STATUS_TEXT[stateOf(cell)] || "–"), make("small", {}, `n ${cell.n}${failed(cell) ? ` of ${cell.n + failed(cell)}` : ""}`));
       button.addEventListener("click", () => openCell(run, cell, button));
       return [make("td", {}, button), make("td", { class: "interval" }, intervalBar(cell, run.colour))];

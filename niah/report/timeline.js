@@ -35,20 +35,24 @@ function timeline(item, answer) {
   }
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((part) => make("span", {}, number(Math.round(part * item.length))));
   const legend = make("p", { class: "legend" },
-    item.needles.length ? [make("i", { class: "key needle" }), `${needleName(item)} `] : [],
+    item.needles.length ? [make("i", { class: "key needle" }), `${needleNames(item)} `] : [],
     kept.length ? [make("i", { class: "key kept" }), `kept frames (${kept.length}, ${answer.needle_kept || 0} of the needle asked about)`] : [],
     !item.needles.length && !kept.length ? "haystack alone" : []);
   return make("div", { class: "timeline" }, track, make("div", { class: "ticks" }, ticks), legend);
 }
 
-function needleName(item) {
-  const [name, start, stop] = item.needles[0];
-  const whose = name === item.needle ? "needle" : `another needle, ${name},`;
-  return `${whose} in frames ${number(start)} to ${number(stop - 1)}`;
+// Returns which needles lie where: "needle in frames 53 to 89 and 210 to 246; another needle, needle-003, in ...".
+function needleNames(item) {
+  const places = new Map();
+  for (const [name, start, stop] of item.needles) {
+    places.set(name, [...(places.get(name) || []), `${number(start)} to ${number(stop - 1)}`]);
+  }
+  const whose = (name) => (name === item.needle ? "needle" : item.kind === "first" && item.condition !== "swapped" ? `the other needle, ${name},` : `another needle, ${name},`);
+  return [...places].map(([name, spans]) => `${whose(name)} in frames ${spans.join(", ").replace(/, ([^,]+)$/, " and $1")}`).join("; ");
 }
 
 function timelineLabel(item, kept) {
-  const where = item.needles.length ? needleName(item) : "no needle";
+  const where = item.needles.length ? needleNames(item) : "no needle";
   return `${number(item.length)} frames; ${where}${kept.length ? `; kept frames ${kept.map(number).join(", ")}` : ""}`;
 }
 

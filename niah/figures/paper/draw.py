@@ -16,7 +16,7 @@ from niah.figures.memory import draw_memory, memory_points
 from niah.figures.paper import attention, efficiency, maps, selection, studies
 from niah.figures.paper.points import StudyPoint, study_points
 from niah.figures.plotting import RC_PARAMS, save_figure
-from niah.types import UserError
+from niah.types import SINGLE, UserError
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,17 @@ class DrawnFigure:
     notes: list[str]
 
 
-def draw(name: str, folders: Sequence[Path], output: Path, title: str = "") -> DrawnFigure:
-    """Draw one of NAMES into the folder `output` as PNG, SVG and CSV."""
+def draw(name: str, folders: Sequence[Path], output: Path, title: str = "", kind: str = SINGLE) -> DrawnFigure:
+    """Draw one of NAMES into the folder `output` as PNG, SVG and CSV; of runs that ask several kinds, one kind."""
     if name == FIGURE2:
-        return _draw_figure2(folders, output, title)
+        return _draw_figure2(folders, output, title, kind)
     runs = [folder for folder in folders if name == FIGURE1 and (folder / "run.json").is_file()]
     folders = [folder for folder in folders if folder not in runs]
-    drawn = _draw_traced if name in TRACED else _draw_attention if name in ATTENTION else _draw_study
     with matplotlib.rc_context(RC_PARAMS):
-        figure, rows, notes = drawn(name, folders)
+        if name in STUDIES:
+            figure, rows, notes = _draw_study(name, folders, kind)
+        else:
+            figure, rows, notes = (_draw_traced if name in TRACED else _draw_attention)(name, folders)
         if title:
             figure.suptitle(title, fontsize=9.5)
         output.mkdir(parents=True, exist_ok=True)
@@ -77,9 +79,9 @@ def _draw_memory(folders: Sequence[Path], output: Path) -> list[Path]:
     return save_figure(draw_memory(points), output / f"{FIGURE1}-runs", points) if points else []
 
 
-def _draw_figure2(folders: Sequence[Path], output: Path, title: str) -> DrawnFigure:
+def _draw_figure2(folders: Sequence[Path], output: Path, title: str, kind: str) -> DrawnFigure:
     """Draw accuracy over length and depth twice, as `niah.figures.paper.maps` says."""
-    rows = maps.map_panels(folders)
+    rows = maps.map_panels(folders, kind)
     output.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     with matplotlib.rc_context(RC_PARAMS):
@@ -118,10 +120,10 @@ def _draw_attention(name: str, folders: Sequence[Path]) -> tuple[Figure, list[An
     return attention.draw_concentration(panels, what), rows, []
 
 
-def _draw_study(name: str, folders: Sequence[Path]) -> tuple[Figure, list[Any], list[str]]:
+def _draw_study(name: str, folders: Sequence[Path], kind: str) -> tuple[Figure, list[Any], list[str]]:
     """Return a figure of runs, the points it shows, and a note on each run that is left out."""
     study = STUDIES[name]
-    points = study_points(folders, study.same_cases)
+    points = study_points(folders, study.same_cases, kind)
     selected = study.select(points)
     notes = [f"not in {name}: {model}, {study.why_left_out}" for model in selection.left_out(points, selected)]
     return study.draw(selected), selected, notes

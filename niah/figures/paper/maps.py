@@ -11,34 +11,40 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from niah.analysis.kinds import base_model, only_kind
 from niah.analysis.load import RunData, join_shards, read_run
 from niah.figures.cells import PAPER, HeatmapCell, HeatmapPanel, heatmap_panels, published_panels, unread
 from niah.figures.gate import Shares, clips_read, failed_types
 from niah.figures.heatmap import binned_heatmap, paper_heatmap
-from niah.types import UserError
+from niah.types import SINGLE, UserError
 
 CONDITION = "full"
 
 
-def map_panels(folders: Sequence[Path]) -> list[list[HeatmapPanel]]:
+def map_panels(folders: Sequence[Path], kind: str = SINGLE) -> list[list[HeatmapPanel]]:
     """Return the panels of runs, a list for each suite, with the models in the same order in each.
 
     Runs whose every case shows the clip alone (suite `gate`) decide which types of question a panel shows. A model that
-    reads none of them needs no other run: its panels are empty and say so. Raises UserError where a model
-    that reads some was not asked a suite, and where a model has no gate.
+    reads none of them needs no other run: its panels are empty and say so. Of runs that ask several kinds of questions,
+    one is shown. Raises UserError where a model that reads some was not asked a suite, where a model has no gate, and
+    for a kind whose rows are no depths.
     """
     runs, gates = [], []
     for run in map(read_run, folders):
         is_gate = all(case.condition == "needle_only" for case in run.cases)
         (gates if is_gate else runs).append(run)
-    runs = join_shards(runs)
+    runs = only_kind(join_shards(runs), kind)
+    if runs and runs[0].layout.row != "depth":
+        raise UserError(
+            f"figure2 is over depths, and kind {kind} has rows of {runs[0].layout.row}: niah figures draws it"
+        )
     if not runs or not gates:
         raise UserError(
             "figure2 needs runs over lengths and depths, and runs of the same models on the suite gate (clips alone): "
             f"got {len(runs)} of the first and {len(gates)} of the second"
         )
     shares = clips_read(gates)
-    models = list(dict.fromkeys([*(run.model for run in runs), *shares]))
+    models = list(dict.fromkeys([*(base_model(run) for run in runs), *shares]))
     return [_row(suite, models, runs, shares) for suite in dict.fromkeys(run.suite for run in runs)]
 
 
@@ -49,7 +55,7 @@ def _row(
     asked = [run for run in runs if run.suite == suite]
     panels: dict[str, HeatmapPanel] = {}
     for run in asked:
-        panels.update({panel.model: panel for panel in heatmap_panels([run], PAPER, CONDITION, shares)})
+        panels.update({base_model(run): panel for panel in heatmap_panels([run], PAPER, CONDITION, shares)})
     types = sorted({case.type for run in asked for case in run.cases})
     pattern = next(iter(panels.values()), None)
     for model in models:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from niah.analysis.kinds import only_kind
 from niah.analysis.layout import ALL, Layout
 from niah.analysis.load import RunData, join_shards, read_run
 from niah.analysis.table import Row, table_rows
-from niah.types import Case, Record, UserError
+from niah.types import SINGLE, Case, Record, UserError
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,13 @@ class StudyPoint:
     tokens: float | None
 
 
-def study_points(folders: Sequence[Path], same_cases: bool = True) -> list[StudyPoint]:
+def study_points(folders: Sequence[Path], same_cases: bool = True, kind: str = SINGLE) -> list[StudyPoint]:
     """Return the points of some runs, with shards joined, by run, type and length.
 
-    Raises UserError where a run cannot be read or has no `full` case, or, with `same_cases`, where two runs were asked
-    different cases.
+    Of runs that ask several kinds of questions, one is taken. Raises UserError where a run cannot be read, does not ask
+    that kind or has no `full` case, or, with `same_cases`, where two runs were asked different cases.
     """
-    runs = [read_run(folder) for folder in folders]
+    runs = only_kind([read_run(folder) for folder in folders], kind)
     for run in runs:
         if not _full(run):
             raise UserError(f"{run.folder} was asked no full case, and these studies are of full cases: leave it out")

@@ -1,12 +1,13 @@
 """A heatmap shows only what a model reads where the clip is all it sees."""
 
 import csv
+import dataclasses
 
 import pytest
 
 from niah.analysis.load import read_run
 from niah.figures.cells import heatmap_panels
-from niah.figures.gate import clips_read, readable_part
+from niah.figures.gate import clips_read, failed_types, readable_part
 from niah.types import UserError
 from tests.helpers.commands import figures
 from tests.helpers.fake_runs import make_case, make_record, write_right, write_run
@@ -49,6 +50,21 @@ def test_unparsed_replies_count_as_not_read(tmp_path):
     cases = [make_case(f"n{n}", "needle_only", type="digit") for n in range(10)]
     records = [make_record(case, "B" if n < 9 else "who knows") for n, case in enumerate(cases)]
     assert clips_read([read_run(write_run(tmp_path / "gate", cases, records))]) == {"fake": {"digit": 0.9}}
+
+
+def test_a_question_about_two_clips_is_read_where_both_their_types_are(tmp_path):
+    own = [make_case(f"n{n}", "needle_only", type=kind) for n in range(10) for kind in ("digit", "motion")]
+    own = [dataclasses.replace(case, id=f"{case.id}.{case.type}") for case in own]
+    other = [dataclasses.replace(case, id=f"{case.id}.when", kind="when") for case in own]  # says nothing about reading
+    records = [make_record(case, "B" if case.type == "digit" else "A") for case in own]
+    records += [make_record(case, "A") for case in other]
+    read = clips_read([read_run(write_run(tmp_path / "gate", [*own, *other], records))])
+    assert read == {"fake": {"digit": 1.0, "motion": 0.0}}
+    types = ["digit", "digit, digit", "digit, motion", "digit, same target", "motion, same target", "colour"]
+    assert failed_types(read["fake"], types) == (
+        ["digit, motion", "motion, same target", "colour"],
+        "not read, left out: motion 0%, colour not asked of clips alone",
+    )
 
 
 @pytest.mark.parametrize("style", ["default", "paper"])

@@ -1,6 +1,7 @@
 """Figure 2: every model on every suite, gated, drawn twice from one table."""
 
 import csv
+import dataclasses
 
 import pytest
 
@@ -29,6 +30,19 @@ def test_a_model_that_reads_nothing_has_an_empty_panel_without_having_been_asked
     assert {cell.status for cell in none.cells} == {"unread"}
     assert none.note == "not read, left out: digit 80%, motion 80% of clips alone"
     assert len(none.cells) == len(both.cells) == 80
+
+
+def test_figure_2_shows_one_kind_of_question(folders, tmp_path, capsys):
+    single = [make_case(f"n{n}", type="digit") for n in range(4)]
+    when = [dataclasses.replace(case, id=f"{case.id}.when", kind="when") for case in single]
+    records = [make_record(case, "B") for case in single] + [make_record(case, "A") for case in when]
+    run = write_run(tmp_path / "kinds", [*single, *when], records, model="both")
+    for kind, accuracy in (("single", 1.0), ("when", 0.0)):
+        ((both, *_),) = map_panels([run, *folders[2:3]], kind)
+        (whole,) = (cell for cell in both.margins if cell.length == cell.depth == "all")
+        assert (both.model, whole.n, whole.accuracy) == (f"both ({kind})", 4, accuracy)
+    assert paper(["figure2", str(run), *map(str, folders[2:3]), "--kind", "first", "-o", str(tmp_path)]) == 2
+    assert "asks no question of kind first, but single, when" in capsys.readouterr().err
 
 
 def test_margins_are_the_means_over_depths_and_lengths_with_intervals(folders):

@@ -1,6 +1,7 @@
 """The paper's studies from runs that can be counted by hand, and the committed ones from their files."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -71,6 +72,17 @@ def test_two_runs_of_one_setting_are_drawn_where_they_agree_and_refused_where_no
         over_keyframes(study_points([*ones, asked(tmp_path / "other", 3, keyframes=2)]))
 
 
+def test_a_study_is_of_one_kind_of_question(tmp_path):
+    cases = [make_case(f"n{number}") for number in range(4)]
+    cases += [dataclasses.replace(case, id=f"{case.id}.when", kind="when") for case in cases]
+    records = [make_record(case, "B" if case.kind == "single" else "A") for case in cases]
+    folder = write_run(tmp_path / "kinds", cases, records)
+    for kind, accuracy in (("single", 1.0), ("when", 0.0)):
+        assert {(p.model, p.n, p.accuracy) for p in study_points([folder], kind=kind)} == {
+            (f"fake ({kind})", 4, accuracy)
+        }
+
+
 def test_one_k_alone_is_no_figure(tmp_path):
     with pytest.raises(UserError, match=r"at least two values of K and else equal, got K in \[8\]"):
         over_keyframes(study_points([asked(tmp_path / "a", 3)]))
@@ -113,8 +125,10 @@ def test_runs_that_are_not_drawn_are_named(tmp_path, capsys):
     folders = [asked(tmp_path / str(k), 2, keyframes=k) for k in (1, 2)]
     folders += [asked(tmp_path / "again", 2, keyframes=2), asked(tmp_path / "hot", 4, keyframes=3, temperature=1.0)]
     assert main(["figure6", *map(str, folders), "-o", str(tmp_path)]) == 0
-    said = capsys.readouterr().err  # nothing of the third run: the second, of one setting with it, stands for both
-    assert said.startswith("not in figure6: vilamp (keyframes=3), which differs") and said.count("\n") == 1
+    drawn, left_out = capsys.readouterr().err.splitlines()
+    assert drawn == f"figure6 is drawn from {', '.join(map(str, folders))}"
+    # nothing of the third run: the second, of one setting with it, stands for both
+    assert left_out.startswith("not in figure6: vilamp (keyframes=3), which differs")
 
 
 def test_a_run_that_reports_no_frames_is_named_as_not_in_table_3(tmp_path, capsys):

@@ -30,6 +30,7 @@ from tests.helpers.fake_runs import make_case, make_record, write_run
 from tests.helpers.small_suite import make_suite
 
 SUITE = "name: fake\nlengths: [2000, 4000]\ndepths: [0.1, 0.9]\nfootage: {world: fake}\n"
+KINDS = "name: fake\nlengths: [2000]\nkinds: [when, times]\nwhen: interval\nfootage: {world: fake}\n"
 CASES = [make_case(f"n{i}", "full", length, depth) for i in range(2) for length in (2000, 4000) for depth in (0.1, 0.9)]
 
 
@@ -84,6 +85,19 @@ def test_a_case_asked_of_two_models_is_written_once(tmp_path):
     assert [case["id"] for case in data["cases"]] == [case.id for case in CASES]
     assert [answer["case"] for answer in data["runs"][1]["answers"]] == list(range(8))
     assert {answer["letter"] for answer in data["runs"][1]["answers"]} == {"C"}
+
+
+def test_a_kind_has_its_own_rows_and_an_interval_its_overlap(tmp_path):
+    many = make_case("n0", kind="times", needles=(Placement("n0", 100, 110), Placement("n0", 900, 910)))
+    ask = make_case("n1", kind="when", options=(), answer="", needles=(Placement("n1", 600, 660),))
+    folder = tmp_path / "run"
+    write_run(folder, [many, ask], [make_record(many, "A"), make_record(ask, "10:00 - 10:30")], suite=KINDS)
+    when, times = data_of(folder)["runs"]
+    assert (when["kind"], when["row"], times["kind"], times["row"]) == ("when", "depth", "times", "copies")
+    assert times["answers"][0]["depth"] == "2" and times["depths"] == ["0", "1", "2", "3"]
+    assert when["answers"][0]["overlap"] == 0.5 and "unanswered" not in when["answers"][0]
+    (asked,) = [case for case in data_of(folder)["cases"] if case["kind"] == "when"]
+    assert asked["shown"] == "10:00.0 to 11:00.0"
 
 
 def test_a_question_that_differs_between_two_runs_is_two_cases(tmp_path):
