@@ -108,15 +108,15 @@ def slot_batches(keys: Sequence[FrameKey], frames: Sequence[int], size: int, str
         stride: The distance between wanted frames of one source, where they are evenly spaced; one in `stride` frames
             then has a row.
     """
-    batch: list[Slot] = []
+    batch: dict[int, Slot] = {}  # by row
     current: tuple[str, int] | None = None
     for frame in frames:
         step = keys[frame].number // stride
-        slot, name = Slot(frame, step % size), (keys[frame].source, step // size)
-        if batch and (name != current or slot.place in {other.place for other in batch}):
-            yield batch
-            batch = []
-        batch.append(slot)
+        place, name = step % size, (keys[frame].source, step // size)
+        if batch and (name != current or place in batch):
+            yield [*batch.values()]
+            batch = {}
+        batch[place] = Slot(frame, place)
         current = name
     if batch:
-        yield batch
+        yield [*batch.values()]

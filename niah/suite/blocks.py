@@ -20,7 +20,7 @@ class CaseSlot:
     needle: str
     length: int  # index of the length
     bin: int  # index of the depth bin
-    haystack: int  # index among the haystacks of this needle
+    haystack: int  # index among the haystacks of this needle, modulo their number
     turn: int  # index of the correct letter, modulo the number of options
 
 
@@ -44,10 +44,11 @@ def slots(
         asked: dict[tuple[int, int], int] = {}  # number of needles of this type so far, by cell
         for number, name in enumerate(names):
             for length in range(lengths):
-                for haystack, offset in enumerate(offsets):
+                for place, offset in enumerate(offsets):
                     bin_number = (number + length + offset) % bins
                     rank = asked.get((length, bin_number), 0)
                     asked[length, bin_number] = rank + 1
+                    haystack = length * bins_per_length + place  # in turn over all cases of the needle
                     yield CaseSlot(name, length, bin_number, haystack, turn=rank + 3 * length + 2 * bin_number)
 
 
