@@ -78,8 +78,9 @@ def living(word):
 def test_records_do_not_tell_that_actors_answered(cluster, run, undisturbed, tmp_path, capsys, count):
     assert run(tmp_path, *on_ray(count)) == 0
     assert without_measured(tmp_path) == undisturbed and len(undisturbed) == 24
-    workers = json.loads((tmp_path / "run.json").read_text())["runs"][0]["workers"]
-    assert workers == count + 1  # each loaded the model once; two cold cases, and the second's goes on with the rest
+    told = json.loads((tmp_path / "run.json").read_text())
+    assert any(name.startswith("file ") for name in told["identity"])  # so a changed model is refused here too
+    assert told["runs"][0]["workers"] == count + 1  # each loaded the model once; two cold cases, and the second's goes on with the rest
     assert f"Ray cluster of 4 CPUs and 0 GPUs: {count} worker" in capsys.readouterr().err
 
 
