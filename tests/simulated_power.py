@@ -25,7 +25,7 @@ WANTED = 0.8  # power
 def main() -> None:
     """Print the smallest difference of each design that is found with 80 % power."""
     parser = argparse.ArgumentParser(description=__doc__.partition("`")[0])
-    parser.add_argument("run", nargs="?", type=Path, default=Path("results/paper/llama_vid"))
+    parser.add_argument("run", nargs="?", type=Path, default=Path("results/paper/vilamp"))
     alike = correlation(parser.parse_args().run)
     print(f"answers about one needle correlate by {alike:.2f}; one model is right in {ACCURACY:.0%} of its cases")
     for needles, cases in DESIGNS:
