@@ -7,6 +7,7 @@ distribution, so that the answers about it are correlated as much as those of a 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("`")[0])
     parser.add_argument("run", nargs="?", type=Path, default=Path("results/paper/vilamp"))
     alike = correlation(parser.parse_args().run)
-    print(f"answers about one needle correlate by {alike:.2f}; one model is right in {ACCURACY:.0%} of its cases")
+    sys.stdout.write(f"answers about one needle correlate by {alike:.2f}; one model is right in {ACCURACY:.0%}\n")
     for needles, cases in DESIGNS:
         found = next(points for points in range(1, 60) if power(needles, cases, alike, points / 100) >= WANTED)
-        print(f"{needles} needles, {cases} cases of each: {found} points")
+        sys.stdout.write(f"{needles} needles, {cases} cases of each: {found} points\n")
 
 
 def correlation(folder: Path) -> float:
