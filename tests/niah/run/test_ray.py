@@ -80,7 +80,8 @@ def test_records_do_not_tell_that_actors_answered(cluster, run, undisturbed, tmp
     assert without_measured(tmp_path) == undisturbed and len(undisturbed) == 24
     told = json.loads((tmp_path / "run.json").read_text())
     assert any(name.startswith("file ") for name in told["identity"])  # so a changed model is refused here too
-    assert told["runs"][0]["workers"] == count + 1  # each loaded the model once; two cold cases, and the second's goes on with the rest
+    # Each loaded the model once; two cold cases, and the second's worker goes on with the rest.
+    assert told["runs"][0]["workers"] == count + 1
     assert f"Ray cluster of 4 CPUs and 0 GPUs: {count} worker" in capsys.readouterr().err
 
 
