@@ -5,13 +5,15 @@
 # make figures  redraws results/figures from committed records and measurements
 # make gpu    measures the 7B models on a GPU in eight minutes, in order of importance, and goes on when called again; it
 #             needs the PyTorch, transformers, safetensors and jaxtyping that GPU_PYTHON has, and no network
+# make lmms   asks an adapter through the real lmms-eval, which wants an environment of its own, in build/lmms; what it
+#             answered is in results/lmms_eval
 PYTHON ?= python3
 GPU_PYTHON ?= $(PYTHON)
 GPU_FLAGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test simulations fast lint types setup figures docs gpu
+.PHONY: run test simulations fast lint types setup figures docs gpu lmms
 
 run: $(VENV)/core
 	$(BIN)/niah run --model vilamp
@@ -51,6 +53,14 @@ figures: $(VENV)/core
 gpu:
 	$(GPU_PYTHON) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	$(GPU_PYTHON) -m niah gpu --models vilamp,video_xl,llama_vid,videochat_flash $(GPU_FLAGS)
+
+lmms: build/lmms/ready
+	build/lmms/bin/python tests/lmms_eval  # a path: some package there brings a module called tests
+
+build/lmms/ready: pyproject.toml
+	$(PYTHON) -m venv build/lmms
+	build/lmms/bin/python -m pip install --quiet lmms-eval "filelock<4" --editable ".[lm-eval]"
+	touch $@
 
 docs: $(VENV)/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

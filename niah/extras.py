@@ -14,6 +14,7 @@ EXTRAS = {
     "tensorboard": "track",
     "wandb": "track",
     "accelerate": "spread",
+    "bitsandbytes": "quantized",
     "sentencepiece": "sentencepiece",
 }
 

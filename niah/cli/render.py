@@ -8,9 +8,7 @@ from pathlib import Path
 
 from niah.cli.command import Command
 from niah.cli.flags import add_output, add_suite
-from niah.suite.build import generate
-from niah.suite.config import load_suite
-from niah.suite.folder import GeneratedSuite, read_suite
+from niah.suite.build import read_or_generate
 from niah.suite.render import find_case, render, video_of
 
 EXAMPLES = """\
@@ -31,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the video or the picture of one case."""
-    generated = _read_or_generate(options.suite)
+    generated = read_or_generate(options.suite)
     case = find_case(generated, options.case, options.suite)
     path = options.output or Path(f"{case.id.replace('/', '-')}.mp4")
     if path.suffix == ".png":
@@ -42,11 +40,6 @@ def run(options: argparse.Namespace) -> int:
     else:
         sys.stdout.write(render(case, generated, path) + "\n")
     return 0
-
-
-def _read_or_generate(suite: str) -> GeneratedSuite:
-    """Read a generated suite, or generate one."""
-    return read_suite(Path(suite)) if Path(suite).is_dir() else generate(*load_suite(suite))
 
 
 COMMAND = Command(run, EXAMPLES, add_arguments)

@@ -38,6 +38,8 @@ COMMANDS = {  # in the order of the list; each is COMMAND of the module niah.cli
     "attention": "record what a model's question attends to",
     "paper": "draw the figures and tables of ViLaMP's paper, from your own runs or from traced costs",
     "lm_eval": "run lm-eval with this project's models and tasks",
+    "export": "write a suite as tasks of lmms-eval, rendered videos included",
+    "import": "make a run of the samples that lmms-eval logged of an exported suite",
     "benchmarks": "print the paper's Table 1 beside your results, or write a sample benchmark",
     "publish": "write a suite or a run as a data set, and push it to the hub if asked to",
     "verify": "check videos and cases against their recorded hashes",

@@ -26,7 +26,7 @@ from niah.run.plan import Plan
 from niah.run.records import FINAL, read_records, rewrite_records, set_aside
 from niah.run.same_model import refuse_changed_model
 from niah.suite.config import Suite
-from niah.suite.folder import cases_sha256, sources_sha256
+from niah.suite.folder import GeneratedSuite, cases_sha256, sources_sha256
 from niah.types import Record, UserError
 
 
@@ -145,17 +145,36 @@ def suite_yaml(suite: Suite) -> str:
     return to_yaml(_without_none(without_machine_paths(dataclasses.asdict(suite))))
 
 
+def suite_files(generated: GeneratedSuite) -> dict[str, str]:
+    """Return a run's copy of its suite, by file name: the suite, cases, sources, what was left out, near-duplicates."""
+    sources = [source.to_json() for source in generated.sources.values()]
+    for row in sources:
+        del row["path"]  # of this machine
+    skipped = [without_machine_paths(dataclasses.asdict(skip)) for skip in generated.skipped]
+    return {
+        "suite.yaml": suite_yaml(generated.suite),
+        "cases.jsonl": to_json_lines(case.to_json() for case in generated.cases),
+        "sources.jsonl": to_json_lines(sources),
+        "skipped.jsonl": to_json_lines(skipped),
+        "near_duplicates.jsonl": to_json_lines(map(dataclasses.asdict, generated.near_duplicates)),
+    }
+
+
+def input_keys(generated: GeneratedSuite) -> dict[str, Any]:
+    """Return what records depend on of the suite, as run.json keeps it under `decides`."""
+    sources = {source.name: source.sha256 for source in generated.sources.values()}
+    cropped = {source.name: list(source.crop) for source in generated.sources.values() if source.crop}
+    return {
+        "sampling": {**dataclasses.asdict(generated.suite.sampling), **({"crops": cropped} if cropped else {})},
+        "cases_sha256": cases_sha256(generated.cases),
+        "sources_sha256": sources_sha256(sources),
+        "score_by": generated.suite.score_by,  # named before the run, and not changed in the middle of it
+    }
+
+
 def _decides(config: RunConfig, plan: Plan) -> dict[str, Any]:
     """Return everything a record depends on, as run.json keeps it."""
-    sources = {source.name: source.sha256 for source in plan.generated.sources.values()}
-    cropped = {source.name: list(source.crop) for source in plan.generated.sources.values() if source.crop}
-    return {
-        **config.decides(),
-        "sampling": {**dataclasses.asdict(plan.generated.suite.sampling), **({"crops": cropped} if cropped else {})},
-        "cases_sha256": cases_sha256(plan.generated.cases),
-        "sources_sha256": sources_sha256(sources),
-        "score_by": plan.generated.suite.score_by,  # named before the run, and not changed in the middle of it
-    }
+    return {**config.decides(), **input_keys(plan.generated)}
 
 
 def _shard_metadata(plan: Plan) -> dict[str, Any]:
@@ -176,20 +195,8 @@ def _shard_metadata(plan: Plan) -> dict[str, Any]:
 
 
 def _input_files(config: RunConfig, plan: Plan) -> dict[str, str]:
-    """Return config, suite, cases, sources, what was left out and near-duplicates, by file name."""
-    generated = plan.generated
-    sources = [source.to_json() for source in generated.sources.values()]
-    for row in sources:
-        del row["path"]  # of this machine
-    skipped = [without_machine_paths(dataclasses.asdict(skip)) for skip in generated.skipped]
-    return {
-        "config.yaml": to_yaml(config.to_yaml()),
-        "suite.yaml": suite_yaml(generated.suite),
-        "cases.jsonl": to_json_lines(case.to_json() for case in generated.cases),
-        "sources.jsonl": to_json_lines(sources),
-        "skipped.jsonl": to_json_lines(skipped),
-        "near_duplicates.jsonl": to_json_lines(map(dataclasses.asdict, generated.near_duplicates)),
-    }
+    """Return config.yaml and the files of the suite, by name."""
+    return {"config.yaml": to_yaml(config.to_yaml()), **suite_files(plan.generated)}
 
 
 def _iso_time(seconds: float) -> str:

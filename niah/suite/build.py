@@ -9,9 +9,9 @@ from pathlib import Path
 from niah.io import cache_folder
 from niah.suite import user_media, version1
 from niah.suite.cases import longest_length, make_cases, refuse_long_needle
-from niah.suite.config import Footage, Suite
+from niah.suite.config import Footage, Suite, load_suite
 from niah.suite.design import PAPER_LENGTHS
-from niah.suite.folder import GeneratedSuite, NearDuplicate, Skip, apply_needle_filter
+from niah.suite.folder import GeneratedSuite, NearDuplicate, Skip, apply_needle_filter, read_suite
 from niah.suite.library import Haystack, Library, NeedleClip
 from niah.suite.near_duplicates import near_duplicates
 from niah.suite.scan_progress import tracked
@@ -37,6 +37,11 @@ def generate(suite: Suite, folder: Path) -> GeneratedSuite:
         haystacks, clips, skips = user_media.load(suite, library)
         found = near_duplicates(haystacks, clips, library, cache_folder() / "hashes")
     return assemble(suite, haystacks, clips, library, skips, found)
+
+
+def read_or_generate(suite: str) -> GeneratedSuite:
+    """Return the suite of a folder that holds a generated one, or generate it by its name or its YAML file."""
+    return read_suite(Path(suite)) if Path(suite).is_dir() else generate(*load_suite(suite))
 
 
 def assemble(

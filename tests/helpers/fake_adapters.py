@@ -41,6 +41,11 @@ def right():
     return Says(brightest)
 
 
+def in_words():
+    """Answer with the text of the first option, or with one of no option's."""
+    return Says(lambda video, question: Reply(question.options[0] if question.options else "Between two chairs"))
+
+
 def reading(side=16):
     """Answer rightly, and say that pictures of this side are read."""
     adapter = right()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from niah.integrations.benchmarks.frames import Frames
 from niah.integrations.case_library import CaseMedia
@@ -49,26 +50,37 @@ def video_case(benchmark: str, case: str, video: Path, question: Question, scree
     )
     timeline = screen.frames.timeline(index, name)
     length = sum(len(span) for span in timeline)
-    return CaseMedia(
-        PromptedCase(
-            id=case,
-            suite=benchmark,
-            version=1,
-            condition="full",
-            needle="",
-            needle_source=source.identity,
-            haystack=name,
-            length=length,
-            needles=(),
-            timeline=timeline,
-            fps=1.0 if screen.frames.rate == "1" else length / index.seconds,
-            question=question.text,
-            options=question.options,
-            answer="",  # not needed to show a case
-            type="",
-            template=question.template,
-            prompt=question.prompt,
-        ),
-        {name: source},
-        screen.sampling,
+    case_of_video = _case(
+        benchmark, case, question,
+        condition="full",
+        needle_source=source.identity,
+        haystack=name,
+        length=length,
+        timeline=timeline,
+        fps=1.0 if screen.frames.rate == "1" else length / index.seconds,
+    )  # fmt: skip
+    return CaseMedia(case_of_video, {name: source}, screen.sampling)
+
+
+def textual_case(benchmark: str, case: str, question: Question, screen: FrameSettings) -> CaseMedia:
+    """Return a question without a video as a case."""
+    nothing: dict[str, Any] = {"needle_source": "", "haystack": "", "length": 0, "timeline": (), "fps": 1.0}
+    return CaseMedia(_case(benchmark, case, question, condition="blind", **nothing), {}, screen.sampling)
+
+
+def _case(benchmark: str, case: str, question: Question, **about: Any) -> PromptedCase:
+    """Return the case of a question; `about` are the fields of its video."""
+    return PromptedCase(
+        id=case,
+        suite=benchmark,
+        version=1,
+        needle="",
+        needles=(),
+        question=question.text,
+        options=question.options,
+        answer="",  # not needed to show a case
+        type="",
+        template=question.template,
+        prompt=question.prompt,
+        **about,
     )

@@ -107,13 +107,13 @@ class VideoLM(LM):
     def generate(self, visuals: Sequence[Any], generation: Sequence[dict[str, Any]]) -> list[str]:
         """Return the reply to each referenced case, cut at its stop strings."""
         for one in generation:
-            _refuse_sampling(one)
-        records = self._ask(visuals)
-        return [_cut(record.reply or "", one) for record, one in zip(records, generation, strict=True)]
+            refuse_sampling(one)
+        records = self.ask(visuals)
+        return [cut_reply(record.reply or "", one) for record, one in zip(records, generation, strict=True)]
 
     def likelihoods(self, asked: Sequence[tuple[Any, str]]) -> list[tuple[float, bool]]:
         """Return the likelihood of an option of each referenced case, and whether it is the reply."""
-        records = self._ask([visual for visual, _ in asked])
+        records = self.ask([visual for visual, _ in asked])
         return [
             self._likelihood(record, continuation, referenced_question(visual).options)
             for record, (visual, continuation) in zip(records, asked, strict=True)
@@ -153,8 +153,8 @@ class VideoLM(LM):
         for prompt, visual in asked:
             _refuse_other_prompt(prompt, referenced_question(visual))
 
-    def _ask(self, visuals: Sequence[Any]) -> list[Record]:
-        """Ask each referenced case once, library by library; return a record for each reference."""
+    def ask(self, visuals: Sequence[Any]) -> list[Record]:
+        """Ask each referenced case once, library by library; return a record for each reference, in their order."""
         answered: dict[tuple[str, str], Record] = {}
         for library in dict.fromkeys(visual["library"] for visual in visuals):
             shown = {visual["case"]: resolve_reference(visual) for visual in visuals if visual["library"] == library}
@@ -254,13 +254,13 @@ def _refuse_ignored(generation: dict[str, Any]) -> None:
         )
 
 
-def _refuse_sampling(generation: dict[str, Any]) -> None:
+def refuse_sampling(generation: dict[str, Any]) -> None:
     """Raise UserError for generation settings that mean sampling: adapters decode greedily."""
     if generation.get("do_sample") or float(generation.get("temperature") or 0) > 0:
         raise UserError(f"adapters decode greedily, got {generation}; leave do_sample and temperature out")
 
 
-def _cut(reply: str, generation: dict[str, Any]) -> str:
+def cut_reply(reply: str, generation: dict[str, Any]) -> str:
     """End a reply before the first stop string in it."""
     until = generation.get("until") or []
     for stop in [until] if isinstance(until, str) else until:

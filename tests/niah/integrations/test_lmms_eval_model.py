@@ -39,8 +39,8 @@ def module(monkeypatch, tmp_path):
     made["lmms_eval.models.registry_v2"].ModelManifest = Manifest
     for name, fake in made.items():
         monkeypatch.setitem(sys.modules, name, fake)
-    yield import_module("niah.integrations.lmms_eval")
-    del sys.modules["niah.integrations.lmms_eval"]
+    yield import_module("niah.integrations.lmms_eval.model")
+    del sys.modules["niah.integrations.lmms_eval.model"]
 
 
 def model_with_clip(module, tmp_path, adapter, **settings):
@@ -86,6 +86,20 @@ def test_one_continuation_alone_is_no_choice(module, tmp_path):
     model, request = model_with_clip(module, tmp_path, "tests.helpers.fake_adapters:scoring")
     with pytest.raises(UserError, match=r"got \['2 s'\] alone for 'How long\?'"):
         model.loglikelihood([request("How long?", "2 s"), request("How long?", "2 s")])
+
+
+# lmms-eval reads a letter in any text: in this one it finds B.
+def test_a_reply_in_an_options_words_is_handed_over_as_its_letter(module, tmp_path):
+    model, request = model_with_clip(module, tmp_path, "tests.helpers.fake_adapters:in_words")
+    lettered = request("Where is it?\nA. Between two chairs\nB. Under a table", {"max_new_tokens": 16})
+    assert model.generate_until([lettered, request("Where is it?", {})]) == ["A", "Between two chairs"]
+
+
+def test_replies_stay_in_the_order_of_their_requests(module, tmp_path):
+    model, request = model_with_clip(module, tmp_path, "tests.helpers.fake_adapters:right")
+    turned = PROMPT.replace("A. 40\nB. 200", "A. 200\nB. 40")
+    blind = SimpleNamespace(args=(PROMPT, {}, lambda document: [], 0, "task", "test"))
+    assert model.generate_until([request(turned, {}), blind, request(PROMPT, {})]) == ["A", "A", "B"]
 
 
 def test_pictures_are_refused(module, tmp_path):

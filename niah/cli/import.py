@@ -1,0 +1,53 @@
+"""`niah import SAMPLES --suite FOLDER`: make a run of the samples that another harness logged of an exported suite."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from niah.cli.command import Command
+from niah.cli.flags import add_no_figures, add_output
+from niah.exit_codes import DONE, INCOMPLETE
+
+EXAMPLES = """\
+examples:
+  niah import out/lmms --suite exported -o runs/smoke-qwen
+      all samples in a folder, of the suite that niah export wrote into `exported`
+
+exit codes: 0 every case has a record, 2 a mistake in the command or its files, 3 some case has none
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    help_text = "files of samples that lmms-eval wrote with --log_samples, or folders that hold them, all of one model"
+    parser.add_argument("samples", nargs="+", type=Path, metavar="SAMPLES", help=help_text)
+    parser.add_argument("--suite", type=Path, required=True, metavar="FOLDER", help="the folder that niah export wrote")
+    parser.add_argument("--model", metavar="NAME", help="the model's name; by default the one in lmms-eval's results")
+    add_output(parser, "the folder of the run", required=True)
+    add_no_figures(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write records, table and figures, and print what was read."""
+    from niah.analysis.table import write_table  # here: pandas takes a second to import
+    from niah.figures.draw import draw_runs
+    from niah.integrations.lmms_eval.samples import import_samples
+
+    read = import_samples(options.suite, options.samples, options.output, options.model)
+    write_table(options.output)
+    if options.figures:
+        draw_runs([options.output], options.output, "default")
+    missing = read.cases - len(read.records)
+    sys.stdout.write(f"{len(read.records):,} of {read.cases:,} cases of {read.model} in {read.folder}\n")
+    for cases, what in (
+        (read.read_differently, "replies are read as another letter by lmms-eval"),
+        (read.asked_differently, "cases were asked with a changed prompt"),
+    ):
+        if cases:
+            sys.stderr.write(f"NOTE: {len(cases):,} {what}, such as {cases[0]}\n")
+    return INCOMPLETE if missing else DONE
+
+
+COMMAND = Command(run, EXAMPLES, add_arguments)

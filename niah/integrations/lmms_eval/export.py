@@ -1,0 +1,119 @@
+"""Write a suite as tasks of lmms-eval, so that each of its model wrappers can be asked the suite's cases.
+
+A folder holds rendered videos, the documents, a YAML file for each task, and the suite itself, by which `niah import`
+makes records of the samples. Cases without a video are a task of their own: some wrappers cannot be asked without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from niah.integrations.lmms_eval import exported_task
+from niah.io import replace_file, to_json_lines
+from niah.prompt import format_prompt
+from niah.suite.folder import GeneratedSuite, write_suite
+from niah.suite.render import render
+from niah.types import LETTERS, Case, UserError
+
+SUITE = "suite"  # the folder with the suite as `niah generate` writes it
+MODULE = "videoniah_task"  # the copy of `exported_task`
+NEW_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written."""
+
+    folder: Path
+    tasks: tuple[str, ...]
+    cases: int
+    videos: int
+    open_questions: int  # left out: an interval has no letter that lmms-eval could read
+
+
+def export(generated: GeneratedSuite, folder: Path) -> Export:
+    """Write the tasks of a suite into `folder`; a video that is there is not rendered again.
+
+    Raises UserError for a suite of open questions only, and where `folder` holds another suite's.
+    """
+    cases = [case for case in generated.cases if case.options]
+    if not cases:
+        raise UserError(f"suite {generated.suite.name} has no case with options, and lmms-eval's tasks read a letter")
+    _refuse_other_suite(generated, folder)
+    write_suite(generated, folder / SUITE)
+    videos = _render(cases, generated, folder)
+    replace_file(folder / f"{MODULE}.py", Path(exported_task.__file__).read_text(encoding="utf-8"))
+    name = f"videoniah_{generated.suite.name}"
+    by_task = {
+        name: [case for case in cases if case.timeline],
+        f"{name}_blind": [case for case in cases if not case.timeline],
+    }
+    tasks = {task: asked for task, asked in by_task.items() if asked}
+    for task, asked in tasks.items():
+        replace_file(folder / f"{task}.jsonl", to_json_lines(document(case, videos) for case in asked))
+        replace_file(folder / f"{task}.yaml", _task_yaml(task, {case.condition for case in asked}))
+    return Export(folder, tuple(tasks), len(cases), len(set(videos.values())), len(generated.cases) - len(cases))
+
+
+def document(case: Case, videos: dict[str, str]) -> dict[str, Any]:
+    """Return the document of a case; `videos` are the files of cases, relative to the folder."""
+    return {
+        "case": case.id,
+        "condition": case.condition,
+        "video": videos.get(case.id, ""),
+        "prompt": format_prompt(case.to_question()),
+        "letters": LETTERS[: len(case.options)],
+        "answer": case.answer,
+        "source": case.needle_source,
+    }
+
+
+def _render(cases: Iterable[Case], generated: GeneratedSuite, folder: Path) -> dict[str, str]:
+    """Render the videos that are not there yet, and return the file of each case; equal videos are rendered once."""
+    first: dict[Any, str] = {}
+    files: dict[str, str] = {}
+    for case in cases:
+        if case.timeline:
+            name = first.setdefault((case.timeline, case.fps), f"videos/{case.id.replace('/', '-')}.mp4")
+            if not (folder / name).is_file():
+                render(case, generated, folder / name)
+            files[case.id] = name
+    return files
+
+
+def _task_yaml(task: str, conditions: set[str]) -> str:
+    """Return the YAML of a task: its documents, how a reply is generated, a metric for each condition."""
+    metrics = ["acc" if condition == "full" else f"acc_{condition}" for condition in sorted(conditions)]
+    values = {
+        "task": task,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": f"{task}.jsonl"}},
+        "test_split": "test",
+        "output_type": "generate_until",
+        "doc_to_text": "prompt",
+        "doc_to_target": "answer",
+        "cluster_key": "source",
+        "generation_kwargs": {"max_new_tokens": NEW_TOKENS, "temperature": 0, "do_sample": False, "num_beams": 1},
+        "metadata": [{"version": 1.0}],
+    }
+    functions = [f"doc_to_visual: !function {MODULE}.video_of", f"process_results: !function {MODULE}.score"]
+    metric_list = [
+        f"- metric: {name}\n  aggregation: !function {MODULE}.mean\n  higher_is_better: true" for name in metrics
+    ]
+    head = f"# python -m lmms_eval --include_path . --tasks {task} --model ... --log_samples --output_path out\n"
+    plain = yaml.safe_dump(values, sort_keys=False)
+    return head + plain + "\n".join([*functions, "metric_list:", *metric_list]) + "\n"
+
+
+def _refuse_other_suite(generated: GeneratedSuite, folder: Path) -> None:
+    """Raise UserError where a folder holds the tasks of other cases: its videos would be taken for these."""
+    known = folder / SUITE / "cases.jsonl"
+    if known.is_file() and known.read_text(encoding="utf-8") != to_json_lines(
+        case.to_json() for case in generated.cases
+    ):
+        raise UserError(f"{folder} holds the tasks of another suite; name another folder, or delete it")
