@@ -9,8 +9,10 @@ a function `load(**settings)` that returns it. Optional are `score(video, questi
 which returns the likelihood of each option, `concurrency` (an int), the number of
 questions that a model behind an API accepts at once, `identity()`, texts by name
 that say which model this is where no file says so, `frame_side` (an int), the side in
-pixels of the squares that a model reads, for a warning where frames are smaller, and
-`built_in_footage_only` (a bool), for a warning where a suite has other footage.
+pixels of the squares that a model reads, for a warning where frames are smaller,
+`built_in_footage_only` (a bool), for a warning where a suite has other footage, and
+`known_words` (lower-case texts), all the words a model was trained on, for a warning
+where questions have others.
 
 Results are reused between cases by `Video.keys` only: equal keys mean equal pixels,
 so features stored under a key can replace the frame.

@@ -112,6 +112,11 @@ class VilampAdapter:
         """Height and width in pixels of what the SigLIP tower sees."""
         return self.model.config.vision.image_size
 
+    @property
+    def known_words(self) -> tuple[str, ...]:
+        """Return the words of the checkpoint's training; any other is spelled in bytes, which nothing trained."""
+        return self.model.vocabulary.words
+
     def encode_query(self, question: Question) -> Float[Tensor, " dim"]:
         """Return the unit-length CLIP embedding of the bare question."""
         return self.model.encode_query(question.text)

@@ -18,18 +18,19 @@ def summary_page(rows: Sequence[Row]) -> str:
 
 def _page(rows: Sequence[Row]) -> str:
     """Return one model's page."""
+    whole = [row for row in rows if row.length == ALL and row.depth == ALL]
+    width = max(14, *(len(row.type) + 1 for row in whole)) if whole else 14
     lines = [
         f"{rows[0].model} on suite {rows[0].suite}",
         "",
-        f"{'condition':<13}{'type':<14}{'accuracy':>9}  {'95 % interval':<16}{'clustered':<16}{'n':>5}  failed",
+        f"{'condition':<13}{'type':<{width}}{'accuracy':>9}  {'95 % interval':<16}{'clustered':<16}{'n':>5}  failed",
     ]
-    for row in rows:
-        if row.length == ALL and row.depth == ALL:
-            failed = ", ".join(f"{getattr(row, name)} {name}" for name in FAILURES if getattr(row, name))
-            lines.append(
-                f"{row.condition:<13}{row.type:<14}{_accuracy(row):>9}  {_interval(row.low, row.high):<16}"
-                f"{_interval(row.cluster_low, row.cluster_high):<16}{row.n:>5}  {failed or '-'}"
-            )
+    for row in whole:
+        failed = ", ".join(f"{getattr(row, name)} {name}" for name in FAILURES if getattr(row, name))
+        lines.append(
+            f"{row.condition:<13}{row.type:<{width}}{_accuracy(row):>9}  {_interval(row.low, row.high):<16}"
+            f"{_interval(row.cluster_low, row.cluster_high):<16}{row.n:>5}  {failed or '-'}"
+        )
     lines.append("clustered: 95 % interval clustered by needle source")
     full = [row for row in rows if row.condition == "full" and row.length_by != "bin"]
     all_types = [row for row in full if row.type == ALL]
@@ -76,11 +77,11 @@ def _retention(full: Sequence[Row]) -> list[str]:
         for row in full
         if row.retention is not None and row.depth == ALL
     ]
+    kind = full[0].kind
+    guessing = "swapped" if kind == "first" else "chance" if kind in UNGUESSABLE else "blind"
     if lines:
-        kind = full[0].kind
-        guessing = "swapped" if kind == "first" else "chance" if kind in UNGUESSABLE else "blind"
         return [f"retention = (full - {guessing}) / (needle_only - {guessing}), by length", *lines]
-    return ["no retention: needle_only is not significantly above blind, or one of the two was not asked"]
+    return [f"no retention: needle_only is not significantly above {guessing}, or one of the two was not asked"]
 
 
 def _hits(full: Sequence[Row]) -> list[str]:

@@ -1,20 +1,25 @@
-"""Warn, before the first case is asked, of footage that a model cannot read: drawn for another, or too small.
+"""Warn, before the first case is asked, of what a model cannot read: footage of another kind or too small, and words.
 
-A worker that has loaded knows the side of the squares its model reads (`frame_side`), and whether it was trained on
-built-in footage alone (`built_in_footage_only`); an adapter may have both.
+A worker that has loaded knows the side of the squares its model reads (`frame_side`), whether it was trained on
+built-in footage alone (`built_in_footage_only`), and on which words alone (`known_words`); an adapter may have each.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+
+from tqdm import tqdm
 
 from niah.media.resize import case_sampling
 from niah.media.scan import scan
 from niah.run.plan import Plan
 from niah.run.process import Worker
+
+MANY_WORDS = 8  # in a warning
 
 
 def warn_before_asking(start: Callable[[], Worker], plan: Plan, model: str) -> Callable[[], Worker]:
@@ -28,8 +33,10 @@ def warn_before_asking(start: Callable[[], Worker], plan: Plan, model: str) -> C
             warnings = [
                 foreign_footage(plan, model) if worker.metadata.get("built_in_footage_only") else None,
                 None if side is None else small_frames(plan, model, int(side)),
+                unknown_words(plan, model, worker.metadata.get("known_words", ())),
             ]
-            sys.stderr.write("".join(f"{warning}\n" for warning in warnings if warning))
+            for warning in filter(None, warnings):
+                tqdm.write(warning, file=sys.stderr)  # on a line of its own, above the bar
         return worker
 
     return start_and_warn
@@ -43,6 +50,28 @@ def foreign_footage(plan: Plan, model: str) -> str | None:
     return (
         f"warning: {model} was trained on built-in, drawn footage alone, and suite {suite.name} has videos of its own: "
         "what it answers there says nothing. Ask a model that was trained on real video"
+    )
+
+
+def unknown_words(plan: Plan, model: str, known: Collection[str]) -> str | None:
+    """Return the warning for a model of few words that is asked in others; None where it knows all of them or any.
+
+    Of videos of a suite's own, `foreign_footage` has said enough.
+    """
+    if not known or plan.generated.suite.footage is None:
+        return None
+    unknown: dict[str, set[str]] = {}
+    for case in plan.ordered:
+        text = " ".join((case.template.replace("{question}", case.question), *case.options))
+        unknown.setdefault(case.kind, set()).update(set(re.findall("[a-z]+", text.lower())) - set(known))
+    kinds = [kind for kind, words in unknown.items() if words]
+    if not kinds:
+        return None
+    words = sorted(set().union(*unknown.values()))
+    listed = ", ".join(words[:MANY_WORDS]) + (", ..." if len(words) > MANY_WORDS else "")
+    return (
+        f"warning: {model} was trained on questions of {len(known)} words. Those of kind {', '.join(kinds)} have "
+        f"{len(words)} others ({listed}), which it was not taught: it may guess there; needle_only shows if it does"
     )
 
 

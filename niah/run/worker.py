@@ -61,8 +61,9 @@ class AdapterServer:
             "versions": package_versions(PACKAGES),
             "concurrency": int(getattr(self.adapter, "concurrency", 1)),  # optional in the contract
             "identity": self._identity,
-            "frame_side": getattr(self.adapter, "frame_side", None),  # likewise, as is the next
+            "frame_side": getattr(self.adapter, "frame_side", None),  # likewise, as are the next
             "built_in_footage_only": bool(getattr(self.adapter, "built_in_footage_only", False)),
+            "known_words": list(getattr(self.adapter, "known_words", ())),
         }
 
     def answer(self, request: Mapping[str, Any]) -> WorkerResult:

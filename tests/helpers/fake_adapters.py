@@ -60,6 +60,13 @@ def trained_on_drawn_footage():
     return adapter
 
 
+def trained_on_few_words():
+    """Answer rightly, and say that few words are known."""
+    adapter = right()
+    adapter.known_words = ("how", "bright")
+    return adapter
+
+
 def chatty():
     """Print to stdout from Python and past it, as C libraries do, and read stdin."""
 

@@ -149,5 +149,5 @@ def _asked(pair: NeedlePair, case: Case, twin: str) -> Case:
 
 
 def _type(one: Needle, other: Needle) -> str:
-    """Return the type of both needles."""
-    return one.type if one.type == other.type else f"{one.type}, {other.type}"
+    """Return the type of both needles, whichever is named first."""
+    return ", ".join(sorted({one.type, other.type}))

@@ -1,10 +1,10 @@
-"""Before the first case: warnings of frames that are too small for a model, and of footage it was not trained on."""
+"""Before the first case: warnings of frames that are too small, and of footage and words a model was not trained on."""
 
 import dataclasses
 
 import pytest
 
-from niah.run.before_asking import foreign_footage, small_frames
+from niah.run.before_asking import foreign_footage, small_frames, unknown_words
 from niah.run.plan import make_plan
 from niah.suite.config import Footage
 from niah.types import Sampling
@@ -62,3 +62,21 @@ def test_built_in_footage_is_no_reason_to_warn(plan):
     suite = dataclasses.replace(plan.generated.suite, footage=Footage(world="w"), haystacks=None, needles=None)
     drawn = dataclasses.replace(plan, generated=dataclasses.replace(plan.generated, suite=suite))
     assert foreign_footage(drawn, "m") is None
+
+
+def test_a_model_of_few_words_is_warned_of_in_which_kinds_others_are_asked(plan):
+    suite = dataclasses.replace(plan.generated.suite, footage=Footage(world="w"), haystacks=None, needles=None)
+    drawn = dataclasses.replace(plan, generated=dataclasses.replace(plan.generated, suite=suite))
+    words = ("how", "bright", "is", "the", "clip")
+    assert unknown_words(drawn, "m", words) is None  # options are digits, which are read one by one
+    assert unknown_words(drawn, "m", ()) is None  # a model that says nothing of words
+    asked = [*plan.ordered, dataclasses.replace(plan.ordered[0], kind="when", question="When is the clip shown?")]
+    said = unknown_words(dataclasses.replace(drawn, ordered=tuple(asked)), "m", words)
+    assert said is not None and "of 5 words. Those of kind when have 2 others (shown, when)" in said
+
+
+def test_the_words_a_worker_reports_reach_the_warning(suite, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("niah.run.before_asking.unknown_words", lambda plan, model, known: f"knows {sorted(known)}")
+    args = ["--model", "tests.helpers.fake_adapters:trained_on_few_words", "--suite", str(suite), "--limit", "1"]
+    assert main([*args, "--output_path", str(tmp_path), "--in_process", "--no_figures"]) == 0
+    assert "knows ['bright', 'how']" in capsys.readouterr().err
