@@ -87,6 +87,7 @@ class OpenAIChat:
         encoded = time.perf_counter()
         said, tries = self._ask([*images, {"type": "text", "text": format_prompt(question)}])
         ended = time.perf_counter()
+        ended_by = said.choices[0].finish_reason
         return Reply(
             text=self._masked(_text(said)),
             frames_used=tuple(used),
@@ -96,7 +97,7 @@ class OpenAIChat:
             usage={"requests": tries, "model": self._masked(str(said.model)), **self._usage(said.usage)},
             frame_size=size,
             frame_times=False if used else None,
-            finish_reason=said.choices[0].finish_reason,
+            finish_reason=None if ended_by is None else self._masked(str(ended_by)),
         )
 
     def _image(self, frame: np.ndarray) -> dict[str, Any]:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import json
 import os
+import stat
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 from niah.types import UserError
 
+UNPACKED_VARIABLE = "VIDEONIAH_MAX_UNPACKED_GIB"  # what a gzipped file of a stranger may unpack to
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOST = "the disk or its server fails: check it, or name another folder"
 _CLASH = "a file is where a folder is needed, or a folder where a file is needed; name another path"
@@ -66,35 +69,92 @@ def replacing(path: Path) -> Iterator[Path]:
     If the block raises, `path` stays as it was. A symbolic link at `path` is replaced and its
     target is left alone: an untrusted folder must not choose which files are overwritten.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{uuid4().hex}.partial.{path.name}")  # keeps the suffix, which NumPy and PyAV read
-    try:
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None  # hides the temporary name
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _new_file(path) as new:
+        os.close(new.descriptor)
+        yield Path(_held(new.folder, Path(path).parent), new.name)
 
 
 def replace_file(path: Path, content: str | bytes) -> None:
     """Write a file completely, text as UTF-8, or leave the old one. A symbolic link is replaced, not followed."""
-    with replacing(path) as temporary:
-        if isinstance(content, bytes):
-            temporary.write_bytes(content)
-        else:
-            temporary.write_text(content, encoding="utf-8", newline="\n")
+    data = content if isinstance(content, bytes) else content.encode("utf-8")
+    with _new_file(path) as new, os.fdopen(new.descriptor, "wb") as file:
+        file.write(data)
 
 
-def open_to_append(path: Path) -> int:
+class _NewFile(NamedTuple):
+    """A file under a name of its own, in a folder that is held open."""
+
+    folder: int  # descriptor
+    name: str
+    descriptor: int  # open for writing; whoever gets it closes it
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[_NewFile]:
+    """Yield a new file that gets the name `path` when the block ends.
+
+    The folder is opened once and everything happens in it, so that a link put in its place meanwhile leads nowhere.
+    """
+    path = Path(path)
+    name = f".{uuid4().hex}.partial.{path.name}"  # keeps the suffix, which NumPy and PyAV read
+    with _errors_of(path, name), opened_folder(path.parent) as folder:
+        new = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666, dir_fd=folder)
+        try:
+            yield _NewFile(folder, name, new)
+            os.replace(name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        finally:
+            with suppress(FileNotFoundError):  # it has its final name
+                os.unlink(name, dir_fd=folder)
+
+
+@contextmanager
+def _errors_of(path: Path, name: str) -> Iterator[None]:
+    """Make errors of the disk name the file that was asked for, and not the one it is written as."""
+    try:
+        yield
+    except OSError as error:
+        named = "" if error.filename is None else os.fspath(error.filename)
+        if name not in named and named != os.fspath(path.parent):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+@contextmanager
+def opened_folder(path: Path) -> Iterator[int]:
+    """Yield the descriptor of a folder, for `dir_fd`."""
+    # O_PATH asks for no right to list the folder, which writing into it never needed.
+    folder = os.open(path, getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _held(folder: int, path: Path) -> str:
+    """Return a path that leads through a folder's descriptor, for libraries that take no descriptor; `path` without."""
+    held = f"/proc/{os.getpid()}/fd/{folder}"  # by number: a process that we start may write the file
+    return held if os.path.isdir(held) else os.fspath(path)
+
+
+def open_to_append(path: Path, folder: int | None = None) -> int:
     """Open a file to append lines to, create it if it is missing, and return its descriptor.
 
-    Raises UserError if `path` is a symbolic link.
+    With a `folder`'s descriptor, `path` is relative to it. Raises UserError where `path` is no regular file:
+    a symbolic link leads elsewhere, and a pipe waits for its reader.
     """
-    refuse_link(path)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o666, dir_fd=folder)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _is_link(path) from None
+        if error.errno == errno.ENXIO:  # a pipe without a reader
+            raise _not_regular(path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_regular(path)
+    return descriptor
 
 
 def stored_path(path: Path) -> Path | None:
@@ -112,19 +172,58 @@ def read_unpacked(path: Path) -> bytes:
     path = Path(path)
     packed = path.with_name(f"{path.name}.gz")
     if path.exists() or not packed.exists():
-        return path.read_bytes()
+        return read_regular(path)
+    limit = max_unpacked_bytes()
     try:
-        return gzip.decompress(packed.read_bytes())
+        with gzip.open(io.BytesIO(read_regular(packed))) as file:
+            content = file.read(limit + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{packed} is not a complete gzip file ({error}); restore it") from error
+    if len(content) > limit:
+        raise UserError(
+            f"{packed} unpacks to more than {limit / 2**30:.3g} GiB; raise {UNPACKED_VARIABLE} if it is yours"
+        )
+    return content
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the content of a file. Raises UserError for what never ends, such as a pipe or a device.
+
+    Others' folders hold them as links: reading /dev/zero would take all memory.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise _not_regular(path)
+        return file.read()
+
+
+def max_unpacked_bytes() -> int:
+    """Return to how much a gzipped file may unpack: $VIDEONIAH_MAX_UNPACKED_GIB, else 4 GiB."""
+    setting = os.environ.get(UNPACKED_VARIABLE) or "4"
+    try:
+        return int(float(setting) * 2**30)
+    except (ValueError, OverflowError):
+        raise UserError(f"{UNPACKED_VARIABLE} must be a number of GiB, got {setting!r}") from None
 
 
 def refuse_link(path: Path) -> None:
     """Raise UserError if `path` is a symbolic link."""
     if os.path.islink(path):
-        raise UserError(
-            f"{path} is a symbolic link, which is never written through; remove the link, or name another folder"
-        )
+        raise _is_link(path)
+
+
+def _is_link(path: Path) -> UserError:
+    return UserError(
+        f"{path} is a symbolic link, which is never written through; remove the link, or name another folder"
+    )
+
+
+def _not_regular(path: Path) -> UserError:
+    return UserError(f"{path} is not a regular file; remove it, or name another folder")
 
 
 def describe_os_error(error: OSError, place: object = None) -> str:

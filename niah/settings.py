@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import reprlib
 import types
 import typing
 from collections.abc import Mapping
@@ -16,10 +17,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from niah.io import read_regular
 from niah.types import UserError
 
 T = typing.TypeVar("T")
 UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))  # Optional[int]; int | None, from Python 3.10
+
+
+def brief(value: Any) -> str:
+    """Return a value for a message, cut short: a few lines of YAML can name more items than fit into memory."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother = 3, 200, 200
+    return short.repr(value)
 
 
 def unknown_name(what: str, name: str, known: typing.Iterable[str]) -> str:
@@ -35,7 +44,7 @@ def read_yaml(cls: type[T], path: Path) -> T:
     import yaml  # here, because a worker's interpreter may not have it
 
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = yaml.safe_load(read_regular(Path(path)).decode("utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; name a YAML file that does") from None
     except IsADirectoryError:
@@ -56,7 +65,7 @@ def from_mapping(cls: type[T], values: Any, where: str) -> T:
     value of the wrong type, and a ValueError of the dataclass itself.
     """
     if not isinstance(values, dict):
-        raise UserError(f"{where}: expected keys and values for {cls.__name__.lower()}, got {values!r}")
+        raise UserError(f"{where}: expected keys and values for {cls.__name__.lower()}, got {brief(values)}")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
@@ -107,7 +116,7 @@ def check_types(value: T) -> T:
         field_value = getattr(value, name)
         if not _matches(hint, field_value):
             wanted = hint.__name__ if typing.get_origin(hint) is None else str(hint).replace("typing.", "")
-            raise TypeError(f"{name} must be of type {wanted}, got {field_value!r}")
+            raise TypeError(f"{name} must be of type {wanted}, got {brief(field_value)}")
     return value
 
 
@@ -147,12 +156,12 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return from_mapping(typing.cast(type, hint), value, where)
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, list):
-            raise UserError(f"{where} must be a list, got {value!r}")
+            raise UserError(f"{where} must be a list, got {brief(value)}")
         return tuple(_convert(typing.get_args(hint)[0], item, where) for item in value)
     if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)  # rate: 1 means rate: "1"
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise UserError(f"{where} must be of type {hint.__name__}, got {value!r}")
+        raise UserError(f"{where} must be of type {hint.__name__}, got {brief(value)}")
     return value

@@ -21,6 +21,7 @@ SHARED = (
     "io",
     "clock",
     "settings",
+    "terminal",
 )  # may be imported from anywhere in niah, and import none of the rooms
 ABOVE = {"adapters", "integrations", "tools", "cli", "forwarding"}  # may import the rooms
 OLD_NAMES = ("niah.forwarding.", "niah.media.bench")  # of commands; they forward to niah.cli for one release

@@ -8,12 +8,12 @@ features comes on top and is bounded by its setting. Host memory on a CPU, in si
 from __future__ import annotations
 
 import argparse
-import sys
 
 from niah.cli.command import Command
 from niah.cli.forward import forward
 from niah.exit_codes import DONE
 from niah.settings import read_yaml
+from niah.terminal import to_stdout
 from niah.types import UserError
 from vilamp import checkpoint
 from vilamp.config import VilampConfig
@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
         )
     parts = bytes_per_frame(config)
     for name, count in {**parts, "bytes a frame": sum(parts.values())}.items():
-        sys.stdout.write(f"{name:>20}  {count:,}\n")
+        to_stdout(f"{name:>20}  {count:,}\n")
     return DONE
 
 

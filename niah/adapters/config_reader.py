@@ -25,7 +25,7 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
         )
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{name} of {folder.name} is no JSON ({error}): download it again") from None
     if not isinstance(found, dict):
         raise UserError(f"{name} of {folder.name} must hold a JSON object, got {type(found).__name__}")

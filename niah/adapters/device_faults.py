@@ -12,6 +12,7 @@ import torch
 
 from niah.adapters.bench import cap_memory
 from niah.run.faults import free_device_memory, is_device_lost, is_out_of_memory
+from niah.terminal import to_stdout
 
 TOO_MUCH = 1 << 50  # bytes
 CAP_GIB = 1.0
@@ -52,7 +53,7 @@ def main(device: str) -> int:
     for check in ON_GPU if device.startswith("cuda") else ANYWHERE:
         passed = check(device)
         failed += not passed
-        sys.stdout.write(f"{check.__name__}: {'passed' if passed else 'FAILED'}\n")
+        to_stdout(f"{check.__name__}: {'passed' if passed else 'FAILED'}\n")
         sys.stdout.flush()
     return min(failed, 1)
 

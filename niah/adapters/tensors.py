@@ -61,7 +61,7 @@ def _sharded(index: Path) -> dict[str, TensorSource]:
     try:
         places: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         shards = {name: Path(place).name == place and Path(place).suffix for name, place in places.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UserError(f"{index.name} is no index of shards (JSON with weight_map): download it again") from None
     odd = sorted({str(places[name]) for name, suffix in shards.items() if suffix not in SHARDS})
     if odd or not places:

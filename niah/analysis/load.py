@@ -14,12 +14,13 @@ from typing import Any
 
 from niah.analysis.layout import Layout, infer_layout, merge_layouts
 from niah.option_scores import SCORE_BY, can_score
-from niah.run.metadata import model_label, printable, read_metadata, without_shard_keys
+from niah.run.metadata import model_label, read_metadata, without_shard_keys
 from niah.run.records import cases_path, read_cases, read_records
 from niah.run.same_model import changes
 from niah.settings import read_yaml
 from niah.suite.config import Suite
 from niah.suite.folder import NearDuplicate, read_near_duplicates
+from niah.terminal import printable
 from niah.types import SINGLE, Case, Record, UserError
 
 

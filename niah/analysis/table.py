@@ -19,6 +19,7 @@ from typing import NamedTuple
 import pandas as pd
 from scipy.stats import hypergeom
 
+from niah.analysis.csv_text import csv_text
 from niah.analysis.kinds import split_kinds
 from niah.analysis.layout import ALL, Layout
 from niah.analysis.load import RunData, read_run
@@ -205,7 +206,7 @@ def table_frame(runs: Sequence[RunData]) -> pd.DataFrame:
 def write_table(folder: Path) -> Path:
     """Write table.csv into a run folder and return its path. Raises UserError if the folder holds no run."""
     path = Path(folder) / "table.csv"
-    replace_file(path, table_frame([read_run(folder)]).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    replace_file(path, csv_text(table_frame([read_run(folder)])))
     return path
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from niah.analysis.attention import TOP, attention_received, frame_rows, patch_rows
+from niah.analysis.csv_text import csv_text
 from niah.analysis.load import model_label
 from niah.cli import run as niah_run
 from niah.cli.command import RESUMED, Command
@@ -27,6 +27,7 @@ from niah.run import registry
 from niah.run.attention import SupportsAttention, VisualAttention
 from niah.run.config import RunConfig
 from niah.run.plan import Plan, make_plan
+from niah.terminal import to_stdout
 from niah.types import Case, UserError
 
 EXAMPLES = """\
@@ -83,7 +84,7 @@ def measure(config: RunConfig, top: int) -> int:
     written = [_write(folder / "frames.csv", frames)]
     if patches:
         written.append(_write(folder / "patches.csv", patches))
-    sys.stdout.write("".join(f"{path}\n" for path in written))
+    to_stdout("".join(f"{path}\n" for path in written))
     return 0
 
 
@@ -105,7 +106,7 @@ def _frame_rows(case: Case, attended: VisualAttention, attention: Any) -> Iterat
 
 def _write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     """Write rows as CSV and return the path."""
-    replace_file(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    replace_file(path, csv_text(pd.DataFrame(rows)))
     return path
 
 

@@ -14,6 +14,7 @@ from niah.adapters.bench import A100_GIB, EXECUTIONS, LENGTHS, SIZES, Job, Measu
 from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_output, comma_separated
 from niah.cli.plugins import check_accepts, load, names
+from niah.terminal import to_stdout
 from niah.types import UserError
 
 GROUP = "videoniah.bench"  # NAME -> build(size, device, **flags), or a niah.adapters.bench.Bench
@@ -73,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     check_accepts(found.build, settings, options.name)
     if options.one is not None:
         measured = bench.measure(Job(**json.loads(options.one)), partial(found.build, **settings))
-        sys.stdout.write(json.dumps(dataclasses.asdict(measured)) + "\n")
+        to_stdout(json.dumps(dataclasses.asdict(measured)) + "\n")
         return 0
     return _trace_all(options, found) if options.traced else _measure_all(options, found)
 
@@ -88,7 +89,7 @@ def _trace_all(options: argparse.Namespace, found: bench.Bench) -> int:
     jobs = bench.jobs_of(options.name, options.size, options.execution, _lengths(options), device, None)
     file = options.output / f"{options.name}-{options.size}-traced.csv"
     trace_all(jobs, found.build, file, lambda costs: _say(format_traced(costs)))
-    sys.stdout.write(f"results: {file}\n")
+    to_stdout(f"results: {file}\n")
     return 0
 
 
@@ -111,7 +112,7 @@ def _measure_all(options: argparse.Namespace, found: bench.Bench) -> int:
     if found.write_table is not None:
         written.append(file.with_suffix(".csv"))
         found.write_table(bench.read(file), written[-1])
-    sys.stdout.write(f"results: {' and '.join(map(str, written))}\n")
+    to_stdout(f"results: {' and '.join(map(str, written))}\n")
     return 0
 
 
@@ -122,7 +123,7 @@ def _print(measured: Measurement) -> None:
 
 def _say(line: str) -> None:
     """Print a line at once."""
-    sys.stdout.write(line + "\n")
+    to_stdout(line + "\n")
     sys.stdout.flush()
 
 
@@ -130,7 +131,7 @@ def _draw(folder: Path) -> int:
     """Draw every result of a folder beside the published points."""
     for name in names(FIGURES):
         for file in load(FIGURES, name)(folder):
-            sys.stdout.write(f"{file}\n")
+            to_stdout(f"{file}\n")
     return 0
 
 

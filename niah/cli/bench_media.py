@@ -10,6 +10,7 @@ from pathlib import Path
 
 from niah.cli.command import Command
 from niah.media.scan import scan
+from niah.terminal import to_stdout
 from niah.tools.decoder_bench import benchmark_lines, longest, time_task
 from niah.tools.reading_bench import reading_lines, time_reading
 
@@ -40,10 +41,10 @@ def run(options: argparse.Namespace) -> int:
     """Print both tables, each line as soon as it is known; or do the one timed run of a child process."""
     if options.one:
         decoder, task = options.one.split("/", 1)
-        sys.stdout.write(json.dumps(_timed(decoder, task, options.folder)))
+        to_stdout(json.dumps(_timed(decoder, task, options.folder)))
         return 0
     for line in _lines(options):
-        sys.stdout.write(line + "\n")
+        to_stdout(line + "\n")
         sys.stdout.flush()
     return 0
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from niah.cli.command import RESUMED, Command
 from niah.integrations.benchmarks.table1 import our_rows, published_rows, table_markdown
+from niah.terminal import to_stdout
 
 EXAMPLES = """\
 examples:
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _table(results: list[Path]) -> int:
     """Print the table."""
-    sys.stdout.write(table_markdown(published_rows(), our_rows(results)))
+    to_stdout(table_markdown(published_rows(), our_rows(results)))
     return 0
 
 
@@ -50,7 +50,7 @@ def _sample(folder: Path) -> int:
 
     folder.mkdir(parents=True, exist_ok=True)
     table = write_sample(folder)
-    sys.stdout.write(
+    to_stdout(
         f"{table}\nniah lm_eval --model vilamp --tasks videoniah_video_mme "
         f"--metadata table={table},videos={folder / 'videos'},frame_size=64 --output_path out\n"
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 
 from niah.cli.command import RESUMED, Command
 from niah.io import cache_folder
+from niah.terminal import to_stdout
 from niah.tools.cache import KINDS, CachedFile, cached_files, clean, foreign_names, parse_age
 from niah.types import UserError
 
@@ -46,14 +46,14 @@ def _list() -> int:
     found: dict[str, list[CachedFile]] = {kind: [] for kind in KINDS}
     for file in cached_files(root):
         found[file.kind].append(file)
-    sys.stdout.write(f"{root}\n{'kind':12} {'files':>7} {'MiB':>9}  last used   what it is\n")
+    to_stdout(f"{root}\n{'kind':12} {'files':>7} {'MiB':>9}  last used   what it is\n")
     for kind, files in found.items():
         used = time.strftime("%Y-%m-%d", time.localtime(max(file.used for file in files))) if files else "-"
         size = sum(file.bytes for file in files) / MIB
-        sys.stdout.write(f"{kind:12} {len(files):7,} {size:9,.1f}  {used:10}  {KINDS[kind]}\n")
+        to_stdout(f"{kind:12} {len(files):7,} {size:9,.1f}  {used:10}  {KINDS[kind]}\n")
     others = foreign_names(root)
     if others:
-        sys.stdout.write(f"not part of the cache, never deleted: {', '.join(others[:10])}\n")
+        to_stdout(f"not part of the cache, never deleted: {', '.join(others[:10])}\n")
     return 0
 
 
@@ -70,7 +70,7 @@ def _clean(options: argparse.Namespace) -> int:
         clean(root, files)
     size = sum(file.bytes for file in files) / MIB
     verb = "would delete" if options.dry_run else "deleted"
-    sys.stdout.write(f"{verb} {len(files):,} files, {size:,.1f} MiB, of {root}\n")
+    to_stdout(f"{verb} {len(files):,} files, {size:,.1f} MiB, of {root}\n")
     return 0
 
 

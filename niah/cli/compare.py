@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from niah.analysis.checks.failed_check import as_text
 from niah.analysis.checks.runs import check_runs
@@ -13,6 +12,7 @@ from niah.analysis.kinds import group_kinds, split_kinds
 from niah.analysis.load import join_shards, read_run
 from niah.cli.command import Command
 from niah.cli.flags import add_runs
+from niah.terminal import to_stdout
 
 EXAMPLES = """\
 examples:
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     groups = [group for group in group_kinds(runs) if len(group) > 1] or [runs]
     text = comparison_page([pair for group in groups for pair in pair_runs(group)])
     failed_checks = as_text(check_runs(runs))
-    sys.stdout.write("\n\n".join(part for part in (failed_checks, text) if part) + "\n")
+    to_stdout("\n\n".join(part for part in (failed_checks, text) if part) + "\n")
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 import pandas as pd
@@ -12,6 +11,7 @@ from niah.analysis.cost import MemoryFit, ReuseComparison, breakdown, compare_re
 from niah.analysis.load import RunData, read_run
 from niah.cli.command import Command
 from niah.cli.flags import add_runs
+from niah.terminal import to_stdout
 from niah.types import UserError
 
 EXAMPLES = """\
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Read the runs, print their costs, and return the exit code."""
     text, code = _format_costs([read_run(folder) for folder in options.runs], options.memory, options.documented)
-    sys.stdout.write(text + "\n")
+    to_stdout(text + "\n")
     return code
 
 
@@ -65,6 +65,8 @@ def _format_stages(run: RunData) -> str:
     if frame.empty:
         raise UserError(f"{run.folder} has no answers yet; run it first")
     total = in_total(frame)
+    if not total["total"] > 0:
+        raise UserError(f"{run.folder} holds no measured seconds; name a run that niah run made")
     failed = sum(record.status != "ok" for record in run.records.values())
     return "\n".join(
         [

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from niah.cli.command import Command
+from niah.terminal import to_stdout
 from niah.tools.doctor.checks import CHECKS
 from niah.tools.doctor.finding import FAIL, OK, WARN, Finding
 from niah.types import UserError
@@ -54,7 +55,7 @@ def _run_checks(checks: list[str], timeout: float) -> int:
             for finding in found:
                 counts[finding.status] += 1
                 _print(finding)
-    sys.stdout.write(f"{counts[OK]} ok, {counts[WARN]} warn, {counts[FAIL]} fail\n")
+    to_stdout(f"{counts[OK]} ok, {counts[WARN]} warn, {counts[FAIL]} fail\n")
     return int(counts[FAIL] > 0)
 
 
@@ -68,9 +69,9 @@ def _findings(name: str, timeout: float) -> Iterator[Finding]:
 
 def _print(finding: Finding) -> None:
     """Print a finding, and below it how to fix it."""
-    sys.stdout.write(f"{finding.status:5} {finding.subject:20} {finding.message}\n")
+    to_stdout(f"{finding.status:5} {finding.subject:20} {finding.message}\n")
     if finding.fix:
-        sys.stdout.write(f"{'':26} fix: {finding.fix}\n")
+        to_stdout(f"{'':26} fix: {finding.fix}\n")
     sys.stdout.flush()
 
 

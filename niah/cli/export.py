@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_output
 from niah.suite.build import read_or_generate
+from niah.terminal import to_stdout
 
 EXAMPLES = """\
 examples:
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     from niah.integrations.lmms_eval.export import export  # here: it needs an encoder, --help does not
 
     written = export(read_or_generate(options.suite), options.output)
-    sys.stdout.write(
+    to_stdout(
         f"{written.cases:,} cases on {written.videos:,} videos in {options.output}"
         + (f"; {written.open_questions:,} open questions were left out" if written.open_questions else "")
         + f"\npython -m lmms_eval --include_path {options.output} --tasks {','.join(written.tasks)} --model NAME "

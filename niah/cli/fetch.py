@@ -14,6 +14,7 @@ from tqdm import tqdm
 from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_output
 from niah.io import replace_file
+from niah.terminal import to_stdout
 from niah.tools.fetch.fetch import BASE, PARTS, Fetch
 from niah.tools.fetch.footage_list import FOOTAGE_FOLDER, ListedFile, licences, read_list
 from niah.tools.fetch.transfer import Patience
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     if options.source is not None and not options.source.is_dir():
         raise UserError(f"--from {options.source} is not a folder; name one that holds some of the files")
     missing = fetch.missing(files)
-    sys.stdout.write(_described(files, missing, folder))
+    to_stdout(_described(files, missing, folder))
     if not missing or options.dry_run:
         return _done(files, folder, bool(missing))
     _ask(options.yes)
@@ -89,7 +90,7 @@ def _ask(yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UserError("nobody is here to be asked: --yes downloads without asking")
-    sys.stdout.write("The files keep their licences: attribute them as LICENCES.md will say. Download? [y/N] ")
+    to_stdout("The files keep their licences: attribute them as LICENCES.md will say. Download? [y/N] ")
     sys.stdout.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise UserError("nothing was downloaded")
@@ -103,7 +104,7 @@ def _done(files: Sequence[ListedFile], folder: Path, dry: bool) -> int:
     parts = folder / PARTS
     if parts.is_dir() and not any(parts.iterdir()):
         parts.rmdir()
-    sys.stdout.write(f"licences: {folder / 'LICENCES.md'}\n")
+    to_stdout(f"licences: {folder / 'LICENCES.md'}\n")
     return 0
 
 

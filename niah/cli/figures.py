@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from niah.analysis.checks.failed_check import as_text
@@ -13,6 +12,7 @@ from niah.analysis.load import join_shards, read_run
 from niah.cli.command import Command
 from niah.cli.flags import add_output, add_runs
 from niah.figures.draw import CONDITIONS, STYLES, draw_runs, left_out
+from niah.terminal import to_stderr, to_stdout
 from niah.types import UserError
 
 EXAMPLES = """\
@@ -63,11 +63,11 @@ def run(options: argparse.Namespace) -> int:
     if not paths:
         raise UserError(f"nothing to draw: no run has a case of condition {options.condition!r} on these axes")
     for model in left_out(runs, options.style, options.condition):
-        sys.stderr.write(f"not in the heatmap: {model}, which has no case of {options.condition!r} on these axes\n")
+        to_stderr(f"not in the heatmap: {model}, which has no case of {options.condition!r} on these axes\n")
     if options.with_published:
         failed_checks = check_runs(split_kinds(join_shards(runs)), published=True)
-        sys.stderr.write(as_text([failed for failed in failed_checks if failed.kind == "published"]) + "\n")
-    sys.stdout.write("".join(f"{path}\n" for path in paths))
+        to_stderr(as_text([failed for failed in failed_checks if failed.kind == "published"]) + "\n")
+    to_stdout("".join(f"{path}\n" for path in paths))
     return 0
 
 

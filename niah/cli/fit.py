@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from niah.cli.command import Command
 from niah.cli.plugins import TRACED, names, traced_files
 from niah.exit_codes import DIFFERS, DONE
 from niah.settings import unknown_name
+from niah.terminal import to_stdout
 from niah.types import UserError
 
 EXAMPLES = f"""\
@@ -61,12 +61,12 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"--frames is a number from 1 up, got {options.frames}")
     rows = stored_costs(options.model, options.execution, options.traced)
     verdict = judge(rows, options.frames, options.memory * GIB)
-    sys.stdout.write(f"{describe(rows[0], options.frames, verdict)}: {WORDS[verdict.fits]} in {options.memory:g} GiB\n")
+    to_stdout(f"{describe(rows[0], options.frames, verdict)}: {WORDS[verdict.fits]} in {options.memory:g} GiB\n")
     if verdict.fits is not True:
         longest = longest_fitting(rows, options.memory * GIB)
         shortest = min(row.frames for row in rows)
         found = f"up to {longest:,} frames do" if longest else f"not even {shortest:,} frames do, the fewest traced"
-        sys.stdout.write(f"with certainty {found}\n")
+        to_stdout(f"with certainty {found}\n")
     return DONE if verdict.fits else DIFFERS
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from niah.cli.flags import add_output
 from niah.suite.build import generate
 from niah.suite.config import load_suite
 from niah.suite.folder import GeneratedSuite, write_suite
+from niah.terminal import to_stderr, to_stdout
 
 MOST_FRAMES = 400  # a sampler looks at, in the check of positions
 REDRAWN_SUITES = 2000
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     write_suite(generated, options.output)
     counts = Counter(case.condition for case in generated.cases)
     haystacks = len({case.haystack for case in generated.cases if case.haystack})
-    sys.stdout.write(
+    to_stdout(
         f"{len(generated.cases):,} cases ({', '.join(f'{count:,} {name}' for name, count in counts.items())}) in "
         f"{haystacks} haystack(s); {len(generated.skipped)} skipped; written to {options.output / 'cases.jsonl'}\n"
     )
@@ -74,8 +74,8 @@ def _check_positions(generated: GeneratedSuite, folder: Path) -> None:
     positions = positions_of(generated.cases, generated.suite.bins)
     counts = range(1, MOST_FRAMES + 1)
     paths = draw_needles_seen(needles_seen(positions, counts), generated.suite.name, folder)
-    sys.stdout.write(as_text(aliasing(positions, counts, redraws=REDRAWN_SUITES, seed=SEED)) + "\n")
-    sys.stdout.write("".join(f"{path}\n" for path in paths))
+    to_stdout(as_text(aliasing(positions, counts, redraws=REDRAWN_SUITES, seed=SEED)) + "\n")
+    to_stdout("".join(f"{path}\n" for path in paths))
 
 
 def _keep(generated: GeneratedSuite, run: Path) -> GeneratedSuite:
@@ -86,8 +86,8 @@ def _keep(generated: GeneratedSuite, run: Path) -> GeneratedSuite:
     kept = filter_needles(generated, run)
     assert kept.suite.kept is not None
     for skip in kept.skipped[len(generated.skipped) :]:
-        sys.stderr.write(f"dropped {skip.what}: {skip.why}\n")
-    sys.stdout.write(
+        to_stderr(f"dropped {skip.what}: {skip.why}\n")
+    to_stdout(
         f"kept {len(kept.suite.kept.needles)} of {len(before)} needles: those {kept.suite.kept.by} answers with "
         "needle_only and not blind\n"
     )

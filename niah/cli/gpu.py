@@ -10,6 +10,7 @@ from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_output, comma_separated
 from niah.cli.plugins import names
 from niah.exit_codes import DONE
+from niah.terminal import to_stdout
 from niah.tools.gpu import LONG, plan_steps, run_steps
 from niah.types import UserError
 
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     for outcome in run_steps(steps, options.output / f"steps-{options.size}.jsonl", 60 * options.minutes):
         undone += outcome.status != "done"
         detail = "".join(f"\n    {line}" for line in outcome.detail.strip().splitlines())
-        sys.stdout.write(f"{outcome.step}: {outcome.status} ({outcome.seconds:.0f} s){detail}\n")
+        to_stdout(f"{outcome.step}: {outcome.status} ({outcome.seconds:.0f} s){detail}\n")
         sys.stdout.flush()
     return 1 if undone else DONE
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from niah.exit_codes import DONE, INCOMPLETE, INTERRUPTED, UNREAD, USAGE
 from niah.io import DISK_FULL_ERRORS, CannotWrite, describe_os_error
+from niah.terminal import to_stderr
 from niah.types import UserError
 
 __all__ = ["DONE", "INCOMPLETE", "INTERRUPTED", "UNREAD", "USAGE", "guarded"]
@@ -30,14 +31,14 @@ def guarded(command: Callable[[], int], stopped: str = RESUMED, place: object = 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush at exit fails again
         return UNREAD
     except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
+        to_stderr(f"error: {error}\n")
         return USAGE
     except CannotWrite as error:
-        sys.stderr.write(f"error: {error}\n")
+        to_stderr(f"error: {error}\n")
         return INCOMPLETE
     except OSError as error:
-        sys.stderr.write(f"error: {describe_os_error(error, place)}\n")
+        to_stderr(f"error: {describe_os_error(error, place)}\n")
         return INCOMPLETE if error.errno in DISK_FULL_ERRORS else USAGE
     except KeyboardInterrupt:
-        sys.stderr.write(f"{stopped}\n")
+        to_stderr(f"{stopped}\n")
         return INTERRUPTED

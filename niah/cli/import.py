@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from niah.cli.command import Command
 from niah.cli.flags import add_no_figures, add_output
 from niah.exit_codes import DONE, INCOMPLETE
+from niah.terminal import to_stderr, to_stdout
 
 EXAMPLES = """\
 examples:
@@ -40,13 +40,13 @@ def run(options: argparse.Namespace) -> int:
     if options.figures:
         draw_runs([options.output], options.output, "default")
     missing = read.cases - len(read.records)
-    sys.stdout.write(f"{len(read.records):,} of {read.cases:,} cases of {read.model} in {read.folder}\n")
+    to_stdout(f"{len(read.records):,} of {read.cases:,} cases of {read.model} in {read.folder}\n")
     for cases, what in (
         (read.read_differently, "replies are read as another letter by lmms-eval"),
         (read.asked_differently, "cases were asked with a changed prompt"),
     ):
         if cases:
-            sys.stderr.write(f"NOTE: {len(cases):,} {what}, such as {cases[0]}\n")
+            to_stderr(f"NOTE: {len(cases):,} {what}, such as {cases[0]}\n")
     return INCOMPLETE if missing else DONE
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_no_figures, add_output
 from niah.exit_codes import DONE, INCOMPLETE
 from niah.run.records import FINAL
+from niah.terminal import to_stderr, to_stdout
 from niah.tools.merge import MergeResult, merge_shards
 from niah.types import UserError
 
@@ -69,18 +69,18 @@ def _summarise(merged: MergeResult) -> int:
     """Print how many records there are and how many are missing, and return the exit code."""
     failed = sum(record.status not in FINAL for record in merged.records)
     missing = len(merged.cases) - len(merged.records)
-    sys.stdout.write(f"{len(merged.records):,} records of {len(merged.cases):,} cases in {merged.folder}\n")
+    to_stdout(f"{len(merged.records):,} records of {len(merged.cases):,} cases in {merged.folder}\n")
     if merged.answered_twice:
-        sys.stdout.write(f"{merged.answered_twice:,} cases were answered more than once; the first answer was taken\n")
+        to_stdout(f"{merged.answered_twice:,} cases were answered more than once; the first answer was taken\n")
     if merged.differing:
-        sys.stderr.write(f"WARNING: the shards differ in {'; '.join(merged.differing)}: their records may, too\n")
+        to_stderr(f"WARNING: the shards differ in {'; '.join(merged.differing)}: their records may, too\n")
     if merged.unknown_models:
-        sys.stderr.write(
+        to_stderr(
             f"NOTE: the identity of the model is unknown in {', '.join(merged.unknown_models)}, which were asked "
             "before runs recorded it: whether all shards are of one model was not checked\n"
         )
     if failed or missing:
-        sys.stdout.write(f"{missing:,} cases not asked yet, {failed:,} failed; niah run without --shard asks them\n")
+        to_stdout(f"{missing:,} cases not asked yet, {failed:,} failed; niah run without --shard asks them\n")
     return INCOMPLETE if failed or missing else DONE
 
 

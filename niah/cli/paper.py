@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -13,6 +12,7 @@ from niah.cli.flags import add_output
 from niah.cli.plugins import traced_files
 from niah.figures.paper.draw import FIGURE1, FIGURE2, NAMES, TRACED, draw
 from niah.settings import unknown_name
+from niah.terminal import to_stderr, to_stdout
 from niah.types import KINDS, SINGLE, UserError
 
 MAPS, GATES = "results/paper", "results/gate"  # runs in a checkout
@@ -62,9 +62,9 @@ def run(options: argparse.Namespace) -> int:
         title = options.title or ("" if folders else _own_title(name))
         sources = folders or _own_folders(name)
         drawn = draw(name, sources, _folder(options), title, options.kind)
-        sys.stderr.write(f"{name} is drawn from {', '.join(map(_from_here, sources))}\n")
-        sys.stderr.write("".join(f"{note}\n" for note in drawn.notes))
-        sys.stdout.write("".join(f"{path}\n" for path in drawn.paths))
+        to_stderr(f"{name} is drawn from {', '.join(map(_from_here, sources))}\n")
+        to_stderr("".join(f"{note}\n" for note in drawn.notes))
+        to_stdout("".join(f"{path}\n" for path in drawn.paths))
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from niah.cli.command import RESUMED, Command
@@ -14,6 +13,7 @@ from niah.integrations.hub.publish_suite import OWN, read_licences, write_suite
 from niah.suite.build import generate
 from niah.suite.config import SUITES_FOLDER, load_suite
 from niah.suite.folder import GeneratedSuite, read_suite
+from niah.terminal import to_stderr, to_stdout
 from niah.types import UserError
 
 EXAMPLES = """\
@@ -57,13 +57,13 @@ def run(options: argparse.Namespace) -> int:
         licence = options.licence or (OWN if generated.suite.footage is not None else None)
         licences = read_licences(options.licences) if options.licences is not None else {}
         files = write_suite(generated, options.output, licence, licences)
-    sys.stdout.write("".join(f"{options.output / name}\n" for name in files))
+    to_stdout("".join(f"{options.output / name}\n" for name in files))
     if licence is None:
-        sys.stderr.write(f"licence: {UNKNOWN}; name the one you publish under with --licence ID\n")
+        to_stderr(f"licence: {UNKNOWN}; name the one you publish under with --licence ID\n")
     if options.push is not None:
         if licence is None:
             raise UserError("nothing is pushed without a licence: add --licence ID (cc-by-4.0, apache-2.0, ...)")
-        sys.stdout.write(f"pushed to {push(options.output, files, options.push, options.public)}\n")
+        to_stdout(f"pushed to {push(options.output, files, options.push, options.public)}\n")
     return 0
 
 

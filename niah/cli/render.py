@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from niah.cli.command import Command
 from niah.cli.flags import add_output, add_suite
 from niah.suite.build import read_or_generate
 from niah.suite.render import find_case, render, video_of
+from niah.terminal import to_stdout
 
 EXAMPLES = """\
 examples:
@@ -36,9 +36,9 @@ def run(options: argparse.Namespace) -> int:
         from niah.figures.case_picture import draw_case  # here: drawing takes seconds to load
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        sys.stdout.write(f"{draw_case(case, video_of(case, generated, path.parent), path)}\n")
+        to_stdout(f"{draw_case(case, video_of(case, generated, path.parent), path)}\n")
     else:
-        sys.stdout.write(render(case, generated, path) + "\n")
+        to_stdout(render(case, generated, path) + "\n")
     return 0
 
 

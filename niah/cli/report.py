@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_output, add_runs, add_suite
 from niah.report.page import write_report
+from niah.terminal import to_stderr, to_stdout
 
 EXAMPLES = """\
 examples:
@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the page; print its path, its size, and notes on missing pictures."""
     notes = write_report(options.runs, options.output, thumbnails=not options.no_thumbnails, suite=options.suite)
-    sys.stderr.write("".join(f"note: {note}\n" for note in notes))
-    sys.stdout.write(f"{options.output} ({options.output.stat().st_size / 2**20:.1f} MiB)\n")
+    to_stderr("".join(f"note: {note}\n" for note in notes))
+    to_stdout(f"{options.output} ({options.output.stat().st_size / 2**20:.1f} MiB)\n")
     return 0
 
 

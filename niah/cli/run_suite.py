@@ -5,7 +5,6 @@ The records come from `niah.run`; the table, the figures and the summary are mad
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from niah.run.config import RunConfig
 from niah.run.execute import FinishedRun, MakeWorker, dry_run, execute
 from niah.run.plan import Plan
 from niah.run.records import FINAL
+from niah.terminal import to_stderr, to_stdout
 
 
 def run_suite(config: RunConfig, arguments: Sequence[str] = (), make_worker: MakeWorker | None = None) -> int:
@@ -25,12 +25,12 @@ def run_suite(config: RunConfig, arguments: Sequence[str] = (), make_worker: Mak
     Raises UserError for what the user can fix, CannotWrite where the disk is full.
     """
     if config.dry_run:
-        sys.stdout.write(dry_run(config, lambda plan: _memory(config, plan)) + "\n")
+        to_stdout(dry_run(config, lambda plan: _memory(config, plan)) + "\n")
         return DONE
     with execute(config, arguments, make_worker) as finished:
         if finished.records:
             _draw(finished.folder, config.figures)
-        sys.stderr.write(run_summary(finished, config) + "\n")
+        to_stderr(run_summary(finished, config) + "\n")
         return _exit_code(finished)
 
 
@@ -44,18 +44,18 @@ def _memory(config: RunConfig, plan: Plan) -> str | None:
 def _exit_code(finished: FinishedRun) -> int:
     """Return the exit code; print on stderr what the same command would do next, and last of all what failed."""
     if finished.interrupted:
-        sys.stderr.write("stopped; the same command goes on from here\n")
+        to_stderr("stopped; the same command goes on from here\n")
         return INTERRUPTED
     failed = any(record.status not in FINAL for record in finished.records)
     if finished.stopped_by:
-        sys.stderr.write(
+        to_stderr(
             f"stopped: {finished.stopped_by}. Fix the cause and give the same command, which goes on from here, or go "
             "on whatever happens with --stop_after_errors 0\n"
         )
     elif failed:
-        sys.stderr.write("the same command asks the failed cases again\n")
+        to_stderr("the same command asks the failed cases again\n")
     if failed:
-        sys.stderr.write(failures(finished) + "\n")
+        to_stderr(failures(finished) + "\n")
     return INCOMPLETE if failed or len(finished.records) < len(finished.plan.ordered) else DONE
 
 

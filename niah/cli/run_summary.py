@@ -11,11 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from niah.extras import install
+from niah.io import read_regular
 from niah.option_scores import is_correct
 from niah.run.config import RunConfig
 from niah.run.execute import FinishedRun
 from niah.run.repeated_errors import commonest
-from niah.types import CONDITIONS, KINDS, Record
+from niah.types import CONDITIONS, KINDS, Record, UserError
 
 FILES = ("records.jsonl", "table.csv", "run.json", "worker.log")
 WIDEST = 70  # characters of a command, up to which comments stand in one column
@@ -120,8 +121,8 @@ def _other_run(folder: Path) -> Path | None:
 def _decides(folder: Path) -> dict:
     """Return what the records of a folder depend on; nothing for a folder without a readable run.json."""
     try:
-        return dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))["decides"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return dict(json.loads(read_regular(folder / "run.json"))["decides"])
+    except (OSError, UserError, ValueError, KeyError, TypeError, RecursionError):
         return {}
 
 

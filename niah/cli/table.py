@@ -7,7 +7,6 @@ after the answers are known makes accuracies too high.
 from __future__ import annotations
 
 import argparse
-import sys
 
 from niah.analysis.checks.failed_check import as_text
 from niah.analysis.checks.runs import check_runs
@@ -26,6 +25,7 @@ from niah.analysis.twins import twin_summary
 from niah.cli.command import Command
 from niah.cli.flags import add_runs
 from niah.option_scores import SCORE_BY
+from niah.terminal import to_stdout
 
 EXAMPLES = """\
 examples:
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         as_text(check_runs(joined)),
         written,
     ]
-    sys.stdout.write("\n\n".join(part for part in parts if part) + "\n")
+    to_stdout("\n\n".join(part for part in parts if part) + "\n")
     return 0
 
 

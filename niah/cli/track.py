@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from niah.analysis.load import read_run
@@ -11,6 +10,8 @@ from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_output
 from niah.extras import require
 from niah.integrations.tracking import to_tensorboard, to_wandb
+from niah.io import refuse_link
+from niah.terminal import to_stdout
 
 EXAMPLES = """\
 examples:
@@ -35,12 +36,14 @@ def run(options: argparse.Namespace) -> int:
     """Read the run and write it to the tracker."""
     require(options.to, f"niah track --to {options.to}")
     found = read_run(options.run)
+    if options.output is None:  # the run's owner must not choose where the files go
+        refuse_link(options.run / options.to)
     folder = options.output or options.run / options.to
     if options.to == "tensorboard":
         written = f"{to_tensorboard(found, folder)}\nshow it with: tensorboard --logdir {options.run}"
     else:
         written = to_wandb(found, folder, options.project)
-    sys.stdout.write(f"written: {written}\n")
+    to_stdout(f"written: {written}\n")
     return 0
 
 

@@ -22,6 +22,7 @@ from niah.cli.command import Command
 from niah.cli.guard import guarded
 from niah.exit_codes import DONE
 from niah.extras import require
+from niah.terminal import print_traceback, to_stdout
 from niah.types import UserError
 
 GROUP = "videoniah.commands"
@@ -73,6 +74,8 @@ def script() -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
+    if arguments is None:
+        sys.excepthook = print_traceback
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
         return guarded(_print_commands)
@@ -204,5 +207,5 @@ def _print_commands() -> int:
     known = names()
     width = max(map(len, known))
     lines = [f"  {name:{width}}  {summary(name)}" for name in known]
-    sys.stdout.write("\n".join([HEAD, *lines, "", TAIL]))
+    to_stdout("\n".join([HEAD, *lines, "", TAIL]))
     return DONE

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ from niah.suite import user_media
 from niah.suite.config import SUITES_FOLDER, Suite, load_suite
 from niah.suite.folder import HASHES, GeneratedSuite, write_suite
 from niah.suite.needles import find_problems
+from niah.terminal import to_stderr, to_stdout
 from niah.types import UserError
 
 EXAMPLES = """\
@@ -67,14 +67,14 @@ def run(options: argparse.Namespace) -> int:
         return _check_suite_file(options.what, options)
     recorded = read_recorded(path)
     findings = check_sources(recorded.sources, options.media)
-    sys.stdout.write(_format_findings(findings, recorded.wrong) + "\n")
+    to_stdout(_format_findings(findings, recorded.wrong) + "\n")
     if not recorded.hashed:
-        sys.stderr.write(f"the cases have no recorded hash: generate or publish the suite again, to write {HASHES}\n")
+        to_stderr(f"the cases have no recorded hash: generate or publish the suite again, to write {HASHES}\n")
     failed = bool(recorded.wrong) or any(finding.status != OK for finding in findings)
     if options.output is not None and not failed:
         _write_suite(path, recorded, findings, options.output)
     elif options.output is not None:
-        sys.stderr.write(f"{options.output} was not written, because something is missing or changed\n")
+        to_stderr(f"{options.output} was not written, because something is missing or changed\n")
     return int(failed)
 
 
@@ -109,7 +109,7 @@ def _write_suite(folder: Path, recorded: RecordedFolder, findings: Sequence[Sour
     """Write a suite with this machine's paths."""
     sources = {f.source.name: dataclasses.replace(f.source, path=str(Path(f.path or "").absolute())) for f in findings}
     write_suite(GeneratedSuite(read_yaml(Suite, folder / "suite.yaml"), recorded.cases, sources), output)
-    sys.stdout.write(f"written: {output}; run it with: niah run --model NAME --suite {output}\n")
+    to_stdout(f"written: {output}; run it with: niah run --model NAME --suite {output}\n")
 
 
 def _check_suite_file(name: str, options: argparse.Namespace) -> int:
@@ -118,7 +118,7 @@ def _check_suite_file(name: str, options: argparse.Namespace) -> int:
         raise UserError(f"{name} has no recorded hashes; name a folder of niah generate, niah run or niah publish")
     suite = user_media.resolve(*load_suite(name))
     if suite.haystacks is None or suite.needles is None:
-        sys.stdout.write(f"{suite.name}: built-in footage, drawn when a run needs it; nothing can be missing\n")
+        to_stdout(f"{suite.name}: built-in footage, drawn when a run needs it; nothing can be missing\n")
         return 0
     count, wrong = find_problems(suite.needles, Path("."))
     try:
@@ -126,8 +126,8 @@ def _check_suite_file(name: str, options: argparse.Namespace) -> int:
     except UserError as error:
         videos = 0
         wrong = [*wrong, str(error)]
-    sys.stdout.write("".join(f"{MISSING:8} {problem}\n" for problem in wrong))
-    sys.stdout.write(
+    to_stdout("".join(f"{MISSING:8} {problem}\n" for problem in wrong))
+    to_stdout(
         f"{suite.name}: {videos} haystack files, {count} needles, {len(wrong)} problems. There are no recorded "
         f"hashes: niah generate {name} -o FOLDER records them, niah verify FOLDER checks them\n"
     )

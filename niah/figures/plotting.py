@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from seaborn.utils import relative_luminance
 
+from niah.analysis.csv_text import csv_text
 from niah.io import replace_file, replacing
 
 RC_PARAMS: Any = {"font.family": "DejaVu Sans", "svg.hashsalt": "niah", "axes.titleweight": "normal"}
@@ -131,5 +132,5 @@ def save_figure(figure: Figure, stem: Path, drawn: Sequence[Any], float_format: 
     with replacing(svg) as temporary:
         figure.savefig(temporary, facecolor="white", metadata={"Date": None})
     rows = pd.DataFrame(list(drawn))
-    replace_file(csv, rows.to_csv(index=False, float_format=float_format, lineterminator="\n"))
+    replace_file(csv, csv_text(rows, float_format))
     return [png, svg, csv]

@@ -17,7 +17,7 @@ from niah.analysis.layout import ALL, ROWS
 from niah.analysis.load import RunData
 from niah.analysis.table import Row, table_rows
 from niah.extras import install
-from niah.io import replace_file
+from niah.io import read_regular, replace_file
 from niah.run.metadata import read_metadata
 from niah.types import SINGLE, UserError
 
@@ -138,12 +138,13 @@ def _settings(run: RunData) -> dict[str, Any]:
 def _ours(path: Path) -> bool:
     """Return True if a file holds what `_settings` returns, and not the settings of another program."""
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # ValueError: no JSON
+        settings = json.loads(read_regular(path))
+    except (FileNotFoundError, ValueError, RecursionError):  # no JSON
         return False
     return isinstance(settings, dict) and {"suite", "cases_sha256"} <= set(settings)
 
 
 def _pictures(folder: Path) -> list[tuple[str, Path]]:
-    """Return the name and path of each figure in the folder."""
-    return [(name, folder / f"{name}.png") for name in ("heatmap", "memory") if (folder / f"{name}.png").is_file()]
+    """Return the name and path of each figure in the folder; a link may lead to a file that is not to be shown."""
+    found = ((name, folder / f"{name}.png") for name in ("heatmap", "memory"))
+    return [(name, path) for name, path in found if path.is_file() and not path.is_symlink()]

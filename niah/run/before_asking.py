@@ -18,6 +18,7 @@ from niah.media.resize import case_sampling
 from niah.media.scan import scan
 from niah.run.plan import Plan
 from niah.run.process import Worker
+from niah.terminal import printable_lines
 
 MANY_WORDS = 8  # in a warning
 
@@ -36,7 +37,7 @@ def warn_before_asking(start: Callable[[], Worker], plan: Plan, model: str) -> C
                 unknown_words(plan, model, worker.metadata.get("known_words", ())),
             ]
             for warning in filter(None, warnings):
-                tqdm.write(warning, file=sys.stderr)  # on a line of its own, above the bar
+                tqdm.write(printable_lines(warning), file=sys.stderr)  # on a line of its own, above the bar
         return worker
 
     return start_and_warn

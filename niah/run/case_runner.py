@@ -132,7 +132,7 @@ def _readable(case: Case, result: WorkerResult, *rest: Any) -> Record:
     try:
         return check_record(make_record(case, result, *rest))
     except TypeError as error:
-        refused = WorkerResult("error", f"the reply cannot be recorded: {error!s:.500}", None, result.measured)
+        refused = WorkerResult("error", f"the reply cannot be recorded: {error!s:.500}")
         return make_record(case, refused, *rest)
 
 

@@ -17,25 +17,13 @@ from typing import Any
 
 from niah.media.decoders.base import DEFAULT_DECODER
 from niah.run.presets import suite_settings
+from niah.run.secret_settings import holds_secret
 from niah.settings import from_mapping, read_yaml
 from niah.suite.config import SUITES_FOLDER, load_suite
 from niah.types import UserError
 
 ENGINE = re.compile(r"local|ray(:.+)?")
 SHARD = re.compile(r"(\d+)/(\d+)")
-
-# What may be a secret. Names alone do not tell: `image_token` and `max_tokens` are harmless, and an address may carry
-# a key behind its question mark.
-SERVICE = "api|auth|access|hf|openai|anthropic|google|gemini|azure|github|private|bearer|session|refresh|client|service"
-SECRET_NAME = re.compile(
-    rf"(.*({SERVICE})[_-]?)?(key|token)s?|.*(secret|passwo?r?d|credential|authori[sz]ation|bearer).*|headers?",
-    re.IGNORECASE,
-)
-USER_IN_ADDRESS = re.compile(r"\w+://[^/]*@")  # a name or a password before the host
-SECRET_IN_QUERY = re.compile(r"[?&;][^=&;]*(key|token|secret|password|signature|sig|auth|code)=", re.IGNORECASE)
-SECRET_VALUE = re.compile(  # in the formats of the usual services
-    r"(sk|pk|rk)-[\w-]{16,}|hf_\w{20,}|gh[pousr]_\w{20,}|github_pat_\w{20,}|AIza[\w-]{30,}|AKIA\w{12,}|Bearer \S+"
-)
 
 
 @dataclass(frozen=True)
@@ -191,15 +179,3 @@ def without_machine_paths(value: Any) -> Any:
     if isinstance(value, str) and os.path.isabs(value):
         return f"{Path(value).name}#{sha256(value.encode()).hexdigest()[:8]}"
     return value
-
-
-def holds_secret(name: str, value: Any) -> bool:
-    """Return True if a setting is named like a secret, or its value, or one inside of it, looks like one."""
-    if SECRET_NAME.fullmatch(name) is not None:
-        return True
-    if isinstance(value, Mapping):
-        return any(holds_secret(str(key), item) for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return any(holds_secret("", item) for item in value)
-    patterns = (USER_IN_ADDRESS.match, SECRET_IN_QUERY.search, SECRET_VALUE.match)
-    return isinstance(value, str) and any(pattern(value) for pattern in patterns)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +37,7 @@ from niah.run.repeated_errors import RepeatedError, RepeatedErrors
 from niah.run.same_model import ModelCheck, identity_before_loading, nothing_asked
 from niah.suite.folder import cases_sha256
 from niah.suite.known_places import remember_suite
+from niah.terminal import to_stderr
 from niah.types import Case, Record
 
 PATIENCE = 3  # times the grace: for git and nvidia-smi, which may lie on a network share or wake a device
@@ -91,7 +91,7 @@ def execute(
         hashes = {name: source.sha256 for name, source in plan.generated.sources.items()}
         check = ModelCheck(folder, len(done), config.accept_changed_model)
         if len(done) == len(plan.ordered):
-            sys.stderr.write(nothing_asked(folder, len(done), len(plan.ordered), identity()) + "\n")
+            to_stderr(nothing_asked(folder, len(done), len(plan.ordered), identity()) + "\n")
         with _workers(config, plan, target, stopping, make_worker) as (start, num_workers):
             start = warn_before_asking(start, plan, config.model)
             case_runner = CaseRunner(start, config.model, hashes, stopping=stopping, check_model=check)

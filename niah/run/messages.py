@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from niah.types import Case, OptionLikelihood, Reply, Sampling, Source
+from niah.types import STATUSES, Case, OptionLikelihood, Reply, Sampling, Source
 
-MAX_DETAILS_CHARACTERS = 100_000  # of a reply's usage, settings or seconds
+MAX_DETAILS_CHARACTERS = 100_000  # of a reply's usage, settings or seconds, and of what a case cost
 MAX_DETAILS_DEPTH = 8
 MAX_COUNT = 1 << 60  # no machine counts further
 MAX_REPLY_CHARACTERS = 1_000_000  # more than any model says, and less than an endless loop
@@ -68,12 +68,15 @@ class WorkerResult:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> WorkerResult:
-        """Read what `to_json` wrote."""
+        """Read what `to_json` wrote. Raises ValueError for what no worker of ours writes."""
         reply = None if row["reply"] is None else Reply(**row["reply"])
         if reply is not None:
             check_bounds(reply)
-        lost = bool(row["worker_gone"])
-        return cls(row["status"], row["detail"], reply, row["measured"], crashed=lost, worker_gone=lost)
+        _check_details("measured", row["measured"])
+        status, detail, lost = row["status"], row["detail"], bool(row["worker_gone"])
+        if status not in STATUSES or (status == "ok") != (reply is not None) or not isinstance(detail, str):
+            raise ValueError(f"status {status!r:.80} with {'no' if reply is None else 'a'} reply")
+        return cls(status, detail[:MAX_DETAILS_CHARACTERS], reply, row["measured"], crashed=lost, worker_gone=lost)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON can carry it; a worker that reports itself gone has lost its device."""

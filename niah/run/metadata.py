@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from niah.io import replace_file
+from niah.io import read_regular, replace_file
+from niah.terminal import printable
 from niah.types import UserError
 
 KINDS: dict[str, type | tuple[type, ...]] = {
@@ -37,7 +38,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     """
     path = Path(folder) / "run.json"
     try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
+        metadata = json.loads(read_regular(path))
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing: name a folder that niah run wrote (its --output_path); records without it "
@@ -88,11 +89,6 @@ def model_label(decides: Mapping[str, Any]) -> str:
     """Return the model's name with its arguments."""
     arguments = ", ".join(f"{key}={value}" for key, value in sorted(decides["model_args"].items()))
     return printable(f"{decides['model']} ({arguments})" if arguments else decides["model"])
-
-
-def printable(text: str) -> str:
-    """Return a text with its control characters escaped, which a terminal would otherwise obey."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _check(path: Path, values: Mapping[str, Any], kinds: Mapping[str, type | tuple[type, ...]]) -> None:

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from niah.io import open_to_append, refuse_link
+from niah.io import open_to_append, opened_folder, refuse_link
 from niah.run.config import Limits, RunConfig
 from niah.run.memory import oom_kills, resident_bytes
 from niah.run.messages import WorkerConfig, WorkerResult, case_request
@@ -288,10 +288,14 @@ def _copy(stream: BinaryIO, log: Path) -> None:
 
     A full log becomes worker.log.1: the end of the output is kept, and its size is bounded.
     """
-    with stream:
+    name = log.name
+    with stream, opened_folder(log.parent) as folder:  # held: a link in its place must not choose what is appended to
         while data := stream.read(1 << 13):
             with contextlib.suppress(OSError, UserError):  # a full disk costs the log, not the run
-                if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
-                    os.replace(log, log.with_name(f"{log.name}.1"))
-                with os.fdopen(open_to_append(log), "ab") as file:
+                descriptor = open_to_append(Path(name), folder)
+                if os.fstat(descriptor).st_size > MAX_LOG_BYTES:
+                    os.close(descriptor)
+                    os.replace(name, f"{name}.1", src_dir_fd=folder, dst_dir_fd=folder)
+                    descriptor = open_to_append(Path(name), folder)
+                with os.fdopen(descriptor, "ab") as file:
                     file.write(data)

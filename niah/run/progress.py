@@ -20,6 +20,7 @@ from niah.run.plan import Plan
 from niah.run.records import FINAL
 from niah.run.repeated_errors import cause, first_line
 from niah.run.time_left import TimeLeft, duration
+from niah.terminal import printable, printable_lines
 from niah.types import Case, Record
 
 COLD_BAR = "{desc}: {n_fmt} of {total_fmt} cases in fresh processes [{elapsed}]"
@@ -42,7 +43,7 @@ class Progress:
         cases = {case.id: case for case in plan.ordered}
         self._closed = threading.Event()
         self._cold = plan.cold
-        self._name = f"asking {model}".strip()
+        self._name = printable(f"asking {model}".strip())
         self._score_by = plan.generated.suite.score_by
         self._right = 0
         self._answered = 0
@@ -79,7 +80,7 @@ class Progress:
         if record.status not in FINAL:
             known = cause(record) in self._causes
             detail = f"{first_line(record)} (as before)" if known else record.detail
-            self._bar.write(f"{record.case}: {record.status}: {detail}", file=sys.stderr)
+            self._bar.write(printable_lines(f"{record.case}: {record.status}: {detail}"), file=sys.stderr)
             self._causes.add(cause(record))
         is_cold = record.case in self._cold
         self._done += 1

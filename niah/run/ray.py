@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from niah.media.bounds import STALL_VARIABLE
 from niah.run.config import Limits, RunConfig
 from niah.run.messages import WorkerConfig, WorkerResult
 from niah.run.process import NoCapacityError, ProcessWorker, WorkerLostError
+from niah.terminal import to_stderr
 from niah.types import Case, UserError
 
 POLL_SECONDS = 1.0
@@ -70,7 +70,7 @@ def connect(config: RunConfig) -> Iterator[Cluster]:
         num_workers = config.num_workers
         if num_workers is None:
             num_workers = max(1, int(gpus / per_worker)) if per_worker else 1
-        sys.stderr.write(
+        to_stderr(
             f"Ray cluster of {cpus:g} CPUs and {gpus:g} GPUs: {num_workers} worker"
             f"{'s' if num_workers > 1 else ''} of 1 CPU and {per_worker:g} GPUs\n"
         )

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from niah.io import CannotWrite, open_to_append, parse_json_lines, read_unpacked, replacing
 from niah.run.metadata import read_metadata
-from niah.settings import check_types
+from niah.settings import check_types, is_number
 from niah.types import Case, Record, UserError
 
 FINAL = ("ok", "oom")  # statuses that would be the same if the case were asked again
+MEASURED = (  # numbers that readers compute with
+    "seconds_to_first_token", "peak_allocated_bytes", "peak_reserved_bytes", "peak_device_bytes", "reused_frames",
+    "file_to_answer_seconds", "decode_seconds", "decoded_frames", "handed_out", "peak_host_bytes",
+)  # fmt: skip
+MAX_MEASURED = 1e18  # bytes or seconds of one case; sums of many stay finite
 COUNTS = ("frames_used", "needle_frames_kept", "needle_frames_used", "repeats", "language_tokens")
 
 
@@ -123,7 +129,26 @@ def check_record(record: Record) -> Record:
             raise TypeError(f"{name} is {count}, and counts are never below 0")
     if record.frame_size is not None and (len(record.frame_size) != 2 or min(record.frame_size) < 1):
         raise TypeError(f"frame_size is {list(record.frame_size)}, and is height and width in pixels")
+    _check_measured(record.measured)
     return record
+
+
+def _check_measured(measured: Mapping[str, Any]) -> None:
+    """Raise TypeError where what a case cost is no number from 0 up; keys that nothing reads may hold anything."""
+    for name in MEASURED:
+        if not _counts(measured.get(name)):
+            raise TypeError(f"{name} is {measured[name]!r:.80}, and measured numbers count from 0 up")
+    for name in ("seconds", "usage"):
+        parts = measured.get(name) or {}
+        if not isinstance(parts, Mapping):
+            raise TypeError(f"{name} is {parts!r:.80}, and holds numbers by name")
+        wrong = [part for part in parts.values() if not (_counts(part) or name == "usage" and isinstance(part, str))]
+        if wrong:
+            raise TypeError(f"{name} holds {wrong[0]!r:.80}, and measured numbers count from 0 up")
+
+
+def _counts(value: Any) -> bool:
+    return value is None or (is_number(value) and 0 <= value < MAX_MEASURED)
 
 
 def _line(record: Record) -> bytes:

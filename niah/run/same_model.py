@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from niah.run.config import RunConfig
 from niah.run.identity import known_before_loading
 from niah.run.metadata import model_label, read_metadata, update_metadata
 from niah.run.process import worker_environment
+from niah.terminal import to_stderr
 from niah.types import Reply, UserError
 
 FILE = re.compile(r"bytes, sha256 [0-9a-f]{64}$")  # the end of a file's part
@@ -145,7 +145,7 @@ class ModelCheck:
         if self._answered:
             earlier = metadata.get("earlier_identities", [])
             if recorded is None:
-                sys.stderr.write(
+                to_stderr(
                     f"NOTE: {self._folder} holds {self._answered} answers of a model whose identity is unknown: they "
                     "were asked before runs recorded it. If it has changed since, stop, and ask again with --fresh\n"
                 )

@@ -31,6 +31,7 @@ from niah.run.identity import loaded_identity, origin_of
 from niah.run.memory import peak_bytes, reset_peak
 from niah.run.messages import WorkerConfig, WorkerResult, check_reply
 from niah.run.registry import load_adapter
+from niah.terminal import print_traceback
 from niah.types import Question, Reply, Span, UserError
 
 PACKAGES = ("numpy", "av", "decord", "torchcodec", "torch", "transformers", "open_clip_torch")
@@ -79,7 +80,7 @@ class AdapterServer:
             question = Question(**request["question"])
             reply = check_reply(self.adapter.answer(video, question), len(video), len(question.options))
         except Exception as error:  # whatever a model raises is a record, not the end of the run
-            traceback.print_exc()
+            print_traceback(*sys.exc_info())
             status, detail = "oom" if is_out_of_memory(error) else "error", self._describe(error)
             lost = is_device_lost(error)
         if video is not None:
@@ -163,7 +164,7 @@ def _load(row: Mapping[str, Any]) -> tuple[AdapterServer | None, dict[str, Any]]
     except UserError as error:
         return None, {"status": "unusable", "detail": str(error)}
     except Exception as error:  # a model's own code may raise anything; the runner stops with this message
-        traceback.print_exc()
+        print_traceback(*sys.exc_info())
         return None, {"status": "unusable", "detail": f"{row['target']} raised {type(error).__name__}: {error}"}
     return server, server.metadata()
 

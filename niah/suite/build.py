@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from niah.suite.folder import GeneratedSuite, NearDuplicate, Skip, apply_needle_
 from niah.suite.library import Haystack, Library, NeedleClip
 from niah.suite.near_duplicates import near_duplicates
 from niah.suite.scan_progress import tracked
+from niah.terminal import to_stderr
 from niah.types import Span, UserError
 
 
@@ -121,14 +121,14 @@ def _report(generated: GeneratedSuite) -> None:
     suite = generated.suite
     if suite.depths:
         how = "follows version 1 of the rules" if suite.version == 1 else "fixes its depths"
-        sys.stderr.write(
+        to_stderr(
             f"note: suite {suite.name!r} {how}, and fixed depths alias with uniform sampling: a model that samples "
             "frames evenly sees far more or far fewer needles than it should; remove depths: and set version: 2\n"
         )
     for skip in generated.skipped:
-        sys.stderr.write(f"skipped {skip.what}: {skip.why}\n")
+        to_stderr(f"skipped {skip.what}: {skip.why}\n")
     for pair in generated.near_duplicates:
-        sys.stderr.write(
+        to_stderr(
             f"near-duplicate: frame {pair.first_frame} of {pair.first} and frame {pair.second_frame} of {pair.second} "
             f"({pair.distance} of 64 bits differ)\n"
         )

@@ -25,6 +25,7 @@ import yaml
 from niah.io import cache_folder, replacing
 from niah.suite.config import Downloads
 from niah.suite.public_addresses import HttpHandler, HttpsHandler, NotPublic
+from niah.terminal import to_stderr
 from niah.types import UserError
 
 SCHEMES = ("http", "https")
@@ -191,7 +192,7 @@ def _copy_body(response: Any, out: Any, limit: int) -> str:
 
 def _download(address: str, file: Path, downloads: Downloads, what: str) -> None:
     """Transfer a file in another process, which is killed after `downloads.seconds`."""
-    sys.stderr.write(f"downloading {_without_secrets(address)}\n")
+    to_stderr(f"downloading {_without_secrets(address)}\n")
     bounds = (int(downloads.limit_gib * 2**30), downloads.stall_seconds, downloads.allow_private)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
     with replacing(file) as temporary:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from niah.io import read_json_lines, replace_file, stored_path, to_json_lines
+from niah.io import read_json_lines, read_regular, replace_file, stored_path, to_json_lines
 from niah.settings import check_types, read_yaml
 from niah.suite.config import Suite
 from niah.types import Case, Source, UserError
@@ -129,7 +129,7 @@ def sources_sha256(hashes: Mapping[str, str]) -> str:
 def suite_sha256(folder: Path) -> str:
     """Return the hash of a folder's suite.yaml, which has the sampling of its videos; "" if it has none."""
     path = folder / "suite.yaml"
-    return sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return sha256(read_regular(path)).hexdigest() if path.is_file() else ""
 
 
 def write_hashes(folder: Path, cases: Iterable[Case], sources: Mapping[str, str]) -> str:
@@ -147,10 +147,10 @@ def read_hashes(folder: Path) -> dict[str, str]:
     """Return the content of hashes.json; empty if it is missing. Raises UserError if it is damaged."""
     path = folder / HASHES
     try:
-        hashes = json.loads(path.read_text(encoding="utf-8"))
+        hashes = json.loads(read_regular(path))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON ({error}); restore it") from error
     if not isinstance(hashes, dict) or not {"cases_sha256", "sources_sha256"} <= set(hashes):
         raise UserError(f"{path} lacks cases_sha256 or sources_sha256; restore it")

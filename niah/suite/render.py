@@ -19,6 +19,7 @@ from niah.media.decoders.base import load_decoder
 from niah.media.video import SplicedVideo
 from niah.media.writer import write_mp4
 from niah.suite.folder import GeneratedSuite
+from niah.terminal import printable
 from niah.types import LETTERS, Case, UserError
 
 CHUNK = 64  # frames in memory
@@ -63,7 +64,7 @@ def video_of(case: Case, generated: GeneratedSuite, folder: Path, decoder: str =
 
 def _each_frame(video: SplicedVideo, what: str) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (number, frame) for each frame of a video, with a progress bar."""
-    with tqdm(total=len(video), desc=what, unit="frame", disable=None) as bar:
+    with tqdm(total=len(video), desc=printable(what), unit="frame", disable=None) as bar:
         for numbers, frames in video.iterate(CHUNK):
             yield from zip(numbers, frames, strict=True)
             bar.update(len(numbers))

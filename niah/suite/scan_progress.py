@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from niah.terminal import printable, to_stderr
+
 T = TypeVar("T")
 FIRST, EVERY = 10.0, 60.0  # seconds until the first line, and between two: what is quick says nothing
 
@@ -26,7 +28,7 @@ def tracked(items: Sequence[T], what: str, unit: str = "file") -> Iterator[T]:
 def progress(total: int, what: str, unit: str = "file") -> Iterator[Callable[[int], object]]:
     """Yield what is called with the number of units that have been done since."""
     if sys.stderr.isatty():
-        with tqdm(total=total, desc=what, unit=unit, leave=False) as bar:
+        with tqdm(total=total, desc=printable(what), unit=unit, leave=False) as bar:
             yield bar.update
         return
     lines = Lines(total, what, unit)
@@ -44,5 +46,5 @@ class Lines:
         """Count units as done; write a line if one is due."""
         self._done += count
         if self._clock() >= self._due:
-            sys.stderr.write(f"{self._what}: {self._done:,} of {self._total:,} {self._unit}s\n")
+            to_stderr(f"{self._what}: {self._done:,} of {self._total:,} {self._unit}s\n")
             self._due = self._clock() + EVERY

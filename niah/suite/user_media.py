@@ -20,6 +20,7 @@ from niah.suite.folder import Skip
 from niah.suite.library import Haystack, Library, NeedleClip, cut_timeline
 from niah.suite.needles import VIDEO_SUFFIXES, NeedleRow, read_needles
 from niah.suite.scan_progress import progress, tracked
+from niah.terminal import printable
 from niah.types import Source, Span, UserError
 
 SLACK_SECONDS = 0.1  # by which a stop may exceed the end of the video, because people round
@@ -207,7 +208,8 @@ def _scan_haystacks(
             continue
         corrupt = library.indexes[source.name].corrupt
         if corrupt:
-            tqdm.write(f"{name}: {corrupt} packets are flagged as corrupt; frames near them may show it", sys.stderr)
+            told = f"{name}: {corrupt} packets are flagged as corrupt; frames near them may show it"
+            tqdm.write(printable(told), sys.stderr)
         problem = "it has no frame"
         if source.frames:
             problem = _repeat_problem(Span(source.name, 0, source.frames), library, suite)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from niah.io import read_json_lines, to_json_lines
+from niah.io import read_json_lines, read_regular, to_json_lines
 from niah.run.folder import check_cases_known, locked, to_yaml, write_inputs
 from niah.run.metadata import differing_keys, read_metadata, refuse_other_run, without_shard_keys
 from niah.run.plan import cold_first, sort_by_haystack
@@ -180,7 +180,7 @@ def _shard_data(folder: Path, metadata: Mapping[str, Any]) -> ShardData:
         records=tuple(read_records(folder / "records.jsonl")),
         sources=tuple(row for _, row in sources),
         suite=read_yaml(Suite, folder / "suite.yaml"),
-        settings=yaml.safe_load((folder / "config.yaml").read_text("utf-8")),
+        settings=yaml.safe_load(read_regular(folder / "config.yaml").decode("utf-8")),
     )
 
 
@@ -297,7 +297,7 @@ def _input_files(first: ShardData, cases: Iterable[Case], sources: Iterable[Mapp
     files = {"config.yaml": to_yaml(settings)}
     for name in ("suite.yaml", "skipped.jsonl", "near_duplicates.jsonl"):
         path = first.folder / name
-        files[name] = path.read_text(encoding="utf-8") if path.is_file() else ""
+        files[name] = read_regular(path).decode("utf-8") if path.is_file() else ""
     files["cases.jsonl"] = to_json_lines(case.to_json() for case in cases)
     files["sources.jsonl"] = to_json_lines(sources)
     return files

@@ -1,14 +1,17 @@
 """A run folder of a stranger may hold symbolic links: nothing is ever written to their targets."""
 
+import gzip
 import os
 import shutil
 
 import pytest
 
+from niah.analysis.load import read_run
 from niah.analysis.table import write_table
 from niah.figures.draw import draw_runs
 from niah.io import open_to_append, refuse_link, replace_file, replacing
 from niah.run.metadata import update_metadata
+from niah.run.process import _copy
 from niah.run.records import Records
 from niah.types import UserError
 from tests.helpers.commands import merge, report, run
@@ -105,6 +108,95 @@ def test_a_link_to_nothing_is_refused_as_well(folder, tmp_path):
     with pytest.raises(UserError, match="symbolic link"):
         open_to_append(folder / "log")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.fixture
+def swap(tmp_path, folder):
+    """Return what puts a link to another folder in the place of the run's, as its owner may at any moment."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "table.csv").write_text(SECRET)
+
+    def put():
+        folder.rename(tmp_path / "moved")
+        folder.symlink_to(victim)
+
+    yield put
+    assert [path.name for path in victim.iterdir()] == ["table.csv"]
+    assert (victim / "table.csv").read_text() == SECRET
+
+
+def test_a_folder_that_is_swapped_for_a_link_while_a_file_is_written_gets_the_file(folder, swap, tmp_path):
+    with replacing(folder / "table.csv") as temporary:
+        swap()
+        temporary.write_bytes(b"a,b\n")
+    assert (tmp_path / "moved" / "table.csv").read_bytes() == b"a,b\n"
+    assert [path for path in (tmp_path / "moved").iterdir() if "partial" in path.name] == []
+
+
+def test_the_new_file_may_be_swapped_for_a_link_while_it_is_written(folder, target, monkeypatch):
+    really = os.fdopen
+
+    def swapping(descriptor, *rest):
+        [temporary] = folder.glob(".*.partial.*")
+        temporary.unlink()
+        temporary.symlink_to(target)
+        return really(descriptor, *rest)
+
+    monkeypatch.setattr("os.fdopen", swapping)
+    replace_file(folder / "table.csv", "a,b\n")
+
+
+def test_a_log_goes_on_in_the_folder_it_began_in(folder, swap, tmp_path):
+    class Lines:
+        said = [b"one\n", b"two\n", b""]
+
+        def read(self, _):
+            if len(self.said) == 2:
+                swap()
+            return self.said.pop(0)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    _copy(Lines(), folder / "worker.log")
+    assert (tmp_path / "moved" / "worker.log").read_bytes() == b"one\ntwo\n"
+
+
+def test_an_error_of_the_disk_names_the_file_that_was_asked_for(folder):
+    (folder / "sub").mkdir()
+    (folder / "sub" / "inside").touch()
+    with pytest.raises(OSError) as caught:
+        replace_file(folder / "sub", "a file in the place of a folder")
+    assert caught.value.filename == str(folder / "sub")
+
+
+@pytest.mark.parametrize("name", ["run.json", "records.jsonl", "cases.jsonl"])
+def test_what_never_ends_is_not_read(folder, name):
+    for number, make in enumerate((os.mkfifo, lambda path: path.symlink_to("/dev/zero"))):
+        (folder / name).rename(folder / f"{name}.{number}")
+        make(folder / name)
+        with pytest.raises(UserError, match=f"{name} is not a regular file"):
+            read_run(folder)
+        (folder / name).unlink()
+        (folder / f"{name}.{number}").rename(folder / name)
+
+
+def test_nothing_is_appended_to_a_pipe(folder):
+    os.mkfifo(folder / "log")
+    with pytest.raises(UserError, match="log is not a regular file"):
+        open_to_append(folder / "log")  # without a reader, opening would never end
+
+
+def test_a_gzipped_file_that_unpacks_to_gigabytes_is_refused_by_the_limit_that_names_itself(folder, monkeypatch):
+    (folder / "records.jsonl").unlink()
+    (folder / "records.jsonl.gz").write_bytes(gzip.compress(b" " * 2_000_000))
+    monkeypatch.setenv("VIDEONIAH_MAX_UNPACKED_GIB", "0.001")
+    with pytest.raises(UserError, match="records.jsonl.gz unpacks to more than 0.001 GiB; raise VIDEONIAH_MAX_"):
+        read_run(folder)
 
 
 @pytest.fixture(scope="module")

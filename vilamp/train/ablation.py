@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from niah.exit_codes import DONE
 from niah.io import replace_file
 from niah.run.config import RunConfig
 from niah.settings import from_mapping, read_yaml
+from niah.terminal import to_stderr, to_stdout
 from niah.types import UserError
 from vilamp import checkpoint
 from vilamp.config import VilampConfig
@@ -84,7 +84,7 @@ def _trained_runs(base: TrainingConfig) -> Iterator[NamedRun]:
     pools = None
     for name, variant in variants(base).items():
         if read_summary(Path(variant.output)) is None:
-            sys.stderr.write(f"training variant {name}\n")
+            to_stderr(f"training variant {name}\n")
             pools = pools or _encode_shared_pools(base)
             train(variant, pools)
         folder = Path(base.output) / _folder_name(name)
@@ -160,7 +160,7 @@ def _run(options: argparse.Namespace) -> int:
         return code
     rows = variants_table(base, folder)
     replace_file(folder / "table.csv", rows.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-    sys.stdout.write(rows.to_string(index=False) + "\n")
+    to_stdout(rows.to_string(index=False) + "\n")
     return DONE
 
 

@@ -6,7 +6,6 @@ language model or compressor they differ in, and each frame is encoded once. Tim
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from niah.run.config import RunConfig
 from niah.run.messages import WorkerConfig
 from niah.run.process import InProcessWorker, Worker
 from niah.suite.folder import GeneratedSuite
+from niah.terminal import to_stderr
 
 TARGET = "vilamp.adapter:load"
 MEMORY, DISK = 2**30, 2**33  # bytes of the feature store
@@ -47,7 +47,7 @@ def run_all(runs: Iterable[NamedRun]) -> int:
     worst = DONE
     with_shared_store = WithSharedStore()
     for one in runs:
-        sys.stderr.write(f"{one.name}\n")
+        to_stderr(f"{one.name}\n")
         code = run_suite(one.config, make_worker=one.make_worker or with_shared_store)
         if code == INTERRUPTED:
             return INTERRUPTED

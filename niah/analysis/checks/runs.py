@@ -10,10 +10,11 @@ from niah.analysis.checks.controls import check_controls
 from niah.analysis.checks.failed_check import FailedCheck, by_level
 from niah.analysis.checks.needles import check_needles
 from niah.analysis.kinds import group_kinds
-from niah.analysis.load import RunData, printable
+from niah.analysis.load import RunData
 from niah.analysis.same_cases import shared_cases
 from niah.analysis.table import median_frame_size
 from niah.option_scores import scored_by
+from niah.terminal import printable
 from niah.types import Record
 
 

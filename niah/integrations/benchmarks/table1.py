@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from niah.figures.published import read_published
+from niah.io import read_regular
 from niah.types import UserError
 
 
@@ -85,8 +86,8 @@ def _results(paths: Iterable[Path]) -> Iterable[Result]:
             raise UserError(f"{path} holds no results_*.json; run niah lm_eval with --output_path {path}")
         for file in files:
             try:
-                results = json.loads(file.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
+                results = json.loads(read_regular(file))
+            except (OSError, ValueError, RecursionError) as error:
                 raise UserError(f"{file} cannot be read ({error}); name a file or folder that lm-eval wrote") from None
             try:
                 yield Result(float(results["date"]), _model(results["config"]), _numbers(results))

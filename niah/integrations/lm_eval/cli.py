@@ -26,6 +26,7 @@ from niah.integrations.lm_eval.naming import predictable
 from niah.run.presets import task_settings
 from niah.run.registry import GROUP
 from niah.settings import unknown_name
+from niah.terminal import to_stderr
 from niah.types import UserError
 
 TASKS = (Path(__file__).parent / "tasks", Path(__file__).parents[1] / "benchmarks" / "tasks")
@@ -77,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
     finally:
         logging.getLogger("lm_eval").removeHandler(save_errors)
     if save_errors.messages:
-        sys.stderr.write(
+        to_stderr(
             f"error: lm-eval says: {'; '.join(save_errors.messages)} ({given(namespace, 'output_path')}). The files "
             "there are not complete: free some space, or name another --output_path\n"
         )

@@ -31,6 +31,7 @@ from niah.run.messages import WorkerConfig
 from niah.run.process import start_worker
 from niah.run.registry import find_adapter
 from niah.scoring import extract_answer
+from niah.terminal import printable
 from niah.types import LETTERS, Question, Record, UserError
 
 HARNESS = ("python", "decoder", "timeout", "load_timeout", "grace", "memory_limit_gib", "in_process")
@@ -175,7 +176,7 @@ class VideoLM(LM):
             hashes = {name: source.sha256 for name, source in sources.items()}
             case_runner = CaseRunner(lambda: start_worker(config, worker_config, log), config.model, hashes)
             try:
-                for one in tqdm(several, desc=f"asking {config.model}", unit="case"):
+                for one in tqdm(several, desc=printable(f"asking {config.model}"), unit="case"):
                     record = case_runner.ask(one.case, cold=False)
                     self._note(record, case_runner)
                     yield record

@@ -1,8 +1,11 @@
 """Which settings are taken for secrets, by name and by value: they would end in files that are given away."""
 
+from pathlib import Path
+
 import pytest
 
-from niah.run.config import RunConfig, holds_secret
+from niah.run.config import RunConfig
+from niah.run.secret_settings import holds_secret
 from niah.types import UserError
 
 LONG = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -24,6 +27,20 @@ SECRET = [
     ("name", f"hf_{LONG}"),
     ("name", f"ghp_{LONG}"),
     ("name", f"Bearer {LONG}"),
+    ("key_env", f"gsk_{LONG}"),  # the key in place of its variable's name
+    ("key_env", "0123456789abcdef" * 2),
+    ("key_env", "Ab1" * 10),
+    ("pat", "x"),
+    ("github_pat", "x"),
+    ("auth", "x"),
+    ("cookie", "x"),
+    ("session_cookies", "x"),
+    ("h", "Authorization:x"),
+    ("h", "X-API-Key: x"),
+    ("h", "cookie=x"),
+    ("prompt", f"use xai-{LONG} for it"),
+    ("note", "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.c2ln"),
+    ("pretrained", "https://me:word@hub.example/model"),
 ]
 PLAIN = [
     ("key_env", "OPENAI_API_KEY"),
@@ -36,6 +53,13 @@ PLAIN = [
     ("base_url", "https://api.example/v1?api-version=2024-06-01"),
     ("prompt", "Which one is it? key: A"),
     ("author", "me"),
+    ("pattern", "x"),
+    ("pretrained", "Ab1" * 10),
+    ("folder", str(Path(__file__))),
+    ("revision", "0123456789" * 4),
+    ("model", "meta-llama/Llama-3.2-11B-Vision-Instruct-GPTQ-Int4"),
+    ("model", "gpt-4o-audio-preview-2024-12-17"),
+    ("key_env", "MY_COMPANYS_INTERNAL_GATEWAY_KEY_2026"),
 ]
 
 

@@ -8,7 +8,6 @@ everything but the table and the probe.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from niah.cli.flags import add_config
 from niah.exit_codes import DONE
 from niah.io import replace_file
 from niah.settings import read_yaml
+from niah.terminal import to_stdout
 from niah.types import UserError
 from vilamp.train.experiment.config import Experiment, GainContrast, TrainingJob, TypeContrast
 from vilamp.train.experiment.contrasts import (
@@ -272,7 +272,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """Write everything, and print the verdict."""
-    sys.stdout.write(analyse(read_yaml(Experiment, options.config)))
+    to_stdout(analyse(read_yaml(Experiment, options.config)))
     return DONE
 
 

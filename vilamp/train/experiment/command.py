@@ -7,11 +7,11 @@ time is a balanced part. One command at a time trains; the last redraws tables a
 from __future__ import annotations
 
 import argparse
-import sys
 
 from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_config
 from niah.exit_codes import DONE
+from niah.terminal import to_stdout
 from vilamp.train.experiment.config import read_experiment
 from vilamp.train.experiment.queue import queue_text, run_jobs, select_jobs
 
@@ -38,7 +38,7 @@ def _run(options: argparse.Namespace) -> int:
     experiment = read_experiment(options.config)
     jobs = select_jobs(experiment, options.only)
     if options.dry_run:
-        sys.stdout.write(queue_text(experiment, jobs) + "\n")
+        to_stdout(queue_text(experiment, jobs) + "\n")
         return DONE
     return run_jobs(experiment, jobs)
 

@@ -5,7 +5,6 @@ What is done is read from the disk, so an interrupted queue goes on where it sto
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from niah.exit_codes import DONE, INCOMPLETE
 from niah.run.config import RunConfig
 from niah.run.folder import locked
 from niah.settings import unknown_name
+from niah.terminal import to_stderr
 from niah.types import UserError
 from vilamp.train.experiment.config import Experiment, SuitePart, TrainingJob
 from vilamp.train.experiment.footage import load_features
@@ -84,13 +84,13 @@ def _train_if_missing(experiment: Experiment, job: TrainingJob, features: LoadFe
     training = read_summary(checkpoint)
     if training is None:
         if any(has_records(experiment, job, part) for part in experiment.parts(job)):
-            sys.stderr.write(
+            to_stderr(
                 f"{job.name} was asked before and its checkpoint is gone ({checkpoint}): another "
                 "training would be another model. Restore the checkpoint, or remove the job's records\n"
             )
             return False
         train(experiment, job, features)
-        sys.stderr.write(cost_text(experiment, job) + "\n")
+        to_stderr(cost_text(experiment, job) + "\n")
     elif (mismatch := config_mismatch(experiment, job, training)) is not None:
         raise UserError(
             f"{checkpoint} was trained with another {mismatch} than this config's: give this experiment another "
