@@ -17,6 +17,8 @@ from niah.types import UserError
 # A file counts as unreadable after this many seconds without data from the disk or the network share.
 STALL_VARIABLE = "VIDEONIAH_STALL_SECONDS"
 HOURS_VARIABLE = "VIDEONIAH_MAX_HOURS"  # from the first frame of a file to its last
+MEMORY_VARIABLE = "VIDEONIAH_SCAN_GIB"  # address space of the process that scans files
+SCAN_VARIABLE = "VIDEONIAH_SCAN_SECONDS"  # for a file of a MiB or less; each further MiB gets a tenth of it
 PIXELS_VARIABLE = "VIDEONIAH_MAX_PIXELS"  # of one frame, which is decoded whole
 CORRUPT_VARIABLE = "VIDEONIAH_MAX_CORRUPT"  # share of the video's packets that FFmpeg flags as damaged
 
@@ -38,6 +40,16 @@ def refuse_long(path: Union[str, Path], seconds: Fraction) -> None:
             f"a frame is shown {float(seconds):,.0f} s after the first, the limit is {hours:g} hours",
             f"{reencode(path)}, or raise {HOURS_VARIABLE}",
         )
+
+
+def scan_memory_bytes() -> int:
+    """Return how much address space scanning may take: $VIDEONIAH_SCAN_GIB, else 8 GiB."""
+    return int(_positive(MEMORY_VARIABLE, "8", "a number of GiB above 0") * 2**30)
+
+
+def scan_seconds(file_bytes: int) -> float:
+    """Return how long scanning a file may take: $VIDEONIAH_SCAN_SECONDS, else 600, and a tenth more for each MiB."""
+    return _positive(SCAN_VARIABLE, "600", "a number of seconds above 0") * (1 + file_bytes / 2**20 / 10)
 
 
 def max_pixels() -> int:

@@ -241,26 +241,40 @@ def _cache_path(digest: str) -> Path:
     return cache_folder() / "index" / f"{digest}-av{av.__version__}-{codec}-{FORMAT}.json"
 
 
+def cached_index(path: Union[str, Path]) -> Optional[Index]:
+    """Return the index of a file that was scanned before, else None. Raises MediaError for what is no file."""
+    digest = sha256_of(path)
+    return _load_cached(_cache_path(digest), absolute(path), digest)
+
+
 def _load_cached(cached: Path, path: Union[str, Path], digest: str) -> Optional[Index]:
     """Return the cached index of a file; None if it is missing or damaged, and the file must be scanned."""
     try:
-        values = json.loads(cached.read_text(encoding="utf-8"))
-        values["times"] = tuple(values["times"])
-        values["keyframes"] = tuple(values["keyframes"])
-        pts = values.pop("stamps")  # the key since format 1
-        values["pts"] = None if pts is None else tuple(pts)
-        values["pixel_aspect"] = Fraction(values["pixel_aspect"])
-        values["time_base"] = Fraction(values["time_base"])
-        return Index(path=absolute(path), sha256=digest, **values)
+        return index_from_json(path, digest, json.loads(cached.read_text(encoding="utf-8")))
     except (FileNotFoundError, PermissionError, ValueError, TypeError, KeyError):  # costs a second scan, nothing else
         return None
 
 
 def _save_cached(cached: Path, index: Index) -> None:
     """Write an index to the cache, if the disk allows it."""
+    with contextlib.suppress(OSError):  # a full or read-only disk costs a second scan, nothing else
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(cached, json.dumps(index_to_json(index)))
+
+
+def index_to_json(index: Index) -> Dict[str, Any]:
+    """Return an index without its path and hash, as JSON can carry it."""
     values = {name: getattr(index, name) for name in ("width", "height", "rotation", "times", "end", "corrupt")}
     values.update(keyframes=index.keyframes, stamps=index.pts)
     values.update(pixel_aspect=str(index.pixel_aspect), time_base=str(index.time_base))
-    with contextlib.suppress(OSError):  # a full or read-only disk costs a second scan, nothing else
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(cached, json.dumps(values))
+    return values
+
+
+def index_from_json(path: Union[str, Path], digest: str, values: Dict[str, Any]) -> Index:
+    """Read what `index_to_json` returned. Raises ValueError, TypeError or KeyError for anything else."""
+    values = {**values, "times": tuple(values["times"]), "keyframes": tuple(values["keyframes"])}
+    pts = values.pop("stamps")  # the key since format 1
+    values["pts"] = None if pts is None else tuple(pts)
+    values["pixel_aspect"] = Fraction(values["pixel_aspect"])
+    values["time_base"] = Fraction(values["time_base"])
+    return Index(path=absolute(path), sha256=digest, **values)

@@ -130,14 +130,15 @@ def _remembered(runs: Sequence[RunData]) -> str | None:
 
 def _own_paths(name: str) -> dict[str, Path]:
     """Return the paths of a user's own videos. Raises UserError where one is missing."""
-    from niah.media.scan import scan
+    from niah.media.scan_apart import ScanProcess
 
     if Path(name).is_dir():
         return {source.identity: Path(source.path) for source in read_suite(Path(name)).sources.values()}
     suite, folder = load_suite(name)
     crops = {crop.video: crop.pixels for crop in suite.crops or ()}
-    library = Library(suite.sampling.rate, scan, crops=crops)
-    user_media.load(user_media.resolve(suite, folder), library)
+    with ScanProcess() as apart:
+        library = Library(suite.sampling.rate, apart.scan, crops=crops)
+        user_media.load(user_media.resolve(suite, folder), library)
     return {source.identity: Path(source.path) for source in library.sources.values()}
 
 

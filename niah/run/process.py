@@ -19,17 +19,19 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
+from uuid import uuid4
 
-from niah.io import open_to_append, opened_folder, refuse_link
+from niah.io import refuse_link
 from niah.run.config import Limits, RunConfig
+from niah.run.family import MARK, kill_family
 from niah.run.memory import oom_kills, resident_bytes
 from niah.run.messages import WorkerConfig, WorkerResult, case_request
 from niah.run.worker import AdapterServer
+from niah.run.worker_log import copy_to_log
 from niah.types import Case, UserError
 
 MAX_RESULT_BYTES = 1 << 26  # a reply that names a million frames is smaller
-MAX_LOG_BYTES = 1 << 20  # of worker.log, and of worker.log.1
 POLL_SECONDS = 0.1
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -121,8 +123,9 @@ class ProcessWorker:
         self._buffer = bytearray()
         self._ended = False
         self._oom_kills = oom_kills()
-        self._child = _start(python or sys.executable, limits.grace / 2)
-        self._log = threading.Thread(target=_copy, args=(self._child.stderr, log), name="worker.log", daemon=True)
+        self._mark = uuid4().hex
+        self._child = _start(python or sys.executable, limits.grace / 2, self._mark)
+        self._log = threading.Thread(target=copy_to_log, args=(self._child.stderr, log), name="worker.log", daemon=True)
         self._log.start()
         try:
             self.metadata = self._call({"do": "load", "loading": config.to_json()}, limits.loading_seconds)
@@ -241,12 +244,11 @@ class ProcessWorker:
         return WorkerResult("error", f"the worker {how}", crashed=True, worker_gone=True)
 
     def _kill(self) -> None:
-        """Kill the worker's process group and collect it; once, as its number may later be another process's."""
+        """Kill the worker and what it started, and collect it; once, as its number may later be another's."""
         if self._ended:
             return
         self._ended = True
-        with contextlib.suppress(ProcessLookupError):  # the group is already gone
-            os.killpg(self._child.pid, signal.SIGKILL)
+        kill_family(self._child.pid, self._mark)
         with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel, on a lost share, and dies later
             self._child.wait(self._limits.grace)
         self._log.join(self._limits.grace)
@@ -255,9 +257,9 @@ class ProcessWorker:
                 pipe.close()
 
 
-def _start(python: str, grace_seconds: float) -> subprocess.Popen[bytes]:
+def _start(python: str, grace_seconds: float, mark: str) -> subprocess.Popen[bytes]:
     """Start a worker at the head of its own process group; it outlives the runner by at most `grace_seconds`."""
-    environment = worker_environment()
+    environment = {**worker_environment(), MARK: mark}
     pipe = subprocess.PIPE
     try:
         return subprocess.Popen(
@@ -281,21 +283,3 @@ def worker_environment() -> dict[str, str]:
 def _signal_name(number: int) -> str:
     """Return a signal's name; most real-time signals have none."""
     return signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
-
-
-def _copy(stream: BinaryIO, log: Path) -> None:
-    """Append what a worker writes to its log, and go on reading so that the worker never blocks.
-
-    A full log becomes worker.log.1: the end of the output is kept, and its size is bounded.
-    """
-    name = log.name
-    with stream, opened_folder(log.parent) as folder:  # held: a link in its place must not choose what is appended to
-        while data := stream.read(1 << 13):
-            with contextlib.suppress(OSError, UserError):  # a full disk costs the log, not the run
-                descriptor = open_to_append(Path(name), folder)
-                if os.fstat(descriptor).st_size > MAX_LOG_BYTES:
-                    os.close(descriptor)
-                    os.replace(name, f"{name}.1", src_dir_fd=folder, dst_dir_fd=folder)
-                    descriptor = open_to_append(Path(name), folder)
-                with os.fdopen(descriptor, "ab") as file:
-                    file.write(data)

@@ -26,6 +26,7 @@ from typing import Any, TextIO
 from niah.media.decoders.base import load_decoder
 from niah.media.errors import MediaError
 from niah.media.video import SplicedVideo
+from niah.run.family import adopt_orphans
 from niah.run.faults import free_device_memory, is_device_lost, is_out_of_memory
 from niah.run.identity import loaded_identity, origin_of
 from niah.run.memory import peak_bytes, reset_peak
@@ -136,6 +137,7 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
 def main(grace_seconds: float = GRACE_SECONDS) -> None:
     """Serve requests until stdin ends; a case in progress then gets `grace_seconds` more."""
     faulthandler.enable()
+    adopt_orphans()
     responses = _private_stdout()
     requests = _requests(grace_seconds)
     server: AdapterServer | None = None

@@ -25,16 +25,20 @@ def generate(suite: Suite, folder: Path) -> GeneratedSuite:
     needles that cannot be used are left out, listed in `skipped` and reported on stderr. Raises
     UserError if the suite cannot be generated.
     """
-    from niah.media.scan import scan  # here, so that reading a generated suite decodes nothing
+    # Here, so that reading a generated suite decodes nothing.
+    from niah.media.scan import scan
+    from niah.media.scan_apart import ScanProcess
 
     suite = user_media.resolve(suite, Path(folder))
     crops = {crop.video: crop.pixels for crop in suite.crops or ()}
-    library = Library(suite.sampling.rate, scan, crops=crops)
     found: tuple[NearDuplicate, ...] = ()
     if suite.footage is not None:
+        library = Library(suite.sampling.rate, scan, crops=crops)
         haystacks, clips, skips = _built_in(suite, suite.footage, library)
     else:
-        haystacks, clips, skips = user_media.load(suite, library)
+        with ScanProcess() as apart:  # files of others
+            library = Library(suite.sampling.rate, apart.scan, crops=crops)
+            haystacks, clips, skips = user_media.load(suite, library)
         found = near_duplicates(haystacks, clips, library, cache_folder() / "hashes")
     return assemble(suite, haystacks, clips, library, skips, found)
 

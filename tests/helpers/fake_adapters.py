@@ -153,6 +153,25 @@ def hanging_with_child(frames=40, note=""):
     return when(frames, hang)
 
 
+def leaving_a_server(frames=40, note="", dies=False):
+    """Start a server as a daemon: its session is its own, and its parent ends at once; then answer, or die."""
+
+    def leave(video):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                Path(note).write_text(str(os.getpid()))
+                time.sleep(600)
+            os._exit(0)
+        while not (Path(note).exists() and Path(note).read_text()):
+            time.sleep(0.01)
+        if dies:
+            os._exit(1)
+        return Reply("B")
+
+    return when(frames, leave)
+
+
 def breaking_in(frames=40):
     """Write nonsense to every descriptor, the runner's private one among them."""
 

@@ -11,8 +11,8 @@ from niah.analysis.table import write_table
 from niah.figures.draw import draw_runs
 from niah.io import open_to_append, refuse_link, replace_file, replacing
 from niah.run.metadata import update_metadata
-from niah.run.process import _copy
 from niah.run.records import Records
+from niah.run.worker_log import copy_to_log
 from niah.types import UserError
 from tests.helpers.commands import merge, report, run
 from tests.helpers.fake_runs import make_case, make_record
@@ -162,7 +162,7 @@ def test_a_log_goes_on_in_the_folder_it_began_in(folder, swap, tmp_path):
         def __exit__(self, *_):
             pass
 
-    _copy(Lines(), folder / "worker.log")
+    copy_to_log(Lines(), folder / "worker.log")
     assert (tmp_path / "moved" / "worker.log").read_bytes() == b"one\ntwo\n"
 
 

@@ -72,7 +72,7 @@ def test_noise_on_stdout_breaks_nothing(start, suite, tmp_path):
 
 
 def test_log_of_a_worker_is_bounded(start, suite, tmp_path, monkeypatch):
-    monkeypatch.setattr("niah.run.process.MAX_LOG_BYTES", 100)
+    monkeypatch.setattr("niah.run.worker_log.MAX_LOG_BYTES", 100)
     worker = start("chatty")
     for _ in range(9):  # each writes 14 bytes and then 45 more
         worker.ask(case_of(suite, 20))
@@ -122,6 +122,17 @@ def test_hang_ends_at_the_limit_with_every_child(start, suite, tmp_path):
     worker = start("hanging_with_child", seconds=1.0, note=str(note))
     result = worker.ask(case_of(suite, 40))
     assert (result.status, result.detail) == ("timeout", "no answer within 1 seconds")
+    assert gone(int(note.read_text()))
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_server_that_left_its_worker_s_session_ends_with_it(start, suite, tmp_path, dies):
+    note = tmp_path / "server"
+    worker = start("leaving_a_server", note=str(note), dies=dies)
+    assert worker.ask(case_of(suite, 40)).status == ("error" if dies else "ok")
+    if not dies:
+        assert psutil.pid_exists(int(note.read_text()))
+        worker.close()
     assert gone(int(note.read_text()))
 
 

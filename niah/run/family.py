@@ -1,0 +1,64 @@
+"""Every process that a worker started, detached ones too: inference servers leave its session and would outlive it.
+
+A worker adopts what loses its parent, so that all are its descendants while it lives. Its environment holds a mark that
+whatever it starts inherits: by that they are found once it is dead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
+
+MARK = "VIDEONIAH_WORKER"  # environment variable
+ROUNDS = 5  # a process may start another while it is killed
+PR_SET_CHILD_SUBREAPER = 36  # of linux/prctl.h
+
+
+def kill_family(pid: int, mark: str) -> None:
+    """Kill the process group that `pid` leads, its descendants, and every process that carries the mark."""
+    import psutil  # here, because a worker's interpreter may lack it
+
+    found = _descendants(pid)  # first: of the dead nobody knows them
+    with contextlib.suppress(ProcessLookupError):  # the group is already gone
+        os.killpg(pid, signal.SIGKILL)
+    for _ in range(ROUNDS):
+        for process in found:
+            with contextlib.suppress(psutil.Error):  # it ended meanwhile; another of its number is not killed
+                process.kill()
+        found = list(_marked(mark, without=pid))
+        if not found:
+            return
+
+
+def adopt_orphans() -> None:
+    """Become the parent of processes whose own parent ends, so that their memory counts as this one's; Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    import psutil
+
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def _marked(mark: str, without: int) -> Iterator[psutil.Process]:
+    """Yield the living processes whose environment holds the mark."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):  # it ended meanwhile, or is another user's
+            ended = process.pid == without or process.status() == psutil.STATUS_ZOMBIE
+            if not ended and process.environ().get(MARK) == mark:
+                yield process
