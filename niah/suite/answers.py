@@ -6,6 +6,8 @@ line, so it is refused unless the suite says which.
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import json
 import re
 from collections.abc import Sequence
@@ -15,22 +17,31 @@ from niah.types import LETTERS, UserError
 
 
 def read_options(value: Any, where: str) -> tuple[str, ...]:
-    """Return the options without their letters. A csv cell may contain them as a JSON list."""
+    """Return the options without their letters. A csv cell may contain them as a list in text."""
+    value = listed(value)
     if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{where}: options look like a list but are not JSON ({error})") from error
+        raise UserError(f"{where}: options look like a list and are none in JSON: {value!r:.200}")
     if not isinstance(value, list | tuple) or not all(isinstance(option, str) and option.strip() for option in value):
         raise UserError(f"{where}: options must be a list of texts, got {value!r}")
     if not 2 <= len(value) <= len(LETTERS):
         raise UserError(f"{where}: a question needs 2 to {len(LETTERS)} options, got {len(value)}")
     options = [option.strip() for option in value]
-    if all(re.match(rf"{letter}[.):]\s*\S", option) for letter, option in zip(LETTERS, options, strict=False)):
-        options = [option[2:].strip() for option in options]
+    lettered = [re.fullmatch(r"\(?([A-J])[.):]\s*(\S.*)", option, re.DOTALL) for option in options]
+    if all(found and found[1] == letter for found, letter in zip(lettered, LETTERS, strict=False)):
+        options = [found[2] for found in lettered if found]
     if len(set(options)) < len(options):
         raise UserError(f"{where}: two options are the same: {options}")
     return tuple(options)
+
+
+def listed(value: Any) -> Any:
+    """Return a list that a csv cell holds as text, as JSON or Python write it; any other value as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    for read in (json.loads, ast.literal_eval):  # pandas writes lists as Python does
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return read(value.strip())
+    return value
 
 
 def read_answer(value: Any, options: Sequence[str], where: str, base: int | None = None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,16 @@ from typing import Any
 
 from niah.integrations.benchmarks.frames import Frames
 from niah.integrations.benchmarks.item import Item
-from niah.integrations.benchmarks.prompts import make_question, subtitle_text
+from niah.integrations.benchmarks.prompts import make_question
+from niah.integrations.benchmarks.subtitles import read_subtitles
 from niah.integrations.benchmarks.video_case import FrameSettings, video_case
 from niah.integrations.case_library import CaseMedia, register_library
+from niah.io import read_regular
 from niah.prompt import format_prompt
 from niah.settings import from_mapping
 from niah.suite.downloads import refuse_dataset_card, refuse_outside
 from niah.suite.needles import TABLE_FORMATS, VIDEO_SUFFIXES
+from niah.terminal import to_stderr
 from niah.types import Question, UserError
 
 FINGERPRINT_BYTES = 1 << 16  # read at each end of a video
@@ -74,6 +78,7 @@ class Benchmark:
     script: str | None = None  # None: the release has none
     subtitled: bool = False
     check: Callable[[Sequence[Item]], None] | None = None  # of all items together; raises UserError
+    file_per_task: bool = False  # published as a folder of JSON files with different columns
 
 
 class TableLibrary:
@@ -100,8 +105,9 @@ def load_documents(benchmark: Benchmark, metadata: Mapping[str, Any]) -> dict[st
 
     settings = BenchmarkSettings.of(metadata)
     items = _present(benchmark, settings, _checked(benchmark, list(_items(benchmark, settings))))
+    subtitles = _subtitles(benchmark, settings, [item for item, _ in items])
     questions = {
-        item.name: (video, make_question(benchmark.script, settings.prompt, item, _subtitle(benchmark, settings, item)))
+        item.name: (video, make_question(benchmark.script, settings.prompt, item, subtitles.get(item.video, "")))
         for item, video in items
     }
     identity = [settings.frame_sampling, settings.frame_limit, settings.frame_size]
@@ -140,8 +146,30 @@ def rows_of(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[tuple
             f"{benchmark.hub} from the hub: --metadata download=True (the table only, never the videos)"
         )
     name = settings.table or benchmark.hub
-    for number, row in enumerate(_loaded(benchmark, settings), start=1):
-        yield f"{name}, row {number}", row
+    files = sorted(Path(settings.table).glob("*.json"), key=_by_number) if settings.table is not None else []
+    if benchmark.file_per_task and files:
+        rows = ((file.name, row) for file in files for row in _json_rows(benchmark, file))
+    else:
+        rows = ((name, row) for row in _loaded(benchmark, settings))
+    for number, (place, row) in enumerate(rows, start=1):
+        yield f"{place}, row {number}", row
+
+
+def _by_number(file: Path) -> tuple[int, str]:
+    """Return a sort key: 2_needle.json comes before 10_count.json."""
+    number = re.match(r"\d+", file.name)
+    return int(number[0]) if number else -1, file.name
+
+
+def _json_rows(benchmark: Benchmark, file: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file that holds a JSON list. Raises UserError for any other."""
+    try:
+        rows = json.loads(read_regular(file))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{benchmark.name}: {file} cannot be read ({error}); download it again") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{benchmark.name}: {file} must hold a list of rows; download it again, or remove it")
+    return rows
 
 
 def _loaded(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[dict[str, Any]]:
@@ -174,17 +202,24 @@ def _loaded(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[dict[
 def _items(benchmark: Benchmark, settings: BenchmarkSettings) -> Iterable[Item]:
     """Read every row. Raises UserError naming the row that cannot be read, and for two items of one name."""
     seen: dict[str, str] = {}
+    open_ended = 0
     for where, row in rows_of(benchmark, settings):
         try:
             items = list(benchmark.read(row, where))
         except (ValueError, KeyError, TypeError, AttributeError) as error:  # ValueError: no item; others: odd columns
             reason = error if isinstance(error, ValueError) else f"it cannot be read ({error!r})"
             raise UserError(f"{where}: {reason}; fix the row, or remove it") from error
+        open_ended += not items
         for item in items:
             if item.name in seen:
                 raise UserError(f"{where}: {item.name!r} was already given at {seen[item.name]}; remove one")
             seen[item.name] = where
             yield item
+    if open_ended:
+        to_stderr(
+            f"{benchmark.name}: {open_ended:,} questions of open-ended tasks are left out: they have no options, and a "
+            "model of another maker judges them\n"
+        )
 
 
 def _checked(benchmark: Benchmark, items: list[Item]) -> list[Item]:
@@ -224,15 +259,29 @@ def find_video(root: Path, video: str, allow_outside: bool = False) -> Path | No
     return None
 
 
-def _subtitle(benchmark: Benchmark, settings: BenchmarkSettings, item: Item) -> str:
-    """Return the subtitles of a video, "" where it has no .srt file. Raises UserError where the folder is not named."""
+def _subtitles(benchmark: Benchmark, settings: BenchmarkSettings, items: Sequence[Item]) -> dict[str, str]:
+    """Return the subtitles of each video that has any, and report which videos are asked about without."""
     if not benchmark.subtitled:
-        return ""
+        return {}
     if settings.subtitles is None or not Path(settings.subtitles).is_dir():
         given = settings.subtitles
         raise UserError(f"{benchmark.name}: --metadata subtitles=FOLDER names the .srt files, got {given!r}")
     root = Path(settings.subtitles)
-    file = root / f"{item.video}.srt"
-    if not settings.allow_outside:
-        refuse_outside(file, root, f"subtitles of {item.video!r}", ALLOW_OUTSIDE)
-    return subtitle_text(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else ""
+    found: dict[str, str] = {}
+    without: dict[str, list[str]] = {"have no .srt file": [], "have one that holds no words": []}
+    for video in dict.fromkeys(item.video for item in items):
+        file = root / f"{video}.srt"
+        if not settings.allow_outside:
+            refuse_outside(file, root, f"subtitles of {video!r}", ALLOW_OUTSIDE)
+        text = read_subtitles(file) if file.is_file() else ""
+        if text:
+            found[video] = text
+        else:
+            without["have one that holds no words" if file.is_file() else "have no .srt file"].append(video)
+    count = len({item.video for item in items})
+    for why, videos in without.items():
+        if videos:
+            named = ", ".join(videos[:5]) + (", ..." if len(videos) > 5 else "")
+            told = f"{len(videos):,} of {count:,} videos {why} and are asked about without subtitles: {named}"
+            to_stderr(f"{benchmark.name}: {told}\n")
+    return found

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
+from niah.suite.answers import listed
 from niah.types import LETTERS, UserError
 
-LETTERED = re.compile(r"^\s*\(?([A-J])[.):]\s*(\S.*?)\s*$", re.MULTILINE)
+LETTERED = re.compile(r"\s*\(?([A-J])[.):]\s*(\S.*?)\s*", re.DOTALL)  # one option, which may have several lines
+
+INSTRUCTION = re.compile(r"(please|answer|respond|reply|select|choose|give|only|output|the best)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,8 @@ def text(row: Mapping[str, Any], column: str, where: str) -> str:
 
 
 def texts(row: Mapping[str, Any], column: str, where: str) -> tuple[str, ...]:
-    """Return a column that must hold a list of texts or integers. Raises UserError."""
-    value = row.get(column)
+    """Return a column that must hold a list of texts or integers, in a csv file as text. Raises UserError."""
+    value = listed(row.get(column))
     if not isinstance(value, Sequence) or isinstance(value, str) or not all(type(one) in (str, int) for one in value):
         raise UserError(f"{where}: column {column!r} must hold a list of texts, got {value!r}")
     return tuple(map(str, value))
@@ -73,9 +77,27 @@ def lettered(options: Sequence[str], between: str = ". ") -> tuple[str, ...]:
 
 
 def split_question(question: str) -> tuple[str, tuple[str, ...]]:
-    """Split a text that ends in lettered lines into question and options; without such lines there are no options."""
-    found = list(LETTERED.finditer(question))
-    letters = "".join(match[1] for match in found)
-    if len(found) < 2 or letters != LETTERS[: len(found)]:
+    """Split a text that ends in lettered lines into question and options; without such lines there are no options.
+
+    A line without a letter continues the option above it, up to an empty line; below the last one it may also be an
+    instruction, which is dropped.
+    """
+    before: list[str] = []
+    options: list[tuple[str, list[str]]] = []
+    ended = False
+    for line in question.splitlines():
+        found = LETTERED.fullmatch(line)
+        if found:
+            options.append((found[1], [found[2]]))
+        elif not options:
+            before.append(line)
+        elif line.strip() and not ended:
+            options[-1][1].append(line.strip())
+        ended = not found and (ended or not line.strip())
+    if options:
+        last = options[-1][1]
+        last[1:] = takewhile(lambda line: not INSTRUCTION.match(line), last[1:])
+    letters = "".join(letter for letter, _ in options)
+    if len(options) < 2 or letters != LETTERS[: len(options)]:
         return question.strip(), ()
-    return question[: found[0].start()].strip(), tuple(match[2] for match in found)
+    return "\n".join(before).strip(), tuple("\n".join(lines) for _, lines in options)

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 
 from niah.integrations.benchmarks.item import Item, lettered
@@ -103,8 +102,3 @@ def in_style(question: Question, style: str) -> Question:
     text, options = question.template.replace("{question}", question.text), lettered(question.options)
     prompt = vlmevalkit_text(text, options) if style == "vlmevalkit" else user_text("mlvu", text, options)
     return dataclasses.replace(question, prompt=prompt)
-
-
-def subtitle_text(srt: str) -> str:
-    """Return the text between each `>` and the next `<` in an .srt file, one per line; the rest is dropped."""
-    return "\n".join(found for line in srt.splitlines() for found in re.findall(r">([^<>]+)<", line))

@@ -19,6 +19,7 @@ from niah.integrations.benchmarks.scoring import TRIES
 from niah.types import LETTERS, UserError
 
 VIDEO_MME_DURATIONS = ("short", "medium", "long")
+MLVU_OPEN_ENDED = ("subPlot", "summary")  # of the published files 8_sub_scene.json and 9_summary.json
 VNBENCH_KINDS = ("ret", "ord", "cnt")  # retrieval, ordering, counting: each has its own metric
 
 
@@ -93,8 +94,11 @@ def read_mlvu(row: Mapping[str, Any], where: str) -> Iterable[Item]:
     """Read a multiple-choice question of MLVU, whose M-Avg is the mean of its tasks' accuracies.
 
     The published JSON has `video`, `candidates`, `question_type` and `answer` as text; sy1998/MLVU_dev has
-    `video_name`, the options as lettered lines of `question`, `task_type` and `answer` as a letter.
+    `video_name`, the options as lettered lines of `question`, `task_type` and `answer` as a letter. Its open-ended
+    tasks have no options: nothing is yielded for them.
     """
+    if row.get("candidates") is None and row.get("question_type") in MLVU_OPEN_ENDED:
+        return
     if row.get("candidates") is not None:
         question = text(row, "question", where)
         options = texts(row, "candidates", where)
@@ -166,7 +170,7 @@ LONGVIDEOBENCH = Benchmark(
     script="longvideobench",
 )
 LVBENCH = Benchmark("lvbench", "lmms-lab/LVBench", read_lvbench, split="train")
-MLVU = Benchmark("mlvu", "sy1998/MLVU_dev", read_mlvu, script="mlvu")
+MLVU = Benchmark("mlvu", "sy1998/MLVU_dev", read_mlvu, script="mlvu", file_per_task=True)
 VIDEO_MME = Benchmark("video_mme", "lmms-lab/Video-MME", read_video_mme, script="video_mme")
 VIDEO_MME_SUBTITLES = replace(VIDEO_MME, name="video_mme_subtitles", script="video_mme_subtitles", subtitled=True)
 VNBENCH = Benchmark("vnbench", "videoniah/VNBench", read_vnbench, split="train", check=check_four_tries)

@@ -12,7 +12,8 @@ from PIL import Image
 
 from niah.integrations.benchmarks.frames import Frames, evenly, release_frames
 from niah.integrations.benchmarks.item import Item, split_question
-from niah.integrations.benchmarks.prompts import NEW_TOKENS, in_style, make_question, subtitle_text, user_text
+from niah.integrations.benchmarks.prompts import NEW_TOKENS, in_style, make_question, user_text
+from niah.integrations.benchmarks.subtitles import subtitle_text
 from niah.integrations.benchmarks.table1 import our_rows, published_rows, table_markdown
 from niah.integrations.benchmarks.tables import read_egoschema, read_longvideobench, read_mlvu
 from niah.integrations.benchmarks.vniah import Grid, score
@@ -111,6 +112,11 @@ def test_frames_lie_evenly_as_numpy_says(frames, count):
 QUESTIONS = [
     ("Which?\n(A) one\n(B) two", ("Which?", ("one", "two"))),
     ("Which?\nA. one\nB. two\nAnswer with the letter.", ("Which?", ("one", "two"))),
+    (
+        "Which?\n(A) one,\nand more\n(B) two\nlines\nAnswer with the letter.",
+        ("Which?", ("one,\nand more", "two\nlines")),
+    ),
+    ("Which?\n(A) one\n(B) two\n\nBe short.", ("Which?", ("one", "two"))),
     ("Which?\nB. two\nA. one", ("Which?\nB. two\nA. one", ())),
     ("Describe it.\nA. man walks", ("Describe it.\nA. man walks", ())),
 ]

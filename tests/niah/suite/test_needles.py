@@ -131,7 +131,7 @@ FAULTS = [
     ({"options": "Cats, Dogs"}, "options must be a list of texts"),
     ({"options": ["Cats", 2]}, "options must be a list of texts"),
     ({"options": ["Bob", "Bob"]}, "two options are the same"),
-    ({"options": '["Cats"'}, "not JSON"),
+    ({"options": '["Cats"'}, "none in JSON"),
     ({"video": None}, "video (or videoID) must name a file"),
     ({"video": "cta.mp4"}, "'cta.mp4'. Did you mean 'cat.mp4'? Known: cat.mp4, dog.webm, needles.jsonl."),
     ({"anwser": "A"}, "no column is called 'anwser'. Did you mean 'answer'? Known: video, start, stop, question,"),

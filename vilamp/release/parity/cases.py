@@ -16,7 +16,8 @@ from niah.adapters.checkpoint import mismatches
 from niah.adapters.parity import Parity, expand_layout
 from niah.adapters.preprocess import centre_square, standardise, stretch_to_square
 from niah.integrations.benchmarks.frames import release_frames
-from niah.integrations.benchmarks.prompts import NEW_TOKENS, subtitle_text, user_text
+from niah.integrations.benchmarks.prompts import NEW_TOKENS, user_text
+from niah.integrations.benchmarks.subtitles import subtitle_text
 from niah.types import UserError
 from vilamp.keyframes import fill_gaps, select_keyframes
 from vilamp.release.composer import pool_grid
