@@ -51,3 +51,8 @@ def size_in_inputs(inputs: Mapping[str, Any], processor: Any, count: int) -> tup
             *pictures, _, height, width = inputs[name].shape
             return (height, width) if math.prod(pictures) == count else None
     return None
+
+
+def time_line(seconds: float) -> str:
+    """Return the line of text that stands before a frame where a model takes frames as images without times."""
+    return f"Frame at {seconds:.1f} s:"

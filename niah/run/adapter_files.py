@@ -92,7 +92,20 @@ def _function_of(target: str) -> Tuple[Optional[ast.Module], Optional[ast.Functi
             continue
         if isinstance(node, ast.FunctionDef):
             return tree, node
+    if base is not None and tree is not None:
+        for other in _re_exported(tree, _package_of(base, files[-1]), name):
+            return _function_of(other)
     return tree, None
+
+
+def _re_exported(tree: ast.Module, package: str, name: str) -> Iterator[str]:
+    """Yield the "module:function" that a package's __init__.py imports under a name."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            parents = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    yield f"{'.'.join([*parents, node.module])}:{alias.name}"
 
 
 def package_folder(target: str) -> Optional[Path]:

@@ -83,7 +83,10 @@ def load_adapter(target: str, settings: Mapping[str, Any]) -> Adapter:
 
 
 def parse_model_args(text: str) -> dict[str, Any]:
-    """Read `k=v,k=v` as lm-eval does: numbers, True, False and None are converted, the rest stays text."""
+    """Read `k=v,k=v` as lm-eval does: numbers, True, False and None are converted, the rest stays text.
+
+    `k.a=v,k.b=w` are the values a and b of one setting k.
+    """
     settings: dict[str, Any] = {}
     for part in text.split(","):
         key, equals, value = part.partition("=")
@@ -91,7 +94,13 @@ def parse_model_args(text: str) -> dict[str, Any]:
             continue
         if not equals or not key.strip():
             raise UserError(f"model_args are written k=v,k=v, got {part!r} in {text!r}")
-        settings[key.strip()] = _value(value.strip())
+        *groups, name = key.strip().split(".")
+        inner = settings
+        for group in groups:
+            inner = inner.setdefault(group, {})
+            if not isinstance(inner, dict):
+                raise UserError(f"model_args give {group} a value and, by {key.strip()!r}, values by name; give one")
+        inner[name] = _value(value.strip())
     return settings
 
 

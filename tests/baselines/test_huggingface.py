@@ -12,8 +12,14 @@ from safetensors.torch import load_file, save_file
 from transformers import Qwen2VLForConditionalGeneration
 
 from baselines.huggingface import load
+from baselines.huggingface.checkpoint import quantization_config
+from baselines.huggingface.options import forget_positions, score_options
+from baselines.huggingface.settings import Settings
+from baselines.huggingface.stream import CHUNK
 from niah.adapters.shown import size_in_inputs
 from niah.prompt import format_prompt
+from niah.run.adapter_files import required_settings
+from niah.run.registry import parse_model_args
 from niah.types import Question, UserError
 from tests.helpers import few_real, tiny_huggingface
 from tests.helpers.commands import run as main
@@ -29,14 +35,20 @@ class Film:
     fps = 2.0
     decode_seconds = 0.0
 
-    def __init__(self, count):
-        self.count = count
+    def __init__(self, count, inverted=False, side=16):
+        self.count, self.inverted, self.side = count, inverted, side
+        self.largest = 0  # frames that were handed out at a time
+
+    def announce(self, indices):
+        pass
 
     def __len__(self):
         return self.count
 
     def frames(self, indices):
-        return np.array([np.full((16, 16, 3), 2 * index) for index in indices], np.uint8).reshape(-1, 16, 16, 3)
+        self.largest = max(self.largest, len(indices))
+        frames = np.array([np.full((self.side, self.side, 3), 2 * index % 256) for index in indices], np.uint8)
+        return 255 - frames if self.inverted else frames
 
 
 @pytest.fixture(scope="module")
@@ -75,20 +87,19 @@ def test_logits_depend_on_the_frames_and_on_nothing_but_them(adapters, name):
     adapter = adapters[name]
     used = [5, 15, 25, 35]
 
-    def logits(frames):
-        inputs = adapter._inputs(frames, used, 40, 2.0, "Which?")
+    def logits(film):
+        inputs = adapter.chat.inputs(film, used, (16, 16), "Which?")
         with torch.inference_mode():
             return adapter.model(**inputs).logits[0, -1]
 
-    frames = Film(40).frames(used)
-    assert torch.equal(logits(frames), logits(frames))
-    assert not torch.equal(logits(frames), logits(255 - frames))
+    assert torch.equal(logits(Film(40)), logits(Film(40)))
+    assert not torch.equal(logits(Film(40)), logits(Film(40, inverted=True)))
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_reply_is_what_the_model_likes_best_token_by_token(adapters, name):
     adapter = adapters[name]
-    inputs = adapter._inputs(Film(8).frames([1, 3, 5, 7]), [1, 3, 5, 7], 8, 2.0, "Which?")
+    inputs = adapter.chat.inputs(Film(8), [1, 3, 5, 7], (16, 16), "Which?")
     ids = inputs["input_ids"]
     with torch.inference_mode():
         said = adapter.model.generate(**inputs)[0, ids.shape[1] :].tolist()
@@ -115,18 +126,6 @@ def test_frames_shown_as_images_are_reported_in_pixels_too(folders):
     assert adapter.answer(Film(40), QUESTION).frame_size == (16, 16)
 
 
-def test_a_processor_that_passes_times_on_is_recognised(folders, monkeypatch):
-    adapter = load(str(folders["qwen2_vl"]), max_frames=4, max_new_tokens=1)
-    plain = adapter._inputs
-
-    def timed(frames, used, count, fps, text):
-        inputs = plain(frames, used, count, fps, text)
-        return type(inputs)({**inputs, "seconds": torch.tensor([used[-1] / fps])}) if len(frames) == 2 else inputs
-
-    monkeypatch.setattr(adapter, "_inputs", timed)
-    assert adapter.answer(Film(40), QUESTION).frame_times is True
-
-
 PICTURES = [  # what a processor made of 4 frames, and the size at which they were shown
     ({"video_grid_thw": torch.tensor([[2, 24, 36]])}, (24 * 14, 36 * 14)),
     ({"image_grid_thw": torch.tensor([[1, 10, 20]] * 4)}, (10 * 16, 20 * 16)),
@@ -147,7 +146,7 @@ def test_the_size_of_frames_is_read_from_grids_or_from_pixels(inputs, size):
 def test_a_reply_ends_at_its_limit_or_before_it(folders, limit, stop):
     adapter = load(str(folders["qwen2_vl"]), max_frames=4, max_new_tokens=limit)
     if stop is not None:  # its second token ends the answer
-        inputs = adapter._inputs(Film(40).frames([5, 15, 25, 35]), [5, 15, 25, 35], 40, 2.0, format_prompt(QUESTION))
+        inputs = adapter.chat.inputs(Film(40), [5, 15, 25, 35], (16, 16), format_prompt(QUESTION))
         said = adapter.model.generate(**inputs)[0, inputs["input_ids"].shape[1] :].tolist()
         adapter.model.generation_config.eos_token_id = [said[stop]]
     assert adapter.answer(Film(40), QUESTION).finish_reason == ("length" if stop is None else "stop")
@@ -191,15 +190,148 @@ def test_checkpoints_own_temperature_and_penalty_are_set_aside(copy):
     assert (config.temperature, config.repetition_penalty) in [(None, None), (1.0, 1.0)]  # 5.x writes either
 
 
-def test_more_positions_than_the_model_has_are_refused(copy):
-    config = json.loads((copy / "config.json").read_text())
-    config["text_config"]["max_position_embeddings"] = 90
-    (copy / "config.json").write_text(json.dumps(config))
+# Every two frames are one token, and a video has two more.
+def test_without_a_number_as_many_frames_are_shown_as_the_positions_hold(copy, adapters):
+    blind = adapters["qwen2_vl"].answer(Film(0), QUESTION).language_tokens
+    with_text(copy, max_position_embeddings=blind + 2 + 5 + 8)
+    assert len(load(str(copy), max_new_tokens=8).answer(Film(40), QUESTION).frames_used) == 10
+    with pytest.raises(UserError, match="12 frames are .* tokens, .* of an answer hold 10: lower max_frames"):
+        load(str(copy), max_frames=12, max_new_tokens=8).answer(Film(40), QUESTION)
+
+
+def test_a_question_beyond_the_positions_is_refused(copy):
+    with_text(copy, max_position_embeddings=90)
     with pytest.raises(UserError, match="tokens and up to 8 of an answer are more than the model's 90 positions"):
-        load(str(copy), max_frames=4, max_new_tokens=8).answer(Film(40), QUESTION)
+        load(str(copy), max_new_tokens=8).answer(Film(40), QUESTION)
+
+
+# ---- how a video is shown
+
+
+SHOWN = [  # of 40 frames, 2 a second
+    ({"max_frames": 8}, 8),
+    ({"fps": 0.5}, 10),
+    ({"fps": 0.5, "max_frames": 4}, 4),
+    ({"fps": 0.25, "max_frames": 8}, 5),
+    ({"fps": 30}, 40),
+    ({}, 40),
+]
+
+
+@pytest.mark.parametrize("settings, frames", SHOWN)
+def test_the_smaller_of_rate_and_number_wins(settings, frames):
+    assert Settings(**settings).most_frames(40, 2.0) == frames
+
+
+@pytest.fixture(scope="module")
+def qwen3(tmp_path_factory):
+    return tiny_huggingface.qwen3_vl(tmp_path_factory.mktemp("qwen3"))
+
+
+# Frames of 96 x 96 pixels; two frames of 64 x 64 are 4 tokens, 13 bytes of "<0.2 seconds>" and two more; a video has two.
+def test_a_record_says_how_frames_were_shown(qwen3):
+    adapter = load(str(qwen3), max_frames=4, frame_pixels=64 * 64, max_new_tokens=1)
+    shown, blind = (adapter.answer(Film(count, side=96), QUESTION) for count in (4, 0))
+    assert (shown.frame_size, shown.frame_times, shown.finish_reason) == ((64, 64), True, "length")
+    assert shown.settings == {"tokens_per_frame": (2 * (4 + 13 + 2) + 2) / 4}
+    assert (blind.frame_size, blind.settings) == (None, {})
+
+
+def test_a_budget_for_the_whole_video_shows_longer_ones_smaller(qwen3):
+    adapter = load(str(qwen3), video_pixels=4 * 96 * 96, max_new_tokens=1)
+    sizes = [adapter.answer(Film(count, side=96), QUESTION).frame_size for count in (4, 9, 16)]
+    assert sizes == [(96, 96), (64, 64), (32, 32)]
+
+
+def test_frames_are_handed_out_in_chunks(qwen3):
+    film = Film(80, side=32)
+    assert len(load(str(qwen3), max_new_tokens=1).answer(film, QUESTION).frames_used) == 80
+    assert film.largest == CHUNK
+
+
+def test_images_come_after_a_line_with_their_time_where_that_is_wanted(folders):
+    plain, timed = (
+        load(str(folders["qwen2_vl"]), max_frames=2, max_new_tokens=1, as_images=True, frame_times=given)
+        for given in (False, True)
+    )
+    shown = [adapter.answer(Film(4), QUESTION) for adapter in (plain, timed)]
+    assert [one.frame_times for one in shown] == [False, True]
+    assert shown[1].language_tokens - shown[0].language_tokens == 2 * len("Frame at 0.5 s:")
+
+
+# ---- options
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_options_scored_from_one_prefill_are_what_whole_prompts_give(adapters, name):
+    model, chat = adapters[name].model, adapters[name].chat
+    options = [[65, 66, 67], [70], [71, 72]]
+    for film, used in ((Film(8), [1, 3, 5, 7]), (Film(0), [])):  # a question alone, right behind a video
+        inputs = chat.inputs(film, used, (16, 16), "Which?")
+        sums = score_options(model, inputs, options)
+        for option, total in zip(options, sums, strict=True):
+            grown = {**inputs, "input_ids": torch.cat([inputs["input_ids"], torch.tensor([option])], 1)}
+            grown["attention_mask"] = torch.ones_like(grown["input_ids"])
+            if "mm_token_type_ids" in inputs:
+                grown["mm_token_type_ids"] = torch.nn.functional.pad(inputs["mm_token_type_ids"], (0, len(option)))
+            forget_positions(model)
+            with torch.inference_mode():
+                chances = model(**grown).logits[0].log_softmax(-1)[-len(option) - 1 : -1]
+            assert total == pytest.approx(
+                sum(row[token].item() for row, token in zip(chances, option, strict=True)), abs=1e-4
+            )
+
+
+@pytest.mark.parametrize("answer_by, said", [("letters", {"A", "B"}), ("texts", {"one", "two"})])
+def test_the_likeliest_option_is_the_answer(folders, answer_by, said):
+    reply = load(str(folders["qwen2_vl"]), max_frames=4, answer_by=answer_by).answer(Film(8), QUESTION)
+    assert reply.mode == "likelihood" and reply.text in said
+    assert [one.tokens for one in reply.option_likelihoods] == [len(text) for text in sorted(said)]
+    assert all(
+        one.without_video is not None and one.without_video != one.log_probability for one in reply.option_likelihoods
+    )
+
+
+# ---- how a checkpoint is loaded
+
+
+def test_yarn_reaches_more_positions(copy):
+    model = load(str(copy), rope={"rope_type": "yarn", "factor": 4}).model
+    assert model.config.get_text_config().max_position_embeddings == 4 * 2000
+    assert model.config.get_text_config().rope_parameters["mrope_section"] == [2, 3, 3]
+
+
+def test_a_thought_gets_room(copy):
+    (copy / "chat_template.jinja").write_text(
+        (copy / "chat_template.jinja").read_text().replace("assistant\n", "assistant\n<think>\n")
+    )
+    assert load(str(copy)).model.generation_config.max_new_tokens == 4096
+
+
+def test_weights_of_fewer_bits_name_their_package(folders):
+    with pytest.raises(UserError, match="quantization needs the package bitsandbytes"):
+        load(str(folders["qwen2_vl"]), quantization="4bit")
+    assert quantization_config("4bit", "float16").bnb_4bit_compute_dtype == torch.float16
+
+
+def test_settings_within_a_setting_are_named_by_a_dot():
+    given = parse_model_args(
+        "pretrained=P,chat_template_kwargs.enable_thinking=false,rope.rope_type=yarn,rope.factor=4"
+    )
+    assert given["chat_template_kwargs"] == {"enable_thinking": False} and given["rope"] == {
+        "rope_type": "yarn",
+        "factor": 4,
+    }
+    with pytest.raises(UserError, match="give rope a value and"):
+        parse_model_args("rope=4,rope.factor=4")
 
 
 # ---- what is missing is said
+
+
+def with_text(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    with_config(folder, text_config={**config["text_config"], **changes})
 
 
 def with_config(folder, **changes):
@@ -291,6 +423,10 @@ def test_missing_chat_template_is_named(copy):
 
 
 SETTINGS = [
+    ({"fps": 0}, "fps is a number above 0"),
+    ({"answer_by": "mood"}, "answer_by is one of generate, letters, texts"),
+    ({"quantization": "2bit"}, "quantization is one of 4bit, 8bit"),
+    ({"processor_kwargs": 3}, "processor_kwargs are named one by one"),
     ({"max_frames": 0}, "max_frames must be a whole number from 1 up, got 0"),
     ({"dtype": "float8"}, "dtype is auto"),
 ]
@@ -354,3 +490,7 @@ def test_identity_tells_apart_what_the_files_do_not(adapters, folders):
     assert (told["dtype"], told["attention"]) == ("torch.float32", "sdpa")
     eager = load(str(folders["qwen2_vl"]), max_frames=4, max_new_tokens=5, attn_implementation="eager").identity()
     assert {name for name in told if told[name] != eager[name]} == {"attention", "generation config"}
+
+
+def test_what_load_needs_is_read_through_the_package_that_re_exports_it():
+    assert required_settings("baselines.huggingface:load") == ("pretrained",)

@@ -17,6 +17,10 @@ from transformers import (
     Qwen2VLImageProcessor,
     Qwen2VLProcessor,
     Qwen2VLVideoProcessor,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLProcessor,
+    Qwen3VLVideoProcessor,
 )
 
 from tests.helpers import byte_tokenizer
@@ -66,6 +70,29 @@ def qwen2_vl(folder: Path) -> Path:
     pictures = Qwen2VLImageProcessor(size=size, patch_size=8)
     words = template("<|vision_start|><|video_pad|><|vision_end|>", "<|vision_start|><|image_pad|><|vision_end|>")
     Qwen2VLProcessor(pictures, tokenizer, frames, chat_template=words).save_pretrained(folder)
+    return folder
+
+
+def qwen3_vl(folder: Path, positions: int = 2000) -> Path:
+    """Write a Qwen3-VL with the released processor's patches and budget: 32 x 32 pixels of two frames are a token."""
+    tokenizer = _tokenizer(folder)
+    vision = {
+        "depth": 1, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 32,
+        "deepstack_visual_indexes": [0], "num_position_embeddings": 64,
+    }  # fmt: skip
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3], "mrope_interleaved": True}
+    text = {**TEXT, "head_dim": 16, "max_position_embeddings": positions, "rope_parameters": rope, "pad_token_id": 258}
+    ids = dict(zip(("vision_start", "vision_end", "image", "video"), range(259, 263), strict=True))
+    torch.manual_seed(0)
+    config = Qwen3VLConfig(
+        vision_config=vision, text_config=text, **{f"{name}_token_id": number for name, number in ids.items()}
+    )
+    Qwen3VLForConditionalGeneration(config).save_pretrained(folder)
+    size = {"shortest_edge": 4096, "longest_edge": 25165824}  # preprocessor_config.json of Qwen3-VL's checkpoints
+    frames = Qwen3VLVideoProcessor(size=size, cap_pixels_per_frame=False)
+    pictures = Qwen2VLImageProcessor(size={"shortest_edge": 65536, "longest_edge": 16777216}, patch_size=16)
+    words = template("<|vision_start|><|video_pad|><|vision_end|>", "<|vision_start|><|image_pad|><|vision_end|>")
+    Qwen3VLProcessor(pictures, tokenizer, frames, chat_template=words).save_pretrained(folder)
     return folder
 
 
