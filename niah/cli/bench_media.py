@@ -16,9 +16,9 @@ from niah.tools.reading_bench import reading_lines, time_reading
 
 EXAMPLES = """\
 examples:
-  niah bench_media ../shared/videos
-      the tables of docs/decoders.md, in about eight minutes on two cores
-  niah bench_media ../shared/videos/open/films/tears_of_steel.mp4 --reading
+  niah bench_media footage/open/needles
+      tables like those of docs/decoders.md, of clips that niah fetch open brought
+  niah bench_media footage/open/haystacks/tears_of_steel.mp4 --reading
       what skipping, threads and reading ahead save on one film
 
 Timed are the two longest videos, and one of 20,000 frames made by repeating the second.

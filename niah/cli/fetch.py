@@ -27,7 +27,7 @@ examples:
       three films and other clips for the suite `open`: shows size and licences, asks, downloads, checks
   niah fetch open --yes
       without asking, for scripts
-  niah fetch open --from ../shared/videos
+  niah fetch open --from ~/Videos
       copy what a folder of this machine holds, by hash, and download the rest
   niah fetch open --dry_run
       what is here, what is missing, and under which licences; downloads nothing

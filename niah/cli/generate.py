@@ -32,7 +32,11 @@ To watch a case: niah render CASE
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument("suite", metavar="SUITE", help="a name in configs/suites, or a .yaml file of your own")
+    parser.add_argument(
+        "suite",
+        metavar="SUITE",
+        help="the name of a suite that ships, as smoke or default, or a .yaml file of your own",
+    )
     add_output(parser, "where cases.jsonl goes", required=True)
     parser.add_argument(
         "--keep",

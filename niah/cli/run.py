@@ -89,7 +89,10 @@ def _add_model(group: Any) -> None:
 
 
 def _add_cases(group: Any) -> None:
-    add_suite(group, "a name, a .yaml file, or a folder that niah generate wrote (default: default)")
+    add_suite(
+        group,
+        "smoke, paper, kinds, open or another name, a .yaml file, or a folder of niah generate (default: default)",
+    )
     help_text = "these lengths instead, in frames (default: the suite's)"
     _add(group, "--lengths", help_text, type=comma_separated(int), metavar="N,N")
     help_text = "these depths instead, 0 to 1 (default: the suite's)"
@@ -105,7 +108,13 @@ def _add_cases(group: Any) -> None:
 def _add_limits(group: Any) -> None:
     _add(group, "--timeout", "for one case", type=float, metavar="SECONDS")
     _add(group, "--load_timeout", "to find a place and load", type=float, metavar="SECONDS")
-    _add(group, "--grace", "for what should take a moment", type=float, metavar="SECONDS")
+    _add(
+        group,
+        "--grace",
+        "for what should take a moment: a worker that ends, git, nvidia-smi",
+        type=float,
+        metavar="SECONDS",
+    )
     help_text = "for a file to give a byte (default: 60)"
     _add(group, "--stall_timeout", help_text, type=float, metavar="SECONDS")
     help_text = "stop once the same error came N times in a row; 0: never"

@@ -7,7 +7,8 @@ for all that follow. A mean per case is therefore wrong for most of a run. The t
 
 and the three coefficients, none below zero, are fitted to the cases so far by least squares. Later cases count more.
 Cold cases take part in the fit, as all their frames are new, but their time and that of their workers' loading is no
-part of what is left. Several workers answer at once, so the sum is scaled to the wall clock.
+part of what is left. Several workers answer at once, so the sum is scaled to the wall clock. What the clock shows
+beyond the answers is the run's own work on each case, which is nearly all of it where a model guesses.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class TimeLeft:
         self._seen_again = 0
         self._began: float | None = None  # when the first case that is not cold was begun
         self._answering = 0.0  # seconds of all workers together
+        self._answered = 0  # cases
 
     def add(self, record: Record) -> None:
         """Learn from one record; one without a time, as its worker was killed, counts on the clock alone."""
@@ -64,6 +66,7 @@ class TimeLeft:
             self._seen_again += 0 < terms[1] > 2 * terms[2]
             self._began = self._clock() - seconds if self._began is None else self._began
             self._answering += seconds
+            self._answered += 1
 
     def seconds(self) -> float | None:
         """Return the seconds that are left; None before any case but cold ones was answered."""
@@ -73,8 +76,9 @@ class TimeLeft:
         # Until frames were shown again, nothing tells their cost: most models that cost much keep their features.
         used = range(TERMS) if self._seen_again >= ENOUGH_SEEN_AGAIN else (0, 2)
         elapsed = self._clock() - self._began
-        workers = self._answering / elapsed if elapsed > 0 and self._answering > 0 else 1.0
-        return float(terms @ _fit(self._products, self._sums, used)) / workers
+        workers = max(1.0, self._answering / elapsed) if elapsed > 0 else 1.0
+        overhead = max(0.0, elapsed - self._answering) / self._answered
+        return float(terms @ _fit(self._products, self._sums, used)) / workers + overhead * len(self._left)
 
 
 def case_terms(cases: Sequence[Case], cold: Collection[str]) -> Mapping[str, np.ndarray]:

@@ -160,6 +160,21 @@ def test_a_finished_run_has_no_time_left(bars):
     assert "left" not in bars().split("\r")[-1]
 
 
+def test_what_the_run_itself_takes_beside_answers_in_no_time_is_counted():
+    """`chance` guesses in a millisecond, a first case in a fresh process in a second, and a record takes 50 ms."""
+    ordered, records, cold = recorded(DEFAULT)
+    now = 0.0
+    left = TimeLeft(ordered, cold, (), lambda: now)
+    for number, record in enumerate(records):
+        seconds = 1.0 if record.case in cold else 0.001
+        now += LOADING if record.case in cold else 0.051
+        left.add(dataclasses.replace(record, measured={"file_to_answer_seconds": seconds}))
+        real = 0.051 * (len(records) - number - 1)
+        if number > len(records) / 10 and real > 1:
+            predicted = left.seconds()
+            assert real / 2 <= predicted <= real * 2, (number, predicted, real)
+
+
 def test_a_case_whose_worker_was_killed_teaches_nothing():
     ordered, records, cold = recorded(SMOKE)
     left = TimeLeft(ordered, cold, (), lambda: 1000.0)
