@@ -18,7 +18,8 @@ import os
 import re
 import time
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ import numpy as np
 from PIL import Image
 
 from niah.adapters.sampling import bin_centres
+from niah.adapters.shown import time_line
 from niah.extras import install
 from niah.prompt import format_prompt
 from niah.types import Question, Reply, UserError, Video
@@ -46,6 +48,8 @@ class Asking:
 
     model: str
     max_frames: int = 32
+    frame_times: bool = False  # each frame after a line of text with its time
+    video_url: bool = False  # the rendered file in place of frames, for servers that take one; they choose the frames
     detail: str | None = None  # of images: low, high, auto
     quality: int = 90  # of JPEG; 100 sends PNG
     max_tokens: int | None = 64
@@ -61,8 +65,20 @@ class Asking:
                 f"max_frames is at least 1 and quality 1 to 100, got {self.max_frames} and {self.quality}; "
                 "fix --model_args"
             )
+        if self.video_url and self.frame_times:
+            raise UserError("frame_times is for frames; a file sent by video_url has its own: leave one of them out")
         if (self.usd_per_million_in is None) != (self.usd_per_million_out is None):
             raise UserError("cost needs both prices: usd_per_million_in and usd_per_million_out")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What of a video is in a request: the parts before the question, and what is known of the frames in them."""
+
+    parts: list[dict[str, Any]]
+    used: tuple[int, ...]
+    size: tuple[int, int] | None  # as sent: what the endpoint makes of it is not known
+    settings: dict[str, float | str | None] = field(default_factory=dict)
 
 
 class OpenAIChat:
@@ -75,30 +91,48 @@ class OpenAIChat:
     def answer(self, video: Video, question: Question) -> Reply:
         """Return what the endpoint says. Raises EndpointError with its words, the key masked."""
         began, waited = time.perf_counter(), video.decode_seconds
-        used = bin_centres(len(video), self.asking.max_frames)
-        images: list[dict[str, Any]] = []
-        size: tuple[int, int] | None = None  # as sent: what the endpoint makes of it is not known
-        video.announce(used)
-        for start in range(0, len(used), CHUNK):
-            frames = video.frames(used[start : start + CHUNK])
-            images += [self._image(frame) for frame in frames]
-            size = frames.shape[1:3]
+        sent = self._file(video) if self.asking.video_url and len(video) else self._frames(video)
         waited = video.decode_seconds - waited
         encoded = time.perf_counter()
-        said, tries = self._ask([*images, {"type": "text", "text": format_prompt(question)}])
+        said, tries = self._ask([*sent.parts, {"type": "text", "text": format_prompt(question)}])
         ended = time.perf_counter()
         ended_by = said.choices[0].finish_reason
         return Reply(
             text=self._masked(_text(said)),
-            frames_used=tuple(used),
-            frames_kept=tuple(used),
+            frames_used=sent.used,
+            frames_kept=sent.used,
             seconds={"decode": waited, "encode": encoded - began - waited, "request": ended - encoded},
             language_tokens=None if said.usage is None else _count(said.usage.prompt_tokens),
             usage={"requests": tries, "model": self._masked(str(said.model)), **self._usage(said.usage)},
-            frame_size=size,
-            frame_times=False if used else None,
+            frame_size=sent.size,
+            frame_times=self.asking.frame_times if sent.used else None,
+            settings=sent.settings,
             finish_reason=None if ended_by is None else self._masked(str(ended_by)),
         )
+
+    def _frames(self, video: Video) -> Sent:
+        """Return the frames as images, each after its time where that is wanted."""
+        used = bin_centres(len(video), self.asking.max_frames)
+        parts: list[dict[str, Any]] = []
+        size: tuple[int, int] | None = None
+        video.announce(used)
+        for start in range(0, len(used), CHUNK):
+            chunk = used[start : start + CHUNK]
+            frames = video.frames(chunk)
+            for number, frame in zip(chunk, frames, strict=True):
+                if self.asking.frame_times:
+                    parts.append({"type": "text", "text": time_line(number / video.fps)})
+                parts.append(self._image(frame))
+            size = frames.shape[1:3]
+        return Sent(parts, tuple(used), size)
+
+    def _file(self, video: Video) -> Sent:
+        """Return the rendered video as one part. Which frames the server shows its model it alone knows."""
+        height, width = video.frames([0]).shape[1:3]
+        data = base64.b64encode(Path(video.path()).read_bytes()).decode()
+        parts = [{"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{data}"}}]
+        settings = {"sent": "video", "sent_frames": len(video), "sent_height": height, "sent_width": width}
+        return Sent(parts, (), None, settings)
 
     def _image(self, frame: np.ndarray) -> dict[str, Any]:
         """Return one frame, (height, width, 3) uint8, as a part of a message."""

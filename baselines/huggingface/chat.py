@@ -55,10 +55,13 @@ class Chat:
         return two + (four - two) * (len(used) - 2) // 2
 
     def gives_times(self, size: tuple[int, int]) -> bool:
-        """Return True if what the processor makes of two frames depends on when they were shown."""
+        """Return True if what the processor makes of frames depends on when they were shown.
+
+        Four frames, as GLM-4V gives a pair of frames the time of its first one, which is 0 at any rate.
+        """
         if not self.as_video:
             return self.settings.frame_times
-        quick, slow = (self._video(_black(size), [0, 1], 2, fps, size, "") for fps in (1.0, 0.02))
+        quick, slow = (self._video(_black(size), [0, 1, 2, 3], 4, fps, size, "") for fps in (1.0, 0.02))
         return quick.keys() != slow.keys() or any(not _same(quick[name], slow[name]) for name in quick)
 
     def _black(self, number: int, fps: float, size: tuple[int, int], prompt: str) -> int:

@@ -71,6 +71,34 @@ def test_the_size_sent_and_the_endpoints_reason_are_in_the_reply():
     assert (blind.frame_size, blind.frame_times) == (None, None)
 
 
+def test_each_frame_comes_after_a_line_with_its_time():
+    with serving(ok) as endpoint:
+        reply = ask(endpoint.url, max_frames=2, frame_times=True)
+    content = endpoint.bodies[0]["messages"][0]["content"]
+    assert [part.get("text") for part in content[:4]] == ["Frame at 10.0 s:", None, "Frame at 30.0 s:", None]
+    assert [part["type"] for part in content[:4]] == ["text", "image_url"] * 2
+    assert reply.frame_times is True
+
+
+def test_a_video_is_sent_as_the_rendered_file_where_that_is_wanted(tmp_path):
+    (tmp_path / "film.mp4").write_bytes(b"film")
+    film = Film(40)
+    film.path = lambda: str(tmp_path / "film.mp4")
+    with serving(ok) as endpoint:
+        adapter = load("m", base_url=endpoint.url, video_url=True)
+        reply = adapter.answer(film, QUESTION)
+        adapter.client.close()
+    part = endpoint.bodies[0]["messages"][0]["content"][0]
+    assert part == {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,ZmlsbQ=="}}
+    assert (reply.frames_used, reply.frame_size, reply.frame_times) == ((), None, None)
+    assert reply.settings == {"sent": "video", "sent_frames": 40, "sent_height": 16, "sent_width": 16}
+
+
+def test_times_of_frames_and_a_file_exclude_each_other():
+    with pytest.raises(UserError, match="leave one of them out"):
+        load("m", base_url="http://127.0.0.1:1/v1", video_url=True, frame_times=True)
+
+
 def test_budget_above_the_video_sends_every_frame_once():
     with serving(ok) as endpoint:
         assert ask(endpoint.url, count=3, max_frames=8).frames_used == (0, 1, 2)
