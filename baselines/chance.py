@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+from functools import lru_cache
+from typing import Any
 
 from niah.types import LETTERS, Question, Reply, Video
 
@@ -29,11 +31,15 @@ def guess(video: Video, question: Question) -> str:
 
     So a run can be repeated, while cells of a heatmap that show other frames get guesses of their own.
     """
-    seed = hashlib.sha256()
-    for part in (question.text, *question.options, *video.keys(0, len(video))):
-        seed.update(repr(part).encode())
+    parts = (question.text, *question.options, *video.keys(0, len(video)))
+    seed = hashlib.sha256(b"".join(map(_part, parts)))
     draw = random.Random(seed.hexdigest())
     if question.options:
         return LETTERS[draw.randrange(len(question.options))]
     start, stop = sorted(draw.sample(range(len(video) + 1), 2)) if len(video) else (0, 1)
     return f"{start / video.fps:.2f} s to {stop / video.fps:.2f} s"
+
+
+@lru_cache(maxsize=1 << 17)  # cases show the same thousands of frames again
+def _part(part: Any) -> bytes:
+    return repr(part).encode()

@@ -21,6 +21,7 @@ from niah.io import read_regular
 from niah.types import UserError
 
 T = typing.TypeVar("T")
+Check = typing.Callable[[Any], bool]
 UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))  # Optional[int]; int | None, from Python 3.10
 
 
@@ -112,9 +113,9 @@ def check_types(value: T) -> T:
 
     For dataclasses built from JSON, as Python checks no types. Raises TypeError naming the field.
     """
-    for name, hint in _type_hints(type(value)).items():
+    for name, hint, matches in _checks(type(value)):
         field_value = getattr(value, name)
-        if not _matches(hint, field_value):
+        if not matches(field_value):
             wanted = hint.__name__ if typing.get_origin(hint) is None else str(hint).replace("typing.", "")
             raise TypeError(f"{name} must be of type {wanted}, got {brief(field_value)}")
     return value
@@ -126,24 +127,32 @@ def _type_hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
-def _matches(hint: Any, value: Any) -> bool:
-    """Return True if a value matches a type hint."""
+@cache
+def _checks(cls: type) -> tuple[tuple[str, Any, Check], ...]:
+    """Return name, type hint and check of each field; made once, as a run has a hundred thousand cases and records."""
+    return tuple((name, hint, _check_of(hint)) for name, hint in _type_hints(cls).items())
+
+
+def _check_of(hint: Any) -> Check:
+    """Return a function that returns True for a value that matches a type hint."""
     if hint is Any:
-        return True
+        return lambda value: True
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in UNIONS:
-        return any(_matches(argument, value) for argument in arguments)
+        options = tuple(map(_check_of, arguments))
+        return lambda value: any(matches(value) for matches in options)
     if origin is tuple:
-        return isinstance(value, tuple) and all(_matches(arguments[0], item) for item in value)
+        item = _check_of(arguments[0])
+        return lambda value: isinstance(value, tuple) and all(map(item, value))
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        return isinstance(value, Mapping)
+        return lambda value: isinstance(value, Mapping)
     if hint is float:
-        return is_number(value)
-    matches = isinstance(value, hint)
-    if matches and dataclasses.is_dataclass(hint):
-        check_types(value)
-        return True
-    return matches and (hint is bool or not isinstance(value, bool))
+        return is_number
+    if dataclasses.is_dataclass(hint):
+        return lambda value: isinstance(value, hint) and check_types(value) is value
+    if hint is bool:
+        return lambda value: isinstance(value, bool)
+    return lambda value: isinstance(value, hint) and not isinstance(value, bool)
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import (
     TYPE_CHECKING,
     Any,
+    Dict,
     Iterable,
     Iterator,
     Mapping,
@@ -326,7 +327,9 @@ class Case:
 
     def to_json(self) -> dict:
         """Return the line of cases.jsonl, without fields that came with kinds and that it has no use for."""
-        row = dataclasses.asdict(self)
+        row: Dict[str, Any] = {**vars(self)}  # `asdict` copies each number, and there are a hundred thousand cases
+        row["needles"] = tuple(dict(vars(one)) for one in self.needles)
+        row["timeline"] = tuple(dict(vars(span)) for span in self.timeline)
         for name, unused in (("kind", SINGLE), ("confused", ""), ("asked", ())):
             if row[name] == unused:
                 del row[name]
@@ -518,7 +521,10 @@ class Record:
 
     def to_json(self) -> dict:
         """Return the line of records.jsonl."""
-        return dataclasses.asdict(self)
+        likelihoods = self.option_likelihoods
+        row: Dict[str, Any] = {**vars(self)}  # `asdict` would copy each of thousands of frame numbers
+        row["option_likelihoods"] = None if likelihoods is None else tuple(dict(vars(one)) for one in likelihoods)
+        return row
 
 
 def _likelihoods(options: Iterable[Any]) -> Tuple[OptionLikelihood, ...]:

@@ -39,18 +39,22 @@ def main() -> None:
     """Measure every step, or run one of them here (`--step`)."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--needles", type=int, default=3000)
-    parser.add_argument("--step", choices=STEPS)
-    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--only", choices=STEPS, nargs="*", default=[*STEPS], metavar="STEP", help=", ".join(STEPS))
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help="where a suite and a run are, or are written and stay")
     options = parser.parse_args()
     if options.step is not None:
         STEPS[options.step](options.folder)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["VIDEONIAH_CACHE"] = f"{folder}/cache"
-        cases = _write(Path(folder), options.needles)
-        to_stdout(f"{cases:,} cases of {options.needles:,} needles" + "\n")
-        for step in STEPS:
-            _measure(step, Path(folder))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        os.environ["VIDEONIAH_CACHE"] = str(folder / "cache")
+        if not (folder / "run").is_dir():
+            _write(folder, options.needles)
+        count = (folder / "suite" / "cases.jsonl").read_bytes().count(b"\n")
+        to_stdout(f"{count:,} cases\n")
+        for step in options.only:
+            _measure(step, folder)
 
 
 def _measure(step: str, folder: Path) -> None:
@@ -64,8 +68,8 @@ def _measure(step: str, folder: Path) -> None:
     to_stdout(f"{step:16} {seconds:7.1f} CPU s  {said}" + "\n")
 
 
-def _write(folder: Path, needles: int) -> int:
-    """Write a generated suite and a run of its cases, and return how many there are."""
+def _write(folder: Path, needles: int) -> None:
+    """Write a generated suite and a run of its cases."""
     made = read_suite(make_suite(folder / "small"))
     clip, hay = made.sources["n1"], _long(folder / "long.mp4")
     sources = {f"n{n}": _source(clip, f"n{n}", FRAMES) for n in range(needles)}
@@ -77,7 +81,6 @@ def _write(folder: Path, needles: int) -> int:
     records = [make_record(case, letters[number % 4], frames_kept=tuple(range(0, case.length, 60)))
                for number, case in enumerate(cases)]  # fmt: skip
     write_run(folder / "run", cases, records, suite=(folder / "suite" / "suite.yaml").read_text())
-    return len(cases)
 
 
 def _long(path: Path) -> Source:

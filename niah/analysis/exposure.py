@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from niah.analysis.layout import ALL
 from niah.analysis.load import RunData
 from niah.analysis.paragraphs import paragraphs
+from niah.analysis.scored import ScoredCase
 from niah.analysis.stats.proportions import clustered_interval
-from niah.analysis.table import ScoredCase, observations, score_cases
+from niah.analysis.table import observations, score_cases
 
 GROUPS = ("0", "1", "2-3", "4 and more")  # needle frames used
 

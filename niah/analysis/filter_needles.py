@@ -10,7 +10,7 @@ import dataclasses
 from pathlib import Path
 
 from niah.analysis.load import RunData, read_run
-from niah.analysis.table import score_case
+from niah.analysis.scored import score_case
 from niah.suite.config import NeedleFilter
 from niah.suite.folder import GeneratedSuite, Skip, apply_needle_filter
 from niah.types import SINGLE, Case, UserError

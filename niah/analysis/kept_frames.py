@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from niah.analysis.load import RunData
-from niah.analysis.table import ScoredCase, score_cases
+from niah.analysis.scored import ScoredCase
+from niah.analysis.table import score_cases
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Read run folders into `RunData`; nothing is scored here.
+"""Read run folders into `RunData`; a run scores its replies when it is first asked to.
 
 A folder holds one run. The shards of a run are folders that differ in nothing but their cases, which are disjoint:
 `join_shards` makes one run of them.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from niah.analysis.layout import Layout, infer_layout, merge_layouts
+from niah.analysis.scored import ScoredCase, score_case
 from niah.option_scores import SCORE_BY, can_score
 from niah.run.metadata import model_label, read_metadata, without_shard_keys
 from niah.run.records import cases_path, read_cases, read_records
@@ -54,6 +56,11 @@ class RunData:
     used_to_choose: str | None = None  # what the suite says was chosen by it
     earlier_models: tuple[EarlierModel, ...] = ()  # whose answers are among the records, mixed in knowingly
     kind: str = SINGLE  # what its cases ask, once `niah.analysis.kinds` has split them
+
+    @cached_property
+    def scored(self) -> tuple[ScoredCase, ...]:
+        """Every case and how its reply scored, computed once: a dozen tables, checks and figures count them."""
+        return tuple(score_case(case, self.records.get(case.id), self.score_by) for case in self.cases)
 
     @property
     def versions(self) -> tuple[int, ...]:

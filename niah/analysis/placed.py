@@ -14,8 +14,9 @@ from statistics import fmean
 from niah.analysis.layout import ALL, format_length
 from niah.analysis.load import RunData
 from niah.analysis.paragraphs import paragraphs
+from niah.analysis.scored import ScoredCase
 from niah.analysis.stats.regression import Observation, mean
-from niah.analysis.table import ScoredCase, score_cases
+from niah.analysis.table import score_cases
 from niah.scoring.interval import overlap
 from niah.types import Case
 

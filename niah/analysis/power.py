@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from niah.analysis.exposure import exposure_group
 from niah.analysis.load import RunData
+from niah.analysis.scored import ScoredCase
 from niah.analysis.stats.components import variance_components
 from niah.analysis.stats.detectable import smallest_difference
 from niah.analysis.stats.regression import MIN_HAYSTACKS, Estimate, Observation, mean
 from niah.analysis.stats.trend import slope, slope_within
-from niah.analysis.table import ScoredCase, observations, score_cases
+from niah.analysis.table import observations, score_cases
 
 
 def power_summary(runs: Sequence[RunData]) -> str:

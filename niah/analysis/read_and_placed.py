@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from niah.analysis.load import RunData
-from niah.analysis.table import ScoredCase, score_case
+from niah.analysis.scored import ScoredCase
 from niah.types import SINGLE, Case
 
 
@@ -32,9 +32,9 @@ class ReadAndPlaced:
 def read_and_placed(run: RunData) -> ReadAndPlaced | None:
     """Return how reading and placing go together in the `full` cases of a whole run; None if it does not ask both."""
     answered: dict[str, dict[tuple, ScoredCase]] = {SINGLE: {}, "when": {}}
-    for case in run.cases_of("full"):
-        scored = score_case(case, run.records.get(case.id), run.score_by)
-        if case.kind in answered and scored.answered:
+    for scored in run.scored:
+        case = scored.case
+        if case.condition == "full" and case.kind in answered and scored.answered:
             answered[case.kind][_video(case)] = scored
     pairs = [(one.correct, answered["when"][video].correct) for video, one in answered[SINGLE].items()
              if video in answered["when"]]  # fmt: skip

@@ -17,70 +17,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from scipy.stats import hypergeom
 
 from niah.analysis.csv_text import csv_text
 from niah.analysis.kinds import split_kinds
 from niah.analysis.layout import ALL, Layout
 from niah.analysis.load import RunData, read_run
+from niah.analysis.scored import MISSING, ScoredCase
 from niah.analysis.stats.proportions import clustered_interval, retention, wilson_interval
 from niah.analysis.stats.regression import Observation
 from niah.io import replace_file
-from niah.option_scores import OVERLAP, answered_interval, answered_letter, chance, scored_by
-from niah.scoring import CUT_SHORT
-from niah.scoring.interval import overlap
+from niah.option_scores import chance
 from niah.types import CONDITIONS, SINGLE, Case, Record
 
 # Kinds whose questions say nothing about their answers, so that nobody is asked without video.
 UNGUESSABLE = ("when", "first", "times")
-MISSING = "missing"  # the status of a case without a record
-
-
-@dataclass(frozen=True)
-class ScoredCase:
-    """A case with its record, and how its reply scored.
-
-    `letter` is the option that the record answers with; None if its reply names none, or if there is no reply.
-    `scored_by` is how that was decided (`niah.option_scores.scored_by`). `hit` says whether
-    the frames kept at full resolution include one of the needle, and `hit_chance` how often as many random frames
-    would; both are None unless the case is `full` and the model reported which frames it kept.
-    """
-
-    case: Case
-    record: Record | None
-    letter: str | None = None
-    scored_by: str = ""
-    hit: bool | None = None
-    hit_chance: float | None = None
-    overlap: float = 0.0  # of the interval that the reply names with that of the clip, where one is asked
-    names_interval: bool = False
-
-    @property
-    def status(self) -> str:
-        """Return the record's status, or "missing"."""
-        return MISSING if self.record is None else self.record.status
-
-    @property
-    def answered(self) -> bool:
-        """Return True if the model replied."""
-        return self.status == "ok"
-
-    @property
-    def correct(self) -> bool:
-        """Return True if the reply names the right option, or an interval that overlaps the clip's by half."""
-        if self.case.asks_interval:
-            return self.overlap >= OVERLAP
-        return self.letter == self.case.answer
-
-    @property
-    def unanswered(self) -> bool:
-        """Return True if there is a reply that names no option; it counts as wrong."""
-        return self.answered and self.letter is None and not self.names_interval
-
-    @property
-    def cut_short(self) -> bool:
-        """Return True if the reply ended at the token limit, where the adapter reports that."""
-        return self.record is not None and self.record.finish_reason == CUT_SHORT
 
 
 @dataclass(frozen=True)
@@ -143,27 +93,9 @@ class RowKey(NamedTuple):
     depth: str
 
 
-def score_case(case: Case, record: Record | None, score_by: str | None = None) -> ScoredCase:
-    """Score one case, by a rule for the likelihoods of options where one is given."""
-    if record is None or record.reply is None:
-        return ScoredCase(case, record)
-    letter = None if case.asks_interval else answered_letter(case, record, score_by)
-    scored = ScoredCase(case, record, letter, scored_by(record, score_by))
-    found = answered_interval(case, record) if case.asks_interval else None
-    if found is not None:
-        scored = dataclasses.replace(scored, overlap=overlap(found, case.shown_seconds), names_interval=True)
-    needles = case.target_placements
-    if case.condition != "full" or not record.frames_kept or not needles:
-        return scored
-    needle_frames = sum(placed.stop - placed.start for placed in needles)
-    by_luck = float(hypergeom.sf(0, case.length, needle_frames, len(set(record.frames_kept))))
-    return dataclasses.replace(scored, hit=case.needle_frames(record.frames_kept) > 0, hit_chance=by_luck)
-
-
 def score_cases(run: RunData, condition: str | None = None) -> list[ScoredCase]:
     """Score the cases of a run, or those of one condition."""
-    cases = run.cases if condition is None else run.cases_of(condition)
-    return [score_case(case, run.records.get(case.id), run.score_by) for case in cases]
+    return [one for one in run.scored if condition is None or one.case.condition == condition]
 
 
 def observations(scored: Sequence[ScoredCase]) -> list[Observation]:
@@ -203,10 +135,13 @@ def table_frame(runs: Sequence[RunData]) -> pd.DataFrame:
     return pd.DataFrame([dataclasses.asdict(row) for row in rows], columns=pd.Index(columns))
 
 
-def write_table(folder: Path) -> Path:
-    """Write table.csv into a run folder and return its path. Raises UserError if the folder holds no run."""
+def write_table(folder: Path, run: RunData | None = None) -> Path:
+    """Write table.csv into a run folder and return its path. Raises UserError if the folder holds no run.
+
+    `run` is what the folder holds, where it was read before.
+    """
     path = Path(folder) / "table.csv"
-    replace_file(path, csv_text(table_frame([read_run(folder)])))
+    replace_file(path, csv_text(table_frame([read_run(folder) if run is None else run])))
     return path
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from niah.analysis.load import RunData
 from niah.analysis.paragraphs import paragraphs
+from niah.analysis.scored import ScoredCase
 from niah.analysis.stats.proportions import clustered_interval
 from niah.analysis.stats.regression import Observation
-from niah.analysis.table import ScoredCase, score_cases
+from niah.analysis.table import score_cases
 
 
 @dataclass(frozen=True)

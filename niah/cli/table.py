@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the table of every run, and print a summary of all."""
     runs = [read_run(folder) for folder in options.runs]
     if options.score_by is None:
-        written = "written: " + ", ".join(str(write_table(folder)) for folder in options.runs)
+        written = "written: " + ", ".join(str(write_table(run.folder, run)) for run in runs)
     else:
         runs = [with_rule(run, options.score_by) for run in runs]
         named = ", ".join(dict.fromkeys(run.score_by or "none" for run in map(read_run, options.runs)))

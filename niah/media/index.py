@@ -45,6 +45,10 @@ class Index:
         size = f"{self.width}x{self.height}"
         return f"Index({self.path!r}, {len(self.times):,} frames, {self.seconds:.3f} s, {size}, {self.sha256[:8]})"
 
+    def __hash__(self) -> int:
+        """Return a hash that does not read the time of every frame; equal indexes have equal ones."""
+        return hash((self.path, self.sha256, self.crop))
+
     def __post_init__(self) -> None:
         if not self.times or self.end <= self.times[0]:
             raise ValueError(f"{self.path}: an index needs frames and a duration, got {len(self.times)} frames")

@@ -20,6 +20,7 @@ import numpy as np
 
 from niah.media.decoders.base import Decoder
 from niah.media.errors import MediaError
+from niah.media.frame_keys import frame_keys
 from niah.media.in_order import in_order
 from niah.media.index import Index
 from niah.media.resize import case_sampling
@@ -234,15 +235,12 @@ class SplicedVideo:
             self._indices[name] = index.cropped(source.crop)
         return self._indices[name]
 
-    def _keys_of(self, name: str, start: int, stop: int) -> List[FrameKey]:
+    def _keys_of(self, name: str, start: int, stop: int) -> Sequence[FrameKey]:
         """Return the keys of frames `start` up to `stop` of a source."""
         index = self._index(name)
         identity = f"{self._sources[name].identity}@{index.sha256[:16]}"  # one string, shared by all keys
         preprocessing = self.sampling.key
-        return [
-            FrameKey(identity, str(index.time_of(ordinal)), preprocessing, self._decoder.name, start + offset)
-            for offset, ordinal in enumerate(index.ordinals(start, stop, self.sampling.rate))
-        ]
+        return frame_keys(index, (start, stop), self.sampling.rate, identity, preprocessing, self._decoder.name)
 
     def _digest(self) -> str:
         """Return a hash of everything that decides the pixels of the rendered file."""

@@ -18,8 +18,9 @@ from matplotlib.colors import to_hex
 from niah.analysis.checks.runs import check_runs
 from niah.analysis.layout import format_length
 from niah.analysis.load import RunData
+from niah.analysis.scored import ScoredCase
 from niah.analysis.stats.regression import MIN_HAYSTACKS
-from niah.analysis.table import Row, ScoredCase, score_case, table_rows
+from niah.analysis.table import Row, table_rows
 from niah.clock import format_clock
 from niah.figures.plotting import text_colour
 from niah.option_scores import chance
@@ -97,9 +98,9 @@ def _run(run: RunData, rows: Sequence[Row], indices: Mapping[tuple[str, Case], i
                 "case": indices[run.suite, case],
                 "length": {by: run.layout.length_label(case, by) for by in columns},
                 "depth": run.layout.depth_label(case),
-                **_answer(score_case(case, run.records.get(case.id), run.score_by)),
+                **_answer(scored),
             }
-            for case in run.cases
+            for case, scored in zip(run.cases, run.scored, strict=True)
         ],
     }
 

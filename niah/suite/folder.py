@@ -64,7 +64,8 @@ def apply_needle_filter(generated: GeneratedSuite) -> GeneratedSuite:
     kept = generated.suite.kept
     if kept is None:
         return generated
-    cases = tuple(case for case in generated.cases if case.needle in set(kept.needles))
+    needles = set(kept.needles)
+    cases = tuple(case for case in generated.cases if case.needle in needles)
     used = {span.source for case in cases for span in case.timeline}
     sources = {name: source for name, source in generated.sources.items() if name in used}
     return dataclasses.replace(generated, cases=cases, sources=sources)

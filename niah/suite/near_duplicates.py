@@ -26,6 +26,7 @@ NEEDLES = (8, 4, 64)
 HAYSTACKS = (50, 16, 200)
 LIMIT = 6  # bits of 64 in which near-duplicates may differ
 HASH_VERSION = 1  # of the cached hashes
+BLOCK = 1 << 19  # pairs of frames compared at a time
 FLAT = 8.0  # standard deviation of pixels below which a hash is noise: all black frames look alike
 
 FrameReader = Callable[[Span, Sequence[int]], np.ndarray]  # frame numbers of a span's source -> (frames, h, w, 3)
@@ -96,15 +97,65 @@ def _hash(frames: np.ndarray, numbers: Sequence[int]) -> tuple[np.ndarray, list[
 
 def _pairs(hashed: Sequence[tuple], first: int) -> Iterator[NearDuplicate]:
     """Yield the pairs that look alike; the pieces of footage from index `first` on are needles."""
-    for one in range(first, len(hashed)):
-        name, source, bits, numbers = hashed[one]
-        for other_name, other_source, other_bits, other_numbers in hashed[:one]:
-            if source == other_source or not numbers or not other_numbers:
-                continue
-            distances = (bits[:, None] != other_bits[None]).sum(axis=2)  # (frames, other frames)
-            i, j = np.unravel_index(distances.argmin(), distances.shape)
-            if distances[i, j] <= LIMIT:
-                yield NearDuplicate(name, numbers[i], other_name, other_numbers[j], int(distances[i, j]))
+    pieces = np.repeat(np.arange(len(hashed)), [len(numbers) for *_, numbers in hashed])  # (frames,) of all pieces
+    if not len(pieces):
+        return
+    bits = np.concatenate([bits for _, _, bits, _ in hashed])
+    ids: dict[str, int] = {}
+    sources = np.array([ids.setdefault(source, len(ids)) for _, source, _, _ in hashed])
+    numbers = np.concatenate([np.asarray(numbers, dtype=np.int64) for *_, numbers in hashed])
+    nearest: dict[tuple[int, int], tuple[int, int, int]] = {}  # distance and frames, by needle and other piece
+    for rows, others, distances in close_frames(bits, LIMIT, int(np.searchsorted(pieces, first))):
+        one, other = pieces[rows], pieces[others]
+        wanted = (other < one) & (sources[one] != sources[other])
+        found = np.stack([one, other, distances, rows, others])[:, wanted]
+        found = found[:, np.lexsort(found[::-1])]  # by pair, then by distance, then by frame
+        new = np.ones(found.shape[1], bool)
+        new[1:] = (found[:2, 1:] != found[:2, :-1]).any(axis=0)
+        for a, b, distance, row, column in found[:, new].T.tolist():
+            nearest[a, b] = min((distance, row, column), nearest.get((a, b), (distance, row, column)))
+    for (one, other), (distance, row, column) in sorted(nearest.items()):
+        yield NearDuplicate(hashed[one][0], int(numbers[row]), hashed[other][0], int(numbers[column]), distance)
+
+
+def close_frames(bits: np.ndarray, limit: int, first: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield (rows from `first`, other rows, distances) of hashes (frames, 64) that differ in at most `limit` bits.
+
+    Of four quarters of 16 bits, one differs in at most `limit // 4` bits. Only rows that agree so far in a quarter are
+    compared: of random hashes, one pair in a thousand. A pair may come several times.
+    """
+    packed = np.packbits(bits, axis=1)  # (frames, 8)
+    for quarter in packed.view(">u2").T.astype(np.int64):
+        order = np.argsort(quarter, kind="stable")
+        ascending = quarter[order]
+        for flip in _flips(limit // 4):
+            begin, end = (np.searchsorted(ascending, quarter[first:] ^ flip, side) for side in ("left", "right"))
+            for rows, others in _ranges(begin, end):
+                rows, others = rows + first, order[others]
+                distances = np.unpackbits(packed[rows] ^ packed[others], axis=1).sum(axis=1, dtype=np.int64)
+                close = distances <= limit
+                yield rows[close], others[close], distances[close]
+
+
+def _flips(most: int) -> list[int]:
+    """Return all 16-bit numbers with at most so many bits set."""
+    flips = {0}
+    for _ in range(most):
+        flips |= {flip ^ (1 << bit) for flip in flips for bit in range(16)}
+    return sorted(flips)
+
+
+def _ranges(begin: np.ndarray, end: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (rows, places): each row with every place from its `begin` up to its `end`, about BLOCK at a time."""
+    total = np.cumsum(end - begin)
+    start = 0
+    while start < len(begin):
+        done = int(total[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(total, done + BLOCK, "right")))
+        counts = (end - begin)[start:stop]
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        yield np.repeat(np.arange(start, stop), counts), np.repeat(begin[start:stop], counts) + within
+        start = stop
 
 
 def _small_frames(library: Library) -> FrameReader:

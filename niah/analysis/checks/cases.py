@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from niah.analysis.checks.failed_check import FailedCheck
 from niah.analysis.layout import format_length
 from niah.analysis.load import RunData
-from niah.analysis.table import ScoredCase, median_frame_size, score_cases
+from niah.analysis.scored import ScoredCase
+from niah.analysis.table import median_frame_size, score_cases
 from niah.option_scores import can_score
 from niah.run.same_model import in_words
 from niah.suite.config import FEW_REPEATS

@@ -16,11 +16,12 @@ from niah.analysis.checks.failed_check import FailedCheck
 from niah.analysis.exposure import exposure_group
 from niah.analysis.layout import ALL
 from niah.analysis.load import RunData
+from niah.analysis.scored import ScoredCase
 from niah.analysis.stats.korn_graubard import p_above
 from niah.analysis.stats.paired import holm, unpaired_difference
 from niah.analysis.stats.proportions import clustered_interval, share_of
 from niah.analysis.stats.regression import Estimate, Observation, mean
-from niah.analysis.table import UNGUESSABLE, ScoredCase, by_chance, observations, score_cases
+from niah.analysis.table import UNGUESSABLE, by_chance, observations, score_cases
 from niah.option_scores import chance
 
 SIGNIFICANT = 0.05

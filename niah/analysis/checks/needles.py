@@ -10,8 +10,9 @@ from scipy.stats import binomtest
 from niah.analysis.checks.failed_check import FailedCheck
 from niah.analysis.layout import format_depth
 from niah.analysis.load import RunData
+from niah.analysis.scored import ScoredCase
 from niah.analysis.stats.paired import holm
-from niah.analysis.table import ScoredCase, score_cases
+from niah.analysis.table import score_cases
 
 ALIASED = 0.01  # p-value, corrected for the number of depths
 ALWAYS = 0.98  # chance at most: rounding lets even a clip longer than the gap between frames be missed at the ends

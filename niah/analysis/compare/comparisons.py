@@ -14,10 +14,10 @@ from itertools import combinations
 from niah.analysis.layout import format_depth, format_length
 from niah.analysis.load import RunData
 from niah.analysis.same_cases import case_differences, shared_cases
+from niah.analysis.scored import ScoredCase, score_case
 from niah.analysis.stats.paired import Difference, paired_difference
 from niah.analysis.stats.regression import Estimate, Observation
 from niah.analysis.stats.trend import slope_difference
-from niah.analysis.table import ScoredCase, score_case
 from niah.option_scores import RULES
 from niah.types import CONDITIONS, UserError
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.analysis.load import RunData, read_run
-from niah.analysis.table import ScoredCase, score_case
+from niah.analysis.scored import ScoredCase
 from niah.integrations.hub.dataset_repo import UNKNOWN, config, plain, refuse_foreign, table, write_card
 from niah.integrations.lm_eval.suites import answer_of, score
 from niah.io import refuse_link, replace_file, stored_path
@@ -42,11 +42,8 @@ def write_run(run_folder: Path, folder: Path, licence: str | None = None) -> lis
     decides = metadata["decides"]
     task = f"videoniah_{run.suite}"
     library = f"{run.suite}@{decides['cases_sha256'][:16]}"
-    asked = [case for case in run.cases if case.id in run.records]
-    samples = [
-        _sample(number, score_case(case, run.records.get(case.id), run.score_by), library)
-        for number, case in enumerate(asked)
-    ]
+    asked = [scored for scored in run.scored if scored.record is not None]
+    samples = [_sample(number, scored, library) for number, scored in enumerate(asked)]
     date = _date(metadata, run_folder).strftime("%Y-%m-%dT%H-%M-%S.%f")
     model = re.sub(r"[^A-Za-z0-9_.-]+", "__", decides["model"]).lstrip(".") or "model"  # as lm-eval does, and more
     results = {**_results(task, run, samples), **_run_metadata(metadata, run)}

@@ -1,6 +1,5 @@
 """What is published: folders that load, hashes and licences in them, and nothing that should stay here."""
 
-import errno
 import gzip
 import hashlib
 import json
@@ -25,6 +24,7 @@ from niah.types import OptionLikelihood, UserError
 from tests.helpers.commands import publish as main
 from tests.helpers.commands import verify
 from tests.helpers.fake_runs import make_case, make_record, write_run
+from tests.helpers.full_disk import fill_disk
 from tests.helpers.small_suite import make_suite
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -159,12 +159,8 @@ def test_licences_may_be_json_lines_that_name_files(tmp_path):
 def test_a_disk_that_was_full_does_not_make_the_folder_somebody_else_s(suite, run, tmp_path, monkeypatch, what):
     words = [what, str({"suite": suite, "run": run}[what]), "-o", str(tmp_path / "out")]
 
-    def full(path, text, **how):
-        path.write_bytes(b"---")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", full)
+        fill_disk(patch)
         assert main(words) == 3
     assert main(words) == 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import errno
 import hashlib
 import io
 import json
@@ -27,6 +26,7 @@ from niah.types import OptionLikelihood, Placement, Sampling, Span
 from tests.helpers import commands
 from tests.helpers.commands import report as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
+from tests.helpers.full_disk import fill_disk
 from tests.helpers.small_suite import make_suite
 
 SUITE = "name: fake\nlengths: [2000, 4000]\ndepths: [0.1, 0.9]\nfootage: {world: fake}\n"
@@ -238,11 +238,7 @@ def test_a_full_disk_leaves_the_earlier_report_whole(tmp_path, monkeypatch, caps
     assert main(words) == 0
     before = (tmp_path / "report.html").read_bytes()
 
-    def full(path, text, **how):
-        path.write_bytes(text.encode()[:1000])
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_text", full)
+    fill_disk(monkeypatch)
     assert main(words) == 3
     assert f"{tmp_path / 'report.html'}: No space left on device" in capsys.readouterr().err
     assert (tmp_path / "report.html").read_bytes() == before

@@ -1,0 +1,85 @@
+"""A case with its record, and how its reply scored."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+from niah.option_scores import OVERLAP, answered_interval, answered_letter, scored_by
+from niah.scoring import CUT_SHORT
+from niah.scoring.interval import overlap
+from niah.types import Case, Record
+
+MISSING = "missing"  # the status of a case without a record
+
+
+@dataclass(frozen=True)
+class ScoredCase:
+    """A case with its record, and how its reply scored.
+
+    `letter` is the option that the record answers with; None if its reply names none, or if there is no reply.
+    `scored_by` is how that was decided (`niah.option_scores.scored_by`). `hit` says whether
+    the frames kept at full resolution include one of the needle, and `hit_chance` how often as many random frames
+    would; both are None unless the case is `full` and the model reported which frames it kept.
+    """
+
+    case: Case
+    record: Record | None
+    letter: str | None = None
+    scored_by: str = ""
+    hit: bool | None = None
+    hit_chance: float | None = None
+    overlap: float = 0.0  # of the interval that the reply names with that of the clip, where one is asked
+    names_interval: bool = False
+
+    @property
+    def status(self) -> str:
+        """Return the record's status, or "missing"."""
+        return MISSING if self.record is None else self.record.status
+
+    @property
+    def answered(self) -> bool:
+        """Return True if the model replied."""
+        return self.status == "ok"
+
+    @property
+    def correct(self) -> bool:
+        """Return True if the reply names the right option, or an interval that overlaps the clip's by half."""
+        if self.case.asks_interval:
+            return self.overlap >= OVERLAP
+        return self.letter == self.case.answer
+
+    @property
+    def unanswered(self) -> bool:
+        """Return True if there is a reply that names no option; it counts as wrong."""
+        return self.answered and self.letter is None and not self.names_interval
+
+    @property
+    def cut_short(self) -> bool:
+        """Return True if the reply ended at the token limit, where the adapter reports that."""
+        return self.record is not None and self.record.finish_reason == CUT_SHORT
+
+
+def score_case(case: Case, record: Record | None, score_by: str | None = None) -> ScoredCase:
+    """Score one case, by a rule for the likelihoods of options where one is given."""
+    if record is None or record.reply is None:
+        return ScoredCase(case, record)
+    letter = None if case.asks_interval else answered_letter(case, record, score_by)
+    scored = ScoredCase(case, record, letter, scored_by(record, score_by))
+    found = answered_interval(case, record) if case.asks_interval else None
+    if found is not None:
+        scored = dataclasses.replace(scored, overlap=overlap(found, case.shown_seconds), names_interval=True)
+    needles = case.target_placements
+    if case.condition != "full" or not record.frames_kept or not needles:
+        return scored
+    needle_frames = sum(placed.stop - placed.start for placed in needles)
+    by_luck = luck(case.length, needle_frames, len(set(record.frames_kept)))
+    return dataclasses.replace(scored, hit=case.needle_frames(record.frames_kept) > 0, hit_chance=by_luck)
+
+
+def luck(frames: int, of_needle: int, kept: int) -> float:
+    """Return how often at least one of `kept` random frames is one of the needle's."""
+    few, many = sorted((of_needle, kept))
+    # The hypergeometric distribution at 0, a factor for each frame of the smaller set.
+    return 1.0 - math.prod((frames - many - number) / (frames - number) for number in range(few))

@@ -1,0 +1,49 @@
+"""The keys of a source's frames, made once for all the cases that show it.
+
+Cases are asked by haystack, and each shows thousands of frames of it: making a key takes longer than anything else that
+the harness does for a case whose model looks at little.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import gcd
+from typing import Sequence, Tuple
+
+from niah.media.index import Index
+from niah.types import FrameKey
+
+KEPT_SOURCES = 16
+MOST_FRAMES = 50_000  # of a source whose keys are kept; of longer ones a case shows a small part
+
+
+def frame_keys(
+    index: Index, span: Tuple[int, int], rate: str, identity: str, preprocessing: str, decoder: str
+) -> Sequence[FrameKey]:
+    """Return the keys of the frames from the first number of `span` up to the second. Raises IndexError outside."""
+    rest = rate, identity, preprocessing, decoder
+    start, stop = span
+    if index.count(rate) > MOST_FRAMES or not 0 <= start <= stop <= index.count(rate):
+        return _made(index, start, stop, *rest)
+    return _of_source(index, *rest)[start:stop]
+
+
+@lru_cache(maxsize=KEPT_SOURCES)
+def _of_source(index: Index, *rest: str) -> Sequence[FrameKey]:
+    """Return the keys of all frames of a source."""
+    return _made(index, 0, index.count(rest[0]), *rest)
+
+
+def _made(index: Index, start: int, stop: int, rate: str, identity: str, *rest: str) -> Sequence[FrameKey]:
+    ordinals = index.ordinals(start, stop, rate)
+    return [
+        FrameKey(identity, _seconds(index, ordinal), *rest, number) for number, ordinal in enumerate(ordinals, start)
+    ]
+
+
+def _seconds(index: Index, ordinal: int) -> str:
+    """Return `str(index.time_of(ordinal))`: building a Fraction takes ten times as long."""
+    numerator = (index.times[ordinal] - index.times[0]) * index.time_base.numerator
+    denominator = index.time_base.denominator
+    shared = gcd(numerator, denominator)
+    return f"{numerator // shared}" if shared == denominator else f"{numerator // shared}/{denominator // shared}"

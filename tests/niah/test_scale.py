@@ -1,0 +1,121 @@
+"""What grows with the number of cases is done once: counted in operations, as seconds say nothing on a busy machine."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import hypergeom
+
+from niah.analysis import load
+from niah.analysis.scored import luck
+from niah.media import frame_keys
+from niah.media.decoders.base import load_decoder
+from niah.media.scan import scan
+from niah.media.video import SplicedVideo
+from niah.suite import near_duplicates
+from niah.suite.folder import NearDuplicate
+from niah.types import OptionLikelihood, Sampling, Source, Span
+from tests.helpers.commands import table
+from tests.helpers.fake_runs import make_case, make_record, write_run
+from tests.helpers.media_samples import make
+
+
+def test_a_table_with_all_its_checks_reads_and_scores_each_reply_once(tmp_path, monkeypatch):
+    cases = [make_case(f"n{n}", condition) for n in range(4) for condition in ("full", "needle_only", "blind")]
+    folder = write_run(tmp_path / "run", cases, [make_record(case) for case in cases])
+    scored, read, score_case, read_records = [], [], load.score_case, load.read_records
+    monkeypatch.setattr(load, "score_case", lambda case, *rest: scored.append(case.id) or score_case(case, *rest))
+    monkeypatch.setattr(load, "read_records", lambda *args, **more: read.append(1) or read_records(*args, **more))
+    assert table([str(folder)]) == 0
+    assert sorted(scored) == sorted(case.id for case in cases)
+    assert read == [1]
+
+
+@pytest.mark.parametrize("frames, of_needle, kept", [(2000, 10, 32), (100, 40, 7), (10, 4, 8), (5, 5, 1), (50, 0, 9)])
+def test_luck_is_that_of_the_hypergeometric_distribution(frames, of_needle, kept):
+    assert luck(frames, of_needle, kept) == pytest.approx(hypergeom.sf(0, frames, of_needle, kept), abs=1e-12)
+
+
+def test_lines_are_written_without_copying_and_say_what_a_copy_would():
+    case = make_case("n0", asked=("n0", "n1"))
+    likelihoods = (OptionLikelihood(-1.5, 2, 6), OptionLikelihood(-2.5, 1, 4, -3.0))
+    record = make_record(case, frames_kept=(1, 2), option_likelihoods=likelihoods, settings={"a": [1]})
+    wanted = {name: value for name, value in dataclasses.asdict(case).items() if name not in ("kind", "confused")}
+    assert json.dumps(case.to_json()) == json.dumps(wanted)
+    assert json.dumps(record.to_json()) == json.dumps(dataclasses.asdict(record))
+    assert record.to_json()["frames_kept"] is record.frames_kept
+
+
+@pytest.fixture
+def film(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "cache"))
+    return make(tmp_path / "film.mp4", 60)  # 10 frames a second
+
+
+def test_the_keys_of_a_source_are_made_once_for_all_cases_that_show_it(film, monkeypatch):
+    index = scan(film)
+    source = Source("h", "id", str(film), index.sha256, index.count("3"), float(index.seconds))
+    made, seconds = [], frame_keys._seconds
+    monkeypatch.setattr(frame_keys, "_seconds", lambda *given: made.append(1) or seconds(*given))
+    for start in range(5):
+        spans = (Span("h", start, 18), Span("h", 0, start + 1))
+        video = SplicedVideo(spans, {"h": source}, Sampling("3", 16, 16), load_decoder("pyav"), 3.0, film.parent)
+        keys = video.keys(0, len(video))
+        ordinals = index.ordinals(start, 18, "3") + index.ordinals(0, start + 1, "3")
+        assert [key.time for key in keys] == [str(index.time_of(ordinal)) for ordinal in ordinals]
+        assert [key.number for key in keys] == [*range(start, 18), *range(start + 1)]
+    assert len(made) == 18
+    with pytest.raises(IndexError):
+        frame_keys.frame_keys(index, (0, 19), "3", "id", "", "")
+
+
+def hashed(draw, count, bases, noise):
+    """Return pieces of footage whose hashes are those of `bases` kinds of pictures, with some bits changed."""
+    kinds = draw.random((bases, 64)) < 0.5
+    pieces = []
+    for n in range(count):
+        bits = kinds[draw.integers(0, bases, draw.integers(0, 6))]
+        numbers = list(range(3, 3 + len(bits)))
+        pieces.append((f"p{n}", f"s{n // 2 if n % 5 == 0 else n}", bits ^ (draw.random(bits.shape) < noise), numbers))
+    return pieces
+
+
+def slow_pairs(pieces, first):
+    """Compare every frame of a needle with every frame of what comes before it."""
+    for one in range(first, len(pieces)):
+        for other in range(one):
+            distances = (pieces[one][2][:, None] != pieces[other][2][None]).sum(axis=2)
+            if pieces[one][1] != pieces[other][1] and distances.size and distances.min() <= near_duplicates.LIMIT:
+                i, j = np.unravel_index(distances.argmin(), distances.shape)
+                frames = pieces[one][3][i], pieces[other][3][j]
+                yield NearDuplicate(pieces[one][0], frames[0], pieces[other][0], frames[1], int(distances.min()))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_near_duplicates_are_those_of_comparing_everything(seed):
+    pieces = hashed(np.random.default_rng(seed), 60, 30, 0.05)
+    found = list(near_duplicates._pairs(pieces, 20))
+    assert found == list(slow_pairs(pieces, 20)) and len(found) > 50
+
+
+def test_of_different_footage_hardly_any_pair_is_compared(monkeypatch):
+    compared, ranges = [], near_duplicates._ranges
+
+    def counting(*given):
+        for rows, places in ranges(*given):
+            compared.append(len(rows))
+            yield rows, places
+
+    monkeypatch.setattr(near_duplicates, "_ranges", counting)
+    bits = np.random.default_rng(0).random((4000, 64)) < 0.5
+    assert (
+        sum(len(rows) for rows, _, _ in near_duplicates.close_frames(bits, 6)) == 4 * 4000
+    )  # themselves, each quarter
+    assert sum(compared) < 0.004 * 4000**2
+
+
+def test_footage_that_is_all_alike_is_compared_in_blocks(monkeypatch):
+    monkeypatch.setattr(near_duplicates, "BLOCK", 1000)
+    sizes = [len(rows) for rows, _, _ in near_duplicates.close_frames(np.zeros((300, 64), bool), 6)]
+    assert max(sizes) <= 1000 and sum(sizes) == 4 * 300**2
