@@ -19,6 +19,7 @@ from niah.types import UserError
 from vilamp.merge import merge_features, patch_cosines
 from vilamp.release.behaviour import Behaviour
 
+BLOCK = 512  # rows and columns that are folded at a time
 Hidden = Float[Tensor, "frames patches hidden"]  # patches between the projector's two linear maps
 
 
@@ -41,9 +42,16 @@ class Folded:
     """One learned map of projected patches, with the projector's second map absorbed."""
 
     def __init__(self, after: nn.Linear, before: nn.Linear) -> None:
-        weight = after.weight.double()
-        self.weight = (weight @ before.weight.double()).to(after.weight.dtype)
-        self.bias = (weight @ before.bias.double() + after.bias.double()).to(after.weight.dtype)
+        self.weight = torch.empty_like(after.weight)
+        self.bias = torch.empty_like(after.bias)
+        # in double precision, a block at a time: whole, three such matrices would be most of what loading needs at most
+        for first in range(0, len(after.weight), BLOCK):
+            rows = slice(first, first + BLOCK)
+            weight = after.weight[rows].double()
+            self.bias[rows] = weight @ before.bias.double() + after.bias[rows].double()
+            for start in range(0, before.weight.shape[1], BLOCK):
+                columns = slice(start, start + BLOCK)
+                self.weight[rows, columns] = weight @ before.weight[:, columns].double()
 
     def __call__(self, hidden: Hidden) -> Float[Tensor, "frames patches mapped"]:
         """Map hidden patches as if they had been projected first."""
