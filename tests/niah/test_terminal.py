@@ -17,7 +17,7 @@ from tests.helpers.fake_runs import make_case, make_record, write_run
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOLS = {  # lines of JSON for the process that started them, not for a terminal
-    "niah/suite/downloads.py", "niah/run/identity.py", "niah/tools/doctor/probe.py",
+    "niah/media/scan_apart.py", "niah/suite/downloads.py", "niah/run/identity.py", "niah/tools/doctor/probe.py",
 }  # fmt: skip
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"  # a title, a cleared screen, a colour in one byte, a turned line
 
