@@ -131,9 +131,8 @@ def _point(model: str, frames: int, records: Sequence[Record], memory: str) -> M
 
 
 def _numbers(measured: Sequence[Mapping[str, Any]], name: str) -> list[float]:
-    """Return the finite numbers measured under a name; anything else counts as not measured."""
-    values = [one.get(name) for one in measured]
-    return [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
+    """Return the numbers measured under a name."""
+    return [one[name] for one in measured if one.get(name) is not None]
 
 
 def _line(axes: Axes, found: Sequence[MemoryPoint], name: str, colour: tuple[float, float, float]) -> None:

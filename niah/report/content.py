@@ -7,7 +7,6 @@ in the list.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -180,6 +179,6 @@ def _rounded(value: Any) -> Any:
     return round(value, 5) if isinstance(value, float) else value
 
 
-def _seconds(measured: Any) -> float | None:
-    """Return a time rounded, or None where an edited record holds anything but a finite number."""
-    return round(measured, 5) if isinstance(measured, int | float) and math.isfinite(measured) else None
+def _seconds(measured: float | None) -> float | None:
+    """Return a time rounded, or None where none was measured."""
+    return None if measured is None else round(measured, 5)

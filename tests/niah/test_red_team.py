@@ -76,7 +76,7 @@ def originals(tmp_path_factory, home, listener):
     _run(folder / "other", home, suite, model="other")
     _shard(folder / "all-shard-1-of-1", home, suite)
     for name, part, content in (
-        ("deep", "records.jsonl", DEEP), ("deep_about", "run.json", DEEP), ("bomb", "suite.yaml", BOMB),
+        ("deep", "records.jsonl", DEEP + "\n"), ("deep_about", "run.json", DEEP), ("bomb", "suite.yaml", BOMB),
         ("long", "cases.jsonl", json.dumps(make_case("n0").to_json()).replace('"start": 0', f'"start": {10**400}')),
     ):  # fmt: skip
         _run(folder / name, home, suite)

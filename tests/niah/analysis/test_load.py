@@ -36,6 +36,14 @@ def test_a_missing_file_is_named(tmp_path, name):
         read_run(folder)
 
 
+@pytest.mark.parametrize("time", [float("inf"), float("nan"), -1.0, "long"])
+def test_a_measured_time_that_is_no_number_is_refused_with_its_line(tmp_path, time):
+    case = make_case("n0")
+    folder = write_run(tmp_path / "run", [case], [make_record(case, measured={"seconds_to_first_token": time})])
+    with pytest.raises(UserError, match=r"records\.jsonl, line 1 cannot be read .*seconds_to_first_token is"):
+        read_run(folder)
+
+
 def test_a_record_of_an_unknown_case_is_refused_by_name(tmp_path):
     folder = write_run(tmp_path / "run", [make_case("n0")], [make_record(make_case("n9"))])
     with pytest.raises(UserError, match="n9"):

@@ -253,13 +253,6 @@ def test_a_host_peak_that_may_be_another_cases_is_left_out(tmp_path):
     assert one_point(measured_run(tmp_path / "run", *mixed)).peak_bytes == 100
 
 
-def test_what_is_no_number_was_not_measured(tmp_path):
-    odd = {"peak_reserved_bytes": float("inf"), "seconds_to_first_token": "long"}
-    run = read_run(write_run(tmp_path / "run", CASES[:1], [make_record(CASES[0], measured=odd)]))
-    (point,) = memory_points([run], False)
-    assert (point.peak_bytes, point.seconds_to_first_token) == (None, None)
-
-
 def test_running_out_of_memory_is_marked_at_the_top(tmp_path):
     folder = run_where(tmp_path / "run", lambda case: "oom" if case.length == 4000 else "B")
     axes = draw_memory(memory_points([read_run(folder)], False)).axes[0]

@@ -137,13 +137,6 @@ def test_one_case_makes_a_page(tmp_path):
     assert cell_of(data, "all", "all")["n"] == 1
 
 
-@pytest.mark.parametrize("time", [float("inf"), float("nan"), "long"])
-def test_a_time_that_is_no_number_is_left_out(tmp_path, time):
-    case = make_case("n0")
-    record = make_record(case, measured={"seconds_to_first_token": time})
-    assert "first" not in data_of(write_run(tmp_path / "run", [case], [record]))["runs"][0]["answers"][0]
-
-
 def test_scores_and_times_are_shortened_to_five_digits(tmp_path):
     case = make_case("n0")
     scores, time = (-0.1234567, -1.0, -2.0, -3), {"seconds_to_first_token": 0.1234567}
