@@ -66,6 +66,12 @@ class ScanProcess:
             raise UserError(answer["refused"])
         return index_from_json(path, answer["sha256"], answer["index"])
 
+    def kill(self) -> None:
+        """Break off what is being scanned; whoever waits for it gets a MediaError."""
+        child = self._child
+        if child is not None:
+            child.kill()
+
     def _ask(self, path: str, seconds: float) -> Optional[Dict[str, Any]]:
         """Return the answer of the process; None where it ended. Raises MediaError where none comes in time."""
         assert self._child is not None and self._child.stdin is not None and self._child.stdout is not None

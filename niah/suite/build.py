@@ -27,7 +27,7 @@ def generate(suite: Suite, folder: Path) -> GeneratedSuite:
     """
     # Here, so that reading a generated suite decodes nothing.
     from niah.media.scan import scan
-    from niah.media.scan_apart import ScanProcess
+    from niah.media.scan_many import ScanProcesses
 
     suite = user_media.resolve(suite, Path(folder))
     crops = {crop.video: crop.pixels for crop in suite.crops or ()}
@@ -36,8 +36,8 @@ def generate(suite: Suite, folder: Path) -> GeneratedSuite:
         library = Library(suite.sampling.rate, scan, crops=crops)
         haystacks, clips, skips = _built_in(suite, suite.footage, library)
     else:
-        with ScanProcess() as apart:  # files of others
-            library = Library(suite.sampling.rate, apart.scan, crops=crops)
+        with ScanProcesses() as apart:  # files of others
+            library = Library(suite.sampling.rate, apart.scan, apart.announce, crops=crops)
             haystacks, clips, skips = user_media.load(suite, library)
         found = near_duplicates(haystacks, clips, library, cache_folder() / "hashes")
     return assemble(suite, haystacks, clips, library, skips, found)

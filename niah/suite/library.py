@@ -49,6 +49,7 @@ class Library:
 
     rate: str
     scan: Callable[[Path], Index]
+    announce: Callable[[Iterable[Path]], object] = list  # told which files will be scanned; by default nobody is
     sources: dict[str, Source] = field(default_factory=dict)
     indexes: dict[str, Index] = field(default_factory=dict)  # by source name
     crops: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # by file name

@@ -55,6 +55,7 @@ def load(suite: Suite, library: Library) -> tuple[list[Haystack], list[NeedleCli
     rows = read_needles(suite.needles, Path("."))  # before any scan, because errors here are found quickly
     videos = find_videos(suite.haystacks)
     skips: list[Skip] = []
+    library.announce([path for _, path in videos] + [Path(row.needle.path) for row in rows])
     sources = _scan_haystacks(videos, suite, library, skips)
     haystacks = join_into_haystacks(suite, sources, library, skips)
     if suite.version > 1 and not suite.depths:
