@@ -37,7 +37,8 @@ def _of_call(node):
         yield f"{name} with allow_pickle"
     if given.get("shell", "False") != "False":
         yield f"{name} through a shell"
-    if given.get("trust_remote_code", "False") not in ("False", "trust_remote_code"):  # passed on from the user, or off
+    trusted = given.get("trust_remote_code", "False").rpartition(".")[2]
+    if trusted not in ("False", "trust_remote_code"):  # passed on from the user under this name, or off
         yield f"{name} with trust_remote_code"
 
 
@@ -89,4 +90,6 @@ def test_remote_code_is_off_unless_the_user_turns_it_on():
                 values = [*[None] * (len(node.args.args) - len(node.args.defaults)), *node.args.defaults]
                 pairs = zip(every, [*values, *node.args.kw_defaults], strict=True)
                 defaults += [value for name, value in pairs if name.arg == "trust_remote_code" and value is not None]
-    assert defaults and {ast.unparse(value) for value in defaults} == {"False"}
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "trust_remote_code":  # of a dataclass
+                defaults.append(node.value)
+    assert len(defaults) > 1 and {ast.unparse(value) for value in defaults} == {"False"}

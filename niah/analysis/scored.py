@@ -81,5 +81,6 @@ def score_case(case: Case, record: Record | None, score_by: str | None = None) -
 def luck(frames: int, of_needle: int, kept: int) -> float:
     """Return how often at least one of `kept` random frames is one of the needle's."""
     few, many = sorted((of_needle, kept))
-    # The hypergeometric distribution at 0, a factor for each frame of the smaller set.
-    return 1.0 - math.prod((frames - many - number) / (frames - number) for number in range(few))
+    # The hypergeometric distribution at 0, a factor for each frame of the smaller set; whole numbers, rounded once.
+    ways = math.prod(range(frames - few + 1, frames + 1))
+    return (ways - math.prod(frames - many - number for number in range(few))) / ways
