@@ -148,7 +148,7 @@ def _check_of(hint: Any) -> Check:
         return lambda value: isinstance(value, Mapping)
     if hint is float:
         return is_number
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return lambda value: isinstance(value, hint) and check_types(value) is value
     if hint is bool:
         return lambda value: isinstance(value, bool)

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
     MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
 )
-from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES  # pyright: ignore[reportPrivateImportUsage]
 from transformers.models.auto.video_processing_auto import video_processor_class_from_name
 
 from baselines.huggingface.stream import OF_FRAMES, StreamedVideoProcessor, placeholder
@@ -127,9 +128,7 @@ def _shown(videos: Any, count: int) -> tuple[str, set[str] | None]:
         made = stream([placeholder(count, SIDE, SIDE)], **given)
     except (NotImplementedError, RuntimeError, ValueError, TypeError):  # needs data, or has no defaults
         return UNKNOWN, None
-    holder = type("Holder", (), {})()
-    holder.video_processor = videos
-    size = size_in_inputs(made, holder, count)
+    size = size_in_inputs(made, SimpleNamespace(video_processor=videos), count)
     names = {name for name, value in made.items() if isinstance(value, torch.Tensor) and value.is_meta}
     return (UNKNOWN if size is None else f"{size[0]} x {size[1]}"), names
 
@@ -150,9 +149,10 @@ def _needs(model: str, processor: str) -> tuple[str, ...]:
 
 def _video_processor(model: str) -> Any:
     """Return a video processor with the defaults of its class; None where there is none, or it has none."""
-    names = VIDEO_PROCESSOR_MAPPING_NAMES.get(model.removesuffix("_thinker")) or {}
-    name = names.get("torchvision")
-    return None if name is None else video_processor_class_from_name(name)()
+    names: dict[str, Any] = {**VIDEO_PROCESSOR_MAPPING_NAMES}
+    name = (names.get(model.removesuffix("_thinker")) or {}).get("torchvision")
+    found = None if name is None else video_processor_class_from_name(name)
+    return None if found is None else found()
 
 
 def _takes(model: str) -> set[str]:

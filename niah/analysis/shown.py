@@ -27,7 +27,7 @@ def shown_summary(runs: Sequence[RunData]) -> str:
 
 def _lines(run: RunData) -> list[str]:
     """Return the lines of a run, one for each length; none if no record says at which size frames were shown."""
-    rows = [HEAD]
+    rows: list[tuple[str, ...]] = [HEAD]
     by = run.layout.grouping
     answered = [
         (case, run.records[case.id])

@@ -64,7 +64,7 @@ def _format_stages(run: RunData) -> str:
     frame: Any = costs(run)
     if frame.empty:
         raise UserError(f"{run.folder} has no answers yet; run it first")
-    total = in_total(frame)
+    total: Any = in_total(frame)
     if not total["total"] > 0:
         raise UserError(f"{run.folder} holds no measured seconds; name a run that niah run made")
     failed = sum(record.status != "ok" for record in run.records.values())

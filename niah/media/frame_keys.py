@@ -34,10 +34,12 @@ def _of_source(index: Index, *rest: str) -> Sequence[FrameKey]:
     return _made(index, 0, index.count(rest[0]), *rest)
 
 
-def _made(index: Index, start: int, stop: int, rate: str, identity: str, *rest: str) -> Sequence[FrameKey]:
-    ordinals = index.ordinals(start, stop, rate)
+def _made(
+    index: Index, start: int, stop: int, rate: str, identity: str, preprocessing: str, decoder: str
+) -> Sequence[FrameKey]:
     return [
-        FrameKey(identity, _seconds(index, ordinal), *rest, number) for number, ordinal in enumerate(ordinals, start)
+        FrameKey(identity, _seconds(index, ordinal), preprocessing, decoder, number)
+        for number, ordinal in enumerate(index.ordinals(start, stop, rate), start)
     ]
 
 
