@@ -27,7 +27,16 @@ def shown_summary(runs: Sequence[RunData]) -> str:
 
 def _lines(run: RunData) -> list[str]:
     """Return the lines of a run, one for each length; none if no record says at which size frames were shown."""
-    rows: list[tuple[str, ...]] = [HEAD]
+    rows = shown_rows(run)
+    if not rows:
+        return []
+    table = [HEAD, *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
+
+
+def shown_rows(run: RunData) -> list[tuple[str, ...]]:
+    """Return what `HEAD` names for each length; nothing if no record says at which size frames were shown."""
     by = run.layout.grouping
     answered = [
         (case, run.records[case.id])
@@ -36,12 +45,12 @@ def _lines(run: RunData) -> list[str]:
     ]
     if not any(record.frame_size for _, record in answered):
         return []
+    rows: list[tuple[str, ...]] = []
     for label in run.layout.length_labels()[by]:
         asked = [(case, record) for case, record in answered if run.layout.length_label(case, by) == label]
         if asked:
             rows.append((format_length(label), *_cells(asked)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return rows
 
 
 def _cells(asked: Sequence[tuple[Case, Record]]) -> tuple[str, ...]:

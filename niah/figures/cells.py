@@ -57,6 +57,7 @@ class HeatmapPanel:
     note: str = ""
     margins: tuple[HeatmapCell, ...] = ()  # over all depths, over all lengths, and over both
     row: str = "depth"  # what the rows are: depth, distance or copies
+    frame_sizes: tuple[tuple[int, int] | None, ...] = ()  # by length, (height, width) in pixels; None: not reported
 
 
 def heatmap_panels(
@@ -114,6 +115,8 @@ def _panel(run: RunData, by: str, condition: str) -> HeatmapPanel | None:
     own = [row for row in rows if row.length_by == by]
     cells = tuple(_cell(row) for row in own if row.depth != ALL)
     margins = [row for row in rows if row.length_by == ALL or (row.length_by == by and row.depth == ALL)]
+    sizes = {row.length: (row.frame_height, row.frame_width) for row in own if row.depth == ALL and row.frame_height}
+    lengths = run.layout.length_labels()[by]
     if not any(row.n + row.failed for row in own):
         return None
     asked = [case for case in run.cases if case.condition == condition]
@@ -121,12 +124,13 @@ def _panel(run: RunData, by: str, condition: str) -> HeatmapPanel | None:
     return HeatmapPanel(
         model=run.model,
         suite=run.suite,
-        lengths=run.layout.length_labels()[by],
+        lengths=lengths,
         depths=run.layout.depth_labels(),
         cells=cells,
         chance=floor,
         margins=tuple(map(_cell, margins)),
         row=run.layout.row,
+        frame_sizes=tuple(map(sizes.get, lengths)),
     )
 
 

@@ -6,6 +6,7 @@ in which none has is grey and names the reason, and one in which no case was ask
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -47,6 +48,7 @@ def default_heatmap(panels: Sequence[HeatmapPanel], condition: str) -> Figure:
         origin = f"suite {panel.suite}, condition {condition}"
         axes.set_title(_title(panel.model, origin, panel.note, width=width), fontsize=10)
         axes.set_ylabel(ROW_LABELS[panel.row])
+        _draw_frame_sizes(axes, panel)
     _add_colour_bar(figure, grid, panels, extend="neither")
     _explain_marks(figure, panels)
     return figure
@@ -153,6 +155,25 @@ def _draw_panel(
     axes.tick_params(length=2.5)
     axes.set_yticks(np.arange(len(panel.depths)) + 0.5, [format_depth(depth) for depth in panel.depths], rotation=0)
     axes.set_xlabel("haystack length (frames)")
+
+
+def _draw_frame_sizes(axes: Axes, panel: HeatmapPanel) -> None:
+    """Draw a strip below the cells with how large frames were shown, where that differs over length.
+
+    Accuracy that falls from left to right may then have fallen with the pixels.
+    """
+    sides = [math.sqrt(size[0] * size[1]) if size else 0.0 for size in panel.frame_sizes]
+    if len({side for side in sides if side}) < 2:
+        return
+    below = len(panel.depths)
+    for column, (size, side) in enumerate(zip(panel.frame_sizes, sides, strict=True)):
+        if size:
+            height = 0.5 * side / max(sides)
+            axes.add_patch(Rectangle((column + 0.06, below + 0.95 - height), 0.88, height, facecolor=GREY, linewidth=0))
+            axes.text(column + 0.5, below + 0.25, f"{size[0]}x{size[1]}", ha="center", va="center", fontsize=7.5)
+    ticks, labels = axes.get_yticks(), [label.get_text() for label in axes.get_yticklabels()]
+    axes.set_yticks([*ticks, below + 0.5], [*labels, "pixels"])
+    axes.set_ylim(below + 1, 0)
 
 
 def _mark_without_answer(axes: Axes, place: tuple[int, int], cell: HeatmapCell, small: bool) -> None:

@@ -18,6 +18,7 @@ from niah.analysis.checks.runs import check_runs
 from niah.analysis.layout import format_length
 from niah.analysis.load import RunData
 from niah.analysis.scored import ScoredCase
+from niah.analysis.shown import HEAD, shown_rows
 from niah.analysis.stats.regression import MIN_HAYSTACKS
 from niah.analysis.table import Row, table_rows
 from niah.clock import format_clock
@@ -41,6 +42,7 @@ def page_data(runs: Sequence[RunData], pictures: FramePictures) -> dict[str, Any
     return {
         "letters": LETTERS,
         "conditions": [name for name in CONDITIONS if any(case.condition == name for _, case in indices)],
+        "shown_columns": HEAD,
         "types": sorted({case.type for _, case in indices}),
         "palette": palette(),
         "checks": [{"level": failed.level, "text": failed.text} for failed in check_runs(runs)],
@@ -92,6 +94,7 @@ def _run(run: RunData, rows: Sequence[Row], indices: Mapping[tuple[str, Case], i
         "row": run.layout.row,
         "depths": list(run.layout.depth_labels()),
         "cells": [_cell(row) for row in rows],
+        "shown": [list(row) for row in shown_rows(run)],
         "answers": [
             {
                 "case": indices[run.suite, case],

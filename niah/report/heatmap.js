@@ -77,9 +77,23 @@ function panel(run, condition, type, by, open) {
     body.append(make("tr", { class: depth === ALL ? "margin" : null }, make("th", { scope: "row" }, shownDepth(depth)), boxes));
   }
   table.append(body);
+  const sizes = columns.map(([length]) => at.get(`${length}/${ALL}`) || at.get(`${length}/${depths[0]}`));
+  if (new Set(sizes.slice(0, -1).map((cell) => cell && cell.frame_height * cell.frame_width)).size > 1) table.append(pixelStrip(sizes));
   addKeyboard(table);
   const axis = columns.length > 1 ? make("p", { class: "axis" }, "haystack length (frames)") : null;
   return make("figure", { class: "panel" }, head, make("div", { class: "scroll" }, table), axis);
+}
+
+// Returns the strip below a heatmap that says how large frames were shown: accuracy may fall because they get smaller.
+function pixelStrip(cells) {
+  const side = (cell) => cell && cell.length !== ALL && cell.frame_height ? Math.sqrt(cell.frame_height * cell.frame_width) : 0;
+  const largest = Math.max(...cells.map(side));
+  const boxes = cells.map((cell) => {
+    if (!side(cell)) return make("td");
+    const size = `${cell.frame_height}×${cell.frame_width}`;
+    return make("td", { title: `frames shown at ${size} pixels` }, make("small", {}, size), make("i", { "--tall": side(cell) / largest }));
+  });
+  return make("tfoot", {}, make("tr", { class: "pixels" }, make("th", { scope: "row" }, "pixels"), boxes));
 }
 
 function gridCell(run, cell, open) {

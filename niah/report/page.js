@@ -77,6 +77,15 @@ function showConditions() {
     make("thead", {}, make("tr", {}, make("th", {}, selection.type === ALL ? "all types" : selection.type), heads)), make("tbody", {}, lines))));
 }
 
+// For each run that says so: frames of how many, their pixels and tokens, times, and replies that were cut.
+function showShown() {
+  const runs = DATA.runs.filter((run) => run.shown.length);
+  document.getElementById("shown-section").hidden = !runs.length;
+  const cells = (tag, row) => row.map((text) => make(tag, tag === "th" ? { scope: "col" } : {}, text));
+  fill("shown", runs.map((run) => make("div", { class: "scroll" }, make("table", { class: "shown" }, make("caption", {}, run.model),
+    make("thead", {}, make("tr", {}, cells("th", DATA.shown_columns))), make("tbody", {}, run.shown.map((row) => make("tr", {}, cells("td", row))))))));
+}
+
 function intervalBar(cell, colour) {
   if (!cell.n) return "";
   const [low, high] = cell.cluster_low === undefined ? [cell.low, cell.high] : [cell.cluster_low, cell.cluster_high];
@@ -113,6 +122,7 @@ showChecks();
 showControls();
 showScale();
 showPanels();
+showShown();
 showCharts();
 connectDialog();
 fill("notes", [...DATA.notes, "Scores are recomputed from the raw replies; an ambiguous reply counts as wrong. Failed cases are left out of every accuracy."].map((text) => make("li", {}, text)));

@@ -12,8 +12,8 @@ from niah.analysis.checks.needles import check_needles
 from niah.analysis.kinds import group_kinds
 from niah.analysis.load import RunData
 from niah.analysis.same_cases import shared_cases
-from niah.analysis.table import median_frame_size
 from niah.option_scores import scored_by
+from niah.scoring import CUT_SHORT
 from niah.terminal import printable
 from niah.types import Record
 
@@ -112,9 +112,26 @@ def _modes(records: Sequence[Record], run: RunData) -> str:
 
 
 def _frame_sizes(records: Sequence[Record], run: RunData) -> str:
-    """Describe at which size frames were shown, as the median height x width."""
-    size = median_frame_size(records)
-    return "" if size is None else f"{size[0]}x{size[1]}"
+    """Describe at which size frames were shown, as height x width: an average hides that they get smaller."""
+    sizes = sorted(
+        {one.frame_size for one in records if one.frame_size is not None}, key=lambda size: size[0] * size[1]
+    )
+    ends = [f"{height}x{width}" for height, width in sizes[:1] + sizes[1:][-1:]]
+    return " to ".join(ends)
+
+
+def _tokens_per_frame(records: Sequence[Record], run: RunData) -> str:
+    """Describe how many tokens a frame took."""
+    tokens = [record.settings.get("tokens_per_frame") for record in records]
+    numbers = [count for count in tokens if isinstance(count, int | float)]
+    return "" if not numbers else f"{min(numbers):g} to {max(numbers):g}, median {statistics.median(numbers):g}"
+
+
+def _cut_short(records: Sequence[Record], run: RunData) -> str:
+    """Describe how many replies ended at the token limit."""
+    reasons = [record.finish_reason for record in records if record.finish_reason is not None]
+    cut = reasons.count(CUT_SHORT)
+    return "" if not reasons else f"{cut} of {len(reasons)}" if cut else "none"
 
 
 def _frame_times(records: Sequence[Record], run: RunData) -> str:
@@ -134,6 +151,8 @@ PROPERTIES: tuple[tuple[str, str, str, Callable[[Sequence[Record], RunData], str
     ("decoder", "decoder", "warning", _decoders),
     ("frames", "frames seen", "warning", _frames_used),
     ("frame_size", "the size of the frames shown", "note", _frame_sizes),  # mostly a property of the models
+    ("frame_tokens", "the tokens of a frame", "note", _tokens_per_frame),  # likewise
     ("frame_times", "whether the times of frames are given", "note", _frame_times),
+    ("cut_short", "replies that ended at the token limit", "note", _cut_short),
     ("mode", "answering mode", "warning", _modes),
 )

@@ -258,6 +258,29 @@ def test_runs_that_differ_in_more_than_the_model_are_flagged(tmp_path, kind, cha
     assert words in one(check_runs(runs), kind).text
 
 
+SHOWN = [
+    (
+        "frame_size",
+        [{"frame_size": (384, 384)}, {"frame_size": (96, 96)}],
+        "(a: 384x384; b: 96x96)",
+    ),
+    (
+        "frame_tokens",
+        [{"settings": {"tokens_per_frame": count}} for count in (64.0, 8.5)],
+        "(a: 64 to 64, median 64; b: 8.5 to 8.5, median 8.5)",
+    ),
+    ("cut_short", [{"finish_reason": reason} for reason in ("stop", "length")], "(a: none; b: 8 of 8)"),
+]
+
+
+@pytest.mark.parametrize("kind, changes, words", SHOWN)
+def test_models_that_were_shown_different_things_are_noted(tmp_path, kind, changes, words):
+    runs = [
+        made(tmp_path, balanced(8, "full"), letters, model, **own) for model, own in zip("ab", changes, strict=True)
+    ]
+    assert words in one(check_runs(runs), kind).text
+
+
 def sampled(**changes):
     return {"sampling": {"rate": "1", "width": 64, "height": 64, "fit": "stretch", **changes}}
 

@@ -178,11 +178,11 @@ def test_a_row_has_the_median_size_of_its_frames(tmp_path):
 
 
 def test_models_shown_frames_of_other_sizes_side_by_side_get_a_note(tmp_path):
-    one = shown(tmp_path, [flat(384, 384)] * 3, "one", frame_times=True)
+    one = shown(tmp_path, [flat(384, 384), flat(384, 384), flat(32, 32)], "one", frame_times=True)
     other = shown(tmp_path, [flat(64, 64)] * 3, "other", frame_times=False)
     found = {check.kind: check for check in check_runs(join_shards([one, other]))}
     assert found["frame_size"].level == found["frame_times"].level == "note"
-    assert "(one: 384x384; other: 64x64)" in found["frame_size"].text
+    assert "(one: 32x32 to 384x384; other: 64x64)" in found["frame_size"].text
     assert "(one: given; other: not given)" in found["frame_times"].text
 
 

@@ -77,6 +77,25 @@ def test_drawing_leaves_backend_and_settings_alone(tmp_path):
     assert dict(matplotlib.rcParams) == before
 
 
+def sized(folder: Path, *heights: int) -> Path:
+    """Write a run in which frames of the two lengths are shown so high."""
+    height = dict(zip(LENGTHS, heights, strict=True))
+    records = [make_record(case, frame_size=(height[case.length], 32)) for case in CASES]
+    return write_run(folder, CASES, records, suite=SUITE)
+
+
+def test_frames_that_get_smaller_are_drawn_below_the_cells(tmp_path):
+    figure = figure_of(sized(tmp_path / "run", 32, 8))
+    tall, low = [patch.get_height() for patch in figure.axes[0].patches]
+    assert tall == 2 * low  # sides of a square of as many pixels
+    assert texts(figure)[4:6] == ["32x32", "8x32"]
+    assert figure.axes[0].get_yticklabels()[-1].get_text() == "pixels"
+
+
+def test_frames_of_one_size_are_not_drawn(tmp_path):
+    assert not figure_of(sized(tmp_path / "run", 32, 32)).axes[0].patches
+
+
 def test_cells_say_accuracy_and_n_with_depth_0_at_the_top(tmp_path):
     wrong = ("n1", 4000)
     folder = run_where(tmp_path / "run", lambda case: "A" if (case.needle, case.length) == wrong else "B")

@@ -158,6 +158,13 @@ def test_a_case_says_how_frames_were_shown_why_the_reply_ended_and_what_scores_a
     assert (answer["letter"], answer["scored_by"]) == ("A", "sum")  # the reply, the model's own choice, is B
 
 
+def test_the_page_has_what_a_model_was_shown_at_each_length(tmp_path):
+    records = [make_record(case, frames_used=100, frame_size=(64_000 // case.length, 32)) for case in CASES]
+    (run,) = data_of(write_run(tmp_path / "run", CASES, records, suite=SUITE))["runs"]
+    assert [row[:3] for row in run["shown"]] == [["2K", "100 of 2,000", "32x32"], ["4K", "100 of 4,000", "16x32"]]
+    assert data_of(run_of(tmp_path / "other"))["runs"][0]["shown"] == []
+
+
 def test_the_page_lists_answers_of_a_model_that_has_changed_since(tmp_path):
     folder = run_of(tmp_path / "run", [make_case("n0")])
     metadata = json.loads((folder / "run.json").read_text())
