@@ -1,8 +1,30 @@
 // The cases of one cell: a list on the left; on the right one case, with its controls and the replies of all runs.
 
-const ANSWERS = DATA.runs.map((run) => new Map(run.answers.map((answer) => [answer.case, answer])));
+const CASES = []; // of all runs; what is only seen of a case that is opened is added then, as to its answers
+const ANSWERS = DATA.runs.map(() => new Map()); // of each run, by the case's place among CASES
 const LUCKY = ["no_needle", "swapped"]; // the video does not hold the answer, so being right is no success
-const opened = { run: null, answers: [], from: null };
+const LISTED = 500; // cases at a time: a list of a hundred thousand would take seconds to draw
+const opened = { run: null, answers: [], from: null, shown: null };
+const ready = unpack(DATA.rows).then((rows) => join(rows, 0));
+const unpacking = []; // by pack
+
+// Adds parts of cases and of their answers, from the case at `first` on.
+function join(rows, first) {
+  rows.forEach(([item, ...answers], offset) => {
+    const place = first + offset;
+    CASES[place] = Object.assign(CASES[place] || {}, item);
+    answers.forEach((answer, run) => {
+      if (answer) ANSWERS[run].set(place, Object.assign(ANSWERS[run].get(place) || { case: place }, answer));
+    });
+  });
+}
+
+// Unpacks the details of a case, and of those packed with it.
+function unpackDetails(place) {
+  const pack = Math.floor(place / DATA.pack);
+  unpacking[pack] ??= unpack(DATA.details[pack]).then((rows) => join(rows, pack * DATA.pack));
+  return unpacking[pack];
+}
 
 function verdict(answer) {
   if (!answer) return { mark: "·", word: "not in this run", kind: "none" };
@@ -10,7 +32,7 @@ function verdict(answer) {
   if (answer.status !== "ok") return { mark: "!", word: STATUS_TEXT[answer.status] || answer.status, kind: "failed" };
   if (answer.unanswered) return { mark: "✗", word: "unanswered", kind: "wrong" };
   if (!answer.right) return { mark: "✗", word: "wrong", kind: "wrong" };
-  const item = DATA.cases[answer.case]; // `times` is right to count none of another clip
+  const item = CASES[answer.case]; // `times` is right to count none of another clip
   return LUCKY.includes(item.condition) && item.kind !== "times" ? { mark: "✓", word: "right by luck", kind: "luck" } : { mark: "✓", word: "right", kind: "right" };
 }
 
@@ -19,13 +41,14 @@ function chip(answer) {
   return make("span", { class: `chip ${kind}` }, `${mark} ${word}`);
 }
 
-function openCell(run, cell, from) {
+async function openCell(run, cell, from) {
+  await ready;
   const by = cell.length_by;
   const type = cell.type;
   opened.run = run;
   opened.from = from;
-  opened.answers = run.answers.filter((answer) => {
-    const item = DATA.cases[answer.case];
+  opened.answers = [...answersOf(run).values()].filter((answer) => {
+    const item = CASES[answer.case];
     return item.condition === cell.condition && (type === ALL || item.type === type) &&
       (cell.length === ALL || answer.length[by] === cell.length) && (cell.depth === ALL || answer.depth === cell.depth);
   });
@@ -42,19 +65,26 @@ function openCell(run, cell, from) {
   document.querySelector("#list [tabindex='0']")?.focus();
 }
 
+function answersOf(run) {
+  return ANSWERS[DATA.runs.indexOf(run)];
+}
+
 function list(filter) {
   const kinds = [[ALL, "All"], ["right", "Right"], ["luck", "Right by luck"], ["wrong", "Wrong"], ["failed", "Failed"], ["none", "Not asked"]];
   const of = (kind) => opened.answers.filter((answer) => kind === ALL || verdict(answer).kind === kind);
   choice("filter", kinds.filter(([kind]) => of(kind).length).map(([kind, label]) => [kind, `${label} ${of(kind).length}`]), filter, list);
-  const items = of(filter).map((answer) => {
-    const item = DATA.cases[answer.case];
-    const { mark, word, kind } = verdict(answer);
-    return make("div", { role: "option", class: "item", tabindex: -1, "aria-selected": "false", "data-id": item.id, onclick: () => select(answer) },
-      make("span", { class: `mark ${kind}`, title: word }, mark),
-      make("span", { class: "name" }, item.needle, make("small", {}, item.question)),
-      make("span", { class: "reply" }, answer.letter || ""));
-  });
-  const box = fill("list", items);
+  const shown = of(filter);
+  const items = [];
+  const box = fill("list");
+  const more = make("button", { type: "button", class: "more", onclick: extend });
+  function extend() {
+    const added = shown.slice(items.length, items.length + LISTED).map(listed);
+    items.push(...added);
+    more.textContent = `${number(shown.length - items.length)} more`;
+    box.append(...added, more);
+    if (items.length === shown.length) more.remove();
+  }
+  extend();
   box.onkeydown = (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     const place = items.indexOf(document.activeElement);
@@ -64,12 +94,20 @@ function list(filter) {
     next.focus();
     next.click();
   };
-  const shown = of(filter);
-  if (items.length) select(shown.find((answer) => verdict(answer).kind === "wrong") || shown[0]);
+  if (shown.length) select(shown.slice(0, LISTED).find((answer) => verdict(answer).kind === "wrong") || shown[0]);
+}
+
+function listed(answer) {
+  const item = CASES[answer.case];
+  const { mark, word, kind } = verdict(answer);
+  return make("div", { role: "option", class: "item", tabindex: -1, "aria-selected": "false", "data-id": item.id, onclick: () => select(answer) },
+    make("span", { class: `mark ${kind}`, title: word }, mark),
+    make("span", { class: "name" }, item.needle, make("small", {}, item.question)),
+    make("span", { class: "reply" }, answer.letter || ""));
 }
 
 function select(answer) {
-  const id = DATA.cases[answer.case].id;
+  const id = CASES[answer.case].id;
   for (const element of document.querySelectorAll("#list .item")) {
     const on = element.dataset.id === id;
     element.setAttribute("aria-selected", String(on));
@@ -79,8 +117,12 @@ function select(answer) {
   show(opened.run, answer);
 }
 
-function show(run, answer) {
-  const item = DATA.cases[answer.case];
+async function show(run, answer) {
+  opened.shown = answer;
+  fill("detail");
+  await unpackDetails(answer.case);
+  if (opened.shown !== answer) return; // another one was opened meanwhile
+  const item = CASES[answer.case];
   const where = [item.id, item.type, item.haystack, item.length ? `${number(item.length)} frames` : "no video"];
   if (run.row !== "depth" && answer.depth) where.push(rowOf(run, answer));
   if (run.row === "depth" && item.depth !== null) where.push(`depth ${item.depth.toFixed(2)}`);
@@ -137,7 +179,7 @@ function matrix(item, answer, current) {
   const rows = DATA.runs.filter((run) => run.suite === item.suite && run.kind === item.kind).map((run) => {
     const boxes = beside.map((other) => {
       if (other === null) return make("td", {}, "–");
-      const found = ANSWERS[DATA.runs.indexOf(run)].get(other);
+      const found = answersOf(run).get(other);
       if (!found) return make("td", {}, chip(found));
       const here = other === answer.case && run === current;
       return make("td", { class: here ? "here" : null },
@@ -151,10 +193,10 @@ function matrix(item, answer, current) {
 function nearest(item, condition) {
   let best = null;
   let least = null;
-  DATA.cases.forEach((other, place) => {
+  CASES.forEach((other, place) => {
     if (other.condition !== condition || other.needle !== item.needle || other.kind !== item.kind || other.suite !== item.suite) return;
     const off = [other.id === item.id ? 0 : 1, Math.abs(other.length - item.length),
-      Math.abs(other.needles.length - item.needles.length), Math.abs((other.depth ?? 0) - (item.depth ?? 0))];
+      Math.abs(other.copies - item.copies), Math.abs((other.depth ?? 0) - (item.depth ?? 0))];
     if (least === null || isLess(off, least)) [best, least] = [place, off];
   });
   return best;
@@ -167,9 +209,9 @@ function isLess(a, b) {
 
 // Returns the length and depth (or distance, or copies) of a control, unless they are those of the case itself.
 function placeOf(run, item, place) {
-  const other = DATA.cases[place];
+  const other = CASES[place];
   if (!other || !other.haystack || other.id === item.id) return null;
-  const answer = ANSWERS[DATA.runs.indexOf(run)].get(place);
+  const answer = answersOf(run).get(place);
   const row = run.row === "depth" ? other.depth?.toFixed(2) : answer?.depth && rowOf(run, answer);
   return make("small", {}, ` ${shownLength(other.length)}${row ? `, ${row}` : ""}`);
 }

@@ -3,6 +3,12 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const ALL = "all";
 
+// Returns what niah/report/content.py packed: JSON, deflated, in base64.
+async function unpack(packed) {
+  const bytes = Uint8Array.from(atob(packed), (character) => character.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).json();
+}
+
 // make("td", {class: "cell", onclick: f}, "text", element): attributes by name, listeners by "on...", then children.
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);

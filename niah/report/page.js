@@ -11,7 +11,7 @@ const selection = { condition: DATA.conditions[0], type: ALL, by: Object.keys(DA
 
 function showMetadata() {
   const suites = [...new Set(DATA.runs.map((run) => run.suite))].join(", ");
-  const counts = DATA.runs.map((run) => `${run.model} (${number(run.asked)} of ${number(run.answers.length)} cases asked)`);
+  const counts = DATA.runs.map((run) => `${run.model} (${number(run.asked)} of ${number(run.cases)} cases asked)`);
   fill("metadata", `Suite ${suites}. ${counts.join(", ")}.`);
 }
 

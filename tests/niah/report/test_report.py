@@ -6,8 +6,10 @@ import base64
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import re
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from PIL import Image
 from niah.analysis.load import read_run
 from niah.media.scan import scan
 from niah.media.writer import write_mp4
-from niah.report import footage, page, pictures
+from niah.report import content, footage, page, pictures
 from niah.report.footage import SourceVideo, find_videos
 from niah.report.page import as_json, write_report
 from niah.report.pictures import strip, take_pictures
@@ -53,8 +55,19 @@ def html_of(*folders: Path) -> str:
 
 
 def data_of(*folders: Path) -> dict:
-    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html_of(*folders), re.S)
-    return json.loads(data)
+    """Return the data of a page, with its cases and answers unpacked as its scripts do."""
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html_of(*folders), re.S)
+    data = json.loads(text)
+    parts = zip(unpack(data["rows"]), itertools.chain.from_iterable(map(unpack, data["details"])), strict=True)
+    rows = [[one and one | two for one, two in zip(*both, strict=True)] for both in parts]
+    data["cases"] = [case for case, *_ in rows]
+    for number, run in enumerate(data["runs"], 1):
+        run["answers"] = [{"case": place, **row[number]} for place, row in enumerate(rows) if row[number]]
+    return data
+
+
+def unpack(packed: str) -> list:
+    return json.loads(zlib.decompress(base64.b64decode(packed)))
 
 
 def cell_of(data: dict, length: str, depth: str, condition: str = "full", run: int = 0) -> dict:
@@ -98,6 +111,17 @@ def test_a_kind_has_its_own_rows_and_an_interval_its_overlap(tmp_path):
     assert when["answers"][0]["overlap"] == 0.5 and "unanswered" not in when["answers"][0]
     (asked,) = [case for case in data_of(folder)["cases"] if case["kind"] == "when"]
     assert asked["shown"] == "10:00.0 to 11:00.0"
+
+
+def test_rows_are_packed_some_at_a_time_and_take_a_tenth_of_their_text(tmp_path, monkeypatch):
+    cases = [make_case(f"n{number}", question="What does the person in the red coat do?") for number in range(1000)]
+    folder = run_of(tmp_path / "run", cases)
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html_of(folder), re.S)
+    data = json.loads(text)
+    assert [len(unpack(pack)) for pack in data["details"]] == [content.PACK] * (1000 // content.PACK)
+    packed = len(data["rows"]) + sum(map(len, data["details"]))
+    assert packed < len(json.dumps([unpack(data["rows"]), *map(unpack, data["details"])])) / 10
+    assert len(text) - packed < 50_000  # nothing else grows with the cases
 
 
 def test_a_question_that_differs_between_two_runs_is_two_cases(tmp_path):

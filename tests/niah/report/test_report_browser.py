@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from niah.report import content
 from tests.helpers.browser import chromium
 from tests.helpers.commands import report as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
@@ -37,6 +38,7 @@ def browser(tmp_path_factory):
     assert main([str(one), str(two), "-o", str(page), "--no_thumbnails"]) == 0
     with chromium(folder / "profile") as driven:
         driven.get(page.as_uri())
+        driven.execute_async_script("ready.then(() => unpackDetails(0)).then(arguments[0])")  # so that no test waits
         yield driven
 
 
@@ -221,6 +223,32 @@ def test_paper_is_light_and_has_no_buttons_to_press(page):
     assert not css(page, "#controls")[0].is_displayed()
     assert cell(page, 4000, 0.9).is_displayed()
     assert page.execute_script("return getComputedStyle(document.body).color") == "rgb(27, 29, 32)"
+
+
+def test_details_are_unpacked_when_a_case_is_opened_and_a_long_list_is_drawn_in_parts(browser, tmp_path, monkeypatch):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    monkeypatch.setattr(content, "PACK", 100)
+    cases = [make_case(f"n{number:03}") for number in range(620)]
+    run = write_run(tmp_path / "run", cases, [make_record(case, f"B, {case.id}") for case in cases], suite=SUITE)
+    path = tmp_path / "many.html"
+    assert main([str(run), "-o", str(path), "--no_thumbnails"]) == 0
+    before = browser.current_url
+    browser.get(path.as_uri())
+    try:
+        opened, waiting = "return Object.keys(unpacking)", WebDriverWait(browser, 20)
+        assert browser.execute_script(opened) == []
+        cell(browser, "all", "all").click()
+        waiting.until(lambda page: len(visible_cases(page)) == 500)
+        browser.execute_script("document.querySelector('#list .more').click()")
+        assert len(visible_cases(browser)) == 620 and not css(browser, "#list .more")
+        browser.execute_script("document.querySelectorAll('#list .item')[350].click()")
+        waiting.until(lambda page: css(page, ".reply-text pre"))
+        assert css(browser, ".reply-text pre")[0].text == f"B, {cases[350].id}"
+        assert browser.execute_script(opened) == ["0", "3"]
+    finally:
+        browser.get(before)
+        browser.execute_async_script("ready.then(() => unpackDetails(0)).then(arguments[0])")
 
 
 def test_curves_of_accuracy_memory_and_time_are_drawn(page):
