@@ -15,10 +15,12 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from baselines.chance import guess
+from niah.adapters.feature_store import FeatureStore
 from niah.settings import positive_int
 from niah.types import Question, Reply, Video
 
 CHUNK = 64  # frames decoded at a time
+REMEMBERED = 48 << 20  # bytes of descriptions kept between cases: of 130,000 frames, 384 bytes each
 GRID = 4  # cells along a side, whose mean colours describe a frame
 
 
@@ -26,20 +28,31 @@ class QuestionBlind:
     """An adapter that selects frames by their colours alone and guesses: one pass, 48 numbers held per frame.
 
     `select` takes descriptors, (frames, 48), and a limit, and returns at most so many frames in playing order.
+    Descriptions are kept between cases, which share their haystacks: decoding is nearly all the time this takes.
     """
 
     def __init__(self, select: Callable[[np.ndarray, int], list[int]], limit: int) -> None:
         self.select = select
         self.limit = limit
+        self._known = FeatureStore(REMEMBERED, 0, ".")
+        self._sizes: dict[str, tuple[int, int]] = {}  # height and width of frames, by their preprocessing
 
     def answer(self, video: Video, question: Question) -> Reply:
         """Keep the selected frames; the letter is a guess."""
         began, waited = time.perf_counter(), video.decode_seconds
-        chunks, size = [], None
-        for _, frames in video.iterate(CHUNK):
-            chunks.append(describe(frames))
-            size = frames.shape[1:3]
-        kept = self.select(np.concatenate(chunks), self.limit) if chunks else []
+        keys = video.keys(0, len(video))
+        found = [self._known.get(key) for key in keys]
+        missing = [number for number, numbers in enumerate(found) if numbers is None]
+        video.announce(missing)
+        for start in range(0, len(missing), CHUNK):
+            chunk = missing[start : start + CHUNK]
+            frames = video.frames(chunk)
+            for number, numbers in zip(chunk, describe(frames), strict=True):
+                found[number] = numbers
+                self._known.put(keys[number], numbers)
+            self._sizes[keys[chunk[0]].preprocessing] = frames.shape[1:3]
+        kept = self.select(np.array(found), self.limit) if keys else []
+        size = self._sizes[keys[0].preprocessing] if keys else None
         seconds = time.perf_counter() - began - (video.decode_seconds - waited)
         used = tuple(range(len(video)))
         return Reply(
@@ -47,6 +60,7 @@ class QuestionBlind:
             frames_used=used,
             frames_kept=tuple(kept),
             seconds={"select": seconds},
+            reused_frames=len(keys) - len(missing),
             settings={"reads_question": False},  # the validity checks look for it
             frame_size=size,
             frame_times=None if size is None else False,

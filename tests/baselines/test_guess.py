@@ -25,10 +25,8 @@ class Pictures:
         self.handed_out.update(indices)
         return np.stack([self.pictures[index] for index in indices])
 
-    def iterate(self, chunk):
-        for start in range(0, len(self), chunk):
-            indices = tuple(range(start, min(start + chunk, len(self))))
-            yield indices, self.frames(indices)
+    def announce(self, indices):
+        pass
 
     def keys(self, start, stop):
         return [FrameKey(self.source, str(self.first + n), "64x64", "none", self.first + n) for n in range(start, stop)]
@@ -47,6 +45,19 @@ def test_chance_answers_the_same_every_time_and_decodes_nothing():
     assert reply == chance.load().answer(blank(10), ASKED)
     assert reply.text in "ABCD"
     assert (reply.frames_used, reply.frames_kept, video.handed_out) == ((), (), set())
+
+
+@pytest.mark.parametrize("baseline", [novelty, seams])
+def test_frames_seen_before_are_not_decoded_again(baseline):
+    draw = np.random.default_rng(1)
+    pictures = draw.integers(0, 256, (100, 16, 16, 3), dtype=np.uint8)
+    model, part = baseline.load(frames=8), Pictures(pictures[20:60], first=20)
+    model.answer(part, ASKED)
+    whole = Pictures(pictures)
+    reply = model.answer(whole, ASKED)
+    assert whole.handed_out == {*range(20), *range(60, 100)} and reply.reused_frames == 40
+    fresh = baseline.load(frames=8).answer(Pictures(pictures), ASKED)
+    assert (reply.frames_kept, reply.frame_size) == (fresh.frames_kept, fresh.frame_size)
 
 
 @pytest.mark.parametrize("baseline", [novelty, seams])
