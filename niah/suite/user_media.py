@@ -66,12 +66,15 @@ def load(suite: Suite, library: Library) -> tuple[list[Haystack], list[NeedleCli
 
 
 def _refuse_unfetched(suite: Suite) -> None:
-    """Raise UserError where a suite that ships has no footage here: it is fetched once."""
+    """Raise UserError where a suite that ships has no footage here: it is fetched once for all that share it."""
     folder = suite.haystacks.folder if suite.haystacks is not None else None
-    listed = SUITES_FOLDER.parent / "footage" / f"{suite.name}.jsonl"
-    if folder is not None and not Path(folder).is_dir() and listed.is_file():
+    if folder is None or Path(folder).is_dir():
+        return
+    place = Path(folder).parent  # footage/LIST/haystacks
+    listed = SUITES_FOLDER.parent / "footage" / f"{place.name}.jsonl"
+    if listed.is_file() and place.parent == SUITES_FOLDER.parents[1] / "footage":
         raise UserError(
-            f"the footage of suite {suite.name!r} is not here ({folder}): niah fetch {suite.name} downloads it, and "
+            f"the footage of suite {suite.name!r} is not here ({folder}): niah fetch {place.name} downloads it, and "
             f"{listed} says what it is"
         )
 

@@ -13,7 +13,7 @@ from niah.media.scan import scan
 from niah.media.video import SplicedVideo
 from niah.media.writer import write_mp4
 from niah.report.footage import _sources
-from niah.suite import config
+from niah.suite import config, user_media
 from niah.suite.build import generate
 from niah.suite.config import SUITES_FOLDER, load_suite
 from niah.suite.folder import read_suite, write_suite
@@ -136,11 +136,15 @@ def test_a_crop_that_cuts_nothing_is_refused(film, text, words):
         made(film, crop=f"{{video: film.mp4, {text}}}")
 
 
-def test_a_suite_that_ships_without_its_footage_says_how_to_have_it(tmp_path):
-    suite, folder = load_suite("open")
-    gone = dataclasses.replace(suite, haystacks=dataclasses.replace(suite.haystacks, folder=str(tmp_path / "gone")))
-    with pytest.raises(UserError, match="niah fetch open downloads it"):
-        generate(gone, folder)
+@pytest.mark.parametrize("name", ["open", "open-native"])  # which share one list
+def test_a_suite_that_ships_without_its_footage_says_how_to_have_it(name, tmp_path, monkeypatch):
+    suite, folder = load_suite(name)
+    assert (SUITES_FOLDER / suite.haystacks.folder).resolve() == SUITES_FOLDER.parents[1] / "footage/open/haystacks"
+    monkeypatch.setattr(user_media, "SUITES_FOLDER", tmp_path / "configs" / "suites")  # a checkout without footage
+    (tmp_path / "configs" / "footage").mkdir(parents=True)
+    (tmp_path / "configs" / "footage" / "open.jsonl").touch()
+    with pytest.raises(UserError, match=f"the footage of suite '{name}' is not here .*: niah fetch open downloads it"):
+        generate(suite, tmp_path / "configs" / "suites")
 
 
 def test_real_is_another_name_of_open():
