@@ -56,7 +56,9 @@ def answered_letter(case: Case, record: Record, score_by: str | None = None) -> 
 
 def answered_interval(case: Case, record: Record) -> Interval | None:
     """Return the interval that the reply to such a question names, in seconds; None if it names none."""
-    return None if record.reply is None else read_interval(record.reply, case.length / case.fps)
+    if record.reply is None:
+        return None
+    return read_interval(record.reply, case.length / case.fps, bool(record.prompt_opens_thought))
 
 
 def chance(case: Case) -> float:

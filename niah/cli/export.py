@@ -31,9 +31,8 @@ def run(options: argparse.Namespace) -> int:
 
     written = export(read_or_generate(options.suite), options.output)
     to_stdout(
-        f"{written.cases:,} cases on {written.videos:,} videos in {options.output}"
-        + (f"; {written.open_questions:,} open questions were left out" if written.open_questions else "")
-        + f"\npython -m lmms_eval --include_path {options.output} --tasks {','.join(written.tasks)} --model NAME "
+        f"{written.cases:,} cases on {written.videos:,} videos in {options.output}\n"
+        f"python -m lmms_eval --include_path {options.output} --tasks {','.join(written.tasks)} --model NAME "
         "--model_args ... --batch_size 1 --log_samples --output_path out\n"
         f"niah import out --suite {options.output} -o runs/NAME\n"
     )

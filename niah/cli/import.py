@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     missing = read.cases - len(read.records)
     to_stdout(f"{len(read.records):,} of {read.cases:,} cases of {read.model} in {read.folder}\n")
     for cases, what in (
-        (read.read_differently, "replies are read as another letter by lmms-eval"),
+        (read.read_differently, "replies are read as another answer by lmms-eval"),
         (read.asked_differently, "cases were asked with a changed prompt"),
     ):
         if cases:

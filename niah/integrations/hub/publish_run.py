@@ -21,11 +21,11 @@ from typing import Any
 from niah.analysis.load import RunData, read_run
 from niah.analysis.scored import ScoredCase
 from niah.integrations.hub.dataset_repo import UNKNOWN, config, plain, refuse_foreign, table, write_card
-from niah.integrations.lm_eval.suites import answer_of, score
+from niah.integrations.lm_eval.suites import document, score
 from niah.io import refuse_link, replace_file, stored_path
 from niah.prompt import format_prompt
 from niah.run.metadata import read_metadata
-from niah.types import LETTERS, Case, UserError
+from niah.types import UserError
 
 GENERATION = {"until": [], "do_sample": False}
 LOWER_IS_BETTER = ("unanswered",)
@@ -67,21 +67,21 @@ def _sample(number: int, scored: ScoredCase, library: str) -> dict[str, Any]:
     case, record = scored.case, scored.record
     assert record is not None  # only cases that were asked become samples
     prompt = format_prompt(case.to_question())
-    document = _document(case, library)
+    row = document(library, case)
     arguments = {"arg_0": prompt, "arg_1": GENERATION, "arg_2": {"visual": {"library": library, "case": case.id}}}
-    metrics = score(document, [scored.letter or record.reply]) if record.reply is not None else {}
+    metrics = score(row, [scored.letter or record.reply]) if record.reply is not None else {}
     return {
         "doc_id": number,
-        "doc": document,
-        "target": case.answer,
+        "doc": row,
+        "target": row["answer"],
         "arguments": {"gen_args_0": arguments},
         "resps": [[record.reply]],
         "filtered_resps": [record.reply],
         "filter": "none",
         "metrics": list(metrics),
-        "doc_hash": _hash(json.dumps(document, indent=2, ensure_ascii=False)),
+        "doc_hash": _hash(json.dumps(row, indent=2, ensure_ascii=False)),
         "prompt_hash": _hash(prompt),
-        "target_hash": _hash(case.answer),
+        "target_hash": _hash(row["answer"]),
         "status": record.status,
         "mode": record.mode,
         "option_scores": record.option_scores,
@@ -91,20 +91,6 @@ def _sample(number: int, scored: ScoredCase, library: str) -> dict[str, Any]:
             for name in ("frame_size", "frame_times", "finish_reason", "prompt_opens_thought")
         },
         **metrics,
-    }
-
-
-def _document(case: Case, library: str) -> dict[str, Any]:
-    """Return a case as the document that lm-eval logs."""
-    kept = ("condition", "length", "depth", "type", "kind", "question")
-    return {
-        "library": library,
-        "case": case.id,
-        **{name: getattr(case, name) for name in kept},
-        "options": list(case.options),
-        "answer": answer_of(case),
-        "label": LETTERS.index(case.answer) if case.options else -1,
-        "prompt": format_prompt(case.to_question()),
     }
 
 

@@ -195,7 +195,7 @@ def _read_by(task: Mapping[str, Any]) -> tuple[str, ...]:
     from niah.integrations.lm_eval import suites
 
     function = Path(str(task["custom_dataset"])).name  # lm-eval puts the folder of the YAML before it
-    if function == "niah.integrations.lm_eval.suites.load_documents":
+    if function in [f"niah.integrations.lm_eval.suites.{name}" for name in ("load_documents", "load_option_documents")]:
         return (*suites.PARTS, *(() if task.get("dataset_kwargs") else ("suite",)))
     if function == "niah.integrations.benchmarks.vniah.load_documents":
         return (*vniah.SETTINGS, *(field.name for field in dataclasses.fields(vniah.Grid)))

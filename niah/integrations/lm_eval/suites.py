@@ -2,15 +2,15 @@
 
 Accuracy is reported by condition, because a mean over all conditions means nothing: `acc` is that of the `full`
 cases, `acc_blind` and the like are those of the controls; other kinds of questions have their own, such as `acc_when`.
+Where an interval is asked for, that is R@.5, and `iou_when`, `recall_30_when` and `recall_70_when` are beside it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from niah.integrations.case_library import CaseMedia, register_library, video_reference
@@ -21,9 +21,11 @@ from niah.run.plan import make_plan
 from niah.scoring import extract_answer
 from niah.scoring.interval import overlap, read_interval
 from niah.suite.folder import GeneratedSuite
+from niah.terminal import to_stderr
 from niah.types import LETTERS, SINGLE, Case, Question, UserError
 
 PARTS = ("lengths", "depths", "conditions")
+OVERLAPS = {"recall_30": 0.3, "recall_70": 0.7}  # shares of overlaps from which on an interval counts
 
 
 class SuiteLibrary:
@@ -51,15 +53,36 @@ def load_documents(of: str | None = None, suite: str | None = None, **metadata: 
         suite: the suite given by --metadata, for a task file that names none.
         metadata: lm-eval's metadata, of which `lengths`, `depths` and `conditions` select cases as for niah run.
     """
-    import datasets  # here: it takes a second, and a model has no need of it
+    return _split(_generate(of, suite, metadata))
 
+
+def load_option_documents(of: str | None = None, suite: str | None = None, **metadata: Any) -> dict[str, Any]:
+    """Return, as `load_documents` does, the cases that have options to score. Raises UserError where none has."""
+    generated = _generate(of, suite, metadata)
+    cases = tuple(case for case in generated.cases if case.options)
+    name, left = generated.suite.name, len(generated.cases) - len(cases)
+    if not cases:
+        raise UserError(f"suite {name} asks for intervals, which are no options: take the task without _options")
+    if left:
+        to_stderr(f"NOTE: {left:,} cases of {name} ask for an interval and have no options; the other task asks them\n")
+    return _split(replace(generated, cases=cases))
+
+
+def _generate(of: str | None, suite: str | None, metadata: Mapping[str, Any]) -> GeneratedSuite:
+    """Return the cases that a task and its metadata name. Raises UserError where neither names a suite."""
     if of is None and suite is None:
         raise UserError("name the suite of this task, for instance: --metadata suite=mine.yaml")
     parts = {name: _listed(metadata[name]) for name in PARTS if name in metadata}
-    plan = make_plan(resolve({"suite": of or suite, **parts}, None))
-    library = SuiteLibrary(plan.generated)
+    return make_plan(resolve({"suite": of or suite, **parts}, None)).generated
+
+
+def _split(generated: GeneratedSuite) -> dict[str, Any]:
+    """Return the documents of cases, whose videos are then known to models."""
+    import datasets  # here: it takes a second, and a model has no need of it
+
+    library = SuiteLibrary(generated)
     register_library(library)
-    rows = [_document(library.name, case) for case in plan.generated.cases]
+    rows = [document(library.name, case) for case in generated.cases]
     return {"test": datasets.Dataset.from_list(rows)}
 
 
@@ -71,9 +94,7 @@ def video_of(document: Mapping[str, Any]) -> dict[str, str]:
 def score(document: Mapping[str, Any], results: Sequence[Any]) -> dict[str, float]:
     """Score a generated reply as niah.scoring does."""
     if not document["options"]:  # an interval of time
-        found, shown = (read_interval(text, math.inf) for text in (results[0], document["answer"]))
-        right = found is not None and shown is not None and overlap(found, shown) >= OVERLAP
-        return {**_named_by_condition(document, right), "unanswered": float(found is None)}
+        return _score_interval(document, results[0])
     letter = extract_answer(results[0], document["options"])
     return {**_named_by_condition(document, letter == document["answer"]), "unanswered": float(letter is None)}
 
@@ -84,14 +105,28 @@ def score_options(document: Mapping[str, Any], results: Sequence[tuple[float, bo
     return _named_by_condition(document, likelihoods.index(max(likelihoods)) == document["label"])
 
 
+def metric_name(name: str, kind: str, condition: str) -> str:
+    """Return the name of a metric of one kind of question and condition: `acc`, `acc_blind`, `acc_when_swapped`."""
+    return "_".join([name, *([kind] if kind != SINGLE else []), *([condition] if condition != "full" else [])])
+
+
 def _named_by_condition(document: Mapping[str, Any], right: bool) -> dict[str, float]:
     """Return the result as the metric of its kind of question and its condition."""
-    parts = [document["kind"]] if document["kind"] != SINGLE else []
-    parts += [document["condition"]] if document["condition"] != "full" else []
-    return {"_".join(["acc", *parts]): float(right)}
+    return {metric_name("acc", document["kind"], document["condition"]): float(right)}
 
 
-def _document(library: str, case: Case) -> dict[str, Any]:
+def _score_interval(document: Mapping[str, Any], reply: str) -> dict[str, float]:
+    """Score the interval that a reply names by its overlap (IoU) with that of the clip."""
+    found = read_interval(reply, document["seconds"])
+    shared = overlap(found, tuple(document["shown"])) if found else 0.0
+    scores = {**_named_by_condition(document, shared >= OVERLAP), "unanswered": float(found is None)}
+    if document["condition"] == "full":
+        recall = {name: float(shared >= least) for name, least in OVERLAPS.items()}
+        scores |= {f"{name}_{document['kind']}": score for name, score in {"iou": shared, **recall}.items()}
+    return scores
+
+
+def document(library: str, case: Case) -> dict[str, Any]:
     """Return the document that lm-eval logs of a case, without paths of this machine."""
     return {
         "library": library,
@@ -105,6 +140,8 @@ def _document(library: str, case: Case) -> dict[str, Any]:
         "options": list(case.options),
         "answer": answer_of(case),
         "label": LETTERS.index(case.answer) if case.options else -1,
+        "shown": list(case.shown_seconds) if case.asks_interval else [],  # in seconds, where that is asked
+        "seconds": case.length / case.fps,
         "prompt": format_prompt(case.to_question()),
     }
 

@@ -2,26 +2,32 @@
 
 A folder holds rendered videos, the documents, a YAML file for each task, and the suite itself, by which `niah import`
 makes records of the samples. Cases without a video are a task of their own: some wrappers cannot be asked without one.
+Where an interval is asked for, the modules that read one are copied beside the tasks, as a package of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from niah import clock
+from niah.integrations.lm_eval.suites import answer_of, metric_name
 from niah.integrations.lmms_eval import exported_task
 from niah.io import replace_file, to_json_lines
 from niah.prompt import format_prompt
+from niah.scoring import interval, structured, visible
 from niah.suite.folder import GeneratedSuite, write_suite
 from niah.suite.render import render
 from niah.types import LETTERS, Case, UserError
 
 SUITE = "suite"  # the folder with the suite as `niah generate` writes it
 MODULE = "videoniah_task"  # the copy of `exported_task`
+READER = (clock, structured, visible, interval)  # what reads an interval; they import one another and nothing else
 NEW_TOKENS = 32
 
 
@@ -33,21 +39,20 @@ class Export:
     tasks: tuple[str, ...]
     cases: int
     videos: int
-    open_questions: int  # left out: an interval has no letter that lmms-eval could read
 
 
 def export(generated: GeneratedSuite, folder: Path) -> Export:
     """Write the tasks of a suite into `folder`; a video that is there is not rendered again.
 
-    Raises UserError for a suite of open questions only, and where `folder` holds another suite's.
+    Raises UserError where `folder` holds another suite's.
     """
-    cases = [case for case in generated.cases if case.options]
-    if not cases:
-        raise UserError(f"suite {generated.suite.name} has no case with options, and lmms-eval's tasks read a letter")
+    cases = generated.cases
     _refuse_other_suite(generated, folder)
     write_suite(generated, folder / SUITE)
     videos = _render(cases, generated, folder)
     replace_file(folder / f"{MODULE}.py", Path(exported_task.__file__).read_text(encoding="utf-8"))
+    if any(case.asks_interval for case in cases):
+        _write_reader(folder / exported_task.READER)
     name = f"videoniah_{generated.suite.name}"
     by_task = {
         name: [case for case in cases if case.timeline],
@@ -56,19 +61,24 @@ def export(generated: GeneratedSuite, folder: Path) -> Export:
     tasks = {task: asked for task, asked in by_task.items() if asked}
     for task, asked in tasks.items():
         replace_file(folder / f"{task}.jsonl", to_json_lines(document(case, videos) for case in asked))
-        replace_file(folder / f"{task}.yaml", _task_yaml(task, {case.condition for case in asked}))
-    return Export(folder, tuple(tasks), len(cases), len(set(videos.values())), len(generated.cases) - len(cases))
+        replace_file(folder / f"{task}.yaml", _task_yaml(task, _metrics(asked)))
+    return Export(folder, tuple(tasks), len(cases), len(set(videos.values())))
 
 
 def document(case: Case, videos: dict[str, str]) -> dict[str, Any]:
     """Return the document of a case; `videos` are the files of cases, relative to the folder."""
+    start, stop = case.shown_seconds if case.asks_interval else (0.0, 0.0)
     return {
         "case": case.id,
         "condition": case.condition,
+        "metric": metric_name("acc", case.kind, case.condition),
         "video": videos.get(case.id, ""),
         "prompt": format_prompt(case.to_question()),
-        "letters": LETTERS[: len(case.options)],
-        "answer": case.answer,
+        "letters": LETTERS[: len(case.options)],  # none where an interval is asked for
+        "answer": answer_of(case),
+        "shown_start": start,
+        "shown_stop": stop,
+        "seconds": case.length / case.fps,
         "source": case.needle_source,
     }
 
@@ -86,9 +96,26 @@ def _render(cases: Iterable[Case], generated: GeneratedSuite, folder: Path) -> d
     return files
 
 
-def _task_yaml(task: str, conditions: set[str]) -> str:
-    """Return the YAML of a task: its documents, how a reply is generated, a metric for each condition."""
-    metrics = ["acc" if condition == "full" else f"acc_{condition}" for condition in sorted(conditions)]
+def _metrics(cases: Sequence[Case]) -> list[str]:
+    """Return the metrics of a task: one for each kind and condition, and those of overlaps."""
+    names = {metric_name("acc", case.kind, case.condition) for case in cases}
+    if any(case.asks_interval and case.condition == "full" for case in cases):
+        names.update(exported_task.OVERLAPS)
+    return sorted(names)
+
+
+def _write_reader(folder: Path) -> None:
+    """Copy the modules that read an interval: lmms-eval's environment need not have this project."""
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / "__init__.py", '"""How VideoNIAH reads an interval of time: copies of its modules."""\n')
+    for module in READER:
+        text = Path(str(module.__file__)).read_text(encoding="utf-8")
+        here = re.sub(r"^from niah(?:\.scoring)?\.(\w+) import", rf"from {folder.name}.\1 import", text, flags=re.M)
+        replace_file(folder / Path(str(module.__file__)).name, here)
+
+
+def _task_yaml(task: str, metrics: Sequence[str]) -> str:
+    """Return the YAML of a task: its documents, how a reply is generated, its metrics."""
     values = {
         "task": task,
         "dataset_path": "json",

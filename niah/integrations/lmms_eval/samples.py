@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from niah.integrations.lmms_eval.export import SUITE
 from niah.io import read_json_lines
-from niah.option_scores import answered_letter
+from niah.option_scores import answered_interval, answered_letter
 from niah.prompt import format_prompt
 from niah.run.case_runner import make_record
 from niah.run.config import without_machine_paths
 from niah.run.folder import input_keys, locked, suite_files, write_inputs
 from niah.run.messages import WorkerResult
 from niah.run.records import check_record, rewrite_records
+from niah.scoring.interval import format_interval
 from niah.suite.folder import GeneratedSuite, read_suite
 from niah.types import Case, Record, Reply, UserError
 
@@ -35,7 +36,7 @@ class Sample:
     case: str
     prompt: str
     reply: str
-    letter: str  # as lmms-eval read it
+    letter: str  # as lmms-eval read it, or the interval that the exported task read
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Sample:
@@ -59,7 +60,7 @@ class ImportedRun:
     model: str
     cases: int
     records: tuple[Record, ...]
-    read_differently: tuple[str, ...]  # cases whose reply lmms-eval reads as another letter than we do
+    read_differently: tuple[str, ...]  # cases whose reply lmms-eval reads as another answer than we do
     asked_differently: tuple[str, ...]  # cases whose prompt was not ours
 
 
@@ -74,7 +75,7 @@ def import_samples(exported: Path, files: Sequence[Path], out: Path, model: str 
 
     Raises UserError where samples are of other cases, of one case twice, or of two models.
     """
-    suite = _with_options(read_suite(exported / SUITE))
+    suite = read_suite(exported / SUITE)
     paths = [path for file in files for path in _samples_files(file)]
     samples = _samples(paths)
     cases = {case.id: case for case in suite.cases}
@@ -87,20 +88,22 @@ def import_samples(exported: Path, files: Sequence[Path], out: Path, model: str 
     with locked(out):
         write_inputs(out, {"decides": decides, "suite": suite.suite.name, "target": "lmms_eval"}, suite_files(suite))
         rewrite_records(out / "records.jsonl", records)
-    letters = {record.case: answered_letter(cases[record.case], record) or NEVER_READ for record in records}
+    read = {record.case: _read(cases[record.case], record) for record in records}
     return ImportedRun(
         out,
         name,
         len(cases),
         records,
-        tuple(case for case, letter in letters.items() if letter != samples[case].letter),
-        tuple(case for case in letters if samples[case].prompt != format_prompt(cases[case].to_question())),
+        tuple(case for case, answer in read.items() if answer != samples[case].letter),
+        tuple(case for case in read if samples[case].prompt != format_prompt(cases[case].to_question())),
     )
 
 
-def _with_options(suite: GeneratedSuite) -> GeneratedSuite:
-    """Return the suite with the cases that were exported."""
-    return replace(suite, cases=tuple(case for case in suite.cases if case.options))
+def _read(case: Case, record: Record) -> str:
+    """Return the letter or the interval that we read in a reply."""
+    if case.asks_interval:
+        return format_interval(answered_interval(case, record))
+    return answered_letter(case, record) or NEVER_READ
 
 
 def _samples_files(path: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """lm-eval really run on suites of tiny video: its per-sample answers are niah.run's."""
 
+import dataclasses
 import json
 import logging
 from argparse import Namespace
@@ -13,7 +14,9 @@ from niah.integrations.lm_eval.cli import TASKS, refuse_unknown, register
 from niah.integrations.lm_eval.model import VideoLM, model_for
 from niah.integrations.lm_eval.naming import predictable
 from niah.run.config import resolve
+from niah.scoring.interval import overlap, read_interval
 from niah.suite.config import SUITES_FOLDER
+from niah.suite.folder import read_suite, write_suite
 from niah.types import UserError
 from tests.helpers.commands import lm_eval as main
 from tests.helpers.small_suite import make_suite
@@ -134,6 +137,33 @@ def test_failures_can_be_counted_as_unanswered(suite):
     assert [sample["resps"][0][0] for sample in evaluation["samples"]["videoniah"]] == ["", "", "A"]
     assert evaluation["config"]["videoniah"]["cases"] == {"error": 2, "ok": 1}
     assert evaluation["results"]["videoniah"]["unanswered,none"] == pytest.approx(2 / 3)
+
+
+def test_intervals_are_scored_as_by_niah_run_and_are_no_options(suite, capsys):
+    generated = read_suite(suite)
+    when = [
+        dataclasses.replace(case, id=f"{case.id}.when", kind="when", options=(), answer="", question="When?")
+        for case in generated.cases
+        if case.condition == "full"
+    ]
+    folder = suite.parent / "when"
+    write_suite(dataclasses.replace(generated, cases=(*generated.cases[:1], *when)), folder)
+    found = evaluated("chance", ["videoniah"], folder)
+    samples = [row for row in found["samples"]["videoniah"] if "iou_when" in row]
+    by_id = {case.id: case for case in when}
+    overlaps = []
+    for row in samples:
+        case = by_id[row["doc"]["case"]]
+        named = read_interval(row["resps"][0][0], case.length / case.fps)
+        overlaps.append(overlap(named, case.shown_seconds) if named else 0.0)
+    assert [row["iou_when"] for row in samples] == overlaps and 0 < sum(overlaps) < len(overlaps) == 12
+    assert [row["acc_when"] for row in samples] == [shared >= 0.5 for shared in overlaps]
+    with pytest.raises(UserError, match="take the task without _options"):
+        evaluated("chance", ["videoniah_options"], folder)
+    assert "12 cases of small ask for an interval and have no options" in capsys.readouterr().err
+    write_suite(dataclasses.replace(generated, cases=tuple(when)), suite.parent / "only")
+    with pytest.raises(UserError, match="small asks for intervals, which are no options"):
+        evaluated("chance", ["videoniah_options"], suite.parent / "only")
 
 
 def test_adapter_without_likelihoods_is_refused_where_options_are_scored(suite):
