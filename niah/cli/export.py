@@ -12,7 +12,10 @@ from niah.terminal import to_stdout
 EXAMPLES = """\
 examples:
   niah export smoke --to lmms_eval -o exported
-      rendered videos, documents and YAML: python -m lmms_eval --include_path exported --tasks videoniah_smoke ...
+      rendered videos, documents and YAML; what to type next is printed
+  python -m lmms_eval --include_path exported --tasks videoniah_smoke,videoniah_smoke_blind --model qwen3_vl \\
+      --model_args pretrained=NAME --batch_size 1 --log_samples --output_path out/lmms
+      any model wrapper of lmms-eval, in an environment of its own
   niah import out/lmms --suite exported -o runs/smoke-qwen
       lmms-eval's samples as a run, for niah table, figures, report and compare
 """

@@ -13,7 +13,9 @@ from niah.terminal import to_stderr, to_stdout
 EXAMPLES = """\
 examples:
   niah import out/lmms --suite exported -o runs/smoke-qwen
-      all samples in a folder, of the suite that niah export wrote into `exported`
+      all samples below a folder (lmms-eval's --output_path), of the suite that niah export wrote into `exported`
+  niah import out/lmms/Q/20261128_samples_videoniah_smoke.jsonl --suite exported --model qwen3_vl -o runs/smoke-qwen
+      one file, without lmms-eval's results beside it, which would name the model
 
 exit codes: 0 every case has a record, 2 a mistake in the command or its files, 3 some case has none
 """
@@ -24,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help_text = "files of samples that lmms-eval wrote with --log_samples, or folders that hold them, all of one model"
     parser.add_argument("samples", nargs="+", type=Path, metavar="SAMPLES", help=help_text)
     parser.add_argument("--suite", type=Path, required=True, metavar="FOLDER", help="the folder that niah export wrote")
-    parser.add_argument("--model", metavar="NAME", help="the model's name; by default the one in lmms-eval's results")
+    parser.add_argument("--model", metavar="NAME", help="its name in tables (default: as in lmms-eval's results)")
     add_output(parser, "the folder of the run", required=True)
     add_no_figures(parser)
 

@@ -24,7 +24,7 @@ exit codes: 0 everything agrees, 1 something differs, 2 it could not be compared
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(names(GROUP))}")
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="golden files and a tiny checkpoint")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="recorded numbers, and their tiny checkpoint")
     parser.add_argument("--device", help="for models that take it (default: cpu, where the numbers were recorded)")
     help_text = "relative error allowed, for models that take it (default: the model's own, 2e-5 to 1e-4)"
     parser.add_argument("--tolerance", type=float, help=help_text)

@@ -8,9 +8,10 @@ from typing import Any
 
 from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_no_figures, add_suite, comma_separated
+from niah.cli.plugins import names
 from niah.cli.run_suite import run_suite
 from niah.run.config import RunConfig, resolve
-from niah.run.registry import parse_model_args
+from niah.run.registry import GROUP, parse_model_args
 
 EXAMPLES = """\
 examples:
@@ -76,13 +77,14 @@ def _add(group: Any, flag: str, help_text: str, **settings: Any) -> None:
 
 
 def _add_model(group: Any) -> None:
-    _add(group, "--model", "name of an adapter, or module:function")
-    _add(group, "--model_args", "settings for the adapter's load()", type=parse_model_args, metavar="k=v,k=v")
+    _add(group, "--model", f"{', '.join(names(GROUP))}; or module:function, a function that returns a model of yours")
+    help_text = "settings of the model, by name; an unknown one is answered with those it takes"
+    _add(group, "--model_args", help_text, type=parse_model_args, metavar="k=v,k=v")
     help_text = "settings chosen together: official (what its release's scripts set); model_args take precedence"
     _add(group, "--preset", help_text, metavar="NAME")
-    _add(group, "--device", "passed to load() as device= if given")
-    _add(group, "--seed", "passed to load() as seed= if given", type=int)
-    _add(group, "--decoder", "pyav, decord or torchcodec")
+    _add(group, "--device", "cpu, cuda or cuda:1, for models that take one (default: the model's own choice)")
+    _add(group, "--seed", "for models that draw at random (default: the model's own)", type=int)
+    _add(group, "--decoder", "what decodes video: pyav, decord or torchcodec")
     help_text = "interpreter of the worker, for a model with its own venv (default: this one)"
     _add(group, "--python", help_text, metavar="PATH")
     group.add_argument("--in_process", action="store_true", help="no worker: for a debugger; limits do not hold")

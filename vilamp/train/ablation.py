@@ -146,7 +146,7 @@ def _encode_shared_pools(base: TrainingConfig) -> list[PoolFeatures]:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_config(parser, "a YAML file; see configs/train/ablation.yaml")
+    add_config(parser, "variants and their training: YAML, for instance a copy of configs/train/ablation.yaml")
     help_text = "train nothing; sum up the runs kept here (default: train into the config's output)"
     parser.add_argument("--records", type=Path, metavar="FOLDER", help=help_text)
 

@@ -22,9 +22,11 @@ from vilamp.train.many_runs import NamedRun, run_all
 EXAMPLES = """\
 examples:
   niah sweep --config configs/sweeps/keyframes.yaml
+      six runs of 32 cases with 1 to 30 keyframes, into the folder that the file calls output
   niah paper figure6 results/figures/micro/keyframes/*
       accuracy over K, drawn
   niah sweep --config configs/sweeps/constants.yaml
+      every pair of merging temperature alpha and threshold tau
   niah paper table6 results/figures/micro/constants/*
       accuracy over alpha and tau
 
@@ -85,7 +87,7 @@ def sweep(settings: Sweep) -> int:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_config(parser, "a YAML file; see configs/sweeps/")
+    add_config(parser, "cases and constants: YAML, for instance a copy of one in configs/sweeps, which are commented")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -38,11 +38,17 @@ from vilamp.vocabulary import FIRST_WORD, Vocabulary
 
 EXAMPLES = """\
 examples:
-  niah train --config configs/train/micro.yaml              a ViLaMP from random weights, 69 minutes of one core
-  niah train --config configs/train/rivals.yaml             every model that ships, one after another
-  niah train --config configs/train/rivals.yaml llama_vid   one of them
+  niah train --config configs/train/micro.yaml
+      a ViLaMP from random weights into runs/micro, 69 minutes of one core
+  niah run --model vilamp --model_args pretrained=runs/micro --suite smoke
+      ask what was trained
+  niah train --config configs/train/rivals.yaml
+      every model that ships, one after another, ten to twenty minutes of one core each, into runs/rivals/NAME
+  niah train --config configs/train/rivals.yaml llama_vid
+      one of them
 
-Interrupt it whenever you like: the same command goes on where it stopped.
+The file says what is trained and for how long, and `output` where it goes. Interrupt it whenever
+you like: the same command goes on where it stopped.
 """
 WORD_EMBEDDINGS = "text.text_model.embeddings.token_embedding.weight"  # CLIP's
 FEW_KEYFRAMES = ((1, 2), (2, 4), (4, 8))  # K in the first stages: a short sequence buys more examples
@@ -50,8 +56,9 @@ AT_CURRENT_LENGTH = 0.67  # share of the batches; the others come from an earlie
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_config(parser, "a YAML file; see configs/train/")
-    parser.add_argument("names", nargs="*", help="models of a config with members; all of them by default")
+    add_config(parser, "what is trained: YAML, for instance a copy of one in configs/train, which are commented")
+    help_text = "models of a config with members (default: all of them)"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=help_text)
 
 
 def _run(options: argparse.Namespace) -> int:

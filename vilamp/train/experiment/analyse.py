@@ -267,7 +267,7 @@ example:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_config(parser, "a YAML file; see configs/experiment/")
+    add_config(parser, "budgets, compressors and cases: YAML, for instance configs/experiment/compression.yaml")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -17,17 +17,21 @@ from vilamp.train.experiment.queue import queue_text, run_jobs, select_jobs
 
 EXAMPLES = """\
 examples:
-  niah experiment --config configs/experiment/compression.yaml
   niah experiment --config configs/experiment/compression.yaml --dry_run
+      the queue: each training's name and what it costs
+  niah experiment --config configs/experiment/compression.yaml
+      all of it, one after another; the same command goes on where it was stopped
   niah experiment --config configs/experiment/compression.yaml --only differential-2-0,mean-2-0
+      two trainings of the queue
   niah experiment_analyse --config configs/experiment/compression.yaml
+      tables, verdict and figures from what was kept
 
 exit codes: 0 every training of the queue is done, 2 a mistake in the config, 3 some is not done, 130 after Ctrl-C
 """
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_config(parser, "a YAML file; see configs/experiment/")
+    add_config(parser, "budgets, compressors and cases: YAML, for instance configs/experiment/compression.yaml")
     help_text = "these trainings, in this order; --dry_run lists all (default: all)"
     parser.add_argument("--only", metavar="JOB,...", help=help_text)
     parser.add_argument("--dry_run", action="store_true", help="print the queue with what each training costs")

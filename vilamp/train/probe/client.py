@@ -32,9 +32,11 @@ from vilamp.train.probe import model as probes
 EXAMPLES = """\
 examples:
   niah probe --suite default
+      a small reader that is given the compressed tokens of the needle alone: is the answer still in them?
   niah table runs/default-vilamp runs/default-vilamp-probe
+      what the model answers beside what could be read
 
-All flags of niah run that name cases and outputs work here; so does --model_args pretrained=, keyframes=.
+All flags of niah run that name cases and outputs work here; so does --model_args pretrained=CHECKPOINT,keyframes=K.
 
 exit codes: those of niah run
 """

@@ -24,7 +24,7 @@ from vilamp.train.reader import PoolFeatures, encode_pool, splice
 EXAMPLES = """\
 example:
   niah probe_train --pretrained micro
-      into the folder of the checkpoint
+      two thousand steps on the checkpoint's compressed tokens; the probe is written into its folder, for niah probe
 """
 ANSWERS = (*DIRECTIONS, *map(str, DIGITS))
 TYPES = ("motion", "digit")
