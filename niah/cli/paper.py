@@ -33,8 +33,8 @@ which:
 examples:
   niah sweep --config configs/sweeps/keyframes.yaml
       makes the runs for figure6 and table3; configs/sweeps/constants.yaml makes those for table6
-  niah paper figure6 results/figures/micro/keyframes/* -o results/figures/micro
-  niah paper table3 results/default/vilamp results/default/topk -o compared
+  niah paper figure6 runs/keyframes/* -o drawn
+  niah paper table3 results/default/vilamp -o drawn
       Hit@k at every length; needs no model
   niah paper figure1 figure2 -o drawn
       both figures: memory of the four 7B models over 64 to 10,000 frames, and the maps of the micro models

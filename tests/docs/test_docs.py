@@ -138,7 +138,7 @@ def test_what_the_commands_write_is_no_change_of_the_checkout():
     """A run notes whether files differ from the commit; trying the commands of README.md must not make it say so."""
     pages = [ROOT / "README.md", *PAGES]
     written = {name for page in pages for name in WRITES.findall(page.read_text(encoding="utf-8"))}
-    written |= {"results/default/chance/tensorboard"}
+    written |= {"results/paper/vilamp/tensorboard"}
     assert {"out", "sample", "my-suite", "report.html"} <= written
     for name in sorted(written):
         inside = name if Path(name).suffix else f"{name}/x"

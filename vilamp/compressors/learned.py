@@ -1,4 +1,7 @@
-"""Compressors that learn how to pool a frame: queries, convolutions, or an attention by the question."""
+"""Compressors that learn how to pool a frame: queries, convolutions, or an attention by the question.
+
+Where the question comes late, features have one channel more, a cosine that is pooled and never changed otherwise.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ class QueryPooling(EveryFrame):
 
     def __init__(self, budget: float, channels: int) -> None:
         super().__init__(budget)
+        self.channels = channels
         width = -(-channels // HEADS) * HEADS
         self.queries = nn.Parameter(0.02 * torch.randn(math.ceil(budget), width))
         self.inputs, self.outputs = nn.Linear(channels, width), nn.Linear(width, channels)
@@ -35,9 +39,10 @@ class QueryPooling(EveryFrame):
         count: int,
     ) -> Float[Tensor, "frames {count} channels"]:
         """Let the first `count` queries attend."""
-        values = self.inputs(features)
+        values = self.inputs(features[..., : self.channels])
         queries = self.queries[:count].expand(len(features), -1, -1)
-        return self.outputs(queries + self.attention(queries, values, values, need_weights=False)[0])
+        attended, weights = self.attention(queries, values, values)  # weights: (frames, count, patches)
+        return torch.cat([self.outputs(queries + attended), weights @ features[..., self.channels :]], dim=-1)
 
 
 class Abstractor(EveryFrame):
@@ -47,6 +52,7 @@ class Abstractor(EveryFrame):
 
     def __init__(self, budget: float, channels: int) -> None:
         super().__init__(budget)
+        self.channels = channels
         self.before = nn.Conv2d(channels, channels, 3, padding=1)
         self.after = nn.Conv2d(channels, channels, 1)
 
@@ -59,10 +65,13 @@ class Abstractor(EveryFrame):
     ) -> Float[Tensor, "frames {count} channels"]:
         """Convolve, average over `count` regions, as nearly square as they can be, and mix channels."""
         side = round(features.shape[1] ** 0.5)
-        picture = features.transpose(1, 2).unflatten(2, (side, side))  # (frames, channels, side, side)
+        whole = features.transpose(1, 2).unflatten(2, (side, side))  # (frames, channels, side, side)
+        picture, carried = whole[:, : self.channels], whole[:, self.channels :]
         height = next(n for n in range(int(count**0.5), 0, -1) if count % n == 0)
-        regions = adaptive_avg_pool2d(picture + gelu(self.before(picture)), (count // height, height))
-        return (regions + gelu(self.after(regions))).flatten(2).transpose(1, 2)
+        convolved = torch.cat([picture + gelu(self.before(picture)), carried], dim=1)
+        pooled = adaptive_avg_pool2d(convolved, (count // height, height))
+        regions, carried = pooled[:, : self.channels], pooled[:, self.channels :]
+        return torch.cat([regions + gelu(self.after(regions)), carried], dim=1).flatten(2).transpose(1, 2)
 
 
 class ContextAndContent(EveryFrame):

@@ -1,4 +1,4 @@
-"""The compressors of the equal-budget experiment, by the name a checkpoint's config has for them."""
+"""The compressors that a micro model can be trained with, by the name its config has for them."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ EXAMPLES = """\
 examples:
   niah ablation --config configs/train/ablation.yaml
       train every variant, ask it, and write the table
-  niah ablation --config configs/train/ablation.yaml --records results/ablation
+  niah ablation --config configs/train/ablation.yaml --records results/archive/version-1/ablation
       train and ask nothing; write the table again from the runs kept there
 
 exit codes: 0 done, 2 a mistake in the config, 3 some run is not complete, 130 after Ctrl-C

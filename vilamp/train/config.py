@@ -65,5 +65,5 @@ class TrainingConfig:
         if self.model.compression is not None:
             raise ValueError(
                 f"this trains ViLaMP's own compressor, got compression {self.model.compression.scheme!r}: other "
-                "compressors are trained by niah experiment"
+                "compressors are trained by a config with members, as configs/train/rivals.yaml"
             )

@@ -18,14 +18,12 @@ from niah.io import cache_folder
 from niah.media.decoders.base import DEFAULT_DECODER
 from niah.run.config import RunConfig
 from niah.run.messages import WorkerConfig
-from niah.run.process import InProcessWorker, Worker
+from niah.run.process import InProcessWorker
 from niah.suite.folder import GeneratedSuite
 from niah.terminal import to_stderr
 
 TARGET = "vilamp.adapter:load"
 MEMORY, DISK = 2**30, 2**33  # bytes of the feature store
-
-MakeWorker = Callable[..., Worker]  # from the generated cases and a run's model args
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,6 @@ class NamedRun:
 
     name: str  # printed before it is asked
     config: RunConfig
-    make_worker: MakeWorker | None = None  # what answers; None: the `vilamp` adapter with the shared feature store
     when_done: Callable[[], None] | None = None  # called once every case has its answer
 
 
@@ -48,7 +45,7 @@ def run_all(runs: Iterable[NamedRun]) -> int:
     with_shared_store = WithSharedStore()
     for one in runs:
         to_stderr(f"{one.name}\n")
-        code = run_suite(one.config, make_worker=one.make_worker or with_shared_store)
+        code = run_suite(one.config, make_worker=with_shared_store)
         if code == INTERRUPTED:
             return INTERRUPTED
         if code == DONE and one.when_done is not None:

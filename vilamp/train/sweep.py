@@ -22,12 +22,12 @@ from vilamp.train.many_runs import NamedRun, run_all
 EXAMPLES = """\
 examples:
   niah sweep --config configs/sweeps/keyframes.yaml
-      six runs of 32 cases with 1 to 30 keyframes, into the folder that the file calls output
-  niah paper figure6 results/figures/micro/keyframes/*
+      six runs of 40 cases with 1 to 30 keyframes, into the folder that the file calls output
+  niah paper figure6 runs/keyframes/*
       accuracy over K, drawn
   niah sweep --config configs/sweeps/constants.yaml
       every pair of merging temperature alpha and threshold tau
-  niah paper table6 results/figures/micro/constants/*
+  niah paper table6 runs/constants/*
       accuracy over alpha and tau
 
 Each setting is a run of its own, and resumable like one. Times and memory of these runs mean nothing: they share
@@ -45,7 +45,7 @@ class Sweep:
     keyframes: tuple[int, ...] = ()  # K
     temperatures: tuple[float, ...] = ()  # alpha; crossed with the thresholds
     thresholds: tuple[float, ...] = ()  # tau
-    pretrained: str = "micro"
+    pretrained: str = "micro-vilamp"
     device: str | None = None
     suite: str = "default"
     lengths: tuple[int, ...] | None = None  # None: the suite's; likewise depths

@@ -28,7 +28,6 @@ def niah(*words, code=""):
         (["bench", "media", "x"], "bench_media", ["x"]),
         (["bench-media", "x"], "bench_media", ["x"]),
         (["bench", "vilamp"], "bench", ["vilamp"]),
-        (["experiment", "analyse"], "experiment_analyse", []),
         (["probe", "train"], "probe_train", []),
     ],
 )
@@ -112,7 +111,7 @@ def test_an_old_name_stands_for_a_command(name):
 
 
 def test_there_is_an_old_name_for_every_command_there_was():
-    assert len(old_names()) == 30
+    assert len(old_names()) == 28
 
 
 @pytest.mark.parametrize("module, name", [("niah.table", "table"), ("niah.media.bench", "bench_media")])

@@ -17,7 +17,7 @@ from tests.helpers.commands import paper as main
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
 ROOT = Path(__file__).resolve().parents[3]
-MICRO = ROOT / "results" / "figures" / "micro"
+STUDIES = ROOT / "results" / "archive" / "version-1" / "figures"
 
 
 def asked(folder, right, keyframes=8, temperature=0.01, threshold=0.85, kept=(), length=2000):
@@ -379,6 +379,6 @@ COMMITTED = {
 
 @pytest.mark.parametrize("which", COMMITTED)
 def test_committed_numbers_are_redrawn_byte_for_byte(which, tmp_path):
-    folders = [str(path) for pattern in COMMITTED[which] for path in sorted(MICRO.glob(pattern))]
+    folders = [str(path) for pattern in COMMITTED[which] for path in sorted(STUDIES.glob(pattern))]
     assert main([which, *folders, "-o", str(tmp_path)]) == 0
-    assert (tmp_path / f"{which}.csv").read_bytes() == (MICRO / f"{which}.csv").read_bytes()
+    assert (tmp_path / f"{which}.csv").read_bytes() == (STUDIES / f"{which}.csv").read_bytes()

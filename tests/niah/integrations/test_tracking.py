@@ -50,7 +50,7 @@ def test_tensorboard_reads_back_every_point(run, capsys):
 
 def test_tensorboard_has_the_pictures_there_are(run):
     loader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    picture = (ROOT / "results" / "default" / "vilamp" / "heatmap.png").read_bytes()
+    picture = (ROOT / "results" / "figures" / "default" / "heatmap.png").read_bytes()
     (run / "heatmap.png").write_bytes(picture)
     main([str(run), "--to", "tensorboard"])
     read = loader.EventAccumulator(str(run / "tensorboard"))

@@ -21,7 +21,8 @@ from niah.types import Case
 
 ROOT = Path(__file__).resolve().parents[3]
 SMOKE = ROOT / "tests" / "reference" / "run_times" / "smoke"  # niah run --model vilamp --suite smoke, on a busy machine
-DEFAULT, OWN = ROOT / "results" / "default" / "vilamp", ROOT / "results" / "real" / "vilamp"
+EARLIER = ROOT / "results" / "archive" / "version-1"
+DEFAULT, OWN = EARLIER / "default" / "vilamp", EARLIER / "real" / "vilamp"
 LOADING = 16.0  # seconds that each fresh process takes beside its case
 
 

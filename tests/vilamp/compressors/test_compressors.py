@@ -1,4 +1,4 @@
-"""The compressors of the equal-budget experiment, by numbers one can check by hand."""
+"""Compressors with a budget of tokens a frame, by numbers one can check by hand."""
 
 from functools import cache
 from pathlib import Path

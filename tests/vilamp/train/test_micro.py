@@ -13,13 +13,16 @@ from safetensors import safe_open
 from niah.types import UserError
 from tests.helpers.commands import train as main
 from vilamp import checkpoint
+from vilamp.compressors.registry import NAMES
 from vilamp.config import Clip, Compression, Extras, Language, VilampConfig, Vision
 from vilamp.model import Vilamp
 from vilamp.train import data
+from vilamp.train.loop import hold_then_cool
 from vilamp.train.micro.config import Member, MicroConfig, read_micro
-from vilamp.train.micro.examples import draw_batch, splice_video
+from vilamp.train.micro.examples import draw_batch, last_tokens, splice_video
 from vilamp.train.micro.footage import load_worlds
 from vilamp.train.micro.train import Stages, new_model, train_micro, trained_parameters
+from vilamp.train.reader import reader_loss
 from vilamp.vocabulary import Vocabulary
 
 SIZES = VilampConfig(
@@ -134,6 +137,33 @@ def test_a_batch_has_questions_about_the_clip_and_traces_its_later_frames(config
         alone_types, alone = draw_batch(config, model, worlds, 0, 2, 0, [1.0, 1.0], random.Random(1))
         questions = sum(len(example.texts) for example in alone)
         assert questions >= len(alone_types) == 2  # a clip alone is also asked what its pictures answer besides
+
+
+LEARNERS = {"summary", "qformer", "abstractor", "llama_vid"}  # have parameters of their own
+
+
+@pytest.mark.parametrize("scheme", NAMES)
+def test_every_compressor_learns_from_answers_and_its_own_parameters_too(config, base, worlds, scheme):
+    extras = dataclasses.replace(config.extras, late_question=scheme != "streaming")  # which refuses it
+    member = Member(scheme, steps=1, compression=Compression(scheme, 2.0), extras=extras)
+    model = new_model(config, member, base[0])
+    _, batch = draw_batch(config, model, worlds, 64, 4, 500, [1.0, 1.0], random.Random(2))
+    loss, tracing, right = reader_loss(model, batch)
+    assert len(right) == 4
+    (loss + tracing).backward()
+    used = {name for name, one in model.named_parameters() if one.grad is not None and one.grad.abs().sum() > 0}
+    assert "language.model.embed_tokens.weight" in used
+    assert any(name.startswith("scheme.") for name in used) == (scheme in LEARNERS)
+    assert not any(name.startswith(("clip.", "vision.")) for name in used)
+
+
+def test_the_last_token_of_each_late_frame_of_the_needle_is_traced():
+    assert last_tokens([3, 3, 4, 4, 4, 6, 7], start=4, stop=7) == [4, 5]
+
+
+def test_the_rate_rises_for_100_steps_and_falls_over_the_last_fifth():
+    rates = [hold_then_cool(1.0, step, 1000, 0.2) for step in (0, 49, 99, 800, 900, 999)]
+    assert rates == pytest.approx([0.01, 0.5, 1.0, 1.0, 0.5, 0.05])
 
 
 def test_stages_follow_accuracy_and_forget_answers_of_the_one_before(config):

@@ -10,8 +10,8 @@ from vilamp.train.sweep import Sweep
 def test_alpha_and_tau_are_crossed_and_k_stands_alone():
     runs = Sweep("out", keyframes=(1, 8), temperatures=(1.0, 0.1), thresholds=(0.5,)).runs()
     assert list(runs) == ["k-1", "k-8", "alpha-1-tau-0.5", "alpha-0.1-tau-0.5"]
-    assert runs["k-8"].model_args == {"pretrained": "micro", "keyframes": 8}
-    assert runs["alpha-0.1-tau-0.5"].model_args == {"pretrained": "micro", "temperature": 0.1, "threshold": 0.5}
+    assert runs["k-8"].model_args == {"pretrained": "micro-vilamp", "keyframes": 8}
+    assert runs["alpha-0.1-tau-0.5"].model_args == {"pretrained": "micro-vilamp", "temperature": 0.1, "threshold": 0.5}
     assert runs["k-1"].output_path == "out/k-1"
 
 

@@ -114,11 +114,13 @@ def test_training_on_encoders_of_a_checkpoint_leaves_them_as_they_are(tmp_path):
 
 
 def test_the_committed_ablation_is_summed_up_again_from_its_records(tmp_path, monkeypatch):
-    kept = shutil.copytree(ROOT / "results" / "ablation", tmp_path / "ablation")
+    kept = shutil.copytree(ROOT / "results" / "archive" / "version-1" / "ablation", tmp_path / "ablation")
     (kept / "table.csv").unlink()
     config = str(ROOT / "configs" / "train" / "ablation.yaml")
     assert main(["--config", config, "--records", str(kept)]) == 0
-    assert (kept / "table.csv").read_bytes() == (ROOT / "results" / "ablation" / "table.csv").read_bytes()
+    assert (kept / "table.csv").read_bytes() == (
+        ROOT / "results" / "archive" / "version-1" / "ablation" / "table.csv"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize(("spoil", "told"), [
@@ -127,7 +129,7 @@ def test_the_committed_ablation_is_summed_up_again_from_its_records(tmp_path, mo
     (lambda kept: shutil.rmtree(kept / "no-tracing"), "no-tracing"),
 ])  # fmt: skip
 def test_an_ablation_of_runs_that_are_not_whole_or_of_others_is_refused(tmp_path, monkeypatch, capsys, spoil, told):
-    kept = Path(shutil.copytree(ROOT / "results" / "ablation", tmp_path / "ablation"))
+    kept = Path(shutil.copytree(ROOT / "results" / "archive" / "version-1" / "ablation", tmp_path / "ablation"))
     spoil(kept)
     before = (kept / "table.csv").read_bytes()
     config = str(ROOT / "configs" / "train" / "ablation.yaml")

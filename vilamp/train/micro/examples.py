@@ -7,32 +7,24 @@ is a stage further.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from niah.adapters.compressor import InLanguage, TokenChunk
+from niah.adapters.compressor import Choice, Compressor, InLanguage, TokenChunk
 from niah.suite.config import QUESTION_TEMPLATE
-from niah.suite.footage.clips import DrawnClip
 from niah.suite.positions import nearest
 from niah.types import LETTERS, Question
 from vilamp.late import without_cosines
 from vilamp.model import Vilamp
 from vilamp.train.example import Example
-from vilamp.train.experiment.examples import (
-    QUESTIONS,
-    ClipQuestion,
-    choose_frames,
-    direction,
-    join_chunks,
-    last_token_of_frames,
-    questions,
-)
 from vilamp.train.micro.config import MicroConfig
 from vilamp.train.micro.footage import Span, World
+from vilamp.train.questions import ClipQuestion, questions, questions_about_others
 from vilamp.train.reader import FIRST_TRACED_FRAME, positions_with_gaps
 from vilamp.vocabulary import cloze
 
@@ -107,7 +99,7 @@ def draw_batch(
         frames = rng.randint(length // 2, length)
         video = splice_video(world, number, frames, shown if length else 0, rng)
         clip = world.clips[number]
-        asked = questions(clip, ("named",))[: None if length == 0 else 1]  # decoys answer what its clip is not asked
+        asked = questions(clip)[: None if length == 0 else 1]  # decoys answer what its clip is not asked
         if length == 0 and not model.compressor.guided:  # read once, so more questions cost next to nothing
             asked += questions_about_others(clip)
         for group in [[one] for one in asked] if model.compressor.guided else [asked]:
@@ -116,22 +108,6 @@ def draw_batch(
             examples.append(_build(model, world, video, group, right, templated, positions, rng))
         types.append(config.types[kind])
     return types, examples
-
-
-def questions_about_others(clip: DrawnClip) -> list[ClipQuestion]:
-    """Return what a clip answers about the sprites that its own question does not name.
-
-    A model that is not told the question has to know of each sprite what it is and what it does.
-    """
-    found = []
-    for track in clip.scene.tracks:
-        if track.look == clip.target:
-            continue
-        if (way := direction(track)) is not None:
-            found.append(ClipQuestion(QUESTIONS["motion"].format(look=track.look), way))
-        if track.digit is not None:
-            found.append(ClipQuestion(QUESTIONS["digit"].format(look=track.look), str(track.digit)))
-    return found
 
 
 def _build(
@@ -148,7 +124,7 @@ def _build(
     visual, cosines = compress_video(model, world, video.frames, model.encode_queries([one.text for one in asked]))
     stays = visual.stays or [True] * len(visual.frames)
     staying = [frame for frame, one in zip(visual.frames, stays, strict=True) if one]
-    traced = last_token_of_frames(staying, video.start + FIRST_TRACED_FRAME, video.stop)
+    traced = last_tokens(staying, video.start + FIRST_TRACED_FRAME, video.stop)
     template = QUESTION_TEMPLATE if templated else "{question}"
     answers = [model.vocabulary.encode(one.answer) for one in asked]
     prompts = [model.vocabulary.encode(cloze(Question(one.text, ("", ""), template))) for one in asked]
@@ -185,8 +161,31 @@ def _compress(
 ) -> tuple[TokenChunk, Float[Tensor, " staying"] | None]:
     """Return a video's tokens as one chunk, and the cosines of those that stay where the question comes late."""
     compressor = model.compressor
-    choice, patches = choose_frames(compressor, world, frames, query)
+    choice, patches = _choose(compressor, world, frames, query)
     cosines: list[Tensor] = []
     chunks = model.tokens(compressor, choice, query, patches)
     held = list(chunks if model.late_weights is None else without_cosines(chunks, cosines))
-    return join_chunks(held, isinstance(compressor, InLanguage)), torch.cat(cosines) if cosines else None
+    return _joined(held, isinstance(compressor, InLanguage)), torch.cat(cosines) if cosines else None
+
+
+def _choose(
+    compressor: Compressor, world: World, order: Int[Tensor, " frames"], query: Float[Tensor, " dim"]
+) -> tuple[Choice, Iterator[Float[Tensor, "_frames patches dim"]]]:
+    """Return what a compressor chooses of some frames of a world, and the patches of those, 512 frames at a time."""
+    embeddings = world.embeddings[order].to(query.device)
+    choice = compressor.choose(normalize(embeddings, dim=-1) if compressor.guided else embeddings[:, :0], query)
+    seen = order[torch.tensor(list(choice.seen), dtype=torch.long)]
+    return choice, (world.patches[part].to(query) for part in seen.split(512))
+
+
+def _joined(chunks: list[TokenChunk], marks_staying: bool) -> TokenChunk:
+    """Return all tokens of a video as one chunk."""
+    frames = [frame for chunk in chunks for frame in chunk.frames]
+    stays = [one for chunk in chunks for one in chunk.stays or ()] if marks_staying else None
+    return TokenChunk(frames, torch.cat([chunk.embeddings for chunk in chunks]), stays)
+
+
+def last_tokens(frames: Sequence[int], start: int, stop: int) -> list[int]:
+    """Return the index of the last token of each frame from `start` up to `stop`, from the frame of each token."""
+    last = {frame: index for index, frame in enumerate(frames)}
+    return sorted(index for frame, index in last.items() if start <= frame < stop)

@@ -48,8 +48,7 @@ def _train(pretrained: str, steps: int) -> int:
     model, weights_id = checkpoint.load(folder)
     if model.config.compression is not None:
         raise UserError(
-            f"{folder} has the compressor {model.config.compression.scheme!r}, and this trains probes of ViLaMP's own; "
-            "those of others are trained by niah experiment"
+            f"{folder} has the compressor {model.config.compression.scheme!r}, and this trains probes of ViLaMP's own"
         )
     model.requires_grad_(False)
     worlds = tqdm([f"train/probe/{number}" for number in range(WORLDS)], desc="footage", unit="world")

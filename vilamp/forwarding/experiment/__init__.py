@@ -1,1 +1,0 @@
-"""The old names of commands, kept for one release."""

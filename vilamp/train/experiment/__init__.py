@@ -1,1 +1,0 @@
-"""The equal-budget experiment: one model trained anew for every rule of compression, and asked the same cases."""
