@@ -22,7 +22,8 @@ from niah.types import Case
 ROOT = Path(__file__).resolve().parents[3]
 SMOKE = ROOT / "tests" / "reference" / "run_times" / "smoke"  # niah run --model vilamp --suite smoke, on a busy machine
 EARLIER = ROOT / "results" / "archive" / "version-1"
-DEFAULT, OWN = EARLIER / "default" / "vilamp", EARLIER / "real" / "vilamp"
+DEFAULT = ROOT / "results" / "default" / "vilamp"
+DEFAULT_V1, OWN = EARLIER / "default" / "vilamp", EARLIER / "real" / "vilamp"
 LOADING = 16.0  # seconds that each fresh process takes beside its case
 
 
@@ -54,7 +55,7 @@ def replay(folder, workers=1):
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-@pytest.mark.parametrize("folder", [SMOKE, DEFAULT, OWN], ids=["smoke", "default", "own"])
+@pytest.mark.parametrize("folder", [SMOKE, DEFAULT, DEFAULT_V1, OWN], ids=["smoke", "default", "default-v1", "own"])
 def test_the_time_left_is_right_within_a_factor_of_two_after_a_tenth_of_the_run(folder, workers):
     seen = 0
     for share, predicted, real in replay(folder, workers):
