@@ -12,13 +12,16 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
 
 from niah.io import open_to_append, replace_file, replacing
 from niah.types import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 STATE = "resume.pt"
 SUMMARY = "train.json"
@@ -104,27 +107,40 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
 
 
 def draw_curve(folder: Path) -> Path:
-    """Write `curve.png` beside `curve.csv`: what each stage learned, over its steps."""
+    """Write `curve.png` beside `curve.csv`: what each stage learned over its steps, a panel for each stage there is."""
     from matplotlib.figure import Figure
 
     rows = pd.read_csv(folder / CURVE)
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    encoder = rows[rows.stage == "encoder"]
-    reader = rows[rows.stage == "reader"]
-    for name in ("shape", "colour", "digit", "frame_auc"):
-        left.plot(encoder.step, encoder[name], label=name.replace("_", " "))
-    left.set(title="encoders", xlabel="step", ylabel="accuracy of patch labels, AUC of frames", ylim=(0, 1.02))
-    left.legend(frameon=False)
-    right.plot(reader.step, reader.accuracy, color="C0", label="accuracy at the longest haystack")
-    right.plot(reader.step, reader.worst, color="C1", label="of the worst type of question")
-    right.set(title="connectors and language model", xlabel="step", ylabel="accuracy", ylim=(0, 1.02))
-    lengths = right.twinx()
-    lengths.step(reader.step, reader.length, where="post", color="C7", label="longest haystack")
-    lengths.set(ylabel="longest haystack (frames)")
-    handles = [*right.get_lines(), *lengths.get_lines()]
-    right.legend(handles, [line.get_label() for line in handles], frameon=False, loc="lower right")
+    panels = [
+        (rows[rows.stage == stage], draw) for stage, draw in zip(STAGES, (_draw_encoder, _draw_reader), strict=True)
+    ]
+    panels = [(of_stage, draw) for of_stage, draw in panels if len(of_stage)]
+    figure = Figure(figsize=(5 * len(panels), 3.6), layout="constrained")
+    for axes, (of_stage, draw) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        draw(axes, of_stage)
     path = folder / "curve.png"
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, metadata={"Software": None})
     return path
+
+
+def _draw_encoder(axes: Axes, rows: pd.DataFrame) -> None:
+    """Draw what the encoders' patches and frames are recognised as."""
+    for name in ("shape", "colour", "digit", "frame_auc"):
+        axes.plot(rows.step, rows[name], label=name.replace("_", " "))
+    axes.set(title="encoders", xlabel="step", ylabel="accuracy of patch labels, AUC of frames", ylim=(0, 1.02))
+    axes.legend(frameon=False)
+
+
+def _draw_reader(axes: Axes, rows: pd.DataFrame) -> None:
+    """Draw accuracy, and the longest haystack it is of, on an axis of its own unless all are clips alone."""
+    axes.plot(rows.step, rows.accuracy, color="C0", label="accuracy at the longest haystack")
+    axes.plot(rows.step, rows.worst, color="C1", label="of the worst type of question")
+    axes.set(title="connectors and language model", xlabel="step", ylabel="accuracy", ylim=(0, 1.02))
+    handles = axes.get_lines()
+    if rows.length.max() > 0:
+        lengths = axes.twinx()
+        lengths.step(rows.step, rows.length, where="post", color="C7", label="longest haystack")
+        lengths.set(ylabel="longest haystack (frames)")
+        handles = [*handles, *lengths.get_lines()]
+    axes.legend(handles, [line.get_label() for line in handles], frameon=False, loc="lower right")
