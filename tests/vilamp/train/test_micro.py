@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -260,3 +261,17 @@ def test_what_ships_was_trained_as_its_config_says(name):
     base, _ = checkpoint.load(checkpoint.locate(config.base))
     assert model.config == config.model_of(member, base.config)
     assert (folder / "curve.csv").is_file() and (folder / "curve.png").is_file()
+
+
+def test_the_page_says_how_far_each_training_came():
+    told = re.findall(
+        r"^\| `(\w+)` \|[^|]*\|[^|]*\| ([\d,]+), ([\d,]+), ([\d,]+)(?: frames)? \|",
+        Path("docs/micro_vilamp.md").read_text(),
+        re.MULTILINE,
+    )
+    assert len(told) == 5
+    for name, *numbers in told:
+        summary = json.loads((checkpoint.locate(f"micro-{name}") / "train.json").read_text())
+        longest = summary["reached"][-1][1]
+        expected = [summary["member"]["steps"], round(summary["cpu_seconds"]), longest]
+        assert [int(number.replace(",", "")) for number in numbers] == expected, name
