@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from niah.analysis.load import RunData
-from niah.io import cache_folder, read_json_lines
+from niah.io import cache_folder, read_json_lines, stored_path
 from niah.settings import read_yaml
 from niah.suite import user_media
 from niah.suite.cases import longest_length
@@ -71,7 +71,7 @@ def find_videos(runs: Sequence[RunData], suite: str | None = None) -> tuple[Sour
 
 def _listed_sources(run: RunData) -> list[SourceVideo] | str:
     """Return the sources that a run's folder lists, or a note on why it lists none."""
-    if not (run.folder / "suite.yaml").is_file() or not (run.folder / "sources.jsonl").is_file():
+    if not (run.folder / "suite.yaml").is_file() or stored_path(run.folder / "sources.jsonl") is None:
         return f"no pictures of {run.model}: its folder {run.folder.name} has no suite.yaml or no sources.jsonl"
     sampling = read_yaml(Suite, run.folder / "suite.yaml").sampling
     height = min(sampling.height, MAX_HEIGHT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import gzip
 import hashlib
 import io
 import itertools
@@ -269,10 +270,13 @@ def test_a_full_disk_leaves_the_earlier_report_whole(tmp_path, monkeypatch, caps
     assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
 
 
-def test_a_run_whose_suite_is_unknown_here_says_why_it_has_no_pictures(tmp_path):
+@pytest.mark.parametrize(
+    "listed, pack", [("sources.jsonl", bytes), ("sources.jsonl.gz", gzip.compress)], ids=["plain", "gzipped"]
+)
+def test_a_run_whose_suite_is_unknown_here_says_why_it_has_no_pictures(tmp_path, listed, pack):
     folder = run_of(tmp_path / "run")
     (folder / "suite.yaml").write_text("name: fake\nhaystacks: {folder: gone}\nneedles: {file: gone.jsonl}\n")
-    (folder / "sources.jsonl").write_text('{"name": "h", "identity": "sha256:00"}\n')
+    (folder / listed).write_bytes(pack(b'{"name": "h", "identity": "sha256:00"}\n'))
     videos, notes = find_videos([read_run(folder)])
     assert [video.path for video in videos.values()] == [None]
     assert "no pictures of suite 'fake'" in notes[0] and "--suite" in notes[0]
