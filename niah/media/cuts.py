@@ -15,7 +15,7 @@ from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, Optional, Tuple
+from typing import Iterable, Iterator, Optional, Sequence, Tuple
 
 import av
 import numpy as np
@@ -23,6 +23,7 @@ import numpy as np
 from niah.io import cache_folder, replace_file
 from niah.media.decoders.base import load_decoder
 from niah.media.index import Index
+from niah.media.scan import scan
 from niah.types import Sampling
 
 FORMAT = 1  # of the stored JSON
@@ -30,19 +31,18 @@ THRESHOLD = 27.0  # PySceneDetect's default: mean change of hue, saturation and 
 SIZE = 128  # pixels of a side at which frames are compared
 
 
-def find_cuts(index: Index, rate: str, advance: Callable[[int], object] = lambda frames: None) -> Tuple[int, ...]:
-    """Return the frames at `rate` at which scenes begin, ascending, without the first frame.
+def find_cuts(path: str, crop: Sequence[int], rate: str) -> Tuple[int, ...]:
+    """Return the frames of a file at `rate` at which scenes begin, ascending, without the first frame.
 
-    Decodes the whole file, one frame at a time, unless the cuts are cached; `advance` is called with the number of
-    frames done. Raises MediaError if the file does not yield the frames of its index.
+    Decodes the whole file, one frame at a time, unless the cuts are cached. Raises MediaError if the file does not
+    yield the frames of its index.
     """
+    index = scan(path).cropped(tuple(crop))
     stored = _stored_under(index.key, rate)
     cuts = _load(stored)
     if cuts is None:
-        cuts = detect(_frames(index, rate, advance))
+        cuts = detect(_frames(index, rate))
         _save(stored, cuts)
-    else:
-        advance(index.count(rate))
     return cuts
 
 
@@ -58,13 +58,11 @@ def detect(frames: Iterable[np.ndarray]) -> Tuple[int, ...]:
     return tuple(cuts)
 
 
-def _frames(index: Index, rate: str, advance: Callable[[int], object]) -> Iterator[np.ndarray]:
+def _frames(index: Index, rate: str) -> Iterator[np.ndarray]:
     """Yield every frame of a file at `rate`, at the size at which frames are compared."""
     ordinals = index.ordinals(0, index.count(rate), rate)
     with contextlib.closing(load_decoder()) as decoder:
-        for frame in decoder.read(index, ordinals, Sampling(rate, SIZE, SIZE)):
-            yield frame
-            advance(1)
+        yield from decoder.read(index, ordinals, Sampling(rate, SIZE, SIZE))
 
 
 @lru_cache(maxsize=1)

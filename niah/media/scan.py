@@ -262,6 +262,12 @@ def _save_cached(cached: Path, index: Index) -> None:
         replace_file(cached, json.dumps(index_to_json(index)))
 
 
+def scan_to_json(path: Union[str, Path]) -> Dict[str, Any]:
+    """Return the hash and the index of a file as JSON can carry them."""
+    index = scan(path)
+    return {"sha256": index.sha256, "index": index_to_json(index)}
+
+
 def index_to_json(index: Index) -> Dict[str, Any]:
     """Return an index without its path and hash, as JSON can carry it."""
     values = {name: getattr(index, name) for name in ("width", "height", "rotation", "times", "end", "corrupt")}

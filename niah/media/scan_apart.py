@@ -1,12 +1,14 @@
-"""Scan files in a process of its own, so that a decoder which crashes, hangs or fills the memory costs one file.
+"""Decode files in a process of its own, so that a decoder which crashes, hangs or fills the memory costs one file.
 
 FFmpeg decodes what strangers made. The process has limits, serves one file after another, and is started anew after a
-file that ended it. Files whose index is cached need none. `python -m niah.media.scan_apart` is that process.
+file that ended it. Files whose index is cached need none to be scanned. `python -m niah.media.scan_apart` is that
+process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import select
@@ -17,12 +19,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 from niah.media.bounds import MEMORY_VARIABLE, SCAN_VARIABLE, scan_memory_bytes, scan_seconds
 from niah.media.errors import MediaError, reencode
 from niah.media.index import Index, absolute
-from niah.media.scan import cached_index, index_from_json, index_to_json, scan
+from niah.media.scan import cached_index, index_from_json
 from niah.types import UserError
 
 POLL_SECONDS = 1.0
@@ -49,11 +51,20 @@ class ScanProcess:
         known = cached_index(path)
         if known is not None:
             return known
+        found = self.call(path, "niah.media.scan:scan_to_json")
+        return index_from_json(path, found["sha256"], found["index"])
+
+    def call(self, path: Union[str, Path], target: str, *arguments: Any) -> Any:
+        """Return what the function "module:function" returns for a file and more arguments, called in the process.
+
+        Arguments and result are what JSON can carry. Raises MediaError, or UserError, as the function does, and for a
+        file that ends the process.
+        """
         limit = scan_seconds(os.path.getsize(path))
         if self._child is None:
             self._child = _start()
         try:
-            answer = self._ask(absolute(path), limit)
+            answer = self._ask(absolute(path), [target, *arguments], limit)
         except BaseException:
             self._end()
             raise
@@ -64,7 +75,7 @@ class ScanProcess:
             raise MediaError(path, answer["cause"], answer["remedy"])
         if "refused" in answer:
             raise UserError(answer["refused"])
-        return index_from_json(path, answer["sha256"], answer["index"])
+        return answer["result"]
 
     def kill(self) -> None:
         """Break off what is being scanned; whoever waits for it gets a MediaError."""
@@ -72,11 +83,11 @@ class ScanProcess:
         if child is not None:
             child.kill()
 
-    def _ask(self, path: str, seconds: float) -> Optional[Dict[str, Any]]:
+    def _ask(self, path: str, call: List[Any], seconds: float) -> Optional[Dict[str, Any]]:
         """Return the answer of the process; None where it ended. Raises MediaError where none comes in time."""
         assert self._child is not None and self._child.stdin is not None and self._child.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # it ended; that shows below
-            os.write(self._child.stdin.fileno(), json.dumps(path).encode() + b"\n")
+            os.write(self._child.stdin.fileno(), json.dumps([path, *call]).encode() + b"\n")
         deadline = time.monotonic() + seconds
         parts = []
         while time.monotonic() < deadline:
@@ -130,17 +141,18 @@ def _limit_memory() -> None:
 
 
 def _answers(lines: Iterator[bytes]) -> Iterator[Dict[str, Any]]:
-    """Yield the index of each file named, or why it has none."""
+    """Yield what each call returns, or why it returns nothing."""
     for line in lines:
-        path = json.loads(line)
+        path, target, *arguments = json.loads(line)
+        module, _, function = target.partition(":")
         try:
-            index = scan(path)
+            result = getattr(importlib.import_module(module), function)(path, *arguments)
         except MediaError as error:
             yield {"cause": error.cause, "remedy": error.remedy}
         except UserError as error:  # a bound in the environment that is no number
             yield {"refused": str(error)}
         else:
-            yield {"sha256": index.sha256, "index": index_to_json(index)}
+            yield {"result": result}
 
 
 def main() -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 from niah.media.index import Index
 from niah.media.scan_apart import ScanProcess
@@ -52,16 +52,20 @@ class ScanProcesses:
         """Begin to scan files that will be asked for, in this order."""
         for path in map(str, paths):
             if path not in self._announced:
-                self._announced[path] = self._threads.submit(self._scan, path)
+                self._announced[path] = self._threads.submit(self._serve, lambda process, path=path: process.scan(path))
 
     def scan(self, path: Union[str, Path]) -> Index:
         """Return the index of a file. Raises MediaError for what is no video, and for a file that ends its process."""
         self.announce([path])
         return self._announced[str(path)].result()
 
-    def _scan(self, path: str) -> Index:
+    def call(self, path: Union[str, Path], target: str, *arguments: Any) -> Future[Any]:
+        """Begin what `ScanProcess.call` does; the result has what it returns or raises."""
+        return self._threads.submit(self._serve, lambda process: process.call(path, target, *arguments))
+
+    def _serve(self, use: Callable[[ScanProcess], Any]) -> Any:
         process = self._idle.get()
         try:
-            return process.scan(path)
+            return use(process)
         finally:
             self._idle.put(process)

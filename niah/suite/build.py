@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from niah.io import cache_folder
 from niah.suite import user_media, version1
@@ -12,10 +17,13 @@ from niah.suite.config import Footage, Suite, load_suite
 from niah.suite.design import PAPER_LENGTHS
 from niah.suite.folder import GeneratedSuite, NearDuplicate, Skip, apply_needle_filter, read_suite
 from niah.suite.library import Haystack, Library, NeedleClip
-from niah.suite.near_duplicates import near_duplicates
+from niah.suite.near_duplicates import SIDE, near_duplicates
 from niah.suite.scan_progress import tracked
 from niah.terminal import to_stderr
 from niah.types import Span, UserError
+
+if TYPE_CHECKING:
+    from niah.media.scan_many import ScanProcesses
 
 
 def generate(suite: Suite, folder: Path) -> GeneratedSuite:
@@ -39,8 +47,30 @@ def generate(suite: Suite, folder: Path) -> GeneratedSuite:
         with ScanProcesses() as apart:  # files of others
             library = Library(suite.sampling.rate, apart.scan, apart.announce, crops=crops)
             haystacks, clips, skips = user_media.load(suite, library)
-        found = near_duplicates(haystacks, clips, library, cache_folder() / "hashes")
+            if suite.version > 1 and not suite.depths:
+                haystacks = _with_cuts(haystacks, library, apart)
+            look = partial(_small_frames, library, apart)
+            found = near_duplicates(haystacks, clips, library, cache_folder() / "hashes", look)
     return assemble(suite, haystacks, clips, library, skips, found)
+
+
+def _with_cuts(haystacks: Sequence[Haystack], library: Library, apart: ScanProcesses) -> list[Haystack]:
+    """Find the scene cuts of every source that is shown."""
+    shown = {span.source: library.sources[span.source] for haystack in haystacks for span in haystack.timeline}
+    found = {
+        name: apart.call(source.path, "niah.media.cuts:find_cuts", source.crop, library.rate)
+        for name, source in shown.items()
+    }
+    cuts = {name: found[name].result() for name in tracked(list(shown), "finding scene cuts", "source")}
+    return [user_media.mark_cuts(haystack, cuts) for haystack in haystacks]
+
+
+def _small_frames(library: Library, apart: ScanProcesses, span: Span, numbers: Sequence[int]) -> np.ndarray:
+    """Return frames of a span's source, (frames, SIDE, SIDE, 3)."""
+    source = library.sources[span.source]
+    target = "niah.suite.near_duplicates:small_frames"
+    packed = apart.call(source.path, target, source.to_json(), library.rate, list(numbers)).result()
+    return np.frombuffer(base64.b64decode(packed), np.uint8).reshape(-1, SIDE, SIDE, 3)
 
 
 def read_or_generate(suite: str) -> GeneratedSuite:

@@ -7,10 +7,13 @@ person can tell a copy from similar footage.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +27,7 @@ from niah.types import Sampling, Source, Span
 # sampled more densely, so that some pair of frames of a copy is close in time.
 NEEDLES = (8, 4, 64)
 HAYSTACKS = (50, 16, 200)
+SIDE = 64  # pixels at which frames are hashed
 LIMIT = 6  # bits of 64 in which near-duplicates may differ
 HASH_VERSION = 1  # of the cached hashes
 BLOCK = 1 << 19  # pairs of frames compared at a time
@@ -37,7 +41,7 @@ def near_duplicates(
     clips: Sequence[NeedleClip],
     library: Library,
     folder: Path,
-    read_frames: FrameReader | None = None,
+    read_frames: FrameReader,
 ) -> tuple[NearDuplicate, ...]:
     """Return each pair of a needle and another piece of footage whose most similar frames look alike.
 
@@ -46,9 +50,8 @@ def near_duplicates(
         clips: The needles of the suite.
         library: The sources of both.
         folder: Where hashes are cached, so that footage is decoded for them only once.
-        read_frames: Decodes frames of a source; by default PyAV, at 64 x 64 pixels.
+        read_frames: Decodes frames of a source, at SIDE x SIDE pixels.
     """
-    read_frames = read_frames or _small_frames(library)
     pieces = {span.source: span for haystack in haystacks for span in haystack.timeline}
     footage = [(name, Span(name, 0, library.sources[name].frames), HAYSTACKS) for name in sorted(pieces)]
     footage += [(clip.needle.name, clip.span, NEEDLES) for clip in clips]
@@ -158,17 +161,13 @@ def _ranges(begin: np.ndarray, end: np.ndarray) -> Iterator[tuple[np.ndarray, np
         start = stop
 
 
-def _small_frames(library: Library) -> FrameReader:
-    """Return a function that decodes frames of a source at 64 x 64 pixels."""
+def small_frames(path: str, source: Mapping[str, Any], rate: str, numbers: Sequence[int]) -> str:
+    """Return the bytes of frames of a source at SIDE x SIDE pixels in base64, to be called in a process of its own."""
     from niah.media.decoders.base import load_decoder
     from niah.media.video import SplicedVideo
 
-    sampling = Sampling(rate=library.rate, width=64, height=64)
-    decoder = load_decoder("pyav")
-
-    def read_frames(span: Span, numbers: Sequence[int]) -> np.ndarray:
-        whole = (Span(span.source, 0, library.sources[span.source].frames),)
-        video = SplicedVideo(whole, library.sources, sampling, decoder, 1.0, Path("."))
-        return video.frames(numbers)
-
-    return read_frames
+    whole = {"": Source(**{**source, "path": path})}
+    with contextlib.closing(load_decoder("pyav")) as decoder:
+        spans = (Span("", 0, whole[""].frames),)
+        video = SplicedVideo(spans, whole, Sampling(rate, SIDE, SIDE), decoder, 1.0, Path("."))
+        return base64.b64encode(video.frames(numbers).tobytes()).decode()

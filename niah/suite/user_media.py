@@ -19,7 +19,7 @@ from niah.suite.downloads import is_download, refuse_outside
 from niah.suite.folder import Skip
 from niah.suite.library import Haystack, Library, NeedleClip, cut_timeline
 from niah.suite.needles import VIDEO_SUFFIXES, NeedleRow, read_needles
-from niah.suite.scan_progress import progress, tracked
+from niah.suite.scan_progress import tracked
 from niah.terminal import printable
 from niah.types import Source, Span, UserError
 
@@ -58,8 +58,6 @@ def load(suite: Suite, library: Library) -> tuple[list[Haystack], list[NeedleCli
     library.announce([path for _, path in videos] + [Path(row.needle.path) for row in rows])
     sources = _scan_haystacks(videos, suite, library, skips)
     haystacks = join_into_haystacks(suite, sources, library, skips)
-    if suite.version > 1 and not suite.depths:
-        haystacks = _with_cuts(haystacks, library)
     clips = _scan_needles(rows, suite, library, skips)
     _refuse_unused_crops(suite, library)
     return haystacks, clips, skips
@@ -168,17 +166,6 @@ def mark_cuts(haystack: Haystack, cuts: Mapping[str, Sequence[int]]) -> Haystack
         found += [before + cut for cut in (0, *inside)]
         before += len(span)
     return dataclasses.replace(haystack, cuts=tuple(found[1:]))  # the first frame is no cut
-
-
-def _with_cuts(haystacks: Sequence[Haystack], library: Library) -> list[Haystack]:
-    """Find the scene cuts of every source that is shown."""
-    from niah.media.cuts import find_cuts  # here, so that reading a generated suite decodes nothing
-
-    names = dict.fromkeys(span.source for haystack in haystacks for span in haystack.timeline)
-    frames = sum(library.sources[name].frames for name in names)
-    with progress(frames, "finding scene cuts", "frame") as update:
-        cuts = {name: find_cuts(library.indexes[name], library.rate, update) for name in names}
-    return [mark_cuts(haystack, cuts) for haystack in haystacks]
 
 
 def _refuse_too_little(

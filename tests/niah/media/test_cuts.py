@@ -9,7 +9,6 @@ import pytest
 from niah.io import cache_folder
 from niah.media import cuts
 from niah.media.cuts import detect, find_cuts
-from niah.media.scan import scan
 from niah.media.writer import write_mp4
 
 STARTS = (17, 40, 41, 70)  # of scenes of the film, after the first; one of them is a single frame
@@ -32,57 +31,49 @@ def film(path, frames=90, starts=STARTS):
     scenes = zip(edges, edges[1:], strict=False)
     pictures = (frame for seed, (start, stop) in enumerate(scenes) for frame in scene(seed, stop - start))
     write_mp4(path, pictures, Fraction(10))
-    return scan(path)
+    return path
 
 
 def test_scenes_are_found_where_they_begin(tmp_path):
-    assert find_cuts(film(tmp_path / "film.mp4"), "native") == STARTS
+    assert find_cuts(film(tmp_path / "film.mp4"), (), "native") == STARTS
 
 
 def test_cuts_are_counted_at_the_rate_asked_for(tmp_path):
-    index = film(tmp_path / "film.mp4", starts=(17, 40, 70))
-    assert find_cuts(index, "5") == (9, 20, 35)  # frames 0, 2, 4 ... of the film: 18 is the first behind 17
-    assert find_cuts(index, "1") == (2, 4, 7)
+    path = film(tmp_path / "film.mp4", starts=(17, 40, 70))
+    assert find_cuts(path, (), "5") == (9, 20, 35)  # frames 0, 2, 4 ... of the film: 18 is the first behind 17
+    assert find_cuts(path, (), "1") == (2, 4, 7)
 
 
 def test_a_film_of_one_scene_has_no_cut(tmp_path):
-    assert find_cuts(film(tmp_path / "film.mp4", starts=()), "native") == ()
+    assert find_cuts(film(tmp_path / "film.mp4", starts=()), (), "native") == ()
 
 
 def test_a_film_of_one_frame_has_no_cut(tmp_path):
-    assert find_cuts(film(tmp_path / "film.mp4", frames=1, starts=()), "native") == ()
+    assert find_cuts(film(tmp_path / "film.mp4", frames=1, starts=()), (), "native") == ()
     assert detect([]) == ()
 
 
 def test_cuts_behind_the_first_frame_and_before_the_last_are_found(tmp_path):
-    assert find_cuts(film(tmp_path / "film.mp4", frames=30, starts=(1, 29)), "native") == (1, 29)
+    assert find_cuts(film(tmp_path / "film.mp4", frames=30, starts=(1, 29)), (), "native") == (1, 29)
 
 
 def test_a_film_is_decoded_once_for_each_rate(tmp_path, monkeypatch):
-    index = film(tmp_path / "film.mp4")
-    first = find_cuts(index, "native")
+    path = film(tmp_path / "film.mp4")
+    first = find_cuts(path, (), "native")
     monkeypatch.setattr(cuts, "load_decoder", lambda: pytest.fail("decoded again"))
-    done = []
-    assert find_cuts(index, "native", done.append) == first
-    assert sum(done) == 90
+    assert find_cuts(path, (), "native") == first
     with pytest.raises(pytest.fail.Exception, match="decoded again"):
-        find_cuts(index, "1")
+        find_cuts(path, (), "1")
 
 
 def test_a_damaged_cache_is_found_again(tmp_path):
-    index = film(tmp_path / "film.mp4")
-    first = find_cuts(index, "native")
+    path = film(tmp_path / "film.mp4")
+    first = find_cuts(path, (), "native")
     (stored,) = (cache_folder() / "cuts").iterdir()
     for content in ("[1, 2", '{"a": 1}', "[[]]", "7"):
         stored.write_text(content)
-        assert find_cuts(index, "native") == first
+        assert find_cuts(path, (), "native") == first
         assert stored.read_text() == "[17, 40, 41, 70]"
-
-
-def test_every_frame_is_counted_while_it_is_decoded(tmp_path):
-    done = []
-    find_cuts(film(tmp_path / "film.mp4"), "native", done.append)
-    assert sum(done) == len(done) == 90
 
 
 def test_frames_are_not_kept():

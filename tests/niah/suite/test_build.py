@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from niah.media.decoders.pyav import PyavDecoder
 from niah.media.writer import write_mp4
 from niah.suite.build import generate
 from niah.suite.config import load_suite
@@ -153,6 +154,12 @@ def test_needles_in_own_footage_of_version_2_start_at_its_scene_cuts(own, tmp_pa
     cuts = (20, 50) if first == "hay-0.mp4" else (50, 70)
     starts = {case.needles[0].start for case in cases if case.condition == "full"}
     assert starts <= {*cuts, *range(45)} and starts & set(cuts)
+
+
+def test_no_frame_of_own_footage_is_decoded_in_the_command_s_own_process(own, tmp_path, monkeypatch):
+    monkeypatch.setattr(PyavDecoder, "read", lambda *given: pytest.fail("decoded here"))
+    _, kept = own_cuts(own, tmp_path, monkeypatch, "lengths: [100]", "depth_bins: 2")
+    assert kept and list((tmp_path / "cache" / "hashes").iterdir())
 
 
 @pytest.mark.parametrize("rules", ["version: 1", "depths: [0.5]"])
