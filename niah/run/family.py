@@ -11,7 +11,9 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 MARK = "VIDEONIAH_WORKER"  # environment variable
 ROUNDS = 5  # a process may start another while it is killed
+END_SECONDS = 0.05  # for a killed process to end
 PR_SET_CHILD_SUBREAPER = 36  # of linux/prctl.h
 
 
@@ -42,6 +45,21 @@ def adopt_orphans() -> None:
     """Become the parent of processes whose own parent ends, so that their memory counts as this one's; Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_children() -> None:
+    """Kill what this process started or adopted, as nobody knows it where the runner is gone, too; Linux only."""
+    for _ in range(ROUNDS):  # those of the killed are adopted
+        children = [int(pid) for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()]
+        if not children:
+            return
+        for pid in children:
+            with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(END_SECONDS)
+        with contextlib.suppress(ChildProcessError):  # there is none any more
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

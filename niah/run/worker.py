@@ -26,7 +26,7 @@ from typing import Any, TextIO
 from niah.media.decoders.base import load_decoder
 from niah.media.errors import MediaError
 from niah.media.video import SplicedVideo
-from niah.run.family import adopt_orphans
+from niah.run.family import adopt_orphans, end_children
 from niah.run.faults import free_device_memory, is_device_lost, is_out_of_memory
 from niah.run.identity import loaded_identity, origin_of
 from niah.run.memory import peak_bytes, reset_peak
@@ -197,6 +197,7 @@ def _requests(grace_seconds: float) -> queue.Queue[str | None]:
             lines.put(line)
         lines.put(None)
         time.sleep(grace_seconds)
+        end_children()
         if os.getpgrp() == os.getpid():
             os.killpg(0, signal.SIGKILL)
         os._exit(1)
@@ -206,4 +207,7 @@ def _requests(grace_seconds: float) -> queue.Queue[str | None]:
 
 
 if __name__ == "__main__":
-    main(*map(float, sys.argv[1:2]))
+    try:
+        main(*map(float, sys.argv[1:2]))
+    finally:
+        end_children()

@@ -136,6 +136,14 @@ def test_a_server_that_left_its_worker_s_session_ends_with_it(start, suite, tmp_
     assert gone(int(note.read_text()))
 
 
+def test_a_server_ends_with_its_worker_where_the_runner_was_killed(start, suite, tmp_path):
+    note = tmp_path / "server"
+    worker = start("leaving_a_server", note=str(note))
+    assert worker.ask(case_of(suite, 40)).status == "ok"
+    worker._child.stdin.close()  # as the kernel does it
+    assert gone(int(note.read_text()))
+
+
 def gone(pid, seconds=10.0):
     """Return True if a process ends within a while; a zombie that init has yet to collect has ended."""
     deadline = time.monotonic() + seconds
