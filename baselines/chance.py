@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import random
-from functools import lru_cache
 from typing import Any
 
 from niah.types import LETTERS, Question, Reply, Video
+
+MOST_PARTS = 1 << 17
 
 
 class Chance:
@@ -32,7 +33,7 @@ def guess(video: Video, question: Question) -> str:
     So a run can be repeated, while cells of a heatmap that show other frames get guesses of their own.
     """
     parts = (question.text, *question.options, *video.keys(0, len(video)))
-    seed = hashlib.sha256(b"".join(map(_part, parts)))
+    seed = hashlib.sha256(b"".join(map(_parts.__getitem__, parts)))
     draw = random.Random(seed.hexdigest())
     if question.options:
         return LETTERS[draw.randrange(len(question.options))]
@@ -40,6 +41,14 @@ def guess(video: Video, question: Question) -> str:
     return f"{start / video.fps:.2f} s to {stop / video.fps:.2f} s"
 
 
-@lru_cache(maxsize=1 << 17)  # cases show the same thousands of frames again
-def _part(part: Any) -> bytes:
-    return repr(part).encode()
+class _Parts(dict[Any, bytes]):
+    """The bytes of texts and keys: cases show the same thousands of frames again, and looking up is all the work."""
+
+    def __missing__(self, part: Any) -> bytes:
+        if len(self) >= MOST_PARTS:
+            self.clear()
+        made = self[part] = repr(part).encode()
+        return made
+
+
+_parts = _Parts()

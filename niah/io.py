@@ -269,18 +269,28 @@ def parse_json_lines(
         remedy: What the user can do about a damaged line; it ends the message.
         drop_unfinished: Skip a last line without a newline, which a killed writer leaves behind.
     """
-    lines = content.split(b"\n")
-    for number, line in enumerate(lines[:-1] if drop_unfinished else lines, start=1):
-        if not line.strip():
+    decoder = json.JSONDecoder(parse_int=_SmallNumbers().__getitem__)
+    for number, line in enumerate(io.BytesIO(content), start=1):  # no copy, as a list of all lines would be
+        if not line.strip() or (drop_unfinished and not line.endswith(b"\n")):
             continue
         try:
-            value = parse(json.loads(line))
+            value = parse(decoder.decode(line.decode(json.detect_encoding(line), "surrogatepass")))
         except UserError as error:
             raise UserError(f"{path}, line {number}: {error}") from None
         # RecursionError: a hundred thousand brackets; OverflowError: numbers of hundreds of digits.
         except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
             raise UserError(f"{path}, line {number} cannot be read ({error!r:.500}); {remedy}") from error
         yield number, value
+
+
+class _SmallNumbers(dict[str, int]):
+    """Whole numbers by their text, one object each: a file has millions of frame numbers, and few different ones."""
+
+    def __missing__(self, text: str) -> int:
+        number = int(text)
+        if len(text) <= 5:
+            self[text] = number
+        return number
 
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -21,11 +21,14 @@ so features stored under a key can replace the frame.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass, field
+from functools import cache
 from typing import (
     TYPE_CHECKING,
     Any,
     Dict,
+    FrozenSet,
     Iterable,
     Iterator,
     Mapping,
@@ -45,6 +48,10 @@ LETTERS = "ABCDEFGHIJ"
 CONDITIONS = ("full", "needle_only", "no_needle", "swapped", "blind")
 SINGLE = "single"
 KINDS = (SINGLE, "when", "lookalike", "first", "times")  # what a case asks (niah.suite.kinds)
+SHARED = (  # fields of cases and records that a hundred thousand lines say again and again
+    "suite", "condition", "needle", "needle_source", "haystack", "question", "type", "template", "kind",
+    "status", "model", "mode", "decoder",
+)  # fmt: skip
 STATUSES = ("ok", "oom", "error", "timeout")
 ALL_TYPES = "all"  # the row of all question types in tables, so no type may have this name
 
@@ -314,14 +321,14 @@ class Case:
         """Read a line of cases.jsonl."""
         if not isinstance(row, dict):
             raise TypeError(f"a case must be a JSON object, got {row!r}")
-        known = {f.name for f in dataclasses.fields(cls)}
-        unknown = sorted(set(row) - known)
-        if unknown:
+        known = _field_names(cls)[0]
+        if not row.keys() <= known:
+            unknown = sorted(row.keys() - known)
             raise UserError(f"case {row.get('id')!r} has unknown fields {unknown}; known: {sorted(known)}")
-        values = dict(row)
+        values = _interned(row)
         values["needles"] = tuple(Placement(**p) for p in row["needles"])
         values["timeline"] = tuple(Span(**s) for s in row["timeline"])
-        values["options"] = tuple(row["options"])
+        values["options"] = tuple(map(sys.intern, row["options"]))
         values["asked"] = tuple(row.get("asked", ()))
         return cls(**values)
 
@@ -501,17 +508,17 @@ class Record:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Record":
         """Read a line of records.jsonl."""
-        fields = dataclasses.fields(cls)
-        known = {f.name for f in fields}
-        later = {f.name for f in fields if (f.default, f.default_factory) != (dataclasses.MISSING, dataclasses.MISSING)}
-        if {*row, *later} != known:  # records of older versions lack fields that have a default
+        if not isinstance(row, dict):
+            raise TypeError(f"a record must be a JSON object, got {row!r}")
+        known, needed = _field_names(cls)
+        if not needed <= row.keys() <= known:  # records of older versions lack fields that have a default
             raise UserError(
                 f"a record has fields {sorted(row)}, this version expects {sorted(known)}: "
                 "another version wrote it; run the suite again with --fresh"
             )
-        values = dict(row)
+        values = _interned(row)
         values["frames_kept"] = tuple(row["frames_kept"])
-        values["sources"] = tuple(row["sources"])
+        values["sources"] = tuple(map(sys.intern, row["sources"]))
         for name in ("option_scores", "frame_size"):
             if row.get(name) is not None:
                 values[name] = tuple(row[name])
@@ -525,6 +532,23 @@ class Record:
         row: Dict[str, Any] = {**vars(self)}  # `asdict` would copy each of thousands of frame numbers
         row["option_likelihoods"] = None if likelihoods is None else tuple(dict(vars(one)) for one in likelihoods)
         return row
+
+
+@cache
+def _field_names(cls: type) -> Tuple[FrozenSet[str], FrozenSet[str]]:
+    """Return the names of a dataclass's fields, and of those that have no default."""
+    fields = dataclasses.fields(cls)
+    needed = [f.name for f in fields if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+    return frozenset(f.name for f in fields), frozenset(needed)
+
+
+def _interned(row: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return a line's values, those that most lines share as one object. Raises TypeError where one is no string."""
+    values = dict(row)
+    for name in SHARED:
+        if name in values:
+            values[name] = sys.intern(values[name])
+    return values
 
 
 def _likelihoods(options: Iterable[Any]) -> Tuple[OptionLikelihood, ...]:

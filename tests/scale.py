@@ -156,6 +156,38 @@ def _chance(folder: Path) -> None:
     to_stdout(f"{len(asked) / (time.process_time() - began):,.0f} cases a CPU second, {_peak()}" + "\n")
 
 
+def _run(folder: Path) -> None:
+    """Ask `chance` every case as a user would; the CPU seconds are those of runner and worker together."""
+    import time
+
+    began, out = time.monotonic(), folder / "asked"
+    words = ["run", "--suite", str(folder / "suite"), "--model", "chance", "--no_figures", "--fresh", "-o", str(out)]
+    _command(*words)
+    count = (out / "records.jsonl").read_bytes().count(b"\n")
+    to_stdout(f"{count / (time.monotonic() - began):,.0f} cases a second, {_peak()}" + "\n")
+
+
+def _interrupt(folder: Path) -> None:
+    """Give the last thousand cases of `run` again, and press Ctrl-C after a hundred."""
+    import signal
+    import time
+
+    path = folder / "asked" / "records.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1000]))
+    ctrl_c = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from niah.cli import tree; "
+    words = ["run", "--suite", str(folder / "suite"), "--model", "chance", "-o", str(folder / "asked")]
+    runner = subprocess.Popen(
+        [sys.executable, "-c", ctrl_c + "sys.exit(tree.main(sys.argv[1:]))", *words], stderr=subprocess.DEVNULL
+    )
+    while path.stat().st_size < sum(map(len, lines[:-900])):
+        time.sleep(0.005)
+    began = time.monotonic()
+    runner.send_signal(signal.SIGINT)
+    assert runner.wait() == 130
+    to_stdout(f"{time.monotonic() - began:.1f} s from Ctrl-C to the prompt" + "\n")
+
+
 def _command(*words: str) -> None:
     from niah.cli import tree
 
@@ -193,6 +225,8 @@ def _near_duplicates(folder: Path) -> None:
 STEPS = {
     "before": _before,
     "chance": _chance,
+    "run": _run,
+    "interrupt": _interrupt,
     "table": _table,
     "figures": _figures,
     "report": _report,

@@ -7,10 +7,11 @@ therefore names it, `niah.run` refuses it, and tables and reports of such a suit
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 from niah.analysis.load import RunData, read_run
-from niah.analysis.scored import score_case
+from niah.analysis.scored import ScoredCase
 from niah.suite.config import NeedleFilter
 from niah.suite.folder import GeneratedSuite, Skip, apply_needle_filter
 from niah.types import SINGLE, Case, UserError
@@ -25,8 +26,12 @@ def filter_needles(generated: GeneratedSuite, folder: Path) -> GeneratedSuite:
     """
     run = read_run(folder)
     _refuse_others(generated, run)
+    first: dict[tuple[str, str], ScoredCase] = {}
+    for scored in run.scored:
+        if scored.case.kind == SINGLE:
+            first.setdefault((scored.case.needle, scored.case.condition), scored)
     needles = dict.fromkeys(case.needle for case in generated.cases)
-    judged = {needle: _why_not(run, needle) for needle in needles}
+    judged = {needle: _why_not(run.model, {name: first.get((needle, name)) for name in CONTROLS}) for needle in needles}
     kept = tuple(needle for needle, why in judged.items() if not why)
     skips = tuple(Skip(needle, why) for needle, why in judged.items() if why)
     if not kept:
@@ -35,18 +40,15 @@ def filter_needles(generated: GeneratedSuite, folder: Path) -> GeneratedSuite:
     return apply_needle_filter(dataclasses.replace(generated, suite=suite, skipped=(*generated.skipped, *skips)))
 
 
-def _why_not(run: RunData, needle: str) -> str:
-    """Return why a needle is not kept; nothing where it is."""
-    for condition, wanted in CONTROLS.items():
-        cases = [case for case in run.cases if case.needle == needle and case.condition == condition]
-        cases = [case for case in cases if case.kind == SINGLE]
-        scored = [score_case(case, run.records.get(case.id), run.score_by) for case in cases]
-        if not scored:
-            return f"{run.model} was not asked it with {condition}"
-        if scored[0].status != "ok":
-            return f"{run.model} has no answer to it with {condition} ({scored[0].status})"
-        if scored[0].correct != wanted:
-            return f"{run.model} answers it {condition}" if not wanted else f"{run.model} misses it with needle_only"
+def _why_not(model: str, controls: Mapping[str, ScoredCase | None]) -> str:
+    """Return why a needle is not kept, given its first case of each control; nothing where it is."""
+    for condition, scored in controls.items():
+        if scored is None:
+            return f"{model} was not asked it with {condition}"
+        if scored.status != "ok":
+            return f"{model} has no answer to it with {condition} ({scored.status})"
+        if scored.correct != CONTROLS[condition]:
+            return f"{model} misses it with needle_only" if CONTROLS[condition] else f"{model} answers it {condition}"
     return ""
 
 
@@ -61,11 +63,12 @@ def _refuse_others(generated: GeneratedSuite, run: RunData) -> None:
         )
     own: dict[str, Case] = {case.id: case for case in generated.cases}  # blind has a case for each letter
     known = {(case.needle, case.condition) for case in generated.cases}
+    needles = {needle for needle, _ in known}
     for case in run.cases:
         if case.condition not in CONTROLS or case.kind != SINGLE:
             continue
         here = own.get(case.id)
-        if (case.needle, case.condition) not in known and any(case.needle == needle for needle, _ in known):
+        if (case.needle, case.condition) not in known and case.needle in needles:
             raise UserError(f"suite {generated.suite.name!r} has no {case.condition}; add it to its conditions")
         if here != case:
             raise UserError(

@@ -220,10 +220,11 @@ def _records(folder: Path, cases: Sequence[Case]) -> dict[str, Record]:
         if record.case in records:
             raise UserError(f"{folder}: two records name case {record.case!r}; run again with --fresh")
         length = known[record.case].length
-        outside = [frame for frame in record.frames_kept if not 0 <= frame < length]
-        if outside:
+        kept = record.frames_kept
+        if kept and not 0 <= min(kept) <= max(kept) < length:
+            outside = next(frame for frame in kept if not 0 <= frame < length)
             raise UserError(
-                f"{folder}: the record of {record.case} says it kept frame {outside[0]} of a video of {length}: the "
+                f"{folder}: the record of {record.case} says it kept frame {outside} of a video of {length}: the "
                 "file was changed since it was written; run again with --fresh"
             )
         records[record.case] = record

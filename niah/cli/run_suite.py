@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from niah.cli.fit import planned_memory
 from niah.cli.run_summary import failures, run_summary
@@ -16,6 +17,9 @@ from niah.run.execute import FinishedRun, MakeWorker, dry_run, execute
 from niah.run.plan import Plan
 from niah.run.records import FINAL
 from niah.terminal import to_stderr, to_stdout
+
+if TYPE_CHECKING:
+    from niah.analysis.load import RunData
 
 
 def run_suite(config: RunConfig, arguments: Sequence[str] = (), make_worker: MakeWorker | None = None) -> int:
@@ -28,9 +32,9 @@ def run_suite(config: RunConfig, arguments: Sequence[str] = (), make_worker: Mak
         to_stdout(dry_run(config, lambda plan: _memory(config, plan)) + "\n")
         return DONE
     with execute(config, arguments, make_worker) as finished:
-        if finished.records:
-            _draw(finished.folder, config.figures)
-        to_stderr(run_summary(finished, config) + "\n")
+        # Whoever stops a run waits for nothing but its records: the commands that are named next make the rest.
+        run = _draw(finished.folder, config.figures) if finished.records and not finished.interrupted else None
+        to_stderr(run_summary(finished, config, run) + "\n")
         return _exit_code(finished)
 
 
@@ -59,13 +63,16 @@ def _exit_code(finished: FinishedRun) -> int:
     return INCOMPLETE if failed or len(finished.records) < len(finished.plan.ordered) else DONE
 
 
-def _draw(folder: Path, figures: bool) -> None:
-    """Write table.csv and, if wanted, the figures."""
+def _draw(folder: Path, figures: bool) -> RunData:
+    """Write table.csv and, if wanted, the figures; return the run."""
     # Imported here: pandas and seaborn take seconds, which a refused command need not wait for.
+    from niah.analysis.load import read_run
     from niah.analysis.table import write_table
 
-    write_table(folder)
+    run = read_run(folder)
+    write_table(folder, run)
     if figures:
         from niah.figures.draw import draw_runs
 
-        draw_runs([folder], folder, "default")
+        draw_runs([run], folder, "default")
+    return run

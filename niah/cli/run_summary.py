@@ -9,6 +9,7 @@ import shlex
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from niah.extras import install
 from niah.io import read_regular
@@ -18,19 +19,19 @@ from niah.run.execute import FinishedRun
 from niah.run.repeated_errors import commonest
 from niah.types import CONDITIONS, KINDS, Record, UserError
 
+if TYPE_CHECKING:
+    from niah.analysis.load import RunData
+
 FILES = ("records.jsonl", "table.csv", "run.json", "worker.log")
 WIDEST = 70  # characters of a command, up to which comments stand in one column
 YARDSTICK = "chance"  # what to compare with where nothing else has answered the same cases
 
 
-def run_summary(finished: FinishedRun, config: RunConfig) -> str:
-    """Return the table of accuracies, the statuses, the failed validity checks, the files and the next commands."""
-    # Imported here: SciPy takes seconds, which a refused command need not wait for.
-    from niah.analysis.checks.failed_check import as_text
-    from niah.analysis.checks.runs import check_runs
-    from niah.analysis.kinds import split_kinds
-    from niah.analysis.load import read_run
+def run_summary(finished: FinishedRun, config: RunConfig, run: RunData | None) -> str:
+    """Return the table of accuracies, the statuses, the failed validity checks, the files and the next commands.
 
+    `run` is what its folder holds, for the checks; without it they are left out.
+    """
     records, folder = finished.records, finished.folder
     statuses = Counter(record.status for record in records)
     counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "none"
@@ -38,11 +39,20 @@ def run_summary(finished: FinishedRun, config: RunConfig) -> str:
     lines = ["", f"{config.model} on suite {finished.plan.generated.suite.name}", *_accuracies(finished)]
     lines += ["", f"records: {counts}" + (f"; {missing} cases not asked yet" if missing else "")]
     answered = any(record.status == "ok" for record in records)
-    # Without an answer each check would say that nothing was answered.
-    failed_checks = check_runs(split_kinds([read_run(folder)])) if answered else []
-    lines += [as_text(failed_checks)] if failed_checks else []
+    if run is not None and answered:  # without an answer each check would say that nothing was answered
+        lines += _failed_checks(run)
     lines += [f"files in {folder}: {', '.join(_files(folder))}"]
     return "\n".join([*lines, *_next_commands(folder, config)] if answered else lines)
+
+
+def _failed_checks(run: RunData) -> list[str]:
+    # Imported here: SciPy takes seconds, which a refused command need not wait for.
+    from niah.analysis.checks.failed_check import as_text
+    from niah.analysis.checks.runs import check_runs
+    from niah.analysis.kinds import split_kinds
+
+    failed_checks = check_runs(split_kinds([run]))
+    return [as_text(failed_checks)] if failed_checks else []
 
 
 def failures(finished: FinishedRun) -> str:

@@ -23,15 +23,15 @@ def frame_keys(
     """Return the keys of the frames from the first number of `span` up to the second. Raises IndexError outside."""
     rest = rate, identity, preprocessing, decoder
     start, stop = span
-    if index.count(rate) > MOST_FRAMES or not 0 <= start <= stop <= index.count(rate):
-        return _made(index, start, stop, *rest)
-    return _of_source(index, *rest)[start:stop]
+    kept = _of_source(index, *rest)
+    return kept[start:stop] if 0 <= start <= stop <= len(kept) else _made(index, start, stop, *rest)
 
 
 @lru_cache(maxsize=KEPT_SOURCES)
 def _of_source(index: Index, *rest: str) -> Sequence[FrameKey]:
-    """Return the keys of all frames of a source."""
-    return _made(index, 0, index.count(rest[0]), *rest)
+    """Return the keys of all frames of a source; none if there are too many to keep."""
+    count = index.count(rest[0])
+    return _made(index, 0, count, *rest) if count <= MOST_FRAMES else ()
 
 
 def _made(

@@ -104,7 +104,7 @@ def execute(
                 stopped_by = str(error)
         records = read_records(folder / "records.jsonl")
         append_run(folder, began, done, records, case_runner)
-        put_in_order(folder, plan)
+        put_in_order(folder, plan, records)
         yield FinishedRun(plan, folder, records, interrupted, stopped_by)
 
 

@@ -127,9 +127,9 @@ def append_run(folder: Path, began: float, before: list[Record], after: list[Rec
     update_metadata(folder, values)
 
 
-def put_in_order(folder: Path, plan: Plan) -> None:
-    """Sort a complete records.jsonl as planned: after a resumption it is in the order of asking."""
-    records = {record.case: record for record in read_records(folder / "records.jsonl")}
+def put_in_order(folder: Path, plan: Plan, written: Iterable[Record]) -> None:
+    """Sort a complete records.jsonl, of records `written`, as planned: a resumed run is in the order of asking."""
+    records = {record.case: record for record in written}
     planned = [case.id for case in plan.ordered]
     if list(records) != planned and set(records) == set(planned):
         rewrite_records(folder / "records.jsonl", [records[name] for name in planned])

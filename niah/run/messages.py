@@ -51,7 +51,7 @@ def case_request(case: Case) -> dict[str, Any]:
         "timeline": [[span.source, span.start, span.stop] for span in case.timeline],
         "fps": case.fps,
         "canvas": case.canvas,
-        "question": asdict(case.to_question()),
+        "question": vars(case.to_question()),
     }
 
 

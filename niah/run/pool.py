@@ -44,7 +44,7 @@ def ask_all(
     Raises CannotWrite where the disk is full, UserError where no worker can be started.
     """
     known = {record.case for record in done}
-    left = [case for case in plan.ordered if case.id not in known]
+    left = deque(case for case in plan.ordered if case.id not in known)
 
     def save(case: Case, record: Record) -> None:
         records.append(record)
@@ -52,10 +52,10 @@ def ask_all(
 
     try:
         while left and (left[0].id in plan.cold or (num_workers or _concurrency(case_runner)) == 1):
-            case = left.pop(0)
+            case = left.popleft()
             save(case, case_runner.ask(case, case.id in plan.cold))
         if left:
-            _ask_in_parallel(left, case_runner, num_workers or _concurrency(case_runner), save)
+            _ask_in_parallel(tuple(left), case_runner, num_workers or _concurrency(case_runner), save)
     finally:
         case_runner.close()
 

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -25,6 +26,17 @@ from niah.types import Case, Record
 
 COLD_BAR = "{desc}: {n_fmt} of {total_fmt} cases in fresh processes [{elapsed}]"
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+
+
+class _Bar(tqdm):
+    """A bar that asks what to say beside it when it is drawn, and not for every case: some models answer in no time."""
+
+    say: Callable[[], str] = staticmethod(str)
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What the bar is drawn from."""
+        return {**super().format_dict, "postfix": self.say()}
 
 
 class Progress:
@@ -84,27 +96,25 @@ class Progress:
             self._causes.add(cause(record))
         is_cold = record.case in self._cold
         self._done += 1
-        if not is_cold:
-            self._show()
         self._bar.update()
         if is_cold and self._bar.n == len(self._cold):
             self._bar.close()
             self._bar = self._main_bar()
 
-    def _cold_bar(self, done: int) -> tqdm:
+    def _cold_bar(self, done: int) -> _Bar:
         """Return the bar of the cases that measure memory and time."""
         return self._new_bar("measuring memory", len(self._cold), done, COLD_BAR)
 
-    def _main_bar(self) -> tqdm:
+    def _main_bar(self) -> _Bar:
         """Return the bar of all other cases."""
-        self._bar = self._new_bar(self._name, self._total, self._done, BAR)
-        self._show()
-        return self._bar
+        bar = self._new_bar(self._name, self._total, self._done, BAR)
+        bar.say = self._said
+        return bar
 
-    def _new_bar(self, name: str, total: int, done: int, layout: str) -> tqdm:
+    def _new_bar(self, name: str, total: int, done: int, layout: str) -> _Bar:
         """Return a bar."""
         interval = 0.1 if sys.stderr.isatty() else 10.0  # seconds: a log file wants no bar per case
-        return tqdm(
+        return _Bar(
             desc=name, total=total, initial=done, mininterval=interval, dynamic_ncols=True, bar_format=layout,
         )  # fmt: skip
 
@@ -114,9 +124,10 @@ class Progress:
             self._answered += 1
             self._right += is_correct(case, record, self._score_by)
 
-    def _show(self) -> None:
+    def _said(self) -> str:
+        """Return the accuracy, the failures and the time left."""
         shown = [f"accuracy (full) {self._right / self._answered:.1%}"] if self._answered else []
         shown += [f"{count} {status}" for status, count in sorted(self._statuses.items()) if status != "ok"]
         seconds = self.time_left.seconds()
         shown += [f"{duration(seconds)} left"] if seconds is not None and self._done < self._total else []
-        self._bar.set_postfix_str(", ".join(shown), refresh=False)
+        return ", ".join(shown)

@@ -1,13 +1,15 @@
-"""records.jsonl: one line per case, appended as soon as it is known and on disk before the next case is asked.
+"""records.jsonl: one line per case, appended as soon as it is known, before the next case is asked.
 
 A run that is killed while it writes leaves half a line; reading drops it, and its case
-is asked again. On a full disk the file is cut back to its last whole line.
+is asked again. On a full disk the file is cut back to its last whole line. The disk is waited for
+once a second at most: a machine that loses its power costs the answers of a second.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +25,7 @@ MEASURED = (  # numbers that readers compute with
     "seconds_to_first_token", "peak_allocated_bytes", "peak_reserved_bytes", "peak_device_bytes", "reused_frames",
     "file_to_answer_seconds", "decode_seconds", "decoded_frames", "handed_out", "peak_host_bytes",
 )  # fmt: skip
+SYNC_SECONDS = 1.0
 MAX_MEASURED = 1e18  # bytes or seconds of one case; sums of many stay finite
 COUNTS = ("frames_used", "needle_frames_kept", "needle_frames_used", "repeats", "language_tokens")
 
@@ -33,25 +36,43 @@ class Records:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = open_to_append(path)
+        self._on_disk = os.fstat(self._descriptor).st_size
+        self._due = time.monotonic()  # when the disk is waited for next
 
     def append(self, record: Record) -> None:
-        """Write one line and wait until the disk has it. Raises CannotWrite, with no part of the line left."""
+        """Write one line. Raises CannotWrite, with no part of the line left."""
         whole = os.fstat(self._descriptor).st_size
         data = _line(record)
         try:
             while data:
                 data = data[os.write(self._descriptor, data) :]
-            os.fsync(self._descriptor)
         except OSError as error:
-            os.ftruncate(self._descriptor, whole)
-            raise CannotWrite(
-                f"{self.path} cannot be written ({error.strerror}); the records before {record.case} are whole. "
-                "Free some space and run the same command again"
-            ) from error
+            raise self._cut_back(whole, error) from error
+        if time.monotonic() >= self._due:
+            self._sync()
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
+        """Wait until the disk has every line, and close the file. Raises CannotWrite."""
+        try:
+            self._sync()
+        finally:
+            os.close(self._descriptor)
+
+    def _sync(self) -> None:
+        """Wait for the disk. Raises CannotWrite, with only those lines left that it has."""
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise self._cut_back(self._on_disk, error) from error
+        self._on_disk = os.fstat(self._descriptor).st_size
+        self._due = time.monotonic() + SYNC_SECONDS
+
+    def _cut_back(self, size: int, error: OSError) -> CannotWrite:
+        os.ftruncate(self._descriptor, size)
+        return CannotWrite(
+            f"{self.path} cannot be written ({error.strerror}); the records in it are whole. "
+            "Free some space and run the same command again"
+        )
 
 
 def read_records(path: Path, missing_ok: bool = True) -> list[Record]:
@@ -123,8 +144,9 @@ def set_aside(path: Path) -> None:
 
 def check_record(record: Record) -> Record:
     """Return the record. Raises TypeError where a value is of another type than any run writes: the file is damaged."""
+    check_types(record)
     for name in COUNTS:
-        count = getattr(check_types(record), name)
+        count = getattr(record, name)
         if count is not None and count < 0:
             raise TypeError(f"{name} is {count}, and counts are never below 0")
     if record.frame_size is not None and (len(record.frame_size) != 2 or min(record.frame_size) < 1):

@@ -41,7 +41,8 @@ class TimeLeft:
         self, cases: Sequence[Case], cold: Collection[str], done: Collection[str], clock: Callable[[], float]
     ) -> None:
         self._terms = case_terms([case for case in cases if case.id not in done], cold)
-        self._left = {name: terms for name, terms in self._terms.items() if name not in cold}
+        self._left = {name for name in self._terms if name not in cold}
+        self._rest = sum((self._terms[name] for name in self._left), np.zeros(TERMS))  # whole numbers: exact
         self._cold, self._clock = cold, clock
         self._products, self._sums = np.zeros((TERMS, TERMS)), np.zeros(TERMS)  # of the weighted least squares
         self._seen_again = 0
@@ -51,7 +52,9 @@ class TimeLeft:
 
     def add(self, record: Record) -> None:
         """Learn from one record; one without a time, as its worker was killed, counts on the clock alone."""
-        self._left.pop(record.case, None)
+        if record.case in self._left:
+            self._left.remove(record.case)
+            self._rest = self._rest - self._terms[record.case]
         seconds = record.measured.get("file_to_answer_seconds")
         if seconds is None:
             return
@@ -72,13 +75,12 @@ class TimeLeft:
         """Return the seconds that are left; None before any case but cold ones was answered."""
         if self._began is None:
             return None
-        terms = np.sum(list(self._left.values()), axis=0) if self._left else np.zeros(TERMS)
         # Until frames were shown again, nothing tells their cost: most models that cost much keep their features.
         used = range(TERMS) if self._seen_again >= ENOUGH_SEEN_AGAIN else (0, 2)
         elapsed = self._clock() - self._began
         workers = max(1.0, self._answering / elapsed) if elapsed > 0 else 1.0
         overhead = max(0.0, elapsed - self._answering) / self._answered
-        return float(terms @ _fit(self._products, self._sums, used)) / workers + overhead * len(self._left)
+        return float(self._rest @ _fit(self._products, self._sums, used)) / workers + overhead * len(self._left)
 
 
 def case_terms(cases: Sequence[Case], cold: Collection[str]) -> Mapping[str, np.ndarray]:

@@ -54,25 +54,25 @@ class Library:
     indexes: dict[str, Index] = field(default_factory=dict)  # by source name
     crops: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # by file name
     source_repeats: dict[str, int] = field(default_factory=dict)  # repeated frames of whole sources, where counted
+    _known: dict[str, Source] = field(default_factory=dict, init=False)  # by path and by identity
 
     def add(self, path: Path, name: str, identity: str | None = None) -> Source:
         """Scan a file and add its source, or return the known source. Raises UserError if it is not readable video."""
-        known = next((source for source in self.sources.values() if source.path == str(path)), None)
-        if known is not None:
-            return known
+        if str(path) in self._known:
+            return self._known[str(path)]
         crop = self.crops.get(Path(path).name, ())
         index = self.scan(path)
         index = index.cropped(crop) if crop else index
         identity = identity or f"sha256:{index.key if crop else index.sha256}"
-        for source in self.sources.values():
-            if source.identity == identity:
-                return source
-        if name in self.sources:
-            name = f"{name}#{index.sha256[:8]}"
-        source = Source(name, identity, str(path), index.sha256, index.count(self.rate), float(index.seconds), crop)
-        self.sources[name] = source
-        self.indexes[name] = index
-        return source
+        if identity not in self._known:
+            if name in self.sources:
+                name = f"{name}#{index.sha256[:8]}"
+            seconds = float(index.seconds)
+            source = Source(name, identity, str(path), index.sha256, index.count(self.rate), seconds, crop)
+            self.sources[name] = self._known[identity] = source
+            self.indexes[name] = index
+        self._known[str(path)] = self._known[identity]
+        return self._known[identity]
 
     def repeats(self, timeline: Sequence[Span]) -> int:
         """Return how many frames of a timeline repeat a source frame.

@@ -1,7 +1,13 @@
 """What grows with the number of cases is done once: counted in operations, as seconds say nothing on a busy machine."""
 
 import dataclasses
+import errno
+import io
 import json
+import os
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,15 +15,23 @@ from scipy.stats import hypergeom
 
 from niah.analysis import load
 from niah.analysis.scored import luck
+from niah.io import CannotWrite
 from niah.media import frame_keys
 from niah.media.decoders.base import load_decoder
 from niah.media.scan import scan
 from niah.media.video import SplicedVideo
+from niah.run.plan import Plan
+from niah.run.progress import Progress
+from niah.run.records import Records, read_records
+from niah.run.time_left import TimeLeft
 from niah.suite import near_duplicates
-from niah.suite.folder import NearDuplicate
+from niah.suite.config import Footage, Suite
+from niah.suite.folder import GeneratedSuite, NearDuplicate
+from niah.suite.library import Library
 from niah.types import OptionLikelihood, Sampling, Source, Span
 from tests.helpers.commands import table
 from tests.helpers.fake_runs import make_case, make_record, write_run
+from tests.helpers.generate_fakes import FakeIndex
 from tests.helpers.media_samples import make
 
 
@@ -30,6 +44,77 @@ def test_a_table_with_all_its_checks_reads_and_scores_each_reply_once(tmp_path, 
     assert table([str(folder)]) == 0
     assert sorted(scored) == sorted(case.id for case in cases)
     assert read == [1]
+
+
+def test_numbers_and_names_of_many_lines_are_held_once(tmp_path):
+    cases = [make_case(f"n{n}", question=f"Which way does number {n % 2} go?") for n in range(50)]
+    records = [
+        make_record(case, frames_kept=tuple(range(n % 5, 2000, 25)), sources=("h@00", "c@11"))
+        for n, case in enumerate(cases)
+    ]
+    run = load.read_run(write_run(tmp_path / "run", cases, records))
+    kept = [frame for record in run.records.values() for frame in record.frames_kept]
+    assert len({id(frame) for frame in kept}) == len(set(kept)) < len(kept) / 2
+    held = [text for case in run.cases for text in (case.question, case.haystack, *case.options)]
+    held += [text for record in run.records.values() for text in (record.model, *record.sources)]
+    assert len({id(text) for text in held}) == len(set(held)) == 2 + 1 + 4 + 1 + 2
+
+
+def test_the_disk_is_waited_for_once_a_second_and_keeps_what_it_had(tmp_path, monkeypatch):
+    waited, now, fsync = [], [0.0], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: waited.append(1) or fsync(file))
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    path, cases = tmp_path / "records.jsonl", [make_case(f"n{n}") for n in range(60)]
+    open_records = Records(path)
+    for case in cases[:50]:
+        now[0] += 0.1
+        open_records.append(make_record(case))
+    assert len(waited) == 5
+    open_records.append(make_record(cases[50]))
+    assert path.read_bytes().count(b"\n") == 51
+
+    def full(file):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    now[0] += 9.0
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CannotWrite, match="Disk quota exceeded"):
+        open_records.append(make_record(cases[51]))
+    kept = [record.case for record in read_records(path)]
+    assert kept == [case.id for case in cases[: len(kept)]] and 41 <= len(kept) <= 50
+
+
+def test_the_time_left_is_only_reckoned_when_the_bar_is_drawn(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    cases = tuple(make_case(f"n{n}") for n in range(300))
+    plan = Plan(GeneratedSuite(Suite("many", footage=Footage("many")), cases, {}), cases, frozenset())
+    reckoned = []
+    monkeypatch.setattr(TimeLeft, "seconds", lambda left: reckoned.append(1))
+    with Progress(plan, []) as progress:
+        for case in cases:
+            progress.add(case, make_record(case, measured={"file_to_answer_seconds": 0.001}))
+    assert 0 < len(reckoned) < 10
+
+
+def test_the_sum_of_what_is_left_is_kept_and_not_added_up_again():
+    cases = [make_case(f"n{n}", length=1000 + n) for n in range(9)]
+    left = TimeLeft(cases, {cases[0].id}, {cases[1].id}, lambda: 1.0)
+    for case in (cases[0], cases[4], cases[4]):
+        left.add(make_record(case, measured={"file_to_answer_seconds": 0.1}))
+    assert list(left._rest)[:2] == [6, sum(case.length for case in cases[2:]) - cases[4].length]
+
+
+def test_a_library_finds_what_it_knows_without_looking_through_it():
+    class Sources(dict):
+        def values(self):
+            pytest.fail("looked through")
+
+    files = {f"f{n}": FakeIndex(f"{n % 400:04}", 10, 1) for n in range(500)}
+    library = Library("1", lambda path: files[path.name])
+    library.sources = Sources()
+    names = [library.add(Path(name), name).name for name in [*files, *files]]
+    assert names == [f"f{n % 400}" for n in range(500)] * 2
+    assert list(library.indexes) == [f"f{n}" for n in range(400)]
 
 
 @pytest.mark.parametrize("frames, of_needle, kept", [(2000, 10, 32), (100, 40, 7), (10, 4, 8), (5, 5, 1), (50, 0, 9)])
