@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import io
 import os
-import re
 import time
 import weakref
 from dataclasses import dataclass, field
@@ -26,20 +25,16 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
+from baselines.endpoint import EndpointError, TooManyImagesError, count_of, image_limit, is_json, mask_key, text_of
 from niah.adapters.sampling import bin_centres
 from niah.adapters.shown import time_line
 from niah.extras import install
 from niah.prompt import format_prompt
-from niah.types import Question, Reply, UserError, Video
+from niah.types import DrawnReply, Question, Reply, UserError, Video
 
 REASONING_TOKENS = 4096  # of an answer with its thoughts, where nothing else is said
-KEY_PART = 8  # characters of a key that are masked wherever they stand together
 CHUNK = 16  # frames decoded at a time; their JPEGs stay until the request is sent
 PNG_QUALITY = 100  # `quality` at which nothing is lost
-
-
-class EndpointError(Exception):
-    """The endpoint gave no answer. Not a RuntimeError: its words about memory are not about this machine's."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +51,7 @@ class Asking:
     max_completion_tokens: int | None = None  # what models that reason want; setting one drops the other
     temperature: float | None = 0.0
     seed: int | None = None
+    samples: int = 1  # replies that are asked for, in a request each; the seed, where there is one, counts up
     usd_per_million_in: float | None = None
     usd_per_million_out: float | None = None
 
@@ -65,10 +61,16 @@ class Asking:
                 f"max_frames is at least 1 and quality 1 to 100, got {self.max_frames} and {self.quality}; "
                 "fix --model_args"
             )
+        if self.samples < 1 or (self.samples > 1 and self.temperature == 0):
+            raise UserError(f"samples={self.samples} needs a temperature above 0: without one, replies hardly differ")
         if self.video_url and self.frame_times:
             raise UserError("frame_times is for frames; a file sent by video_url has its own: leave one of them out")
         if (self.usd_per_million_in is None) != (self.usd_per_million_out is None):
             raise UserError("cost needs both prices: usd_per_million_in and usd_per_million_out")
+
+    def seeds(self) -> list[int | None]:
+        """Return the seed of each reply that is asked for."""
+        return [None if self.seed is None else self.seed + number for number in range(self.samples)]
 
 
 @dataclass(frozen=True)
@@ -81,38 +83,74 @@ class Sent:
     settings: dict[str, float | str | None] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A completion, how many requests it took, and the seed that was sent."""
+
+    said: Any
+    requests: int
+    seed: int | None
+
+
 class OpenAIChat:
-    """An adapter that sends frames as images and keeps nothing between questions."""
+    """An adapter that sends frames as images.
+
+    Between questions it keeps how many images the endpoint takes, once that has refused more: it would refuse again.
+    """
 
     def __init__(self, client: Any, asking: Asking, concurrency: int, key: str | None) -> None:
         self.client, self.asking, self.concurrency = client, asking, concurrency
         self._key = key
+        self._image_limit = asking.max_frames
 
     def answer(self, video: Video, question: Question) -> Reply:
         """Return what the endpoint says. Raises EndpointError with its words, the key masked."""
+        try:
+            return self._answer(video, question)
+        except TooManyImagesError as refused:
+            self._image_limit = refused.limit
+        return self._answer(video, question)
+
+    def _answer(self, video: Video, question: Question) -> Reply:
+        """Return what the endpoint says, to frames up to the limit that is known."""
         began, waited = time.perf_counter(), video.decode_seconds
         sent = self._file(video) if self.asking.video_url and len(video) else self._frames(video)
         waited = video.decode_seconds - waited
         encoded = time.perf_counter()
-        said, tries = self._ask([*sent.parts, {"type": "text", "text": format_prompt(question)}])
+        content = [*sent.parts, {"type": "text", "text": format_prompt(question)}]
+        asked = [self._ask(content, seed) for seed in self.asking.seeds()]
         ended = time.perf_counter()
-        ended_by = said.choices[0].finish_reason
+        said = asked[0].said
+        replies = [self._drawn(one) for one in asked]
+        drawn = {} if len(asked) == 1 else {"temperature": self.asking.temperature}
         return Reply(
-            text=self._masked(_text(said)),
+            text=replies[0].text,
             frames_used=sent.used,
             frames_kept=sent.used,
             seconds={"decode": waited, "encode": encoded - began - waited, "request": ended - encoded},
-            language_tokens=None if said.usage is None else _count(said.usage.prompt_tokens),
-            usage={"requests": tries, "model": self._masked(str(said.model)), **self._usage(said.usage)},
+            language_tokens=None if said.usage is None else count_of(said.usage.prompt_tokens),
+            usage={
+                "requests": sum(one.requests for one in asked),
+                "model": self._masked(str(said.model)),
+                **_added([self._usage(one.said.usage) for one in asked]),
+            },
             frame_size=sent.size,
             frame_times=self.asking.frame_times if sent.used else None,
-            settings=sent.settings,
-            finish_reason=None if ended_by is None else self._masked(str(ended_by)),
+            settings={**sent.settings, **drawn},
+            finish_reason=replies[0].finish_reason,
+            samples=tuple(replies) if len(replies) > 1 else (),
         )
+
+    def _drawn(self, one: Asked) -> DrawnReply:
+        """Return the reply of one request."""
+        ended_by = one.said.choices[0].finish_reason
+        reason = None if ended_by is None else self._masked(str(ended_by))
+        return DrawnReply(self._masked(text_of(one.said)), one.seed, reason)
 
     def _frames(self, video: Video) -> Sent:
         """Return the frames as images, each after its time where that is wanted."""
-        used = bin_centres(len(video), self.asking.max_frames)
+        used = bin_centres(len(video), self._image_limit)
+        cut = len(used) < min(len(video), self.asking.max_frames)
         parts: list[dict[str, Any]] = []
         size: tuple[int, int] | None = None
         video.announce(used)
@@ -124,7 +162,7 @@ class OpenAIChat:
                     parts.append({"type": "text", "text": time_line(number / video.fps)})
                 parts.append(self._image(frame))
             size = frames.shape[1:3]
-        return Sent(parts, tuple(used), size)
+        return Sent(parts, tuple(used), size, {"image_limit": self._image_limit} if cut else {})
 
     def _file(self, video: Video) -> Sent:
         """Return the rendered video as one part. Which frames the server shows its model it alone knows."""
@@ -142,29 +180,32 @@ class OpenAIChat:
         link = {"url": f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"}
         return {"type": "image_url", "image_url": {**link, **_given(detail=self.asking.detail)}}
 
-    def _ask(self, content: list[dict[str, Any]]) -> tuple[Any, int]:
-        """Return the completion and how many requests it took."""
+    def _ask(self, content: list[dict[str, Any]], seed: int | None) -> Asked:
+        """Return the completion and how many requests it took. Raises TooManyImagesError where that is why not."""
         import openai
 
         asking = self.asking
-        names = ("max_tokens", "max_completion_tokens", "temperature", "seed")
-        settings = _given(**{name: vars(asking)[name] for name in names})
+        names = ("max_tokens", "max_completion_tokens", "temperature")
+        settings = _given(**{name: vars(asking)[name] for name in names}, seed=seed)
+        limit: int | None = None
         try:
             raw = self.client.chat.completions.with_raw_response.create(
                 model=asking.model, messages=[{"role": "user", "content": content}], **settings
             )
-            said = raw.parse() if _is_json(raw) else None
+            said = raw.parse() if is_json(raw) else None
         except openai.OpenAIError as error:
             kind, words = type(error).__name__, f"{error} ({error.__cause__})" if error.__cause__ else str(error)
+            limit = image_limit(words, sum(part["type"] == "image_url" for part in content))
         except ValueError as error:  # what calls itself JSON is none
             kind, words = "no JSON", str(error)
         else:
             if said is not None and getattr(said, "choices", None):
-                return said, raw.retries_taken + 1
+                return Asked(said, raw.retries_taken + 1, seed)
             kind = f"no choices from {self.client.base_url} (wanted: the address before /chat/completions)"
             words = raw.text[:500]
         # Out here, so that the library's own error is not in its chain: that one is not masked, and logs show chains.
-        raise EndpointError(f"{asking.model}: {kind}: {self._masked(words)}")
+        told = f"{asking.model}: {kind}: {self._masked(words)}"
+        raise EndpointError(told) if limit is None else TooManyImagesError(told, limit)
 
     def _masked(self, words: str) -> str:
         """Return an endpoint's words without the key."""
@@ -174,7 +215,7 @@ class OpenAIChat:
         """Return tokens, and their price where prices are known."""
         if counted is None:
             return {}
-        counts = {name: _count(getattr(counted, name)) for name in ("prompt_tokens", "completion_tokens")}
+        counts = {name: count_of(getattr(counted, name)) for name in ("prompt_tokens", "completion_tokens")}
         tokens = {name: float(count) for name, count in counts.items() if count is not None}
         into, out = self.asking.usd_per_million_in, self.asking.usd_per_million_out
         if into is None or out is None or len(tokens) < len(counts):
@@ -232,47 +273,9 @@ def load(
     return OpenAIChat(client, Asking(model, **settings), concurrency, key)
 
 
-def mask_key(words: str, key: str) -> str:
-    """Return words without a key, whole, reversed or cut, and without one whose middle the endpoint has starred."""
-    for text in (key, key[::-1]):
-        words = words.replace(text, "[key]")
-        parts = {text[start : start + KEY_PART] for start in range(len(text) - KEY_PART + 1)}
-        hidden = [start for start in range(len(words)) if words[start : start + KEY_PART] in parts]
-        inside = {place for start in hidden for place in range(start, start + KEY_PART)}
-        words = "".join("\0" if place in inside else one for place, one in enumerate(words))
-        words = re.sub("\0+", "[key]", words)
-    if len(key) >= KEY_PART:
-        words = re.sub(re.escape(key[:3]) + r"[\w-]{0,12}[*\u2022.\u2026]{3,}[\w-]{0,12}", "[key]", words)
-    return words
-
-
-def _is_json(raw: Any) -> bool:
-    """Return True for an answer in JSON: a page or a stream of events with status 200 is of another server."""
-    return "json" in raw.headers.get("content-type", "json")
-
-
-def _count(count: Any) -> int | None:
-    """Return a number of tokens, None for what is none: some servers count -1."""
-    return count if isinstance(count, int) and count >= 0 else None
-
-
-def _text(said: Any) -> str:
-    """Return the text of a completion; a refusal is a text too, and names no option.
-
-    Of a content in parts the texts count, not the thoughts. Raises EndpointError where there is no answer.
-    """
-    choice = said.choices[0]
-    if choice.finish_reason == "content_filter":
-        raise EndpointError("the endpoint's content filter withheld the answer")
-    if choice.message is None:
-        raise EndpointError("the endpoint's choice holds no message")
-    content = choice.message.content
-    if isinstance(content, list):
-        content = "\n".join(str(part.get("text") or "") for part in content if part.get("type") == "text")
-    text = content or choice.message.refusal or ""
-    if not text and choice.finish_reason == "length":
-        raise EndpointError("it used up its tokens before it answered: raise max_tokens or max_completion_tokens")
-    return text
+def _added(usages: list[dict[str, float]]) -> dict[str, float]:
+    """Return the sums of what several requests used."""
+    return {name: sum(one.get(name, 0.0) for one in usages) for name in usages[0]}
 
 
 def _given(**values: Any) -> dict[str, Any]:

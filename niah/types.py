@@ -358,6 +358,15 @@ class OptionLikelihood:
 
 
 @dataclass(frozen=True)
+class DrawnReply:
+    """One of several replies to a question, each drawn at a temperature."""
+
+    text: str
+    seed: Optional[int] = None  # what it was drawn with; None: not known
+    finish_reason: Optional[str] = None
+
+
+@dataclass(frozen=True)
 class Reply:
     """An adapter's answer and its cost.
 
@@ -387,6 +396,7 @@ class Reply:
         option_likelihoods: Of each option, if options were scored: tables can then score by other rules.
         prompt_opens_thought: Whether the prompt ended inside a thought (`<think>`), which `text` then has to close
             before it answers. None if it is not known; `niah.scoring.ends_in_thought` finds it in a prompt.
+        samples: All replies, if several were drawn at a temperature; `text` is the first of them.
     """
 
     text: str
@@ -408,10 +418,14 @@ class Reply:
     finish_reason: Optional[str] = None
     option_likelihoods: Optional[Tuple[OptionLikelihood, ...]] = None
     prompt_opens_thought: Optional[bool] = None
+    samples: Tuple[DrawnReply, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise TypeError(f"a reply's text must be a string, got {type(self.text).__name__}")
+        object.__setattr__(self, "samples", _samples(self.samples))
+        if self.samples and self.samples[0].text != self.text:
+            raise ValueError("the first of several replies must be the text")
         if self.frame_size is not None:
             object.__setattr__(self, "frame_size", tuple(int(side) for side in self.frame_size))
         if self.option_likelihoods is not None:
@@ -493,11 +507,12 @@ class Record:
     detail: str  # why the status is not ok: an error message, a signal, a limit
     measured: Mapping[str, Any]
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the model, as its reply reported them
-    frame_size: Optional[Tuple[int, int]] = None  # of the reply, as are the next four; None: not recorded
+    frame_size: Optional[Tuple[int, int]] = None  # of the reply, as are the next five; None: not recorded
     frame_times: Optional[bool] = None
     finish_reason: Optional[str] = None
     option_likelihoods: Optional[Tuple[OptionLikelihood, ...]] = None
     prompt_opens_thought: Optional[bool] = None
+    samples: Tuple[DrawnReply, ...] = ()
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -524,13 +539,17 @@ class Record:
                 values[name] = tuple(row[name])
         if row.get("option_likelihoods") is not None:
             values["option_likelihoods"] = _likelihoods(row["option_likelihoods"])
+        values["samples"] = _samples(row.get("samples", ()))
         return cls(**values)
 
     def to_json(self) -> dict:
-        """Return the line of records.jsonl."""
+        """Return the line of records.jsonl, without `samples` where one reply was taken."""
         likelihoods = self.option_likelihoods
         row: Dict[str, Any] = {**vars(self)}  # `asdict` would copy each of thousands of frame numbers
         row["option_likelihoods"] = None if likelihoods is None else tuple(dict(vars(one)) for one in likelihoods)
+        row["samples"] = tuple(dict(vars(one)) for one in self.samples)
+        if not self.samples:
+            del row["samples"]
         return row
 
 
@@ -554,3 +573,8 @@ def _interned(row: Mapping[str, Any]) -> Dict[str, Any]:
 def _likelihoods(options: Iterable[Any]) -> Tuple[OptionLikelihood, ...]:
     """Return the likelihoods of options, which JSON holds as objects."""
     return tuple(OptionLikelihood(**one) if isinstance(one, Mapping) else one for one in options)
+
+
+def _samples(replies: Iterable[Any]) -> Tuple[DrawnReply, ...]:
+    """Return drawn replies, which JSON holds as objects."""
+    return tuple(DrawnReply(**one) if isinstance(one, Mapping) else one for one in replies)

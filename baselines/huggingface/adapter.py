@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -29,19 +30,19 @@ from niah.adapters.generation import check_finite
 from niah.adapters.meter import Meter
 from niah.adapters.qwen import finish_reason
 from niah.adapters.sampling import bin_centres
-from niah.adapters.shown import size_in_inputs
+from niah.adapters.shown import frames_in_inputs, size_in_inputs
 from niah.prompt import format_prompt
 from niah.scoring import ends_in_thought, shows_thought
-from niah.types import Question, Reply, UserError, Video
+from niah.types import DrawnReply, Question, Reply, UserError, Video
 
 PRETRAINED_EXAMPLE = "Qwen/Qwen3-VL-4B-Instruct"  # a hub name, for the message where `pretrained` is missing
 
 
 class HuggingFace:
-    """Asks a chat of one turn: the frames, then the question. Generates greedily, or scores the options."""
+    """Asks a chat of one turn: the frames, then the question. Generates greedily or draws, or scores the options."""
 
-    def __init__(self, model: Any, processor: Any, settings: Settings) -> None:
-        self.model, self.processor, self.settings = model, processor, settings
+    def __init__(self, model: Any, processor: Any, settings: Settings, seed: int = 0) -> None:
+        self.model, self.processor, self.settings, self.seed = model, processor, settings, seed
         self.chat = Chat(processor, settings, model.dtype)
         self._times: bool | None = None  # whether the processor passes times on; not known before the first frames
 
@@ -65,17 +66,22 @@ class HuggingFace:
         inputs = self.chat.inputs(video, used, size, prompt).to(self.model.device, self.model.dtype)
         tokens = inputs["input_ids"].shape[1]
         self._refuse_beyond(tokens)
+        self._refuse_own_sampling(inputs, len(used))
         meter.stage("prepare")
-        said = (
-            self._scored(inputs, question, prompt, meter) if self._scores(question) else self._generated(inputs, meter)
-        )
-        shown = {} if not used else {
-            "frame_size": size_in_inputs(inputs, self.processor, len(used)),
-            "frame_times": self._gives_times(size),
-            "settings": {"tokens_per_frame": self._tokens_per_frame(tokens, len(used), prompt)},
-        }  # fmt: skip
+        if self._scores(question):
+            said = self._scored(inputs, question, prompt, meter)
+        else:
+            said = self._generated(inputs, meter, self._drawn_from(video, used, prompt))
+        settings = self.settings.drawing()
+        shown = {}
+        if used:
+            settings["tokens_per_frame"] = self._tokens_per_frame(tokens, len(used), prompt)
+            shown = {
+                "frame_size": size_in_inputs(inputs, self.processor, len(used)),
+                "frame_times": self._gives_times(size),
+            }
         return Reply(
-            frames_used=tuple(used), frames_kept=tuple(used), language_tokens=tokens,
+            frames_used=tuple(used), frames_kept=tuple(used), language_tokens=tokens, settings=settings,
             **said, **shown, **meter.costs(),
         )  # fmt: skip
 
@@ -104,18 +110,29 @@ class HuggingFace:
     def _token_count(self, video: Video, used: Sequence[int], size: tuple[int, int], prompt: str) -> int:
         return self.chat.token_count(used, len(video), video.fps, size, prompt)
 
-    def _generated(self, inputs: Any, meter: Meter) -> dict[str, Any]:
-        """Return the fields of a reply that is generated."""
-        tokens = inputs["input_ids"].shape[1]
-        forget_positions(self.model)
+    def _generated(self, inputs: Any, meter: Meter, name: str) -> dict[str, Any]:
+        """Return the fields of a reply that is generated, or of several that are drawn from seeds and a name."""
+        asked = inputs["input_ids"][0]
         observers = LogitsProcessorList([_LogitsObserver(meter)])
-        ids = self.model.generate(**inputs, logits_processor=observers)[0]  # (prompt + new,)
+        replies = []
+        for seed in range(self.seed, self.seed + self.settings.samples):
+            forget_positions(self.model)
+            with _drawing_from(f"{seed}/{name}", self.model.device):
+                ids = self.model.generate(**inputs, logits_processor=observers)[0, len(asked) :]  # (new,)
+            replies.append(DrawnReply(self._text(ids), seed, self._finish_reason(ids.tolist())))
         meter.stage("generate")
         return {
-            "text": self._text(ids[tokens:]),
-            "finish_reason": self._finish_reason(ids[tokens:].tolist()),
-            "prompt_opens_thought": ends_in_thought(self.processor.tokenizer.decode(ids[max(0, tokens - 16) : tokens])),
+            "text": replies[0].text,
+            "finish_reason": replies[0].finish_reason,
+            "samples": tuple(replies) if self.settings.temperature is not None else (),
+            "prompt_opens_thought": ends_in_thought(self.processor.tokenizer.decode(asked[-16:])),
         }
+
+    def _drawn_from(self, video: Video, used: Sequence[int], prompt: str) -> str:
+        """Return what a drawn reply follows from besides its seed: other frames or words get other luck."""
+        if self.settings.temperature is None:
+            return ""
+        return f"{prompt}/{used}/{video.keys(0, len(video)) if used else ''}"
 
     def default_new_tokens(self) -> int:
         """Return how many tokens an answer may have where nothing is said: a thought needs more."""
@@ -175,6 +192,16 @@ class HuggingFace:
                 "positions; lower max_frames or frame_pixels"
             )
 
+    def _refuse_own_sampling(self, inputs: Any, shown: int) -> None:
+        """Raise UserError where the processor kept fewer frames than it was given: records would be wrong."""
+        kept = frames_in_inputs(inputs, self.processor) if shown and self.chat.as_video else None
+        if kept is not None and kept < shown:
+            raise UserError(
+                f"{type(self.processor.video_processor).__name__} kept {kept} of the {shown} frames it was given: it "
+                f"samples by itself. Show it no more (max_frames={kept}), hand frames over as images (as_images=True), "
+                "or switch that off (processor_kwargs.NAME=VALUE)"
+            )
+
 
 class _NoVideo:
     """What a question is asked about alone."""
@@ -217,34 +244,48 @@ def load(
     rope: Mapping[str, Any] | None = None,
     trust_remote_code: bool = False,
     device_map: str | None = None,
+    temperature: float | None = None,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    samples: int = 1,
     seed: int = 0,
 ) -> HuggingFace:
     """Load a folder or a hub name. Raises UserError saying what is missing.
 
     Of how a video is shown and asked about, `Settings` says more; of how a checkpoint is loaded, `Loading`.
     `trust_remote_code` runs Python that comes with the checkpoint: never unless you pass it. `device_map` (auto,
-    balanced, sequential …) spreads one model over the GPUs at hand, whatever `device` says. `seed` changes nothing, as
-    decoding is greedy.
+    balanced, sequential …) spreads one model over the GPUs at hand, whatever `device` says. `seed` is that of the first
+    reply drawn, the next one's is one higher; without a `temperature` it changes nothing.
     """
-    del seed
     settings = Settings(
         max_frames, fps, frame_pixels, video_pixels, as_images, frame_times, answer_by, max_new_tokens,
-        processor_kwargs or {}, chat_template_kwargs or {},
+        processor_kwargs or {}, chat_template_kwargs or {}, temperature, top_p, top_k, samples,
     )  # fmt: skip
     if quantization is not None and device_map is None:
         device_map = device  # quantised weights are placed as they are loaded, and cannot be moved
     loading = Loading(dtype, attn_implementation, trust_remote_code, device_map, quantization, rope or {})
     model, processor = load_pretrained(pretrained, loading)
     placed = (model if device_map is not None else model.to(device)).eval()
-    adapter = HuggingFace(placed, processor, settings)
-    model.generation_config = _greedy(model.generation_config, max_new_tokens or adapter.default_new_tokens())
+    adapter = HuggingFace(placed, processor, settings, seed)
+    model.generation_config = _decoding(
+        model.generation_config, max_new_tokens or adapter.default_new_tokens(), settings.drawing()
+    )
     return adapter
 
 
-def _greedy(shipped: Any, max_new_tokens: int) -> Any:
-    """Return greedy decoding with the checkpoint's special tokens and none of its temperatures or penalties."""
+def _decoding(shipped: Any, max_new_tokens: int, drawing: Mapping[str, Any]) -> Any:
+    """Return decoding with the checkpoint's special tokens and none of its temperatures or penalties."""
     tokens = {name: vars(shipped)[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    return type(shipped)(do_sample=False, num_beams=1, max_new_tokens=max_new_tokens, **tokens)
+    return type(shipped)(do_sample=bool(drawing), num_beams=1, max_new_tokens=max_new_tokens, **drawing, **tokens)
+
+
+@contextmanager
+def _drawing_from(name: str, device: torch.device) -> Iterator[None]:
+    """Draw from a name and nothing else; `transformers` draws from torch's global generator, which is put back."""
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def _largest(most: int, fits: Any) -> int:

@@ -94,6 +94,8 @@ class Chat:
             "video_metadata": [shown],
             "do_sample_frames": False,
         }
+        if "position_id_per_seconds" in type(self.processor).valid_processor_kwargs.__annotations__:
+            given["fps"] = len(used) * fps / count  # Qwen-Omni reads no metadata, and takes 1 or 2 a second if not told
         return self._processed(prompt, [{"type": "video"}], processor, **given)
 
     def _images(self, images: Sequence[Any], seconds: Sequence[float], prompt: str) -> Any:

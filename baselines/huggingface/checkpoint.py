@@ -39,6 +39,10 @@ REMOTE_CLASSES = (
     "AutoModelForCausalLM",
     "AutoModel",
 )  # where remote code may put its model
+THINKERS = {  # types whose model speaks its answers -> the part of it that writes them
+    "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
+    "qwen3_omni_moe": "Qwen3OmniMoeThinkerForConditionalGeneration",
+}
 QUANTIZATIONS = ("4bit", "8bit")
 WRAP = "wrap the original code in an interpreter of its own: docs/wrapping_a_repository.md"
 
@@ -150,9 +154,11 @@ def _with_rope(folder: Path, loading: Loading) -> Any:
 def _reader(pretrained: str, config: dict[str, Any], trust_remote_code: bool) -> Any:
     """Return the class that reads a checkpoint with this config.json."""
     kind, remote = str(config.get("model_type")), config.get("auto_map", {})
+    if kind in THINKERS:
+        return getattr(transformers, THINKERS[kind])
     if kind in CONFIG_MAPPING and CONFIG_MAPPING[kind] in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         return AutoModelForImageTextToText
-    if kind in CONFIG_MAPPING and CONFIG_MAPPING[kind] in MODEL_FOR_MULTIMODAL_LM_MAPPING:  # Qwen-Omni, Phi-4
+    if kind in CONFIG_MAPPING and CONFIG_MAPPING[kind] in MODEL_FOR_MULTIMODAL_LM_MAPPING:  # Phi-4
         return AutoModelForMultimodalLM
     if remote and trust_remote_code:
         name = next((name for name in REMOTE_CLASSES if name in remote), None)

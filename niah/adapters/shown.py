@@ -53,6 +53,18 @@ def size_in_inputs(inputs: Mapping[str, Any], processor: Any, count: int) -> tup
     return None
 
 
+def frames_in_inputs(inputs: Mapping[str, Any], processor: Any) -> int | None:
+    """Return how many frames of one video a processor of `transformers` kept; None where that cannot be told.
+
+    A last frame that was repeated to fill a temporal patch counts.
+    """
+    if "video_grid_thw" in inputs:
+        patch = vars(processor.video_processor).get("temporal_patch_size")
+        return int(inputs["video_grid_thw"][0, 0]) * patch if isinstance(patch, int) else None
+    pixels = inputs.get("pixel_values_videos")
+    return None if pixels is None or pixels.ndim != 5 else int(pixels.shape[1])
+
+
 def time_line(seconds: float) -> str:
     """Return the line of text that stands before a frame where a model takes frames as images without times."""
     return f"Frame at {seconds:.1f} s:"

@@ -23,7 +23,7 @@ REUSED = "reused"
 # What a record holds besides what was measured: reuse must not change it.
 UNMEASURED = (
     "reply", "option_scores", "option_likelihoods", "mode", "frames_used", "frames_kept", "frame_size", "frame_times",
-    "finish_reason", "prompt_opens_thought", "language_tokens", "decoder", "sources",
+    "finish_reason", "prompt_opens_thought", "samples", "language_tokens", "decoder", "sources",
 )  # fmt: skip
 MIN_LENGTHS = 3  # for a line: two points lie on one whatever they are
 

@@ -19,6 +19,7 @@ from niah.analysis.load import join_shards, read_run, with_rule
 from niah.analysis.placed import placed_summary
 from niah.analysis.power import power_summary
 from niah.analysis.read_and_placed import read_and_placed_summary
+from niah.analysis.samples import samples_summary
 from niah.analysis.shown import shown_summary
 from niah.analysis.summary import summary_page
 from niah.analysis.table import table_rows, write_table
@@ -64,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
     parts = [
         summary_page(table_rows(joined)),
         shown_summary(joined),
+        samples_summary(joined),
         read_and_placed_summary(whole),
         placed_summary(joined),
         confusion_summary(joined),

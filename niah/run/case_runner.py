@@ -186,6 +186,7 @@ def _answer_fields(case: Case, reply: Reply | None) -> dict[str, Any]:
         "language_tokens": reply.language_tokens,
         "settings": reply.settings,
         **{name: getattr(reply, name) for name in AS_REPORTED},
+        "samples": reply.samples,
     }
 
 

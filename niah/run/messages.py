@@ -123,6 +123,7 @@ def check_reply(reply: Any, frames: int, options: int) -> Reply:
         finish_reason=_optional(str, reply.finish_reason),
         option_likelihoods=None if likelihoods is None else tuple(map(_plain_likelihood, likelihoods)),
         prompt_opens_thought=_optional(bool, reply.prompt_opens_thought),
+        samples=reply.samples,
     )
     json.dumps(_row(plain), allow_nan=False)  # raises ValueError for a time that is not a number
     return plain
@@ -130,8 +131,9 @@ def check_reply(reply: Any, frames: int, options: int) -> Reply:
 
 def check_bounds(reply: Reply) -> None:
     """Raise ValueError where a reply is larger than any model's, or counts below 0: its record could not be read."""
-    if len(reply.text) > MAX_REPLY_CHARACTERS:
-        raise ValueError(f"a reply's text has at most {MAX_REPLY_CHARACTERS:,} characters, got {len(reply.text):,}")
+    characters = len(reply.text) + sum(len(one.text) for one in reply.samples)
+    if characters > MAX_REPLY_CHARACTERS:
+        raise ValueError(f"a reply's text has at most {MAX_REPLY_CHARACTERS:,} characters, got {characters:,}")
     for name in ("usage", "settings", "seconds"):
         _check_details(name, getattr(reply, name))
     peaks = ("peak_allocated_bytes", "peak_reserved_bytes", "peak_device_bytes")
@@ -185,6 +187,7 @@ def _row(reply: Reply) -> dict[str, Any]:
     row = {field.name: getattr(reply, field.name) for field in dataclasses.fields(Reply)}
     if reply.option_likelihoods is not None:
         row["option_likelihoods"] = [asdict(one) for one in reply.option_likelihoods]
+    row["samples"] = [asdict(one) for one in reply.samples]
     return row
 
 

@@ -45,6 +45,9 @@ class Film:
     def __len__(self):
         return self.count
 
+    def keys(self, start, stop):
+        return [(self.inverted, number) for number in range(start, stop)]
+
     def frames(self, indices):
         self.largest = max(self.largest, len(indices))
         frames = np.array([np.full((self.side, self.side, 3), 2 * index % 256) for index in indices], np.uint8)
@@ -162,6 +165,7 @@ def test_answer_depends_on_no_earlier_question(adapters):
 def test_model_is_told_when_the_frames_were_shown(adapters, monkeypatch):
     given = {}
     adapter = adapters["qwen2_vl"]
+    adapter.answer(Film(40), QUESTION)  # finds out, once, whether the model is given times
     processor = adapter.processor.video_processor
 
     class Noting(type(processor)):
@@ -292,6 +296,37 @@ def test_the_likeliest_option_is_the_answer(folders, answer_by, said):
     )
 
 
+# ---- replies that are drawn
+
+
+def drawn(folders, **settings):
+    adapter = load(str(folders["qwen2_vl"]), max_frames=4, max_new_tokens=4, **settings)
+    return adapter.answer(Film(40), QUESTION)
+
+
+def test_replies_are_drawn_from_seeds_that_the_record_has(folders):
+    torch.manual_seed(1)
+    state = torch.random.get_rng_state()
+    two = drawn(folders, temperature=1.5, samples=2, seed=3)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    other = drawn(folders, temperature=1.5, samples=2, seed=4)
+    assert [one.seed for one in two.samples] == [3, 4] and two.samples[0].text == two.text
+    assert two.samples[1] == other.samples[0]  # a reply follows from its seed alone
+    assert two.samples[0].text != two.samples[1].text
+    assert {name: two.settings[name] for name in ("temperature", "top_p", "top_k")} == {
+        "temperature": 1.5, "top_p": 1.0, "top_k": 0,
+    }  # fmt: skip
+
+
+def test_next_to_no_temperature_draws_the_likeliest_reply(folders, adapters):
+    cold = drawn(folders, temperature=1e-4, samples=2)
+    assert {one.text for one in cold.samples} == {adapters["qwen2_vl"].answer(Film(40), QUESTION).text}
+
+
+def test_a_greedy_reply_has_no_samples(adapters):
+    assert adapters["qwen2_vl"].answer(Film(40), QUESTION).samples == ()
+
+
 # ---- how a checkpoint is loaded
 
 
@@ -416,6 +451,19 @@ def test_missing_processor_files_are_named(copy):
         load(str(copy))
 
 
+def test_a_processor_that_samples_by_itself_is_refused(folders, monkeypatch):
+    adapter = load(str(folders["qwen2_vl"]), max_frames=8, max_new_tokens=1)
+    frames = type(adapter.processor.video_processor)
+    whole = frames._preprocess
+    monkeypatch.setattr(
+        frames,
+        "_preprocess",
+        lambda self, videos, *more, **settings: whole(self, [one[:4] for one in videos], *more, **settings),
+    )
+    with pytest.raises(UserError, match="kept 4 of the 8 frames it was given: it samples by itself.*max_frames=4"):
+        adapter.answer(Film(40), QUESTION)
+
+
 def test_missing_chat_template_is_named(copy):
     (copy / "chat_template.jinja").unlink()
     with pytest.raises(UserError, match="has no chat template: put the chat_template.jinja"):
@@ -429,6 +477,9 @@ SETTINGS = [
     ({"processor_kwargs": 3}, "processor_kwargs are named one by one"),
     ({"max_frames": 0}, "max_frames must be a whole number from 1 up, got 0"),
     ({"dtype": "float8"}, "dtype is auto"),
+    ({"temperature": 0}, "temperature is a number above 0"),
+    ({"samples": 4}, "name a temperature"),
+    ({"samples": 4, "temperature": 1.0, "answer_by": "texts"}, "answer_by=texts draws nothing"),
 ]
 
 
@@ -436,6 +487,14 @@ SETTINGS = [
 def test_setting_that_cannot_be_is_refused(folders, settings, words):
     with pytest.raises(UserError, match=words):
         load(str(folders["qwen2_vl"]), **settings)
+
+
+def test_of_a_model_that_speaks_the_part_that_writes_is_asked(tmp_path):
+    folder = tiny_huggingface.qwen2_5_omni(tmp_path / "omni")
+    adapter = load(str(folder), max_frames=4, frame_pixels=16 * 16, max_new_tokens=3)
+    seen, blind = (adapter.answer(Film(count), QUESTION) for count in (40, 0))
+    assert (seen.frames_used, seen.finish_reason, seen.frame_times) == ((5, 15, 25, 35), "length", True)
+    assert seen.frame_size == (16, 16) and seen.language_tokens - blind.language_tokens == 2 + 2
 
 
 # ---- from the command line

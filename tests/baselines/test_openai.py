@@ -6,7 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from baselines.openai import EndpointError, load, mask_key
+from baselines.endpoint import EndpointError, image_limit, mask_key
+from baselines.openai import load
 from niah.scoring import CUT_SHORT, extract_answer
 from niah.types import Question, UserError
 from tests.helpers import wild_endpoint
@@ -143,6 +144,57 @@ def test_endpoint_that_counts_nothing_leaves_tokens_open():
     with serving(lambda number: (200, {}, completion("B", usage=None))) as endpoint:
         reply = ask(endpoint.url)
     assert (reply.language_tokens, reply.usage) == (None, {"requests": 1, "model": "served-1"})
+
+
+LIMITS = [  # as endpoints put it, of 32 images sent -> how many they take
+    ("At most 16 image(s) may be provided in one request.", 16),
+    ("Too many images in request. Max is 10.", 10),
+    ("Too much media: 0 document pages + 32 images > 20", 20),
+    (
+        "The request contains too many images: 32 images were provided, but the model supports a maximum of 10 images.",
+        10,
+    ),
+    ("request contains 32 images, exceeding the maximum of 30 allowed per request", 30),
+    ("Image count 32 exceeds limit 4 per request.", 4),
+    ("too many images in the message, max allowed is 16", 16),
+    ("At most 0 image(s) may be provided in one request.", None),
+    ("image too large: at most 20 MB", None),
+    ("This model's maximum context length is 12 tokens; your images have 3000", None),
+    ("At most 16 tool calls", None),
+]
+
+
+@pytest.mark.parametrize("words, limit", LIMITS)
+def test_a_limit_of_images_is_read_from_the_words_that_refuse(words, limit):
+    assert image_limit(f"Error code: 400 - {words}", 32) == limit
+
+
+def test_a_limit_of_images_is_found_once_and_kept_to():
+    refusal = failure("At most 3 image(s) may be provided in one request.")
+    with serving(lambda number: (400, {}, refusal) if number == 1 else ok(number)) as endpoint:
+        adapter = load("some-model", base_url=endpoint.url, max_frames=4)
+        replies = [adapter.answer(Film(count), QUESTION) for count in (30, 30, 2)]
+        adapter.client.close()
+    assert [len(endpoint.images(number)) for number in range(4)] == [4, 3, 3, 2]
+    assert [reply.frames_used for reply in replies] == [(5, 15, 25), (5, 15, 25), (0, 1)]
+    assert [reply.settings for reply in replies] == [{"image_limit": 3}, {"image_limit": 3}, {}]
+
+
+def test_an_endpoint_that_refuses_its_own_limit_is_asked_no_third_time():
+    refusal = failure("At most 3 image(s) may be provided")
+    with serving(lambda number: (400, {}, refusal)) as endpoint, pytest.raises(EndpointError, match="At most 3"):
+        ask(endpoint.url, max_frames=4)
+    assert len(endpoint.bodies) == 2
+
+
+def test_several_replies_are_asked_for_with_seeds_that_count_up():
+    letters = "BBA"
+    with serving(lambda number: (200, {}, completion(letters[number - 1]))) as endpoint:
+        reply = ask(endpoint.url, samples=3, temperature=0.7, seed=5)
+    assert [(one.text, one.seed) for one in reply.samples] == [("B", 5), ("B", 6), ("A", 7)]
+    assert [body["seed"] for body in endpoint.bodies] == [5, 6, 7]
+    assert (reply.text, reply.usage["requests"], reply.usage["completion_tokens"]) == ("B", 3, 9.0)
+    assert reply.settings == {"temperature": 0.7}
 
 
 @pytest.fixture(scope="module")

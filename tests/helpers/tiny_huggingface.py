@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from transformers import (
     LlavaOnevisionConfig,
     LlavaOnevisionForConditionalGeneration,
@@ -12,6 +13,9 @@ from transformers import (
     LlavaOnevisionProcessor,
     LlavaOnevisionVideoProcessor,
     PreTrainedTokenizerFast,
+    Qwen2_5OmniConfig,
+    Qwen2_5OmniProcessor,
+    Qwen2_5OmniThinkerForConditionalGeneration,
     Qwen2VLConfig,
     Qwen2VLForConditionalGeneration,
     Qwen2VLImageProcessor,
@@ -21,6 +25,7 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
     Qwen3VLProcessor,
     Qwen3VLVideoProcessor,
+    WhisperFeatureExtractor,
 )
 
 from tests.helpers import byte_tokenizer
@@ -93,6 +98,45 @@ def qwen3_vl(folder: Path, positions: int = 2000) -> Path:
     pictures = Qwen2VLImageProcessor(size={"shortest_edge": 65536, "longest_edge": 16777216}, patch_size=16)
     words = template("<|vision_start|><|video_pad|><|vision_end|>", "<|vision_start|><|image_pad|><|vision_end|>")
     Qwen3VLProcessor(pictures, tokenizer, frames, chat_template=words).save_pretrained(folder)
+    return folder
+
+
+def qwen2_5_omni(folder: Path) -> Path:
+    """Write the part of a Qwen2.5-Omni that writes answers, named as in a checkpoint that also holds a voice."""
+    marks = {"audio": "<|AUDIO|>", "image": "<|image_pad|>", "video": "<|video_pad|>"}
+    specials = ("<|vision_start|>", "<|vision_end|>", *marks.values(), "<|audio_bos|>", "<|audio_eos|>")
+    _tokenizer(folder, specials)
+    named = {f"{name}_token": token for name, token in marks.items()}
+    named |= {"vision_bos_token": "<|vision_start|>", "vision_eos_token": "<|vision_end|>"}
+    named |= {"audio_bos_token": "<|audio_bos|>", "audio_eos_token": "<|audio_eos|>"}
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, extra_special_tokens=named)
+    vision = {
+        "depth": 1, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 32,
+        "fullatt_block_indexes": [0], "patch_size": 8, "window_size": 16,
+    }  # fmt: skip
+    audio = {"d_model": 32, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 32, "output_dim": 32}
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
+    ids = {"audio_token_index": 261, "image_token_index": 262, "video_token_index": 263}
+    ids |= {
+        "vision_start_token_id": 259,
+        "vision_end_token_id": 260,
+        "audio_start_token_id": 264,
+        "audio_end_token_id": 265,
+    }
+    text = {**TEXT, "rope_parameters": rope}
+    torch.manual_seed(0)
+    config = Qwen2_5OmniConfig(
+        thinker_config={"vision_config": vision, "audio_config": audio, "text_config": text, **ids}
+    )
+    thinker = Qwen2_5OmniThinkerForConditionalGeneration(config.thinker_config)
+    weights = {f"thinker.{name}": weight.contiguous() for name, weight in thinker.state_dict().items()}
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    config.save_pretrained(folder)
+    size = {"shortest_edge": 16 * 16, "longest_edge": 16 * 16}
+    frames, pictures = Qwen2VLVideoProcessor(size=size, patch_size=8), Qwen2VLImageProcessor(size=size, patch_size=8)
+    words = template("<|vision_start|><|video_pad|><|vision_end|>", "<|vision_start|><|image_pad|><|vision_end|>")
+    hearing = WhisperFeatureExtractor(feature_size=128)
+    Qwen2_5OmniProcessor(pictures, frames, hearing, tokenizer, chat_template=words).save_pretrained(folder)
     return folder
 
 

@@ -75,7 +75,7 @@ def _sample(number: int, scored: ScoredCase, library: str) -> dict[str, Any]:
         "doc": row,
         "target": row["answer"],
         "arguments": {"gen_args_0": arguments},
-        "resps": [[record.reply]],
+        "resps": [[one.text for one in record.samples] or [record.reply]],
         "filtered_resps": [record.reply],
         "filter": "none",
         "metrics": list(metrics),
