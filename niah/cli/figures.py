@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from niah.analysis.checks.failed_check import as_text
 from niah.analysis.checks.runs import check_runs
 from niah.analysis.kinds import split_kinds
-from niah.analysis.load import join_shards, read_run
+from niah.analysis.load import RunData, join_shards, read_run
 from niah.cli.command import Command
 from niah.cli.flags import add_output, add_runs
 from niah.figures.draw import CONDITIONS, STYLES, draw_runs, left_out
+from niah.figures.trade_off import draw_trade_off
 from niah.terminal import to_stderr, to_stdout
 from niah.types import UserError
 
@@ -23,6 +25,8 @@ examples:
       two runs side by side
   niah figures runs/paper-vilamp --style paper --with_published
       16 x 5 bins as in the paper, beside the paper's numbers
+  niah figures runs/few runs/many -o compared --trade_off
+      accuracy over the tokens and the seconds of a case, a point for each run
   niah figures runs/default-vilamp runs/default-uniform -o compared --gate runs/gate-vilamp runs/gate-uniform
       nothing coloured for a model that does not read the clips alone
 """
@@ -41,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--style", choices=STYLES, default=STYLES[0], help="paper: 16 x 5 bins, scale 0.2 to 0.7")
     parser.add_argument("--with_published", action="store_true", help="add the published numbers, marked as such")
     parser.add_argument("--gate", type=Path, nargs="+", default=[], metavar="RUN", help=GATE)
+    parser.add_argument(
+        "--trade_off", action="store_true", help="accuracy over tokens and over seconds of runs, instead"
+    )
     parser.add_argument("--condition", choices=CONDITIONS, default=CONDITIONS[0], help="of the heatmap")
 
 
@@ -52,6 +59,8 @@ def _folder(options: argparse.Namespace) -> Path:
 def run(options: argparse.Namespace) -> int:
     """Draw, and print the paths of the files written."""
     runs = [read_run(run) for run in options.runs]
+    if options.trade_off:
+        return _draw_trade_off(runs, _folder(options))
     paths = draw_runs(
         runs,
         _folder(options),
@@ -67,6 +76,15 @@ def run(options: argparse.Namespace) -> int:
     if options.with_published:
         failed_checks = check_runs(split_kinds(join_shards(runs)), published=True)
         to_stderr(as_text([failed for failed in failed_checks if failed.kind == "published"]) + "\n")
+    to_stdout("".join(f"{path}\n" for path in paths))
+    return 0
+
+
+def _draw_trade_off(runs: Sequence[RunData], folder: Path) -> int:
+    """Draw accuracy over cost. Raises UserError where no answer says what it cost."""
+    paths = draw_trade_off(runs, folder)
+    if not paths:
+        raise UserError("nothing to draw: no full case has an answer with tokens or seconds")
     to_stdout("".join(f"{path}\n" for path in paths))
     return 0
 

@@ -9,9 +9,10 @@ from typing import Any
 from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_no_figures, add_suite, comma_separated
 from niah.cli.plugins import names
-from niah.cli.run_suite import run_suite
+from niah.cli.run_suite import run_suite, run_sweep
 from niah.run.config import RunConfig, resolve
 from niah.run.registry import GROUP, parse_model_args
+from niah.run.sweep import parse_sweep
 
 EXAMPLES = """\
 examples:
@@ -23,6 +24,8 @@ examples:
       your own videos, your own model: a function load(**settings) in mymodule.py
   niah run --model vilamp --model_args pretrained=FOLDER --preset official --suite open-native --device cuda
       a released checkpoint, asked as the scripts of its release ask
+  niah run --model huggingface --model_args pretrained=FOLDER --sweep max_frames=32/256/2048,frame_pixels=12544/50176
+      a run for each combination, and accuracy over tokens and seconds, drawn
   niah run --lengths 2000,4000 --conditions full --limit 50 --dry_run
       print what a run would cost, and stop
   niah run --num_workers 2
@@ -47,7 +50,10 @@ DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunConfig)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run what the command line and its --config name."""
+    """Run what the command line and its --config name, or each setting of its --sweep."""
+    sweep = vars(options).get("sweep")
+    if sweep is not None:
+        return run_sweep(config_of(options), sweep, options.arguments)
     return run_suite(config_of(options), options.arguments)
 
 
@@ -80,6 +86,8 @@ def _add_model(group: Any) -> None:
     _add(group, "--model", f"{', '.join(names(GROUP))}; or module:function, a function that returns a model of yours")
     help_text = "settings of the model, by name; an unknown one is answered with those it takes"
     _add(group, "--model_args", help_text, type=parse_model_args, metavar="k=v,k=v")
+    help_text = "several values of settings: a run for each combination, and a figure (default: none)"
+    group.add_argument("--sweep", type=parse_sweep, metavar="k=v/v,k=v/v", help=help_text)
     help_text = "settings chosen together: official (what its release's scripts set); model_args take precedence"
     _add(group, "--preset", help_text, metavar="NAME")
     _add(group, "--device", "cpu, cuda or cuda:1, for models that take one (default: the model's own choice)")

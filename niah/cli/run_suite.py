@@ -16,6 +16,7 @@ from niah.run.config import RunConfig
 from niah.run.execute import FinishedRun, MakeWorker, dry_run, execute
 from niah.run.plan import Plan
 from niah.run.records import FINAL
+from niah.run.sweep import Sweep, sweep_runs
 from niah.terminal import to_stderr, to_stdout
 
 if TYPE_CHECKING:
@@ -36,6 +37,27 @@ def run_suite(config: RunConfig, arguments: Sequence[str] = (), make_worker: Mak
         run = _draw(finished.folder, config.figures) if finished.records and not finished.interrupted else None
         to_stderr(run_summary(finished, config, run) + "\n")
         return _exit_code(finished)
+
+
+def run_sweep(config: RunConfig, sweep: Sweep, arguments: Sequence[str] = ()) -> int:
+    """Run a suite with each combination of settings, and draw accuracy over what it cost; the highest exit code.
+
+    Ctrl-C ends the run it hits, and no later one begins.
+    """
+    runs, worst = list(sweep_runs(config, sweep)), DONE
+    for one in runs:
+        to_stderr(f"{one.folder().name}\n")
+        code = run_suite(one, arguments)
+        worst = max(worst, code)
+        if code == INTERRUPTED:
+            return INTERRUPTED
+    if config.figures and not config.dry_run:
+        from niah.analysis.load import read_run
+        from niah.figures.trade_off import draw_trade_off
+
+        for path in draw_trade_off([read_run(one.folder()) for one in runs], config.folder()):
+            to_stderr(f"{path}\n")
+    return worst
 
 
 def _memory(config: RunConfig, plan: Plan) -> str | None:
