@@ -16,6 +16,7 @@ EXTRAS = {
     "accelerate": "spread",
     "bitsandbytes": "quantized",
     "sentencepiece": "sentencepiece",
+    "vllm": "vllm",
 }
 
 

@@ -1,0 +1,1 @@
+"""VideoNIAH and inspect_ai: suites as its tasks, with our scorer."""
