@@ -119,7 +119,7 @@ class CaseMaker:
         draw: Callable[[int, Sequence[int]], Sequence[int] | None],
         turn: int,
     ) -> Case | None:
-        """Return the case with several clips; None, with an entry in `skips`, if one of them has no start.
+        """Return the case with several clips; None, with an entry in `skips`, if there is no room for them.
 
         A clip that cuts a scene in two gets no sham splice: the other clips cut scenes, too.
 
@@ -134,6 +134,9 @@ class CaseMaker:
             turn: Index of the correct letter, modulo the number of options.
         """
         room = length - sum(len(clip.span) for clip in clips)
+        if room <= sum(len(decoy) for decoy in self.clip.decoys):
+            self.skips.append(Skip(name, f"its clips, and decoys if it has any, leave no haystack in {length} frames"))
+            return None
         footage, cuts = self._with_decoys(haystack, room)
         starts = draw(room, cuts)
         if starts is None:

@@ -72,7 +72,21 @@ def make_cases(
     if "times" in suite.asked_kinds:
         cases += times.make_cases(makers)
     skips += [skip for maker in makers.values() for skip in maker.skips]
+    _refuse_empty_kinds(suite, cases, skips)
     return [case for case in cases if case.condition in suite.conditions], skips
+
+
+def _refuse_empty_kinds(suite: Suite, cases: Sequence[Case], skips: Sequence[Skip]) -> None:
+    """Raise UserError for a kind that is asked for and has no `full` case, with the reason of one that was left out."""
+    if suite.kinds is None:
+        return
+    hidden = {case.kind for case in cases if case.condition == "full"}
+    for kind in suite.kinds:
+        if kind not in hidden:
+            why = next((f" ({skip.what}: {skip.why})" for skip in skips if f".{kind}." in skip.what), "")
+            raise UserError(
+                f"suite {suite.name!r}: no case of kind {kind} fits{why}: raise lengths, or remove {kind} from kinds"
+            )
 
 
 def _choose_haystacks(suite: Suite, clip: NeedleClip, haystacks: Sequence[Haystack]) -> list[Haystack]:

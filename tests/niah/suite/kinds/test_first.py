@@ -77,6 +77,11 @@ def test_scenes_are_not_cut_where_two_scene_cuts_are_about_as_far_apart():
             assert all(span.start % 25 == 0 for span in case.timeline)
 
 
+def test_a_pair_that_does_not_fit_is_left_out_where_others_do():
+    generated = made({"needle-00": 8, "needle-01": 8, "needle-02": 8, "needle-03": 15}, lengths=(20,))
+    assert len(of(generated)) == 2 * 3 and {skip.why.split(",")[0] for skip in generated.skipped} == {"its clips"}
+
+
 def test_the_first_clip_starts_anywhere():
     starts = [draw_places(f"{n}", 1000, 0.3, ())[0] for n in range(2000)]
     assert min(starts) < 15 and max(starts) > 685 and abs(sum(starts) / len(starts) - 350) < 15
@@ -126,6 +131,10 @@ REFUSED = [
     ({"distances": (0.1, 0.12)}, "at least 1.7 times the one before"),
     ({"kinds": ("single",), "distances": (0.1,)}, "distances belongs to kind first"),
     ({"names": {"needle-00": 20}}, "no two of 1 needles (1 types, 1 source videos) are such a pair"),
+    (
+        {"lengths": (20,)},
+        ".20.0.02.ab: its clips, and decoys if it has any, leave no haystack in 20 frames): raise len",
+    ),
 ]
 
 
