@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from scipy.stats import binomtest
 
@@ -194,16 +195,15 @@ def _conspicuous_needles(run: RunData, full: Sequence[ScoredCase]) -> Iterator[F
         return
     expected = min(sum(scored.hit_chance or 0.0 for scored in kept) / len(kept), 1.0)
     hits = sum(bool(scored.hit) for scored in kept)
-    excess = mean(
-        [
-            Observation(one.case.needle_source, one.case.haystack, (bool(one.hit) - (one.hit_chance or 0.0),))
-            for one in kept
-        ]
-    )
-    significant = binomtest(hits, len(kept), expected).pvalue < SIGNIFICANT
-    if not significant or (excess is not None and excess.p_value >= SIGNIFICANT):
+    cases = _excess(kept, [bool(one.hit) - (one.hit_chance or 0.0) for one in kept])
+    surprising = binomtest(hits, len(kept), expected).pvalue < SIGNIFICANT
+    cases_above, cases_below = surprising and cases > 0, surprising and cases < 0
+    # Frames kept in a row meet few clips, whatever they show: of frames, as many show the needle as of all frames.
+    shown, shares = zip(*map(_needle_share, kept), strict=True)
+    frames = _excess(kept, [one - other for one, other in zip(shown, shares, strict=True)])
+    more = cases_above or frames > 0
+    if not more and not (cases_below and frames < 0):
         return
-    more = hits > expected * len(kept)
     meaning = (
         "needles stand out to a model that never reads the question, so finding them proves little"
         if more
@@ -213,11 +213,34 @@ def _conspicuous_needles(run: RunData, full: Sequence[ScoredCase]) -> Iterator[F
     yield FailedCheck(
         "conspicuous_needles" if more else "ordinary_needles",
         f"suite {run.suite}: {run.model} kept the needle in {hits / len(kept):.1%} of {len(kept)} cases, as many "
-        f"random frames would in {expected:.1%}: {meaning}",
+        f"random frames would in {expected:.1%}; {fmean(shown):.1%} of the frames it kept show it, {fmean(shares):.1%} "
+        f"of all: {meaning}",
         "warning",
         (run.model,),
         _ids([scored for scored in kept if bool(scored.hit) == more]),
     )
+
+
+def _excess(cases: Sequence[ScoredCase], values: Sequence[float]) -> int:
+    """Return 1 or -1 where the mean of values is significantly above or below 0, clustered by source, else 0.
+
+    With one source its sign alone counts.
+    """
+    observed = [
+        Observation(one.case.needle_source, one.case.haystack, (value,))
+        for one, value in zip(cases, values, strict=True)
+    ]
+    estimate, average = mean(observed), fmean(values)
+    if not average or (estimate is not None and estimate.p_value >= SIGNIFICANT):
+        return 0
+    return 1 if average > 0 else -1
+
+
+def _needle_share(scored: ScoredCase) -> tuple[float, float]:
+    """Return the share of the kept frames that show the needle, and of all frames."""
+    kept = set(scored.record.frames_kept) if scored.record is not None else set()
+    needle = sum(placed.stop - placed.start for placed in scored.case.target_placements)
+    return scored.case.needle_frames(kept) / len(kept), needle / scored.case.length
 
 
 def _not_asked(run: RunData) -> Iterator[FailedCheck]:

@@ -178,3 +178,25 @@ def test_needles_found_more_or_less_often_than_by_chance_are_flagged(tmp_path, k
     ]
     found = {check.kind for check in check_controls(read_run(write_run(tmp_path / "run", cases, records)))}
     assert found & {"conspicuous_needles", "ordinary_needles"} == ({kind} if kind else set())
+
+
+@pytest.mark.parametrize("whole, kind", [(6, None), (24, "conspicuous_needles")])
+def test_frames_kept_in_a_row_are_judged_by_how_many_show_the_needle(tmp_path, whole, kind):
+    # Ten frames in a row of 100 meet a clip of ten in few cases, where ten random frames would in 67 %
+    cases = [make_case(f"n{i}", length=100) for i in range(60)]
+    rows = [
+        make_record(
+            case,
+            frames_kept=case_frames(case) if number(case) < whole else tuple(range(10)),
+            settings={"reads_question": False},
+        )
+        for case in cases
+    ]
+    found = {check.kind for check in check_controls(read_run(write_run(tmp_path / "run", cases, rows)))}
+    assert found & {"conspicuous_needles", "ordinary_needles"} == ({kind} if kind else set())
+
+
+def case_frames(case):
+    """Return the frames of a case's needle."""
+    (placed,) = case.needles
+    return tuple(range(placed.start, placed.stop))
