@@ -56,7 +56,7 @@ class VideoXLBench:
             Repeat(norms, "forward", shapes),
             Repeat([layer.mlp for layer in layers], "forward", shapes),
             Repeat([layer.self_attn for layer in layers], "_project", lambda states, step: (len(states), count(step))),
-            Repeat(layers, "forward", layer_key),
+            Repeat(layers, "forward", layer_key, grow_cache),
         )
 
     def run(self, video: NoiseVideo, execution: str) -> StageCosts:
@@ -66,8 +66,15 @@ class VideoXLBench:
 
 
 def layer_key(states: Tensor, step: StepLayout, cache: KeyValues, layer: int) -> Hashable:
-    """Return what a layer's memory depends on; None where its cache grows with it."""
-    return None if isinstance(cache, GradientCache) else (len(states), count(step), cache.length)
+    """Return what a layer's memory depends on; None for the first tokens of a growing cache, which shares theirs."""
+    first = isinstance(cache, ReleasedCache) and not cache.length
+    return None if first else (len(states), count(step), cache.length)
+
+
+def grow_cache(states: Tensor, step: StepLayout, cache: KeyValues, layer: int) -> None:
+    """Keep what a layer keeps of a step that was not traced; a cache of fixed size has room for it."""
+    if isinstance(cache, ReleasedCache):
+        cache.grow(layer, count(step) or len(states))
 
 
 def count(step: StepLayout) -> int:
@@ -110,6 +117,15 @@ class ReleasedCache(GradientCache):
         """Return kept and new ones, joined; the copy stands for the keys rotated anew."""
         joined, all_values = super().look(layer, keys, values)
         return joined.clone(), all_values
+
+    def grow(self, layer: int, count: int) -> None:
+        """Hold `count` more tokens in one layer, of which nothing is known."""
+        kept = self._kept[layer]
+        assert kept is not None
+        heads, length, dim = kept[0].shape
+        self._kept[layer] = (
+            kept[0].new_empty(heads, length + count, dim), kept[1].new_empty(heads, length + count, dim)
+        )  # fmt: skip
 
 
 def all_states(tower: ClipTower, pixels: Float[Tensor, "frames 3 side side"]) -> list[Float[Tensor, "frames rows dim"]]:

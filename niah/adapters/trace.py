@@ -37,8 +37,9 @@ aten = torch.ops.aten
 class Repeat:
     """A method whose memory and FLOPs depend on its arguments' shapes alone: traced once for each `key`.
 
-    What it returns must be tensors in storages of their own, and it must allocate nothing else that stays; a call whose
-    key is None may do what it likes and is traced. `owners` share what was found: layers of equal sizes, for example.
+    What it returns must be tensors in storages of their own, and what else it allocates that stays, `effect` has to
+    allocate again; a call whose key is None may do what it likes and is traced. `owners` share what was found: layers
+    of equal sizes, for example.
     """
 
     owners: Sequence[Any]
@@ -129,8 +130,9 @@ class Trace(TorchDispatchMode):
             if name is None:
                 return method(*args, **kwargs)
             if name in known:
-                repeat.effect(*args, **kwargs)
-                return known[name].again(self)
+                made = known[name].again(self)
+                repeat.effect(*args, **kwargs)  # last: what a call adds was measured from what was alive before it
+                return made
             live, peak, flops = self.live, self.peak, self.flops
             self.peak = live
             made = method(*args, **kwargs)

@@ -57,9 +57,10 @@ def test_on_a_cpu_the_trace_is_what_the_profiler_saw_to_the_byte(model, executio
     assert counted.peak - before == seen
 
 
+@pytest.mark.parametrize("execution", EXECUTIONS)
 @pytest.mark.parametrize("model", MODELS)
-def test_what_repeats_is_counted_as_if_it_were_traced_every_time(model):
-    build, job = import_module(BENCHES[model]).build, Job(model, "tiny", "streamed", 36, "cuda")
+def test_what_repeats_is_counted_as_if_it_were_traced_every_time(model, execution):
+    build, job = import_module(BENCHES[model]).build, Job(model, "tiny", execution, 36, "cuda")
     found = []
     for repeats in (True, False):
         trace_jobs([job, dataclasses.replace(job, frames=52)], build, found.append, repeats)
