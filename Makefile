@@ -31,7 +31,7 @@ DEFAULT := $(addprefix results/default/, vilamp novelty seams chance)
 MICRO := results/figures/micro
 PAPER := $(BIN)/niah paper
 KINDS := $(BIN)/niah render --suite smoke-kinds -o results/figures/kinds
-MODEL := micro ViLaMP (1.5 million parameters, drawn footage, one seed, 40 needles)
+MODEL := micro ViLaMP, drawn footage, one seed
 figures: $(VENV)/core
 	$(BIN)/niah figures $(DEFAULT) -o results/figures/default
 	$(BIN)/niah figures $(DEFAULT) -o results/figures/published --style paper --with_published
@@ -43,11 +43,11 @@ figures: $(VENV)/core
 	$(KINDS)/lookalike-same-target.png needle-002.lookalike.full.400.2
 	$(KINDS)/first.png needle-004.first.full.400.0.3.ba
 	$(KINDS)/times.png needle-006.times.full.400.3
-	$(PAPER) figure3 $(MICRO)/attention/whole $(MICRO)/attention/answering -o $(MICRO) --title "$(MODEL), 128 frames"
-	$(PAPER) figure4 $(MICRO)/attention/whole -o $(MICRO) --title "$(MODEL), 128 frames"
-	$(PAPER) figure6 $(MICRO)/keyframes/* -o $(MICRO) --title "$(MODEL), 2,000 frames"
-	$(PAPER) table3 $(MICRO)/keyframes/* -o $(MICRO) --title "$(MODEL), 2,000 frames"
-	$(PAPER) table6 $(MICRO)/constants/* -o $(MICRO) --title "$(MODEL), 500 frames"
+	$(PAPER) figure3 $(MICRO)/attention/whole $(MICRO)/attention/answering -o $(MICRO) --title "$(MODEL), 128 frames, 12 needles"
+	$(PAPER) figure4 $(MICRO)/attention/whole -o $(MICRO) --title "$(MODEL), 128 frames, 12 needles"
+	$(PAPER) figure6 $(MICRO)/keyframes/* -o $(MICRO) --title "$(MODEL), 2,000 frames, 40 needles"
+	$(PAPER) table3 $(MICRO)/keyframes/* -o $(MICRO) --title "$(MODEL), 2,000 frames, 40 needles"
+	$(PAPER) table6 $(MICRO)/constants/* -o $(MICRO) --title "$(MODEL), 500 frames, 40 needles"
 
 gpu:
 	$(GPU_PYTHON) -m pip install --quiet --no-deps --no-build-isolation --editable .

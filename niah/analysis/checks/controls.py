@@ -7,9 +7,9 @@ no frame of the needle are a control that comes for free.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from scipy.stats import binomtest
 
@@ -17,7 +17,7 @@ from niah.analysis.checks.failed_check import FailedCheck
 from niah.analysis.exposure import exposure_group
 from niah.analysis.layout import ALL
 from niah.analysis.load import RunData
-from niah.analysis.scored import ScoredCase
+from niah.analysis.scored import ScoredCase, met_anywhere
 from niah.analysis.stats.korn_graubard import p_above
 from niah.analysis.stats.paired import holm, unpaired_difference
 from niah.analysis.stats.proportions import clustered_interval, share_of
@@ -180,9 +180,10 @@ def _not_understood(run: RunData, kind: str, answers: Answers) -> Iterator[Faile
 
 
 def _conspicuous_needles(run: RunData, full: Sequence[ScoredCase]) -> Iterator[FailedCheck]:
-    """Yield that a model that never reads the question keeps needle frames more or less often than random frames.
+    """Yield that a model that never reads the question keeps needle frames more or less often than by chance.
 
-    Such a model says so itself: the settings in its replies hold `reads_question: false`.
+    Such a model says so itself: the settings in its replies hold `reads_question: false`. Chance is how often the same
+    frames would show a needle that lies anywhere.
     """
     kept = [
         scored
@@ -193,17 +194,19 @@ def _conspicuous_needles(run: RunData, full: Sequence[ScoredCase]) -> Iterator[F
     ]
     if not kept:
         return
-    expected = min(sum(scored.hit_chance or 0.0 for scored in kept) / len(kept), 1.0)
+    by_chance = [_met_anywhere(scored) for scored in kept]
+    expected = min(sum(by_chance) / len(kept), 1.0)
     hits = sum(bool(scored.hit) for scored in kept)
-    cases = _excess(kept, [bool(one.hit) - (one.hit_chance or 0.0) for one in kept])
-    surprising = binomtest(hits, len(kept), expected).pvalue < SIGNIFICANT
-    cases_above, cases_below = surprising and cases > 0, surprising and cases < 0
-    # Frames kept in a row meet few clips, whatever they show: of frames, as many show the needle as of all frames.
-    shown, shares = zip(*map(_needle_share, kept), strict=True)
-    frames = _excess(kept, [one - other for one, other in zip(shown, shares, strict=True)])
-    more = cases_above or frames > 0
-    if not more and not (cases_below and frames < 0):
+    excess = mean(
+        [
+            Observation(one.case.needle_source, one.case.haystack, (bool(one.hit) - share,))
+            for one, share in zip(kept, by_chance, strict=True)
+        ]
+    )
+    significant = binomtest(hits, len(kept), expected).pvalue < SIGNIFICANT
+    if not significant or (excess is not None and excess.p_value >= SIGNIFICANT):
         return
+    more = hits > expected * len(kept)
     meaning = (
         "needles stand out to a model that never reads the question, so finding them proves little"
         if more
@@ -212,35 +215,19 @@ def _conspicuous_needles(run: RunData, full: Sequence[ScoredCase]) -> Iterator[F
     )
     yield FailedCheck(
         "conspicuous_needles" if more else "ordinary_needles",
-        f"suite {run.suite}: {run.model} kept the needle in {hits / len(kept):.1%} of {len(kept)} cases, as many "
-        f"random frames would in {expected:.1%}; {fmean(shown):.1%} of the frames it kept show it, {fmean(shares):.1%} "
-        f"of all: {meaning}",
+        f"suite {run.suite}: {run.model} kept the needle in {hits / len(kept):.1%} of {len(kept)} cases, and had it "
+        f"lain anywhere else, would in {expected:.1%}: {meaning}",
         "warning",
         (run.model,),
         _ids([scored for scored in kept if bool(scored.hit) == more]),
     )
 
 
-def _excess(cases: Sequence[ScoredCase], values: Sequence[float]) -> int:
-    """Return 1 or -1 where the mean of values is significantly above or below 0, clustered by source, else 0.
-
-    With one source its sign alone counts.
-    """
-    observed = [
-        Observation(one.case.needle_source, one.case.haystack, (value,))
-        for one, value in zip(cases, values, strict=True)
-    ]
-    estimate, average = mean(observed), fmean(values)
-    if not average or (estimate is not None and estimate.p_value >= SIGNIFICANT):
-        return 0
-    return 1 if average > 0 else -1
-
-
-def _needle_share(scored: ScoredCase) -> tuple[float, float]:
-    """Return the share of the kept frames that show the needle, and of all frames."""
-    kept = set(scored.record.frames_kept) if scored.record is not None else set()
-    needle = sum(placed.stop - placed.start for placed in scored.case.target_placements)
-    return scored.case.needle_frames(kept) / len(kept), needle / scored.case.length
+def _met_anywhere(scored: ScoredCase) -> float:
+    """Return how often the kept frames would show one of the needles if each lay anywhere."""
+    kept = scored.record.frames_kept if scored.record else ()
+    lengths = [placed.stop - placed.start for placed in scored.case.target_placements]
+    return 1 - math.prod(1 - met_anywhere(scored.case.length, frames, kept) for frames in lengths)
 
 
 def _not_asked(run: RunData) -> Iterator[FailedCheck]:

@@ -11,6 +11,7 @@ from niah.analysis.checks.controls import check_controls
 from niah.analysis.checks.needles import check_needles
 from niah.analysis.checks.runs import check_runs
 from niah.analysis.load import read_run
+from niah.analysis.scored import met_anywhere
 from niah.types import LETTERS
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
@@ -165,13 +166,13 @@ def test_a_model_that_never_reads_the_question_is_not_scolded_for_guessing(tmp_p
 
 @pytest.mark.parametrize("kept, kind", [(1, None), (12, "conspicuous_needles"), (0, "ordinary_needles")])
 def test_needles_found_more_or_less_often_than_by_chance_are_flagged(tmp_path, kept, kind):
-    # Each of 60 cases keeps 5 of 100 frames, of which 10 show the needle: 42 % would hold one at random
+    # Each of 60 cases keeps 5 of 100 frames: 41 of a needle's 91 starts would show one of them
     cases = [make_case(f"n{i}", length=100) for i in range(60)]
     share = {1: 25, 12: 50, 0: 5}[kept]
     records = [
         make_record(
             case,
-            frames_kept=(50, 1, 2, 3, 4) if number(case) < share else (0, 1, 2, 3, 4),
+            frames_kept=(3, 23, 50, 73, 93) if number(case) < share else (3, 23, 63, 73, 93),
             settings={"reads_question": False},
         )
         for case in cases
@@ -200,3 +201,11 @@ def case_frames(case):
     """Return the frames of a case's needle."""
     (placed,) = case.needles
     return tuple(range(placed.start, placed.stop))
+
+
+@pytest.mark.parametrize("kept", [(), (0,), (99,), (50, 51, 52), (3, 3, 9, 12), range(100)])
+@pytest.mark.parametrize("needle", [1, 10, 100])
+def test_a_needle_anywhere_is_met_at_every_start_whose_frames_hold_a_kept_one(needle, kept):
+    starts = range(100 - needle + 1)
+    met = sum(bool(set(kept) & set(range(start, start + needle))) for start in starts)
+    assert met_anywhere(100, needle, kept) == met / len(starts)
