@@ -142,8 +142,9 @@ def _check_of(hint: Any) -> Check:
         options = tuple(map(_check_of, arguments))
         return lambda value: any(matches(value) for matches in options)
     if origin is tuple:
-        item = _check_of(arguments[0])
-        return lambda value: isinstance(value, tuple) and all(map(item, value))
+        exactly, item = {int, str} & {arguments[0]}, _check_of(arguments[0])
+        # The types first, at once: a record may hold a thousand numbers of frames.
+        return lambda value: isinstance(value, tuple) and (set(map(type, value)) <= exactly or all(map(item, value)))
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         return lambda value: isinstance(value, Mapping)
     if hint is float:

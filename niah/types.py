@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import cache
 from typing import (
@@ -297,8 +298,10 @@ class Case:
 
     def needle_frames(self, frames: Iterable[int]) -> int:
         """Count the frames among these that show the needle asked about."""
-        placements = self.target_placements
-        return sum(any(one.start <= frame < one.stop for one in placements) for frame in set(frames))
+        ordered, shown = sorted(set(frames)), set()
+        for one in self.target_placements:
+            shown.update(ordered[bisect_left(ordered, one.start) : bisect_left(ordered, one.stop)])
+        return len(shown)
 
     @property
     def asks_interval(self) -> bool:

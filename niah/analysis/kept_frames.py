@@ -7,6 +7,7 @@ does not count. `clips` is the share of the clips of which any frame was kept. E
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -54,12 +55,12 @@ def kept_frames_summary(runs: Sequence[RunData]) -> str:
 def _counts(one: ScoredCase) -> tuple[float, ...] | None:
     """Return precision, recall, F1, the share of clips met, and chance precision and recall of one answer."""
     placements = one.case.target_placements
-    kept = set(one.record.frames_kept) if one.record is not None else set()
+    kept = sorted(set(one.record.frames_kept)) if one.record is not None else []
     if not kept or not placements:
         return None
     clip = sum(placed.stop - placed.start for placed in placements)
-    shown = sum(any(placed.start <= frame < placed.stop for placed in placements) for frame in kept)
-    met = sum(any(placed.start <= frame < placed.stop for frame in kept) for placed in placements)
+    shown = one.case.needle_frames(kept)
+    met = sum(bisect_left(kept, placed.start) < bisect_left(kept, placed.stop) for placed in placements)
     precision, recall = shown / len(kept), shown / clip
     f1 = 2 * shown / (len(kept) + clip)
     return precision, recall, f1, met / len(placements), clip / one.case.length, len(kept) / one.case.length

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 
 from niah.option_scores import OVERLAP, answered_interval, answered_letter, scored_by
 from niah.scoring import CUT_SHORT
@@ -17,7 +18,7 @@ MISSING = "missing"  # the status of a case without a record
 
 @dataclass(frozen=True)
 class ScoredCase:
-    """A case with its record, and how its reply scored.
+    """A case with its record, and how its reply scored; what a hundred tables ask of it is computed once.
 
     `letter` is the option that the record answers with; None if its reply names none, or if there is no reply.
     `scored_by` is how that was decided (`niah.option_scores.scored_by`). `hit` says whether
@@ -34,24 +35,24 @@ class ScoredCase:
     overlap: float = 0.0  # of the interval that the reply names with that of the clip, where one is asked
     names_interval: bool = False
 
-    @property
+    @cached_property
     def status(self) -> str:
         """Return the record's status, or "missing"."""
         return MISSING if self.record is None else self.record.status
 
-    @property
+    @cached_property
     def answered(self) -> bool:
         """Return True if the model replied."""
         return self.status == "ok"
 
-    @property
+    @cached_property
     def correct(self) -> bool:
         """Return True if the reply names the right option, or an interval that overlaps the clip's by half."""
         if self.case.asks_interval:
             return self.overlap >= OVERLAP
         return self.letter == self.case.answer
 
-    @property
+    @cached_property
     def unanswered(self) -> bool:
         """Return True if there is a reply that names no option; it counts as wrong."""
         return self.answered and self.letter is None and not self.names_interval

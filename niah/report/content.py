@@ -30,7 +30,7 @@ from niah.clock import format_clock
 from niah.figures.plotting import text_colour
 from niah.option_scores import chance
 from niah.report.charts import chart_specs
-from niah.report.pictures import FramePictures, strip
+from niah.report.pictures import strip
 from niah.types import CONDITIONS, LETTERS, Case
 
 STEPS = 100  # of the colour scale: one for each percent
@@ -38,8 +38,8 @@ PACK = 500  # rows whose details are unpacked together: fewer take more room, mo
 Rows = Mapping[tuple[str, Case], Sequence[ScoredCase | None]]  # by suite and case; of every run
 
 
-def page_data(runs: Sequence[RunData], pictures: FramePictures) -> dict[str, Any]:
-    """Return everything the page shows; `runs` are as `niah.analysis.load.join_shards` returns them."""
+def page_data(runs: Sequence[RunData]) -> dict[str, Any]:
+    """Return everything the page shows but pictures; `runs` are as `niah.analysis.load.join_shards` returns them."""
     rows = _rows(runs)
     rows_by_model = {run.model: table_rows([run]) for run in runs}
     colours = line_colours(runs)
@@ -55,8 +55,7 @@ def page_data(runs: Sequence[RunData], pictures: FramePictures) -> dict[str, Any
         "rows": _packed(_joined(rows, runs, _case_summary, _answer_summary)),
         "details": [_packed(islice(details, PACK)) for _ in range(0, len(rows), PACK)],
         "pack": PACK,
-        "pictures": _pictures(pictures),
-        "notes": [*_interval_notes(runs), *pictures.notes],
+        "notes": _interval_notes(runs),
         "charts": chart_specs(runs, rows_by_model, colours),
     }
 
@@ -214,14 +213,6 @@ def _answer_details(run: RunData, scored: ScoredCase) -> dict[str, Any]:
 def _known(**fields: Any) -> dict[str, Any]:
     """Return the fields that are not None."""
     return {key: value for key, value in fields.items() if value is not None}
-
-
-def _pictures(pictures: FramePictures) -> dict[str, dict[str, dict[int, str]]]:
-    """Return pictures by suite, source and frame number."""
-    nested: dict[str, dict[str, dict[int, str]]] = {}
-    for (suite, source, number), encoded in pictures.encoded.items():
-        nested.setdefault(suite, {}).setdefault(source, {})[number] = encoded
-    return nested
 
 
 def _rounded(value: Any) -> Any:

@@ -23,7 +23,7 @@ from niah.analysis.load import join_shards, read_run, with_distinct_names
 from niah.io import replace_file
 from niah.report.content import page_data
 from niah.report.footage import find_videos
-from niah.report.pictures import FramePictures, take_pictures
+from niah.report.pictures import MAX_BYTES, FramePictures, by_suite, take_pictures
 from niah.types import UserError
 
 MARK = b"<!-- written by python -m niah.report -->"  # the second line of page.html; earlier pages have it too
@@ -46,12 +46,13 @@ def write_report(
         raise UserError(f"{', '.join(empty)}: cases.jsonl is empty, so there is nothing to report; run it again")
     if not path.parent.is_dir():
         raise UserError(f"cannot write {path}: there is no folder {path.parent}; make it, or name another file with -o")
+    data = page_data(runs)
     pictures = FramePictures({}, ("pictures were left out with --no_thumbnails",))
     if thumbnails:
         videos, notes = find_videos(read, suite)
-        taken = take_pictures(runs, videos)
+        taken = take_pictures(runs, videos, MAX_BYTES - sum(map(len, (data["rows"], *data["details"]))))
         pictures = FramePictures(taken.encoded, (*notes, *taken.notes))
-    replace_file(path, page(page_data(runs, pictures)))
+    replace_file(path, page({**data, "pictures": by_suite(pictures), "notes": [*data["notes"], *pictures.notes]}))
     return pictures.notes if thumbnails else ()
 
 

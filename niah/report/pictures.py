@@ -27,7 +27,7 @@ from niah.types import Case, Placement
 BEFORE = 2  # frames shown before the needle
 INSIDE = 6  # ... of the needle
 AFTER = 2  # ... after it
-SIZE_LIMIT = 6 * 2**20  # bytes of all pictures before base64, which adds a third
+MAX_BYTES = 9_000_000  # of cases and pictures as the page holds them; all else of it takes less than one million
 QUALITY = 72  # of WebP; sprites of 64 x 64 pixels are still legible
 Frame = tuple[str, str, int]  # suite, source name, number of the frame in its source
 
@@ -55,8 +55,8 @@ def _around(case: Case, needle: Placement) -> tuple[int, ...]:
     return (*before, *inside, *after)
 
 
-def take_pictures(runs: Sequence[RunData], videos: SourceVideos) -> FramePictures:
-    """Decode and encode the frames to show of some runs, from the sources that were found."""
+def take_pictures(runs: Sequence[RunData], videos: SourceVideos, room: int = MAX_BYTES) -> FramePictures:
+    """Decode and encode the frames to show of some runs, from the sources that were found, up to `room` bytes."""
     around = dict.fromkeys(frame for run in runs for case in run.cases for frame in _located(run, case, strip(case)))
     kept = dict.fromkeys(
         frame
@@ -70,15 +70,22 @@ def take_pictures(runs: Sequence[RunData], videos: SourceVideos) -> FramePicture
     selected: dict[Frame, str] = {}
     size = 0
     for frame in (frame for frame in wanted if frame in encoded):
-        if size + len(encoded[frame]) > SIZE_LIMIT:
+        packed = base64.b64encode(encoded[frame]).decode()
+        size += len(packed)
+        if size > room:
             break
-        size += len(encoded[frame])
-        selected[frame] = base64.b64encode(encoded[frame]).decode()
+        selected[frame] = packed
     if left := len(encoded) - len(selected):
-        notes.append(
-            f"{left} of {len(encoded)} pictures are left out, so that the page stays below {SIZE_LIMIT >> 20} MiB"
-        )
+        notes.append(f"{left} of {len(encoded)} pictures are left out, so that the page stays below 10 MB")
     return FramePictures(selected, tuple(notes))
+
+
+def by_suite(pictures: FramePictures) -> dict[str, dict[str, dict[int, str]]]:
+    """Return pictures by suite, source and frame number."""
+    nested: dict[str, dict[str, dict[int, str]]] = {}
+    for (suite, source, number), encoded in pictures.encoded.items():
+        nested.setdefault(suite, {}).setdefault(source, {})[number] = encoded
+    return nested
 
 
 def _located(run: RunData, case: Case, numbers: Iterable[int]) -> Iterator[Frame]:

@@ -21,7 +21,7 @@ from PIL import Image
 from niah.analysis.load import read_run
 from niah.media.scan import scan
 from niah.media.writer import write_mp4
-from niah.report import content, footage, page, pictures
+from niah.report import content, footage, page
 from niah.report.footage import SourceVideo, find_videos
 from niah.report.page import as_json, write_report
 from niah.report.pictures import strip, take_pictures
@@ -372,10 +372,9 @@ def test_pictures_are_of_the_frames_that_the_case_shows(filmed):
     assert taken.notes == ()
 
 
-def test_pictures_beyond_the_page_s_room_are_left_out_and_counted(filmed, monkeypatch):
+def test_pictures_beyond_the_page_s_room_are_left_out_and_counted(filmed):
     run, videos = filmed
-    monkeypatch.setattr(pictures, "SIZE_LIMIT", 1)
-    taken = take_pictures([run], videos)
+    taken = take_pictures([run], videos, 1)
     assert not taken.encoded
     assert taken.notes[0].startswith("9 of 9 pictures are left out")
 
