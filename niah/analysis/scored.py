@@ -8,7 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
-from niah.option_scores import OVERLAP, answered_interval, answered_letter, scored_by
+from niah.analysis.stats.regression import Observation
+from niah.option_scores import OVERLAP, answered_interval, answered_letter, chance, scored_by
 from niah.scoring import CUT_SHORT
 from niah.scoring.interval import overlap
 from niah.types import Case, Record
@@ -56,6 +57,16 @@ class ScoredCase:
     def unanswered(self) -> bool:
         """Return True if there is a reply that names no option; it counts as wrong."""
         return self.answered and self.letter is None and not self.names_interval
+
+    @cached_property
+    def chance(self) -> float:
+        """Return how often a guess is right."""
+        return chance(self.case)
+
+    @cached_property
+    def observation(self) -> Observation:
+        """Return (correct,) as the statistics take it."""
+        return Observation(self.case.needle_source, self.case.haystack, (float(self.correct),))
 
     @property
     def cut_short(self) -> bool:

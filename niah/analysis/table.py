@@ -26,7 +26,6 @@ from niah.analysis.scored import MISSING, ScoredCase
 from niah.analysis.stats.proportions import clustered_interval, retention, wilson_interval
 from niah.analysis.stats.regression import Observation
 from niah.io import replace_file
-from niah.option_scores import chance
 from niah.types import CONDITIONS, SINGLE, Case, Record
 
 # Kinds whose questions say nothing about their answers, so that nobody is asked without video.
@@ -100,16 +99,12 @@ def score_cases(run: RunData, condition: str | None = None) -> list[ScoredCase]:
 
 def observations(scored: Sequence[ScoredCase]) -> list[Observation]:
     """Return (correct,) of each case that has an answer, as the statistics take them."""
-    return [
-        Observation(one.case.needle_source, one.case.haystack, (float(one.correct),)) for one in scored if one.answered
-    ]
+    return [one.observation for one in scored if one.answered]
 
 
 def by_chance(scored: Sequence[ScoredCase]) -> list[Observation]:
     """Return what guessing gives in each case that has an answer: its chance, which is known and does not vary."""
-    return [
-        Observation(one.case.needle_source, one.case.haystack, (chance(one.case),)) for one in scored if one.answered
-    ]
+    return [dataclasses.replace(one.observation, values=(one.chance,)) for one in scored if one.answered]
 
 
 def median_frame_size(records: Iterable[Record | None]) -> tuple[int, int] | None:
@@ -212,7 +207,7 @@ def _row(run: RunData, key: RowKey, cell: Sequence[ScoredCase]) -> Row:
         high=high,
         cluster_low=cluster_low,
         cluster_high=cluster_high,
-        chance=_mean([chance(scored.case) for scored in cell]),
+        chance=_mean([scored.chance for scored in cell]),
         unanswered=sum(scored.unanswered for scored in answers),
         unanswered_share=_mean([scored.unanswered for scored in answers]),
         **{status: sum(one.status == status for one in cell) for status in ("oom", "error", "timeout", MISSING)},

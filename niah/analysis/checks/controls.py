@@ -23,7 +23,6 @@ from niah.analysis.stats.paired import holm, unpaired_difference
 from niah.analysis.stats.proportions import clustered_interval, share_of
 from niah.analysis.stats.regression import Estimate, Observation, mean
 from niah.analysis.table import UNGUESSABLE, by_chance, observations, score_cases
-from niah.option_scores import chance
 
 SIGNIFICANT = 0.05
 READS = 0.25  # by which needle_only is above blind where a model reads many of the clips
@@ -128,7 +127,7 @@ def _leak_checks(kind: str, answers: Answers, leaks: Iterable[str]) -> Iterator[
         share = share_of(observations(cases))
         if share is None:
             continue
-        floor = sum(chance(scored.case) for scored in cases) / len(cases)
+        floor = sum(scored.chance for scored in cases) / len(cases)
         yield LeakCheck(condition, kind, f"above chance, {floor:.1%}", p_above(share, floor))
         compared = blind and condition in ("no_needle", "swapped")
         excess = unpaired_difference(observations(cases), blind) if compared else None
