@@ -84,11 +84,8 @@ def with_video() -> list[Family]:
 def with_images() -> list[str]:
     """Return the model types that take images only, which are given frames as images."""
     video = {family.model for family in with_video()}
-    return sorted(
-        model
-        for model in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-        if model not in video and _takes(model) == {"image_processor"}
-    )
+    known = {**MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES, **MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES}
+    return sorted(model for model in known if model not in video and _takes(model) == {"image_processor"})
 
 
 def without_a_class() -> list[str]:

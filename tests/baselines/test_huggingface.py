@@ -497,6 +497,14 @@ def test_of_a_model_that_speaks_the_part_that_writes_is_asked(tmp_path):
     assert seen.frame_size == (16, 16) and seen.language_tokens - blind.language_tokens == 2 + 2
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_smolvlm_is_told_the_times_of_its_frames(tmp_path):
+    pytest.importorskip("num2words", reason="num2words is not installed: pip install 'videoniah[smolvlm]'")
+    adapter = load(str(tiny_huggingface.smolvlm(tmp_path / "smolvlm")), max_frames=4, max_new_tokens=3)
+    reply = adapter.answer(Film(40, side=32), QUESTION)
+    assert (reply.frames_used, reply.frame_size, reply.frame_times) == ((5, 15, 25, 35), (32, 32), True)
+
+
 # ---- from the command line
 
 

@@ -25,6 +25,11 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
     Qwen3VLProcessor,
     Qwen3VLVideoProcessor,
+    SmolVLMConfig,
+    SmolVLMForConditionalGeneration,
+    SmolVLMImageProcessor,
+    SmolVLMProcessor,
+    SmolVLMVideoProcessor,
     WhisperFeatureExtractor,
 )
 
@@ -158,6 +163,29 @@ def llava_onevision(folder: Path) -> Path:
     words = template("<video>", "<image>")
     frames = LlavaOnevisionVideoProcessor(size=size)
     LlavaOnevisionProcessor(pictures, tokenizer, frames, chat_template=words, **settings).save_pretrained(folder)
+    return folder
+
+
+def smolvlm(folder: Path) -> Path:
+    """Write a SmolVLM whose frame of 32 x 32 is 4 tokens: 4 x 4 patches of 8, two a side put together."""
+    specials = ("<image>", "<fake_token_around_image>", "<global-img>", "<video>", "<end_of_utterance>")
+    _tokenizer(folder, specials)
+    named = {"image_token": "<image>", "fake_image_token": specials[1], "global_image_token": specials[2]}
+    named |= {"video_token": "<video>", "end_of_utterance_token": specials[4]}
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, extra_special_tokens=named, pad_token="<|endoftext|>")
+    vision = {
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32,
+        "patch_size": 8,
+    }  # fmt: skip
+    text = {"model_type": "llama", **TEXT, "pad_token_id": 258}
+    torch.manual_seed(0)
+    config = SmolVLMConfig(vision_config=vision, text_config=text, image_token_id=259, scale_factor=2)
+    SmolVLMForConditionalGeneration(config).save_pretrained(folder)
+    size = {"longest_edge": 32}
+    pictures = SmolVLMImageProcessor(size=size, max_image_size=size)
+    frames = SmolVLMVideoProcessor(size=size, max_image_size=size)
+    words = template("<video>", "<image>")
+    SmolVLMProcessor(pictures, tokenizer, frames, image_seq_len=4, chat_template=words).save_pretrained(folder)
     return folder
 
 
