@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from niah.option_scores import SCORE_BY, answered_letter, can_score, is_correct, rule_scores, scored_by
-from niah.types import OptionLikelihood, Record, UserError
+from niah.types import OptionLikelihood, Placement, Record, UserError
 from tests.helpers.fake_runs import make_case, make_record
 
 # Four options on which every rule prefers another: their sums, tokens, bytes, and the sums without the video.
@@ -107,3 +109,24 @@ def test_a_record_that_lacks_an_old_field_or_has_an_unknown_one_is_refused():
 def test_an_option_without_tokens_or_bytes_has_no_likelihood(tokens, size):
     with pytest.raises(ValueError, match="at least one token and byte"):
         OptionLikelihood(-1.0, tokens, size)
+
+
+def interval_case():
+    """Return a case that asks when its clip is shown: 10 of 100 frames, one a second, from 45 s to 55 s."""
+    placed = Placement("n0", 45, 55)
+    return make_case("n0", length=100, options=(), answer="", kind="when", needles=(placed,), type="motion")
+
+
+@pytest.mark.parametrize(
+    "reply, correct", [("from 45 s to 55 s", True), ("45 s - 65 s", True), ("45 s - 66 s", False), ("at noon", False)]
+)
+def test_an_interval_is_right_from_an_overlap_of_one_half_on(reply, correct):
+    case = interval_case()
+    assert case.asks_interval and is_correct(case, make_record(case, reply)) == correct
+
+
+def test_a_reply_cut_at_its_limit_counts_only_where_it_was_written_and_not_chosen():
+    ends_with_a_letter = "The arrow is at the left side. B"
+    generated = make_record(make_case("n0"), ends_with_a_letter, finish_reason="length")
+    chosen = dataclasses.replace(generated, mode="likelihood")
+    assert (answered_letter(make_case("n0"), generated), answered_letter(make_case("n0"), chosen)) == (None, "B")
