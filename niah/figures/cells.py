@@ -115,7 +115,11 @@ def _panel(run: RunData, by: str, condition: str) -> HeatmapPanel | None:
     own = [row for row in rows if row.length_by == by]
     cells = tuple(_cell(row) for row in own if row.depth != ALL)
     margins = [row for row in rows if row.length_by == ALL or (row.length_by == by and row.depth == ALL)]
-    sizes = {row.length: (row.frame_height, row.frame_width) for row in own if row.depth == ALL and row.frame_height}
+    sizes = {
+        row.length: (row.frame_height, row.frame_width)
+        for row in own
+        if row.depth == ALL and row.frame_height is not None and row.frame_width is not None
+    }
     lengths = run.layout.length_labels()[by]
     if not any(row.n + row.failed for row in own):
         return None

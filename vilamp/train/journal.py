@@ -111,13 +111,11 @@ def draw_curve(folder: Path) -> Path:
     from matplotlib.figure import Figure
 
     rows = pd.read_csv(folder / CURVE)
-    panels = [
-        (rows[rows.stage == stage], draw) for stage, draw in zip(STAGES, (_draw_encoder, _draw_reader), strict=True)
-    ]
-    panels = [(of_stage, draw) for of_stage, draw in panels if len(of_stage)]
-    figure = Figure(figsize=(5 * len(panels), 3.6), layout="constrained")
-    for axes, (of_stage, draw) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        draw(axes, of_stage)
+    drawn = {"encoder": _draw_encoder, "reader": _draw_reader}
+    stages = list(dict.fromkeys(rows.stage))
+    figure = Figure(figsize=(5 * len(stages), 3.6), layout="constrained")
+    for axes, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
+        drawn[stage](axes, rows.query("stage == @stage"))
     path = folder / "curve.png"
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, metadata={"Software": None})
@@ -143,4 +141,4 @@ def _draw_reader(axes: Axes, rows: pd.DataFrame) -> None:
         lengths.step(rows.step, rows.length, where="post", color="C7", label="longest haystack")
         lengths.set(ylabel="longest haystack (frames)")
         handles = [*handles, *lengths.get_lines()]
-    axes.legend(handles, [line.get_label() for line in handles], frameon=False, loc="lower right")
+    axes.legend(handles, [str(line.get_label()) for line in handles], frameon=False, loc="lower right")
