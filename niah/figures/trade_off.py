@@ -7,6 +7,7 @@ so they are those of one machine, and of runs that reuse no features.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import matplotlib
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import NullLocator, PercentFormatter
 
 from niah.analysis.kinds import split_kinds
 from niah.analysis.load import RunData, join_shards
@@ -114,11 +115,25 @@ def _draw_panel(axes: Axes, points: Sequence[TradeOffPoint], name: str) -> None:
             draw_interval_line(axes, [cost], [point.accuracy], arms, colour=colour, label=point.label)
     for floor in {round(point.chance, 4) for point in points}:
         axes.axhline(floor, **CHANCE_LINE)
-    axes.set_xscale("log")
+    _set_scale(axes, [getattr(point, name) for point in points if getattr(point, name)])
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel(f"{AXES[name]} (median)")
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _set_scale(axes: Axes, costs: Sequence[float]) -> None:
+    """Set a scale of ratios between round numbers, 1, 2 and 5 of each power of ten, which are its ticks."""
+    low, high = (math.floor(math.log10(cost)) for cost in (min(costs), max(costs)))
+    rounds = [digit * 10.0**power for power in range(low - 1, high + 2) for digit in (1, 2, 5)]
+    first = max(number for number in rounds if number <= min(costs))
+    last = min(number for number in rounds if number >= max(costs) and number > first)
+    ticks = [number for number in rounds if first <= number <= last]
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [f"{number:,g}" for number in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    margin = (last / first) ** 0.05
+    axes.set_xlim(first / margin, last * margin)
 
 
 def _median(values: Sequence[float | None]) -> float | None:

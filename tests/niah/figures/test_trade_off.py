@@ -3,9 +3,10 @@
 import csv
 
 import pytest
+from matplotlib.figure import Figure
 
 from niah.analysis.load import read_run
-from niah.figures.trade_off import draw_trade_off, trade_off_points
+from niah.figures.trade_off import _set_scale, draw_trade_off, trade_off_points
 from niah.run.config import RunConfig
 from niah.run.sweep import parse_sweep, sweep_runs
 from niah.types import UserError
@@ -41,6 +42,17 @@ def test_runs_are_points_named_by_the_settings_they_differ_in(tmp_path, capsys):
         ["max_frames=10", "0.25", "10", "80", "2"],
         ["max_frames=100", "0.75", "100", "800", "9"],
     ]
+
+
+@pytest.mark.parametrize(
+    "costs, ticks",
+    [([130, 980], ["100", "200", "500", "1,000"]), ([20], ["20", "50"]), ([0.7, 3000], None)],
+)
+def test_costs_lie_between_round_numbers(costs, ticks):
+    axes = Figure().subplots()
+    _set_scale(axes, costs)
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == (ticks or ["0.5", "1", "2", "5", "10", "20", "50", "100", "200", "500", "1,000", "2,000", "5,000"])
 
 
 def test_what_was_not_reported_is_not_drawn(tmp_path):
