@@ -63,7 +63,8 @@ def run(options: argparse.Namespace) -> int:
     haystacks = len({case.haystack for case in generated.cases if case.haystack})
     to_stdout(
         f"{len(generated.cases):,} cases ({', '.join(f'{count:,} {name}' for name, count in counts.items())}) in "
-        f"{haystacks} haystack(s); {len(generated.skipped)} skipped; written to {options.output / 'cases.jsonl'}\n"
+        f"{haystacks} haystack{'s' * (haystacks != 1)}; {len(generated.skipped)} skipped; written to "
+        f"{options.output / 'cases.jsonl'}\n"
     )
     if options.check_positions:
         _check_positions(generated, options.output)

@@ -176,10 +176,13 @@ def _refuse_too_little(
     native = sum(library.indexes[source.name].count("native") for source in sources)
     higher = f"raise the sampling rate (rate: native gives {native:,} frames), " if native > total else ""
     left_out = "".join(f"\n  left out: {skip.what}: {skip.why}" for skip in skips)
+    usable = "1 usable video has" if len(sources) == 1 else f"{len(sources)} usable videos have"
+    count = needed // longest_length(suite)
+    wanted = "a haystack of the longest length needs" if count == 1 else f"{count} haystacks of the longest length need"
+    fewer = ", or a smaller count" if count > 1 else ""
     raise UserError(
-        f"haystacks: {len(sources)} usable videos have {total:,} frames at rate {suite.sampling.rate}, and "
-        f"{needed // longest_length(suite)} haystack(s) of the longest length need {needed:,}: add footage, {higher}"
-        f"use shorter lengths or a smaller count, or set allow_repeat: true{left_out}"
+        f"haystacks: {usable} {total:,} frames at rate {suite.sampling.rate}, and {wanted} {needed:,}: add footage, "
+        f"{higher}use shorter lengths{fewer}, or set allow_repeat: true{left_out}"
     )
 
 

@@ -37,6 +37,10 @@ FIGURE_NOTE = (
     "of the ViLaMP paper, MB taken for MiB; results/published/README.md lists what does not add up there. Between two "
     "ticks the axis is linear."
 )
+ITS_LIMIT = (
+    "Video-XL's weights are for 1,024 frames at most, as its authors say: beyond, its rows say what its code needs, "
+    "not that its answers are worth anything."
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ def draw_figure1(rows: Sequence[EfficiencyRow]) -> Figure:
     axes.grid(alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(handles=_legend(rows, colours), loc="outside right upper", fontsize=8, frameon=False)
-    add_footnote(figure, FIGURE_NOTE, fontsize=7, color="#444444")
+    notes = [FIGURE_NOTE, *([ITS_LIMIT] if TITLES["video_xl"] in models else [])]
+    add_footnote(figure, *notes, fontsize=7, color="#444444")
     return figure
 
 
@@ -146,6 +151,7 @@ def table_notes(rows: Sequence[EfficiencyRow]) -> list[str]:
         "published column called FLOPs is set beside multiply-adds, which it comes nearest to; OOM: out of memory.",
         f"Published memory that a card might report of a traced execution ({reach}): {'; '.join(near) or 'none'}.",
         f"Published memory that cannot be reconciled with either, GiB: {'; '.join(not_ours) or 'none'}.",
+        *([ITS_LIMIT] if any(row.model == TITLES["video_xl"] for row in rows) else []),
     ]
 
 

@@ -198,7 +198,7 @@ def test_a_suite_without_one_usable_needle_is_refused(own, tmp_path):
 def test_too_little_footage_is_refused_before_any_case(own, tmp_path):
     write_text(own, *OWN, "allow_repeat: false")
     own.write_text(own.read_text().replace("[40, 60]", "[40, 101]"))
-    with pytest.raises(UserError, match="2 usable videos have 100 frames at rate native, and 1 .* need 101"):
+    with pytest.raises(UserError, match="2 usable videos have 100 frames at rate native, and a haystack .* needs 101"):
         made(own)
 
 
