@@ -14,6 +14,7 @@ from statistics import fmean
 
 from niah.analysis.load import RunData
 from niah.analysis.scored import ScoredCase
+from niah.analysis.stats.regression import Observation, mean
 from niah.analysis.table import score_cases
 
 
@@ -28,14 +29,20 @@ class KeptFrames:
     clips: float
     chance_precision: float
     chance_recall: float
+    low: float | None  # of precision, clustered by needle source; None with one source
+    high: float | None
 
 
 def kept_frames(run: RunData) -> KeptFrames | None:
     """Return how well kept frames cover the clips asked about; None if no answer reports any."""
-    found = [counts for one in score_cases(run, "full") if one.answered and (counts := _counts(one)) is not None]
+    answered = [one for one in score_cases(run, "full") if one.answered]
+    found = [(one.case, counts) for one in answered if (counts := _counts(one)) is not None]
     if not found:
         return None
-    return KeptFrames(len(found), *(fmean(values) for values in zip(*found, strict=True)))
+    means = (fmean(values) for values in zip(*(counts for _, counts in found), strict=True))
+    precision = mean([Observation(case.needle_source, case.haystack, counts[:1]) for case, counts in found])
+    low, high = (None, None) if precision is None else (max(0.0, precision.low), min(1.0, precision.high))
+    return KeptFrames(len(found), *means, low, high)
 
 
 def kept_frames_summary(runs: Sequence[RunData]) -> str:
@@ -44,10 +51,11 @@ def kept_frames_summary(runs: Sequence[RunData]) -> str:
     for run in runs:
         found = kept_frames(run)
         if found is not None:
+            interval = "" if found.low is None else f" [{found.low:.1%}, {found.high:.1%}]"
             lines.append(
-                f"{run.model} on suite {run.suite}, full: kept frames: precision {found.precision:.1%} (random frames "
-                f"{found.chance_precision:.1%}), recall {found.recall:.1%} ({found.chance_recall:.1%}), F1 "
-                f"{found.f1:.3f}; clips with a kept frame {found.clips:.1%}; n {found.n}"
+                f"{run.model} on suite {run.suite}, full: kept frames: precision {found.precision:.1%}{interval} "
+                f"(random frames {found.chance_precision:.1%}), recall {found.recall:.1%} ({found.chance_recall:.1%}), "
+                f"F1 {found.f1:.3f}; clips with a kept frame {found.clips:.1%}; n {found.n}"
             )
     return "\n".join(lines)
 

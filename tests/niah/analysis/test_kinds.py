@@ -138,7 +138,7 @@ def test_kept_frames_are_compared_with_the_frames_of_the_clip(tmp_path):
     assert (found.n, found.precision, found.recall) == (2, (3 / 4 + 0) / 2, (3 / 10 + 0) / 2)
     assert found.f1 == pytest.approx(((2 * 0.75 * 0.3) / (0.75 + 0.3) + 0) / 2) and found.clips == 0.5
     assert (found.chance_precision, found.chance_recall) == (10 / 2000, (4 + 2) / 2 / 2000)
-    assert "precision 37.5% (random frames 0.5%), recall 15.0%" in kept_frames_summary([run])
+    assert "precision 37.5% [0.0%, 100.0%] (random frames 0.5%), recall 15.0%" in kept_frames_summary([run])
 
 
 def test_without_kept_frames_nothing_is_said(tmp_path):
