@@ -36,7 +36,8 @@ def run_summary(finished: FinishedRun, config: RunConfig, run: RunData | None) -
     statuses = Counter(record.status for record in records)
     counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "none"
     missing = len(finished.plan.ordered) - len(records)
-    lines = ["", f"{config.model} on suite {finished.plan.generated.suite.name}", *_accuracies(finished)]
+    lines = ["", f"{config.model} on suite {finished.plan.generated.suite.name}"]
+    lines += [] if finished.interrupted else _accuracies(finished)  # whoever presses Ctrl-C does not wait for SciPy
     lines += ["", f"records: {counts}" + (f"; {missing} cases not asked yet" if missing else "")]
     answered = any(record.status == "ok" for record in records)
     if run is not None and answered:  # without an answer each check would say that nothing was answered

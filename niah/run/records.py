@@ -88,8 +88,15 @@ def read_records(path: Path, missing_ok: bool = True) -> list[Record]:
             raise
         return []
     remedy = "use --fresh or another folder"
-    rows = parse_json_lines(data, path, lambda row: check_record(Record.from_json(row)), remedy, drop_unfinished=True)
-    return [record for _, record in rows]
+    kept: dict[tuple[int, ...], tuple[int, ...]] = {}  # many models keep the same frames of all videos of a length
+
+    def parse(row: Any) -> Record:
+        if isinstance(row, dict) and isinstance(row.get("frames_kept"), list):
+            frames = tuple(row["frames_kept"])
+            row["frames_kept"] = kept.setdefault(frames, frames)
+        return check_record(Record.from_json(row))
+
+    return [record for _, record in parse_json_lines(data, path, parse, remedy, drop_unfinished=True)]
 
 
 def read_cases(folder: Path) -> tuple[tuple[Case, ...], str]:
