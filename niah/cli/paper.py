@@ -15,7 +15,7 @@ from niah.settings import unknown_name
 from niah.terminal import to_stderr, to_stdout
 from niah.types import KINDS, SINGLE, UserError
 
-MAPS, GATES = "results/paper", "results/gate"  # runs in a checkout
+MAPS, NO_DECOYS, GATES = "results/paper", "results/paper-no-decoys", "results/gate"  # runs in a checkout
 EXAMPLES = """\
 which:
   figure1   memory over frames, traced without a GPU     files of niah bench --traced, and RUNs whose measured memory
@@ -88,10 +88,11 @@ def _own_folders(name: str) -> list[Path]:
     if name in TRACED:
         return traced_files()
     if name == FIGURE2:
-        found = [*_runs_in(MAPS), *_runs_in(GATES)]
+        found = [run for folder in (MAPS, NO_DECOYS, GATES) for run in _runs_in(folder)]
         if found:
             return found
-        raise UserError(f"figure2 is drawn from RUNs: name them, or go to a checkout: they lie in {MAPS} and {GATES}")
+        places = f"{MAPS}, {NO_DECOYS} and {GATES}"
+        raise UserError(f"figure2 is drawn from RUNs: name them, or go to a checkout: they lie in {places}")
     raise UserError(f"{name} is drawn from FOLDERs: name one or more; niah paper --help says of what")
 
 
