@@ -177,9 +177,11 @@ def _reader(pretrained: str, config: dict[str, Any], trust_remote_code: bool) ->
 
 
 def _processor(pretrained: str, folder: Path, trust_remote_code: bool) -> Any:
-    """Return the processor. Raises UserError where its files or its chat template are missing."""
+    """Return the processor. Raises UserError where a package, its files or its chat template are missing."""
     try:
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except ImportError as error:  # num2words of SmolVLM
+        raise UserError(f"the processor of {pretrained} needs a package that is not installed: {error}") from error
     except (OSError, ValueError) as error:  # transformers' two ways of missing a file
         raise UserError(
             f"{pretrained} has no processor that transformers {transformers.__version__} can make: {error}; the files "

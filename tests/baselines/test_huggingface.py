@@ -464,6 +464,15 @@ def test_a_processor_that_samples_by_itself_is_refused(folders, monkeypatch):
         adapter.answer(Film(40), QUESTION)
 
 
+def test_a_missing_package_is_named(folders, monkeypatch):
+    def missing(*given, **settings):
+        raise ImportError("Package `num2words` is required to run SmolVLM processor.")
+
+    monkeypatch.setattr("baselines.huggingface.checkpoint.AutoProcessor.from_pretrained", missing)
+    with pytest.raises(UserError, match="needs a package that is not installed: Package `num2words`"):
+        load(str(folders["qwen2_vl"]))
+
+
 def test_missing_chat_template_is_named(copy):
     (copy / "chat_template.jinja").unlink()
     with pytest.raises(UserError, match="has no chat template: put the chat_template.jinja"):
