@@ -42,7 +42,7 @@ def kept_frames(run: RunData) -> KeptFrames | None:
     means = (fmean(values) for values in zip(*(counts for _, counts in found), strict=True))
     precision = mean([Observation(case.needle_source, case.haystack, counts[:1]) for case, counts in found])
     low, high = (None, None) if precision is None else (max(0.0, precision.low), min(1.0, precision.high))
-    return KeptFrames(len(found), *means, low, high)
+    return KeptFrames(len(found), *means, low=low, high=high)
 
 
 def kept_frames_summary(runs: Sequence[RunData]) -> str:
