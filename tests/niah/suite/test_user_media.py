@@ -67,7 +67,7 @@ def test_count_limits_the_haystacks():
 def test_too_little_footage_says_how_much_there_is_and_every_way_out():
     with pytest.raises(UserError) as error:
         lay([400, 500])
-    for words in ("2 usable videos have 900 frames", "need 1,000", "add footage", "rate", "shorter", "allow_repeat"):
+    for words in ("2 usable videos have 900 frames", "needs 1,000", "add footage", "rate", "shorter", "allow_repeat"):
         assert words in str(error.value)
 
 
