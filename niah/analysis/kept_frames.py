@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from niah.analysis.load import RunData
-from niah.analysis.scored import ScoredCase
+from niah.analysis.scored import ScoredCase, met_by_chance, reads_no_question
 from niah.analysis.stats.regression import Observation, mean
 from niah.analysis.table import score_cases
 
@@ -31,6 +31,8 @@ class KeptFrames:
     chance_recall: float
     low: float | None  # of precision, clustered by needle source; None with one source
     high: float | None
+    anywhere: float | None  # share of cases in which the same frames would show a clip that lies anywhere; None if the
+    # model reads the question, and so keeps other frames for another clip
 
 
 def kept_frames(run: RunData) -> KeptFrames | None:
@@ -42,7 +44,8 @@ def kept_frames(run: RunData) -> KeptFrames | None:
     means = (fmean(values) for values in zip(*(counts for _, counts in found), strict=True))
     precision = mean([Observation(case.needle_source, case.haystack, counts[:1]) for case, counts in found])
     low, high = (None, None) if precision is None else (max(0.0, precision.low), min(1.0, precision.high))
-    return KeptFrames(len(found), *means, low=low, high=high)
+    unread = [met_by_chance(one) for one in answered if one.hit is not None and reads_no_question(one)]
+    return KeptFrames(len(found), *means, low=low, high=high, anywhere=fmean(unread) if unread else None)
 
 
 def kept_frames_summary(runs: Sequence[RunData]) -> str:
@@ -52,10 +55,11 @@ def kept_frames_summary(runs: Sequence[RunData]) -> str:
         found = kept_frames(run)
         if found is not None:
             interval = "" if found.low is None else f" [{found.low:.1%}, {found.high:.1%}]"
+            anywhere = "" if found.anywhere is None else f" ({found.anywhere:.1%} if they lay anywhere)"
             lines.append(
                 f"{run.model} on suite {run.suite}, full: kept frames: precision {found.precision:.1%}{interval} "
                 f"(random frames {found.chance_precision:.1%}), recall {found.recall:.1%} ({found.chance_recall:.1%}), "
-                f"F1 {found.f1:.3f}; clips with a kept frame {found.clips:.1%}; n {found.n}"
+                f"F1 {found.f1:.3f}; clips with a kept frame {found.clips:.1%}{anywhere}; n {found.n}"
             )
     return "\n".join(lines)
 

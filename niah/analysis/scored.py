@@ -112,3 +112,15 @@ def met_anywhere(frames: int, of_needle: int, kept: Collection[int]) -> float:
         covered += max(0, stop - first)
         reached = max(reached, stop)
     return covered / (last_start + 1)
+
+
+def met_by_chance(scored: ScoredCase) -> float:
+    """Return how often the frames that a model kept would show one of the needles if each lay anywhere."""
+    kept = scored.record.frames_kept if scored.record else ()
+    lengths = [placed.stop - placed.start for placed in scored.case.target_placements]
+    return 1 - math.prod(1 - met_anywhere(scored.case.length, frames, kept) for frames in lengths)
+
+
+def reads_no_question(scored: ScoredCase) -> bool:
+    """Return True if the model says of itself that it never reads the question."""
+    return scored.record is not None and scored.record.settings.get("reads_question") is False

@@ -7,7 +7,6 @@ no frame of the needle are a control that comes for free.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from niah.analysis.checks.failed_check import FailedCheck
 from niah.analysis.exposure import exposure_group
 from niah.analysis.layout import ALL
 from niah.analysis.load import RunData
-from niah.analysis.scored import ScoredCase, met_anywhere
+from niah.analysis.scored import ScoredCase, met_by_chance, reads_no_question
 from niah.analysis.stats.korn_graubard import p_above
 from niah.analysis.stats.paired import holm, unpaired_difference
 from niah.analysis.stats.proportions import clustered_interval, share_of
@@ -184,16 +183,10 @@ def _conspicuous_needles(run: RunData, full: Sequence[ScoredCase]) -> Iterator[F
     Such a model says so itself: the settings in its replies hold `reads_question: false`. Chance is how often the same
     frames would show a needle that lies anywhere.
     """
-    kept = [
-        scored
-        for scored in full
-        if scored.hit is not None
-        and scored.record is not None
-        and scored.record.settings.get("reads_question") is False
-    ]
+    kept = [scored for scored in full if scored.hit is not None and reads_no_question(scored)]
     if not kept:
         return
-    by_chance = [_met_anywhere(scored) for scored in kept]
+    by_chance = [met_by_chance(scored) for scored in kept]
     expected = min(sum(by_chance) / len(kept), 1.0)
     hits = sum(bool(scored.hit) for scored in kept)
     excess = mean(
@@ -220,13 +213,6 @@ def _conspicuous_needles(run: RunData, full: Sequence[ScoredCase]) -> Iterator[F
         (run.model,),
         _ids([scored for scored in kept if bool(scored.hit) == more]),
     )
-
-
-def _met_anywhere(scored: ScoredCase) -> float:
-    """Return how often the kept frames would show one of the needles if each lay anywhere."""
-    kept = scored.record.frames_kept if scored.record else ()
-    lengths = [placed.stop - placed.start for placed in scored.case.target_placements]
-    return 1 - math.prod(1 - met_anywhere(scored.case.length, frames, kept) for frames in lengths)
 
 
 def _not_asked(run: RunData) -> Iterator[FailedCheck]:
