@@ -48,7 +48,7 @@ WITH_CTRL_C = (
 
 
 def adapter():
-    """Answer rightly after a moment, or misbehave where $SOAK_LOG names a file, which is told of it first."""
+    """Answer rightly after a moment, or misbehave where $SOAK_LOG names a file, where that is noted first."""
 
     def say(video, question):
         time.sleep(0.3)

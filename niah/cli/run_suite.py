@@ -5,7 +5,8 @@ The records come from `niah.run`; the table, the figures and the summary are mad
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,25 +40,44 @@ def run_suite(config: RunConfig, arguments: Sequence[str] = (), make_worker: Mak
         return _exit_code(finished)
 
 
-def run_sweep(config: RunConfig, sweep: Sweep, arguments: Sequence[str] = ()) -> int:
-    """Run a suite with each combination of settings, and draw accuracy over what it cost; the highest exit code.
+@dataclass(frozen=True)
+class NamedRun:
+    """One of several runs, and what belongs to it."""
 
-    Ctrl-C ends the run it hits, and no later one begins.
+    name: str  # printed before it is asked
+    config: RunConfig
+    when_done: Callable[[], None] | None = None  # called once every case has its answer
+
+
+def run_all(runs: Iterable[NamedRun], arguments: Sequence[str] = (), make_worker: MakeWorker | None = None) -> int:
+    """Run suites in their order; return 0, or the highest exit code of those that were not done.
+
+    Runs are taken one at a time, so an iterator may train a model before it yields the run that asks it. What a run
+    has answered already is not asked again. Ctrl-C ends the run it hits, and no later one begins.
     """
-    runs, worst = list(sweep_runs(config, sweep)), DONE
+    worst = DONE
     for one in runs:
-        to_stderr(f"{one.folder().name}\n")
-        code = run_suite(one, arguments)
-        worst = max(worst, code)
+        to_stderr(f"{one.name}\n")
+        code = run_suite(one.config, arguments, make_worker)
         if code == INTERRUPTED:
             return INTERRUPTED
-    if config.figures and not config.dry_run:
+        if code == DONE and one.when_done is not None:
+            one.when_done()
+        worst = max(worst, code)
+    return worst
+
+
+def run_sweep(config: RunConfig, sweep: Sweep, arguments: Sequence[str] = ()) -> int:
+    """Run a suite with each combination of settings, draw accuracy over what it cost; return what `run_all` does."""
+    runs = list(sweep_runs(config, sweep))
+    code = run_all((NamedRun(one.folder().name, one) for one in runs), arguments)
+    if config.figures and not config.dry_run and code != INTERRUPTED:
         from niah.analysis.load import read_run
         from niah.figures.trade_off import draw_trade_off
 
         for path in draw_trade_off([read_run(one.folder()) for one in runs], config.folder()):
             to_stderr(f"{path}\n")
-    return worst
+    return code
 
 
 def _memory(config: RunConfig, plan: Plan) -> str | None:

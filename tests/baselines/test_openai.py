@@ -12,29 +12,11 @@ from niah.scoring import CUT_SHORT, extract_answer
 from niah.types import Question, UserError
 from tests.helpers import wild_endpoint
 from tests.helpers.chat_endpoint import AT_ONCE, completion, failure, serving
+from tests.helpers.grey_film import GreyFilm
 
 pytest.importorskip("openai")
 KEY = "sk-not-a-key-0123456789"
 QUESTION = Question("Which?", ("one", "two"), "One clip was inserted. {question}")
-
-
-class Film:
-    """A video whose frame number n is grey 2 n."""
-
-    fps = 1.0
-    decode_seconds = 0.0
-
-    def __init__(self, count):
-        self.count = count
-
-    def __len__(self):
-        return self.count
-
-    def announce(self, indices):
-        pass
-
-    def frames(self, indices):
-        return np.stack([np.full((16, 16, 3), 2 * index, np.uint8) for index in indices])
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +28,7 @@ def ask(url, count=40, **settings):
     """Put one question to the endpoint through the adapter."""
     adapter = load("some-model", base_url=url, **settings)
     try:
-        return adapter.answer(Film(count), QUESTION)
+        return adapter.answer(GreyFilm(count), QUESTION)
     finally:
         adapter.client.close()
 
@@ -83,7 +65,7 @@ def test_each_frame_comes_after_a_line_with_its_time():
 
 def test_a_video_is_sent_as_the_rendered_file_where_that_is_wanted(tmp_path):
     (tmp_path / "film.mp4").write_bytes(b"film")
-    film = Film(40)
+    film = GreyFilm(40)
     film.path = lambda: str(tmp_path / "film.mp4")
     with serving(ok) as endpoint:
         adapter = load("m", base_url=endpoint.url, video_url=True)
@@ -114,7 +96,7 @@ def test_blind_question_sends_no_image():
 
 def test_quality_100_sends_the_very_pixels():
     draw = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
-    film = Film(1)
+    film = GreyFilm(1)
     film.frames = lambda indices: draw[None]
     with serving(ok) as endpoint:
         adapter = load("m", base_url=endpoint.url, quality=100)
@@ -173,7 +155,7 @@ def test_a_limit_of_images_is_found_once_and_kept_to():
     refusal = failure("At most 3 image(s) may be provided in one request.")
     with serving(lambda number: (400, {}, refusal) if number == 1 else ok(number)) as endpoint:
         adapter = load("some-model", base_url=endpoint.url, max_frames=4)
-        replies = [adapter.answer(Film(count), QUESTION) for count in (30, 30, 2)]
+        replies = [adapter.answer(GreyFilm(count), QUESTION) for count in (30, 30, 2)]
         adapter.client.close()
     assert [len(endpoint.images(number)) for number in range(4)] == [4, 3, 3, 2]
     assert [reply.frames_used for reply in replies] == [(5, 15, 25), (5, 15, 25), (0, 1)]
@@ -210,7 +192,7 @@ def wild():
 def said(url, mode, **settings):
     adapter = load(mode, base_url=url, retries=0, **settings)
     try:
-        return adapter.answer(Film(2), QUESTION)
+        return adapter.answer(GreyFilm(2), QUESTION)
     finally:
         adapter.client.close()
 

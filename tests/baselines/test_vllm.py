@@ -13,36 +13,17 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 import baselines.vllm_engine
 from baselines.vllm_engine import load
 from niah.types import Question, UserError
 from tests.helpers import tiny_huggingface
+from tests.helpers.grey_film import GreyFilm
 
 ROOT = Path(__file__).resolve().parents[2]
 WHEELS = sorted((ROOT / "build" / "vllm").glob("vllm-*.whl"))
 QUESTION = Question("Which?", ("one", "two"))
-
-
-class Film:
-    """A video whose frame number n is grey 2 n, two a second."""
-
-    fps = 2.0
-    decode_seconds = 0.0
-
-    def __init__(self, count):
-        self.count = count
-
-    def __len__(self):
-        return self.count
-
-    def announce(self, indices):
-        pass
-
-    def frames(self, indices):
-        return np.stack([np.full((16, 16, 3), 2 * index, np.uint8) for index in indices])
 
 
 class Engine:
@@ -74,7 +55,7 @@ def made_up(monkeypatch):
 
 def test_a_video_goes_with_the_times_of_its_frames(made_up, folder):
     adapter = load(folder, max_frames=4, tensor_parallel_size=2)
-    reply = adapter.answer(Film(40), QUESTION)
+    reply = adapter.answer(GreyFilm(40, fps=2.0), QUESTION)
     (prompt,) = adapter.engine.asked
     ((frames, shown),) = prompt["multi_modal_data"]["video"]
     assert (frames.shape, frames[:, 0, 0, 0].tolist()) == ((4, 16, 16, 3), [10, 30, 50, 70])
@@ -89,7 +70,7 @@ def test_a_video_goes_with_the_times_of_its_frames(made_up, folder):
 
 def test_images_come_after_their_times_and_a_blind_question_has_none(made_up, folder):
     adapter = load(folder, max_frames=2, as_images=True, frame_times=True)
-    seen, blind = (adapter.answer(Film(count), QUESTION) for count in (40, 0))
+    seen, blind = (adapter.answer(GreyFilm(count, fps=2.0), QUESTION) for count in (40, 0))
     first, second = adapter.engine.asked
     assert [image.getpixel((0, 0))[0] for image in first["multi_modal_data"]["image"]] == [20, 60]
     assert first["prompt"].index("Frame at 5.0 s:") < first["prompt"].index("<|image_pad|>")
@@ -99,7 +80,7 @@ def test_images_come_after_their_times_and_a_blind_question_has_none(made_up, fo
 
 def test_replies_that_are_drawn_are_kept_in_their_order(made_up, folder):
     adapter = load(folder, temperature=0.7, samples=2, seed=3)
-    reply = adapter.answer(Film(4), QUESTION)
+    reply = adapter.answer(GreyFilm(4, fps=2.0), QUESTION)
     assert [(one.text, one.seed) for one in reply.samples] == [("B", 3), ("A", 4)]
     assert (adapter.engine.drawing.n, adapter.engine.drawing.temperature) == (2, 0.7)
 

@@ -21,6 +21,7 @@ from niah.analysis.table import table_frame
 from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_config
 from niah.cli.forward import forward
+from niah.cli.run_suite import NamedRun
 from niah.exit_codes import DONE
 from niah.io import replace_file
 from niah.run.config import RunConfig
@@ -31,7 +32,7 @@ from vilamp import checkpoint
 from vilamp.config import VilampConfig
 from vilamp.train.config import TrainingConfig
 from vilamp.train.journal import CURVE, SUMMARY, read_summary
-from vilamp.train.many_runs import NamedRun, run_all
+from vilamp.train.many_runs import run_with_shared_store
 from vilamp.train.reader import PoolFeatures
 from vilamp.train.training import encode_pools, train
 
@@ -76,7 +77,7 @@ def _without(model: VilampConfig, extra: str) -> VilampConfig:
 
 def ablate(base: TrainingConfig) -> int:
     """Train every variant and ask it the default needles; return 0, or the highest exit code of runs not done."""
-    return run_all(_trained_runs(base))
+    return run_with_shared_store(_trained_runs(base))
 
 
 def _trained_runs(base: TrainingConfig) -> Iterator[NamedRun]:

@@ -20,7 +20,6 @@ from niah.suite.footage import draw
 from niah.suite.footage.clips import DrawnClip, draw_clip
 from niah.suite.footage.draw import COLOURS, DIGITS, SHAPES, SIZE, Look
 from niah.suite.footage.scenes import SpriteLabel, draw_scenes, random_for
-from niah.suite.footage.wording import BORDER_CLAUSE, COLOURED_THINGS
 
 PATCH = 8  # pixels a side of a patch
 SIDE = SIZE // PATCH  # patches a side of a frame
@@ -44,12 +43,6 @@ def vocabulary_words() -> tuple[str, ...]:
     options = ["left", "right", "up", "down", "one", "two", "three", "four", *map(str, DIGITS)]
     found = [w for w in found if w.isalpha() and len(w) > 1 or w in "?."]
     return tuple(dict.fromkeys([*found, "answer", ":", *COLOURS, *SHAPES, *plurals, *options]))
-
-
-def extended_vocabulary_words() -> tuple[str, ...]:
-    """Return the vocabulary, then the words of questions that do not name their target; old words keep their ids."""
-    texts = ("with the colour of", *COLOURED_THINGS.values(), BORDER_CLAUSE)
-    return tuple(dict.fromkeys([*vocabulary_words(), *(word for text in texts for word in text.split())]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_config
+from niah.cli.run_suite import NamedRun
 from niah.run.config import RunConfig
 from niah.settings import read_yaml
 from niah.types import UserError
-from vilamp.train.many_runs import NamedRun, run_all
+from vilamp.train.many_runs import run_with_shared_store
 
 EXAMPLES = """\
 examples:
@@ -83,7 +84,7 @@ class Sweep:
 
 def sweep(settings: Sweep) -> int:
     """Ask every run; return 0, or the highest exit code of those that were not done."""
-    return run_all(NamedRun(name, config) for name, config in settings.runs().items())
+    return run_with_shared_store(NamedRun(name, config) for name, config in settings.runs().items())
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

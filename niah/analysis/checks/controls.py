@@ -186,13 +186,13 @@ def _conspicuous_needles(run: RunData, full: Sequence[ScoredCase]) -> Iterator[F
     kept = [scored for scored in full if scored.hit is not None and reads_no_question(scored)]
     if not kept:
         return
-    by_chance = [met_by_chance(scored) for scored in kept]
-    expected = min(sum(by_chance) / len(kept), 1.0)
+    shares = [met_by_chance(scored) for scored in kept]
+    expected = min(sum(shares) / len(kept), 1.0)
     hits = sum(bool(scored.hit) for scored in kept)
     excess = mean(
         [
             Observation(one.case.needle_source, one.case.haystack, (bool(one.hit) - share,))
-            for one, share in zip(kept, by_chance, strict=True)
+            for one, share in zip(kept, shares, strict=True)
         ]
     )
     significant = binomtest(hits, len(kept), expected).pvalue < SIGNIFICANT

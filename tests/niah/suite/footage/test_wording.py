@@ -9,7 +9,6 @@ from niah.suite.footage.clips import TYPES, draw_clip
 from niah.suite.footage.draw import Look
 from niah.suite.footage.wording import WORDED_TYPES, reword
 from vilamp.train import data
-from vilamp.vocabulary import BYTES, Vocabulary
 
 WORDS = Path(__file__).resolve().parents[4] / "vilamp" / "checkpoints" / "micro" / "words.txt"
 WORDED = [
@@ -44,15 +43,6 @@ def test_answers_of_a_phrased_type_take_turns():
     chosen = [one.clip for one in choose_clips("w", ["motion-unnamed"] * 16)]
     right = [made.options["ABCD".index(made.answer)] for made in chosen]
     assert sorted(right.count(way) for way in ("left", "right", "up", "down")) == [4] * 4
-
-
-@pytest.mark.parametrize("type", WORDED_TYPES)
-def test_words_of_phrased_questions_are_tokens_behind_the_old_words(type):
-    old, new = data.vocabulary_words(), data.extended_vocabulary_words()
-    assert new[: len(old)] == old and len(set(new)) == len(new)
-    for number in range(30):
-        question = draw_clip("w", f"needle-{number:03d}", type).question
-        assert all(token >= BYTES for token in Vocabulary(new).encode(question)), question
 
 
 def test_words_of_the_trained_encoders_are_what_they_were():
