@@ -204,8 +204,8 @@ class OpenAIChat:
             kind = f"no choices from {self.client.base_url} (wanted: the address before /chat/completions)"
             words = raw.text[:500]
         # Out here, so that the library's own error is not in its chain: that one is not masked, and logs show chains.
-        told = f"{asking.model}: {kind}: {self._masked(words)}"
-        raise EndpointError(told) if limit is None else TooManyImagesError(told, limit)
+        message = f"{asking.model}: {kind}: {self._masked(words)}"
+        raise EndpointError(message) if limit is None else TooManyImagesError(message, limit)
 
     def _masked(self, words: str) -> str:
         """Return an endpoint's words without the key."""

@@ -24,7 +24,6 @@ from niah.analysis.load import RunData, join_shards
 from niah.analysis.stats.proportions import clustered_interval, wilson_interval
 from niah.analysis.table import observations, score_cases
 from niah.figures.plotting import CHANCE_LINE, RC_PARAMS, draw_interval_line, interval_arms, save_figure
-from niah.option_scores import chance
 
 AXES = {"tokens": "tokens of the language model", "seconds": "seconds from file to answer"}
 
@@ -85,7 +84,7 @@ def _point(run: RunData, label: str) -> TradeOffPoint | None:
         accuracy=correct / len(answered),
         low=low,
         high=high,
-        chance=sum(chance(one.case) for one in answered) / len(answered),
+        chance=sum(one.chance for one in answered) / len(answered),
         frames=statistics.median_low([record.frames_used for record in records]),
         tokens=_median([record.language_tokens for record in records]),
         seconds=_median([record.measured.get("file_to_answer_seconds") for record in records]),
