@@ -78,28 +78,43 @@ def published_points() -> list[MemoryPoint]:
 
 
 def draw_memory(found: Sequence[MemoryPoint]) -> Figure:
-    """Draw memory over frames, and beside it time to the first token where it was measured."""
+    """Draw memory over frames, and beside it time to the first token where it was measured.
+
+    Host memory has a row of its own: it shares no axis with device memory, measured or published.
+    """
+    by_memory = [[point for point in found if (point.memory == "peak_host_bytes") is host] for host in (True, False)]
+    rows = [row for row in by_memory if row]
     published = any(point.published for point in found)
     timed = any(point.seconds_to_first_token is not None for point in found)
-    figure = Figure(figsize=(10.5 if timed else 6.8, 4.2 + 0.4 * published), layout="constrained")
-    plots = figure.subplots(1, 2, width_ratios=(3, 2), squeeze=False)[0] if timed else [figure.subplots()]
-    own = next(point.memory for point in found if not point.published)
+    figure = Figure(figsize=(10.5 if timed else 6.8, 4.2 * len(rows) + 0.4 * published), layout="constrained")
+    plots = figure.subplots(len(rows), 1 + timed, width_ratios=(3, 2)[: 1 + timed], squeeze=False)
     models = list(dict.fromkeys(point.model for point in found))
     colours = dict(zip(models, seaborn.color_palette("colorblind", len(models)), strict=True))
+    for row, points in zip(plots, rows, strict=True):
+        _row(row, points, colours)
+    what = "memory and time" if timed else "memory"
+    plots[0, 0].set_title(f"{what} of full cases without reused frames", fontsize=10, loc="left")
+    labelled = [pair for row in plots for pair in zip(*row[0].get_legend_handles_labels(), strict=True)]
+    figure.legend(*zip(*labelled, strict=True), loc="outside right upper", fontsize=8, frameon=False)
+    if published:
+        figure.supxlabel(NOTE, fontsize=7, color="#444444")
+    return figure
+
+
+def _row(plots: Sequence[Axes], found: Sequence[MemoryPoint], colours: Mapping[str, tuple]) -> None:
+    """Draw the points of one kind of memory, and their times where there is room for them."""
+    models = list(dict.fromkeys(point.model for point in found))
+    published = any(point.published for point in found)
     for axes, name in zip(plots, ("peak_bytes", "seconds_to_first_token"), strict=False):
         for model in models:
             _line(axes, [point for point in found if point.model == model], name, colours[model])
         _axes(axes, found, log=published)
-    plots[0].set_ylabel(f"{KINDS[own]} (GiB)" + (", published: device" if published and "host" in own else ""))
+    kinds = {"published" if point.published else KINDS[point.memory] for point in found}
+    device = KINDS["peak_reserved_bytes"]
+    plots[0].set_ylabel(f"{device} (GiB), published" if kinds == {"published"} else f"{min(kinds)} (GiB)")
     _mark_oom(plots[0], found, models, colours)
-    if timed:
+    if len(plots) > 1:
         plots[1].set_ylabel("time to first token (s)")
-    what = "memory and time" if timed else "memory"
-    plots[0].set_title(f"{what} of full cases without reused frames", fontsize=10, loc="left")
-    figure.legend(*plots[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
-    if published:
-        figure.supxlabel(NOTE, fontsize=7, color="#444444")
-    return figure
 
 
 def _fresh(run: RunData) -> list[tuple[Case, Record]]:

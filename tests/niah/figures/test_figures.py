@@ -266,6 +266,30 @@ def test_without_a_device_host_memory_is_drawn_and_the_axis_says_so(tmp_path):
     assert figure.axes[0].get_ylabel() == "peak host memory (GiB)"
 
 
+def test_host_memory_never_shares_an_axis_with_published_device_memory(tmp_path):
+    def axes(name: str, measured: dict) -> list[tuple[str, bool, bool]]:
+        """Label of every memory axis, and whether it has the run's own points and published ones."""
+        run = read_run(measured_run(tmp_path / name, measured))
+        figure = draw_memory(memory_points([run], True))
+        return [
+            (
+                plot.get_ylabel(),
+                *(
+                    any(("published" in line.get_label()) is p for line in plot.lines if line.get_marker() == "o")
+                    for p in (False, True)
+                ),
+            )
+            for plot in figure.axes
+            if "memory" in plot.get_ylabel()
+        ]
+
+    assert axes("host", {"peak_reserved_bytes": None, "peak_host_bytes": 2**30}) == [
+        ("peak host memory (GiB)", True, False),
+        ("peak device memory (GiB), published", False, True),
+    ]
+    assert axes("device", {"peak_reserved_bytes": 2**34}) == [("peak device memory (GiB)", True, True)]
+
+
 def test_a_host_peak_that_may_be_another_cases_is_left_out(tmp_path):
     since = {"peak_reserved_bytes": None, "peak_host_since": "start of the worker"}
     mixed = [{**since, "cold": True, "peak_host_bytes": 100}, {**since, "cold": False, "peak_host_bytes": 999}]
