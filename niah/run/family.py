@@ -1,7 +1,8 @@
 """Every process that a worker started, detached ones too: inference servers leave its session and would outlive it.
 
 A worker adopts what loses its parent, so that all are its descendants while it lives. Its environment holds a mark that
-whatever it starts inherits: by that they are found once it is dead.
+whatever it starts inherits: by that they are found once it is dead. Where the runner is killed, a guard that it started
+beside the worker kills them: `python -m niah.run.family MARK SECONDS`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import contextlib
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 MARK = "VIDEONIAH_WORKER"  # environment variable
 ROUNDS = 5  # a process may start another while it is killed
-END_SECONDS = 0.05  # for a killed process to end
+POLL_SECONDS = 0.2
 PR_SET_CHILD_SUBREAPER = 36  # of linux/prctl.h
 
 
@@ -36,7 +37,7 @@ def kill_family(pid: int, mark: str) -> None:
         for process in found:
             with contextlib.suppress(psutil.Error):  # it ended meanwhile; another of its number is not killed
                 process.kill()
-        found = list(_marked(mark, without=pid))
+        found = list(_marked(mark))
         if not found:
             return
 
@@ -47,19 +48,34 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_children() -> None:
-    """Kill what this process started or adopted, as nobody knows it where the runner is gone, too; Linux only."""
-    for _ in range(ROUNDS):  # those of the killed are adopted
-        children = [int(pid) for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()]
-        if not children:
-            return
-        for pid in children:
-            with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(END_SECONDS)
-        with contextlib.suppress(ChildProcessError):  # there is none any more
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+def start_guard(mark: str, grace_seconds: float, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a process that outlives this one, however it ends, and then kills what carries the mark.
+
+    What is marked has `grace_seconds` to end by itself.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", "niah.run.family", mark, f"{grace_seconds:g}"],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=environment, start_new_session=True,
+    )  # fmt: skip
+
+
+def end_guard(guard: subprocess.Popen[bytes]) -> None:
+    """End a guard that nothing is left for."""
+    assert guard.stdin is not None
+    guard.kill()
+    guard.wait()
+    guard.stdin.close()
+
+
+def _guard(mark: str, grace_seconds: float) -> None:
+    """Wait until stdin ends, as it does with whoever holds its other end; then kill what carries the mark."""
+    sys.stdin.read()
+    deadline = time.monotonic() + grace_seconds
+    while (found := list(_marked(mark))) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    for process in found:
+        kill_family(process.pid, mark)
 
 
 def _descendants(pid: int) -> list[psutil.Process]:
@@ -71,12 +87,15 @@ def _descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _marked(mark: str, without: int) -> Iterator[psutil.Process]:
+def _marked(mark: str) -> Iterator[psutil.Process]:
     """Yield the living processes whose environment holds the mark."""
     import psutil
 
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):  # it ended meanwhile, or is another user's
-            ended = process.pid == without or process.status() == psutil.STATUS_ZOMBIE
-            if not ended and process.environ().get(MARK) == mark:
+            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == mark:
                 yield process
+
+
+if __name__ == "__main__":
+    _guard(sys.argv[1], float(sys.argv[2]))

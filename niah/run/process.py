@@ -24,7 +24,7 @@ from uuid import uuid4
 
 from niah.io import refuse_link
 from niah.run.config import Limits, RunConfig
-from niah.run.family import MARK, kill_family
+from niah.run.family import MARK, end_guard, kill_family, start_guard
 from niah.run.memory import oom_kills, resident_bytes
 from niah.run.messages import WorkerConfig, WorkerResult, case_request
 from niah.run.worker import AdapterServer
@@ -124,7 +124,12 @@ class ProcessWorker:
         self._ended = False
         self._oom_kills = oom_kills()
         self._mark = uuid4().hex
-        self._child = _start(python or sys.executable, limits.grace / 2, self._mark)
+        self._guard = start_guard(self._mark, limits.grace / 2, worker_environment())
+        try:
+            self._child = _start(python or sys.executable, self._mark)
+        except BaseException:
+            end_guard(self._guard)
+            raise
         self._log = threading.Thread(target=copy_to_log, args=(self._child.stderr, log), name="worker.log", daemon=True)
         self._log.start()
         try:
@@ -249,6 +254,7 @@ class ProcessWorker:
             return
         self._ended = True
         kill_family(self._child.pid, self._mark)
+        end_guard(self._guard)
         with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel, on a lost share, and dies later
             self._child.wait(self._limits.grace)
         self._log.join(self._limits.grace)
@@ -257,13 +263,13 @@ class ProcessWorker:
                 pipe.close()
 
 
-def _start(python: str, grace_seconds: float, mark: str) -> subprocess.Popen[bytes]:
-    """Start a worker at the head of its own process group; it outlives the runner by at most `grace_seconds`."""
+def _start(python: str, mark: str) -> subprocess.Popen[bytes]:
+    """Start a worker at the head of its own process group."""
     environment = {**worker_environment(), MARK: mark}
     pipe = subprocess.PIPE
     try:
         return subprocess.Popen(
-            [python, "-m", "niah.run.worker", f"{grace_seconds:g}"],
+            [python, "-m", "niah.run.worker"],
             stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=environment, start_new_session=True,
         )  # fmt: skip
     except OSError as error:

@@ -12,13 +12,10 @@ import faulthandler
 import gc
 import json
 import os
-import queue
-import signal
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,7 +23,7 @@ from typing import Any, TextIO
 from niah.media.decoders.base import load_decoder
 from niah.media.errors import MediaError
 from niah.media.video import SplicedVideo
-from niah.run.family import adopt_orphans, end_children
+from niah.run.family import adopt_orphans
 from niah.run.faults import free_device_memory, is_device_lost, is_out_of_memory
 from niah.run.identity import loaded_identity, origin_of
 from niah.run.memory import peak_bytes, reset_peak
@@ -38,7 +35,6 @@ from niah.types import Question, Reply, Span, UserError
 PACKAGES = ("numpy", "av", "decord", "torchcodec", "torch", "transformers", "open_clip_torch")
 TRACEBACK_LINES = 4
 MAX_ERROR_CHARACTERS = 2000  # some error messages print whole tensors
-GRACE_SECONDS = 5.0  # for a case in progress once the runner is gone, unless the runner names another time
 
 
 class AdapterServer:
@@ -134,17 +130,14 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def main(grace_seconds: float = GRACE_SECONDS) -> None:
-    """Serve requests until stdin ends; a case in progress then gets `grace_seconds` more."""
+def main() -> None:
+    """Serve requests until stdin ends; the runner, or its guard (`niah.run.family`), ends a case in progress."""
     faulthandler.enable()
     adopt_orphans()
     responses = _private_stdout()
-    requests = _requests(grace_seconds)
+    requests = _requests()
     server: AdapterServer | None = None
-    while True:
-        line = requests.get()
-        if line is None:
-            return
+    for line in requests:
         message = json.loads(line)
         if message["do"] == "load":
             server, response = _load(message["loading"])
@@ -180,34 +173,14 @@ def _private_stdout() -> TextIO:
     return os.fdopen(private, "w", encoding="utf-8")
 
 
-def _requests(grace_seconds: float) -> queue.Queue[str | None]:
-    """Return the lines of stdin as they arrive, then None.
-
-    A thread reads them, so that a worker notices even in the middle of a case that its runner is gone:
-    it then has `grace_seconds` to end by itself, and is killed with its children.
-    """
+def _requests() -> Iterator[str]:
+    """Return the lines of stdin as they arrive; what reads descriptor 0 from now on finds it empty."""
     private = os.fdopen(os.dup(0), encoding="utf-8")
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.close(empty)
-    lines: queue.Queue[str | None] = queue.Queue()
-
-    def read() -> None:
-        for line in private:
-            lines.put(line)
-        lines.put(None)
-        time.sleep(grace_seconds)
-        end_children()
-        if os.getpgrp() == os.getpid():
-            os.killpg(0, signal.SIGKILL)
-        os._exit(1)
-
-    threading.Thread(target=read, name="requests", daemon=True).start()
-    return lines
+    return iter(private.readline, "")
 
 
 if __name__ == "__main__":
-    try:
-        main(*map(float, sys.argv[1:2]))
-    finally:
-        end_children()
+    main()

@@ -136,12 +136,23 @@ def test_a_server_that_left_its_worker_s_session_ends_with_it(start, suite, tmp_
     assert gone(int(note.read_text()))
 
 
-def test_a_server_ends_with_its_worker_where_the_runner_was_killed(start, suite, tmp_path):
-    note = tmp_path / "server"
-    worker = start("leaving_a_server", note=str(note))
-    assert worker.ask(case_of(suite, 40)).status == "ok"
-    worker._child.stdin.close()  # as the kernel does it
+@pytest.mark.parametrize("worker_too", [False, True])
+def test_a_server_ends_where_the_runner_was_killed(tmp_path, monkeypatch, worker_too):
+    monkeypatch.setenv("VIDEONIAH_CACHE", str(tmp_path / "cache"))
+    note, path = tmp_path / "server", make_suite(tmp_path)
+    words = ["--model", "tests.helpers.fake_adapters:leaving_a_server", "--model_args", f"note={note}", "--grace", "1"]
+    command = [sys.executable, "-m", "niah.run", "--suite", str(path), *words, "-o", str(tmp_path / "out")]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as runner:
+        while not (note.exists() and note.read_text()):
+            assert runner.poll() is None
+            time.sleep(0.02)
+        started = psutil.Process(runner.pid).children(recursive=True)
+        for process in started if worker_too else []:
+            if "niah.run.worker" in process.cmdline():
+                process.kill()
+        runner.kill()
     assert gone(int(note.read_text()))
+    assert all(gone(process.pid) for process in started)
 
 
 def gone(pid, seconds=10.0):
