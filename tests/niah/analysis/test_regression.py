@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
+from scipy.stats import t, ttest_1samp
 
 from niah.analysis.stats.components import variance_components
 from niah.analysis.stats.regression import Observation, fit, mean
@@ -55,6 +55,12 @@ def test_twenty_haystacks_are_clusters_too():
     found = mean(square(20, 20, lambda i, j: j < 10))
     assert found.haystacks_clustered and found.haystacks == 20
     assert found.standard_error == pytest.approx((0.25 / 19) ** 0.5)  # of 20 haystacks, half of them 1
+
+
+def test_the_fewer_clusters_of_two_kinds_give_the_degrees_of_freedom():
+    found = mean(square(40, 20, lambda i, j: (i + j) % 3 == 0))
+    half = found.standard_error * t.ppf(0.975, 19)
+    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half))
 
 
 def test_nineteen_haystacks_are_taken_as_they_are():

@@ -256,6 +256,14 @@ def test_six_sources_that_all_agree_make_a_difference_significant_and_five_do_no
     assert [one.p_value < 0.05 for one in found] == [True, False]
 
 
+def test_a_difference_that_all_sources_agree_on_is_mirrored_when_the_conditions_are_swapped():
+    right, wrong = (answers({s: (share, 1) for s in "abcdefgh"}) for share in (1, 0))
+    one, other = unpaired_difference(right, wrong), unpaired_difference(wrong, right)
+    assert (other.value, other.p_value) == (-one.value, pytest.approx(one.p_value))
+    assert (other.low, other.high) == pytest.approx((-one.high, -one.low))
+    assert 0 < one.low < one.high <= 1
+
+
 def test_retention_is_the_part_left_of_the_difference_between_clip_and_question():
     sources = [f"s{i}" for i in range(8)]
     half, none, full = (answers({source: counts for source in sources}) for counts in ((1, 2), (0, 1), (1, 1)))
