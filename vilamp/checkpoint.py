@@ -116,6 +116,12 @@ def save(model: Vilamp, folder: Path, encoders: str | None = None) -> None:
     replace_file(folder / "config.yaml", settings)
 
 
+def encoders_of(name: str) -> str:
+    """Return the checkpoint that holds the encoders of the one called `name`: itself, or the one it names."""
+    reference = locate(name) / ENCODERS
+    return reference.read_text(encoding="utf-8").strip() if reference.is_file() else name
+
+
 def _read_encoders(folder: Path) -> dict[str, Tensor]:
     """Return the encoders' tensors of the checkpoint that `encoders.txt` names; none without that file."""
     if not (folder / ENCODERS).is_file():

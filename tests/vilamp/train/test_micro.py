@@ -197,6 +197,18 @@ def test_a_training_writes_what_it_trained_and_shares_the_encoders(config, base,
         train_micro(config, member, lambda _: worlds)
 
 
+def test_a_training_may_begin_with_a_trained_model_and_names_the_encoders_of_its_base(config, base, worlds, tmp_path):
+    first = dataclasses.replace(config, output=str(tmp_path / "first"))
+    train_micro(first, MEMBERS[0], lambda _: worlds)
+    trained = first.checkpoint(MEMBERS[0])
+    second = dataclasses.replace(config, output=str(tmp_path / "second"), base=str(trained))
+    train_micro(second, MEMBERS[2], lambda _: worlds)
+    folder = second.checkpoint(MEMBERS[2])
+    assert (folder / "encoders.txt").read_text() == (trained / "encoders.txt").read_text() == f"{base[1]}\n"
+    shutil.rmtree(trained)
+    checkpoint.load(folder)  # needs nothing of the model it began with
+
+
 def test_an_interrupted_training_ends_with_the_same_weights(config, worlds, tmp_path, monkeypatch):
     monkeypatch.setattr("vilamp.train.loop.STEPS_BETWEEN_STATES", 2)
     member = dataclasses.replace(MEMBERS[1], steps=5)

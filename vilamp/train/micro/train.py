@@ -96,7 +96,7 @@ def train_micro(config: MicroConfig, member: Member, load: Callable[[Vilamp], li
         model.load_state_dict(journal.state["model"])
     stages = Stages(config, member, journal.state)
     cpu_seconds = _train_reader(config, member, model, journal, stages, load(base))
-    checkpoint.save(model, folder, encoders=config.base)
+    checkpoint.save(model, folder, encoders=checkpoint.encoders_of(config.base))
     draw_curve(folder)
     parameters = sum(one.numel() for one in trained_parameters(model))
     journal.finish({
