@@ -127,6 +127,9 @@ class Chat:
         text = self.processor.apply_chat_template(
             chat, add_generation_prompt=True, tokenize=False, **self.settings.chat_template_kwargs
         )
+        start = self.processor.tokenizer.bos_token
+        if start and text.startswith(start):  # which the tokenizer would write once more
+            given["add_special_tokens"] = False
         return (processor or self.processor)(
             text=[text], return_tensors="pt", **given, **self.settings.processor_kwargs
         )

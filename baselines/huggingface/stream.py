@@ -40,7 +40,7 @@ class StreamedVideoProcessor:
         """Return what the original makes of one video. `videos` holds a placeholder of its shape, (frames, H, W, 3)."""
         (placeholder,) = videos
         count, height, width, _ = placeholder.shape
-        settings.update(self._pinned())
+        settings = {**settings, **self._pinned(settings)}
         size = None if self._budget is None else fit(height, width, self._budget, self._factor())
         try:
             whole = self._process(_without_data(count, *(size or (height, width))), settings, size is not None)
@@ -98,11 +98,12 @@ class StreamedVideoProcessor:
         to = SizeDict(height=size[0], width=size[1])
         return BaseVideoProcessor.resize(self._original, frames, to, resample=self._original.resample)
 
-    def _pinned(self) -> dict[str, Any]:
+    def _pinned(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return settings that would otherwise be a default of the library, which is about to change."""
-        known = self._original.valid_kwargs.__annotations__
-        capped = getattr(self._original, "cap_pixels_per_frame", None)
-        return {"cap_pixels_per_frame": bool(capped)} if "cap_pixels_per_frame" in known else {}
+        name = "cap_pixels_per_frame"
+        asked = settings.get(name)
+        capped = getattr(self._original, name, None) if asked is None else asked
+        return {name: bool(capped)} if name in self._original.valid_kwargs.__annotations__ else {}
 
     def _factor(self) -> int:
         """Return the pixels that a side is a multiple of. Raises UserError where all frames have one size."""
