@@ -201,8 +201,8 @@ def test_a_training_may_begin_with_a_trained_model_and_names_the_encoders_of_its
     first = dataclasses.replace(config, output=str(tmp_path / "first"))
     train_micro(first, MEMBERS[0], lambda _: worlds)
     trained = first.checkpoint(MEMBERS[0])
-    second = dataclasses.replace(config, output=str(tmp_path / "second"), base=str(trained))
-    train_micro(second, MEMBERS[2], lambda _: worlds)
+    second = dataclasses.replace(config, output=str(tmp_path / "second"))
+    train_micro(second, dataclasses.replace(MEMBERS[2], base=str(trained)), lambda _: worlds)
     folder = second.checkpoint(MEMBERS[2])
     assert (folder / "encoders.txt").read_text() == (trained / "encoders.txt").read_text() == f"{base[1]}\n"
     shutil.rmtree(trained)
@@ -268,9 +268,9 @@ def test_what_ships_was_trained_as_its_config_says(name):
     summary = json.loads((folder / "train.json").read_text())
     given = json.loads(json.dumps({**dataclasses.asdict(config), "members": []}))
     assert {**summary["config"], "extras": given["extras"], "output": None} == {**given, "output": None}
-    assert summary["member"] == json.loads(json.dumps(dataclasses.asdict(member)))
+    assert {"base": None, **summary["member"]} == json.loads(json.dumps(dataclasses.asdict(member)))
     model, _ = checkpoint.load(folder)
-    base, _ = checkpoint.load(checkpoint.locate(config.base))
+    base, _ = checkpoint.load(checkpoint.locate(config.base_of(member)))
     assert model.config == config.model_of(member, base.config)
     assert (folder / "curve.csv").is_file() and (folder / "curve.png").is_file()
 

@@ -30,6 +30,7 @@ class Member:
     longest: int = 1_000_000  # frames: stages longer than this are left out
     extras: Extras | None = None  # instead of those of all
     tracing: float | None = None  # instead of that of all
+    base: str | None = None  # instead of that of all; its encoders are theirs
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,10 @@ class MicroConfig:
     def model_of(self, member: Member, base: VilampConfig) -> VilampConfig:
         """Return the settings of a model, which has its sizes from the base."""
         return replace(base, extras=member.extras or self.extras, compression=member.compression)
+
+    def base_of(self, member: Member) -> str:
+        """Return the checkpoint that a model begins with."""
+        return member.base or self.base
 
     def lengths_of(self, member: Member) -> tuple[int, ...]:
         """Return the stages of a model's curriculum."""

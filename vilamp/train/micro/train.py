@@ -82,9 +82,10 @@ def train_micro(config: MicroConfig, member: Member, load: Callable[[Vilamp], li
     folder = config.checkpoint(member)
     if read_summary(folder) is not None and not has_state(folder):
         raise UserError(f"{folder} holds a finished training: name other models, or remove that folder to train anew")
-    base, _ = checkpoint.load(checkpoint.locate(config.base))
+    base_name = config.base_of(member)
+    base, _ = checkpoint.load(checkpoint.locate(base_name))
     model = new_model(config, member, base)
-    weights = checkpoint.locate(config.base) / "model.safetensors"
+    weights = checkpoint.locate(base_name) / "model.safetensors"
     settings = {
         "config": {**asdict(replace(config, members=())), "output": None, "extras": written(config.extras)},
         "member": asdict(member),
@@ -96,7 +97,7 @@ def train_micro(config: MicroConfig, member: Member, load: Callable[[Vilamp], li
         model.load_state_dict(journal.state["model"])
     stages = Stages(config, member, journal.state)
     cpu_seconds = _train_reader(config, member, model, journal, stages, load(base))
-    checkpoint.save(model, folder, encoders=checkpoint.encoders_of(config.base))
+    checkpoint.save(model, folder, encoders=checkpoint.encoders_of(base_name))
     draw_curve(folder)
     parameters = sum(one.numel() for one in trained_parameters(model))
     journal.finish({
