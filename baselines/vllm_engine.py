@@ -21,6 +21,7 @@ from typing import Any
 
 from PIL import Image
 
+from baselines.huggingface.chat import started_once
 from baselines.huggingface.settings import NEW_TOKENS, THOUGHT_TOKENS
 from niah.adapters.sampling import bin_centres
 from niah.adapters.shown import time_line
@@ -73,7 +74,12 @@ class VllmEngine:
         drawing = SamplingParams(
             n=settings.samples, temperature=settings.temperature, max_tokens=limit, seed=settings.seed
         )
-        (said,) = self.engine.generate([prompt], sampling_params=drawing, use_tqdm=False)
+        (said,) = self.engine.generate(
+            [prompt],
+            sampling_params=drawing,
+            use_tqdm=False,
+            tokenization_kwargs=started_once(self.processor.tokenizer, prompt["prompt"]),
+        )
         replies = [
             DrawnReply(one.text.strip(), settings.seed + one.index, one.finish_reason)
             for one in sorted(said.outputs, key=lambda output: output.index)

@@ -127,12 +127,16 @@ class Chat:
         text = self.processor.apply_chat_template(
             chat, add_generation_prompt=True, tokenize=False, **self.settings.chat_template_kwargs
         )
-        start = self.processor.tokenizer.bos_token
-        if start and text.startswith(start):  # which the tokenizer would write once more
-            given["add_special_tokens"] = False
+        given |= started_once(self.processor.tokenizer, text)
         return (processor or self.processor)(
             text=[text], return_tensors="pt", **given, **self.settings.processor_kwargs
         )
+
+
+def started_once(tokenizer: Any, text: str) -> dict[str, bool]:
+    """Return with which settings a tokenizer writes no start token before a text that has one from its template."""
+    start = tokenizer.bos_token
+    return {"add_special_tokens": False} if start and text.startswith(start) else {}
 
 
 def _black(size: tuple[int, int]) -> ReadFrames:

@@ -9,7 +9,6 @@ and is skipped without it.
 
 import ast
 import sys
-import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,11 +17,10 @@ import pytest
 import baselines.vllm_engine
 from baselines.vllm_engine import load
 from niah.types import Question, UserError
-from tests.helpers import tiny_huggingface
+from tests.helpers import tiny_huggingface, wheels
 from tests.helpers.grey_film import GreyFilm
+from tests.helpers.wheels import members
 
-ROOT = Path(__file__).resolve().parents[2]
-WHEELS = sorted((ROOT / "build" / "vllm").glob("vllm-*.whl"))
 QUESTION = Question("Which?", ("one", "two"))
 
 
@@ -32,8 +30,9 @@ class Engine:
     def __init__(self, **settings):
         self.made, self.asked, self.drawing = settings, [], None
 
-    def generate(self, prompts, sampling_params, use_tqdm):
+    def generate(self, prompts, sampling_params, use_tqdm, tokenization_kwargs):
         self.asked += prompts
+        self.tokenized = tokenization_kwargs
         self.drawing = sampling_params
         outputs = [
             SimpleNamespace(index=number, text=f" {'BA'[number]}", finish_reason="stop")
@@ -85,6 +84,14 @@ def test_replies_that_are_drawn_are_kept_in_their_order(made_up, folder):
     assert (adapter.engine.drawing.n, adapter.engine.drawing.temperature) == (2, 0.7)
 
 
+def test_a_start_token_that_the_template_writes_is_not_written_again(made_up, folder):
+    adapter = load(folder)
+    for start, settings in ((None, {}), ("<|im_start|>", {"add_special_tokens": False})):
+        adapter.processor.tokenizer.bos_token = start
+        adapter.answer(GreyFilm(4), QUESTION)
+        assert adapter.engine.tokenized == settings
+
+
 def test_without_the_package_the_extra_is_named(folder, monkeypatch):
     monkeypatch.setattr("niah.extras.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs the package vllm.*videoniah\[vllm\]"):
@@ -96,35 +103,7 @@ def test_without_the_package_the_extra_is_named(folder, monkeypatch):
 
 @pytest.fixture(scope="module")
 def wheel():
-    if not WHEELS:
-        pytest.skip("vLLM's wheel is not in build/vllm: pip download --no-deps vllm==0.33.0 -d build/vllm")
-    with zipfile.ZipFile(WHEELS[-1]) as file:
-        yield {name: file.read(name).decode() for name in file.namelist() if name.endswith(".py")}
-
-
-def class_of(wheel, name):
-    """Return the body of a class of vLLM."""
-    found = [
-        node
-        for text in wheel.values()
-        if f"class {name}" in text
-        for node in ast.parse(text).body
-        if isinstance(node, ast.ClassDef) and node.name == name
-    ]
-    assert found, f"vLLM has no class {name}"
-    return found[0]
-
-
-def members(wheel, name):
-    """Return the fields of a class, its attributes, and the parameters of its methods."""
-    body = class_of(wheel, name)
-    named = {
-        node.target.id
-        for node in ast.walk(body)
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-    }
-    named |= {node.attr for node in ast.walk(body) if isinstance(node, ast.Attribute)}
-    return named | {node.arg for node in ast.walk(body) if isinstance(node, ast.arg)}
+    return wheels.sources("vllm", "0.33.0")
 
 
 def keywords(function):
