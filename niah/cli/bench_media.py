@@ -1,4 +1,4 @@
-"""`niah bench_media FOLDER`: time the video decoders, or what skipping, threads and reading ahead save."""
+"""`niah bench_media FOLDER`: time the video decoders, or what skipping, threads, the cache and reading ahead save."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ examples:
   niah bench_media footage/open/needles
       tables like those of docs/decoders.md, of clips that niah fetch open brought
   niah bench_media footage/open/haystacks/tears_of_steel.mp4 --reading
-      what skipping, threads and reading ahead save on one film
+      what skipping, threads, kept frames and reading ahead save on one film
 
 Timed are the two longest videos, and one of 20,000 frames made by repeating the second.
 """
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     help_text = "compare ways of reading instead of decoders, on the film or the folder's longest"
     parser.add_argument("--reading", action="store_true", help=help_text)
+    parser.add_argument("--rate", default="1", metavar="R", help="of --reading: frames per second, or native")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="runs per number; the median is printed")
     parser.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="for one run")
     parser.add_argument("--one", metavar="DECODER/TASK", help=argparse.SUPPRESS)  # one timed run, printed as JSON
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     """Print both tables, each line as soon as it is known; or do the one timed run of a child process."""
     if options.one:
         decoder, task = options.one.split("/", 1)
-        to_stdout(json.dumps(_timed(decoder, task, options.folder)))
+        to_stdout(json.dumps(_timed(decoder, task, options)))
         return 0
     for line in _lines(options):
         to_stdout(line + "\n")
@@ -49,12 +50,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _timed(decoder: str, task: str, path: Path) -> dict[str, float]:
+def _timed(decoder: str, task: str, options: argparse.Namespace) -> dict[str, float]:
     """Do one timed run."""
     if decoder == "reading":
         way, sleep = task.rsplit("/", 1)
-        return time_reading(way, path, float(sleep))
-    return time_task(decoder, task, path)
+        return time_reading(way, options.folder, options.rate, float(sleep))
+    return time_task(decoder, task, options.folder)
 
 
 def _lines(options: argparse.Namespace) -> Iterator[str]:
@@ -62,7 +63,7 @@ def _lines(options: argparse.Namespace) -> Iterator[str]:
     if not options.reading:
         return benchmark_lines(options.folder, options.repeats, options.timeout)
     film = scan(options.folder) if options.folder.is_file() else longest(options.folder)
-    return reading_lines(film, options.repeats, options.timeout)
+    return reading_lines(film, options.rate, options.repeats, options.timeout)
 
 
 COMMAND = Command(run, EXAMPLES, add_arguments)

@@ -1,4 +1,4 @@
-"""Bounds on what a video file may take: seconds without data, hours, pixels of a frame, and damaged packets.
+"""Bounds on what a video file may take: seconds without data, hours, pixels of a frame, damaged packets, and disk.
 
 They are environment variables, so that every process that decodes sees them. Each has a default that no film
 reaches, and the error names the variable where one bites.
@@ -21,6 +21,7 @@ MEMORY_VARIABLE = "VIDEONIAH_SCAN_GIB"  # address space of the process that scan
 SCAN_VARIABLE = "VIDEONIAH_SCAN_SECONDS"  # for a file of a MiB or less; each further MiB gets a tenth of it
 PIXELS_VARIABLE = "VIDEONIAH_MAX_PIXELS"  # of one frame, which is decoded whole
 CORRUPT_VARIABLE = "VIDEONIAH_MAX_CORRUPT"  # share of the video's packets that FFmpeg flags as damaged
+FRAMES_VARIABLE = "VIDEONIAH_FRAMES_GIB"  # of decoded frames in the cache; 0 keeps none
 
 
 def stall_seconds() -> float:
@@ -50,6 +51,13 @@ def scan_memory_bytes() -> int:
 def scan_seconds(file_bytes: int) -> float:
     """Return how long scanning a file may take: $VIDEONIAH_SCAN_SECONDS, else 600, and a tenth more for each MiB."""
     return _positive(SCAN_VARIABLE, "600", "a number of seconds above 0") * (1 + file_bytes / 2**20 / 10)
+
+
+def frame_cache_bytes() -> int:
+    """Return how many bytes of decoded frames are kept on disk: $VIDEONIAH_FRAMES_GIB, else 16 GiB."""
+    if os.environ.get(FRAMES_VARIABLE, "").strip() == "0":
+        return 0
+    return int(_positive(FRAMES_VARIABLE, "16", "a number of GiB, or 0 to keep none") * 2**30)
 
 
 def max_pixels() -> int:

@@ -8,6 +8,7 @@ every frame, as `niah.media.scan` found it. All arithmetic uses integers and fra
 from __future__ import annotations
 
 import dataclasses
+import os
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
@@ -39,6 +40,7 @@ class Index:
     pts: Optional[Tuple[int, ...]] = None  # stored presentation times in display order, where they do not ascend
     crop: Tuple[int, ...] = ()  # pixels cut off at the top, right, bottom and left; no part of the scan
     corrupt: int = 0  # packets that FFmpeg flags as damaged; frames near them may show that
+    state: Tuple[int, ...] = dataclasses.field(default=(), compare=False)  # of the file when it was hashed: `state_of`
 
     def __repr__(self) -> str:
         """Return one line: a debugger would otherwise print the time of every frame."""
@@ -71,6 +73,14 @@ class Index:
     def key(self) -> str:
         """What tells apart the pictures of two files: the file's hash, and the crop if there is one."""
         return self.sha256 + ("#crop=" + ",".join(map(str, self.crop)) if self.crop else "")
+
+    @property
+    def is_unchanged(self) -> bool:
+        """True if the file is still the one that was hashed; False where that is not known."""
+        try:
+            return state_of(self.path) == self.state
+        except OSError:
+            return False
 
     @property
     def duration(self) -> Fraction:
@@ -169,6 +179,12 @@ def parse_rate(rate: Rate) -> Optional[Fraction]:
     if value <= 0:
         raise UserError(f"rate must be 'native' or frames per second above 0 ('1', '30000/1001'), got {rate!r}")
     return value
+
+
+def state_of(path: Union[str, Path]) -> Tuple[int, int]:
+    """Return what changes with a file's content: its bytes, and when it was last written in nanoseconds."""
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
 
 
 def absolute(path: Union[str, Path]) -> str:

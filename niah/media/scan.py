@@ -8,8 +8,8 @@ whatever its path.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
-import os
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -23,7 +23,7 @@ from niah.io import cache_folder, replace_file
 from niah.media.bounds import refuse_corrupt, refuse_long
 from niah.media.container import open_video, repeats_frame, sha256_of
 from niah.media.errors import MediaError, reencode
-from niah.media.index import Index, absolute
+from niah.media.index import Index, absolute, state_of
 from niah.media.truncation import ReadExtent, refuse_truncated
 
 FORMAT = 2  # of the cached JSON
@@ -38,16 +38,16 @@ def scan(path: Union[str, Path]) -> Index:
     """
     path = absolute(path)
     try:
-        status = os.stat(path)
+        state = state_of(path)
     except OSError:
         sha256_of(path)  # raises a MediaError that says what is wrong
         raise
-    return _scan_unless_cached(path, status.st_size, status.st_mtime_ns)
+    return _scan_unless_cached(path, state)
 
 
 @lru_cache(maxsize=256)
-def _scan_unless_cached(path: str, size: int, mtime_ns: int) -> Index:
-    """Scan one state of a file, given its size and time of change.
+def _scan_unless_cached(path: str, state: Tuple[int, int]) -> Index:
+    """Scan one state of a file.
 
     Kept in memory, because every case scans its sources and hashing gigabytes takes seconds.
     """
@@ -57,7 +57,7 @@ def _scan_unless_cached(path: str, size: int, mtime_ns: int) -> Index:
     if index is None:
         index = _decode(Path(path), digest)
         _save_cached(cached, index)
-    return index
+    return dataclasses.replace(index, state=state)
 
 
 @dataclass

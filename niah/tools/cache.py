@@ -23,6 +23,7 @@ KINDS = {
     "hashes": "of frames, to find near-duplicates, and of checkpoint files; made again in seconds a file",
     "rendered": "videos of cases, for models that insist on a file; rendered again in a minute or so each",
     "downloads": "videos that needles named by address; downloaded again",
+    "frames": "decoded frames of long films; decoded again in hundredths of a second each",
     "suite_places": "where the suites of runs on your own videos lie, for niah report",
 }
 UNITS = {"h": 3600, "d": 86400, "w": 7 * 86400}

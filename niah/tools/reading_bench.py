@@ -1,4 +1,4 @@
-"""Measure what skipping, threads and reading ahead save: each way of reading against decoding every frame, in turns.
+"""Measure what skipping, threads, kept frames and reading ahead save: each against decoding every frame, in turns.
 
 Every timed run is a process of its own. The ways take turns, and ratios are formed within a turn, so that a busy minute
 affects both sides of a ratio; the median over turns is reported.
@@ -7,59 +7,75 @@ affects both sides of a ratio; the median over turns is reported.
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from niah.io import cache_folder
 from niah.media.decoders.pyav import PyavDecoder
 from niah.media.index import Index
 from niah.media.scan import scan
 from niah.media.video import SplicedVideo
 from niah.types import Sampling, Source, Span, UserError
 
-RATE = "1"
 SIZE = 384  # width and height of the frames read
 CHUNK = 64  # frames that a model asks for at a time
+THREADS, KEEPING, KEPT = "skipping, threads", "skipping, threads, frames kept", "a second time"
 WAYS = {  # how a file was read before, then what each step adds
-    "every frame": lambda: PyavDecoder(skips=False, most_readers=1),
-    "skipping": lambda: PyavDecoder(most_readers=1),
-    "skipping, threads": lambda: PyavDecoder(),
+    "every frame": lambda: PyavDecoder(skips=False, most_readers=1, keeps=False),
+    "skipping": lambda: PyavDecoder(most_readers=1, keeps=False),
+    THREADS: lambda: PyavDecoder(keeps=False),
+    KEEPING: lambda: PyavDecoder(),
+    KEPT: lambda: PyavDecoder(),
 }
 SERIAL, AHEAD = "model after reading", "model beside reading"
 
 
-def reading_lines(index: Index, repeats: int, seconds: float) -> Iterator[str]:
-    """Yield the lines of a Markdown table: wall and CPU of each way of reading a film, as ratios.
+def reading_lines(index: Index, rate: str, repeats: int, seconds: float) -> Iterator[str]:
+    """Yield the lines of Markdown tables: wall and CPU of each way of reading a film at a rate, as ratios.
 
     The model of the last two rows sleeps as long as reading takes. Raises UserError where one run takes longer than
     `seconds`.
     """
-    turns = [_turn(index, seconds) for _ in range(repeats)]
-    frames = index.count(RATE)
-    yield f"{Path(index.path).name}, {frames:,} frames at {RATE} per second; ratios within a turn, medians of {repeats}"
-    yield "| way of reading | wall | CPU |"
-    yield "|---|---|---|"
+    turns = [_turn(index, rate, seconds) for _ in range(repeats)]
+    frames = index.count(rate)
+    yield f"{Path(index.path).name}, {frames:,} frames at rate {rate}; ratios within a turn, medians of {repeats}"
+    yield "| way of reading | wall | CPU | frames decoded |"
+    yield "|---|---|---|---|"
     for way in WAYS:
-        yield f"| {way} | {_ratio(turns, way, 'wall')} | {_ratio(turns, way, 'cpu')} |"
+        wall, processor = (_ratio(turns, way, "every frame", what) for what in ("wall", "cpu"))
+        yield f"| {way} | {wall} | {processor} | {turns[0][way]['decoded']:,} |"
+    kept = turns[0][KEPT]["kept_bytes"]
+    if kept:
+        yield ""
+        yield (
+            f"second pass / first pass: wall {_ratio(turns, KEPT, KEEPING, 'wall')}, "
+            f"CPU {_ratio(turns, KEPT, KEEPING, 'cpu')}; {kept / 1000 / frames:.0f} kB are kept of a frame"
+        )
     yield ""
     yield "| a model that sleeps as long as reading takes | total / reading alone |"
     yield "|---|---|"
     for way in (SERIAL, AHEAD):
-        ratios = [turn[way]["wall"] / max(turn["skipping, threads"]["wall"], turn[way]["slept"]) for turn in turns]
+        ratios = [turn[way]["wall"] / max(turn[THREADS]["wall"], turn[way]["slept"]) for turn in turns]
         yield f"| {way} | {statistics.median(ratios):.2f} |"
 
 
-def time_reading(way: str, path: Path, sleep: float) -> dict[str, float]:
-    """Read a film in one way in this process; return wall, CPU and slept seconds. `sleep` seconds follow each chunk."""
+def time_reading(way: str, path: Path, rate: str, sleep: float) -> dict[str, float]:
+    """Read a film in one way in this process; return wall, CPU and slept seconds, frames decoded and bytes kept.
+
+    `sleep` seconds follow each chunk.
+    """
     index = scan(path)
-    decoder = WAYS.get(way, WAYS["skipping, threads"])()
+    decoder = WAYS.get(way, WAYS[THREADS])()
     name = Path(path).name
-    source = Source(name, name, index.path, index.sha256, index.count(RATE), index.seconds)
+    source = Source(name, name, index.path, index.sha256, index.count(rate), index.seconds)
     whole = (Span(name, 0, source.frames),)
-    video = SplicedVideo(whole, {name: source}, Sampling(RATE, SIZE, SIZE), decoder, 1.0, Path("."))
+    video = SplicedVideo(whole, {name: source}, Sampling(rate, SIZE, SIZE), decoder, 1.0, Path("."))
     starts = range(0, len(video), CHUNK)
     wall, processor = time.perf_counter(), time.process_time()
     if way == AHEAD:
@@ -70,26 +86,32 @@ def time_reading(way: str, path: Path, sleep: float) -> dict[str, float]:
         began = time.perf_counter()
         time.sleep(sleep)
         slept += time.perf_counter() - began
-    return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - processor, "slept": slept}
+    spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - processor, "slept": slept}
+    kept = sum(file.stat().st_size for file in (cache_folder() / "frames").glob("*/*"))
+    return {**spent, "decoded": sum(decoder.decoded.values()), "kept_bytes": kept}
 
 
-def _turn(index: Index, seconds: float) -> dict[str, dict[str, float]]:
-    """Time every way once."""
-    turn = {way: _run(way, index, 0.0, seconds) for way in WAYS}
-    sleep = turn["skipping, threads"]["wall"] / -(-index.count(RATE) // CHUNK)
-    return {**turn, **{way: _run(way, index, sleep, seconds) for way in (SERIAL, AHEAD)}}
+def _turn(index: Index, rate: str, seconds: float) -> dict[str, dict[str, float]]:
+    """Time every way once, beginning with no frame kept."""
+    with tempfile.TemporaryDirectory() as cache:
+        (Path(cache) / "index").symlink_to(cache_folder() / "index")  # to scan the film takes longer than to read it
+        turn = {way: _run(way, index, rate, 0.0, seconds, cache) for way in WAYS}
+        sleep = turn[THREADS]["wall"] / -(-index.count(rate) // CHUNK)
+        return {**turn, **{way: _run(way, index, rate, sleep, seconds, cache) for way in (SERIAL, AHEAD)}}
 
 
-def _run(way: str, index: Index, sleep: float, seconds: float) -> dict[str, float]:
+def _run(way: str, index: Index, rate: str, sleep: float, seconds: float, cache: str) -> dict[str, float]:
     """Time one way in a process of its own."""
-    command = [sys.executable, "-m", "niah", "bench_media", index.path, "--one", f"reading/{way}/{sleep}"]
+    one = f"reading/{way}/{sleep}"
+    command = [sys.executable, "-m", "niah", "bench_media", index.path, "--one", one, "--rate", rate]
+    environment = {**os.environ, "VIDEONIAH_CACHE": cache}
     try:
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=seconds)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=seconds, env=environment)
     except subprocess.TimeoutExpired:
         raise UserError(f"{way} took longer than {seconds:g} s; give it more: --timeout") from None
     return json.loads(done.stdout)
 
 
-def _ratio(turns: list[dict[str, dict[str, float]]], way: str, what: str) -> str:
-    """Return the median ratio of one way to decoding every frame."""
-    return f"{statistics.median(turn[way][what] / turn['every frame'][what] for turn in turns):.2f}"
+def _ratio(turns: list[dict[str, dict[str, float]]], way: str, other: str, what: str) -> str:
+    """Return the median ratio of one way to another."""
+    return f"{statistics.median(turn[way][what] / turn[other][what] for turn in turns):.2f}"

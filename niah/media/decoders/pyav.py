@@ -2,6 +2,7 @@
 
 Files stay open between calls, so that cases which continue where the last one ended decode
 a file about once. A long read is cut at keyframes and decoded by several threads, each with a reader of its own.
+Frames of which few in a file are wanted are kept on disk, and read from there the next time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import List, Optional, Sequence
 import av
 
 from niah.media.decoders.base import OPEN_FILES, Frames
+from niah.media.decoders.frame_cache import FrameCache, is_sparse
 from niah.media.decoders.reader import THREADS, FrameReader
 from niah.media.decoders.runs import SHORTEST_RUN, cut_runs, keyframe_of, readers_for
 from niah.media.errors import MediaError
@@ -31,13 +33,15 @@ class PyavDecoder:
     Args:
         skips: whether frames that nobody wants are left out where nothing depends on them.
         most_readers: of one file at a time; None for as many as there are cores and memory for.
+        keeps: whether decoded frames are kept on disk, and read from there.
     """
 
-    def __init__(self, skips: bool = True, most_readers: Optional[int] = None) -> None:
+    def __init__(self, skips: bool = True, most_readers: Optional[int] = None, keeps: bool = True) -> None:
         self.name = f"pyav {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
         self.decoded: "Counter[str]" = Counter()  # frames decoded by FFmpeg, by the file's sha256
         self._readers = _Readers(self.decoded, skips)
         self._most_readers = most_readers
+        self._cache = FrameCache(self.name) if keeps else None
 
     def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Frames:
         """Yield the frames with these ascending ordinals, each (height, width, 3) uint8 RGB.
@@ -61,11 +65,14 @@ class PyavDecoder:
         """Yield frames of one run, which one reader decodes with so many threads of FFmpeg's."""
         if not ordinals:
             return
+        cache = self._cache if is_sparse(index, sampling.rate) else None
         file = self._readers.take(index, ordinals[0], threads)
+        read = file.reader.read
         try:
-            for frame in file.reader.read(ordinals):
+            for frame in cache.frames(index, ordinals, read) if cache else read(ordinals):
                 yield file.resizer.from_frame(frame, sampling)
         except MediaError:
+            file.is_sound = False
             file.reader.close()
             raise
         finally:
@@ -78,6 +85,7 @@ class _OpenFile:
     def __init__(self, index: Index, threads: int, skips: bool) -> None:
         self.kind = (index.key, threads)
         self.sha256 = index.sha256
+        self.is_sound = True  # False once the file did not read as it was scanned
         self.counted = 0  # decoded frames that are in the decoder's count
         self.reader = FrameReader(index, threads, skips)
         self.resizer = Resizer(index)
@@ -112,7 +120,7 @@ class _Readers:
         with self._lock:
             self._decoded[file.sha256] += file.reader.decoded - file.counted
             file.counted = file.reader.decoded
-            if file.reader.is_open:
+            if file.is_sound:
                 self._idle.append(file)
             mine = sum(other.kind == file.kind for other in self._idle)
             surplus = self._idle[: -max(OPEN_FILES, mine)]

@@ -29,7 +29,7 @@ HVCC_LAYERS = 21  # the byte of an HEVC configuration record that holds the numb
 
 
 class FrameReader:
-    """One open file and its current frame.
+    """One file, which is opened where its first frame is read, and its current frame.
 
     Args:
         index: the file.
@@ -47,17 +47,11 @@ class FrameReader:
         self._wanted: "frozenset[int]" = frozenset()
         self._until = -1  # the last wanted ordinal; what is wanted behind it is not known yet
         self._skipped: Set[int] = set()  # ordinals behind the current frame that FFmpeg was allowed to skip
+        self._may_skip = skips and index.pts is None
         self._container: Any = None
-        self._restart()
-        self._skips = skips and index.pts is None and marks_unreferenced(self._stream.codec_context)
-
-    @property
-    def is_open(self) -> bool:
-        """False once the file did not read as it was scanned, or was closed."""
-        return self._container is not None
 
     def close(self) -> None:
-        """Close the file; the reader is of no more use."""
+        """Close the file; a later read opens it again."""
         if self._container is not None:
             self._container.close()
             self._container = None
@@ -71,6 +65,8 @@ class FrameReader:
             return
         self._wanted = frozenset(ordinals)
         self._until = ordinals[-1]
+        if self._container is None:
+            self._restart()
         for ordinal in ordinals:
             yield self._read_one(ordinal)
 
@@ -81,7 +77,7 @@ class FrameReader:
         try:
             return self._advance(ordinal)
         except _LostFrameError:
-            self._skips = False
+            self._skips = self._may_skip = False
             self._position_before(ordinal)
             return self._advance(ordinal)
 
@@ -106,6 +102,9 @@ class FrameReader:
         """Open the file again, in front of its first frame."""
         self.close()
         self._container, self._stream = open_video(self._index.path)
+        if self._index.state and not self._index.is_unchanged:
+            raise self._error("the file has changed since")
+        self._skips = self._may_skip and marks_unreferenced(self._stream.codec_context)
         # Frames of Theora must not come later than the empty packets that repeat them.
         self._stream.thread_type = "SLICE" if self._stream.codec_context.name == "theora" else "AUTO"
         self._stream.codec_context.thread_count = self._threads
@@ -192,6 +191,10 @@ class FrameReader:
         """Return the error for a file that differs from its index, and close it; or ask to read without skipping."""
         if self._skips:
             return _LostFrameError()
+        return self._error(what)
+
+    def _error(self, what: str) -> MediaError:
+        """Close the file, and return the error for one that differs from its index."""
         self.close()
         return MediaError(self._index.path, f"it does not read as it was scanned: {what}", reencode(self._index.path))
 

@@ -101,8 +101,8 @@ def test_list_counts_each_kind_and_names_what_is_not_its_own(cache, capsys):
     assert [line.split()[:3] for line in lines[2:8]] == [
         [kind, "1", "1.0"] for kind in ("footage", "index", "cuts", "hashes", "rendered", "downloads")
     ]
-    assert lines[8].split()[:3] == ["suite_places", "0", "0.0"]
-    assert lines[9] == "not part of the cache, never deleted: footage-old, index.txt, photos, thesis.tex"
+    assert [line.split()[:3] for line in lines[8:10]] == [[kind, "0", "0.0"] for kind in ("frames", "suite_places")]
+    assert lines[10] == "not part of the cache, never deleted: footage-old, index.txt, photos, thesis.tex"
 
 
 def test_a_cache_that_is_not_there_yet_is_empty(tmp_path, monkeypatch, capsys):
