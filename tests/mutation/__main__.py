@@ -33,7 +33,7 @@ STATS, TESTS = "niah/analysis/stats", "tests/niah/analysis"
 MODULES = {
     "niah/scoring/letters.py": ["tests/niah/test_scoring.py", "tests/niah/test_wild_replies.py"],
     "niah/option_scores.py": ["tests/niah/test_option_scores.py", "tests/niah/analysis/test_kinds.py"],
-    f"{STATS}/components.py": [f"{TESTS}/test_regression.py"],
+    f"{STATS}/components.py": [f"{TESTS}/test_regression.py", f"{TESTS}/test_samples.py"],
     f"{STATS}/detectable.py": [f"{TESTS}/test_stats.py"],
     f"{STATS}/korn_graubard.py": [f"{TESTS}/test_korn_graubard.py", f"{TESTS}/test_stats.py"],
     f"{STATS}/paired.py": [f"{TESTS}/test_stats.py"],

@@ -8,7 +8,7 @@ from scipy.stats import t, ttest_1samp
 
 from niah.analysis.stats.components import variance_components
 from niah.analysis.stats.regression import Observation, fit, mean
-from niah.analysis.stats.trend import slope, slope_within
+from niah.analysis.stats.trend import slope, slope_difference, slope_within
 from tests.helpers.observations import answers
 
 
@@ -59,6 +59,7 @@ def test_twenty_haystacks_are_clusters_too():
 
 def test_the_fewer_clusters_of_two_kinds_give_the_degrees_of_freedom():
     found = mean(square(40, 20, lambda i, j: (i + j) % 3 == 0))
+    assert found.clusters == 20
     half = found.standard_error * t.ppf(0.975, 19)
     assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half))
 
@@ -148,6 +149,14 @@ def test_components_need_more_cases_than_needles_and_haystacks(needles, haystack
         for k in range(cases)
     ]
     assert (variance_components(observed) is not None) == estimated
+
+
+def test_a_difference_of_slopes_is_the_slope_of_one_model_minus_that_of_the_other():
+    draw = np.random.default_rng(5)
+    cases = [(f"s{i}", x, *map(float, draw.random(2) < (0.9 - 0.06 * x, 0.6))) for i in range(12) for x in range(5)]
+    both = slope_difference([Observation(source, "h", (x, one, other)) for source, x, one, other in cases])
+    alone = [slope([Observation(case[0], "h", (case[1], case[model])) for case in cases]).value for model in (2, 3)]
+    assert both.value == pytest.approx(alone[0] - alone[1]) and both.value != pytest.approx(alone[0] + alone[1])
 
 
 def test_a_slope_within_groups_leaves_out_what_moves_cases_between_groups():
