@@ -248,6 +248,24 @@ def test_an_unpaired_difference_is_over_sources_that_have_both():
     assert unpaired_difference(first, second).value == pytest.approx(1 / 2 - 1 / 4)
 
 
+def test_differences_of_conditions_and_retention_are_clustered_by_source_however_many_haystacks_there_are():
+    def parts(spread: bool) -> list[list[Observation]]:
+        rights = [lambda i: i % 3 != 0, lambda i: i % 5 == 0, lambda i: i % 8 != 0]
+        return [
+            [Observation(f"s{i // 4}", f"h{i % 20}" * spread, (float(right(i)),)) for i in range(80)]
+            for right in rights
+        ]
+
+    many, none = parts(True), parts(False)
+    for found, same in zip(
+        (unpaired_difference(*many[:2]), retention(*many)),
+        (unpaired_difference(*none[:2]), retention(*none)),
+        strict=True,
+    ):
+        assert (found.low, found.value, found.high) == (same.low, same.value, same.high)
+        assert found.low is not None
+
+
 def test_six_sources_that_all_agree_make_a_difference_significant_and_five_do_not():
     found = [
         unpaired_difference(answers({s: (1, 1) for s in names}), answers({s: (0, 1) for s in names}))
