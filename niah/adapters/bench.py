@@ -97,6 +97,7 @@ class Measurement:
     peak_reserved_bytes: int | None = None
     peak_host_bytes: int | None = None
     machine: str = ""
+    peak_device_bytes: int | None = None  # reserved on the fullest card: what a card must have
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Measurement:
@@ -181,6 +182,7 @@ def measure(job: Job, build: Build) -> Measurement:
         peak.reserved,
         peak_bytes(since_reset=False),
         machine,
+        peak.largest_reserved,
     )
 
 
@@ -262,7 +264,11 @@ def format_measurement(measured: Measurement) -> str:
     head = f"{job.title} {job.size}, {job.frames:,} frames: "
     if measured.status != "ok" or measured.seconds_to_first_token is None:
         return head + f"{measured.status}: {measured.detail}"
-    kinds = {"allocated": measured.peak_allocated_bytes, "reserved": measured.peak_reserved_bytes}
+    kinds = {
+        "allocated": measured.peak_allocated_bytes,
+        "reserved": measured.peak_reserved_bytes,
+        "on the fullest card": measured.peak_device_bytes,
+    }
     held = ", ".join(f"{size / 2**30:.2f} GiB {kind}" for kind, size in kinds.items() if size is not None)
     return (
         head

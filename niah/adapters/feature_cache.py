@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from niah.adapters.feature_store import FeatureStore
+from niah.adapters.to_device import to_device
 from niah.types import FrameKey
 
 Item = TypeVar("Item")
@@ -88,7 +89,7 @@ class FeatureCache:
 
     def _to_device(self, stored: list[np.ndarray]) -> Float[Tensor, "items ..."]:
         """Return what is stored of some items, in one copy to the device."""
-        return torch.from_numpy(np.stack(stored)).view(self.dtype).to(self.device)
+        return to_device(torch.from_numpy(np.stack(stored)).view(self.dtype), self.device)
 
 
 class Slot(NamedTuple):

@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from niah.adapters.to_device import to_device
+
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -60,5 +62,5 @@ def standardise(
 
     Bytes travel to the device, which does the rest.
     """
-    scaled = torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(0, 3, 1, 2) / 255
+    scaled = to_device(torch.from_numpy(np.ascontiguousarray(frames)), device).permute(0, 3, 1, 2) / 255
     return (scaled - torch.tensor(mean, device=device).view(3, 1, 1)) / torch.tensor(std, device=device).view(3, 1, 1)

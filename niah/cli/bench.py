@@ -58,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compiled", action="store_true", help=help_text)
     help_text = "count memory and FLOPs under fake tensors: no GPU, no weights, no seconds"
     parser.add_argument("--traced", action="store_true", help=help_text)
+    help_text = "run beside a source that sleeps as long as the model computes, and print how much of it is hidden"
+    parser.add_argument("--overlap", action="store_true", help=help_text)
     parser.add_argument("--one", help=argparse.SUPPRESS)  # one job as JSON, in a process of its own
 
 
@@ -76,7 +78,20 @@ def run(options: argparse.Namespace) -> int:
         measured = bench.measure(Job(**json.loads(options.one)), partial(found.build, **settings))
         to_stdout(json.dumps(dataclasses.asdict(measured)) + "\n")
         return 0
+    if options.overlap:
+        return _overlap(options, partial(found.build, **settings))
     return _trace_all(options, found) if options.traced else _measure_all(options, found)
+
+
+def _overlap(options: argparse.Namespace, build: bench.Build) -> int:
+    """Print how much of a source's time the model hides, at each length, in this process."""
+    from niah.adapters.overlap import overlap
+
+    jobs = bench.plan_jobs(options.name, options.size, ["streamed"], _lengths(options), options.device, options.cap_gib)
+    model = build(jobs[0].size, jobs[0].device)
+    for job in jobs:
+        to_stdout(f"{options.name} {options.size}, {overlap(model, job.frames)}\n")
+    return 0
 
 
 def _trace_all(options: argparse.Namespace, found: bench.Bench) -> int:

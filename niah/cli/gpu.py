@@ -17,7 +17,8 @@ from niah.types import UserError
 EXAMPLES = """\
 examples:
   niah gpu
-      the faults of the device, memory and time of the 7B models at 64 and 1,024 frames, then at 10,000
+      the faults of the device, memory and time of the 7B models at 64 and 1,024 frames, then at 10,000; how much of
+      reading the first of them hides; how fast a micro model trains
   niah gpu --size tiny --minutes 20
       a rehearsal on a CPU
 

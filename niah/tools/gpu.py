@@ -21,6 +21,7 @@ from niah.io import open_to_append, read_json_lines, to_json_lines
 
 SHORT = {"7b": (64, 1024), "tiny": (16, 48)}  # frames at which measured memory is compared with traced
 LONG = {"7b": 10_000, "tiny": 96}
+STEPS = {"7b": "200", "tiny": "3"}  # of training a micro model
 LEAST_SECONDS = 5.0  # a step is not begun with less
 DETAIL = 2000  # characters of output that are kept
 
@@ -44,12 +45,19 @@ class Outcome:
 
 
 def plan_steps(models: Sequence[str], size: str, folder: Path) -> list[Step]:
-    """Return the steps: faults of the device, short videos with every model, then long ones."""
+    """Return the steps: faults of the device, short videos with every model, then long ones, overlap, training.
+
+    How much of reading is hidden is asked of the first model, after its long video.
+    """
     device = "cpu" if size == "tiny" else "cuda"
     faults = Step("faults of the device", ("-m", "niah.adapters.device_faults", device))
     short = [_bench(model, size, SHORT[size], folder) for model in models]
-    long = [_bench(model, size, (LONG[size],), folder) for model in models]
-    return [faults, *short, *long]
+    first, *others = [_bench(model, size, (LONG[size],), folder) for model in models]
+    frames = str(SHORT[size][-1])
+    beside = ("-m", "niah", "bench", models[0], "--size", size, "--lengths", frames, "--overlap")
+    overlap = Step(f"{models[0]} beside a source that sleeps", beside)
+    training = Step("training of a micro model", ("-m", "vilamp.train.micro.step_rate", device, STEPS[size]))
+    return [faults, *short, first, overlap, *others, training]
 
 
 def run_steps(steps: Sequence[Step], file: Path, seconds: float) -> Iterator[Outcome]:

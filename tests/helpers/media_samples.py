@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 
 from niah.media.writer import write_mp4
 
@@ -49,3 +50,20 @@ def remux(source, target, keep=None, shift_seconds=Fraction(0), options=None, pr
             packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, new
             after.mux(packet)
     return target
+
+
+def coloured(path, codec, pixels, options, size=(96, 64), count=12):
+    """Write coarse noise that moves, as a codec and a pixel format hold it; skip the test where FFmpeg lacks either."""
+    noise = np.random.default_rng(0).integers(0, 256, (size[1] // 4, size[0] // 4, 3), dtype=np.uint8)
+    base = noise.repeat(4, 0).repeat(4, 1)
+    with av.open(str(path), "w") as container:
+        try:
+            stream = container.add_stream(codec, rate=25, options=options)
+        except av.error.EncoderNotFoundError:
+            pytest.skip(f"this FFmpeg has no {codec}")
+        stream.width, stream.height, stream.pix_fmt = *size, pixels
+        for number in range(count):
+            frame = av.VideoFrame.from_ndarray(np.roll(base, 3 * number, 1), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from niah.adapters import bench
-from niah.adapters.bench import Job, StageCosts, measure
+from niah.adapters.bench import Job, StageCosts, format_measurement, measure
 from niah.adapters.meter import Meter
 from niah.types import UserError
 from tests.helpers.fake_cuda import GIB, FakeCuda
@@ -63,6 +63,17 @@ def test_a_cap_holds_for_the_default_card_and_for_one_that_is_named(monkeypatch,
     monkeypatch.setattr(bench, "WARM_UP", 1)
     measured = measure(Job("m", "7b", "streamed", 24, device, cap), lambda size, place: Subject(cards))
     assert (measured.status, cards.fractions) == (status, {0: cap / 80})
+
+
+def test_a_card_of_eight_gib_says_what_it_took_and_runs_out_where_that_is_too_little(monkeypatch):
+    cards = FakeCuda((8,)).patch(monkeypatch)
+    monkeypatch.setattr(bench, "WARM_UP", 1)
+    monkeypatch.setattr(Subject, "device", CUDA)
+    jobs = [Job("m", "7b", "streamed", frames, "cuda") for frames in (4, 24, 4)]
+    first, second, third = (format_measurement(measure(job, lambda size, place: Subject(cards))) for job in jobs)
+    assert "4.00 GiB reserved, 4.00 GiB on the fullest card" in first
+    assert "oom: CUDA out of memory. Tried to allocate 24.00 GiB" in second
+    assert "4.00 GiB on the fullest card" in third  # whatever was asked before
 
 
 def test_a_cap_without_a_card_is_refused():

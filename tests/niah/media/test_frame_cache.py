@@ -7,6 +7,7 @@ import struct
 import threading
 import zlib
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -21,13 +22,13 @@ from niah.media.index import Index
 from niah.media.scan import scan
 from niah.media.video import SplicedVideo
 from niah.types import Sampling, Source, Span, UserError
-from tests.helpers.media_samples import SHARED, make, number_in
+from tests.helpers.media_samples import SHARED, coloured, make, number_in
 from tests.niah.media.test_decoders import READABLE, needs_shared
 from tests.niah.media.test_reading import QUICK
 
 SIZES = (Sampling("1", 64, 48), Sampling("1", 90, 131, "pad"))
 ONE, OTHER = SIZES
-WILD = SHARED.parent / "wild" / "media"
+WILD = (Path(__file__).with_name("wild"), SHARED.parent / "wild" / "media")
 WILD_FILES = ("b.avi", "coverfirst.mkv", "one.ts", "slow5.mkv", "still.ogv", "tagged.mkv", "twice.ts")
 FILMS = ("big_buck_bunny", "caminandes_llamigos", "tears_of_steel")
 
@@ -83,9 +84,10 @@ def test_every_shared_file_gives_the_same_pixels(file, monkeypatch):
 
 @pytest.mark.parametrize("name", WILD_FILES)
 def test_every_wild_file_gives_the_same_pixels(name, monkeypatch):
-    if not (WILD / name).is_file():
-        pytest.skip(f"../shared/wild/media/{name} is absent")
-    compare(scan(WILD / name), monkeypatch)
+    path = next((folder / name for folder in WILD if (folder / name).is_file()), None)
+    if path is None:
+        pytest.skip(f"{name} is absent")
+    compare(scan(path), monkeypatch)
 
 
 @pytest.mark.parametrize("name", FILMS)
@@ -132,24 +134,7 @@ FORMATS = {  # codec, pixel format, options, suffix
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_kind_of_picture_gives_the_same_pixels(name, tmp_path, monkeypatch):
     codec, pixels, options, suffix = FORMATS[name]
-    compare(scan(colourful(tmp_path / f"clip.{suffix}", codec, pixels, options)), monkeypatch)
-
-
-def colourful(path, codec, pixels, options, size=(96, 64), count=12):
-    """Write coarse noise that moves: every kind of loss shows."""
-    noise = np.random.default_rng(0).integers(0, 256, (size[1] // 4, size[0] // 4, 3), dtype=np.uint8)
-    base = noise.repeat(4, 0).repeat(4, 1)
-    with av.open(str(path), "w") as container:
-        try:
-            stream = container.add_stream(codec, rate=25, options=options)
-        except av.error.EncoderNotFoundError:
-            pytest.skip(f"this FFmpeg has no {codec}")
-        stream.width, stream.height, stream.pix_fmt = *size, pixels
-        for number in range(count):
-            frame = av.VideoFrame.from_ndarray(np.roll(base, 3 * number, 1), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
+    compare(scan(coloured(tmp_path / f"clip.{suffix}", codec, pixels, options)), monkeypatch)
 
 
 def test_a_second_pass_and_the_next_model_decode_nothing(film, tmp_path):

@@ -16,7 +16,7 @@ from niah.media.in_order import in_order
 from niah.media.resize import Resizer
 from niah.media.scan import scan
 from niah.types import Sampling
-from tests.helpers.media_samples import SHARED, make, number_in
+from tests.helpers.media_samples import SHARED, coloured, make, number_in
 from tests.niah.media.test_decoders import READABLE, needs_shared
 
 SMALL = Sampling("native", 64, 48)
@@ -73,6 +73,33 @@ def test_frames_are_those_of_a_plain_loop(file, three_readers):
 @pytest.mark.parametrize("file", [file for file in READABLE if file not in QUICK])
 def test_frames_of_every_other_file_are_those_of_a_plain_loop(file, three_readers):
     compare(file)
+
+
+HARD = {  # codec, options, suffix, size, frames; no encoder of FFmpeg's writes fields as pictures of their own (PAFF)
+    "interlaced": ("libx264", {"x264-params": "tff=1:keyint=12:bframes=2"}, "ts", (96, 64), 60),
+    "interlaced mpeg-2": ("mpeg2video", {"flags": "+ildct+ilme", "g": "12", "bf": "2"}, "mpg", (96, 64), 60),
+    "one keyframe": ("libx264", {"x264-params": "keyint=infinite:scenecut=0:bframes=3"}, "mp4", (96, 64), 150),
+    "open groups": ("libx264", {"x264-params": "open-gop=1:keyint=20:bframes=3"}, "mp4", (96, 64), 60),
+    "hevc, three temporal layers": (
+        "libx265", {"x265-params": "log-level=none:temporal-layers=3:keyint=20:bframes=3"}, "mp4", (96, 64), 60,
+    ),
+    "hevc, 1080p": (
+        "libx265",
+        {"preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1:qp=45:keyint=4:bframes=1"},
+        "mp4", (1920, 1080), 8,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_frames_of_hard_files_are_those_of_a_plain_loop(name, tmp_path, three_readers):
+    codec, options, suffix, size, count = HARD[name]
+    index = scan(coloured(tmp_path / f"film.{suffix}", codec, "yuv420p", options, size, count))
+    decoder = load_decoder("pyav")
+    for ordinals in (range(0, count, 5), range(3, count, 7), [count - 2]):
+        found = list(decoder.read(index, ordinals, SMALL))
+        assert np.array_equal(found, plain(index, ordinals))
+    decoder.close()
 
 
 @pytest.fixture(scope="module")

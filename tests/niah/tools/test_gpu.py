@@ -11,11 +11,11 @@ def outcomes(steps, file, seconds=600.0):
     return [(outcome.step, outcome.status) for outcome in run_steps(steps, file, seconds)]
 
 
-def test_faults_come_first_then_short_videos_of_every_model_then_long_ones(tmp_path):
+def test_faults_come_first_then_short_videos_of_every_model_then_long_ones_and_training_last(tmp_path):
     names = [step.name for step in plan_steps(["one", "two"], "7b", tmp_path)]
     assert names == [
         "faults of the device", "one at 64,1024 frames", "two at 64,1024 frames",
-        "one at 10000 frames", "two at 10000 frames",
+        "one at 10000 frames", "one beside a source that sleeps", "two at 10000 frames", "training of a micro model",
     ]  # fmt: skip
 
 

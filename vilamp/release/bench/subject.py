@@ -21,6 +21,7 @@ from niah.adapters.bench import NoiseVideo, StageCosts
 from niah.adapters.checkpoint import fill_at_random
 from niah.adapters.meter import clock
 from niah.adapters.qwen import prefill
+from niah.adapters.to_device import to_device
 from niah.adapters.trace import Repeat, is_traced, shapes
 from vilamp.keyframes import fill_gaps, select_keyframes
 from vilamp.merge import anchors
@@ -124,6 +125,7 @@ class VilampBench:
 
     def _clip(self, video: NoiseVideo) -> Float[Tensor, "frames clip"]:
         side, size = self.model.config.clip.picture.side, len(video)
+        video.announce(range(size))
         return torch.cat(
             [
                 self.model.encode_clip(self._pixels(video, range(start, min(start + CHUNK, size)), side))
@@ -135,6 +137,7 @@ class VilampBench:
         return self.model.encode_query(torch.arange(12, device=self.device)[None])
 
     def _patches(self, video: NoiseVideo, times: StageTimer) -> Iterator[Float[Tensor, "_frames patches dim"]]:
+        video.announce(range(-(-len(video) // CHUNK) * CHUNK))
         for start in range(0, len(video), CHUNK):
             times.end("merge")
             pixels = self._pixels(video, range(start, start + CHUNK), self.side)  # of one shape, also the last
@@ -144,7 +147,7 @@ class VilampBench:
 
     def _pixels(self, video: NoiseVideo, frames: range, side: int) -> Float[Tensor, "frames 3 {side} {side}"]:
         """Return pixels of a tower's size; frames are cropped, not resized: resizing belongs to decoding."""
-        bytes_ = torch.from_numpy(np.ascontiguousarray(video.frames(frames)[:, :side, :side])).to(self.device)
+        bytes_ = to_device(torch.from_numpy(np.ascontiguousarray(video.frames(frames)[:, :side, :side])), self.device)
         return bytes_.permute(0, 3, 1, 2).to(self.model.dtype) / 127.5 - 1
 
     def _as_released(self, video: NoiseVideo) -> tuple[dict[str, float], int]:

@@ -163,7 +163,7 @@ def _train_reader(
         length = stages.lengths[stage]
         weights = [1.1 - share for share in stages.accuracy().values()]
         positions = member.positions if rng.random() < config.gaps else 0
-        videos = _videos(config, member, model, length)
+        videos = videos_in_step(config, member, model, length)
         types, batch = draw_batch(config, model, worlds, length, videos, positions, weights, rng)
         loss, traced, right = reader_loss(model, batch)
         stages.update(step, stage, types, right)
@@ -185,7 +185,7 @@ def _train_reader(
     return time.process_time() - began
 
 
-def _videos(config: MicroConfig, member: Member, model: Vilamp, length: int) -> int:
+def videos_in_step(config: MicroConfig, member: Member, model: Vilamp, length: int) -> int:
     """Return how many videos of a length a step has."""
     shown = max(length * 3 // 4, 25)  # frames of a video, on average
     generator = torch.Generator().manual_seed(shown)  # no number of tokens may depend on what a video shows
