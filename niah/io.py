@@ -7,6 +7,7 @@ This module imports no decoder.
 from __future__ import annotations
 
 import errno
+import gc
 import gzip
 import io
 import json
@@ -281,6 +282,21 @@ def parse_json_lines(
         except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
             raise UserError(f"{path}, line {number} cannot be read ({error!r:.500}); {remedy}") from error
         yield number, value
+
+
+@contextmanager
+def no_cycles() -> Iterator[None]:
+    """Do without garbage collection, which looks at all objects again and again while many are made that stay.
+
+    For code that makes no reference cycles.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _SmallNumbers(dict[str, int]):

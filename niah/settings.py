@@ -113,9 +113,9 @@ def check_types(value: T) -> T:
 
     For dataclasses built from JSON, as Python checks no types. Raises TypeError naming the field.
     """
-    for name, hint, matches in _checks(type(value)):
+    for name, hint, at_once, matches in _checks(type(value)):
         field_value = getattr(value, name)
-        if not matches(field_value):
+        if type(field_value) not in at_once and not matches(field_value):
             wanted = hint.__name__ if typing.get_origin(hint) is None else str(hint).replace("typing.", "")
             raise TypeError(f"{name} must be of type {wanted}, got {brief(field_value)}")
     return value
@@ -128,9 +128,22 @@ def _type_hints(cls: type) -> dict[str, Any]:
 
 
 @cache
-def _checks(cls: type) -> tuple[tuple[str, Any, Check], ...]:
-    """Return name, type hint and check of each field; made once, as a run has a hundred thousand cases and records."""
-    return tuple((name, hint, _check_of(hint)) for name, hint in _type_hints(cls).items())
+def _checks(cls: type) -> tuple[tuple[str, Any, frozenset[type], Check], ...]:
+    """Return name, type hint, types that match whatever the value, and check of each field.
+
+    Made once, as a run has a hundred thousand cases and records.
+    """
+    return tuple((name, hint, _matching_types(hint), _check_of(hint)) for name, hint in _type_hints(cls).items())
+
+
+def _matching_types(hint: Any) -> frozenset[type]:
+    """Return types of which every value matches a type hint."""
+    origin = typing.get_origin(hint)
+    if origin in UNIONS:
+        return frozenset().union(*map(_matching_types, typing.get_args(hint)))
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return frozenset({dict})
+    return frozenset({hint}) & {str, int, bool, type(None)}
 
 
 def _check_of(hint: Any) -> Check:

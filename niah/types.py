@@ -24,7 +24,7 @@ import dataclasses
 import sys
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -330,7 +330,7 @@ class Case:
             raise UserError(f"case {row.get('id')!r} has unknown fields {unknown}; known: {sorted(known)}")
         values = _interned(row)
         values["needles"] = tuple(Placement(**p) for p in row["needles"])
-        values["timeline"] = tuple(Span(**s) for s in row["timeline"])
+        values["timeline"] = tuple(_span(**s) for s in row["timeline"])
         values["options"] = tuple(map(sys.intern, row["options"]))
         values["asked"] = tuple(row.get("asked", ()))
         return cls(**values)
@@ -554,6 +554,12 @@ class Record:
         if not self.samples:
             del row["samples"]
         return row
+
+
+@lru_cache(maxsize=1 << 16, typed=True)
+def _span(source: str, start: int, stop: int) -> Span:
+    """Return a span; cases of a grid share those of their haystacks."""
+    return Span(source, start, stop)
 
 
 @cache

@@ -15,6 +15,7 @@ from typing import Any
 
 from niah.analysis.layout import Layout, infer_layout, merge_layouts
 from niah.analysis.scored import ScoredCase, score_case
+from niah.io import no_cycles
 from niah.option_scores import SCORE_BY, can_score
 from niah.run.metadata import model_label, read_metadata, without_shard_keys
 from niah.run.records import cases_path, read_cases, read_records
@@ -60,7 +61,8 @@ class RunData:
     @cached_property
     def scored(self) -> tuple[ScoredCase, ...]:
         """Every case and how its reply scored, computed once: a dozen tables, checks and figures count them."""
-        return tuple(score_case(case, self.records.get(case.id), self.score_by) for case in self.cases)
+        with no_cycles():
+            return tuple(score_case(case, self.records.get(case.id), self.score_by) for case in self.cases)
 
     @property
     def versions(self) -> tuple[int, ...]:

@@ -36,29 +36,29 @@ class ScoredCase:
     overlap: float = 0.0  # of the interval that the reply names with that of the clip, where one is asked
     names_interval: bool = False
 
-    @cached_property
+    @property
     def status(self) -> str:
         """Return the record's status, or "missing"."""
         return MISSING if self.record is None else self.record.status
 
-    @cached_property
+    @property
     def answered(self) -> bool:
         """Return True if the model replied."""
         return self.status == "ok"
 
-    @cached_property
+    @property
     def correct(self) -> bool:
         """Return True if the reply names the right option, or an interval that overlaps the clip's by half."""
         if self.case.asks_interval:
             return self.overlap >= OVERLAP
         return self.letter == self.case.answer
 
-    @cached_property
+    @property
     def unanswered(self) -> bool:
         """Return True if there is a reply that names no option; it counts as wrong."""
         return self.answered and self.letter is None and not self.names_interval
 
-    @cached_property
+    @property
     def chance(self) -> float:
         """Return how often a guess is right."""
         return chance(self.case)

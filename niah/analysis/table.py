@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import statistics
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from niah.analysis.csv_text import csv_text
@@ -26,7 +26,7 @@ from niah.analysis.scored import MISSING, ScoredCase
 from niah.analysis.stats.proportions import clustered_interval, retention, wilson_interval
 from niah.analysis.stats.regression import Observation
 from niah.io import replace_file
-from niah.types import CONDITIONS, SINGLE, Case, Record
+from niah.types import CONDITIONS, SINGLE, Record
 
 # Kinds whose questions say nothing about their answers, so that nobody is asked without video.
 UNGUESSABLE = ("when", "first", "times")
@@ -123,53 +123,92 @@ def table_rows(runs: Sequence[RunData]) -> list[Row]:
 
 def table_frame(runs: Sequence[RunData]) -> pd.DataFrame:
     """Return the rows of some runs as a data frame whose columns are the fields of `Row`."""
-    rows = table_rows(split_kinds(runs))
+    return _frame(table_rows(split_kinds(runs)))
+
+
+def write_table(folder: Path, run: RunData | None = None, rows: Sequence[Row] | None = None) -> Path:
+    """Write table.csv into a run folder and return its path. Raises UserError if the folder holds no run.
+
+    `run` is what the folder holds, where it was read before, and `rows` are its rows, where they were counted before.
+    """
+    path = Path(folder) / "table.csv"
+    if rows is None:
+        rows = table_rows(split_kinds([read_run(folder) if run is None else run]))
+    replace_file(path, csv_text(_frame(rows)))
+    return path
+
+
+def _frame(rows: Sequence[Row]) -> pd.DataFrame:
     columns = [field.name for field in dataclasses.fields(Row)]
     if all(row.kind == SINGLE for row in rows):
         columns.remove("kind")
     return pd.DataFrame([dataclasses.asdict(row) for row in rows], columns=pd.Index(columns))
 
 
-def write_table(folder: Path, run: RunData | None = None) -> Path:
-    """Write table.csv into a run folder and return its path. Raises UserError if the folder holds no run.
-
-    `run` is what the folder holds, where it was read before.
-    """
-    path = Path(folder) / "table.csv"
-    replace_file(path, csv_text(table_frame([read_run(folder) if run is None else run])))
-    return path
-
-
 def _rows(run: RunData) -> Iterator[Row]:
     """Yield the rows of one run."""
-    cells: Mapping[RowKey, list[ScoredCase]] = defaultdict(list)
-    for scored in score_cases(run):
-        for key in _keys_of_case(run.layout, scored.case):
-            cells[key].append(scored)
+    cells = _Cells(run)
     types = sorted({case.type for case in run.cases})
     conditions = {case.condition for case in run.cases}
     for condition in (known for known in CONDITIONS if known in conditions):
         for key in _keys_of_condition(run.layout, condition, types):
-            row = _row(run, key, cells[key])
+            row = _row(run, key, cells)
             if condition == "full" and key.depth == ALL:
                 blind, needle_only = (
-                    cells[RowKey(control, key.type, ALL, ALL, ALL)] for control in ("blind", "needle_only")
+                    cells.scored(RowKey(control, key.type, ALL, ALL, ALL)) for control in ("blind", "needle_only")
                 )
                 guessing = by_chance(needle_only) if run.kind in UNGUESSABLE else observations(blind)
                 if run.kind == "first":  # one of the two clips, with its depth, is worth something
-                    guessing = observations(cells[RowKey("swapped", key.type, ALL, ALL, ALL)])
-                row = _with_retention(row, observations(cells[key]), guessing, observations(needle_only))
+                    guessing = observations(cells.scored(RowKey("swapped", key.type, ALL, ALL, ALL)))
+                full = observations(cells.scored(key))
+                row = _with_retention(row, full, guessing, observations(needle_only))
             yield row
 
 
-def _keys_of_case(layout: Layout, case: Case) -> Iterator[RowKey]:
-    """Yield the keys of all rows that a case counts in."""
-    lengths = [(ALL, ALL)]
-    lengths += [(by, label) for by in layout.length_labels() if (label := layout.length_label(case, by)) is not None]
-    depth_label = layout.depth_label(case)
-    depths = (ALL,) if depth_label is None else (ALL, depth_label)
-    for kind, (by, length), depth in itertools.product((ALL, case.type), lengths, depths):
-        yield RowKey(case.condition, kind, by, length, depth)
+class _Cells:
+    """What rows count, an array of all cases for each, so that a row of 75,000 cases is a few sums."""
+
+    def __init__(self, run: RunData) -> None:
+        scored, layout = run.scored, run.layout
+        self._scored = np.fromiter(scored, object, len(scored))
+        labels = {
+            "condition": [one.case.condition for one in scored],
+            "type": [one.case.type for one in scored],
+            "depth": [layout.depth_label(one.case) for one in scored],
+        }
+        for by in layout.length_labels():
+            labels[by] = [layout.length_label(one.case, by) for one in scored]
+        self._masks = {name: _masks(values) for name, values in labels.items()}
+        self._nothing = np.zeros(len(scored), bool)
+        sizes = [one.record.frame_size if one.record is not None else None for one in scored]
+        self.status = np.array([one.status for one in scored], object)
+        self.answered = np.array([one.answered for one in scored], bool)
+        self.correct = np.array([one.correct for one in scored], bool)
+        self.unanswered = np.array([one.unanswered for one in scored], bool)
+        self.chance = np.array([one.chance for one in scored], float)
+        self.repeats = np.array([one.case.repeats > 0 for one in scored], bool)
+        self.kept = np.array([one.hit is not None for one in scored], bool)
+        self.hits = np.array([bool(one.hit) for one in scored], bool)
+        self.hit_chance = np.array([one.hit_chance or 0.0 for one in scored], float)
+        self.scored_by = np.array([one.scored_by for one in scored], object)
+        self.cut_short = np.array([one.cut_short for one in scored], bool)
+        self.frame_sizes = np.array([size or (0, 0) for size in sizes], int).reshape(-1, 2)  # height and width; 0: none
+
+    def of(self, key: RowKey) -> np.ndarray:
+        """Return the numbers of the cases that count in a row."""
+        wanted = [("condition", key.condition), ("type", key.type), (key.length_by, key.length), ("depth", key.depth)]
+        masks = [self._masks[name].get(label, self._nothing) for name, label in wanted if label != ALL]
+        return np.flatnonzero(np.logical_and.reduce(masks))
+
+    def scored(self, key: RowKey) -> list[ScoredCase]:
+        """Return the cases that count in a row."""
+        return self._scored[self.of(key)].tolist()
+
+
+def _masks(labels: Sequence[str | None]) -> dict[str | None, np.ndarray]:
+    """Return for each label which cases have it, (cases,)."""
+    array = np.array(labels, object)
+    return {label: array == label for label in dict.fromkeys(labels)}
 
 
 def _keys_of_condition(layout: Layout, condition: str, types: Sequence[str]) -> Iterator[RowKey]:
@@ -182,16 +221,21 @@ def _keys_of_condition(layout: Layout, condition: str, types: Sequence[str]) -> 
         yield RowKey(condition, kind, by, length, depth)
 
 
-def _row(run: RunData, key: RowKey, cell: Sequence[ScoredCase]) -> Row:
+def _row(run: RunData, key: RowKey, cells: _Cells) -> Row:
     """Count the cases of one row."""
-    answers = [scored for scored in cell if scored.answered]
-    kept = [scored for scored in answers if scored.hit is not None]
-    correct = sum(scored.correct for scored in answers)
+    cell = cells.of(key)
+    answers = cell[cells.answered[cell]]
+    kept = answers[cells.kept[answers]]
+    correct, unanswered, hits = (
+        int(of[some].sum()) for of, some in ((cells.correct, answers), (cells.unanswered, answers), (cells.hits, kept))
+    )
     low, high = wilson_interval(correct, len(answers))
-    size = median_frame_size(one.record for one in answers)
     cluster_low, cluster_high = None, None
     if ALL in (key.length, key.depth):  # a marginal: needles are asked more than once
-        cluster_low, cluster_high = clustered_interval(observations(answers))
+        cluster_low, cluster_high = clustered_interval(observations(cells.scored(key)))
+    sizes = cells.frame_sizes[answers]
+    size = np.sort(sizes[sizes[:, 0] > 0], axis=0)
+    height, width = (None, None) if not len(size) else size[(len(size) - 1) // 2].tolist()
     return Row(
         model=run.model,
         suite=run.suite,
@@ -202,24 +246,24 @@ def _row(run: RunData, key: RowKey, cell: Sequence[ScoredCase]) -> Row:
         depth=key.depth,
         n=len(answers),
         correct=correct,
-        accuracy=_mean([scored.correct for scored in answers]),
+        accuracy=_share(correct, answers),
         low=low,
         high=high,
         cluster_low=cluster_low,
         cluster_high=cluster_high,
-        chance=_mean([scored.chance for scored in cell]),
-        unanswered=sum(scored.unanswered for scored in answers),
-        unanswered_share=_mean([scored.unanswered for scored in answers]),
-        **{status: sum(one.status == status for one in cell) for status in ("oom", "error", "timeout", MISSING)},
-        repeats=sum(scored.case.repeats > 0 for scored in cell),
+        chance=_share(sum(cells.chance[cell].tolist()), cell),
+        unanswered=unanswered,
+        unanswered_share=_share(unanswered, answers),
+        **{status: int((cells.status[cell] == status).sum()) for status in ("oom", "error", "timeout", MISSING)},
+        repeats=int(cells.repeats[cell].sum()),
         kept=len(kept),
-        hits=sum(bool(scored.hit) for scored in kept),
-        hit_share=_mean([bool(scored.hit) for scored in kept]),
-        hit_chance=_mean([scored.hit_chance or 0.0 for scored in kept]),
-        scored_by=", ".join(sorted({scored.scored_by for scored in answers})),
-        cut_short=sum(scored.cut_short for scored in answers),
-        frame_height=None if size is None else size[0],
-        frame_width=None if size is None else size[1],
+        hits=hits,
+        hit_share=_share(hits, kept),
+        hit_chance=_share(sum(cells.hit_chance[kept].tolist()), kept),
+        scored_by=", ".join(sorted(set(cells.scored_by[answers].tolist()))),
+        cut_short=int(cells.cut_short[answers].sum()),
+        frame_height=height,
+        frame_width=width,
         kind=run.kind,
     )
 
@@ -234,5 +278,5 @@ def _with_retention(
     return dataclasses.replace(row, retention=found.value, retention_low=found.low, retention_high=found.high)
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _share(total: float, of: Sized) -> float | None:
+    return total / len(of) if len(of) else None

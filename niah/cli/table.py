@@ -55,15 +55,17 @@ def run(options: argparse.Namespace) -> int:
     """Write the table of every run, and print a summary of all."""
     runs = [read_run(folder) for folder in options.runs]
     if options.score_by is None:
-        written = "written: " + ", ".join(str(write_table(run.folder, run)) for run in runs)
+        rows = {id(run): table_rows(split_kinds([run])) for run in runs}
+        written = "written: " + ", ".join(str(write_table(run.folder, run, rows[id(run)])) for run in runs)
     else:
+        rows = {}
         runs = [with_rule(run, options.score_by) for run in runs]
         named = ", ".join(dict.fromkeys(run.score_by or "none" for run in map(read_run, options.runs)))
         written = f"scored by {options.score_by} for looking (rule that the suite names: {named}); nothing was written"
     whole = join_shards(runs)
     joined = split_kinds(whole)
     parts = [
-        summary_page(table_rows(joined)),
+        summary_page([row for run in whole for row in rows.get(id(run)) or table_rows(split_kinds([run]))]),
         shown_summary(joined),
         samples_summary(joined),
         read_and_placed_summary(whole),

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from niah.io import CannotWrite, open_to_append, parse_json_lines, read_unpacked, replacing
+from niah.io import CannotWrite, no_cycles, open_to_append, parse_json_lines, read_unpacked, replacing
 from niah.run.metadata import read_metadata
 from niah.settings import check_types, is_number
 from niah.types import Case, Record, UserError
@@ -75,6 +75,7 @@ class Records:
         )
 
 
+@no_cycles()
 def read_records(path: Path, missing_ok: bool = True) -> list[Record]:
     """Return the records of a file or its gzipped copy, without a last line that was cut short.
 
@@ -99,6 +100,7 @@ def read_records(path: Path, missing_ok: bool = True) -> list[Record]:
     return [record for _, record in parse_json_lines(data, path, parse, remedy, drop_unfinished=True)]
 
 
+@no_cycles()
 def read_cases(folder: Path) -> tuple[tuple[Case, ...], str]:
     """Return the cases of a run's or suite's folder, and the SHA-256 of their file; the file may be gzipped.
 

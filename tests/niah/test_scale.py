@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,11 @@ import pytest
 from scipy.stats import hypergeom
 
 from niah.analysis import load
+from niah.analysis import table as table_module
 from niah.analysis.scored import luck
+from niah.analysis.stats.paired import unpaired_difference
+from niah.analysis.stats.proportions import share_of
+from niah.analysis.stats.regression import Observation, mean
 from niah.io import CannotWrite
 from niah.media import frame_keys
 from niah.media.decoders.base import load_decoder
@@ -44,6 +49,25 @@ def test_a_table_with_all_its_checks_reads_and_scores_each_reply_once(tmp_path, 
     assert table([str(folder)]) == 0
     assert sorted(scored) == sorted(case.id for case in cases)
     assert read == [1]
+
+
+def test_the_rows_of_a_run_are_counted_once_for_its_table_and_its_summary(tmp_path, monkeypatch):
+    cases = [make_case(f"n{n}", condition) for n in range(4) for condition in ("full", "needle_only", "blind")]
+    folder = write_run(tmp_path / "run", cases, [make_record(case) for case in cases])
+    counted, row = [], table_module._row
+    monkeypatch.setattr(table_module, "_row", lambda run, key, *rest: counted.append(key) or row(run, key, *rest))
+    assert table([str(folder)]) == 0
+    assert len(counted) == len(set(counted)) > 5
+
+
+def test_statistics_of_many_clusters_hold_numbers_for_each_and_none_for_each_pair():
+    answers = [Observation(f"n{n}", "", (float(n % 3 > asked),)) for n in range(2000) for asked in range(2)]
+    tracemalloc.start()
+    for estimate in (share_of, mean, lambda some: unpaired_difference(some[::2], some[1::2])):
+        assert estimate(answers) is not None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2000**2  # bytes: pairs of clusters would take eight each
 
 
 def test_numbers_and_names_of_many_lines_are_held_once(tmp_path):

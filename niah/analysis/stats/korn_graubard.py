@@ -42,11 +42,13 @@ def clustered_share(right: np.ndarray, cases: np.ndarray) -> ClusteredShare:
     share = right.sum() / total
     residual = right - share * cases
     variance = (residual**2 / (1 - weight)).sum() / total**2
-    gram = (np.diag(weight) - np.outer(weight, weight)) / np.sqrt(np.outer(1 - weight, 1 - weight))
+    # Satterthwaite's trace^2 / sum of squares of the matrix (diag(w) - w w') / sqrt((1 - w) (1 - w)'); the trace is 1.
+    crossed = weight**2 / (1 - weight)
+    squares = (weight**2).sum() + crossed.sum() ** 2 - (crossed**2).sum()
     return ClusteredShare(
         share=float(share),
         variance=float(variance),
-        degrees_of_freedom=float(1 / (gram**2).sum()),  # Satterthwaite's trace^2 / sum of squares; the trace is 1
+        degrees_of_freedom=float(1 / squares),
         cases=int(total),
         effective_clusters=float(1 / (weight**2).sum()),
         few=bool(min((right < cases).sum(), (right > 0).sum()) < FEW),

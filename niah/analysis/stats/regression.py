@@ -107,11 +107,15 @@ class ClusteredFit:
         weights = self.design @ inverse @ contrast  # (cases,)
         group = self.groups[0]  # pyright: ignore[reportGeneralTypeIssues]  # there is one at least
         squares: np.ndarray = np.bincount(group, weights**2)  # (clusters,)
-        sums = np.zeros((len(squares), len(contrast)))
-        np.add.at(sums, group, self.design * weights[:, None])
-        products = np.diag(squares) - sums @ inverse @ sums.T
-        trace = max(float(np.trace(products)), 1e-12 * float(squares.sum()))
-        return float(squares.sum()) / trace, max(trace**2 / float((products**2).sum()), 1.0)
+        sums = np.stack([np.bincount(group, column * weights) for column in self.design.T], axis=1)
+        # The products are diag(squares) - sums @ inverse @ sums.T, which is as large as the square of the clusters.
+        hidden = sums @ inverse  # (clusters, coefficients)
+        diagonal = (hidden * sums).sum(axis=1)
+        inner = hidden.T @ sums  # (coefficients, coefficients)
+        trace = max(float((squares - diagonal).sum()), 1e-12 * float(squares.sum()))
+        total = float((squares**2 - 2 * squares * diagonal).sum() + (inner * inner.T).sum())
+        total = max(total, trace**2 / len(squares))  # of so many eigenvalues; rounding may take it below
+        return float(squares.sum()) / trace, max(trace**2 / total, 1.0)
 
 
 def fit(
@@ -186,4 +190,5 @@ def _enough_haystacks(observations: Sequence[Observation]) -> bool:
 
 def _numbers(names: Sequence[str]) -> np.ndarray:
     """Return the number of each name among the distinct ones, (names,)."""
-    return np.unique(names, return_inverse=True)[1]
+    numbers = {name: number for number, name in enumerate(sorted(set(names)))}  # `np.unique` would sort all names
+    return np.fromiter(map(numbers.__getitem__, names), int, len(names))
