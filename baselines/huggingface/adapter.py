@@ -8,7 +8,8 @@ to model and would hide which frames an answer depended on. A model that knows t
 whose processor takes no video gets the frames as images. Which classes take what: docs/models.md.
 
 Frames pass through the processor in chunks, but `generate` takes a video whole: an answer holds all frames at the size
-they are shown at, in the model's dtype, and the model's features and cache. Nothing is kept between answers.
+they are shown at, in the model's dtype, and the model's features and cache. Nothing is kept between answers, but for
+features of frames where `store_gib` allows it.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ from baselines.huggingface.chat import Chat
 from baselines.huggingface.checkpoint import Loading, load_pretrained
 from baselines.huggingface.options import forget_positions, likelihoods, option_texts, score_options
 from baselines.huggingface.settings import NEW_TOKENS, THOUGHT_TOKENS, Settings
+from baselines.huggingface.shared_vision import SharedVision
+from niah.adapters.feature_store import FeatureStore
 from niah.adapters.generation import check_finite
 from niah.adapters.meter import Meter
+from niah.adapters.options import make_store
 from niah.adapters.qwen import finish_reason
 from niah.adapters.sampling import bin_centres
 from niah.adapters.shown import frames_in_inputs, size_in_inputs
@@ -41,8 +45,12 @@ PRETRAINED_EXAMPLE = "Qwen/Qwen3-VL-4B-Instruct"  # a hub name, for the message 
 class HuggingFace:
     """Asks a chat of one turn: the frames, then the question. Generates greedily or draws, or scores the options."""
 
-    def __init__(self, model: Any, processor: Any, settings: Settings, seed: int = 0) -> None:
+    def __init__(
+        self, model: Any, processor: Any, settings: Settings, seed: int = 0, store: FeatureStore | None = None
+    ) -> None:
+        """`store` keeps the features of frames; None encodes them for every question."""
         self.model, self.processor, self.settings, self.seed = model, processor, settings, seed
+        self.vision = None if store is None else SharedVision(model, store)
         self.chat = Chat(processor, settings, model.dtype)
         self._times: bool | None = None  # whether the processor passes times on; not known before the first frames
 
@@ -60,6 +68,8 @@ class HuggingFace:
     def answer(self, video: Video, question: Question) -> Reply:
         """Return what the model answers. Raises UserError where the question does not fit the model's positions."""
         meter = Meter(self.model.device, video)
+        if self.vision is not None:
+            self.vision.reused = None
         prompt = format_prompt(question)
         size = video.frames([0]).shape[1:3] if len(video) else (0, 0)
         used = self._choose(video, size, prompt)
@@ -79,6 +89,7 @@ class HuggingFace:
             shown = {
                 "frame_size": size_in_inputs(inputs, self.processor, len(used)),
                 "frame_times": self._gives_times(size),
+                "reused_frames": self._reused(len(used)),
             }
         return Reply(
             frames_used=tuple(used), frames_kept=tuple(used), language_tokens=tokens, settings=settings,
@@ -162,6 +173,10 @@ class HuggingFace:
         """Return an answer's text; with its special tokens only where they mark a thought, which must not be read."""
         text, whole = (self.processor.tokenizer.decode(ids, skip_special_tokens=skip).strip() for skip in (True, False))
         return whole if shows_thought(whole) and not shows_thought(text) else text
+
+    def _reused(self, frames: int) -> int:
+        """Return of how many frames the features were found."""
+        return 0 if self.vision is None else round(frames * (self.vision.reused or 0))
 
     def _gives_times(self, size: tuple[int, int]) -> bool:
         """Return True if the model is given the times of frames."""
@@ -249,13 +264,16 @@ def load(
     top_k: int = 0,
     samples: int = 1,
     seed: int = 0,
+    store_gib: int | float = 0,
+    store_disk_gib: int | float = 0,
 ) -> HuggingFace:
     """Load a folder or a hub name. Raises UserError saying what is missing.
 
     Of how a video is shown and asked about, `Settings` says more; of how a checkpoint is loaded, `Loading`.
     `trust_remote_code` runs Python that comes with the checkpoint: never unless you pass it. `device_map` (auto,
     balanced, sequential …) spreads one model over the GPUs at hand, whatever `device` says. `seed` is that of the first
-    reply drawn, the next one's is one higher; without a `temperature` it changes nothing.
+    reply drawn, the next one's is one higher; without a `temperature` it changes nothing. `store_gib` and
+    `store_disk_gib` keep so much of the features of frames for later questions, for the models of `SharedVision`.
     """
     settings = Settings(
         max_frames, fps, frame_pixels, video_pixels, as_images, frame_times, answer_by, max_new_tokens,
@@ -266,7 +284,7 @@ def load(
     loading = Loading(dtype, attn_implementation, trust_remote_code, device_map, quantization, rope or {})
     model, processor = load_pretrained(pretrained, loading)
     placed = (model if device_map is not None else model.to(device)).eval()
-    adapter = HuggingFace(placed, processor, settings, seed)
+    adapter = HuggingFace(placed, processor, settings, seed, make_store(store_gib, store_disk_gib))
     model.generation_config = _decoding(
         model.generation_config, max_new_tokens or adapter.default_new_tokens(), settings.drawing()
     )

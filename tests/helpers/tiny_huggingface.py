@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -83,19 +84,32 @@ def qwen2_vl(folder: Path) -> Path:
     return folder
 
 
-def qwen3_vl(folder: Path, positions: int = 2000) -> Path:
-    """Write a Qwen3-VL with the released processor's patches and budget: 32 x 32 pixels of two frames are a token."""
+def qwen3_vl(
+    folder: Path, positions: int = 2000, vision: dict[str, Any] | None = None, text: dict[str, Any] | None = None
+) -> Path:
+    """Write a Qwen3-VL with the released processor's patches and budget: 32 x 32 pixels of two frames are a token.
+
+    `vision` and `text` hold what else is in the configs of its towers.
+    """
     tokenizer = _tokenizer(folder)
-    vision = {
+    seeing = {
         "depth": 1, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 32,
         "deepstack_visual_indexes": [0], "num_position_embeddings": 64,
     }  # fmt: skip
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3], "mrope_interleaved": True}
-    text = {**TEXT, "head_dim": 16, "max_position_embeddings": positions, "rope_parameters": rope, "pad_token_id": 258}
+    reading = {
+        **TEXT,
+        "head_dim": 16,
+        "max_position_embeddings": positions,
+        "rope_parameters": rope,
+        "pad_token_id": 258,
+    }
     ids = dict(zip(("vision_start", "vision_end", "image", "video"), range(259, 263), strict=True))
     torch.manual_seed(0)
     config = Qwen3VLConfig(
-        vision_config=vision, text_config=text, **{f"{name}_token_id": number for name, number in ids.items()}
+        vision_config={**seeing, **(vision or {})},
+        text_config={**reading, **(text or {})},
+        **{f"{name}_token_id": number for name, number in ids.items()},
     )
     Qwen3VLForConditionalGeneration(config).save_pretrained(folder)
     size = {"shortest_edge": 4096, "longest_edge": 25165824}  # preprocessor_config.json of Qwen3-VL's checkpoints
