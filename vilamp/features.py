@@ -108,7 +108,9 @@ class VideoFeatures:
 
         keep = self._keep_patches or kinds[0] == EMBEDDING
         batches = slot_batches(self._keys, frames, self._encoder.batch)
-        found = self._cache.get_or_encode(batches, lambda slot: self._key(slot, kinds[0]), encode, keep, self._announce)
+        found = self._cache.get_or_encode(
+            batches, lambda slot: self._key(slot, kinds[0]), encode, keep, self._announce, lambda slot: slot.place
+        )
         for features, _ in found:
             yield features
 

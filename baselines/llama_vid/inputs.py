@@ -216,7 +216,9 @@ class EvaFeatures:
 
         batches = slot_batches(keys, shown, CHUNK, stride)
         announce = partial(_announce, video)
-        yield from self.cache.get_or_encode(batches, lambda slot: keys[slot.frame], encode, announce=announce)
+        yield from self.cache.get_or_encode(
+            batches, lambda slot: keys[slot.frame], encode, announce=announce, row=lambda slot: slot.place
+        )
 
     def _encode(self, video: Video, slots: list[Slot]) -> Float[Tensor, "missing rows width"]:
         """Encode a few frames, each in its row of an otherwise black batch."""

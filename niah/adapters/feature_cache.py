@@ -7,6 +7,7 @@ place in a batch of the same shape, so features are the same bits whether they w
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -49,8 +50,9 @@ class FeatureCache:
         encode: Callable[[list[Item]], Float[Tensor, "missing ..."]],
         keep: bool = True,
         announce: Callable[[list[Item]], object] | None = None,
+        row: Callable[[Item], int] | None = None,
     ) -> Iterator[tuple[Float[Tensor, "items ..."], int]]:
-        """Yield the features of each batch, and how many of its items had to be encoded; holds one batch at a time.
+        """Yield the features of each batch, and how many of its items had to be encoded; holds two batches at most.
 
         Args:
             batches: What to encode, frames or clips, grouped as they shall be yielded.
@@ -58,12 +60,45 @@ class FeatureCache:
             encode: Returns the features of the items of a batch that are not stored, in their order.
             keep: Whether to store what was encoded.
             announce: Called first, with all items that are not stored.
+            row: An item's row where `encode` takes as long however few of its rows are taken: items of later batches
+                whose rows are free are then encoded along with a batch.
         """
+        batches = list(batches)
         if announce is not None:
-            batches = list(batches)
-            announce([item for batch in batches for item in batch if self.store is None or key(item) not in self.store])
-        for batch in batches:
-            yield self._batch(batch, key, encode, keep)
+            announce([item for batch in batches for item in batch if self._lacks(key(item))])
+        ahead: dict[Hashable, Tensor] = {}  # encoded along with an earlier batch
+        for number, batch in enumerate(batches):
+
+            def encode_new(missing: list[Item], later: int = number + 1) -> Tensor:
+                new = [item for item in missing if key(item) not in ahead]
+                if new:
+                    new += [] if row is None else self._with_free_rows(new, islice(batches, later, None), key, row)
+                    ahead.update(zip(map(key, new), encode(new), strict=True))
+                return torch.stack([ahead.pop(key(item)) for item in missing])
+
+            yield self._batch(batch, key, encode if row is None else encode_new, keep)
+
+    def _lacks(self, key: Hashable) -> bool:
+        """Return True if `key` is not stored; this does not count as using it."""
+        return self.store is None or key not in self.store
+
+    def _with_free_rows(
+        self,
+        items: Sequence[Item],
+        later: Iterable[Sequence[Item]],
+        key: Callable[[Item], Hashable],
+        row: Callable[[Item], int],
+    ) -> list[Item]:
+        """Return what is not stored of later batches, up to the first whose rows `items` or one another take."""
+        taken = {row(item) for item in items}
+        found: list[Item] = []
+        for batch in later:
+            missing = [item for item in batch if self._lacks(key(item))]
+            if taken & {row(item) for item in missing}:
+                break
+            found += missing
+            taken |= {row(item) for item in missing}
+        return found
 
     def _batch(
         self,

@@ -60,6 +60,27 @@ def test_asking_whether_a_key_is_stored_does_not_keep_it_from_being_forgotten(tm
     assert ("a" in store, "b" in store) == (False, True)
 
 
+def test_frames_that_lie_far_apart_are_encoded_together_as_long_as_their_rows_are_free(tmp_path):
+    calls = []
+
+    def encode(slots):
+        calls.append([slot.frame for slot in slots])
+        return torch.tensor([[float(slot.frame)] for slot in slots])
+
+    keys = [FrameKey("a", "", "", "", number) for number in (0, 9, 18, 20, 31)]  # rows 0, 1, 2, 0, 3 of batches of four
+    batches = list(slot_batches(keys, range(5), size=4))
+    assert len(batches) == 5
+    for store in (FeatureStore(1 << 20, 0, tmp_path), None):
+        cache = FeatureCache(store, torch.float32, torch.device("cpu"))
+        calls.clear()
+        found = [
+            (rows.tolist(), fresh)
+            for rows, fresh in cache.get_or_encode(batches, lambda s: keys[s.frame], encode, row=lambda s: s.place)
+        ]
+        assert found == [([[float(number)]], 1) for number in range(5)]
+        assert calls == [[0, 1, 2], [3, 4]]
+
+
 def test_without_a_store_everything_is_encoded_and_without_keep_nothing_is_stored(tmp_path):
     def encode(items):
         return torch.zeros(len(items), 1)
