@@ -74,13 +74,15 @@ def _cached_hashes(
     """Return the hashes of a span's frames and the frames' numbers, from `folder` if they are cached."""
     key = json.dumps([HASH_VERSION, _pictures_of(library.sources[span.source]), library.rate, list(numbers)])
     path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-    if not path.is_file():
-        bits, hashed = _hash(read_frames(span, numbers), numbers)
+    if path.is_file():
+        with np.load(path) as stored:
+            return stored["bits"], stored["numbers"].tolist()
+    bits, hashed = _hash(read_frames(span, numbers), numbers)
+    with contextlib.suppress(OSError):  # a full or read-only disk costs a second look, nothing else
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             np.savez(temporary, bits=bits, numbers=np.array(hashed, dtype=np.int64))
-    with np.load(path) as stored:
-        return stored["bits"], stored["numbers"].tolist()
+    return bits, hashed
 
 
 def _pictures_of(source: Source) -> str:
