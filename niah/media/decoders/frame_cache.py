@@ -24,7 +24,7 @@ from niah.media.index import Index, Rate
 from niah.terminal import to_stderr
 
 FORMAT = 1  # of the files
-SPARSE = 4  # where at least one frame in four is wanted, decoding again costs less than keeping
+SPARSE = 4  # where more than one frame in four is wanted, decoding again costs less than keeping
 SHARE = 16  # of what the cache may hold is free once films were deleted from a full one
 SLICE = 256 << 20  # bytes that a process writes at most before it measures the cache again
 
