@@ -58,9 +58,7 @@ def _interlaced(frame: av.VideoFrame) -> av.VideoFrame:
     """Return a frame that says that it has fields; swscale does not ask which comes first."""
     graph = Graph()
     frame.time_base = Fraction(1)
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format.name, time_base=frame.time_base
-    )
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
     graph.link_nodes(source, graph.add("setfield", "tff"), graph.add("buffersink")).configure()
     graph.vpush(frame)
     return graph.vpull()
