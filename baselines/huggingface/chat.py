@@ -11,13 +11,25 @@ import torch
 from baselines.huggingface.settings import Settings
 from baselines.huggingface.stream import CHUNK, ReadFrames, StreamedVideoProcessor, placeholder
 from niah.adapters.shown import time_line
+from niah.settings import unknown_name
 from niah.types import UserError
+
+DECIDED = {  # what of a processor and of a chat template is not for a user to set, and why
+    "processor_kwargs": (
+        ("text", "images", "videos", "video_metadata", "return_tensors", "add_special_tokens", "do_sample_frames",
+         "num_frames", "fps"),
+        "frames are chosen by max_frames and fps, at bin centres, and go to the processor with their times",
+    ),
+    "chat_template_kwargs": (("tokenize", "add_generation_prompt"), "a question is one turn that the model answers"),
+}  # fmt: skip
 
 
 class Chat:
     """Makes inputs of frames and a question, or counts the tokens they would have."""
 
     def __init__(self, processor: Any, settings: Settings, dtype: torch.dtype) -> None:
+        """Raises UserError for settings that the processor does not know, or that are decided here."""
+        _check(processor, settings)
         self.processor, self.settings, self._dtype = processor, settings, dtype
         self.as_video = vars(processor).get("video_processor") is not None and not settings.as_images
 
@@ -131,6 +143,27 @@ class Chat:
         return (processor or self.processor)(
             text=[text], return_tensors="pt", **given, **self.settings.processor_kwargs
         )
+
+
+def _check(processor: Any, settings: Settings) -> None:
+    """Raise UserError for settings that the processor does not know, or that are decided here."""
+    for group, (decided, why) in DECIDED.items():
+        for name in decided:
+            if name in getattr(settings, group):
+                raise UserError(f"{group}.{name} cannot be set: {why}. Leave it out")
+    kinds = [getattr(processor, "valid_processor_kwargs", None)]
+    kinds += [getattr(vars(processor).get(f"{part}_processor"), "valid_kwargs", None) for part in ("image", "video")]
+    known = {name for kind in kinds if kind is not None for name in _names(kind)}
+    unknown = sorted(set(settings.processor_kwargs) - known)
+    if known and unknown:  # which transformers would leave out in silence
+        raise UserError(unknown_name(f"setting of {type(processor).__name__}", unknown[0], sorted(known)))
+
+
+def _names(kind: Any) -> set[str]:
+    """Return the names in a typed dict, and in those it holds."""
+    return set(kind.__annotations__).union(
+        *(_names(one) for one in kind.__annotations__.values() if hasattr(one, "__annotations__"))
+    )
 
 
 def started_once(tokenizer: Any, text: str) -> dict[str, bool]:

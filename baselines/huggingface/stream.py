@@ -34,6 +34,8 @@ class StreamedVideoProcessor:
         self._original, self._read, self._budget, self._dtype = original, read, budget, dtype
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_original":  # of a copy that is being made, for instance to name the processor in an error
+            raise AttributeError(name)
         return getattr(self._original, name)
 
     def __call__(self, videos: Any, **settings: Any) -> BatchFeature:
@@ -109,9 +111,10 @@ class StreamedVideoProcessor:
         """Return the pixels that a side is a multiple of. Raises UserError where all frames have one size."""
         patch, merged = (vars(self._original).get(name) for name in ("patch_size", "merge_size"))
         if not isinstance(patch, int) or not isinstance(merged, int):
+            sides = {name: value for name, value in dict(self._original.size).items() if value is not None}
             raise UserError(
-                f"{type(self._original).__name__} reads frames of one size, {self._original.size}: leave frame_pixels "
-                "and video_pixels out"
+                f"{type(self._original).__name__} reads frames of one size, {sides}: leave frame_pixels and "
+                "video_pixels out"
             )
         return patch * merged
 

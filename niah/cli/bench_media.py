@@ -13,6 +13,7 @@ from niah.media.scan import scan
 from niah.terminal import to_stdout
 from niah.tools.decoder_bench import benchmark_lines, longest, time_task
 from niah.tools.reading_bench import reading_lines, time_reading
+from niah.tools.scanning_bench import scanning_lines, time_scanning
 
 EXAMPLES = """\
 examples:
@@ -20,6 +21,8 @@ examples:
       tables like those of docs/decoders.md, of clips that niah fetch open brought
   niah bench_media footage/open/haystacks/tears_of_steel.mp4 --reading
       what skipping, threads, kept frames and reading ahead save on one film
+  niah bench_media footage/open/needles --scanning
+      what scanning a folder in several processes saves
 
 Timed are the two longest videos, and one of 20,000 frames made by repeating the second.
 """
@@ -32,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     help_text = "compare ways of reading instead of decoders, on the film or the folder's longest"
     parser.add_argument("--reading", action="store_true", help=help_text)
+    help_text = "compare scanning in one process with scanning in as many as there are cores"
+    parser.add_argument("--scanning", action="store_true", help=help_text)
     parser.add_argument("--rate", default="1", metavar="R", help="of --reading: frames per second, or native")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="runs per number; the median is printed")
     parser.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="for one run")
@@ -55,11 +60,15 @@ def _timed(decoder: str, task: str, options: argparse.Namespace) -> dict[str, fl
     if decoder == "reading":
         way, sleep = task.rsplit("/", 1)
         return time_reading(way, options.folder, options.rate, float(sleep))
+    if decoder == "scanning":
+        return time_scanning(options.folder, int(task))
     return time_task(decoder, task, options.folder)
 
 
 def _lines(options: argparse.Namespace) -> Iterator[str]:
     """Yield the lines of what was asked for."""
+    if options.scanning:
+        return scanning_lines(options.folder, options.repeats, options.timeout)
     if not options.reading:
         return benchmark_lines(options.folder, options.repeats, options.timeout)
     film = scan(options.folder) if options.folder.is_file() else longest(options.folder)

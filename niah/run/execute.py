@@ -6,6 +6,7 @@ the records in order. Tables and figures are made from the folder afterwards, by
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import threading
@@ -51,7 +52,7 @@ class FinishedRun:
 
     plan: Plan
     folder: Path
-    records: list[Record]
+    records: list[Record]  # without the frames kept where it was interrupted
     interrupted: bool  # by Ctrl-C or SIGTERM
     stopped_by: str = ""  # the error that came too often in a row
 
@@ -95,16 +96,19 @@ def execute(
         with _workers(config, plan, target, stopping, make_worker) as (start, num_workers):
             start = warn_before_asking(start, plan, config.model)
             case_runner = CaseRunner(start, config.model, hashes, stopping=stopping, check_model=check)
+            asked: list[Record] = []
             interrupted, stopped_by = False, ""
             try:
-                _ask(plan, done, case_runner, config, num_workers)
+                _ask(plan, done, case_runner, config, num_workers, asked)
             except KeyboardInterrupt:
                 interrupted = True
             except RepeatedError as error:
                 stopped_by = str(error)
-        records = read_records(folder / "records.jsonl")
+        # Whoever presses Ctrl-C does not wait until a hundred thousand records have been read again.
+        records = [*done, *asked] if interrupted else read_records(folder / "records.jsonl")
         append_run(folder, began, done, records, case_runner)
-        put_in_order(folder, plan, records)
+        if not interrupted:
+            put_in_order(folder, plan, records)
         yield FinishedRun(plan, folder, records, interrupted, stopped_by)
 
 
@@ -165,8 +169,15 @@ def _workers(
             yield start, cluster.num_workers
 
 
-def _ask(plan: Plan, done: list[Record], case_runner: CaseRunner, config: RunConfig, num_workers: int | None) -> None:
-    """Ask the cases that are left; the SIGTERM of a batch system is like Ctrl-C."""
+def _ask(
+    plan: Plan,
+    done: list[Record],
+    case_runner: CaseRunner,
+    config: RunConfig,
+    num_workers: int | None,
+    asked: list[Record],
+) -> None:
+    """Ask the cases that are left, and add their records, without frames, to `asked`; SIGTERM is like Ctrl-C."""
     earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
     records = Records(config.folder() / "records.jsonl")
     try:
@@ -174,6 +185,7 @@ def _ask(plan: Plan, done: list[Record], case_runner: CaseRunner, config: RunCon
         with Progress(plan, done, config.model) as progress:
 
             def on_record(case: Case, record: Record) -> None:
+                asked.append(dataclasses.replace(record, frames_kept=()))
                 progress.add(case, record)
                 repeated.add(record)
 

@@ -6,6 +6,7 @@ hash of the run's cases.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from niah.io import cache_folder, replace_file
@@ -14,11 +15,12 @@ FOLDER = "suite_places"
 
 
 def remember_suite(cases_sha256: str, suite: str) -> None:
-    """Keep where the suite of these cases lies: a file, a folder, or the name of one that ships."""
+    """Keep where the suite of these cases lies, if the disk allows: a file, a folder, or the name of one that ships."""
     path = Path(suite).absolute()
     place = _place(cases_sha256)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(place, str(path) if path.exists() else suite)
+    with contextlib.suppress(OSError):  # a full or read-only disk costs `niah report` the footage, nothing else
+        place.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(place, str(path) if path.exists() else suite)
 
 
 def recall_suite(cases_sha256: str) -> str | None:

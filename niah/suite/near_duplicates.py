@@ -12,6 +12,8 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +76,15 @@ def _cached_hashes(
     """Return the hashes of a span's frames and the frames' numbers, from `folder` if they are cached."""
     key = json.dumps([HASH_VERSION, _pictures_of(library.sources[span.source]), library.rate, list(numbers)])
     path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-    if not path.is_file():
-        bits, hashed = _hash(read_frames(span, numbers), numbers)
+    if path.is_file():
+        with np.load(path) as stored:
+            return stored["bits"], stored["numbers"].tolist()
+    bits, hashed = _hash(read_frames(span, numbers), numbers)
+    with contextlib.suppress(OSError):  # a full or read-only disk costs a second look, nothing else
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             np.savez(temporary, bits=bits, numbers=np.array(hashed, dtype=np.int64))
-    with np.load(path) as stored:
-        return stored["bits"], stored["numbers"].tolist()
+    return bits, hashed
 
 
 def _pictures_of(source: Source) -> str:
@@ -124,28 +128,34 @@ def _pairs(hashed: Sequence[tuple], first: int) -> Iterator[NearDuplicate]:
 def close_frames(bits: np.ndarray, limit: int, first: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield (rows from `first`, other rows, distances) of hashes (frames, 64) that differ in at most `limit` bits.
 
-    Of four quarters of 16 bits, one differs in at most `limit // 4` bits. Only rows that agree so far in a quarter are
-    compared: of random hashes, one pair in a thousand. A pair may come several times.
+    Of a hash's `limit + n` parts, such hashes share `n` at least, whichever these are: only rows that share them are
+    compared. A pair may come several times.
     """
     packed = np.packbits(bits, axis=1)  # (frames, 8)
-    for quarter in packed.view(">u2").T.astype(np.int64):
-        order = np.argsort(quarter, kind="stable")
-        ascending = quarter[order]
-        for flip in _flips(limit // 4):
-            begin, end = (np.searchsorted(ascending, quarter[first:] ^ flip, side) for side in ("left", "right"))
-            for rows, others in _ranges(begin, end):
-                rows, others = rows + first, order[others]
-                distances = np.unpackbits(packed[rows] ^ packed[others], axis=1).sum(axis=1, dtype=np.int64)
-                close = distances <= limit
-                yield rows[close], others[close], distances[close]
+    hashes = packed.view(np.uint64)[:, 0]
+    shared = _shared_parts(len(bits), limit)
+    part = np.arange(64) * (limit + shared) // 64  # of each bit
+    for chosen in combinations(range(limit + shared), shared):
+        keys = hashes & np.packbits(np.isin(part, chosen)).view(np.uint64)
+        order = np.argsort(keys, kind="stable")
+        begin, end = (np.searchsorted(keys[order], keys[first:], side) for side in ("left", "right"))
+        for rows, others in _ranges(begin, end):
+            rows, others = rows + first, order[others]
+            distances = np.unpackbits(packed[rows] ^ packed[others], axis=1).sum(axis=1, dtype=np.int64)
+            close = distances <= limit
+            yield rows[close], others[close], distances[close]
 
 
-def _flips(most: int) -> list[int]:
-    """Return all 16-bit numbers with at most so many bits set."""
-    flips = {0}
-    for _ in range(most):
-        flips |= {flip ^ (1 << bit) for flip in flips for bit in range(16)}
-    return sorted(flips)
+def _shared_parts(frames: int, limit: int) -> int:
+    """Return how many parts must be equal for the least work, which then grows little faster than frames do.
+
+    A frame costs a place in a sorted list for each choice of parts, and the comparisons that are due to chance.
+    """
+
+    def work(shared: int) -> float:
+        return comb(limit + shared, shared) * (1 + frames / 2 ** (64 * shared / (limit + shared)))
+
+    return min(range(1, 64 - limit), key=work)
 
 
 def _ranges(begin: np.ndarray, end: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -6,11 +6,7 @@ affects both sides of a ratio; the median over turns is reported.
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,7 +17,8 @@ from niah.media.decoders.pyav import PyavDecoder
 from niah.media.index import Index
 from niah.media.scan import scan
 from niah.media.video import SplicedVideo
-from niah.types import Sampling, Source, Span, UserError
+from niah.tools.decoder_bench import time_apart
+from niah.types import Sampling, Source, Span
 
 SIZE = 384  # width and height of the frames read
 CHUNK = 64  # frames that a model asks for at a time
@@ -42,8 +39,8 @@ def reading_lines(index: Index, rate: str, repeats: int, seconds: float) -> Iter
     The model of the last two rows sleeps as long as reading takes. Raises UserError where one run takes longer than
     `seconds`.
     """
-    turns = [_turn(index, rate, seconds) for _ in range(repeats)]
     frames = index.count(rate)
+    turns = [_turn(index, rate, seconds) for _ in range(repeats)]
     yield f"{Path(index.path).name}, {frames:,} frames at rate {rate}; ratios within a turn, medians of {repeats}"
     yield "| way of reading | wall | CPU | frames decoded |"
     yield "|---|---|---|---|"
@@ -95,21 +92,12 @@ def _turn(index: Index, rate: str, seconds: float) -> dict[str, dict[str, float]
     """Time every way once, beginning with no frame kept."""
     with tempfile.TemporaryDirectory() as cache:
         (Path(cache) / "index").symlink_to(cache_folder() / "index")  # to scan the film takes longer than to read it
-        turn = {way: _run(way, index, rate, 0.0, seconds, cache) for way in WAYS}
-        sleep = turn[THREADS]["wall"] / -(-index.count(rate) // CHUNK)
-        return {**turn, **{way: _run(way, index, rate, sleep, seconds, cache) for way in (SERIAL, AHEAD)}}
-
-
-def _run(way: str, index: Index, rate: str, sleep: float, seconds: float, cache: str) -> dict[str, float]:
-    """Time one way in a process of its own."""
-    one = f"reading/{way}/{sleep}"
-    command = [sys.executable, "-m", "niah", "bench_media", index.path, "--one", one, "--rate", rate]
-    environment = {**os.environ, "VIDEONIAH_CACHE": cache}
-    try:
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=seconds, env=environment)
-    except subprocess.TimeoutExpired:
-        raise UserError(f"{way} took longer than {seconds:g} s; give it more: --timeout") from None
-    return json.loads(done.stdout)
+        turn: dict[str, dict[str, float]] = {}
+        for way in (*WAYS, SERIAL, AHEAD):
+            sleep = 0.0 if way in WAYS else turn[THREADS]["wall"] / -(-index.count(rate) // CHUNK)
+            run = f"reading/{way}/{sleep}"
+            turn[way] = time_apart(index.path, run, seconds, "--rate", rate, VIDEONIAH_CACHE=cache)
+    return turn
 
 
 def _ratio(turns: list[dict[str, dict[str, float]]], way: str, other: str, what: str) -> str:

@@ -484,6 +484,12 @@ SETTINGS = [
     ({"answer_by": "mood"}, "answer_by is one of generate, letters, texts"),
     ({"quantization": "2bit"}, "quantization is one of 4bit, 8bit"),
     ({"processor_kwargs": 3}, "processor_kwargs are named one by one"),
+    ({"processor_kwargs": {"num_frames": 8}}, "processor_kwargs.num_frames cannot be set: frames are chosen by max_fr"),
+    (
+        {"processor_kwargs": {"max_pixel": 8}},
+        "no setting of Qwen2VLProcessor is called 'max_pixel'. Did you mean 'max_",
+    ),
+    ({"chat_template_kwargs": {"tokenize": True}}, "chat_template_kwargs.tokenize cannot be set"),
     ({"max_frames": 0}, "max_frames must be a whole number from 1 up, got 0"),
     ({"dtype": "float8"}, "dtype is auto"),
     ({"temperature": 0}, "temperature is a number above 0"),

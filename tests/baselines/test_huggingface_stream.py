@@ -1,5 +1,7 @@
 """Frames pass through processors in chunks: what comes out equals what the library makes of the whole video."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -97,6 +99,11 @@ def test_a_frame_is_made_as_large_as_its_budget_allows(given, size):
     assert fit(*given) == size
 
 
+def test_an_error_can_name_a_processor_that_streams():
+    stands_in = StreamedVideoProcessor(processor("Qwen2VL"), None, 64, torch.float32)
+    assert copy.deepcopy(stands_in).patch_size == 14  # as transformers does to print it
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_budget_holds_for_each_frame_whatever_their_number():
     sizes = {
@@ -107,5 +114,7 @@ def test_a_budget_holds_for_each_frame_whatever_their_number():
 
 
 def test_a_budget_for_frames_of_one_size_is_refused():
-    with pytest.raises(UserError, match="LlavaOnevisionVideoProcessor reads frames of one size"):
+    with pytest.raises(
+        UserError, match="LlavaOnevisionVideoProcessor reads frames of one size, {'height': 384, 'width': 384}: leave"
+    ):
         streamed(processor("LlavaOnevision"), Frames(4), 64 * 64)

@@ -210,23 +210,25 @@ def test_near_duplicates_are_those_of_comparing_everything(seed):
     assert found == list(slow_pairs(pieces, 20)) and len(found) > 50
 
 
-def test_of_different_footage_hardly_any_pair_is_compared(monkeypatch):
-    compared, ranges = [], near_duplicates._ranges
+def test_a_needle_takes_hardly_more_work_among_thirty_two_times_as_much_footage(monkeypatch):
+    work, ranges = [], near_duplicates._ranges
 
-    def counting(*given):
-        for rows, places in ranges(*given):
-            compared.append(len(rows))
-            yield rows, places
+    def counting(begin, end):
+        work.append((end - begin).sum())  # each frame is looked up and found, and so are those it is compared with
+        return ranges(begin, end)
 
     monkeypatch.setattr(near_duplicates, "_ranges", counting)
-    bits = np.random.default_rng(0).random((4000, 64)) < 0.5
-    assert (
-        sum(len(rows) for rows, _, _ in near_duplicates.close_frames(bits, 6)) == 4 * 4000
-    )  # themselves, each quarter
-    assert sum(compared) < 0.004 * 4000**2
+    done = []
+    for count in (8000, 256_000):
+        bits = np.random.default_rng(0).random((count, 64)) < 0.5
+        found = near_duplicates.close_frames(bits, 3, count - 1000)
+        assert all((rows == others).all() for rows, others, _ in found)
+        done.append(sum(work))
+        work.clear()
+    assert done[1] < 3 * done[0]
 
 
 def test_footage_that_is_all_alike_is_compared_in_blocks(monkeypatch):
     monkeypatch.setattr(near_duplicates, "BLOCK", 1000)
     sizes = [len(rows) for rows, _, _ in near_duplicates.close_frames(np.zeros((300, 64), bool), 6)]
-    assert max(sizes) <= 1000 and sum(sizes) == 4 * 300**2
+    assert max(sizes) <= 1000 and sum(sizes) == 7 * 300**2  # a pair comes for each part that it shares

@@ -11,30 +11,32 @@ import contextlib
 import hashlib
 import os
 import shutil
+from functools import lru_cache
 from pathlib import Path
 from typing import Callable, Iterator, Optional, Sequence, Set
 
 import av
 
 from niah.io import cache_folder, replace_file
-from niah.media.bounds import FRAMES_VARIABLE, frame_cache_bytes
+from niah.media.bounds import FRAMES_VARIABLE
 from niah.media.decoders.lossless import from_bytes, to_bytes
 from niah.media.index import Index, Rate
 from niah.terminal import to_stderr
 
 FORMAT = 1  # of the files
-SPARSE = 4  # where at least one frame in four is wanted, decoding again costs less than keeping
-SHARE = 16  # of what the cache may hold is written before it is measured again
+SPARSE = 4  # where more than one frame in four is wanted, decoding again costs less than keeping
+SHARE = 16  # of what the cache may hold is free once films were deleted from a full one
+SLICE = 256 << 20  # bytes that a process writes at most before it measures the cache again
 
 
 class FrameCache:
-    """The frames that one decoder keeps; threads may share it."""
+    """The frames that one decoder keeps, in at most so many bytes; threads may share it."""
 
-    def __init__(self, decoder: str) -> None:
+    def __init__(self, decoder: str, bytes_: int) -> None:
         self._decoder = hashlib.sha256(f"{FORMAT}/{decoder}".encode()).hexdigest()[:16]
-        self._bytes = frame_cache_bytes()
+        self._bytes = bytes_
         self._room = 0  # bytes that may be written before the cache is measured again
-        self._writes = self._bytes > 0
+        self._writes = True
         self._used: Set[Path] = set()  # the folders of sources that were read
 
     def frames(
@@ -72,8 +74,9 @@ class FrameCache:
             if self._room < len(data):
                 self._stop(f"it holds all that {FRAMES_VARIABLE} and the disk allow")
                 return
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, data)
+            with contextlib.suppress(FileExistsError, FileNotFoundError):  # another process makes room
+                path.parent.mkdir(parents=True, exist_ok=True)
+                replace_file(path, data)
         except OSError as error:
             self._stop(error.strerror or str(error))
         self._room -= len(data)
@@ -93,18 +96,23 @@ class FrameCache:
                 break
             shutil.rmtree(folder, ignore_errors=True)
             held -= sizes[folder] - _bytes_in(folder)
-        return min(most - held, most // SHARE)
+        return min(most - held, SLICE)
 
     def _stop(self, why: str) -> None:
-        """Say once that nothing more is kept."""
-        if self._writes:
-            self._writes = False
-            to_stderr(f"no more decoded frames are kept in {_root()}: {why}; films are decoded again\n")
+        """Keep nothing more, and say so."""
+        self._writes = False
+        _say_once(f"no more decoded frames are kept in {_root()}: {why}; films are decoded again\n")
 
 
 def is_sparse(index: Index, rate: Rate) -> bool:
     """Return True where so few of a file's frames are wanted at a rate that keeping them pays."""
     return index.count(rate) * SPARSE <= len(index.times)
+
+
+@lru_cache
+def _say_once(line: str) -> None:
+    """Write a line to stderr, in this process once: many decoders share a disk."""
+    to_stderr(line)
 
 
 def _root() -> Path:

@@ -17,6 +17,7 @@ from typing import Optional
 
 import av
 from av.error import FFmpegError
+from av.filter import Graph
 
 CODEC = "magicyuv"
 PLAIN = frozenset(("yuv420p", "yuv422p", "yuv444p"))  # of progressive frames of even size
@@ -40,7 +41,7 @@ def to_bytes(frame: av.VideoFrame) -> bytes:
 
 def from_bytes(data: bytes) -> Optional[av.VideoFrame]:
     """Return the frame, or None for anything but what `to_bytes` returned."""
-    stored = memoryview(data)[CHECKSUM.size :]
+    stored = data[CHECKSUM.size :]
     if len(stored) <= SHOWN.size or CHECKSUM.pack(zlib.crc32(stored)) != data[: CHECKSUM.size]:
         return None
     decoder = av.CodecContext.create(CODEC, "r")
@@ -55,11 +56,9 @@ def from_bytes(data: bytes) -> Optional[av.VideoFrame]:
 
 def _interlaced(frame: av.VideoFrame) -> av.VideoFrame:
     """Return a frame that says that it has fields; swscale does not ask which comes first."""
-    graph = av.filter.Graph()
+    graph = Graph()
     frame.time_base = Fraction(1)
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format.name, time_base=frame.time_base
-    )
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
     graph.link_nodes(source, graph.add("setfield", "tff"), graph.add("buffersink")).configure()
     graph.vpush(frame)
     return graph.vpull()

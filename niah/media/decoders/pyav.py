@@ -14,6 +14,7 @@ from typing import List, Optional, Sequence
 
 import av
 
+from niah.media.bounds import frame_cache_bytes
 from niah.media.decoders.base import OPEN_FILES, Frames
 from niah.media.decoders.frame_cache import FrameCache, is_sparse
 from niah.media.decoders.reader import THREADS, FrameReader
@@ -41,7 +42,8 @@ class PyavDecoder:
         self.decoded: "Counter[str]" = Counter()  # frames decoded by FFmpeg, by the file's sha256
         self._readers = _Readers(self.decoded, skips)
         self._most_readers = most_readers
-        self._cache = FrameCache(self.name) if keeps else None
+        kept_bytes = frame_cache_bytes() if keeps else 0
+        self._cache = FrameCache(self.name, kept_bytes) if kept_bytes else None
 
     def read(self, index: Index, ordinals: Sequence[int], sampling: Sampling) -> Frames:
         """Yield the frames with these ascending ordinals, each (height, width, 3) uint8 RGB.

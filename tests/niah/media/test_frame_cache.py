@@ -211,8 +211,9 @@ def test_a_file_replaced_by_one_with_the_same_times_is_refused_where_it_is_opene
 def test_a_cache_that_cannot_be_written_is_done_without_and_named_once(film, capsys):
     (cache_folder() / "frames").write_text("a file where the folder should be")
     index = scan(film)
-    found, _ = read(index, WANTED)
-    assert [number_in(frame) for frame in found] == list(WANTED)
+    for _ in range(2):
+        found, _ = read(index, WANTED)
+        assert [number_in(frame) for frame in found] == list(WANTED)
     (line,) = capsys.readouterr().err.splitlines()
     assert "no more decoded frames are kept" in line
 
@@ -247,10 +248,14 @@ def test_a_full_cache_forgets_the_film_unused_for_longest(tmp_path, monkeypatch,
     assert "it holds all that VIDEONIAH_FRAMES_GIB and the disk allow" in capsys.readouterr().err
 
 
-def test_none_are_kept_where_none_may_be(film, monkeypatch):
+def test_none_are_kept_or_used_where_none_may_be(film, monkeypatch):
     monkeypatch.setenv("VIDEONIAH_FRAMES_GIB", "0")
-    read(scan(film), WANTED)
+    assert read(scan(film), WANTED)[1] > 0
     assert not (cache_folder() / "frames").exists()
+    monkeypatch.delenv("VIDEONIAH_FRAMES_GIB")
+    read(scan(film), WANTED)
+    monkeypatch.setenv("VIDEONIAH_FRAMES_GIB", "0")
+    assert read(scan(film), WANTED)[1] > 0
 
 
 @pytest.mark.parametrize("setting", ["-1", "much", "nan"])

@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from niah.run import execute
+from niah.run.case_runner import CaseRunner
 from tests.helpers.commands import run as main
 from tests.helpers.small_suite import make_suite
 
@@ -106,6 +108,22 @@ def test_interrupted_run_sums_up_and_resumes(flags, undisturbed, tmp_path, numbe
     assert "the same command goes on from here" in said and "cases not asked yet" in said
     assert main([*flags, "--output_path", str(tmp_path), "--in_process"]) == 0
     assert without_measured(tmp_path) == undisturbed
+
+
+def test_after_ctrl_c_no_record_is_read_again(flags, tmp_path, monkeypatch, capsys):
+    ask, asked = CaseRunner.ask, []
+
+    def interrupted(case_runner, case, cold):
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        asked.append(case)
+        return ask(case_runner, case, cold)
+
+    monkeypatch.setattr(CaseRunner, "ask", interrupted)
+    monkeypatch.setattr(execute, "read_records", lambda path: pytest.fail("read again"))
+    assert main([*flags, "--output_path", str(tmp_path), "--in_process"]) == 130
+    assert "records: 3 ok; 5 cases not asked yet" in capsys.readouterr().err
+    assert len(without_measured(tmp_path)) == 3
 
 
 def test_second_run_is_refused_while_the_first_writes(flags, tmp_path):

@@ -86,5 +86,5 @@ def test_a_decoder_that_hangs_in_the_bench_is_told_with_the_flag(monkeypatch):
         raise subprocess.TimeoutExpired(command, timeout)
 
     monkeypatch.setattr(subprocess, "run", late)
-    with pytest.raises(UserError, match=r"pyav took longer than 2 s for seek; give it more: --timeout"):
+    with pytest.raises(UserError, match=r"pyav/seek took longer than 2 s; give it more: --timeout"):
         timed_runs(["pyav"], "seek", SimpleNamespace(path="a.mp4"), 1, 2.0)

@@ -77,3 +77,9 @@ def test_footage_is_looked_at_once(tmp_path):
 
     assert found(look, tmp_path) == found(look, tmp_path)
     assert sorted(looked) == ["a", "b", "hay"]
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path):
+    (tmp_path / "file").write_text("where a folder should be")
+    look = pictures(hay=scene(0), a=scene(1), b=scene(1))
+    assert found(look, tmp_path / "file" / "hashes") == found(look, tmp_path) != ()
