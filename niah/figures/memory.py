@@ -184,7 +184,7 @@ def _axes(axes: Axes, found: Sequence[MemoryPoint], log: bool) -> None:
         axes.set_ylim(0, top if math.isfinite(top) and top > 0 else 1)
 
 
-def _mark_oom(axes: Axes, found: Sequence[MemoryPoint], models: Sequence[str], colours: dict) -> None:
+def _mark_oom(axes: Axes, found: Sequence[MemoryPoint], models: Sequence[str], colours: Mapping[str, tuple]) -> None:
     """Mark at the top the lengths at which models ran out of memory, one row of marks per model."""
     short = [model for model in models if any(p.model == model and p.status != "ok" for p in found)]
     if not short:

@@ -22,6 +22,9 @@ SCAN_VARIABLE = "VIDEONIAH_SCAN_SECONDS"  # for a file of a MiB or less; each fu
 PIXELS_VARIABLE = "VIDEONIAH_MAX_PIXELS"  # of one frame, which is decoded whole
 CORRUPT_VARIABLE = "VIDEONIAH_MAX_CORRUPT"  # share of the video's packets that FFmpeg flags as damaged
 FRAMES_VARIABLE = "VIDEONIAH_FRAMES_GIB"  # of decoded frames in the cache; 0 keeps none
+VARIABLES = (
+    STALL_VARIABLE, HOURS_VARIABLE, MEMORY_VARIABLE, SCAN_VARIABLE, PIXELS_VARIABLE, CORRUPT_VARIABLE, FRAMES_VARIABLE
+)  # fmt: skip
 
 
 def stall_seconds() -> float:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from niah.media.bounds import STALL_VARIABLE
+from niah.media.bounds import VARIABLES
 from niah.run.config import Limits, RunConfig
 from niah.run.messages import WorkerConfig, WorkerResult
 from niah.run.process import NoCapacityError, ProcessWorker, WorkerLostError
@@ -46,7 +46,8 @@ class Cluster:
         Raises NoCapacityError, WorkerLostError, or UserError where the model does not load.
         """
         options = {"num_cpus": 1, "num_gpus": self.gpus_per_worker, "max_restarts": 0, "max_task_retries": 0}
-        environment = _RunnerEnvironment(os.getcwd(), os.environ.get("OMP_NUM_THREADS"), os.environ.get(STALL_VARIABLE))
+        bounds = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+        environment = _RunnerEnvironment(os.getcwd(), os.environ.get("OMP_NUM_THREADS"), bounds)
         actor = self.ray.remote(**options)(WorkerActor).remote(environment)
         return RayWorker(self.ray, actor, (config, python, limits, log), stopping)
 
@@ -160,7 +161,7 @@ class _RunnerEnvironment:
 
     folder: str
     omp_num_threads: str | None
-    stall_seconds: str | None  # VIDEONIAH_STALL_SECONDS
+    bounds: Mapping[str, str]  # those that are set of `niah.media.bounds`
 
 
 class WorkerActor:
@@ -173,8 +174,7 @@ class WorkerActor:
         os.environ.pop("OMP_NUM_THREADS", None)
         if environment.omp_num_threads is not None:
             os.environ["OMP_NUM_THREADS"] = environment.omp_num_threads
-        if environment.stall_seconds is not None:
-            os.environ[STALL_VARIABLE] = environment.stall_seconds
+        os.environ.update(environment.bounds)
         self._worker: ProcessWorker | None = None
 
     def ready(self) -> None:

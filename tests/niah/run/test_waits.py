@@ -8,7 +8,7 @@ import av
 import pytest
 
 from niah.cli.run_suite import run_suite
-from niah.media import container
+from niah.media import bounds, container
 from niah.media.bounds import STALL_VARIABLE, stall_seconds
 from niah.media.container import open_video
 from niah.run import environment, execute, process, ray
@@ -61,6 +61,14 @@ def test_a_file_is_waited_for_as_long_as_the_environment_says(monkeypatch, tmp_p
         with pytest.raises(Seen, match=f"^{seconds}$"):
             open_video(tmp_path / "a.mp4")
     assert container.av is av
+
+
+def test_a_worker_on_another_node_has_the_runners_bounds_on_files(monkeypatch):
+    named = {value for name, value in vars(bounds).items() if name.endswith("_VARIABLE")}
+    assert set(bounds.VARIABLES) == named
+    monkeypatch.setattr(ray.os, "environ", {"OMP_NUM_THREADS": "1"})  # of the node, as Ray sets it
+    ray.WorkerActor(ray._RunnerEnvironment(".", None, {bounds.FRAMES_VARIABLE: "0"}))
+    assert ray.os.environ == {bounds.FRAMES_VARIABLE: "0"}
 
 
 @pytest.mark.parametrize("said", ["soon", "0", "-1", "nan", "inf"])
