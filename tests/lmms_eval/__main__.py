@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def _keep(answers: Path, log: str) -> None:
         shutil.copy(path, KEPT / "samples" / f"lmms_samples_{path.name.partition('_samples_')[2]}")
     (results,) = answers.rglob("*_results.json")
     values = json.loads(results.read_text())
-    kept = {key: values[key] for key in RESULT_KEYS} | {"lmms_eval": values.get("lmms_eval_version")}
+    kept = {key: values[key] for key in RESULT_KEYS} | {"lmms_eval": version("lmms-eval")}  # it logs our branch
     (KEPT / "samples" / "lmms_results.json").write_text(_anonymous(json.dumps(kept, indent=1)) + "\n")
     shown = [line for line in log.replace("\r", "\n").splitlines() if re.match(r"\|", line)]
     (KEPT / "samples" / "table.txt").write_text("\n".join(shown) + "\n")
