@@ -25,7 +25,8 @@ import numpy as np
 from niah.media.writer import write_mp4
 from niah.suite.folder import GeneratedSuite, read_suite, write_suite
 from niah.terminal import to_stdout
-from niah.types import Case, Placement, Source, Span
+from niah.types import Case, Placement, Reply, Source, Span
+from tests.helpers.fake_adapters import Says
 from tests.helpers.fake_runs import make_record, write_run
 from tests.helpers.small_suite import make_suite
 
@@ -140,20 +141,28 @@ def _before(folder: Path) -> None:
     to_stdout(_peak() + "\n")
 
 
+def instantly() -> Says:
+    """Return an adapter that takes no time: what remains is the harness."""
+    return Says(lambda video, question: Reply("A"))
+
+
 def _chance(folder: Path) -> None:
-    """Ask `chance` a thousand cases, in the worker's own code."""
+    """Ask `chance`, and an adapter that takes no time, a thousand cases in the worker's own code."""
     import time
 
     from niah.run.messages import WorkerConfig, case_request
     from niah.run.worker import AdapterServer
 
     made = read_suite(folder / "suite")
-    server = AdapterServer(WorkerConfig("baselines.chance:load", {}, made.sources, made.suite.sampling, "pyav", ""))
     asked = [case for case in made.cases if case.haystack in ("h0", "h1", "h2")][:1000]
-    began = time.process_time()
-    for case in asked:
-        server.answer(case_request(case))
-    to_stdout(f"{len(asked) / (time.process_time() - began):,.0f} cases a CPU second, {_peak()}" + "\n")
+    rates = []
+    for target in ("baselines.chance:load", "tests.scale:instantly"):
+        server = AdapterServer(WorkerConfig(target, {}, made.sources, made.suite.sampling, "pyav", ""))
+        began = time.process_time()
+        for case in asked:
+            server.answer(case_request(case))
+        rates.append(f"{len(asked) / (time.process_time() - began):,.0f}")
+    to_stdout(f"{rates[0]} cases a CPU second ({rates[1]} of a model that takes no time), {_peak()}" + "\n")
 
 
 def _run(folder: Path) -> None:

@@ -204,7 +204,7 @@ def _connect(ray: Any, address: str | None, seconds: float) -> None:
         if host and port.isdigit():  # Ray itself takes more than five minutes to find nobody there
             socket.create_connection((host, int(port)), timeout=seconds).close()
         ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="WARNING")
-    except (OSError, ValueError, RuntimeError) as error:  # not there, not an address, not this version
+    except Exception as error:  # not there, not an address, not this version; a bare Exception for a node that is late
         raise UserError(
             f"no Ray cluster at {address or 'this machine'}: {error}; start one with: ray start --head, "
             "or leave the address out to run on this machine alone"

@@ -140,5 +140,15 @@ def test_address_where_nobody_listens_is_told_at_once():
         _connect(ray, "127.0.0.1:1", 3600.0)
 
 
+def test_a_node_that_does_not_start_in_time_is_told_in_words():
+    class Late:
+        @staticmethod
+        def init(**settings):
+            raise Exception("The current node timed out during startup.")  # in these words, with no type of its own
+
+    with pytest.raises(UserError, match="no Ray cluster at this machine: The current node timed out"):
+        _connect(Late, None, 1.0)
+
+
 def test_folder_of_the_cluster_is_the_only_place_it_writes(cluster):
     assert not (Path(cluster) / ".ray").exists()  # its HOME: neither a token nor usage statistics
