@@ -147,9 +147,9 @@ def test_a_server_ends_where_the_runner_was_killed(tmp_path, monkeypatch, worker
             assert runner.poll() is None
             time.sleep(0.02)
         started = psutil.Process(runner.pid).children(recursive=True)
-        for process in started if worker_too else []:
-            if "niah.run.worker" in process.cmdline():
-                process.kill()
+        if worker_too:  # a child of the runner's: the server is one of the worker's, with the same command line
+            (worker,) = [one for one in psutil.Process(runner.pid).children() if "niah.run.worker" in one.cmdline()]
+            worker.kill()
         runner.kill()
     assert gone(int(note.read_text()))
     assert all(gone(process.pid) for process in started)
