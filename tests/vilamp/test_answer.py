@@ -28,7 +28,7 @@ ENCODED = [  # compressor, frames of 100 through CLIP, frames through SigLIP; a 
     (None, 128, 128),
     (TopK(FixedFrames(2)), 128, 128),
     (Mean(), 0, 128),
-    (Uniform(FixedFrames(2)), 0, 128),  # frames 25 and 75 lie in two batches
+    (Uniform(FixedFrames(2)), 0, 64),  # frames 25 and 75 are rows 25 and 11 of one batch
 ]
 
 
