@@ -6,8 +6,8 @@ place in a batch of the same shape, so features are the same bits whether they w
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -66,17 +66,30 @@ class FeatureCache:
         batches = list(batches)
         if announce is not None:
             announce([item for batch in batches for item in batch if self._lacks(key(item))])
-        ahead: dict[Hashable, Tensor] = {}  # encoded along with an earlier batch
-        for number, batch in enumerate(batches):
+        left = deque(batches)
+        if row is not None:
+            encode = self._encode_along(encode, left, key, row)
+        while left:
+            yield self._batch(left.popleft(), key, encode, keep)
 
-            def encode_new(missing: list[Item], later: int = number + 1) -> Tensor:
-                new = [item for item in missing if key(item) not in ahead]
-                if new:
-                    new += [] if row is None else self._with_free_rows(new, islice(batches, later, None), key, row)
-                    ahead.update(zip(map(key, new), encode(new), strict=True))
-                return torch.stack([ahead.pop(key(item)) for item in missing])
+    def _encode_along(
+        self,
+        encode: Callable[[list[Item]], Float[Tensor, "missing ..."]],
+        left: Iterable[Sequence[Item]],
+        key: Callable[[Item], Hashable],
+        row: Callable[[Item], int],
+    ) -> Callable[[list[Item]], Float[Tensor, "missing ..."]]:
+        """Return `encode` which also encodes what has free rows of the batches that are `left`, and finds it later."""
+        ahead: dict[Hashable, Tensor] = {}
 
-            yield self._batch(batch, key, encode if row is None else encode_new, keep)
+        def encode_or_find(missing: list[Item]) -> Tensor:
+            new = [item for item in missing if key(item) not in ahead]
+            if new:
+                new += self._with_free_rows(new, left, key, row)
+                ahead.update(zip(map(key, new), encode(new), strict=True))
+            return torch.stack([ahead.pop(key(item)) for item in missing])
+
+        return encode_or_find
 
     def _lacks(self, key: Hashable) -> bool:
         """Return True if `key` is not stored; this does not count as using it."""

@@ -14,8 +14,7 @@ import torch
 from niah.adapters.bench import WARM_UP, BenchModel, NoiseVideo
 from niah.adapters.meter import clock
 from niah.media.in_order import in_order
-
-AHEAD = 128  # frames that are read before they are asked for, as `niah.media.video` does
+from niah.media.video import AHEAD_FRAMES
 
 
 class SleepingVideo(NoiseVideo):
@@ -33,7 +32,7 @@ class SleepingVideo(NoiseVideo):
         self.close()
         self._announced = list(indices)
         wanted = tuple(indices)
-        self._ahead = in_order([lambda: map(self._sleep, wanted)], 1, AHEAD)
+        self._ahead = in_order([lambda: map(self._sleep, wanted)], 1, AHEAD_FRAMES)
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         """Return the named frames once they are read."""
