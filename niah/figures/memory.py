@@ -94,8 +94,8 @@ def draw_memory(found: Sequence[MemoryPoint]) -> Figure:
         _row(row, points, colours)
     what = "memory and time" if timed else "memory"
     plots[0, 0].set_title(f"{what} of full cases without reused frames", fontsize=10, loc="left")
-    labelled = [pair for row in plots for pair in zip(*row[0].get_legend_handles_labels(), strict=True)]
-    figure.legend(*zip(*labelled, strict=True), loc="outside right upper", fontsize=8, frameon=False)
+    lines = [line for row in plots for line in row[0].get_legend_handles_labels()[0]]
+    figure.legend(handles=lines, loc="outside right upper", fontsize=8, frameon=False)
     if published:
         figure.supxlabel(NOTE, fontsize=7, color="#444444")
     return figure
@@ -109,9 +109,8 @@ def _row(plots: Sequence[Axes], found: Sequence[MemoryPoint], colours: Mapping[s
         for model in models:
             _line(axes, [point for point in found if point.model == model], name, colours[model])
         _axes(axes, found, log=published)
-    kinds = {"published" if point.published else KINDS[point.memory] for point in found}
-    device = KINDS["peak_reserved_bytes"]
-    plots[0].set_ylabel(f"{device} (GiB), published" if kinds == {"published"} else f"{min(kinds)} (GiB)")
+    kind = KINDS.get(found[0].memory, KINDS["peak_reserved_bytes"])  # what is published is memory of a card
+    plots[0].set_ylabel(f"{kind} (GiB)" + (", published" if all(point.published for point in found) else ""))
     _mark_oom(plots[0], found, models, colours)
     if len(plots) > 1:
         plots[1].set_ylabel("time to first token (s)")
