@@ -180,7 +180,6 @@ class _Cells:
             labels[by] = [layout.length_label(one.case, by) for one in scored]
         self._masks = {name: _masks(values) for name, values in labels.items()}
         self._nothing = np.zeros(len(scored), bool)
-        sizes = [one.record.frame_size if one.record is not None else None for one in scored]
         self.status = np.array([one.status for one in scored], object)
         self.answered = np.array([one.answered for one in scored], bool)
         self.correct = np.array([one.correct for one in scored], bool)
@@ -192,7 +191,7 @@ class _Cells:
         self.hit_chance = np.array([one.hit_chance or 0.0 for one in scored], float)
         self.scored_by = np.array([one.scored_by for one in scored], object)
         self.cut_short = np.array([one.cut_short for one in scored], bool)
-        self.frame_sizes = np.array([size or (0, 0) for size in sizes], int).reshape(-1, 2)  # height and width; 0: none
+        self.record = np.fromiter((one.record for one in scored), object, len(scored))
 
     def of(self, key: RowKey) -> np.ndarray:
         """Return the numbers of the cases that count in a row."""
@@ -233,9 +232,7 @@ def _row(run: RunData, key: RowKey, cells: _Cells) -> Row:
     cluster_low, cluster_high = None, None
     if ALL in (key.length, key.depth):  # a marginal: needles are asked more than once
         cluster_low, cluster_high = clustered_interval(observations(cells.scored(key)))
-    sizes = cells.frame_sizes[answers]
-    size = np.sort(sizes[sizes[:, 0] > 0], axis=0)
-    height, width = (None, None) if not len(size) else size[(len(size) - 1) // 2].tolist()
+    size = median_frame_size(cells.record[answers].tolist())
     return Row(
         model=run.model,
         suite=run.suite,
@@ -262,8 +259,8 @@ def _row(run: RunData, key: RowKey, cells: _Cells) -> Row:
         hit_chance=_share(sum(cells.hit_chance[kept].tolist()), kept),
         scored_by=", ".join(sorted(set(cells.scored_by[answers].tolist()))),
         cut_short=int(cells.cut_short[answers].sum()),
-        frame_height=height,
-        frame_width=width,
+        frame_height=None if size is None else size[0],
+        frame_width=None if size is None else size[1],
         kind=run.kind,
     )
 

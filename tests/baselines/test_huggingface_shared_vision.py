@@ -46,7 +46,7 @@ def tower(name):
 def features(model, pixels):
     """Return all features of a video (temporal patches, spatial patches, pixels)."""
     grid = torch.tensor([[len(pixels), SIDE, SIDE]])
-    if type(model).__name__.startswith("Glm"):  # which is told of each temporal patch
+    if type(model).__name__.startswith("Glm"):  # which wants a row for each temporal patch
         grid = torch.tensor([[1, SIDE, SIDE]] * len(pixels))
     with torch.inference_mode():
         made = model(pixels.flatten(0, 1), grid_thw=grid, return_dict=True)
