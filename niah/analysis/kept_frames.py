@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+import numpy as np
+
 from niah.analysis.load import RunData
-from niah.analysis.scored import ScoredCase, met_by_chance, reads_no_question
-from niah.analysis.stats.regression import Observation, mean
+from niah.analysis.scored import ScoredCase
+from niah.analysis.stats.korn_graubard import korn_graubard
 from niah.analysis.table import score_cases
 
 
@@ -31,35 +33,34 @@ class KeptFrames:
     chance_recall: float
     low: float | None  # of precision, clustered by needle source; None with one source
     high: float | None
-    anywhere: float | None  # share of cases in which the same frames would show a clip that lies anywhere; None if the
-    # model reads the question, and so keeps other frames for another clip
 
 
-def kept_frames(run: RunData) -> KeptFrames | None:
-    """Return how well kept frames cover the clips asked about; None if no answer reports any."""
-    answered = [one for one in score_cases(run, "full") if one.answered]
-    found = [(one.case, counts) for one in answered if (counts := _counts(one)) is not None]
+def kept_frames(answers: Sequence[ScoredCase]) -> KeptFrames | None:
+    """Return how well kept frames cover the clips asked about in `full` answers; None if none reports any."""
+    found = [(one.case, counts) for one in answers if (counts := _counts(one)) is not None]
     if not found:
         return None
     means = (fmean(values) for values in zip(*(counts for _, counts in found), strict=True))
-    precision = mean([Observation(case.needle_source, case.haystack, counts[:1]) for case, counts in found])
-    low, high = (None, None) if precision is None else (max(0.0, precision.low), min(1.0, precision.high))
-    unread = [met_by_chance(one) for one in answered if one.hit is not None and reads_no_question(one)]
-    return KeptFrames(len(found), *means, low=low, high=high, anywhere=fmean(unread) if unread else None)
+    _, cluster = np.unique([case.needle_source for case, _ in found], return_inverse=True)
+    weight = fmean(counts[-1] * case.length for case, counts in found)  # of each case: frames kept in a mean one
+    low = high = None
+    if cluster.any():
+        precisions = [counts[0] for _, counts in found]
+        low, high = korn_graubard(weight * np.bincount(cluster, precisions), weight * np.bincount(cluster))
+    return KeptFrames(len(found), *means, low=low, high=high)
 
 
 def kept_frames_summary(runs: Sequence[RunData]) -> str:
     """Return a line for each run whose model reports the frames it keeps."""
     lines = []
     for run in runs:
-        found = kept_frames(run)
+        found = kept_frames([one for one in score_cases(run, "full") if one.answered])
         if found is not None:
             interval = "" if found.low is None else f" [{found.low:.1%}, {found.high:.1%}]"
-            anywhere = "" if found.anywhere is None else f" ({found.anywhere:.1%} if they lay anywhere)"
             lines.append(
                 f"{run.model} on suite {run.suite}, full: kept frames: precision {found.precision:.1%}{interval} "
                 f"(random frames {found.chance_precision:.1%}), recall {found.recall:.1%} ({found.chance_recall:.1%}), "
-                f"F1 {found.f1:.3f}; clips with a kept frame {found.clips:.1%}{anywhere}; n {found.n}"
+                f"F1 {found.f1:.3f}; clips with a kept frame {found.clips:.1%}; n {found.n}"
             )
     return "\n".join(lines)
 

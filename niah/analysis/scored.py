@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -97,28 +96,6 @@ def luck(frames: int, of_needle: int, kept: int) -> float:
     # The hypergeometric distribution at 0, a factor for each frame of the smaller set; whole numbers, rounded once.
     ways = math.prod(range(frames - few + 1, frames + 1))
     return (ways - math.prod(frames - many - number for number in range(few))) / ways
-
-
-def met_anywhere(frames: int, of_needle: int, kept: Collection[int]) -> float:
-    """Return at which share of its possible starts a needle would show one of the frames `kept`.
-
-    Frames that stand out lie in runs, as those of a scene are alike, so they meet a needle that lies anywhere less
-    often than as many random frames would.
-    """
-    last_start = frames - of_needle
-    covered = reached = 0  # starts before `reached` are counted
-    for frame in sorted(set(kept)):
-        first, stop = max(reached, frame - of_needle + 1), min(frame, last_start) + 1
-        covered += max(0, stop - first)
-        reached = max(reached, stop)
-    return covered / (last_start + 1)
-
-
-def met_by_chance(scored: ScoredCase) -> float:
-    """Return how often the frames that a model kept would show one of the needles if each lay anywhere."""
-    kept = scored.record.frames_kept if scored.record else ()
-    lengths = [placed.stop - placed.start for placed in scored.case.target_placements]
-    return 1 - math.prod(1 - met_anywhere(scored.case.length, frames, kept) for frames in lengths)
 
 
 def reads_no_question(scored: ScoredCase) -> bool:

@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy.stats import binomtest
-
 from niah.analysis.checks.failed_check import FailedCheck
 from niah.analysis.exposure import exposure_group
+from niah.analysis.kept_frames import kept_frames
 from niah.analysis.layout import ALL
 from niah.analysis.load import RunData
-from niah.analysis.scored import ScoredCase, met_by_chance, reads_no_question
+from niah.analysis.scored import ScoredCase, reads_no_question
 from niah.analysis.stats.korn_graubard import p_above
 from niah.analysis.stats.paired import holm, unpaired_difference
 from niah.analysis.stats.proportions import clustered_interval, share_of
-from niah.analysis.stats.regression import Estimate, Observation, mean
+from niah.analysis.stats.regression import Estimate
 from niah.analysis.table import UNGUESSABLE, by_chance, observations, score_cases
 
 SIGNIFICANT = 0.05
@@ -178,27 +177,16 @@ def _not_understood(run: RunData, kind: str, answers: Answers) -> Iterator[Faile
 
 
 def _conspicuous_needles(run: RunData, full: Sequence[ScoredCase]) -> Iterator[FailedCheck]:
-    """Yield that a model that never reads the question keeps needle frames more or less often than by chance.
+    """Yield that of the frames kept by a model that never reads the question too many or too few show the needle.
 
-    Such a model says so itself: the settings in its replies hold `reads_question: false`. Chance is how often the same
-    frames would show a needle that lies anywhere.
+    Such a model says so itself: the settings in its replies hold `reads_question: false`. Chance is the needle's share
+    of the video. How often the needle is met at all would not do: frames that stand out lie in runs, as long as scenes.
     """
     kept = [scored for scored in full if scored.hit is not None and reads_no_question(scored)]
-    if not kept:
+    found = kept_frames(kept)
+    if found is None or found.low is None or found.high is None or found.low <= found.chance_precision <= found.high:
         return
-    shares = [met_by_chance(scored) for scored in kept]
-    expected = min(sum(shares) / len(kept), 1.0)
-    hits = sum(bool(scored.hit) for scored in kept)
-    excess = mean(
-        [
-            Observation(one.case.needle_source, one.case.haystack, (bool(one.hit) - share,))
-            for one, share in zip(kept, shares, strict=True)
-        ]
-    )
-    significant = binomtest(hits, len(kept), expected).pvalue < SIGNIFICANT
-    if not significant or (excess is not None and excess.p_value >= SIGNIFICANT):
-        return
-    more = hits > expected * len(kept)
+    more = found.precision > found.chance_precision
     meaning = (
         "needles stand out to a model that never reads the question, so finding them proves little"
         if more
@@ -207,8 +195,9 @@ def _conspicuous_needles(run: RunData, full: Sequence[ScoredCase]) -> Iterator[F
     )
     yield FailedCheck(
         "conspicuous_needles" if more else "ordinary_needles",
-        f"suite {run.suite}: {run.model} kept the needle in {hits / len(kept):.1%} of {len(kept)} cases, and had it "
-        f"lain anywhere else, would in {expected:.1%}: {meaning}",
+        f"suite {run.suite}: of the frames {run.model} kept in {found.n} cases {found.precision:.1%} "
+        f"({found.low:.1%} to {found.high:.1%}) show the needle, "
+        f"and of all frames {found.chance_precision:.1%}: {meaning}",
         "warning",
         (run.model,),
         _ids([scored for scored in kept if bool(scored.hit) == more]),

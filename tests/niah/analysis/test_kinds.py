@@ -134,7 +134,7 @@ def test_kept_frames_are_compared_with_the_frames_of_the_clip(tmp_path):
     cases = [make_case("n0"), make_case("n1")]  # ten frames from 995 on, of 2,000
     kept = {"n0": (995, 999, 1004, 1005), "n1": (0, 1)}
     run = run_of(tmp_path, cases, frames_kept=lambda case: kept[case.needle])
-    found = kept_frames(run)
+    found = kept_frames(score_cases(run, "full"))
     assert (found.n, found.precision, found.recall) == (2, (3 / 4 + 0) / 2, (3 / 10 + 0) / 2)
     assert found.f1 == pytest.approx(((2 * 0.75 * 0.3) / (0.75 + 0.3) + 0) / 2) and found.clips == 0.5
     assert (found.chance_precision, found.chance_recall) == (10 / 2000, (4 + 2) / 2 / 2000)

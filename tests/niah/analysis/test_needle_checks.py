@@ -11,7 +11,6 @@ from niah.analysis.checks.controls import check_controls
 from niah.analysis.checks.needles import check_needles
 from niah.analysis.checks.runs import check_runs
 from niah.analysis.load import read_run
-from niah.analysis.scored import met_anywhere
 from niah.types import LETTERS
 from tests.helpers.fake_runs import make_case, make_record, write_run
 
@@ -203,9 +202,14 @@ def case_frames(case):
     return tuple(range(placed.start, placed.stop))
 
 
-@pytest.mark.parametrize("kept", [(), (0,), (99,), (50, 51, 52), (3, 3, 9, 12), range(100)])
-@pytest.mark.parametrize("needle", [1, 10, 100])
-def test_a_needle_anywhere_is_met_at_every_start_whose_frames_hold_a_kept_one(needle, kept):
-    starts = range(100 - needle + 1)
-    met = sum(bool(set(kept) & set(range(start, start + needle))) for start in starts)
-    assert met_anywhere(100, needle, kept) == met / len(starts)
+@pytest.mark.parametrize("together, kind", [(True, None), (False, "ordinary_needles")])
+def test_what_one_needle_shows_twelve_times_says_little_about_needles(tmp_path, together, kind):
+    # Of the kept frames 2.5 % show the needle, all those of one needle or two of every second; of all frames 10 % do.
+    cases = [make_case(f"n{i}", "full", length) for i in range(40) for length in range(100, 112)]
+    records = []
+    for case in cases:
+        shown = (4 if number(case) == 0 else 0) if together else int(number(case) % 2 == 0 and case.length < 102)
+        kept = (*case_frames(case)[:shown], 0, 1, 2, 3)[:4]
+        records.append(make_record(case, frames_kept=kept, settings={"reads_question": False}))
+    checks = {check.kind for check in check_controls(read_run(write_run(tmp_path / "run", cases, records)))}
+    assert checks & {"conspicuous_needles", "ordinary_needles"} == ({kind} if kind else set())
