@@ -14,6 +14,8 @@ LETTER_REPLIES = [
     ("<answer>A</answer> or <answer>B</answer>", None),
     ("Not (A). " + FILLER, None),  # denied at the start of a long reply, and at its end
     (FILLER + "It is not (A).", None),
+    ("The answer is A or B. The answer is B.", None),  # two letters declared, whatever is declared after them
+    ("Answer: A and B. Final answer: B", None),
     ("\U0001f151", "B"),  # white on black, in a circle and in a square
     ("\U0001f171", "B"),
     ("B", "B"),

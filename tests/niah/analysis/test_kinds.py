@@ -167,6 +167,14 @@ def test_overlaps_of_intervals_are_tabulated(tmp_path):
     assert [scored.correct for scored in score_cases(part)] == [True, False, True, False, False]
 
 
+def test_an_interval_is_in_seconds_whatever_the_rate(tmp_path):
+    case = dataclasses.replace(placed_case(0), fps=2.0)  # frames 995 to 1,005: 497.5 s to 502.5 s
+    for reply, right in (("497.5 s - 502.5 s", True), ("995 s - 1005 s", False)):
+        (part,) = split_kinds([run_of(tmp_path / reply[:3], [case], lambda case, reply=reply: reply)])
+        assert [scored.correct for scored in score_cases(part)] == [right]
+    assert case.shown_seconds == (497.5, 502.5)
+
+
 def test_what_guessing_an_interval_gives_is_exact():
     case = placed_case(0, size=25, length=2000, start=1000)
     starts = range(2000 - 25 + 1)

@@ -112,6 +112,11 @@ def test_a_component_that_is_not_there_is_0():
     assert found.needle == pytest.approx(0.25 * 12 / 11)  # twelve needles, half of them 1
 
 
+def test_two_needles_in_two_haystacks_suffice():
+    found = variance_components(square(2, 2, lambda i, j: i) * 2)  # each case twice; needles 0 and 1 differ by 1
+    assert (found.needle, found.haystack, found.residual) == pytest.approx((0.5, 0, 0), abs=1e-12)
+
+
 def test_nested_needles_have_no_components():
     assert variance_components([Observation(f"s{i}", f"h{i // 3}", (i % 2,)) for i in range(12) for _ in "ab"]) is None
     assert variance_components(answers({"a": (1, 2), "b": (2, 2)})) is None

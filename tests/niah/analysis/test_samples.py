@@ -45,6 +45,11 @@ def test_one_case_a_needle_leaves_needle_and_case_together():
     assert found.needle == pytest.approx((2 * 0.25 - 0.5 / 3) / 2)
 
 
+def test_two_needles_suffice_for_a_split():
+    found = sampling_components([("a", [1, 1]), ("a", [1, 1]), ("b", [0, 0]), ("b", [0, 0])])
+    assert (found.needle, found.case, found.sampling) == pytest.approx((0.5, 0, 0), abs=1e-12)
+
+
 @pytest.mark.parametrize("draws", [[("a", [1]), ("b", [0])], [("a", [1, 0]), ("a", [1, 1])], []])
 def test_without_a_second_draw_or_needle_there_is_no_split(draws):
     assert sampling_components(draws) is None
