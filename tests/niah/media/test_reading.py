@@ -16,6 +16,7 @@ from niah.media.in_order import in_order
 from niah.media.resize import Resizer
 from niah.media.scan import scan
 from niah.types import Sampling
+from tests.helpers import field_pictures
 from tests.helpers.media_samples import SHARED, coloured, make, number_in
 from tests.niah.media.test_decoders import READABLE, needs_shared
 
@@ -75,7 +76,7 @@ def test_frames_of_every_other_file_are_those_of_a_plain_loop(file, three_reader
     compare(file)
 
 
-HARD = {  # codec, options, suffix, size, frames; no encoder of FFmpeg's writes fields as pictures of their own (PAFF)
+HARD = {  # codec, options, suffix, size, frames
     "interlaced": ("libx264", {"x264-params": "tff=1:keyint=12:bframes=2"}, "ts", (96, 64), 60),
     "interlaced mpeg-2": ("mpeg2video", {"flags": "+ildct+ilme", "g": "12", "bf": "2"}, "mpg", (96, 64), 60),
     "one keyframe": ("libx264", {"x264-params": "keyint=infinite:scenecut=0:bframes=3"}, "mp4", (96, 64), 150),
@@ -99,6 +100,20 @@ def test_frames_of_hard_files_are_those_of_a_plain_loop(name, tmp_path, three_re
     for ordinals in (range(0, count, 5), range(3, count, 7), [count - 2]):
         found = list(decoder.read(index, ordinals, SMALL))
         assert np.array_equal(found, plain(index, ordinals))
+    decoder.close()
+
+
+@pytest.mark.parametrize("suffix, split", [("mkv", False), ("mkv", True), ("ts", False), ("mp4", True)])
+def test_frames_whose_fields_are_pictures_of_their_own_are_those_of_a_plain_loop(
+    suffix, split, tmp_path, three_readers
+):
+    index = scan(field_pictures.write(tmp_path / f"film.{suffix}", 48, split))
+    assert len(index.times) == 48 and index.keyframes == (0, 12, 24, 36)
+    decoder = load_decoder("pyav")
+    for ordinals in (range(0, 48, 5), range(3, 48, 7), [46], range(48)):
+        found = list(decoder.read(index, ordinals, SMALL))
+        assert np.array_equal(found, plain(index, ordinals))
+    assert len({frame[0, 0].tobytes() for frame in found}) == 48
     decoder.close()
 
 
