@@ -149,7 +149,11 @@ class SummaryTokens(EveryFrame):
     def _step(
         self, language: Any, inputs: Float[Tensor, "tokens hidden"], kept: Int[Tensor, " kept"], cache: Any
     ) -> None:
-        """Read one window behind what the cache holds; keep the tokens numbered in `kept`."""
+        """Read one window behind what the cache holds; keep the tokens numbered in `kept`.
+
+        Nobody reads the last layer's output for a window, so the last layer makes keys and values alone, and the one
+        before it works for the tokens that stay.
+        """
         start, states = cache.get_seq_length(), inputs
         places = torch.arange(start, start + len(inputs), device=inputs.device)
         rope = rope_cos_sin(language, states, places)
@@ -159,12 +163,18 @@ class SummaryTokens(EveryFrame):
             attention, normed = layer.self_attn, layer.input_layernorm(states)
             projected = self._project(number, attention, normed, kept)
             queries, keys, values = (split_heads(part, attention.head_dim) for part in projected)
-            if number < len(layers) - 1:  # nobody reads the last layer's output for a window
+            own = keys[:, kept], values[:, kept]
+            if number < len(layers) - 1:
                 seen = cache.update(apply_rope(keys, rope)[None], values[None], number)
-                attended = causal_tail(apply_rope(queries, rope)[None], *seen)  # (1, heads, tokens, size)
+                queries = apply_rope(queries, rope)[None]  # (1, heads, tokens, size)
+                if number < len(layers) - 2:
+                    attended = causal_tail(queries, *seen)
+                else:
+                    attended = attend_up_to(queries[:, :, kept], *seen, start + kept)
+                    states, kept = states[kept], torch.arange(len(kept), device=kept.device)
                 cache.layers[number].crop(-len(inputs))
                 states = finish_layer(layer, states, attended[0])
-            cache.update(apply_rope(keys[:, kept], later_rope)[None], values[None, :, kept], number)
+            cache.update(apply_rope(own[0], later_rope)[None], own[1][None], number)
 
     def _own(self, number: int) -> Projections:
         """Return the summary tokens' projections in a layer."""
@@ -204,6 +214,17 @@ def biased(
     asks = queries.new_full((*queries.shape[:3], 1), queries.shape[-1] ** 0.5)  # undoes the scale of the scores
     carried = pad(bias, (0, keys.shape[2] - bias.shape[2]))[..., None]
     return torch.cat([queries, asks], -1), torch.cat([keys, carried], -1), pad(values, (0, 1))
+
+
+def attend_up_to(
+    queries: Float[Tensor, "1 heads asking size"],
+    keys: Float[Tensor, "1 groups keys size"],
+    values: Float[Tensor, "1 groups keys size"],
+    places: Int[Tensor, " asking"],
+) -> Float[Tensor, "1 heads asking size"]:
+    """Attend from the tokens at some places of a sequence to all tokens up to each of them."""
+    seen = torch.arange(keys.shape[2], device=keys.device) <= places[:, None]  # (asking, keys)
+    return scaled_dot_product_attention(queries, keys, values, attn_mask=seen, enable_gqa=True)
 
 
 def interleaved(tokens: int, summaries: int) -> list[int]:
