@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
@@ -29,6 +29,7 @@ from niah.run.attention import VisualAttention
 from niah.types import UserError
 
 NAME = "causal_tail"  # by which a config of `transformers` selects this attention
+Pair = tuple[Tensor, Tensor]  # keys and values
 CPU_ROWS = 64  # queries a block
 CAPTURE_CHUNK = 2048  # tokens that attend at a time while attention is captured
 CAPTURABLE = ("qwen2", "llama")  # model types with the same layers: projections, rotary positions, two norms
@@ -64,7 +65,8 @@ def causal_tail(
         mask = _lower_right(queries, keys)
         return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale, enable_gqa=grouped)
     if not torch.is_grad_enabled():
-        return _attend_in_two_parts(query, key, value, scale)
+        far, near = zip(*(part.tensor_split([keys - queries], dim=2) for part in (key, value)), strict=True)
+        return _attend_in_two_parts(query, far, near, scale)
     parts = []
     for start in range(0, queries, CPU_ROWS):
         rows = query[:, :, start : start + CPU_ROWS]
@@ -76,6 +78,25 @@ def causal_tail(
             )
         )
     return torch.cat(parts, dim=2)
+
+
+def attend_far_and_near(
+    query: Float[Tensor, "1 heads queries size"], far: Pair, near: Pair, seen: Bool[Tensor, "queries near"]
+) -> Float[Tensor, "1 heads queries size"]:
+    """Attend to all far keys and to those near ones that `seen` allows, at least one for each query.
+
+    Args:
+        query: Queries; several heads may share a group's keys.
+        far: Keys and values that all queries see, (1, groups, far, size) each; there may be none.
+        near: Keys and values of which a query sees some.
+        seen: Which near keys each query sees.
+    """
+    if query.is_cuda or torch.is_grad_enabled() or not far[0].shape[2]:
+        everything = torch.cat([seen.new_ones(len(seen), far[0].shape[2]), seen], dim=1)
+        keys, values = (torch.cat(parts, dim=2) for parts in zip(far, near, strict=True))
+        return scaled_dot_product_attention(query, keys, values, attn_mask=everything, enable_gqa=True)
+    mask = query.new_zeros(seen.shape).masked_fill(~seen, float("-inf"))
+    return _attend_in_two_parts(query, far, near, mask=mask)
 
 
 def attention_weights(
@@ -178,21 +199,22 @@ def _lower_right(queries: int, keys: int) -> Any:
     return mask
 
 
-def _attend_in_two_parts(query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
-    """Attend to the keys before the queries and to the queries' own, and mix both as one softmax would.
+def _attend_in_two_parts(
+    query: Tensor, far: Pair, near: Pair, scale: float | None = None, mask: Tensor | None = None
+) -> Tensor:
+    """Attend to far keys and, causally or by a mask of numbers, to near ones, and mix both as one softmax would.
 
     The CPU kernel behind `scaled_dot_product_attention` also returns the logarithm of each softmax's sum, which that
     function drops. Query heads that share keys go one after another: the kernel would want the keys repeated.
     """
     attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    before = key.shape[2] - query.shape[2]
-    heads_per_group = query.shape[1] // key.shape[1]
+    heads_per_group = query.shape[1] // far[0].shape[1]
     mixed = torch.empty_like(query)  # (1, heads, queries, size)
     for number in range(heads_per_group):
         heads = slice(number, None, heads_per_group)  # one of each group
         rows = query[:, heads]
-        earlier, earlier_sum = attend(rows, key[:, :, :before], value[:, :, :before], scale=scale)
-        own, own_sum = attend(rows, key[:, :, before:], value[:, :, before:], is_causal=True, scale=scale)
+        earlier, earlier_sum = attend(rows, *far, scale=scale)
+        own, own_sum = attend(rows, *near, is_causal=mask is None, attn_mask=mask, scale=scale)
         share = torch.sigmoid(earlier_sum - own_sum)[..., None]  # (1, groups, queries, 1)
         mixed[:, heads] = (share * earlier + (1 - share) * own).to(query.dtype)
     return mixed

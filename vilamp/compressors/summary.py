@@ -1,16 +1,17 @@
 """Video-XL's summary tokens (arXiv 2409.14485) in the small language model.
 
 A window of frames passes through the language model as pooled patches with summary tokens between them, which have
-query, key and value projections of their own. After the window only their keys and values stay, rotated to
-their positions in the cache; the patches' are dropped. `read` goes window by window over a cache, `states` reads all
-windows of a batch at once, which is the same by causality and what training can afford: `summary_rows` lays them out.
+query, key and value projections of their own. After the window only their keys and values stay, rotated to their
+positions in the cache; the patches' are dropped. `read` takes a few windows at a time behind a cache, `states` all
+windows of a batch, which is the same by causality and what training can afford: `summary_rows` lays them out.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import Any, cast
 
 import torch
@@ -19,13 +20,16 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import Cache, Qwen2ForCausalLM
 
-from niah.adapters.attention import causal_tail
+from niah.adapters.attention import attend_far_and_near
 from niah.adapters.compressor import Choice, Connectors, FrameChunk, Sequences, Settings, States, TokenChunk
 from niah.adapters.kv_cache import sized_cache
 from niah.adapters.qwen import apply_rope, finish_layer, rope_cos_sin, split_heads
 from vilamp.compressors.budget import tokens_of
 from vilamp.compressors.pooled import EveryFrame, pooled
 from vilamp.compressors.summary_rows import WINDOW, Part, Rows, lay_out
+
+TOGETHER = 4  # windows that are read at a time: enough for the kernel, few enough for a mask
+WindowTokens = tuple[Tensor, Tensor]  # inputs of a window, (tokens, hidden), and which of them stay, (tokens,)
 
 
 class Projections(nn.Module):
@@ -83,13 +87,12 @@ class SummaryTokens(EveryFrame):
             yield TokenChunk(sources, inputs, stays)
 
     def read(self, language: Any, chunks: Iterable[TokenChunk], capacity: int) -> Cache:
-        """Read window by window into a cache of the summary tokens, at positions 0, 1, ..."""
-        cache: Any = None
-        for inputs, stays in windows(chunks):
-            if cache is None:
-                cache = sized_cache(len(self.layers), capacity + 2 * len(inputs))
-            self._step(language, inputs, stays.nonzero()[:, 0], cache)
-        return sized_cache(len(self.layers), capacity) if cache is None else cache
+        """Read some windows at a time into a cache of the summary tokens, at positions 0, 1, ..."""
+        cache: Any = sized_cache(len(self.layers), capacity)
+        waiting = windows(chunks)
+        while group := list(islice(waiting, TOGETHER)):
+            self._read(language, group, cache)
+        return cache
 
     def states(self, language: Any, batch: Sequences) -> States:
         """Return the last states of the texts and of the summary tokens wanted."""
@@ -146,35 +149,33 @@ class SummaryTokens(EveryFrame):
         states = states[taken.tokens] + attention.o_proj(taken.packed(attended.transpose(1, 2).flatten(2)))
         return states + layer.mlp(layer.post_attention_layernorm(states))
 
-    def _step(
-        self, language: Any, inputs: Float[Tensor, "tokens hidden"], kept: Int[Tensor, " kept"], cache: Any
-    ) -> None:
-        """Read one window behind what the cache holds; keep the tokens numbered in `kept`.
+    def _read(self, language: Any, group: Sequence[WindowTokens], cache: Any) -> None:
+        """Read some windows behind what the cache holds, which then holds their summary tokens, too.
 
         Nobody reads the last layer's output for a window, so the last layer makes keys and values alone, and the one
-        before it works for the tokens that stay.
+        before it works for the summary tokens.
         """
-        start, states = cache.get_seq_length(), inputs
-        places = torch.arange(start, start + len(inputs), device=inputs.device)
-        rope = rope_cos_sin(language, states, places)
-        later_rope = rope_cos_sin(language, states, places[: len(kept)])  # once the window is over
+        read, start = lay_group_out(group), cache.get_seq_length()
+        states, kept, seen = read.inputs, read.kept, read.seen
+        if not len(kept):
+            return
+        rope = rope_cos_sin(language, states, start + read.places)
+        later_rope = rope_cos_sin(language, states, start + torch.arange(len(kept), device=states.device))
         layers = language.model.layers
         for number, layer in enumerate(layers):
             attention, normed = layer.self_attn, layer.input_layernorm(states)
             projected = self._project(number, attention, normed, kept)
-            queries, keys, values = (split_heads(part, attention.head_dim) for part in projected)
-            own = keys[:, kept], values[:, kept]
+            queries, keys, values = (split_heads(part, attention.head_dim)[None] for part in projected)
+            later = apply_rope(keys[:, :, kept], later_rope), values[:, :, kept]  # once their window is over
+            held = cache.update(*later, number)
             if number < len(layers) - 1:
-                seen = cache.update(apply_rope(keys, rope)[None], values[None], number)
-                queries = apply_rope(queries, rope)[None]  # (1, heads, tokens, size)
-                if number < len(layers) - 2:
-                    attended = causal_tail(queries, *seen)
-                else:
-                    attended = attend_up_to(queries[:, :, kept], *seen, start + kept)
-                    states, kept = states[kept], torch.arange(len(kept), device=kept.device)
-                cache.layers[number].crop(-len(inputs))
-                states = finish_layer(layer, states, attended[0])
-            cache.update(apply_rope(own[0], later_rope)[None], own[1][None], number)
+                queries, now = apply_rope(queries, rope), (apply_rope(keys, rope), values)
+                if number == len(layers) - 2:
+                    queries, states, seen = queries[:, :, kept], states[kept], seen[kept]
+                    kept = torch.arange(len(kept), device=states.device)
+                far = tuple(part[:, :, :start] for part in held)
+                near = tuple(torch.cat([part[:, :, start:], new], dim=2) for part, new in zip(held, now, strict=True))
+                states = finish_layer(layer, states, attend_far_and_near(queries, far, near, seen)[0])
 
     def _own(self, number: int) -> Projections:
         """Return the summary tokens' projections in a layer."""
@@ -191,6 +192,29 @@ class SummaryTokens(EveryFrame):
             strict=True,
         )
         return [ordinary(tokens).index_copy(0, summaries, own(tokens[summaries])) for ordinary, own in pairs]
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Some windows, one after the other."""
+
+    inputs: Float[Tensor, "tokens hidden"]
+    kept: Int[Tensor, " kept"]  # numbers of the summary tokens
+    places: Int[Tensor, " tokens"]  # positions, from that of the group's first token
+    seen: Bool[Tensor, "tokens kept+tokens"]  # whom a token sees: summary tokens of earlier windows, its own window's
+
+
+def lay_group_out(group: Sequence[WindowTokens]) -> Group:
+    """Return where the tokens of some windows stand: behind the summary tokens of earlier windows alone."""
+    inputs, stays = (torch.cat(parts) for parts in zip(*group, strict=True))
+    sizes = torch.tensor([len(tokens) for tokens, _ in group], device=inputs.device)
+    window = torch.arange(len(group), device=inputs.device).repeat_interleave(sizes)  # of each token
+    row = torch.arange(len(inputs), device=inputs.device)
+    kept = stays.nonzero()[:, 0]
+    earlier = window[kept] < window[:, None]  # (tokens, kept)
+    own = (window == window[:, None]) & (row <= row[:, None])  # (tokens, tokens)
+    places = earlier.sum(dim=1) + row - (sizes.cumsum(0) - sizes)[window]
+    return Group(inputs, kept, places, torch.cat([earlier, own], dim=1))
 
 
 def biased(
@@ -216,17 +240,6 @@ def biased(
     return torch.cat([queries, asks], -1), torch.cat([keys, carried], -1), pad(values, (0, 1))
 
 
-def attend_up_to(
-    queries: Float[Tensor, "1 heads asking size"],
-    keys: Float[Tensor, "1 groups keys size"],
-    values: Float[Tensor, "1 groups keys size"],
-    places: Int[Tensor, " asking"],
-) -> Float[Tensor, "1 heads asking size"]:
-    """Attend from the tokens at some places of a sequence to all tokens up to each of them."""
-    seen = torch.arange(keys.shape[2], device=keys.device) <= places[:, None]  # (asking, keys)
-    return scaled_dot_product_attention(queries, keys, values, attn_mask=seen, enable_gqa=True)
-
-
 def interleaved(tokens: int, summaries: int) -> list[int]:
     """Return 0 up to `tokens` with -1, a summary token, behind each of `summaries` equal runs."""
     ends = {tokens * (run + 1) // summaries for run in range(summaries)} if summaries else set()
@@ -246,7 +259,7 @@ def highest_of_runs(cosines: Float[Tensor, " tokens"], stays: list[bool]) -> Flo
 
 def windows(
     chunks: Iterable[TokenChunk],
-) -> Iterator[tuple[Float[Tensor, "_tokens hidden"], Bool[Tensor, " _tokens"]]]:
+) -> Iterator[WindowTokens]:
     """Yield the inputs of each window and which of them stay, however they are cut into chunks."""
     held: list[TokenChunk] = []
     for chunk in chunks:
@@ -263,7 +276,7 @@ def windows(
         yield _joined(held)
 
 
-def _joined(held: list[TokenChunk]) -> tuple[Float[Tensor, "tokens hidden"], Bool[Tensor, " tokens"]]:
+def _joined(held: list[TokenChunk]) -> WindowTokens:
     inputs = torch.cat([chunk.embeddings for chunk in held])
     stays = [stay for chunk in held for stay in chunk.stays or ()]
     return inputs, torch.tensor(stays, dtype=torch.bool, device=inputs.device)

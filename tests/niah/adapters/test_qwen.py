@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from niah.adapters.attention import causal_tail, register_attention
+from niah.adapters.attention import attend_far_and_near, causal_tail, register_attention
 from niah.adapters.parity import Parity
 from niah.adapters.qwen import continue_prompt, generate_greedily, prefill
 from niah.types import UserError
@@ -109,6 +109,24 @@ def test_the_last_queries_see_the_keys_up_to_their_own(queries, keys):
             seen = keys - queries + row + 1
             weights = (key[0, head // 2, :seen] @ query[0, head, row] / 8**0.5).softmax(0)
             torch.testing.assert_close(got[0, head, row], weights @ value[0, head // 2, :seen])
+
+
+@pytest.mark.parametrize("far", [0, 40])
+@pytest.mark.parametrize("grad", [True, False])
+def test_far_keys_are_all_seen_and_near_ones_by_a_mask(far, grad):
+    rng = torch.Generator().manual_seed(far)
+    query = torch.randn(1, 4, 9, 8, generator=rng)
+    key, value = (torch.randn(1, 2, far + 12, 8, generator=rng) for _ in "kv")
+    seen = torch.rand(9, 12, generator=rng) < 0.4
+    seen[:, 3] = True
+    with torch.set_grad_enabled(grad):
+        far_keys, near_keys = zip(*(part.tensor_split([far], dim=2) for part in (key, value)), strict=True)
+        got = attend_far_and_near(query, far_keys, near_keys, seen)
+    for head in range(4):
+        for row in range(9):
+            sees = torch.cat([torch.ones(far, dtype=torch.bool), seen[row]])
+            weights = (key[0, head // 2, sees] @ query[0, head, row] / 8**0.5).softmax(0)
+            torch.testing.assert_close(got[0, head, row], weights @ value[0, head // 2, sees])
 
 
 def test_attention_without_masks_gives_the_same_logits(embeds, language):

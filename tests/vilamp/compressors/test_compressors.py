@@ -201,7 +201,7 @@ def test_windows_read_one_after_another_and_all_at_once_name_the_same_words(budg
     compressor = model.compressor
     assert isinstance(compressor, InLanguage)
     prompt = [256 + 2, 65, 66, 67]
-    for frames in (21, 1, 8):  # windows of 8, 8 and 5 frames
+    for frames in (69, 21, 1, 8):  # nine windows, of which four are read at a time; windows of 8, 8 and 5 frames
         choice, run = watched(model, frames, frames)
         cache = compressor.read(model.language, [run], compressor.tokens(choice, 64) + 10)
         assert cache.get_seq_length() == compressor.tokens(choice, 64)
