@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 from uuid import uuid4
 
 from niah.types import UserError
@@ -166,29 +166,45 @@ def stored_path(path: Path) -> Path | None:
 
 
 def read_unpacked(path: Path) -> bytes:
-    """Return the content of a file or, if it is missing, of its gzipped copy `path`.gz.
+    """Return the content of a file or, if it is missing, of its gzipped copy; see `unpacked_lines`."""
+    return b"".join(unpacked_lines(path))
+
+
+def unpacked_lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file or, if it is missing, of its gzipped copy `path`.gz, newlines included.
 
     Raises FileNotFoundError if neither exists, UserError if the copy is damaged.
     """
     path = Path(path)
     packed = path.with_name(f"{path.name}.gz")
     if path.exists() or not packed.exists():
-        return read_regular(path)
-    limit = max_unpacked_bytes()
+        with open_regular(path) as file:
+            yield from file
+        return
+    limit = left = max_unpacked_bytes()
     try:
-        with gzip.open(io.BytesIO(read_regular(packed))) as file:
-            content = file.read(limit + 1)
+        with open_regular(packed) as file, gzip.open(file) as unpacked:
+            while line := unpacked.readline(left + 1):
+                left -= len(line)
+                if left < 0:
+                    raise UserError(
+                        f"{packed} unpacks to more than {limit / 2**30:.3g} GiB; raise {UNPACKED_VARIABLE} if it is "
+                        "yours"
+                    )
+                yield line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{packed} is not a complete gzip file ({error}); restore it") from error
-    if len(content) > limit:
-        raise UserError(
-            f"{packed} unpacks to more than {limit / 2**30:.3g} GiB; raise {UNPACKED_VARIABLE} if it is yours"
-        )
-    return content
 
 
 def read_regular(path: Path) -> bytes:
-    """Return the content of a file. Raises UserError for what never ends, such as a pipe or a device.
+    """Return the content of a file; see `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading. Raises UserError for what never ends, such as a pipe or a device.
 
     Others' folders hold them as links: reading /dev/zero would take all memory.
     """
@@ -199,7 +215,7 @@ def read_regular(path: Path) -> bytes:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
             raise _not_regular(path)
-        return file.read()
+        yield file
 
 
 def max_unpacked_bytes() -> int:
@@ -244,7 +260,9 @@ def to_json_lines(rows: Iterable[Any]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
 
 
-def read_json_lines(path: Path, parse: Callable[[Any], T], remedy: str) -> Iterator[tuple[int, T]]:
+def read_json_lines(
+    path: Path, parse: Callable[[Any], T], remedy: str, fast: Callable[[bytes], T | None] | None = None
+) -> Iterator[tuple[int, T]]:
     """Yield (line number, value) for each line of a JSON-lines file, or of its gzipped copy, that is not blank.
 
     Raises UserError naming the file and the line; see `parse_json_lines`.
@@ -255,27 +273,35 @@ def read_json_lines(path: Path, parse: Callable[[Any], T], remedy: str) -> Itera
         raise UserError(f"{path} is missing; {remedy}") from None
     except OSError as error:
         raise UserError(describe_os_error(error)) from None
-    return parse_json_lines(content, path, parse, remedy)
+    return parse_json_lines(io.BytesIO(content), path, parse, remedy, fast=fast)
 
 
 def parse_json_lines(
-    content: bytes, path: Path, parse: Callable[[Any], T], remedy: str, *, drop_unfinished: bool = False
+    lines: Iterable[bytes],
+    path: Path,
+    parse: Callable[[Any], T],
+    remedy: str,
+    *,
+    drop_unfinished: bool = False,
+    fast: Callable[[bytes], T | None] | None = None,
 ) -> Iterator[tuple[int, T]]:
     """Yield (line number, value) for each line of JSON that is not blank. Raises UserError naming file and line.
 
     Args:
-        content: The file's content, as bytes: a killed writer may have cut a character in half.
+        lines: The lines, as bytes: a killed writer may have cut a character in half.
         path: The file, for messages.
         parse: Converts a decoded row; a ValueError, TypeError or KeyError means that the line is damaged.
         remedy: What the user can do about a damaged line; it ends the message.
         drop_unfinished: Skip a last line without a newline, which a killed writer leaves behind.
+        fast: Converts most lines to what `parse` makes of them, and returns None for those that are left to it.
     """
-    decoder = json.JSONDecoder(parse_int=_SmallNumbers().__getitem__)
-    for number, line in enumerate(io.BytesIO(content), start=1):  # no copy, as a list of all lines would be
+    for number, line in enumerate(lines, start=1):
         if not line.strip() or (drop_unfinished and not line.endswith(b"\n")):
             continue
         try:
-            value = parse(decoder.decode(line.decode(json.detect_encoding(line), "surrogatepass")))
+            value = None if fast is None else fast(line)
+            if value is None:
+                value = parse(json.loads(line))
         except UserError as error:
             raise UserError(f"{path}, line {number}: {error}") from None
         # RecursionError: a hundred thousand brackets; OverflowError: numbers of hundreds of digits.
@@ -297,16 +323,6 @@ def no_cycles() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-class _SmallNumbers(dict[str, int]):
-    """Whole numbers by their text, one object each: a file has millions of frame numbers, and few different ones."""
-
-    def __missing__(self, text: str) -> int:
-        number = int(text)
-        if len(text) <= 5:
-            self[text] = number
-        return number
 
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:

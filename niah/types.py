@@ -330,7 +330,7 @@ class Case:
             raise UserError(f"case {row.get('id')!r} has unknown fields {unknown}; known: {sorted(known)}")
         values = _interned(row)
         values["needles"] = tuple(Placement(**p) for p in row["needles"])
-        values["timeline"] = tuple(_span(**s) for s in row["timeline"])
+        values["timeline"] = tuple(shared_span(**s) for s in row["timeline"])
         values["options"] = tuple(map(sys.intern, row["options"]))
         values["asked"] = tuple(row.get("asked", ()))
         return cls(**values)
@@ -557,7 +557,7 @@ class Record:
 
 
 @lru_cache(maxsize=1 << 16, typed=True)
-def _span(source: str, start: int, stop: int) -> Span:
+def shared_span(source: str, start: int, stop: int) -> Span:
     """Return a span; cases of a grid share those of their haystacks."""
     return Span(source, start, stop)
 

@@ -22,6 +22,7 @@ SHARED = (
     "clock",
     "settings",
     "terminal",
+    "typed_lines",
 )  # may be imported from anywhere in niah, and import none of the rooms
 ABOVE = {"adapters", "integrations", "tools", "cli", "forwarding"}  # may import the rooms
 OLD_NAMES = ("niah.forwarding.", "niah.media.bench")  # of commands; they forward to niah.cli for one release

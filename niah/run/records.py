@@ -10,21 +10,22 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from niah.io import CannotWrite, no_cycles, open_to_append, parse_json_lines, read_unpacked, replacing
+from niah.io import CannotWrite, no_cycles, open_to_append, parse_json_lines, replacing, unpacked_lines
 from niah.run.metadata import read_metadata
 from niah.settings import check_types, is_number
+from niah.typed_lines import line_decoder
 from niah.types import Case, Record, UserError
 
 FINAL = ("ok", "oom")  # statuses that would be the same if the case were asked again
-MEASURED = (  # numbers that readers compute with
+MEASURED = {  # numbers that readers compute with
     "seconds_to_first_token", "peak_allocated_bytes", "peak_reserved_bytes", "peak_device_bytes", "reused_frames",
     "file_to_answer_seconds", "decode_seconds", "decoded_frames", "handed_out", "peak_host_bytes",
-)  # fmt: skip
+}  # fmt: skip
 SYNC_SECONDS = 1.0
 MAX_MEASURED = 1e18  # bytes or seconds of one case; sums of many stay finite
 COUNTS = ("frames_used", "needle_frames_kept", "needle_frames_used", "repeats", "language_tokens")
@@ -82,22 +83,20 @@ def read_records(path: Path, missing_ok: bool = True) -> list[Record]:
     Without a file there are no records, or with `missing_ok` False raises FileNotFoundError.
     Raises UserError naming a line that is no record.
     """
+    found = parse_json_lines(
+        unpacked_lines(path),
+        path,
+        lambda row: check_record(Record.from_json(row)),
+        "use --fresh or another folder",
+        drop_unfinished=True,
+        fast=line_decoder(Record, _check_values),
+    )
     try:
-        data = read_unpacked(path)
+        return [record for _, record in found]
     except FileNotFoundError:
         if not missing_ok:
             raise
         return []
-    remedy = "use --fresh or another folder"
-    kept: dict[tuple[int, ...], tuple[int, ...]] = {}  # many models keep the same frames of all videos of a length
-
-    def parse(row: Any) -> Record:
-        if isinstance(row, dict) and isinstance(row.get("frames_kept"), list):
-            frames = tuple(row["frames_kept"])
-            row["frames_kept"] = kept.setdefault(frames, frames)
-        return check_record(Record.from_json(row))
-
-    return [record for _, record in parse_json_lines(data, path, parse, remedy, drop_unfinished=True)]
 
 
 @no_cycles()
@@ -106,10 +105,17 @@ def read_cases(folder: Path) -> tuple[tuple[Case, ...], str]:
 
     Raises FileNotFoundError without such a file, UserError naming a line that is no case.
     """
-    path = cases_path(folder)
-    data = read_unpacked(path)
-    cases = tuple(case for _, case in parse_json_lines(data, path, Case.from_json, "restore the file"))
-    return cases, sha256(data).hexdigest()
+    path, digest = cases_path(folder), sha256()
+
+    def hashed() -> Iterator[bytes]:
+        for line in unpacked_lines(path):
+            digest.update(line)
+            yield line
+
+    parsed = parse_json_lines(
+        hashed(), path, lambda row: check_types(Case.from_json(row)), "restore the file", fast=line_decoder(Case)
+    )
+    return tuple([case for _, case in parsed]), digest.hexdigest()
 
 
 def cases_path(folder: Path) -> Path:
@@ -154,6 +160,12 @@ def set_aside(path: Path) -> None:
 def check_record(record: Record) -> Record:
     """Return the record. Raises TypeError where a value is of another type than any run writes: the file is damaged."""
     check_types(record)
+    _check_values(record)
+    return record
+
+
+def _check_values(record: Record) -> None:
+    """Raise TypeError where a number is out of range."""
     for name in COUNTS:
         count = getattr(record, name)
         if count is not None and count < 0:
@@ -161,14 +173,13 @@ def check_record(record: Record) -> Record:
     if record.frame_size is not None and (len(record.frame_size) != 2 or min(record.frame_size) < 1):
         raise TypeError(f"frame_size is {list(record.frame_size)}, and is height and width in pixels")
     _check_measured(record.measured)
-    return record
 
 
 def _check_measured(measured: Mapping[str, Any]) -> None:
     """Raise TypeError where what a case cost is no number from 0 up; keys that nothing reads may hold anything."""
-    for name in MEASURED:
-        if not _counts(measured.get(name)):
-            raise TypeError(f"{name} is {measured[name]!r:.80}, and measured numbers count from 0 up")
+    for name, value in measured.items():
+        if name in MEASURED and not _counts(value):
+            raise TypeError(f"{name} is {value!r:.80}, and measured numbers count from 0 up")
     for name in ("seconds", "usage"):
         parts = measured.get(name) or {}
         if not isinstance(parts, Mapping):

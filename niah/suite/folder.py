@@ -20,6 +20,7 @@ import yaml
 from niah.io import read_json_lines, read_regular, replace_file, stored_path, to_json_lines
 from niah.settings import check_types, read_yaml
 from niah.suite.config import Suite
+from niah.typed_lines import line_decoder
 from niah.types import Case, Source, UserError
 
 HASHES = "hashes.json"  # of cases, sources and suite.yaml
@@ -102,7 +103,7 @@ def read_suite(folder: Path) -> GeneratedSuite:
         )
     return GeneratedSuite(
         suite=read_yaml(Suite, folder / "suite.yaml"),
-        cases=tuple(_read_lines(folder / "cases.jsonl", Case.from_json)),
+        cases=tuple(_read_lines(folder / "cases.jsonl", Case.from_json, line_decoder(Case))),
         sources={source.name: source for source in _read_lines(folder / "sources.jsonl", lambda row: Source(**row))},
         skipped=tuple(_read_lines(folder / "skipped.jsonl", lambda row: Skip(**row))),
         near_duplicates=read_near_duplicates(folder),
@@ -158,10 +159,10 @@ def read_hashes(folder: Path) -> dict[str, str]:
     return hashes
 
 
-def _read_lines(path: Path, parse: Callable[[Any], T]) -> list[T]:
+def _read_lines(path: Path, parse: Callable[[Any], T], fast: Callable[[bytes], T | None] | None = None) -> list[T]:
     """Return the value of each JSON line. Raises UserError naming a line that cannot be read."""
     remedy = f"generate the suite into {path.parent} again"
-    return [value for _, value in read_json_lines(path, lambda row: check_types(parse(row)), remedy)]
+    return [value for _, value in read_json_lines(path, lambda row: check_types(parse(row)), remedy, fast)]
 
 
 def _row(value: Any) -> dict[str, Any]:

@@ -35,10 +35,10 @@ def test_a_line_that_no_reader_bears_is_named(tmp_path, line):
 def test_a_span_of_four_hundred_digits_is_a_damaged_line(tmp_path):
     row = json.dumps(make_case("n0").to_json()).replace('"start": 0', f'"start": -{10**400}')
     with pytest.raises(UserError, match="line 1 cannot be read"):
-        list(parse_json_lines(row.encode(), tmp_path / "cases.jsonl", Case.from_json, "restore the file"))
+        list(parse_json_lines([row.encode()], tmp_path / "cases.jsonl", Case.from_json, "restore the file"))
     long = json.dumps(make_case("n0").to_json()).replace('"stop": ', f'"stop": {10**400}')
     with pytest.raises(UserError, match="line 1 cannot be read"):
-        list(parse_json_lines(long.encode(), tmp_path / "cases.jsonl", Case.from_json, "restore the file"))
+        list(parse_json_lines([long.encode()], tmp_path / "cases.jsonl", Case.from_json, "restore the file"))
 
 
 def test_numbers_that_no_float_holds_are_no_numbers():
@@ -65,7 +65,9 @@ def test_a_line_that_cannot_be_read_is_named_with_its_file(tmp_path):
         next(rows)
     with pytest.raises(UserError, match=r"line 5 cannot be read \(JSONDecodeError"):
         list(read_json_lines(path, len, "restore it"))
-    finished = parse_json_lines(path.read_bytes(), path, len, "restore it", drop_unfinished=True)
+    finished = parse_json_lines(
+        path.read_bytes().splitlines(keepends=True), path, len, "restore it", drop_unfinished=True
+    )
     assert list(finished) == [(1, 1), (3, 1), (4, 1)]
 
 
