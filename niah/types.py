@@ -255,7 +255,7 @@ class Case:
             raise ValueError(f"{self.id}: unknown condition {self.condition!r}; known: {CONDITIONS}")
         if self.kind not in KINDS:
             raise ValueError(f"{self.id}: unknown kind {self.kind!r}; known: {KINDS}")
-        frames = sum(len(span) for span in self.timeline)
+        frames = sum(map(len, self.timeline))
         if frames != self.length:
             raise ValueError(f"{self.id}: the timeline has {frames} frames, but length is {self.length}")
         if self.answer not in LETTERS[: len(self.options)]:
@@ -268,9 +268,10 @@ class Case:
         """The frames of haystack before the needle asked about, and all of them; None if no needle was hidden."""
         if self.condition not in ("full", "swapped") or not self.needles:
             return None
-        asked = (*self.target_placements, *self.needles)[0]
-        before = sum(one.stop - one.start for one in self.needles if one.start < asked.start)
-        return asked.start - before, self.length - sum(one.stop - one.start for one in self.needles)
+        placed = self.needles
+        asked = placed[0] if len(placed) == 1 else (*self.target_placements, *placed)[0]
+        before = sum([one.stop - one.start for one in placed if one.start < asked.start])
+        return asked.start - before, self.length - sum([one.stop - one.start for one in placed])
 
     @property
     def depth(self) -> Optional[float]:
@@ -281,7 +282,8 @@ class Case:
     @property
     def target_placements(self) -> Tuple[Placement, ...]:
         """The placements of the needles that the question is about, not of a swapped one."""
-        return tuple(one for one in self.needles if one.needle in (self.asked or (self.needle,)))
+        names = self.asked or (self.needle,)
+        return tuple([one for one in self.needles if one.needle in names])
 
     @property
     def canvas(self) -> Optional[str]:
@@ -298,7 +300,7 @@ class Case:
 
     def needle_frames(self, frames: Iterable[int]) -> int:
         """Count the frames among these that show the needle asked about."""
-        ordered, shown = sorted(set(frames)), set()
+        ordered, shown = in_order(tuple(frames)), set()
         for one in self.target_placements:
             shown.update(ordered[bisect_left(ordered, one.start) : bisect_left(ordered, one.stop)])
         return len(shown)
@@ -554,6 +556,12 @@ class Record:
         if not self.samples:
             del row["samples"]
         return row
+
+
+@lru_cache(maxsize=64)  # many models keep the same frames of all videos of a length
+def in_order(frames: Tuple[int, ...]) -> Tuple[int, ...]:
+    """Return frame numbers in order, each once."""
+    return tuple(sorted(set(frames)))
 
 
 @lru_cache(maxsize=1 << 16, typed=True)

@@ -18,6 +18,7 @@ from niah.analysis.load import RunData
 from niah.analysis.scored import ScoredCase
 from niah.analysis.stats.korn_graubard import korn_graubard
 from niah.analysis.table import score_cases
+from niah.types import in_order
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,10 @@ def kept_frames_summary(runs: Sequence[RunData]) -> str:
 def _counts(one: ScoredCase) -> tuple[float, ...] | None:
     """Return precision, recall, F1, the share of clips met, and chance precision and recall of one answer."""
     placements = one.case.target_placements
-    kept = sorted(set(one.record.frames_kept)) if one.record is not None else []
+    kept = in_order(one.record.frames_kept) if one.record is not None else ()
     if not kept or not placements:
         return None
-    clip = sum(placed.stop - placed.start for placed in placements)
+    clip = sum([placed.stop - placed.start for placed in placements])
     shown = one.case.needle_frames(kept)
     met = sum(bisect_left(kept, placed.start) < bisect_left(kept, placed.stop) for placed in placements)
     precision, recall = shown / len(kept), shown / clip

@@ -43,7 +43,8 @@ def base_model(run: RunData) -> str:
 
 def _parts(run: RunData) -> list[RunData]:
     """Return the parts of one run."""
-    kinds = [kind for kind in KINDS if any(case.kind == kind for case in run.cases)]
+    asked = {case.kind for case in run.cases}
+    kinds = [kind for kind in KINDS if kind in asked]
     if kinds in ([], [SINGLE]) or len(kinds) == 1 and run.kind == kinds[0]:
         return [run]
     return [_part(run, kind) for kind in kinds]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 from niah.suite.config import Suite
 from niah.suite.design import (
@@ -35,6 +36,7 @@ LENGTH_BIN_LABELS = tuple(
 )
 
 
+@cache
 def depth_bin_labels(bins: int = DEPTH_BINS) -> tuple[str, ...]:
     """Return the labels of equal depth bins: "0-0.2" and so on."""
     return tuple(f"{number / bins:g}-{(number + 1) / bins:g}" for number in range(bins))
@@ -99,12 +101,13 @@ class Layout:
         """
         if self.row != "depth":
             return self._row_label(case)
-        if case.position is None:
+        position = case.position
+        if position is None:
             return None
+        start, room = position
         if not self.depths:
-            start, room = case.position
             return depth_bin_labels(self.bins)[bin_of(start, self.bins, room)]
-        return f"{self.nominal_depth(case):g}"
+        return f"{_nearest(self.depths, start / room):g}"
 
     def _row_label(self, case: Case) -> str | None:
         """Return the distance, or the number of copies, of a case; None for a control without a haystack."""
@@ -122,7 +125,13 @@ class Layout:
         depth = case.depth
         if depth is None or not self.depths:
             return depth
-        return min(self.depths, key=lambda nominal: abs(nominal - depth))
+        return _nearest(self.depths, depth)
+
+
+@lru_cache(maxsize=2**16)
+def _nearest(depths: tuple[float, ...], depth: float) -> float:
+    """Return the nearest of the design's depths."""
+    return min(depths, key=lambda nominal: abs(nominal - depth))
 
 
 def clip_distance(case: Case) -> float:

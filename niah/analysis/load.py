@@ -24,7 +24,7 @@ from niah.settings import read_yaml
 from niah.suite.config import Suite
 from niah.suite.folder import NearDuplicate, read_near_duplicates
 from niah.terminal import printable
-from niah.types import SINGLE, Case, Record, UserError
+from niah.types import SINGLE, Case, Record, UserError, in_order
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def _records(folder: Path, cases: Sequence[Case]) -> dict[str, Record]:
             raise UserError(f"{folder}: two records name case {record.case!r}; run again with --fresh")
         length = known[record.case].length
         kept = record.frames_kept
-        if kept and not 0 <= min(kept) <= max(kept) < length:
+        if kept and not 0 <= in_order(kept)[0] <= in_order(kept)[-1] < length:
             outside = next(frame for frame in kept if not 0 <= frame < length)
             raise UserError(
                 f"{folder}: the record of {record.case} says it kept frame {outside} of a video of {length}: the "

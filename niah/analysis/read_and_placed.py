@@ -32,6 +32,8 @@ class ReadAndPlaced:
 def read_and_placed(run: RunData) -> ReadAndPlaced | None:
     """Return how reading and placing go together in the `full` cases of a whole run; None if it does not ask both."""
     answered: dict[str, dict[tuple, ScoredCase]] = {SINGLE: {}, "when": {}}
+    if not answered.keys() <= {case.kind for case in run.cases}:
+        return None
     for scored in run.scored:
         case = scored.case
         if case.condition == "full" and case.kind in answered and scored.answered:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 from niah.analysis.stats.regression import Observation
 from niah.option_scores import OVERLAP, answered_interval, answered_letter, chance, scored_by
 from niah.scoring import CUT_SHORT
 from niah.scoring.interval import overlap
-from niah.types import Case, Record
+from niah.types import Case, Record, in_order
 
 MISSING = "missing"  # the status of a case without a record
 
@@ -33,36 +32,17 @@ class ScoredCase:
     hit: bool | None = None
     hit_chance: float | None = None
     overlap: float = 0.0  # of the interval that the reply names with that of the clip, where one is asked
-    names_interval: bool = False
-
-    @property
-    def status(self) -> str:
-        """Return the record's status, or "missing"."""
-        return MISSING if self.record is None else self.record.status
-
-    @property
-    def answered(self) -> bool:
-        """Return True if the model replied."""
-        return self.status == "ok"
-
-    @property
-    def correct(self) -> bool:
-        """Return True if the reply names the right option, or an interval that overlaps the clip's by half."""
-        if self.case.asks_interval:
-            return self.overlap >= OVERLAP
-        return self.letter == self.case.answer
-
-    @property
-    def unanswered(self) -> bool:
-        """Return True if there is a reply that names no option; it counts as wrong."""
-        return self.answered and self.letter is None and not self.names_interval
+    status: str = MISSING  # the record's
+    answered: bool = False  # the model replied
+    correct: bool = False  # the reply names the right option, or an interval that overlaps the clip's by half
+    unanswered: bool = False  # there is a reply that names no option and no interval; it counts as wrong
 
     @property
     def chance(self) -> float:
         """Return how often a guess is right."""
         return chance(self.case)
 
-    @cached_property
+    @functools.cached_property
     def observation(self) -> Observation:
         """Return (correct,) as the statistics take it."""
         return Observation(self.case.needle_source, self.case.haystack, (float(self.correct),))
@@ -75,21 +55,38 @@ class ScoredCase:
 
 def score_case(case: Case, record: Record | None, score_by: str | None = None) -> ScoredCase:
     """Score one case, by a rule for the likelihoods of options where one is given."""
-    if record is None or record.reply is None:
+    if record is None:
         return ScoredCase(case, record)
-    letter = None if case.asks_interval else answered_letter(case, record, score_by)
-    scored = ScoredCase(case, record, letter, scored_by(record, score_by))
-    found = answered_interval(case, record) if case.asks_interval else None
-    if found is not None:
-        scored = dataclasses.replace(scored, overlap=overlap(found, case.shown_seconds), names_interval=True)
-    needles = case.target_placements
-    if case.condition != "full" or not record.frames_kept or not needles:
-        return scored
-    needle_frames = sum(placed.stop - placed.start for placed in needles)
-    by_luck = luck(case.length, needle_frames, len(set(record.frames_kept)))
-    return dataclasses.replace(scored, hit=case.needle_frames(record.frames_kept) > 0, hit_chance=by_luck)
+    if record.reply is None:
+        return ScoredCase(case, record, status=record.status)
+    if case.asks_interval:
+        letter, found = None, answered_interval(case, record)
+        overlapping = 0.0 if found is None else overlap(found, case.shown_seconds)
+        correct, unanswered = overlapping >= OVERLAP, found is None
+    else:
+        letter, overlapping = answered_letter(case, record, score_by), 0.0
+        correct, unanswered = letter == case.answer, letter is None
+    hit, hit_chance, kept = None, None, record.frames_kept
+    needles = case.target_placements if kept and case.condition == "full" else ()
+    if needles:
+        needle_frames = sum([placed.stop - placed.start for placed in needles])
+        hit, hit_chance = case.needle_frames(kept) > 0, luck(case.length, needle_frames, len(in_order(kept)))
+    return ScoredCase(
+        case=case,
+        record=record,
+        letter=letter,
+        scored_by=scored_by(record, score_by),
+        hit=hit,
+        hit_chance=hit_chance,
+        overlap=overlapping,
+        status=record.status,
+        answered=record.status == "ok",
+        correct=correct,
+        unanswered=unanswered,
+    )
 
 
+@functools.lru_cache(maxsize=2**16)
 def luck(frames: int, of_needle: int, kept: int) -> float:
     """Return how often at least one of `kept` random frames is one of the needle's."""
     few, many = sorted((of_needle, kept))

@@ -13,10 +13,9 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from niah.analysis.csv_text import csv_text
 from niah.analysis.kinds import split_kinds
@@ -27,6 +26,9 @@ from niah.analysis.stats.proportions import clustered_interval, retention, wilso
 from niah.analysis.stats.regression import Observation
 from niah.io import replace_file
 from niah.types import CONDITIONS, SINGLE, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Kinds whose questions say nothing about their answers, so that nobody is asked without video.
 UNGUESSABLE = ("when", "first", "times")
@@ -104,7 +106,7 @@ def observations(scored: Sequence[ScoredCase]) -> list[Observation]:
 
 def by_chance(scored: Sequence[ScoredCase]) -> list[Observation]:
     """Return what guessing gives in each case that has an answer: its chance, which is known and does not vary."""
-    return [dataclasses.replace(one.observation, values=(one.chance,)) for one in scored if one.answered]
+    return [one.observation._replace(values=(one.chance,)) for one in scored if one.answered]
 
 
 def median_frame_size(records: Iterable[Record | None]) -> tuple[int, int] | None:
@@ -123,7 +125,10 @@ def table_rows(runs: Sequence[RunData]) -> list[Row]:
 
 def table_frame(runs: Sequence[RunData]) -> pd.DataFrame:
     """Return the rows of some runs as a data frame whose columns are the fields of `Row`."""
-    return _frame(table_rows(split_kinds(runs)))
+    import pandas as pd  # here: importing it takes half a second, and table.csv needs none
+
+    rows = table_rows(split_kinds(runs))
+    return pd.DataFrame([dataclasses.asdict(row) for row in rows], columns=pd.Index(_columns(rows)))
 
 
 def write_table(folder: Path, run: RunData | None = None, rows: Sequence[Row] | None = None) -> Path:
@@ -134,15 +139,16 @@ def write_table(folder: Path, run: RunData | None = None, rows: Sequence[Row] | 
     path = Path(folder) / "table.csv"
     if rows is None:
         rows = table_rows(split_kinds([read_run(folder) if run is None else run]))
-    replace_file(path, csv_text(_frame(rows)))
+    replace_file(path, csv_text(rows, columns=_columns(rows)))
     return path
 
 
-def _frame(rows: Sequence[Row]) -> pd.DataFrame:
+def _columns(rows: Sequence[Row]) -> list[str]:
+    """Return the columns of table.csv."""
     columns = [field.name for field in dataclasses.fields(Row)]
     if all(row.kind == SINGLE for row in rows):
         columns.remove("kind")
-    return pd.DataFrame([dataclasses.asdict(row) for row in rows], columns=pd.Index(columns))
+    return columns
 
 
 def _rows(run: RunData) -> Iterator[Row]:
@@ -192,6 +198,8 @@ class _Cells:
         self.scored_by = np.array([one.scored_by for one in scored], object)
         self.cut_short = np.array([one.cut_short for one in scored], bool)
         self.record = np.fromiter((one.record for one in scored), object, len(scored))
+        self.sized = np.array([one.record is not None and one.record.frame_size is not None for one in scored], bool)
+        self.observation = np.fromiter((one.observation for one in scored), object, len(scored))
 
     def of(self, key: RowKey) -> np.ndarray:
         """Return the numbers of the cases that count in a row."""
@@ -231,8 +239,8 @@ def _row(run: RunData, key: RowKey, cells: _Cells) -> Row:
     low, high = wilson_interval(correct, len(answers))
     cluster_low, cluster_high = None, None
     if ALL in (key.length, key.depth):  # a marginal: needles are asked more than once
-        cluster_low, cluster_high = clustered_interval(observations(cells.scored(key)))
-    size = median_frame_size(cells.record[answers].tolist())
+        cluster_low, cluster_high = clustered_interval(cells.observation[answers].tolist())
+    size = median_frame_size(cells.record[answers[cells.sized[answers]]].tolist())
     return Row(
         model=run.model,
         suite=run.suite,

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from tqdm import tqdm
 
 from niah.analysis.attention import TOP, attention_received, frame_rows, patch_rows
@@ -106,7 +105,7 @@ def _frame_rows(case: Case, attended: VisualAttention, attention: Any) -> Iterat
 
 def _write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     """Write rows as CSV and return the path."""
-    replace_file(path, csv_text(pd.DataFrame(rows)))
+    replace_file(path, csv_text(rows))
     return path
 
 

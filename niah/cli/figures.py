@@ -14,6 +14,7 @@ from niah.cli.command import Command
 from niah.cli.flags import add_output, add_runs
 from niah.figures.draw import CONDITIONS, STYLES, draw_runs, left_out
 from niah.figures.trade_off import draw_trade_off
+from niah.io import no_cycles
 from niah.terminal import to_stderr, to_stdout
 from niah.types import UserError
 
@@ -56,6 +57,7 @@ def _folder(options: argparse.Namespace) -> Path:
     return options.output or options.runs[0]
 
 
+@no_cycles()
 def run(options: argparse.Namespace) -> int:
     """Draw, and print the paths of the files written."""
     runs = [read_run(run) for run in options.runs]

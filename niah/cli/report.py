@@ -7,6 +7,7 @@ from pathlib import Path
 
 from niah.cli.command import RESUMED, Command
 from niah.cli.flags import add_output, add_runs, add_suite
+from niah.io import no_cycles
 from niah.report.page import write_report
 from niah.terminal import to_stderr, to_stdout
 
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@no_cycles()
 def run(options: argparse.Namespace) -> int:
     """Write the page; print its path, its size, and notes on missing pictures."""
     notes = write_report(options.runs, options.output, thumbnails=not options.no_thumbnails, suite=options.suite)

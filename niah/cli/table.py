@@ -26,6 +26,7 @@ from niah.analysis.table import table_rows, write_table
 from niah.analysis.twins import twin_summary
 from niah.cli.command import Command
 from niah.cli.flags import add_runs
+from niah.io import no_cycles
 from niah.option_scores import SCORE_BY
 from niah.terminal import to_stdout
 
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--score_by", choices=SCORE_BY, help="print accuracies by this rule; write no table.csv")
 
 
+@no_cycles()
 def run(options: argparse.Namespace) -> int:
     """Write the table of every run, and print a summary of all."""
     runs = [read_run(folder) for folder in options.runs]

@@ -9,7 +9,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -131,6 +130,5 @@ def save_figure(figure: Figure, stem: Path, drawn: Sequence[Any], float_format: 
         figure.savefig(temporary, dpi=160, facecolor="white", metadata={"Software": None})
     with replacing(svg) as temporary:
         figure.savefig(temporary, facecolor="white", metadata={"Date": None})
-    rows = pd.DataFrame(list(drawn))
-    replace_file(csv, csv_text(rows, float_format))
+    replace_file(csv, csv_text(drawn, float_format))
     return [png, svg, csv]

@@ -17,7 +17,7 @@ from typing import Any
 
 from niah.io import CannotWrite, no_cycles, open_to_append, parse_json_lines, replacing, unpacked_lines
 from niah.run.metadata import read_metadata
-from niah.settings import check_types, is_number
+from niah.settings import check_types
 from niah.typed_lines import line_decoder
 from niah.types import Case, Record, UserError
 
@@ -178,19 +178,23 @@ def _check_values(record: Record) -> None:
 def _check_measured(measured: Mapping[str, Any]) -> None:
     """Raise TypeError where what a case cost is no number from 0 up; keys that nothing reads may hold anything."""
     for name, value in measured.items():
-        if name in MEASURED and not _counts(value):
+        if name in MEASURED and value is not None and not _counts(value):
             raise TypeError(f"{name} is {value!r:.80}, and measured numbers count from 0 up")
     for name in ("seconds", "usage"):
         parts = measured.get(name) or {}
         if not isinstance(parts, Mapping):
             raise TypeError(f"{name} is {parts!r:.80}, and holds numbers by name")
-        wrong = [part for part in parts.values() if not (_counts(part) or name == "usage" and isinstance(part, str))]
+        wrong = [
+            part
+            for part in parts.values()
+            if not (part is None or _counts(part) or name == "usage" and isinstance(part, str))
+        ]
         if wrong:
             raise TypeError(f"{name} holds {wrong[0]!r:.80}, and measured numbers count from 0 up")
 
 
 def _counts(value: Any) -> bool:
-    return value is None or (is_number(value) and 0 <= value < MAX_MEASURED)
+    return type(value) in (int, float) and 0 <= value < MAX_MEASURED
 
 
 def _line(record: Record) -> bytes:

@@ -5,7 +5,6 @@ import csv
 import io
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from niah.analysis.csv_text import csv_text
@@ -91,15 +90,14 @@ def test_all_text_goes_out_through_one_module():
                 if isinstance(node, ast.Call) and ast.unparse(node.func) in ("tqdm.write", "self._bar.write"):
                     around += [name] * ("printable" not in ast.unparse(node.args[0]))
                 if isinstance(node, ast.Attribute) and node.attr == "to_csv" and name.startswith("niah/"):
-                    around.append(f"{name}: to_csv")
-    assert sorted(set(around) - PROTOCOLS) == ["niah/analysis/csv_text.py: to_csv", "niah/terminal.py"]
+                    around.append(f"{name}: to_csv, where csv_text quotes formulas")
+    assert sorted(set(around) - PROTOCOLS) == ["niah/terminal.py"]
 
 
 def test_a_cell_that_begins_a_formula_is_quoted_and_numbers_stay_numbers():
     formulas = ["=HYPERLINK(1)", "+1+2", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "＝1"]
-    rows = pd.DataFrame(
-        {"name": formulas, "number": [-1.5] * 7, "mixed": ["-1.5", -2, "+3e4", "plain", None, "a=b", 0]}
-    )
+    mixed = ["-1.5", -2, "+3e4", "plain", None, "a=b", 0]
+    rows = [{"name": name, "number": -1.5, "mixed": cell} for name, cell in zip(formulas, mixed, strict=True)]
     written = list(csv.DictReader(io.StringIO(csv_text(rows), newline="")))
     assert [row["name"] for row in written] == [
         "'=HYPERLINK(1)", "'+1+2", "'-2+3", "'@SUM(A1)", "\\t=1", "\\r=1", "'＝1",

@@ -79,11 +79,12 @@ def _answers_by_kind(run: RunData) -> Mapping[str, Answers]:
     kinds = (ALL, *(types if len(types) > 1 else ()))
     found: dict[str, dict[str, list[ScoredCase]]] = {kind: {} for kind in kinds}
     for scored in score_cases(run):
+        if not scored.answered:
+            continue
         conditions = [scored.case.condition, *([UNSEEN] if exposure_group(scored) == 0 else [])]
-        for kind in kinds:
-            if scored.answered and kind in (ALL, scored.case.type):
-                for condition in conditions:
-                    found[kind].setdefault(condition, []).append(scored)
+        for kind in (ALL, scored.case.type) if len(kinds) > 1 else kinds:
+            for condition in conditions:
+                found[kind].setdefault(condition, []).append(scored)
     return found
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -22,8 +23,7 @@ MIN_HAYSTACKS = 20  # with fewer, the variation between haystacks cannot be esti
 ROUNDING = 1e-9  # standard errors below this are rounding errors
 
 
-@dataclass(frozen=True)
-class Observation:
+class Observation(NamedTuple):
     """One case: its two clusters, and its numbers.
 
     `haystack` is "" for a case without one. Each function says which `values` it expects.
