@@ -12,9 +12,12 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Annotated, Any, Tuple, TypeVar  # noqa: UP035
 
-import msgspec
-
 from niah.types import SHARED, Span, shared_span
+
+try:
+    import msgspec
+except ModuleNotFoundError:  # an installation from before it was needed: all lines are read with care, and slowly
+    msgspec = None
 
 T = TypeVar("T")
 
@@ -24,6 +27,8 @@ def line_decoder(cls: type[T], check: Callable[[T], Any] = lambda value: None) -
 
     Values that many lines share are one object. `check` raises TypeError or ValueError for what types do not say.
     """
+    if msgspec is None:
+        return lambda line: None
     decode, astuple = msgspec.json.Decoder(_mirror(cls)).decode, msgspec.structs.astuple
     hints = list(typing.get_type_hints(cls).items())
     numbers = [place for place, (_, hint) in enumerate(hints) if hint == NUMBERS]
@@ -34,7 +39,7 @@ def line_decoder(cls: type[T], check: Callable[[T], Any] = lambda value: None) -
 
     @lru_cache(maxsize=1024)  # many models keep the same frames of all videos of a length
     def as_numbers(text: bytes) -> tuple[int, ...]:
-        return tuple([share(number, number) for number in _decode_numbers(text)])
+        return tuple([share(number, number) for number in msgspec.json.decode(text, type=NUMBERS)])
 
     def decoded(line: bytes) -> T | None:
         try:
@@ -57,11 +62,10 @@ def line_decoder(cls: type[T], check: Callable[[T], Any] = lambda value: None) -
 
 
 NUMBERS, TEXTS = Tuple[int, ...], Tuple[str, ...]  # noqa: UP006  # as `niah.types` writes them
-_decode_numbers = msgspec.json.Decoder(NUMBERS).decode
 
 
 @cache
-def _mirror(cls: type) -> type[msgspec.Struct]:
+def _mirror(cls: type) -> type:
     """Return a dataclass as msgspec's own, which is decoded faster and refuses unknown fields."""
     fields: list[Any] = []
     for field in dataclasses.fields(cls):
@@ -82,13 +86,10 @@ def _mirrored(hint: Any) -> Any:
     if hint == NUMBERS:
         return msgspec.Raw
     if hint is float:
-        return WHOLE | float
+        # A whole number stays one, so that a case that is read and written keeps its hash.
+        return Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)] | float
     parts = tuple(map(_mirrored, typing.get_args(hint)))
     return hint if parts == typing.get_args(hint) else typing.get_origin(hint)[parts]
-
-
-# A whole number stays one, so that a case that is read and written keeps its hash.
-WHOLE = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 
 
 def _maker(hint: Any) -> Any:

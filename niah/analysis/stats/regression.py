@@ -128,19 +128,19 @@ def fit(
         outcome: what is fitted.
         over_haystacks: whether haystacks are clusters, too, where there are enough of them.
     """
-    if len({one.source for one in observations}) < 2:
+    if len({one.source for one in observations}) < 2 or np.linalg.matrix_rank(design) < design.shape[1]:
         return None
-    coefficients, _, rank, _ = np.linalg.lstsq(design, outcome, rcond=None)
-    if rank < design.shape[1]:
-        return None
+    weights = np.linalg.pinv(design)  # (coefficients, cases)
     haystacks = {one.haystack for one in observations}
     clustered = over_haystacks and _enough_haystacks(observations)
     groups = cluster_groups(observations) if over_haystacks else [_numbers([one.source for one in observations])]
+    coefficients = weights @ outcome
     residuals = outcome - design @ coefficients
-    covariances = [_sandwich(design, residuals, group, corrected=len(groups) > 1) for group in groups]
+    inverse = weights @ weights.T  # of design' design
+    covariances = [_sandwich(design, residuals, inverse, group, corrected=len(groups) > 1) for group in groups]
     if len(groups) > 1:
         both = np.unique(groups[0] * (groups[1].max() + 1) + groups[1], return_inverse=True)[1]
-        covariances.append(sum(covariances) - _sandwich(design, residuals, both, corrected=True))
+        covariances.append(sum(covariances) - _sandwich(design, residuals, inverse, both, corrected=True))
     return ClusteredFit(
         design=design,
         coefficients=coefficients,
@@ -158,12 +158,18 @@ def mean(observations: Sequence[Observation], over_haystacks: bool = True) -> Es
     return None if found is None else found.contrast([1.0])
 
 
-def _sandwich(design: np.ndarray, residuals: np.ndarray, group: np.ndarray, corrected: bool) -> np.ndarray:
+def _sandwich(
+    design: np.ndarray, residuals: np.ndarray, inverse: np.ndarray, group: np.ndarray, corrected: bool
+) -> np.ndarray:
     """Return the covariance of coefficients with one kind of cluster, (coefficients, coefficients).
 
-    `corrected` multiplies by G / (G - 1) (N - 1) / (N - k), as Stata does.
+    Args:
+        design: (cases, coefficients)
+        residuals: (cases,)
+        inverse: of design' design.
+        group: the number of each case's cluster, (cases,)
+        corrected: multiply by G / (G - 1) (N - 1) / (N - k), as Stata does.
     """
-    inverse = np.linalg.inv(design.T @ design)
     sums = np.stack([np.bincount(group, column * residuals) for column in design.T], axis=1)  # (clusters, coefficients)
     covariance = inverse @ (sums.T @ sums) @ inverse
     clusters, (cases, count) = len(sums), design.shape
