@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from scipy.stats import binomtest
 
 from niah.analysis.checks.failed_check import FailedCheck
 from niah.analysis.layout import format_depth
@@ -43,8 +44,6 @@ def _aliased(run: RunData, answered: Sequence[ScoredCase]) -> Iterator[FailedChe
         depths.setdefault(run.layout.depth_label(one.case) or "", []).append(one)
     seen = {depth: sum(_frames_seen(one) > 0 for one in cases) for depth, cases in depths.items()}
     chance = {depth: min(float(np.mean([_chance(one) for one in cases])), ALWAYS) for depth, cases in depths.items()}
-    from scipy.stats import binomtest  # here: importing it takes a second
-
     p_values = holm([float(binomtest(seen[d], len(depths[d]), chance[d]).pvalue) for d in depths])
     aliased = [depth for depth, p_value in zip(depths, p_values, strict=True) if p_value < ALIASED]
     if aliased:

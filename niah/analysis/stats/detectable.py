@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scipy.optimize import brentq
-from scipy.special import betaincinv, nctdtr, stdtrit
+from scipy.stats import binom, binomtest
 
 ALPHA = 0.05
 POWER = 0.8
@@ -17,13 +17,17 @@ def smallest_difference(standard_error: float, clusters: int) -> float:
     `standard_error` is that of the difference, over the `clusters` that are resampled. If it is 0, how much
     differences vary is unknown, and the answer is that of McNemar's test. With fewer than six clusters it is 1.
     """
+    from statsmodels.stats.power import TTestPower  # here: importing it takes seconds
+
     if clusters < _min_unanimous():
         return 1.0
     if standard_error <= 0:
         return smallest_by_mcnemar(clusters)
-    # Between these bounds power goes from 5 % to more than 99 %.
-    errors: Any = brentq(lambda errors: _t_test_power(errors, clusters - 1) - POWER, 1e-6, 6.0)
-    return min(float(errors) * standard_error, 1.0)
+    power = TTestPower().power
+    # Not solve_power: with 73 or 120 clusters its root finder falls back and may return the root below 0. Between these
+    # bounds SciPy's noncentral t is a number, and power goes from 5 % to more than 99 %.
+    effect_size: Any = brentq(lambda effect: power(effect, clusters, ALPHA) - POWER, 1e-6, 6 / clusters**0.5)
+    return min(float(effect_size) * standard_error * clusters**0.5, 1.0)
 
 
 def smallest_by_mcnemar(pairs: int) -> float:
@@ -35,15 +39,10 @@ def smallest_by_mcnemar(pairs: int) -> float:
     needed = _min_unanimous()
     if pairs < needed:
         return 1.0
-    return float(betaincinv(needed, pairs - needed + 1, POWER))  # the share of which so many pairs are `needed` or more
-
-
-def _t_test_power(errors: float, degrees: int) -> float:
-    """Return the power of a two-sided t-test of a difference of so many standard errors."""
-    critical = stdtrit(degrees, 1 - ALPHA / 2)
-    return float(1 - nctdtr(degrees, errors, critical) + nctdtr(degrees, errors, -critical))
+    found: Any = brentq(lambda share: binom.sf(needed - 1, pairs, share) - POWER, 0.0, 1.0)
+    return float(found)
 
 
 def _min_unanimous() -> int:
     """Return how many pairs or clusters, all on one side, are significant: six."""
-    return next(count for count in range(1, 99) if 2 * 0.5**count < ALPHA)
+    return next(count for count in range(1, 99) if binomtest(count, count).pvalue < ALPHA)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainc, betaincinv, stdtrit
+from scipy.stats import beta, t
 
 FEW = 10  # sources that hold an error, or a right answer: with fewer their spread is not known
 
@@ -60,7 +60,7 @@ def effective_size(known: ClusteredShare) -> float:
     spread = known.share * (1 - known.share)
     if known.variance < 1e-12 * max(spread, 1e-12):  # all clusters agree: what a cluster holds is one answer
         return known.effective_clusters
-    correction = stdtrit(known.cases - 1, 0.975) / stdtrit(max(known.degrees_of_freedom, 1.0), 0.975)
+    correction = t.ppf(0.975, known.cases - 1) / t.ppf(0.975, max(known.degrees_of_freedom, 1.0))
     size = min(spread / known.variance * correction**2, known.cases)
     return float(min(size, known.effective_clusters) if known.few else size)
 
@@ -69,8 +69,8 @@ def clopper_pearson(share: float, size: float) -> tuple[float, float]:
     """Return the exact binomial 95 % interval of a share; `size` need not be whole."""
     right = share * size
     wrong = size - right
-    low = betaincinv(right, wrong + 1, 0.025) if right > 1e-9 else 0.0
-    high = betaincinv(right + 1, wrong, 0.975) if wrong > 1e-9 else 1.0
+    low = beta.ppf(0.025, right, wrong + 1) if right > 1e-9 else 0.0
+    high = beta.ppf(0.975, right + 1, wrong) if wrong > 1e-9 else 1.0
     return float(low), float(high)
 
 
@@ -84,4 +84,4 @@ def p_above(known: ClusteredShare, chance: float) -> float:
     """Return the one-sided p-value that the share is not above chance: the lower limit as a test."""
     size = effective_size(known)
     right = known.share * size
-    return float(betainc(right, size - right + 1, chance)) if right > 1e-9 else 1.0
+    return float(beta.cdf(chance, right, size - right + 1)) if right > 1e-9 else 1.0

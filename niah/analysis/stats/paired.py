@@ -11,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.special import bdtr, ndtr, ndtri
+from scipy.stats import norm
 
 from niah.analysis.stats.detectable import smallest_by_mcnemar, smallest_difference
 from niah.analysis.stats.regression import Estimate, Observation, fit, mean
@@ -107,11 +108,12 @@ def unpaired_difference(first: Sequence[Observation], second: Sequence[Observati
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Correct p-values for multiple comparisons by Holm's step-down method."""
-    corrected, largest = [0.0] * len(p_values), 0.0
-    for rank, number in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min((len(p_values) - rank) * p_values[number], 1.0))
-        corrected[number] = largest
-    return corrected
+    from statsmodels.stats.multitest import multipletests  # here: importing it takes two seconds
+
+    if not p_values:
+        return []
+    corrected: Any = multipletests(p_values, method="holm")
+    return [float(p) for p in corrected[1]]
 
 
 def _detectable(found: Estimate) -> float:
@@ -130,7 +132,7 @@ def _p_value(found: Estimate) -> float:
     if found.standard_error > 0:
         return found.p_value
     value, error = _adjusted(*_as_pairs(found))
-    return max(found.p_value, float(2 * ndtr(-abs(value) / error)))
+    return max(found.p_value, float(2 * norm.sf(abs(value) / error)))
 
 
 def _as_pairs(found: Estimate) -> tuple[float, float, int]:
@@ -141,21 +143,15 @@ def _as_pairs(found: Estimate) -> tuple[float, float, int]:
 
 def _interval_of_pairs(pairs: Sequence[Observation]) -> tuple[float, float]:
     """Return Bonett and Price's interval of a difference over independent pairs."""
-    return _bonett_price(*_discordant(pairs), len(pairs))
-
-
-def _discordant(pairs: Sequence[Observation]) -> tuple[int, int]:
-    """Return how many pairs only the first model, and only the second, has correct."""
-    return (
-        sum(bool(pair.values[0] and not pair.values[1]) for pair in pairs),
-        sum(bool(pair.values[1] and not pair.values[0]) for pair in pairs),
-    )
+    only_first = sum(pair.values[0] and not pair.values[1] for pair in pairs)
+    only_second = sum(pair.values[1] and not pair.values[0] for pair in pairs)
+    return _bonett_price(only_first, only_second, len(pairs))
 
 
 def _bonett_price(only_first: float, only_second: float, n: int) -> tuple[float, float]:
     """Return the 95 % interval of a difference of paired proportions, from the numbers of discordant pairs."""
     value, error = _adjusted(only_first, only_second, n)
-    half_width = float(ndtri(0.975)) * error
+    half_width = float(norm.ppf(0.975)) * error
     return max(value - half_width, -1.0), min(value + half_width, 1.0)
 
 
@@ -168,5 +164,10 @@ def _adjusted(only_first: float, only_second: float, n: int) -> tuple[float, flo
 
 def _mcnemar(pairs: Sequence[Observation]) -> float:
     """Return the p-value of McNemar's exact test."""
-    only_first, only_second = _discordant(pairs)
-    return min(float(2 * bdtr(min(only_first, only_second), only_first + only_second, 0.5)), 1.0)
+    from statsmodels.stats.contingency_tables import mcnemar  # here: importing it takes two seconds
+
+    table = np.zeros((2, 2))
+    for pair in pairs:
+        table[int(pair.values[0]), int(pair.values[1])] += 1
+    found: Any = mcnemar(table, exact=True)
+    return float(found.pvalue)

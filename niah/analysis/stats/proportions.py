@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
+from scipy.stats import binomtest, t
 
 from niah.analysis.stats.korn_graubard import ClusteredShare, clopper_pearson, clustered_share, effective_size
 from niah.analysis.stats.paired import unpaired_difference
@@ -33,10 +33,8 @@ def wilson_interval(correct: int, n: int) -> Interval | tuple[None, None]:
     """Return Wilson's 95 % interval; None if nothing was answered."""
     if n == 0:
         return None, None
-    z = float(ndtri(0.975))
-    centre = (correct + z**2 / 2) / (n + z**2)
-    half_width = z / (n + z**2) * (correct * (n - correct) / n + z**2 / 4) ** 0.5
-    return centre - half_width if correct else 0.0, centre + half_width if correct < n else 1.0
+    interval = binomtest(correct, n).proportion_ci(0.95, "wilson")
+    return float(interval.low), float(interval.high)
 
 
 def share_of(observations: Sequence[Observation]) -> ClusteredShare | None:
@@ -91,7 +89,7 @@ def retention(
         return None
     top, bottom = np.array([1.0, -1.0, 0.0]), np.array([0.0, -1.0, 1.0])
     value = float((top @ found.coefficients) / (bottom @ found.coefficients))
-    quantile = float(stdtrit(found.degrees_of_freedom(bottom), 0.975))
+    quantile = float(t.ppf(0.975, found.degrees_of_freedom(bottom)))
     # Fieller: (top - r bottom)^2 = quantile^2 var(top - r bottom) is a r^2 - 2 b r + c = 0
     a, b, c = (
         float(one @ found.coefficients * (other @ found.coefficients)) - quantile**2 * found.covariance(one, other)

@@ -1,4 +1,4 @@
-"""Means, differences and slopes of clustered cases: least squares with a cluster-robust covariance.
+"""Means, differences and slopes of clustered cases: least squares by statsmodels, with cluster-robust covariance.
 
 A needle is asked about at many lengths and depths, so its answers are correlated: clusters are the videos that needles
 were cut from ("sources"). With `MIN_HAYSTACKS` haystacks or more, haystacks are clusters too. If every source lies in
@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.stats import t
 
 MIN_HAYSTACKS = 20  # with fewer, the variation between haystacks cannot be estimated: they are taken as fixed
 ROUNDING = 1e-9  # standard errors below this are rounding errors
@@ -81,7 +81,7 @@ class ClusteredFit:
         error = max(0.0, *variances) ** 0.5  # clustering both ways is never taken to be more certain than one way
         error = error if error > ROUNDING else 0.0
         value = float(weights @ self.coefficients)
-        half_width = float(stdtrit(degrees, 0.975)) * error
+        half_width = float(t.ppf(0.975, degrees)) * error
         return Estimate(
             value=value,
             low=value - half_width,
@@ -98,7 +98,7 @@ class ClusteredFit:
 
         Bell and McCaffrey 2002: the sandwich is a sum over clusters g of (a_g' e_g)^2, where a are the weights of the
         outcomes in the contrast and e the residuals; its mean and variance follow from the matrix of products of the
-        vectors (I - H)_g' a_g. Clustered both ways, `_sandwich` corrects each part by itself.
+        vectors (I - H)_g' a_g. Clustered both ways, statsmodels corrects each part by itself.
         """
         if len(self.groups) > 1:
             return 1.0, float(min(len(np.unique(group)) for group in self.groups) - 1)
@@ -130,22 +130,21 @@ def fit(
     """
     if len({one.source for one in observations}) < 2 or np.linalg.matrix_rank(design) < design.shape[1]:
         return None
-    weights = np.linalg.pinv(design)  # (coefficients, cases)
+    from statsmodels.regression.linear_model import OLS  # here: importing it takes two seconds
+
     haystacks = {one.haystack for one in observations}
     clustered = over_haystacks and _enough_haystacks(observations)
     groups = cluster_groups(observations) if over_haystacks else [_numbers([one.source for one in observations])]
-    coefficients = weights @ outcome
-    residuals = outcome - design @ coefficients
-    inverse = weights @ weights.T  # of design' design
-    covariances = [_sandwich(design, residuals, inverse, group, corrected=len(groups) > 1) for group in groups]
-    if len(groups) > 1:
-        both = np.unique(groups[0] * (groups[1].max() + 1) + groups[1], return_inverse=True)[1]
-        covariances.append(sum(covariances) - _sandwich(design, residuals, inverse, both, corrected=True))
+    model: Any = OLS(outcome, design)
+    kinds = [*groups, np.stack(groups, axis=1)] if len(groups) > 1 else list(groups)
+    fits: list[Any] = [
+        model.fit(cov_type="cluster", cov_kwds={"groups": kind, "use_correction": len(groups) > 1}) for kind in kinds
+    ]
     return ClusteredFit(
         design=design,
-        coefficients=coefficients,
+        coefficients=np.asarray(fits[0].params),
         groups=tuple(groups),
-        covariances=tuple(covariances),
+        covariances=tuple(np.asarray(found.cov_params()) for found in fits),
         haystacks=len(haystacks - {""}),
         haystacks_clustered=clustered,
     )
@@ -156,24 +155,6 @@ def mean(observations: Sequence[Observation], over_haystacks: bool = True) -> Es
     outcome = np.array([one.values[0] for one in observations], float)
     found = fit(observations, np.ones((len(outcome), 1)), outcome, over_haystacks) if len(outcome) else None
     return None if found is None else found.contrast([1.0])
-
-
-def _sandwich(
-    design: np.ndarray, residuals: np.ndarray, inverse: np.ndarray, group: np.ndarray, corrected: bool
-) -> np.ndarray:
-    """Return the covariance of coefficients with one kind of cluster, (coefficients, coefficients).
-
-    Args:
-        design: (cases, coefficients)
-        residuals: (cases,)
-        inverse: of design' design.
-        group: the number of each case's cluster, (cases,)
-        corrected: multiply by G / (G - 1) (N - 1) / (N - k), as Stata does.
-    """
-    sums = np.stack([np.bincount(group, column * residuals) for column in design.T], axis=1)  # (clusters, coefficients)
-    covariance = inverse @ (sums.T @ sums) @ inverse
-    clusters, (cases, count) = len(sums), design.shape
-    return covariance * (clusters / (clusters - 1) * (cases - 1) / (cases - count)) if corrected else covariance
 
 
 def cluster_groups(observations: Sequence[Observation]) -> list[np.ndarray]:
@@ -196,7 +177,7 @@ def _p_value(value: float, error: float, degrees: float, clusters: int) -> float
     """
     if abs(value) <= ROUNDING:
         return 1.0
-    p = float(2 * stdtr(degrees, -abs(value) / error)) if error else 0.0
+    p = float(2 * t.sf(abs(value) / error, degrees)) if error else 0.0
     return max(p, 0.5 ** (clusters - 1))
 
 

@@ -1,11 +1,10 @@
-"""Clustered means and slopes against scipy, statsmodels, whole matrices and hand calculations; variance components by simulation."""
+"""Clustered means and slopes against scipy, whole matrices and hand calculations; variance components by simulation."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from scipy.stats import t, ttest_1samp
-from statsmodels.regression.linear_model import OLS
 
 from niah.analysis.stats.components import variance_components
 from niah.analysis.stats.regression import Observation, fit, mean
@@ -86,16 +85,6 @@ def test_crossed_clusters_add_their_variances():
     # part that both clusterings count, a thousandth of a needle's variance, is taken off once
     expected = (needle.var(ddof=1) / 30 + haystack.var(ddof=1) / 30) ** 0.5
     assert mean(cases).standard_error == pytest.approx(expected, rel=0.03)
-
-
-def test_unequal_crossed_clusters_have_the_covariance_of_statsmodels():
-    draw = np.random.default_rng(6)
-    groups = draw.integers(0, (37, 25), (400, 2))
-    design, outcome = np.stack([draw.normal(size=400), np.ones(400)], axis=1), draw.random(400)
-    found = fit([Observation(f"s{i}", f"h{j}", ()) for i, j in groups], design, outcome)
-    expected = OLS(outcome, design).fit(cov_type="cluster", cov_kwds={"groups": groups})
-    assert found.coefficients == pytest.approx(expected.params)
-    assert found.covariances[-1] == pytest.approx(expected.cov_params())
 
 
 def crossed(draw, needle, haystack, residual):
