@@ -252,8 +252,8 @@ def load(
         threshold: tau in place of the checkpoint's.
         temperature: alpha in place of the checkpoint's.
         store: A store of features to share with other adapters of the process.
-        release: Settings of a released checkpoint: `dtype`, `behaviour` ("release" or "paper"), `max_new_tokens`,
-            `prompt`, `frames`, and single fields of the behaviour such as `legacy_mask=True`.
+        release: Settings of a released checkpoint: `dtype`, `device_map`, `behaviour` ("release" or "paper"),
+            `max_new_tokens`, `prompt`, `frames`, and single fields of the behaviour such as `legacy_mask=True`.
     """
     del seed
     constants = {"keyframes": keyframes, "threshold": threshold, "temperature": temperature}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from transformers import (
 
 from niah.adapters.checkpoint import locate
 from niah.adapters.config_reader import read_config
-from niah.extras import install
+from niah.extras import require
 from niah.types import UserError
 
 ORIGINAL = {  # types whose weights are written for a repository's own code -> that code
@@ -70,12 +69,12 @@ class Loading:
     def __post_init__(self) -> None:
         if self.dtype != "auto" and not isinstance(vars(torch).get(self.dtype), torch.dtype):
             raise UserError(f"dtype is auto or a type of torch (float32, bfloat16, float16), got {self.dtype!r}")
-        if self.device_map is not None and find_spec("accelerate") is None:
-            raise UserError(f"device_map={self.device_map} needs the package accelerate: {install('accelerate')}")
+        if self.device_map is not None:
+            require("accelerate", f"device_map={self.device_map}")
         if self.quantization not in (None, *QUANTIZATIONS):
             raise UserError(f"quantization is one of {', '.join(QUANTIZATIONS)}, got {self.quantization!r}")
-        if self.quantization and find_spec("bitsandbytes") is None:
-            raise UserError(f"quantization needs the package bitsandbytes: {install('bitsandbytes')}")
+        if self.quantization:
+            require("bitsandbytes", "quantization")
 
 
 def load_pretrained(pretrained: str, loading: Loading) -> tuple[Any, Any]:

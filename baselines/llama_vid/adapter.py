@@ -35,6 +35,7 @@ from niah.adapters.meter import Meter
 from niah.adapters.options import make_store, resolve_dtype
 from niah.adapters.qwen import continue_prompt, finish_reason
 from niah.adapters.shown import shown_square
+from niah.adapters.spread import first_device
 from niah.prompt import format_prompt
 from niah.run.attention import VisualAttention
 from niah.types import Adapter, Question, Reply, Video
@@ -119,9 +120,13 @@ def load(pretrained: str = MICRO, device: str = "cpu", dtype: str = "auto", seed
     if is_micro(pretrained):
         return load_micro("llama_vid", pretrained, device, seed, **options)
     settings = read_settings(options)
+    device = first_device(device, settings.device_map)
     kind, folder = resolve_dtype(dtype, device, torch.float16), locate(pretrained)
     sizes = llama_vid.read_sizes(folder, settings.config, settings.bert)
     query_tokenizer = QueryTokenizer(llama_vid.bert_folder(folder, settings.bert) / "vocab.txt")
     tokenizer, generation = read_tokenizer(folder), read_generation(folder)
-    model = llama_vid.load(folder, sizes, tower=settings.tower, rope=settings.rope, device=device, dtype=kind)
+    model = llama_vid.load(
+        folder, sizes, tower=settings.tower, rope=settings.rope, device=device, dtype=kind,
+        device_map=settings.device_map,
+    )  # fmt: skip
     return LlamaVidAdapter(model, tokenizer, query_tokenizer, settings, generation, seed)

@@ -33,6 +33,7 @@ from niah.adapters.feature_store import FeatureStore
 from niah.adapters.generation import Drawing
 from niah.adapters.options import bytes_of_gib, read_options
 from niah.adapters.preprocess import centre_square, standardise
+from niah.adapters.spread import check_device_map
 from niah.prompt import format_prompt
 from niah.settings import positive_int, unknown_name
 from niah.types import Question, UserError, Video
@@ -68,6 +69,7 @@ class LlamaVidSettings:
     max_new_tokens: int = 32
     store_gib: int | float = 1.0  # for the tower's features, which later cases may share
     store_disk_gib: int | float = 8.0
+    device_map: str | None = None  # spreads the language model's layers over the cards
 
     def __post_init__(self) -> None:
         if self.path not in (None, *PATHS):
@@ -81,6 +83,7 @@ class LlamaVidSettings:
         positive_int("max_new_tokens", self.max_new_tokens)
         bytes_of_gib("store_gib", self.store_gib)
         bytes_of_gib("store_disk_gib", self.store_disk_gib)
+        check_device_map(self.device_map)
 
 
 def read_settings(given: Mapping[str, Any]) -> LlamaVidSettings:

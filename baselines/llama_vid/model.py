@@ -26,12 +26,14 @@ from baselines.llama_vid.language import Rotary, build_language
 from niah.adapters import qwen
 from niah.adapters.checkpoint import load_into, locate, on_meta_device
 from niah.adapters.config_reader import read_config
+from niah.adapters.spread import dispatch, plan
 from niah.adapters.tensors import TensorSource, tensors, tensors_of
 from niah.types import UserError
 
 PLACEHOLDER = -200  # the id that stands for the video, or on the long path for one of its tokens
 TOWER_FILES = ("eva_vit.safetensors", "eva_vit_g.safetensors", "eva_vit_g.pth")
 BERT = "google-bert/bert-base-uncased"
+LAYERS = "language.model.layers"
 FREQUENCIES = "*.rotary_emb.inv_freq"
 POSITION_IDS = "model.vlm_att_encoder.bert.embeddings.position_ids"
 IN_CHECKPOINT_TOWER = "model.vision_tower.*"
@@ -233,6 +235,7 @@ def load(
     rope: str = "faithful",
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    device_map: str | None = None,
 ) -> LlamaVid:
     """Build a model and fill it from a checkpoint folder and the tower's file.
 
@@ -247,10 +250,12 @@ def load(
     _check_position_ids(found)
     mine = nn.ModuleDict({"compressor": model.compressor, "language": model.language})
     unused = (IN_CHECKPOINT_TOWER, FREQUENCIES, POSITION_IDS)
-    load_into(mine, found, rename, unused=unused, device=device, dtype=dtype)
+    places = plan(model, LAYERS, dtype, device_map)
+    load_into(mine, found, rename, unused=unused, device=device, dtype=dtype, places=places)
     of_tower = tensors_of(tower_file)
     known = set(model.vision_tower.state_dict())
     load_into(model.vision_tower, of_tower, unused=set(of_tower) - known, device=device, dtype=dtype)
+    dispatch(model, LAYERS, device, places)
     return model.eval()
 
 

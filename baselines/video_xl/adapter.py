@@ -28,6 +28,7 @@ from niah.adapters.meter import Meter
 from niah.adapters.options import make_store, resolve_dtype
 from niah.adapters.qwen import finish_reason
 from niah.adapters.shown import shown_square
+from niah.adapters.spread import first_device
 from niah.run.attention import VisualAttention
 from niah.types import Adapter, Question, Reply, Video
 
@@ -107,7 +108,8 @@ def load(pretrained: str = MICRO, device: str = "cpu", dtype: str = "auto", seed
     if is_micro(pretrained):
         return load_micro("video_xl", pretrained, device, seed, **options)
     settings = read_settings(options)
+    device = first_device(device, settings.device_map)
     folder = locate(pretrained)
     generation = read_generation(folder)
-    model = load_model(folder, device, resolve_dtype(dtype, device, torch.float16))
+    model = load_model(folder, device, resolve_dtype(dtype, device, torch.float16), settings.device_map)
     return VideoXLAdapter(model, read_tokenizer(folder), settings, seed, generation)

@@ -19,6 +19,7 @@ from baselines.video_xl.compress import RatioRule
 from baselines.video_xl.config import PixelConfig
 from niah.adapters.options import bytes_of_gib, read_options
 from niah.adapters.preprocess import centre_square, standardise
+from niah.adapters.spread import check_device_map
 from niah.prompt import format_prompt
 from niah.settings import positive_int, unknown_name
 from niah.types import LETTERS, Question, UserError
@@ -55,6 +56,7 @@ class VideoXLSettings:
     max_new_tokens: int = 32
     store_gib: int | float = 1.0  # for summary tokens that later cases may share
     store_disk_gib: int | float = 8.0
+    device_map: str | None = None  # spreads the language model's layers over the cards
 
     def __post_init__(self) -> None:
         if self.frames not in (None, ONE_A_SECOND):
@@ -66,6 +68,7 @@ class VideoXLSettings:
             raise UserError(f"dynamic must be True or False, got {self.dynamic!r}")
         bytes_of_gib("store_gib", self.store_gib)
         bytes_of_gib("store_disk_gib", self.store_disk_gib)
+        check_device_map(self.device_map)
         self._ratios(())
 
     def compression(self, released: RatioRule, seed: int = 0) -> SummaryCompression:

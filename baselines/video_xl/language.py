@@ -11,7 +11,7 @@ copied to make it. At 7B in 16 bits a token takes 57,344 bytes: 504 KiB a frame 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -24,6 +24,7 @@ from torch.nn.functional import linear, silu
 from baselines.video_xl.compress import Window
 from baselines.video_xl.config import SummaryQwen2Config
 from niah.adapters.attention import attention_weights, causal_tail
+from niah.adapters.spread import enter
 
 States = Float[Tensor, "heads new dim"]
 AllStates = Float[Tensor, "heads tokens dim"]  # kept and new
@@ -42,6 +43,10 @@ class Rotation:
         return torch.cat(
             [first * self.cosines - second * self.sines, second * self.cosines + first * self.sines], dim=-1
         )
+
+    def to(self, device: torch.device | str) -> Rotation:
+        """Return the rotation on a device."""
+        return Rotation(self.cosines.to(device), self.sines.to(device))
 
 
 def rotation(positions: Int[Tensor, " tokens"], dim: int, theta: float) -> Rotation:
@@ -63,6 +68,11 @@ class StepLayout:
     summaries: Int[Tensor, " summaries"] | None = None  # and of summary tokens
     order: Int[Tensor, " tokens"] | None = None  # puts [raw, summaries] into the step's order
     relocate: Rotation | None = None  # from a summary token's position in the step to its index in the cache
+
+    def to(self, device: torch.device | str) -> StepLayout:
+        """Return the layout on the device of a layer."""
+        moved = {name: None if part is None else part.to(device) for name, part in vars(self).items()}
+        return StepLayout(**moved)
 
 
 class RmsNorm(nn.Module):
@@ -196,6 +206,7 @@ class SummaryQwen2(nn.Module):
         states = self.embed_tokens(ids)
         step = self._step(len(ids), cache.length)
         for number, layer in enumerate(cast(Any, self.layers)):
+            states, step = enter(layer, states, step)
             yield layer.self_attn.weights(layer.input_layernorm(states), step, cache, number)
             states = layer(states, step, cache, number)
 
@@ -207,6 +218,7 @@ class SummaryQwen2(nn.Module):
         self, states: Float[Tensor, "tokens hidden"], step: StepLayout, cache: KeyValues, kept: int
     ) -> Float[Tensor, "tokens hidden"]:
         for number, layer in enumerate(self.layers):
+            states, step = enter(layer, states, step)
             states = layer(states, step, cache, number)
         cache.advance(kept)
         return self.norm(states)
@@ -245,17 +257,20 @@ class KeyValues(Protocol):
 
 
 class SummaryCache:
-    """A cache for `capacity` tokens in every layer, allocated once."""
+    """A cache for `capacity` tokens in every layer, allocated once, each layer's on its own device."""
 
-    def __init__(self, config: SummaryQwen2Config, capacity: int, device: torch.device, dtype: torch.dtype) -> None:
-        shape = (2, config.layers, config.key_value_heads, capacity, config.head)
-        self.store = torch.empty(shape, device=device, dtype=dtype)  # (2, layers, heads, capacity, dim)
+    def __init__(
+        self, config: SummaryQwen2Config, capacity: int, devices: Sequence[torch.device], dtype: torch.dtype
+    ) -> None:
+        shape = (2, config.key_value_heads, capacity, config.head)
+        self.layers = [torch.empty(shape, device=device, dtype=dtype) for device in devices]
         self.length = 0
 
     def look(self, layer: int, keys: States, values: States) -> tuple[AllStates, AllStates]:
         """Write a step's keys and values after the kept ones and return a view of all."""
         stop = self._write(layer, keys, values)
-        return self.store[0, layer, :, :stop], self.store[1, layer, :, :stop]
+        all_keys, all_values = self.layers[layer][:, :, :stop]
+        return all_keys, all_values
 
     def keep(self, layer: int, keys: States, values: States) -> None:
         """Write what stays of a step over it; it counts once every layer has, by `advance`."""
@@ -266,26 +281,29 @@ class SummaryCache:
         self.length += count
 
     def read(self, start: int, stop: int) -> Float[Tensor, "2 layers heads count dim"]:
-        """Return a view of the keys and values of tokens `start` up to `stop` in all layers."""
-        return self.store[:, :, :, start:stop]
+        """Return a copy of the keys and values of tokens `start` up to `stop` in all layers, on one device."""
+        first = self.layers[0].device
+        return torch.stack([layer[:, :, start:stop].to(first) for layer in self.layers], dim=1)
 
     def append(self, kept: Float[Tensor, "2 layers heads count dim"]) -> None:
         """Append tokens that `read` returned from this very index."""
         stop = self.length + kept.shape[3]
-        self.store[:, :, :, self.length : stop] = kept
+        for layer, part in zip(self.layers, kept.unbind(1), strict=True):
+            layer[:, :, self.length : stop] = part
         self.length = stop
 
     @property
     def bytes(self) -> int:
         """The bytes of the tokens kept so far."""
-        return self.read(0, self.length).numel() * self.store.element_size()
+        return sum(layer[:, :, : self.length].nbytes for layer in self.layers)
 
     def _write(self, layer: int, keys: States, values: States) -> int:
         stop = self.length + keys.shape[1]
-        if stop > self.store.shape[3]:
-            raise ValueError(f"the cache has room for {self.store.shape[3]} tokens, got {stop}")
-        self.store[0, layer, :, self.length : stop] = keys
-        self.store[1, layer, :, self.length : stop] = values
+        store = self.layers[layer]
+        if stop > store.shape[2]:
+            raise ValueError(f"the cache has room for {store.shape[2]} tokens, got {stop}")
+        store[0, :, self.length : stop] = keys
+        store[1, :, self.length : stop] = values
         return stop
 
 

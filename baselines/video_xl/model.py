@@ -23,9 +23,11 @@ from baselines.video_xl.inputs import make_pixels
 from baselines.video_xl.language import KeyValues, SummaryCache, SummaryQwen2
 from niah.adapters.checkpoint import fill_at_random, load_into, on_meta_device
 from niah.adapters.generation import Choose, most_likely
+from niah.adapters.spread import device_of, dispatch, plan
 from niah.adapters.tensors import tensors
 
 TOWER = "model.vision_tower.vision_tower.vision_model."
+LAYERS = "language.layers"
 # Where the release's tensors live here, the first fitting prefix.
 PLACES = (
     (TOWER + "encoder.layers.", "vision.layers."),
@@ -81,7 +83,8 @@ class VideoXL(nn.Module):
 
     def cache(self, capacity: int) -> SummaryCache:
         """Return an empty cache with room for `capacity` tokens, those of the largest step included."""
-        return SummaryCache(self.settings.language, capacity, self.device, self.dtype)
+        devices = [device_of(layer) for layer in self.language.layers]
+        return SummaryCache(self.settings.language, capacity, devices, self.dtype)
 
     def read(
         self,
@@ -261,12 +264,20 @@ def build_random(settings: VideoXLConfig, device: str | torch.device, dtype: tor
     return model
 
 
-def load(folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> VideoXL:
+def load(
+    folder: Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    device_map: str | None = None,
+) -> VideoXL:
     """Load a released checkpoint. Raises UserError with everything in it that does not fit its config.
 
     A missing summary-token tensor is an error: the release would put a copy of the ordinary one there.
     """
     settings = config.read(folder)
     model = build_empty(settings)
-    load_into(model, tensors(folder), rename, unused=unused(settings), device=device, dtype=dtype)
+    places = plan(model, LAYERS, dtype, device_map)
+    found = tensors(folder)
+    load_into(model, found, rename, unused=unused(settings), device=device, dtype=dtype, places=places)
+    dispatch(model, LAYERS, device, places)
     return model

@@ -109,7 +109,7 @@ class VideoPrefill:
             raise UserError("attention is captured in a video's tokens: ask about a video, not a blind case")
         self.read_video(store)
         numbers = self.summary_frames()
-        values = self.cache.store[1, -1, :, len(self.prompt.prefix) : self.cache.length]  # (heads, summaries, size)
+        values = self.cache.layers[-1][1, :, len(self.prompt.prefix) : self.cache.length]  # (heads, summaries, size)
         features = values.transpose(0, 1).flatten(1).float().cpu().numpy()
         return VisualAttention(numbers, np.full(len(numbers), -1), features, self._suffix_attention())
 

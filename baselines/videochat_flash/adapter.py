@@ -34,6 +34,7 @@ from niah.adapters.meter import Meter
 from niah.adapters.options import make_store, resolve_dtype
 from niah.adapters.qwen import finish_reason
 from niah.adapters.shown import shown_square
+from niah.adapters.spread import first_device
 from niah.run.attention import VisualAttention
 from niah.types import Adapter, Question, Reply, Video
 
@@ -113,7 +114,9 @@ def load(pretrained: str = MICRO, device: str = "cpu", dtype: str = "auto", seed
     if is_micro(pretrained):
         return load_micro("videochat_flash", pretrained, device, seed, **options)
     settings = read_settings(options)
+    device = first_device(device, settings.device_map)
     kind, folder = resolve_dtype(dtype, device, torch.bfloat16), locate(pretrained)
     config = settings.configure(read_config(folder))
     tokenizer, generation = read_tokenizer(folder), read_generation(folder)
-    return VideoChatFlashAdapter(load_model(folder, config, device, kind), tokenizer, settings, generation)
+    model = load_model(folder, config, device, kind, settings.device_map)
+    return VideoChatFlashAdapter(model, tokenizer, settings, generation)

@@ -26,6 +26,7 @@ from niah.adapters.feature_cache import FeatureCache
 from niah.adapters.feature_store import FeatureStore
 from niah.adapters.options import bytes_of_gib, read_options
 from niah.adapters.preprocess import standardise, stretch_to_square
+from niah.adapters.spread import check_device_map
 from niah.integrations.benchmarks.prompts import in_style
 from niah.prompt import format_prompt
 from niah.settings import positive_int, unknown_name
@@ -59,6 +60,7 @@ class VideoChatFlashSettings:
     prompt: str = "harness"  # or vlmevalkit, as its evaluation asks Video-MME
     store_gib: int | float = 1.0  # for merged tokens of clips, which later cases may share
     store_disk_gib: int | float = 8.0
+    device_map: str | None = None  # spreads the language model's layers over the cards
 
     def __post_init__(self) -> None:
         if self.rope not in MODES:
@@ -75,6 +77,7 @@ class VideoChatFlashSettings:
             _check_yarn(self.yarn, self.rope)
         bytes_of_gib("store_gib", self.store_gib)
         bytes_of_gib("store_disk_gib", self.store_disk_gib)
+        check_device_map(self.device_map)
 
     def configure(self, row: Mapping[str, Any]) -> VideoChatFlashConfig:
         """Return the config.json `row` with what the user changed. Raises UserError where the two do not fit."""

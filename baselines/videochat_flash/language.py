@@ -28,6 +28,7 @@ from baselines.videochat_flash.config import DroppingQwen2Config, TokenDropout
 from niah.adapters.attention import attention_weights, causal_tail
 from niah.adapters.kv_cache import SizedLayer
 from niah.adapters.qwen import PREFILL_CHUNK, Rope, finish_layer, project_keys_values, project_queries
+from niah.adapters.spread import enter
 from niah.types import UserError
 
 MODES = ("faithful", "exact")
@@ -186,6 +187,7 @@ class DroppingQwen2(nn.Module):
             layer: Any = self.layers[number]
             keys, values, stop = cache.keys, cache.values, cache.get_seq_length()
             assert keys is not None and values is not None  # the prompt was read
+            (words,) = enter(layer, words)
             rows = rope.rows(stop - len(words), stop, state.longest[number], words)
             queries = project_queries(layer, layer.input_layernorm(words), rows)
             yield attention_weights(queries, keys[0], self.config.head_width**-0.5)
@@ -209,6 +211,7 @@ class DroppingQwen2(nn.Module):
         """Run one layer over tokens that follow what its cache holds."""
         layer: Any = self.layers[number]
         cache = state.cache[number]
+        (hidden,) = enter(layer, hidden)
         start = cache.get_seq_length()
         rows = rope.rows(start, start + len(hidden), state.longest[number], hidden)
         normed = layer.input_layernorm(hidden)
@@ -230,9 +233,11 @@ class DroppingQwen2(nn.Module):
         if not compress.by_attention(dropout, stop):
             return compress.uniform_kept(len(visual), keep).to(hidden.device), None
         layer: Any = self.layers[dropout.layers[stop]]
+        device = hidden.device
+        (hidden,) = enter(layer, hidden)
         rows = rope.rows(0, len(hidden), len(hidden), hidden)
         normed = layer.input_layernorm(hidden)
         queries = project_queries(layer, normed, rows)
         keys, _ = project_keys_values(layer, normed, rows)
         scores = compress.attention_scores(queries[:, -1], keys, visual)
-        return compress.attention_kept(scores, keep), scores
+        return compress.attention_kept(scores, keep).to(device), scores

@@ -23,12 +23,14 @@ from baselines.videochat_flash.language import DroppingQwen2, PromptState, RopeT
 from niah.adapters.checkpoint import load_into, on_meta_device
 from niah.adapters.generation import Choose, most_likely
 from niah.adapters.qwen import PREFILL_CHUNK
+from niah.adapters.spread import dispatch, plan
 from niah.adapters.tensors import tensors
 from niah.run.attention import VisualAttention
 from niah.types import UserError
 
 PLACEHOLDER = -200  # the id that stands for all visual tokens of a prompt
 STORED_GRID = 14  # patches a side that the tower's positions were made for: 224 pixels of 16
+LAYERS = "language.layers"
 TOWER, PROJECTOR = "model.vision_tower.vision_tower.encoder.", "model.mm_projector.mlp."
 
 
@@ -278,13 +280,19 @@ def build_empty(config: VideoChatFlashConfig) -> VideoChatFlash:
 
 
 def load(
-    folder: Path, config: VideoChatFlashConfig, device: str = "cpu", dtype: torch.dtype = torch.float32
+    folder: Path,
+    config: VideoChatFlashConfig,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    device_map: str | None = None,
 ) -> VideoChatFlash:
     """Load a released folder. Raises UserError naming every mismatch between config and tensors."""
     model = build_empty(config)
     # A tied head is the embedding, whether or not it was written out once more.
     unused = ("lm_head.weight",) if config.language.tied else ()
-    load_into(model, tensors(folder), rename, unused=unused, device=device, dtype=dtype)
+    places = plan(model, LAYERS, dtype, device_map)
+    load_into(model, tensors(folder), rename, unused=unused, device=device, dtype=dtype, places=places)
+    dispatch(model, LAYERS, device, places)
     return model
 
 

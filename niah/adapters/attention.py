@@ -12,7 +12,7 @@ sequence's states, the keys and values of one layer, one chunk of activations, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from transformers import AttentionInterface
 
 from niah.adapters.qwen import Rope, finish_layer, project_keys_values, project_queries, rope_cos_sin
+from niah.adapters.spread import enter
 from niah.run.attention import VisualAttention
 from niah.types import UserError
 
@@ -163,6 +164,7 @@ def attention_rows(
     asking = slice(start, len(states))
     layers = language_model.model.layers
     for layer in layers:
+        states, *rope = enter(layer, states, *rope)
         chunks = _chunks(len(states))
         projected = [
             project_keys_values(layer, layer.input_layernorm(states[rows]), _cut(rope, rows)) for rows in chunks
@@ -183,7 +185,7 @@ def _chunks(count: int) -> list[slice]:
     return [slice(start, min(start + CAPTURE_CHUNK, count)) for start in range(0, count, CAPTURE_CHUNK)]
 
 
-def _cut(rope: Rope, rows: slice) -> Rope:
+def _cut(rope: Sequence[Tensor], rows: slice) -> Rope:
     return rope[0][rows], rope[1][rows]
 
 

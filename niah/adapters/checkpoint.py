@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from niah.adapters.config_reader import read_config
+from niah.adapters.spread import Places
 from niah.adapters.tensors import FLOATS, TensorSource
 from niah.adapters.trace import is_traced
 from niah.extras import require
@@ -108,6 +110,7 @@ def load_into(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     original: Rename | None = None,
+    places: Places = MappingProxyType({}),
 ) -> None:
     """Load a checkpoint into a module built `on_meta_device`, for evaluation, without gradients.
 
@@ -122,6 +125,7 @@ def load_into(
         device: Where the weights go.
         dtype: What they are converted to.
         original: Undoes `rename`, so that a missing tensor is reported by the name it has in a checkpoint.
+        places: Other devices, by what the names of the module's tensors begin with.
     """
     wrong = mismatches(module, {name: source.shape for name, source in found.items()}, rename, unused, original)
     wrong += [
@@ -137,7 +141,8 @@ def load_into(
     for name in sorted(found, key=lambda name: found[name].file):
         if _matches(name, unused):
             continue
-        tensor = found[name].read().to(device, dtype)
+        where = next((place for start, place in places.items() if rename(name).startswith(start)), device)
+        tensor = found[name].read().to(where, dtype)
         if not is_finite(tensor):
             broken.append(name)
         for place in shared[rename(name)]:

@@ -26,6 +26,7 @@ from niah.adapters.generation import GREEDY, Generation, read_generation
 from niah.adapters.options import read_options, resolve_dtype
 from niah.adapters.qwen import continue_prompt, finish_reason, prefill
 from niah.adapters.sampled_video import SampledVideo
+from niah.adapters.spread import check_device_map, first_device
 from niah.integrations.benchmarks.frames import release_frames
 from niah.integrations.benchmarks.prompts import in_style
 from niah.prompt import format_prompt
@@ -244,10 +245,10 @@ def load_released(
         device: Where to run.
         store: Where features of frames are kept.
         constants: K (`keyframes`), tau (`threshold`) and alpha (`temperature`) in place of the checkpoint's, or None.
-        settings: `dtype`, `behaviour`, fields of `ReleaseOptions`, and single fields of the behaviour.
+        settings: `dtype`, `behaviour`, `device_map`, fields of `ReleaseOptions`, and single fields of the behaviour.
         known: Settings that every checkpoint takes, for the message about one that is misspelt.
     """
-    taken = {"dtype": "auto", "behaviour": "release"}
+    taken = {"dtype": "auto", "behaviour": "release", "device_map": None}
     own = {**taken, **settings}
     asked = {field.name: own.pop(field.name) for field in fields(ReleaseOptions) if field.name in own}
     if own.get("too_long", "refuse") != "refuse":
@@ -257,6 +258,8 @@ def load_released(
         if setting not in known:
             raise UserError(unknown_name("setting of a released checkpoint", setting, known))
     asking = read_options(ReleaseOptions, "a released checkpoint", asked)
+    check_device_map(own["device_map"])
+    device = first_device(device, own["device_map"])
     if constants["keyframes"] is not None:
         positive_int("keyframes", constants["keyframes"])
     if constants["temperature"] is not None:

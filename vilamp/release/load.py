@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from niah.adapters.checkpoint import check_layout, load_into, locate, on_meta_device
+from niah.adapters.spread import dispatch, plan
 from niah.adapters.tensors import TensorSource, tensors
 from niah.settings import unknown_name
 from niah.types import UserError
@@ -28,6 +29,7 @@ PREFIXES = {  # official -> ours
     "model.": "language.model.",
     "lm_head.": "language.lm_head.",
 }
+LAYERS = "language.model.layers"
 TOWER = "model.vision_tower.vision_tower.vision_model."
 UNUSED = (TOWER + "head.*", "*.position_ids", "*.rotary_emb.inv_freq")
 
@@ -63,6 +65,7 @@ def from_release(
     *,
     behaviour: str = "release",
     overrides: Mapping[str, Any] | None = None,
+    device_map: str | None = None,
     **settings: Any,
 ) -> ReleasedVilamp:
     """Return the model of a released checkpoint, in evaluation mode.
@@ -75,11 +78,14 @@ def from_release(
         dtype: What the weights are converted to.
         behaviour: "release" or "paper".
         overrides: Values in place of keys of config.json.
+        device_map: How the language model's layers are spread over the cards; None for not at all.
         settings: Single fields of the behaviour (`anchor="keyframe"`, `legacy_mask=True`, `composer=...`).
     """
     folder = locate(str(name))
     config = read_release(folder, overrides)
-    return from_tensors(config, tensors(folder), device, dtype, behaviour, overrides or {}, **settings)
+    return from_tensors(
+        config, tensors(folder), device, dtype, behaviour, overrides or {}, device_map=device_map, **settings
+    )
 
 
 def from_tensors(
@@ -89,6 +95,7 @@ def from_tensors(
     dtype: torch.dtype,
     behaviour: str,
     overrides: Mapping[str, Any],
+    device_map: str | None = None,
     **settings: Any,
 ) -> ReleasedVilamp:
     """Return the model of a config and the tensors of its checkpoint, wherever they are stored.
@@ -100,6 +107,7 @@ def from_tensors(
         dtype: What the weights are converted to.
         behaviour: "release" or "paper".
         overrides: The values that replaced keys of config.json.
+        device_map: How the language model's layers are spread over the cards; None for not at all.
         settings: Single fields of the behaviour.
     """
     config = configured(config, found, behaviour, overrides, settings)
@@ -108,7 +116,10 @@ def from_tensors(
         # more rows than the config says: padding of the embeddings, cut to the tokenizer's length later
         config = dataclasses.replace(config, language=dataclasses.replace(config.language, vocabulary=rows.shape[0]))
     model = build(config)
-    load_into(model, found, rename, unused=unused(config, found), device=device, dtype=dtype, original=official_name)
+    places = plan(model, LAYERS, dtype, device_map)
+    idle = unused(config, found)
+    load_into(model, found, rename, unused=idle, device=device, dtype=dtype, original=official_name, places=places)
+    dispatch(model, LAYERS, device, places)
     model.fold()
     return model
 

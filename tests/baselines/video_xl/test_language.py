@@ -135,7 +135,8 @@ def test_ten_thousand_frames_leave_under_five_gib():
     layout = {**OTHER, "num_hidden_layers": 28, "num_key_value_heads": 4, "head_dim": 128, "num_attention_heads": 28}
     settings = config.parse(layout, TOWER)
     windows = plan_windows(cut_windows(10_000 * 144, 1440), [16] * 1000)
-    cache = SummaryCache(settings.language, 14 + sum(w.summaries for w in windows), torch.device("meta"), torch.float16)
+    capacity = 14 + sum(window.summaries for window in windows)
+    cache = SummaryCache(settings.language, capacity, [torch.device("meta")] * 28, torch.float16)
     cache.advance(14 + 90_000)
     assert cache.bytes == 57_344 * 90_014  # 4.81 GiB
 
