@@ -8,6 +8,7 @@ apart (keys before queries, a cache of their own) meet its device inside: there 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -53,19 +54,17 @@ def divide(
     model: nn.Module, layers: str, dtype: torch.dtype, rule: str, free: dict[int | str, int] | None = None
 ) -> Places:
     """Return the device of each layer, given bytes by card and on the host ("cpu"); None: what is free now."""
-    from accelerate import infer_auto_device_map  # here: an optional package
-    from accelerate.utils import compute_module_sizes, get_balanced_memory, get_max_memory
-
+    sizing: Any = import_module("accelerate.utils")  # optional, and annotated with types that it does not take
     stack: Any = model.get_submodule(layers)
     kinds = [type(stack[0]).__name__]
     if rule == "sequential":
-        room = get_max_memory(free)
+        room = sizing.get_max_memory(free)
     else:
-        room = get_balanced_memory(model, free, kinds, dtype, low_zero=rule == "balanced_low_0")
-    whole, spread = (compute_module_sizes(part, dtype=dtype)[""] for part in (model, stack))
+        room = sizing.get_balanced_memory(model, free, kinds, dtype, low_zero=rule == "balanced_low_0")
+    whole, spread = (sizing.compute_module_sizes(part, dtype=dtype)[""] for part in (model, stack))
     if 0 in room:  # the first card, which has everything else
         room[0] = max(0, room[0] - (whole - spread))
-    found = infer_auto_device_map(stack, room, kinds, dtype=dtype)
+    found = sizing.infer_auto_device_map(stack, room, kinds, dtype=dtype)
     devices = [found.get(str(number), found.get("")) for number in range(len(stack))]
     if "disk" in devices:
         raise UserError(
@@ -87,13 +86,12 @@ def dispatch(model: nn.Module, layers: str, device: str | torch.device, places: 
     """
     if not places:
         return
-    from accelerate import dispatch_model
-
+    accelerate: Any = import_module("accelerate")
     parent, _, own = layers.rpartition(".")
     stack = model.get_submodule(parent)
     beside = {name: str(device) for name, _ in stack.named_children() if name != own}
     spread = {place[len(parent) + 1 : -1]: where for place, where in places.items()}
-    dispatch_model(stack, {**beside, **spread}, main_device=str(device))
+    accelerate.dispatch_model(stack, {**beside, **spread}, main_device=str(device))
 
 
 def device_of(layer: nn.Module) -> torch.device:
