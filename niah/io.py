@@ -257,7 +257,8 @@ def describe_os_error(error: OSError, place: object = None) -> str:
 
 def to_json_lines(rows: Iterable[Any]) -> str:
     """Return rows as compact JSON lines."""
-    return "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
+    encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # `json.dumps` makes one for each row
+    return "".join([encode(row) + "\n" for row in rows])
 
 
 def read_json_lines(

@@ -263,6 +263,9 @@ class Case:
         if self.type == ALL_TYPES:
             raise ValueError(f"{self.id}: type {self.type!r} is reserved for the table row of all types; rename it")
 
+    def __hash__(self) -> int:
+        return hash(self.id)  # which equal cases share; all fields would take long
+
     @property
     def position(self) -> Optional[Tuple[int, int]]:
         """The frames of haystack before the needle asked about, and all of them; None if no needle was hidden."""
@@ -340,8 +343,8 @@ class Case:
     def to_json(self) -> dict:
         """Return the line of cases.jsonl, without fields that came with kinds and that it has no use for."""
         row: Dict[str, Any] = {**vars(self)}  # `asdict` copies each number, and there are a hundred thousand cases
-        row["needles"] = tuple(dict(vars(one)) for one in self.needles)
-        row["timeline"] = tuple(dict(vars(span)) for span in self.timeline)
+        row["needles"] = [{"needle": one.needle, "start": one.start, "stop": one.stop} for one in self.needles]
+        row["timeline"] = [{"source": one.source, "start": one.start, "stop": one.stop} for one in self.timeline]
         for name, unused in (("kind", SINGLE), ("confused", ""), ("asked", ())):
             if row[name] == unused:
                 del row[name]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 
 from niah.suite.config import Suite
 from niah.suite.design import (
@@ -73,6 +73,10 @@ class Layout:
 
     def length_labels(self) -> dict[str, tuple[str, ...]]:
         """Return the length labels of each grouping, in order."""
+        return self._length_labels
+
+    @cached_property
+    def _length_labels(self) -> dict[str, tuple[str, ...]]:
         lengths = tuple(str(length) for length in self.lengths)
         return {"exact": lengths} if self.design == "grid" else {"nearest": lengths, "bin": LENGTH_BIN_LABELS}
 

@@ -118,9 +118,12 @@ def median_frame_size(records: Iterable[Record | None]) -> tuple[int, int] | Non
     return statistics.median_low(heights), statistics.median_low(widths)
 
 
-def table_rows(runs: Sequence[RunData]) -> list[Row]:
-    """Return a row per run, condition, question type, length and depth, with "all" among each."""
-    return list(itertools.chain.from_iterable(_rows(run) for run in runs))
+def table_rows(runs: Sequence[RunData], condition: str | None = None, kind: str | None = None) -> list[Row]:
+    """Return a row per run, condition, question type, length and depth, with "all" among each.
+
+    `condition` and `kind` (a question type) leave out the rows of others.
+    """
+    return list(itertools.chain.from_iterable(_rows(run, condition, kind) for run in runs))
 
 
 def table_frame(runs: Sequence[RunData]) -> pd.DataFrame:
@@ -151,13 +154,15 @@ def _columns(rows: Sequence[Row]) -> list[str]:
     return columns
 
 
-def _rows(run: RunData) -> Iterator[Row]:
-    """Yield the rows of one run."""
+def _rows(run: RunData, only: str | None, kind: str | None) -> Iterator[Row]:
+    """Yield the rows of one run, or those of one condition or question type."""
     cells = _Cells(run)
     types = sorted({case.type for case in run.cases})
     conditions = {case.condition for case in run.cases}
-    for condition in (known for known in CONDITIONS if known in conditions):
+    for condition in (known for known in CONDITIONS if known in conditions and only in (known, None)):
         for key in _keys_of_condition(run.layout, condition, types):
+            if kind not in (key.type, None):
+                continue
             row = _row(run, key, cells)
             if condition == "full" and key.depth == ALL:
                 blind, needle_only = (

@@ -12,7 +12,7 @@ from niah.analysis.kinds import split_kinds
 from niah.analysis.load import RunData, join_shards, read_run
 from niah.cli.command import Command
 from niah.cli.flags import add_output, add_runs
-from niah.figures.draw import CONDITIONS, STYLES, draw_runs, left_out
+from niah.figures.draw import CONDITIONS, STYLES, draw_runs, runs_left_out
 from niah.figures.trade_off import draw_trade_off
 from niah.io import no_cycles
 from niah.terminal import to_stderr, to_stdout
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     )
     if not paths:
         raise UserError(f"nothing to draw: no run has a case of condition {options.condition!r} on these axes")
-    for model in left_out(runs, options.style, options.condition):
+    for model in runs_left_out(runs, options.style, options.condition):
         to_stderr(f"not in the heatmap: {model}, which has no case of {options.condition!r} on these axes\n")
     if options.with_published:
         failed_checks = check_runs(split_kinds(join_shards(runs)), published=True)

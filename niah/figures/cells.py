@@ -60,6 +60,12 @@ class HeatmapPanel:
     frame_sizes: tuple[tuple[int, int] | None, ...] = ()  # by length, (height, width) in pixels; None: not reported
 
 
+def left_out(runs: Sequence[RunData], style: str, condition: str) -> list[str]:
+    """Return the names of the runs that have no panel."""
+    shown = [run for run in _on_axes(runs, style) if _has_panel(run, _grouping(run, style), condition)]
+    return [run.model for run in runs if run.model not in {one.model for one in shown}]
+
+
 def heatmap_panels(
     runs: Sequence[RunData], style: str, condition: str, read: Mapping[str, Shares] | None = None
 ) -> list[HeatmapPanel]:
@@ -67,12 +73,28 @@ def heatmap_panels(
 
     With `read`, the clips that each model reads alone, a panel shows only the types of question that pass the gate.
     """
-    if style == PAPER:
-        runs = [
-            dataclasses.replace(run, layout=Layout("paper", PAPER_LENGTHS)) for run in runs if run.layout.row == "depth"
-        ]
-    made = (_gated_panel(run, "bin" if style == PAPER else run.layout.grouping, condition, read) for run in runs)
+    made = (_gated_panel(run, _grouping(run, style), condition, read) for run in _on_axes(runs, style))
     return [panel for panel in made if panel is not None]
+
+
+def _on_axes(runs: Sequence[RunData], style: str) -> Sequence[RunData]:
+    """Return the runs that a style can show, laid out as it shows them."""
+    if style != PAPER:
+        return runs
+    return [
+        dataclasses.replace(run, layout=Layout("paper", PAPER_LENGTHS)) for run in runs if run.layout.row == "depth"
+    ]
+
+
+def _grouping(run: RunData, style: str) -> str:
+    """Return how a style groups lengths."""
+    return "bin" if style == PAPER else run.layout.grouping
+
+
+def _has_panel(run: RunData, by: str, condition: str) -> bool:
+    """Return True if a run has a case of the condition within the range of the axes."""
+    asked = (case for case in run.cases if case.condition == condition)
+    return any(run.layout.length_label(case, by) in run.layout.length_labels()[by] for case in asked)
 
 
 def _gated_panel(run: RunData, by: str, condition: str, read: Mapping[str, Shares] | None) -> HeatmapPanel | None:
@@ -111,7 +133,9 @@ def published_panels() -> list[HeatmapPanel]:
 
 def _panel(run: RunData, by: str, condition: str) -> HeatmapPanel | None:
     """Return one run's panel, or None where it has no case to show."""
-    rows = [row for row in table_rows([run]) if row.condition == condition and row.type == ALL]
+    if not _has_panel(run, by, condition):
+        return None
+    rows = table_rows([run], condition, ALL)
     own = [row for row in rows if row.length_by == by]
     cells = tuple(_cell(row) for row in own if row.depth != ALL)
     margins = [row for row in rows if row.length_by == ALL or (row.length_by == by and row.depth == ALL)]
@@ -121,8 +145,6 @@ def _panel(run: RunData, by: str, condition: str) -> HeatmapPanel | None:
         if row.depth == ALL and row.frame_height is not None and row.frame_width is not None
     }
     lengths = run.layout.length_labels()[by]
-    if not any(row.n + row.failed for row in own):
-        return None
     asked = [case for case in run.cases if case.condition == condition]
     floor = sum(chance(case) for case in asked) / len(asked)
     return HeatmapPanel(

@@ -13,7 +13,7 @@ import matplotlib
 
 from niah.analysis.kinds import split_kinds
 from niah.analysis.load import RunData, join_shards, read_run, with_distinct_names
-from niah.figures.cells import PAPER, HeatmapPanel, heatmap_panels, published_panels
+from niah.figures.cells import PAPER, HeatmapPanel, heatmap_panels, left_out, published_panels
 from niah.figures.gate import clips_read
 from niah.figures.heatmap import default_heatmap, paper_heatmap
 from niah.figures.memory import draw_memory, memory_points
@@ -59,11 +59,9 @@ def draw_runs(
         ]
 
 
-def left_out(runs: Sequence[RunData], style: str = "default", condition: str = "full") -> list[str]:
+def runs_left_out(runs: Sequence[RunData], style: str = "default", condition: str = "full") -> list[str]:
     """Return the names of the runs that hold no case of the condition within the range of the axes."""
-    distinct = with_distinct_names(split_kinds(join_shards(runs)))
-    drawn = {panel.model for panel in heatmap_panels(distinct, style, condition)}
-    return [run.model for run in distinct if run.model not in drawn]
+    return left_out(with_distinct_names(split_kinds(join_shards(runs))), style, condition)
 
 
 def _heatmap(panels: list[HeatmapPanel], folder: Path, style: str, condition: str, published: bool) -> list[Path]:

@@ -12,7 +12,8 @@ import sys
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import lru_cache
+from itertools import accumulate, chain
 
 from PIL import Image
 from tqdm import tqdm
@@ -22,7 +23,7 @@ from niah.media.decoders.base import Decoder, load_decoder
 from niah.media.errors import MediaError
 from niah.media.scan import scan
 from niah.report.footage import SourceVideo, SourceVideos
-from niah.types import Case, Placement
+from niah.types import Case
 
 BEFORE = 2  # frames shown before the needle
 INSIDE = 6  # ... of the needle
@@ -42,17 +43,17 @@ class FramePictures:
 
 def strip(case: Case) -> tuple[int, ...]:
     """Return the frames of a case to show: of each needle some before it, some spread over it, some after."""
-    return tuple(dict.fromkeys(frame for needle in case.needles for frame in _around(case, needle)))
+    around = [_around(needle.start, needle.stop, case.length) for needle in case.needles]
+    return tuple(dict.fromkeys(chain.from_iterable(around)))
 
 
-def _around(case: Case, needle: Placement) -> tuple[int, ...]:
-    """Return the frames to show of one needle."""
-    length = needle.stop - needle.start
+@lru_cache(maxsize=2**12)
+def _around(start: int, stop: int, frames: int) -> tuple[int, ...]:
+    """Return the frames to show of one needle in a video of so many frames."""
+    length = stop - start
     count = min(INSIDE, length)
-    inside = [needle.start + round(i * (length - 1) / max(1, count - 1)) for i in range(count)]
-    before = range(max(0, needle.start - BEFORE), needle.start)
-    after = range(needle.stop, min(case.length, needle.stop + AFTER))
-    return (*before, *inside, *after)
+    inside = [start + round(i * (length - 1) / max(1, count - 1)) for i in range(count)]
+    return (*range(max(0, start - BEFORE), start), *inside, *range(stop, min(frames, stop + AFTER)))
 
 
 def take_pictures(runs: Sequence[RunData], videos: SourceVideos, room: int = MAX_BYTES) -> FramePictures:

@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from niah.io import DISK_FULL_ERRORS, open_to_append, replace_file, to_json_lines
+from niah.io import DISK_FULL_ERRORS, no_cycles, open_to_append, replace_file, to_json_lines
 from niah.run.case_runner import CaseRunner
 from niah.run.config import RunConfig, without_machine_paths
 from niah.run.metadata import read_metadata, refuse_other_run, update_metadata
@@ -50,6 +51,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+@no_cycles()
 def open_run(
     folder: Path, config: RunConfig, plan: Plan, identity: Callable[[], Mapping[str, str]] = dict
 ) -> list[Record]:
@@ -68,7 +70,8 @@ def open_run(
         set_aside(path)
     old = read_records(path)
     final = [record for record in old if record.status in FINAL]
-    decides = _decides(config, plan)
+    files = _input_files(config, plan)
+    decides = {**config.decides(), **input_keys(plan.generated, files)}
     if old:
         remedy = "Set them aside with --fresh, or give this run its own --output_path"
         refuse_other_run(folder, decides, remedy)
@@ -77,7 +80,7 @@ def open_run(
             refuse_changed_model(folder, len(final), identity())
     else:
         (folder / "run.json").unlink(missing_ok=True)  # it describes records that are no longer here
-    write_inputs(folder, {"decides": decides, **_shard_metadata(plan)}, _input_files(config, plan))
+    write_inputs(folder, {"decides": decides, **_shard_metadata(plan)}, files)
     if old or path.exists():
         rewrite_records(path, final)  # drops half a line, and the records of cases that are asked again
     return final
@@ -160,21 +163,16 @@ def suite_files(generated: GeneratedSuite) -> dict[str, str]:
     }
 
 
-def input_keys(generated: GeneratedSuite) -> dict[str, Any]:
-    """Return what records depend on of the suite, as run.json keeps it under `decides`."""
+def input_keys(generated: GeneratedSuite, files: Mapping[str, str]) -> dict[str, Any]:
+    """Return what records depend on of the suite, whose files are `suite_files`, as run.json keeps it in `decides`."""
     sources = {source.name: source.sha256 for source in generated.sources.values()}
     cropped = {source.name: list(source.crop) for source in generated.sources.values() if source.crop}
     return {
         "sampling": {**dataclasses.asdict(generated.suite.sampling), **({"crops": cropped} if cropped else {})},
-        "cases_sha256": cases_sha256(generated.cases),
+        "cases_sha256": sha256(files["cases.jsonl"].encode()).hexdigest(),
         "sources_sha256": sources_sha256(sources),
         "score_by": generated.suite.score_by,  # named before the run, and not changed in the middle of it
     }
-
-
-def _decides(config: RunConfig, plan: Plan) -> dict[str, Any]:
-    """Return everything a record depends on, as run.json keeps it."""
-    return {**config.decides(), **input_keys(plan.generated)}
 
 
 def _shard_metadata(plan: Plan) -> dict[str, Any]:

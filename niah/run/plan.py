@@ -46,7 +46,9 @@ def make_plan(config: RunConfig) -> Plan:
     _refuse_selecting_model(generated.suite, config)
     cases = _limited(generated.cases, config.limit)
     i, count = config.shard_number()
-    ordered = cold_first(generated.suite, _shard(sort_by_haystack(cases), i, count))
+    asked_here = _shard(sort_by_haystack(cases), i, count)
+    cold = cold_cases(generated.suite, asked_here)
+    ordered = cold_first(cold, asked_here)
     if not ordered:
         raise UserError(f"shard {config.shard} of {len(cases)} cases is empty; use fewer shards")
     names = {case.id for case in ordered}
@@ -54,8 +56,7 @@ def make_plan(config: RunConfig) -> Plan:
     used = dict.fromkeys(span.source for case in asked for span in case.timeline)  # by first use, as `niah merge` does
     sources = {name: generated.sources[name] for name in used}
     narrowed = dataclasses.replace(generated, cases=asked, sources=sources)
-    cold = frozenset(case.id for case in cold_cases(generated.suite, ordered))
-    return Plan(narrowed, ordered, cold, Shard(i, count, cases) if count > 1 else None)
+    return Plan(narrowed, ordered, frozenset(case.id for case in cold), Shard(i, count, cases) if count > 1 else None)
 
 
 def _refuse_selecting_model(suite: Suite, config: RunConfig) -> None:
@@ -80,9 +81,7 @@ def cold_cases(suite: Suite, cases: list[Case] | tuple[Case, ...]) -> list[Case]
     It is the first of its length or, in the paper design, where lengths vary freely, the nearest to it.
     """
     chosen: dict[int, Case] = {}
-    for case in sorted(cases, key=lambda case: case.id):
-        if case.condition != "full":
-            continue
+    for case in sorted((case for case in cases if case.condition == "full"), key=lambda case: case.id):
         length = _length(suite, case)
         current = chosen.get(length)
         if current is None or abs(case.length - length) < abs(current.length - length):
@@ -90,11 +89,10 @@ def cold_cases(suite: Suite, cases: list[Case] | tuple[Case, ...]) -> list[Case]
     return [chosen[length] for length in sorted(chosen)]
 
 
-def cold_first(suite: Suite, cases: list[Case]) -> tuple[Case, ...]:
+def cold_first(cold: list[Case], cases: list[Case]) -> tuple[Case, ...]:
     """Put the cold cases first and leave the rest in its order."""
-    first = cold_cases(suite, cases)
-    names = {case.id for case in first}
-    return (*first, *(case for case in cases if case.id not in names))
+    names = {case.id for case in cold}
+    return (*cold, *(case for case in cases if case.id not in names))
 
 
 def _generated(config: RunConfig) -> GeneratedSuite:
@@ -149,8 +147,8 @@ def _filtered(generated: GeneratedSuite, config: RunConfig) -> GeneratedSuite:
 def _refuse_unknown(generated: GeneratedSuite, config: RunConfig) -> None:
     """Raise UserError for a length, depth or condition that no case has."""
     suite = generated.suite
-    lengths = {_length(suite, case) for case in generated.cases if case.haystack}
-    hidden = [case for case in generated.cases if case.depth is not None]
+    lengths = {_length(suite, case) for case in generated.cases if config.lengths and case.haystack}
+    hidden = [case for case in generated.cases if config.depths and case.depth is not None]
     wrong = [
         *(f"length {length}" for length in config.lengths or () if lengths and length not in lengths),
         *(f"depth {d:g}" for d in config.depths or () if hidden and not any(_lies_at(suite, c, (d,)) for c in hidden)),

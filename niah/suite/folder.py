@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from niah.io import read_json_lines, read_regular, replace_file, stored_path, to_json_lines
+from niah.io import no_cycles, read_json_lines, read_regular, replace_file, stored_path, to_json_lines
 from niah.settings import check_types, read_yaml
 from niah.suite.config import Suite
 from niah.typed_lines import line_decoder
@@ -88,6 +88,7 @@ def write_suite(generated: GeneratedSuite, folder: Path) -> None:
     write_hashes(folder, generated.cases, {source.name: source.sha256 for source in generated.sources.values()})
 
 
+@no_cycles()
 def read_suite(folder: Path) -> GeneratedSuite:
     """Read a folder that `write_suite` wrote; any of its files may be gzipped.
 
