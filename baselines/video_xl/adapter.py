@@ -12,7 +12,6 @@ Nothing is ever truncated.
 
 from __future__ import annotations
 
-from itertools import takewhile
 from typing import Any
 
 import torch
@@ -74,8 +73,7 @@ class VideoXLAdapter:
         meter.first_token()
         meter.stage("prefill", encode=reading.encoding.seconds)
         limit, choose = self.settings.max_new_tokens, self.generation.chooser()
-        tokens_said = (token for token, _ in model.generate(logits, reading.cache, limit, choose))
-        ids = list(takewhile(lambda token: token not in self.stops, tokens_said))
+        ids = [token for token, _ in model.generate(logits, reading.cache, limit, self.stops, choose)]
         meter.stage("generate")
         how = {**record_settings(self.compression, self.settings.prompt), **self.generation.settings()}
         return Reply(

@@ -71,8 +71,7 @@ class StepLayout:
 
     def to(self, device: torch.device | str) -> StepLayout:
         """Return the layout on the device of a layer."""
-        moved = {name: None if part is None else part.to(device) for name, part in vars(self).items()}
-        return StepLayout(**moved)
+        return StepLayout(**{name: part.to(device) for name, part in vars(self).items() if part is not None})
 
 
 class RmsNorm(nn.Module):

@@ -6,7 +6,7 @@ frame, 29.5 MB a frame. Held are the patches of the frames handed over: the call
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from baselines.video_xl.config import ClipConfig, VideoXLConfig
 from baselines.video_xl.inputs import make_pixels
 from baselines.video_xl.language import KeyValues, SummaryCache, SummaryQwen2
 from niah.adapters.checkpoint import fill_at_random, load_into, on_meta_device
-from niah.adapters.generation import Choose, most_likely
+from niah.adapters.generation import Choose, continue_reply, most_likely
 from niah.adapters.spread import device_of, dispatch, plan
 from niah.adapters.tensors import tensors
 
@@ -123,19 +123,23 @@ class VideoXL(nn.Module):
             yield ReadStep(place + start, place + start + len(part), None, before, cache.length, states)
 
     def generate(
-        self, logits: Float[Tensor, " vocabulary"], cache: SummaryCache, limit: int, choose: Choose = most_likely
+        self,
+        logits: Float[Tensor, " vocabulary"],
+        cache: SummaryCache,
+        limit: int,
+        stops: Collection[int] = (),
+        choose: Choose = most_likely,
     ) -> Iterator[tuple[int, Float[Tensor, " vocabulary"]]]:
-        """Yield the next id, the most likely one or as `choose` says, and the logits it was taken from, `limit` times.
+        """Yield ids and the logits they were chosen by, as `continue_reply` does.
 
-        The cache reads each id only when the one after it is asked for. Raises UserError for logits that are not
-        finite.
+        Raises UserError for logits that are not finite.
         """
-        for count in range(limit):
-            chosen = choose(logits)
-            yield chosen, logits
-            if count + 1 < limit:
-                states = self.language.read_text(torch.tensor([chosen], device=self.device), cache)
-                logits = self.language.logits(states)[0]
+
+        def step(token: int) -> Tensor:
+            states = self.language.read_text(torch.tensor([token], device=self.device), cache)
+            return self.language.logits(states)[0]
+
+        return continue_reply(logits, step, limit, stops, choose)
 
 
 class ClipAttention(nn.Module):

@@ -21,7 +21,7 @@ from baselines.videochat_flash.compress import layer_stretches, merge_clips
 from baselines.videochat_flash.config import TokenDropout, UmtConfig, VideoChatFlashConfig
 from baselines.videochat_flash.language import DroppingQwen2, PromptState, RopeTable
 from niah.adapters.checkpoint import load_into, on_meta_device
-from niah.adapters.generation import Choose, most_likely
+from niah.adapters.generation import Choose, continue_reply, most_likely
 from niah.adapters.qwen import PREFILL_CHUNK
 from niah.adapters.spread import dispatch, plan
 from niah.adapters.tensors import tensors
@@ -140,27 +140,13 @@ class VideoChatFlash(nn.Module):
         stops: Collection[int] = (),
         choose: Choose = most_likely,
     ) -> tuple[list[int], list[Float[Tensor, " vocabulary"]]]:
-        """Return ids, and the logits each was chosen by. Raises UserError where logits are not finite.
+        """Return what `continue_reply` yields. Raises UserError where logits are not finite."""
 
-        Args:
-            logits: Those after the prompt.
-            state: The prompt that was read.
-            rope: The rotary positions.
-            limit: The most ids to return.
-            stops: Ids that end the answer; they are not returned.
-            choose: Returns the next id; the most likely one if nothing else is said.
-        """
-        ids: list[int] = []
-        chosen_by: list[Tensor] = []
-        while len(ids) < limit:
-            chosen = choose(logits)
-            if chosen in stops:
-                break
-            ids.append(chosen)
-            chosen_by.append(logits)
-            if len(ids) < limit:
-                logits = _check_finite(self.language.step(chosen, state, rope))
-        return ids, chosen_by
+        def step(token: int) -> Tensor:
+            return _check_finite(self.language.step(token, state, rope))
+
+        said = list(continue_reply(logits, step, limit, stops, choose))
+        return [token for token, _ in said], [row for _, row in said]
 
 
 def sinusoids(count: int, width: int) -> Float[Tensor, "count width"]:

@@ -8,7 +8,7 @@ drawn is not: the releases' scripts decide that by themselves.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,31 @@ class TokenChooser:
 def most_likely(logits: Float[Tensor, " vocabulary"]) -> int:
     """Return the id of the largest logit. Raises UserError for logits that are not finite."""
     return int(check_finite(logits).argmax())
+
+
+def continue_reply(
+    logits: Float[Tensor, " vocabulary"],
+    step: Callable[[int], Float[Tensor, " vocabulary"]],
+    limit: int,
+    stops: Collection[int] = (),
+    choose: Choose = most_likely,
+) -> Iterator[tuple[int, Float[Tensor, " vocabulary"]]]:
+    """Yield ids up to but without a stop id, and the logits that each was chosen by.
+
+    Args:
+        logits: Those after the prompt.
+        step: Reads an id and returns the logits after it; an id is read only when the one after it is asked for.
+        limit: The most ids to yield.
+        stops: Ids that end the reply.
+        choose: Returns the next id; the most likely one if nothing else is said.
+    """
+    for count in range(limit):
+        chosen = choose(logits)
+        if chosen in stops:
+            return
+        yield chosen, logits
+        if count + 1 < limit:
+            logits = step(chosen)
 
 
 def check_finite(logits: Float[Tensor, "*rows vocabulary"]) -> Float[Tensor, "*rows vocabulary"]:

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers.cache_utils import Cache
 
-from niah.adapters.generation import Choose, most_likely
+from niah.adapters.generation import Choose, continue_reply, most_likely
 from niah.adapters.kv_cache import cache_arguments, sized_cache
 
 PREFILL_CHUNK = 2048  # tokens
@@ -67,19 +67,15 @@ def continue_prompt(
         stop_ids: Ids that end the answer; they are not returned.
         choose: Returns the next id; the most likely one if nothing else is said.
     """
-    ids: list[int] = []
     embed = language_model.get_input_embeddings()
     arguments = cache_arguments(language_model.model, cache)
-    while len(ids) < max_new_tokens:
-        chosen = choose(logits)
-        if chosen in stop_ids:
-            break
-        ids.append(chosen)
-        if len(ids) < max_new_tokens:
-            token = embed(torch.tensor([[chosen]], device=logits.device))  # (1, 1, hidden)
-            states = language_model.model(inputs_embeds=token, **arguments).last_hidden_state
-            logits = language_model.lm_head(states[0, -1:])[0]
-    return ids
+
+    def step(token: int) -> Tensor:
+        embedded = embed(torch.tensor([[token]], device=logits.device))  # (1, 1, hidden)
+        states = language_model.model(inputs_embeds=embedded, **arguments).last_hidden_state
+        return language_model.lm_head(states[0, -1:])[0]
+
+    return [token for token, _ in continue_reply(logits, step, max_new_tokens, stop_ids, choose)]
 
 
 def finish_reason(ids: Sequence[int], max_new_tokens: int) -> str:
