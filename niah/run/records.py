@@ -178,19 +178,20 @@ def _check_values(record: Record) -> None:
 def _check_measured(measured: Mapping[str, Any]) -> None:
     """Raise TypeError where what a case cost is no number from 0 up; keys that nothing reads may hold anything."""
     for name, value in measured.items():
-        if name in MEASURED and value is not None and not _counts(value):
-            raise TypeError(f"{name} is {value!r:.80}, and measured numbers count from 0 up")
-    for name in ("seconds", "usage"):
-        parts = measured.get(name) or {}
-        if not isinstance(parts, Mapping):
-            raise TypeError(f"{name} is {parts!r:.80}, and holds numbers by name")
-        wrong = [
-            part
-            for part in parts.values()
-            if not (part is None or _counts(part) or name == "usage" and isinstance(part, str))
-        ]
-        if wrong:
-            raise TypeError(f"{name} holds {wrong[0]!r:.80}, and measured numbers count from 0 up")
+        if name in MEASURED:
+            if value is not None and not _counts(value):
+                raise TypeError(f"{name} is {value!r:.80}, and measured numbers count from 0 up")
+        elif name in ("seconds", "usage"):
+            _check_parts(name, value or {})
+
+
+def _check_parts(name: str, parts: Any) -> None:
+    """Raise TypeError where the parts of a cost are no numbers from 0 up; usage also holds texts."""
+    if not isinstance(parts, Mapping):
+        raise TypeError(f"{name} is {parts!r:.80}, and holds numbers by name")
+    for part in parts.values():
+        if not (part is None or _counts(part) or name == "usage" and isinstance(part, str)):
+            raise TypeError(f"{name} holds {part!r:.80}, and measured numbers count from 0 up")
 
 
 def _counts(value: Any) -> bool:
