@@ -561,7 +561,7 @@ class Record:
         return row
 
 
-@lru_cache(maxsize=64)  # many models keep the same frames of all videos of a length
+@lru_cache(maxsize=16)  # many models keep the same frames of all videos of a length
 def in_order(frames: Tuple[int, ...]) -> Tuple[int, ...]:
     """Return frame numbers in order, each once."""
     return tuple(sorted(set(frames)))
