@@ -12,12 +12,9 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Annotated, Any, Tuple, TypeVar  # noqa: UP035
 
-from niah.types import SHARED, Span, shared_span
+import msgspec
 
-try:
-    import msgspec
-except ModuleNotFoundError:  # an installation from before it was needed: all lines are read with care, and slowly
-    msgspec = None
+from niah.types import SHARED, Span, shared_span
 
 T = TypeVar("T")
 
@@ -27,8 +24,6 @@ def line_decoder(cls: type[T], check: Callable[[T], Any] = lambda value: None) -
 
     Values that many lines share are one object. `check` raises TypeError or ValueError for what types do not say.
     """
-    if msgspec is None:
-        return lambda line: None
     decode, astuple = msgspec.json.Decoder(_mirror(cls)).decode, msgspec.structs.astuple
     hints = list(typing.get_type_hints(cls).items())
     numbers = [place for place, (_, hint) in enumerate(hints) if hint == NUMBERS]

@@ -13,7 +13,6 @@ from niah.typed_lines import line_decoder
 from niah.types import Case, DrawnReply, OptionLikelihood, Record
 from tests.helpers.fake_runs import make_case, make_record
 
-pytest.importorskip("msgspec")
 CASE = make_case("n0")
 RECORD = dataclasses.replace(
     make_record(CASE, "A", frames_kept=(0, 3)),
