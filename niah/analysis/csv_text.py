@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -23,7 +23,7 @@ def csv_text(rows: Iterable[Any], float_format: str = "%.6g", columns: Sequence[
 
     `columns` names those that are written, in order; without it all are, as rows name them.
     """
-    named = [dataclasses.asdict(row) if dataclasses.is_dataclass(row) else row for row in rows]
+    named = [row if isinstance(row, Mapping) else dataclasses.asdict(row) for row in rows]
     if columns is None:
         columns = list(dict.fromkeys(name for row in named for name in row))
     text = io.StringIO(newline="")

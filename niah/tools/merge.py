@@ -17,7 +17,7 @@ import yaml
 from niah.io import read_json_lines, read_regular, to_json_lines
 from niah.run.folder import check_cases_known, locked, to_yaml, write_inputs
 from niah.run.metadata import differing_keys, read_metadata, refuse_other_run, without_shard_keys
-from niah.run.plan import cold_first, sort_by_haystack
+from niah.run.plan import cold_cases, cold_first, sort_by_haystack
 from niah.run.records import FINAL, read_cases, read_records, rewrite_records
 from niah.run.same_model import merge_identities
 from niah.settings import read_yaml
@@ -89,7 +89,8 @@ def merge_shards(folders: Sequence[Path], out: Path) -> MergeResult:
         answered = [(shard.folder, len(shard.records), shard.metadata) for shard in shards]
         identity = merge_identities([*answered, (out, len(earlier), read_metadata(out) if earlier else {})])
         found, answered_twice = _merge_records(earlier, *(shard.records for shard in shards))
-        ordered = cold_first(shards[0].suite, sort_by_haystack(cases))
+        in_turn = sort_by_haystack(cases)
+        ordered = cold_first(cold_cases(shards[0].suite, in_turn), in_turn)
         records = tuple(found[case.id] for case in ordered if case.id in found)
         write_inputs(out, {**_merge_metadata(shards, decides), **identity}, _input_files(shards[0], cases, sources))
         rewrite_records(out / "records.jsonl", records)

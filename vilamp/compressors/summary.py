@@ -173,9 +173,9 @@ class SummaryTokens(EveryFrame):
                 if number == len(layers) - 2:
                     queries, states, seen = queries[:, :, kept], states[kept], seen[kept]
                     kept = torch.arange(len(kept), device=states.device)
-                far = tuple(part[:, :, :start] for part in held)
-                near = tuple(torch.cat([part[:, :, start:], new], dim=2) for part, new in zip(held, now, strict=True))
-                states = finish_layer(layer, states, attend_far_and_near(queries, far, near, seen)[0])
+                far, later = zip(*(part.tensor_split([start], dim=2) for part in held), strict=True)
+                keys, values = (torch.cat(parts, dim=2) for parts in zip(later, now, strict=True))
+                states = finish_layer(layer, states, attend_far_and_near(queries, far, (keys, values), seen)[0])
 
     def _own(self, number: int) -> Projections:
         """Return the summary tokens' projections in a layer."""

@@ -84,10 +84,10 @@ def import_samples(exported: Path, files: Sequence[Path], out: Path, model: str 
         raise UserError(f"{unknown[0]!r} is no case of {exported}; name the folder that the samples' task was in")
     name, arguments = _asked(paths, model)
     records = tuple(_record(case, samples[case.id], name, suite) for case in suite.cases if case.id in samples)
-    files = suite_files(suite)
-    decides = {"model": name, "model_args": arguments, "decoder": "lmms-eval", **input_keys(suite, files)}
+    inputs = suite_files(suite)
+    decides = {"model": name, "model_args": arguments, "decoder": "lmms-eval", **input_keys(suite, inputs)}
     with locked(out):
-        write_inputs(out, {"decides": decides, "suite": suite.suite.name, "target": "lmms_eval"}, files)
+        write_inputs(out, {"decides": decides, "suite": suite.suite.name, "target": "lmms_eval"}, inputs)
         rewrite_records(out / "records.jsonl", records)
     read = {record.case: _read(cases[record.case], record) for record in records}
     return ImportedRun(
