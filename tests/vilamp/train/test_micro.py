@@ -248,7 +248,13 @@ def test_encoders_that_differ_are_not_shared(base, tmp_path):
 def test_the_shipped_config_is_read_and_models_are_named(tmp_path, capsys):
     config, members = read_micro(Path("configs/train/rivals.yaml"), ["llama_vid"])
     assert [member.name for member in members] == ["llama_vid"]
-    assert {member.name for member in config.members} == {"vilamp", "llama_vid", "videochat_flash", "video_xl"}
+    assert {member.name for member in config.members} == {
+        "vilamp",
+        "llama_vid",
+        "uniform",
+        "videochat_flash",
+        "video_xl",
+    }
     assert main(["--config", "configs/train/rivals.yaml", "lama_vid"]) == 2
     assert "no model is called 'lama_vid'. Did you mean 'llama_vid'?" in capsys.readouterr().err
     assert main(["--config", "configs/train/micro.yaml", "vilamp"]) == 2
@@ -261,8 +267,7 @@ def test_the_shipped_config_is_read_and_models_are_named(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["vilamp", "llama_vid", "uniform", "video_xl", "videochat_flash"])
 def test_what_ships_was_trained_as_its_config_says(name):
-    file = {"uniform": "rivals_not_told"}.get(name, "rivals")
-    config, (member,) = read_micro(Path(f"configs/train/{file}.yaml"), [name])
+    config, (member,) = read_micro(Path("configs/train/rivals.yaml"), [name])
     folder = checkpoint.locate(f"micro-{name}")
     summary = json.loads((folder / "train.json").read_text())
     given = json.loads(json.dumps({**dataclasses.asdict(config), "members": []}))
