@@ -16,7 +16,16 @@ from torch.nn.functional import normalize
 from transformers import Cache
 
 from niah.adapters.attention import capture_attention
-from niah.adapters.compressor import EMBEDDING, Choice, Compressor, InLanguage, Settings, TokenChunk, write_tokens
+from niah.adapters.compressor import (
+    EMBEDDING,
+    PATCHES,
+    Choice,
+    Compressor,
+    InLanguage,
+    Settings,
+    TokenChunk,
+    write_tokens,
+)
 from niah.adapters.feature_store import FeatureStore
 from niah.adapters.options import bytes_of_gib
 from niah.run.attention import VisualAttention
@@ -31,7 +40,8 @@ from vilamp.model import OPTION_TOKENS, Vilamp
 from vilamp.vocabulary import cloze
 from vilamp.without_cache import WithoutCache
 
-BATCH = 64  # frames encoded at a time
+BATCH = 64  # frames read at a time
+ROWS = 16  # of a batch, encoded at once, if any is wanted: a clip of 30 frames fills two of four
 PRESETS = {  # of released checkpoints: scripts/eval of the release, at commit 0bc8a17
     "official": {
         "settings": {"dtype": "float16"},
@@ -198,18 +208,22 @@ class VilampAdapter:
 def frame_encoder(model: Vilamp) -> FrameEncoder:
     """Return how the small model encodes frames; features are stored in half precision."""
     clip, vision = model.config.clip, model.config.vision
-    sides = {"embedding": clip.image_size, "patches": vision.image_size}
-    towers = {"embedding": model.encode_embeddings, "patches": model.encode_patches}
+    sides = {EMBEDDING: clip.image_size, PATCHES: vision.image_size}
+    shapes = {EMBEDDING: (clip.embed_dim,), PATCHES: (model.patches, vision.hidden_size)}
+    towers = {EMBEDDING: model.encode_embeddings, PATCHES: model.encode_patches}
 
     def encode(frames: np.ndarray, rows: Sequence[int], kinds: Sequence[str]) -> dict[str, Tensor]:
-        batches: dict[int, Tensor] = {}  # by side: resized once where both towers take the same size
-        features = {}
-        for kind in kinds:
-            side = sides[kind]
-            if side not in batches:
-                batches[side] = torch.zeros(BATCH, side, side, 3, dtype=torch.uint8)
-                batches[side][list(rows)] = resize(torch.from_numpy(frames), side)
-            features[kind] = towers[kind](batches[side])[list(rows)].half()
+        pixels = {side: resize(torch.from_numpy(frames), side) for side in {sides[kind] for kind in kinds}}
+        features = {
+            kind: torch.empty(len(rows), *shapes[kind], dtype=torch.float16, device=model.device) for kind in kinds
+        }
+        for first in range(0, BATCH, ROWS):
+            places = [place for place, row in enumerate(rows) if first <= row < first + ROWS]
+            taken = [rows[place] - first for place in places]
+            for kind in kinds if places else ():
+                batch = torch.zeros(ROWS, sides[kind], sides[kind], 3, dtype=torch.uint8)
+                batch[taken] = pixels[sides[kind]][places]
+                features[kind][places] = towers[kind](batch)[taken].half()
         return features
 
     return FrameEncoder(

@@ -31,8 +31,8 @@ class FrameEncoder:
         batch: Frames in a batch.
         embedding_dim: Length of a frame's embedding.
         frame_bytes: Size of a frame's features of both kinds, as stored.
-        encode: Returns the features of frames, (frames, height, width, 3) uint8, by kind, each frame encoded in the
-            given row of a batch whose other rows are black.
+        encode: Returns the features of frames, (frames, height, width, 3) uint8, by kind; each frame is encoded in the
+            given row of a batch, by which the bits of its features are settled.
     """
 
     name: str

@@ -24,11 +24,11 @@ from vilamp.adapter import load
 load(device="cpu")
 print(*sorted(name for name in sys.modules if name.startswith(("vilamp.release", "vilamp.compressors."))))
 """
-ENCODED = [  # compressor, frames of 100 through CLIP, frames through SigLIP; a batch has 64 rows
-    (None, 128, 128),
-    (TopK(FixedFrames(2)), 128, 128),
-    (Mean(), 0, 128),
-    (Uniform(FixedFrames(2)), 0, 64),  # frames 25 and 75 are rows 25 and 11 of one batch
+ENCODED = [  # compressor, frames of 100 through CLIP, frames through SigLIP: 16 of the 64 rows of a batch at once
+    (None, 112, 112),
+    (TopK(FixedFrames(2)), 112, 112),
+    (Mean(), 0, 112),
+    (Uniform(FixedFrames(2)), 0, 32),  # frames 25 and 75 are rows 25 and 11 of one batch
 ]
 
 
