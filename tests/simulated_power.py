@@ -17,7 +17,7 @@ from niah.analysis.load import read_run
 from niah.analysis.stats.components import variance_components
 from niah.analysis.table import observations, score_cases
 
-DESIGNS = ((32, 25), (120, 10), (240, 5))  # needles, full cases of each
+DESIGNS = ((32, 25), (120, 10), (160, 5), (240, 5))  # needles, full cases of each
 DRAWS = 4000
 ACCURACY = 0.8
 WANTED = 0.8  # power

@@ -2,8 +2,9 @@
 
 How many is a setting of the run (`num_workers`), else the adapter's `concurrency`: a model behind an API waits more
 than it computes. Each case in progress has a worker of its own, so limits, crashes and hangs concern that case alone.
-Cold cases still go first and alone. Only the calling thread writes records, in the order they arrive; a complete run
-is put into the planned order at its end, so its bytes do not depend on which worker answered what when.
+Cold cases go first, and alone where an answer takes memory of a device: another worker's share of it could be what is
+lacking. Only the calling thread writes records, in the order they arrive; a complete run is put into the planned order
+at its end, so its bytes do not depend on which worker answered what when.
 """
 
 from __future__ import annotations
@@ -44,20 +45,33 @@ def ask_all(
     Raises CannotWrite where the disk is full, UserError where no worker can be started.
     """
     known = {record.case for record in done}
-    left = deque(case for case in plan.ordered if case.id not in known)
+    left = [case for case in plan.ordered if case.id not in known]
+    cold = deque(case for case in left if case.id in plan.cold)
+    others = deque(case for case in left if case.id not in plan.cold)
 
     def save(case: Case, record: Record) -> None:
         records.append(record)
         on_record(case, record)
 
+    runners = [case_runner]
     try:
-        while left and (left[0].id in plan.cold or (num_workers or _concurrency(case_runner)) == 1):
-            case = left.popleft()
-            save(case, case_runner.ask(case, case.id in plan.cold))
-        if left:
-            _ask_in_parallel(tuple(left), case_runner, num_workers or _concurrency(case_runner), save)
+        on_host = False  # whether the last cold case was answered without a device
+        while cold and not (on_host and num_workers is not None and num_workers > 1):
+            case = cold.popleft()
+            record = case_runner.ask(case, cold=True)
+            save(case, record)
+            on_host = record.status == "ok" and record.measured.get("peak_allocated_bytes") is None
+        while others and (num_workers or _concurrency(case_runner)) == 1:
+            case = others.popleft()
+            save(case, case_runner.ask(case, cold=False))
+        for cases, is_cold in ((cold, True), (others, False)):
+            if cases:
+                more = min(num_workers or _concurrency(case_runner), len(cases)) - len(runners)
+                runners += [case_runner.sibling() for _ in range(more)]
+                _ask_in_parallel(cases, is_cold, runners, save)
     finally:
-        case_runner.close()
+        for runner in runners:
+            runner.close()
 
 
 def _concurrency(case_runner: CaseRunner) -> int:
@@ -65,43 +79,40 @@ def _concurrency(case_runner: CaseRunner) -> int:
     return max(1, int(case_runner.metadata.get("concurrency", 1)))
 
 
-def _ask_in_parallel(cases: Sequence[Case], case_runner: CaseRunner, num_workers: int, save: OnRecord) -> None:
+def _ask_in_parallel(cases: Sequence[Case], cold: bool, runners: Sequence[CaseRunner], save: OnRecord) -> None:
     """Ask cases through several runners, and break off what is in progress when anything stops this thread."""
-    runners = [case_runner, *(case_runner.sibling() for _ in range(min(num_workers, len(cases)) - 1))]
     scheduler = Scheduler(cases, runners)
     idle: queue.SimpleQueue[CaseRunner] = queue.SimpleQueue()
     for runner in runners:
         idle.put(runner)
     with ThreadPoolExecutor(len(runners)) as threads:
         try:
-            futures = [threads.submit(_ask_next, scheduler, idle) for _ in cases]
+            futures = [threads.submit(_ask_next, scheduler, idle, cold) for _ in cases]
             for future in as_completed(futures):
                 save(*future.result())
         except BaseException:  # Ctrl-C, a full disk, a worker that does not start: none may wait for the answers
-            case_runner.stopping.set()
+            runners[0].stopping.set()
             threads.shutdown(wait=False, cancel_futures=True)
             raise
         finally:
             threads.shutdown()
-            case_runner.started = max(runner.started for runner in runners)
-            for runner in runners:
-                runner.close()
+            runners[0].started = max(runner.started for runner in runners)
 
 
-def _ask_next(scheduler: Scheduler, idle: queue.SimpleQueue[CaseRunner]) -> tuple[Case, Record]:
+def _ask_next(scheduler: Scheduler, idle: queue.SimpleQueue[CaseRunner], cold: bool) -> tuple[Case, Record]:
     """Ask the next case through an idle runner; a runner without room for its worker leaves the case to others."""
     while True:
         runner = idle.get()
         case = scheduler.take(runner)
         retired = False
         try:
-            return case, runner.ask(case, cold=False)
+            return case, runner.ask(case, cold)
         except NoCapacityError:
             retired = scheduler.retire(runner, case)
             if not retired:
                 raise
         finally:
-            if scheduler.empty:
+            if scheduler.empty and not cold:
                 runner.close()  # frees its device for a worker that waits for room
             if not retired:
                 idle.put(runner)

@@ -33,9 +33,9 @@ def plan(count, cold=()):
 class FakeWorkers:
     """Makes workers; each question waits at `barrier` once `alone` questions were asked."""
 
-    def __init__(self, width, alone=1, barrier=None, starts=99):
+    def __init__(self, width, alone=1, barrier=None, starts=99, device_bytes=None):
         self.metadata = {"decoder": "d", "concurrency": width}
-        self.alone, self.barrier, self.starts = alone, barrier, starts
+        self.alone, self.barrier, self.starts, self.device_bytes = alone, barrier, starts, device_bytes
         self.made, self.forgotten = [], 0  # forgotten: questions that nobody broke off
         self.asked = itertools.count(1)
         self.in_progress, self.most, self.lock = 0, 0, threading.Lock()
@@ -65,7 +65,7 @@ class FakeWorker:
             workers.barrier.wait(WAIT)
         with workers.lock:
             workers.in_progress -= 1
-        return WorkerResult("ok", reply=Reply("A"))
+        return WorkerResult("ok", reply=Reply("A", peak_allocated_bytes=workers.device_bytes))
 
     def close(self):
         self.closed = True
@@ -103,6 +103,15 @@ def test_cold_cases_come_first_and_alone_each_in_a_fresh_worker():
     assert [row.case for row in kept.rows[:2]] == ["c0", "c1"]
     assert [row.measured["worker"] for row in kept.rows[:2]] == [1, 2]
     assert len(workers.made) == 4  # the second cold worker goes on as one of three
+
+
+@pytest.mark.parametrize("device_bytes, alone, made", [(None, 1, 3), (1 << 30, 3, 4)])
+def test_several_workers_share_cold_cases_unless_these_take_memory_of_a_device(device_bytes, alone, made):
+    workers, kept = FakeWorkers(1, alone, threading.Barrier(2), device_bytes=device_bytes), FakeRecords()
+    ask(plan(5, cold=("c0", "c1", "c2")), workers, kept, width=2)  # what is not alone waits for another
+    assert {row.case for row in kept.rows[:3]} == {"c0", "c1", "c2"}
+    assert {row.measured["worker"] for row in kept.rows[:3]} == {1, 2, 3}
+    assert len(workers.made) == made  # the last cold workers go on
 
 
 def test_adapter_without_concurrency_is_asked_in_the_planned_order():
