@@ -106,14 +106,13 @@ def _gated_panel(run: RunData, by: str, condition: str, read: Mapping[str, Share
     if any(case.condition == condition for case in part.cases):
         readable = _panel(part, by, condition)
         return None if readable is None else dataclasses.replace(readable, note=note)
-    return unread(panel, panel.model, note)
+    return empty_panel(panel, panel.model, "unread", note)
 
 
-def unread(pattern: HeatmapPanel, model: str, note: str) -> HeatmapPanel:
-    """Return the empty panel of a model that reads no type of question, with the cells of another panel."""
+def empty_panel(pattern: HeatmapPanel, model: str, status: str, note: str) -> HeatmapPanel:
+    """Return the panel of a model that reads no type of question, or was not asked, with the cells of another panel."""
     cells = (
-        HeatmapCell(model, cell.suite, cell.condition, cell.length, cell.depth, "unread", None)
-        for cell in pattern.cells
+        HeatmapCell(model, cell.suite, cell.condition, cell.length, cell.depth, status, None) for cell in pattern.cells
     )
     return dataclasses.replace(pattern, model=model, cells=tuple(cells), note=note, margins=())
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from niah.analysis.kinds import base_model, only_kind
 from niah.analysis.load import RunData, join_shards, read_run
-from niah.figures.cells import PAPER, HeatmapCell, HeatmapPanel, heatmap_panels, published_panels, unread
+from niah.figures.cells import PAPER, HeatmapCell, HeatmapPanel, empty_panel, heatmap_panels, published_panels
 from niah.figures.gate import Shares, clips_read, failed_types
 from niah.figures.heatmap import binned_heatmap, paper_heatmap
 from niah.types import SINGLE, UserError
@@ -25,9 +25,9 @@ def map_panels(folders: Sequence[Path], kind: str = SINGLE) -> list[list[Heatmap
     """Return the panels of runs, a list for each suite, with the models in the same order in each.
 
     Runs whose every case shows the clip alone (suite `gate`) decide which types of question a panel shows. A model that
-    reads none of them needs no other run: its panels are empty and say so. Of runs that ask several kinds of questions,
-    one is shown. Raises UserError where a model that reads some was not asked a suite, where a model has no gate, and
-    for a kind whose rows are no depths.
+    reads none of them needs no other run: its panels are empty and say so, as does that of a suite it was not asked. Of
+    runs that ask several kinds of questions, one is shown. Raises UserError where a model has no gate, where nobody was
+    asked about 2K to 10K frames, and for a kind whose rows are no depths.
     """
     runs, gates = [], []
     for run in map(read_run, folders):
@@ -57,16 +57,17 @@ def _row(
     for run in asked:
         panels.update({base_model(run): panel for panel in heatmap_panels([run], PAPER, CONDITION, shares)})
     types = sorted({case.type for run in asked for case in run.cases})
-    pattern = next(iter(panels.values()), None)
+    if not panels:
+        raise UserError(f"no run of suite {suite} has a {CONDITION} case of the 2K to 10K frames that figure2 shows")
+    pattern = next(iter(panels.values()))
     for model in models:
         if model in panels:
             continue
         failed, note = failed_types(shares.get(model, {}), types)
-        if pattern is None or failed != types:
-            raise UserError(
-                f"{model} was not asked {suite}, and it reads clips: niah run --model {model} --suite {suite}"
-            )
-        panels[model] = unread(pattern, model, note)
+        if failed == types:
+            panels[model] = empty_panel(pattern, model, "unread", note)
+        else:
+            panels[model] = empty_panel(pattern, model, "missing", "; ".join(filter(None, (note, "not asked"))))
     return [panels[model] for model in models]
 
 

@@ -73,9 +73,17 @@ def test_what_cannot_be_drawn_is_refused_with_what_to_do(folders, tmp_path):
         map_panels(folders[:2])
     with pytest.raises(UserError, match=r"no gate for both; there is one for half"):
         map_panels([folders[0], folders[3]])
+    short = [dataclasses.replace(make_case("n0"), length=100)]
+    run = write_run(tmp_path / "short", short, [make_record(case, "B") for case in short], model="both")
+    with pytest.raises(UserError, match="no run of suite .* has a full case of the 2K to 10K frames"):
+        map_panels([run, folders[2]])
+
+
+def test_a_model_that_reads_clips_and_was_not_asked_has_an_empty_panel_that_says_so(folders, tmp_path):
     write_right(tmp_path / "gate-new", "new", "needle_only", {"digit": 10, "motion": 8})
-    with pytest.raises(UserError, match=r"new was not asked .*, and it reads clips: niah run --model new --suite"):
-        map_panels([*folders, tmp_path / "gate-new"])
+    ((*_, new),) = map_panels([*folders, tmp_path / "gate-new"])
+    assert {cell.status for cell in new.cells} == {"missing"}
+    assert new.note == "not read, left out: motion 80% of clips alone; not asked"
 
 
 def test_several_figures_in_one_command(tmp_path, capsys, monkeypatch):
