@@ -73,7 +73,7 @@ def test_what_cannot_be_drawn_is_refused_with_what_to_do(folders, tmp_path):
         map_panels(folders[:2])
     with pytest.raises(UserError, match=r"no gate for both; there is one for half"):
         map_panels([folders[0], folders[3]])
-    short = [dataclasses.replace(make_case("n0"), length=100)]
+    short = [make_case("n0", length=100)]
     run = write_run(tmp_path / "short", short, [make_record(case, "B") for case in short], model="both")
     with pytest.raises(UserError, match="no run of suite .* has a full case of the 2K to 10K frames"):
         map_panels([run, folders[2]])
