@@ -109,6 +109,8 @@ def _add_cases(group: Any) -> None:
     _add(group, "--depths", help_text, type=comma_separated(float), metavar="D,D")
     help_text = "only these, for instance full,blind (default: the suite's)"
     _add(group, "--conditions", help_text, type=comma_separated(str), metavar="C,C")
+    help_text = "only these types of question, for instance those that the model reads on clips alone (default: all)"
+    _add(group, "--types", help_text, type=comma_separated(str), metavar="T,T")
     help_text = "the first N cases, or a fraction of them if below 1 (default: all)"
     _add(group, "--limit", help_text, type=float, metavar="N")
     _add(group, "--shard", "the i-th of N blocks of the cases (default: all cases)", metavar="i/N")

@@ -140,7 +140,7 @@ def _decides(folder: Path) -> dict:
 def _same_cases(config: RunConfig) -> str:
     """Return the command that asks the yardstick the cases of a run."""
     words = ["niah", "run", "--model", YARDSTICK, "--suite", config.suite]
-    for name in ("lengths", "depths", "conditions", "limit", "shard", "decoder"):
+    for name in ("lengths", "depths", "conditions", "types", "limit", "shard", "decoder"):
         value = getattr(config, name)
         if value not in (None, *(field.default for field in dataclasses.fields(config) if field.name == name)):
             listed = value if isinstance(value, tuple) else (value,)

@@ -50,6 +50,7 @@ class RunConfig:
     lengths: tuple[int, ...] | None = None
     depths: tuple[float, ...] | None = None
     conditions: tuple[str, ...] | None = None
+    types: tuple[str, ...] | None = None  # of questions
     limit: float | None = None  # below 1 a fraction of the cases, else their number
     shard: str | None = None  # "i/N", i from 1
     decoder: str = DEFAULT_DECODER

@@ -122,19 +122,21 @@ def _narrowed(suite: Suite, config: RunConfig) -> Suite:
 
 
 def _filtered(generated: GeneratedSuite, config: RunConfig) -> GeneratedSuite:
-    """Keep the cases of the wanted lengths, depths and conditions; cases without a haystack pass any length."""
+    """Keep the cases of the wanted lengths, depths, conditions and types; cases without a haystack pass any length."""
     suite = generated.suite
     _refuse_unknown(generated, config)
     cases = [
         case
         for case in generated.cases
         if (config.conditions is None or case.condition in config.conditions)
+        and (config.types is None or case.type in config.types)
         and (config.lengths is None or not case.haystack or _length(suite, case) in config.lengths)
         and (config.depths is None or case.depth is None or _lies_at(suite, case, config.depths))
     ]
     if not cases:
         raise UserError(
-            f"no case of suite {suite.name!r} has all that --lengths, --depths and --conditions ask for; ask for less"
+            f"no case of suite {suite.name!r} has all that --lengths, --depths, --conditions and --types ask for; "
+            "ask for less"
         )
     kept: dict = {"conditions": config.conditions or suite.conditions}
     if suite.depths:
@@ -145,19 +147,21 @@ def _filtered(generated: GeneratedSuite, config: RunConfig) -> GeneratedSuite:
 
 
 def _refuse_unknown(generated: GeneratedSuite, config: RunConfig) -> None:
-    """Raise UserError for a length, depth or condition that no case has."""
+    """Raise UserError for a length, depth, condition or type that no case has."""
     suite = generated.suite
     lengths = {_length(suite, case) for case in generated.cases if config.lengths and case.haystack}
     hidden = [case for case in generated.cases if config.depths and case.depth is not None]
+    types = sorted({case.type for case in generated.cases})
     wrong = [
         *(f"length {length}" for length in config.lengths or () if lengths and length not in lengths),
         *(f"depth {d:g}" for d in config.depths or () if hidden and not any(_lies_at(suite, c, (d,)) for c in hidden)),
         *(f"condition {name!r}" for name in config.conditions or () if name not in suite.conditions),
+        *(f"type {name!r}" for name in config.types or () if name not in types),
     ]
     if wrong:
         raise UserError(
             f"no case has {', '.join(wrong)}: suite {suite.name!r} has lengths {list(suite.lengths)}, "
-            f"{_depths_of(suite)}, conditions {list(suite.conditions)}"
+            f"{_depths_of(suite)}, conditions {list(suite.conditions)}, types {types}"
         )
 
 

@@ -6,6 +6,7 @@ at 0, colours that colour-blind readers tell apart, and the accuracy in every ce
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -53,10 +54,12 @@ def _row(
 ) -> list[HeatmapPanel]:
     """Return the panel of each model on one suite."""
     asked = [run for run in runs if run.suite == suite]
+    types = sorted({case.type for run in asked for case in run.cases})
     panels: dict[str, HeatmapPanel] = {}
     for run in asked:
-        panels.update({base_model(run): panel for panel in heatmap_panels([run], PAPER, CONDITION, shares)})
-    types = sorted({case.type for run in asked for case in run.cases})
+        for panel in heatmap_panels([run], PAPER, CONDITION, shares):
+            model = base_model(run)  # whose run may leave out what it does not read
+            panels[model] = dataclasses.replace(panel, note=failed_types(shares[model], types)[1])
     if not panels:
         raise UserError(f"no run of suite {suite} has a {CONDITION} case of the 2K to 10K frames that figure2 shows")
     pattern = next(iter(panels.values()))

@@ -86,6 +86,13 @@ def test_a_model_that_reads_clips_and_was_not_asked_has_an_empty_panel_that_says
     assert new.note == "not read, left out: motion 80% of clips alone; not asked"
 
 
+def test_a_run_of_the_types_that_a_model_reads_says_what_it_leaves_out(folders, tmp_path):
+    asked = write_right(tmp_path / "digits", "half", "full", {"digit": 4})
+    ((_, half, _),) = map_panels([folders[0], asked, *folders[2:]])
+    assert sum(cell.n or 0 for cell in half.cells) == 10
+    assert half.note == "not read, left out: motion 80% of clips alone"
+
+
 def test_several_figures_in_one_command(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)  # no checkout: no runs of figure 2
     assert paper(["figure1", "figure2", "-o", "out"]) == 2

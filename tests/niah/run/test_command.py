@@ -120,6 +120,7 @@ FILTERS = [
     (["--lengths", "20", "--conditions", "full"], 6),  # 3 needles x 2 depths
     (["--lengths", "20"], 18),  # and needle_only, blind, no_needle, swapped of each: those of 20 frames or no haystack
     (["--depths", "0.25", "--conditions", "full,blind"], 9),  # 3 needles x 2 lengths, and 3 blind
+    (["--types", "grey", "--conditions", "blind"], 3),
     (["--limit", "5"], 5),
     (["--limit", "0.5"], 12),
 ]
@@ -283,6 +284,7 @@ WRONG = [
     (["--lengths", "20,33"], "no case has length 33: suite 'small' has lengths [20, 40]"),
     (["--depths", "0.3"], "no case has depth 0.3: suite 'small'"),
     (["--conditions", "empty"], "no case has condition 'empty': suite 'small'"),
+    (["--types", "smell"], "no case has type 'smell': suite 'small'"),
     (["--shard", "4/3"], "--shard is i/N with i from 1 to N, got '4/3'"),
     (["--shard", "half"], "--shard is i/N"),
     (["--limit", "2.5"], "--limit is a number of cases or a fraction"),
