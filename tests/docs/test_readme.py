@@ -1,6 +1,8 @@
 """What the README tells people to do, done."""
 
+import csv
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -120,6 +122,22 @@ def test_the_numbers_of_the_readme_are_those_of_the_runs_it_names():
             assert (cell, row.n) == (f"{value} % ({low} to {high})", 600), model
 
 
+def test_the_picture_of_the_readme_is_drawn_from_the_runs_it_names():
+    with (ROOT / "results" / "figures" / "paper" / "figure2.csv").open(newline="") as file:
+        whole = [
+            row
+            for row in csv.DictReader(file)
+            if (row["suite"], row["length"], row["depth"]) == ("paper", "all", "all")
+        ]
+    drawn = {row["model"]: (int(row["n"]), int(row["correct"])) for row in whole}
+    assert set(drawn) == {folder.name for folder in (ROOT / "results" / "paper").iterdir()}
+    for model, told in drawn.items():
+        read = {kind for kind, row in rows_of(f"results/gate/{model}", "needle_only").items() if row.accuracy >= 0.9}
+        rows = [row for kind, row in rows_of(f"results/paper/{model}", "full").items() if kind in read - {"all"}]
+        assert told == (sum(row.n for row in rows), sum(row.correct for row in rows)), model
+
+
+@functools.cache
 def rows_of(folder, condition):
     """Return the rows of a run over all lengths and depths, by type of question."""
     rows = table_rows([read_run(ROOT / folder)])
