@@ -114,12 +114,19 @@ class RunConfig:
         if self.output_path is not None:
             return Path(self.output_path)
         i, count = self.shard_number()
-        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{self._suite_name()}-{self.model}")
-        for setting in ("lengths", "depths", "conditions", "limit"):  # a part of a suite gets a folder of its own
+        name = f"{self._suite_name()}-{self.model}"
+        for setting in (
+            "lengths",
+            "depths",
+            "conditions",
+            "types",
+            "limit",
+        ):  # a part of a suite gets a folder of its own
             value = getattr(self, setting)
             if value is not None:
                 values = value if isinstance(value, tuple) else (value,)
                 name += "-".join(("-" + setting, *(f"{v:g}" if isinstance(v, float) else str(v) for v in values)))
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
         return Path("runs") / (name if count == 1 else f"{name}-shard-{i}-of-{count}")
 
     def _suite_name(self) -> str:

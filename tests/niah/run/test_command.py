@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from niah.option_scores import is_correct
+from niah.run.config import RunConfig
 from niah.run.folder import locked
 from niah.types import Case, Record
 from tests.helpers.commands import run as main
@@ -356,6 +357,8 @@ def test_output_folder_is_named_after_suite_model_part_and_shard(suite, tmp_path
     assert [path.name for path in Path("runs").iterdir()] == [
         "suite-tests.helpers.fake_adapters-right-limit-4-shard-2-of-4"
     ]
+    config = RunConfig(model="m", suite="smoke", types=("read aloud", "a/b"))  # whatever a table calls its types
+    assert config.folder() == Path("runs/smoke-m-types-read-aloud-a-b")
 
 
 @pytest.mark.parametrize(
