@@ -116,3 +116,68 @@ class RunConfig:
         i, count = self.shard_number()
         name = f"{self._suite_name()}-{self.model}"
         for setting in ("lengths", "depths", "conditions", "types", "limit"):  # a part has a folder of its own
+            value = getattr(self, setting)
+            if value is not None:
+                values = value if isinstance(value, tuple) else (value,)
+                name += "-".join(("-" + setting, *(f"{v:g}" if isinstance(v, float) else str(v) for v in values)))
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
+        return Path("runs") / (name if count == 1 else f"{name}-shard-{i}-of-{count}")
+
+    def _suite_name(self) -> str:
+        """Return what folders call the suite: the `name:` in a file of one's own, else the word it was given by."""
+        path = Path(self.suite)
+        shipped = path.parent.resolve() == SUITES_FOLDER  # where two suites share a name: default and default-v1
+        if path.suffix not in (".yaml", ".yml") or shipped or not path.is_file():
+            return path.stem
+        try:
+            return load_suite(self.suite)[0].name
+        except UserError:  # whatever reads the suite says what is wrong
+            return path.stem
+
+    def settings(self) -> dict[str, Any]:
+        """Return the keyword arguments of the adapter's load()."""
+        optional = {"device": self.device, "seed": self.seed}
+        return {**self.model_args, **{key: value for key, value in optional.items() if value is not None}}
+
+    def limits(self) -> Limits:
+        """Return what one worker may use."""
+        gib = self.memory_limit_gib
+        host_bytes = None if gib is None else int(gib * 2**30)
+        return Limits(self.timeout, host_bytes, self.load_timeout, self.grace)
+
+    def decides(self) -> dict[str, Any]:
+        """Return the settings that a record depends on; a resumed run must have the same."""
+        names = ("model", "model_args", "device", "seed", "python", "decoder", "memory_limit_gib")
+        return {name: without_machine_paths(getattr(self, name)) for name in names}
+
+    def to_yaml(self) -> dict[str, Any]:
+        """Return the keys and values of config.yaml, None left out, folders of this machine shortened."""
+        values = dataclasses.asdict(self)
+        return {key: without_machine_paths(value) for key, value in values.items() if value is not None}
+
+
+def resolve(given: Mapping[str, Any], file: str | None) -> RunConfig:
+    """Return the defaults, overridden by `file`, overridden by the settings `given` on the command line."""
+    base = dataclasses.asdict(read_yaml(RunConfig, Path(file))) if file is not None else {}
+    values = {**base, **given}
+    if values.get("preset") is not None:
+        given_args = values.get("model_args") or {}
+        values["model_args"] = suite_settings(values.get("model") or RunConfig.model, values["preset"], given_args)
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+    return from_mapping(RunConfig, {key: value for key, value in plain.items() if value is not None}, "settings")
+
+
+def without_machine_paths(value: Any) -> Any:
+    """Shorten absolute paths, and the address of a Ray cluster, so that results can be published.
+
+    A path becomes its last part and the first digits of its SHA-256, which keep two folders apart.
+    """
+    if isinstance(value, Mapping):
+        return {key: without_machine_paths(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_machine_paths(item) for item in value]
+    if isinstance(value, str) and value.startswith("ray:"):
+        return "ray"  # the address names somebody's machine
+    if isinstance(value, str) and os.path.isabs(value):
+        return f"{Path(value).name}#{sha256(value.encode()).hexdigest()[:8]}"
+    return value
