@@ -55,23 +55,20 @@ def _row(
     """Return the panel of each model on one suite."""
     asked = [run for run in runs if run.suite == suite]
     types = sorted({case.type for run in asked for case in run.cases})
-    panels: dict[str, HeatmapPanel] = {}
-    for run in asked:
-        for panel in heatmap_panels([run], PAPER, CONDITION, shares):
-            model = base_model(run)  # whose run may leave out what it does not read
-            panels[model] = dataclasses.replace(panel, note=failed_types(shares[model], types)[1])
-    if not panels:
+    drawn = {base_model(run): panel for run in asked for panel in heatmap_panels([run], PAPER, CONDITION, shares)}
+    if not drawn:
         raise UserError(f"no run of suite {suite} has a {CONDITION} case of the 2K to 10K frames that figure2 shows")
-    pattern = next(iter(panels.values()))
+    pattern = next(iter(drawn.values()))
+    panels = []
     for model in models:
-        if model in panels:
-            continue
         failed, note = failed_types(shares.get(model, {}), types)
-        if failed == types:
-            panels[model] = empty_panel(pattern, model, "unread", note)
+        if model in drawn:
+            panels.append(dataclasses.replace(drawn[model], note=note))  # its run may leave out what it does not read
+        elif failed == types:
+            panels.append(empty_panel(pattern, model, "unread", note))
         else:
-            panels[model] = empty_panel(pattern, model, "missing", "; ".join(filter(None, (note, "not asked"))))
-    return [panels[model] for model in models]
+            panels.append(empty_panel(pattern, model, "missing", "; ".join(filter(None, (note, "not asked")))))
+    return panels
 
 
 def draw_figure2(rows: Sequence[Sequence[HeatmapPanel]]) -> dict[str, Figure]:
