@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from niah.analysis.load import RunData
 from niah.analysis.paragraphs import paragraphs
 from niah.analysis.scored import ScoredCase
+from niah.analysis.stats.observations import Observations
 from niah.analysis.stats.proportions import clustered_interval
-from niah.analysis.stats.regression import Observation
 from niah.analysis.table import score_cases
 
 
@@ -53,8 +53,9 @@ def confusion_summary(runs: Sequence[RunData]) -> str:
 def _row(kind: str, scored: Sequence[ScoredCase]) -> ConfusionRow:
     """Count the answers of one type."""
     errors = [one for one in scored if one.letter is not None and not one.correct]
-    confused = [Observation(one.case.needle_source, one.case.haystack, (one.letter == one.case.confused,))
-                for one in errors]  # fmt: skip
+    confused = Observations.of(
+        (one.case.needle_source, one.case.haystack, (one.letter == one.case.confused,)) for one in errors
+    )
     low, high = clustered_interval(confused)
     return ConfusionRow(
         type=kind,

@@ -15,7 +15,8 @@ from niah.analysis.layout import ALL, format_length
 from niah.analysis.load import RunData
 from niah.analysis.paragraphs import paragraphs
 from niah.analysis.scored import ScoredCase
-from niah.analysis.stats.regression import Observation, mean
+from niah.analysis.stats.observations import Observations
+from niah.analysis.stats.regression import mean
 from niah.analysis.table import score_cases
 from niah.scoring.interval import overlap
 from niah.types import Case
@@ -66,8 +67,7 @@ def expected_overlap(case: Case) -> float:
 def _row(label: str, scored: Sequence[ScoredCase]) -> PlacedRow:
     """Count the answers of one length."""
     overlaps = [one.overlap for one in scored]
-    observed = [Observation(one.case.needle_source, one.case.haystack, (one.overlap,)) for one in scored]
-    estimate = mean(observed)
+    estimate = mean(Observations.of((one.case.needle_source, one.case.haystack, (one.overlap,)) for one in scored))
     whole = [overlap((0.0, case.length / case.fps), case.shown_seconds) for case in (one.case for one in scored)]
     return PlacedRow(
         length=label,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from niah.analysis.exposure import exposure_group
 from niah.analysis.load import RunData
 from niah.analysis.scored import ScoredCase
 from niah.analysis.stats.components import variance_components
 from niah.analysis.stats.detectable import smallest_difference
-from niah.analysis.stats.regression import MIN_HAYSTACKS, Estimate, Observation, mean
+from niah.analysis.stats.observations import Observations
+from niah.analysis.stats.regression import MIN_HAYSTACKS, Estimate, mean
 from niah.analysis.stats.trend import slope, slope_within
 from niah.analysis.table import observations, score_cases
 
@@ -45,19 +48,18 @@ def _paragraph(run: RunData) -> str:
 
 def _slope(run: RunData, answers: Sequence[ScoredCase], axis: str, unit: str) -> list[str]:
     """Return how accuracy changes along one axis, raw and among cases with equally many needle frames used."""
-    points = []
-    exposed = []  # the cases whose model reports the frames it used
-    for one in answers:
-        x = one.case.length / 1000 if axis == "length" else run.layout.nominal_depth(one.case)
-        if x is None:
-            continue
-        correct = float(one.correct)
-        points.append(Observation(one.case.needle_source, one.case.haystack, (x, correct)))
-        group = exposure_group(one)
-        if group is not None:
-            exposed.append(Observation(one.case.needle_source, one.case.haystack, (x, correct, float(group))))
+    place = run.layout.nominal_depth if axis == "depth" else lambda case: case.length / 1000
+    known = [(one, x) for one in answers if (x := place(one.case)) is not None]
+    points = Observations.of((one.case.needle_source, one.case.haystack, (x, one.correct)) for one, x in known)
     lines = _slope_line(f"slope over {axis}", slope(points), unit)
-    if lines and axis == "length" and len({one.values[2] for one in exposed}) > 1:
+    if not lines or axis != "length":
+        return lines
+    exposed = Observations.of(
+        (one.case.needle_source, one.case.haystack, (x, one.correct, group))
+        for one, x in known
+        if (group := exposure_group(one)) is not None  # the model reports the frames it used
+    )
+    if len(np.unique(exposed.values[:, -1])) > 1:
         lines += _slope_line("slope over length, given needle frames used", slope_within(exposed), unit)
     return lines
 

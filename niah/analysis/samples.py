@@ -13,8 +13,8 @@ from niah.analysis.load import RunData
 from niah.analysis.paragraphs import paragraphs
 from niah.analysis.scored import ScoredCase, score_case
 from niah.analysis.stats.components import sampling_components
+from niah.analysis.stats.observations import Observations
 from niah.analysis.stats.proportions import clustered_interval
-from niah.analysis.stats.regression import Observation
 from niah.analysis.table import score_cases
 
 MANY = float("inf")
@@ -43,12 +43,10 @@ def _lines(run: RunData) -> list[str]:
         return []
     scores = [sample_scores(one) for one in drawn]
     cases = [one.case for one in drawn]
-    seen = [
-        Observation(case.needle_source, case.haystack, (score,))
-        for case, own in zip(cases, scores, strict=True)
-        for score in own
-    ]
-    accuracy = sum(one.values[0] for one in seen) / len(seen)
+    seen = Observations.of(
+        (case.needle_source, case.haystack, (score,)) for case, own in zip(cases, scores, strict=True) for score in own
+    )
+    accuracy = float(seen.values.sum()) / len(seen)
     low, high = clustered_interval(seen)
     interval = "" if low is None or high is None else f" [{low:.1%}, {high:.1%}]"
     first = sum(own[0] for own in scores) / len(scores)

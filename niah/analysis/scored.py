@@ -6,7 +6,6 @@ import functools
 import math
 from dataclasses import dataclass
 
-from niah.analysis.stats.regression import Observation
 from niah.option_scores import OVERLAP, answered_interval, answered_letter, chance, scored_by
 from niah.scoring import CUT_SHORT
 from niah.scoring.interval import overlap
@@ -41,11 +40,6 @@ class ScoredCase:
     def chance(self) -> float:
         """Return how often a guess is right."""
         return chance(self.case)
-
-    @functools.cached_property
-    def observation(self) -> Observation:
-        """Return (correct,) as the statistics take it."""
-        return Observation(self.case.needle_source, self.case.haystack, (float(self.correct),))
 
     @property
     def cut_short(self) -> bool:

@@ -22,8 +22,8 @@ from niah.analysis.kinds import split_kinds
 from niah.analysis.layout import ALL, Layout
 from niah.analysis.load import RunData, read_run
 from niah.analysis.scored import MISSING, ScoredCase
+from niah.analysis.stats.observations import Observations
 from niah.analysis.stats.proportions import clustered_interval, retention, wilson_interval
-from niah.analysis.stats.regression import Observation
 from niah.io import replace_file
 from niah.types import CONDITIONS, SINGLE, Record
 
@@ -99,14 +99,16 @@ def score_cases(run: RunData, condition: str | None = None) -> list[ScoredCase]:
     return [one for one in run.scored if condition is None or one.case.condition == condition]
 
 
-def observations(scored: Sequence[ScoredCase]) -> list[Observation]:
+def observations(scored: Sequence[ScoredCase]) -> Observations:
     """Return (correct,) of each case that has an answer, as the statistics take them."""
-    return [one.observation for one in scored if one.answered]
+    return Observations.of(
+        (one.case.needle_source, one.case.haystack, (one.correct,)) for one in scored if one.answered
+    )
 
 
-def by_chance(scored: Sequence[ScoredCase]) -> list[Observation]:
+def by_chance(scored: Sequence[ScoredCase]) -> Observations:
     """Return what guessing gives in each case that has an answer: its chance, which is known and does not vary."""
-    return [one.observation._replace(values=(one.chance,)) for one in scored if one.answered]
+    return Observations.of((one.case.needle_source, one.case.haystack, (one.chance,)) for one in scored if one.answered)
 
 
 def median_frame_size(records: Iterable[Record | None]) -> tuple[int, int] | None:
@@ -165,14 +167,17 @@ def _rows(run: RunData, only: str | None, kind: str | None) -> Iterator[Row]:
                 continue
             row = _row(run, key, cells)
             if condition == "full" and key.depth == ALL:
-                blind, needle_only = (
-                    cells.scored(RowKey(control, key.type, ALL, ALL, ALL)) for control in ("blind", "needle_only")
+                blind, swapped, needle_only = (
+                    cells.answers(RowKey(control, key.type, ALL, ALL, ALL))
+                    for control in ("blind", "swapped", "needle_only")
                 )
-                guessing = by_chance(needle_only) if run.kind in UNGUESSABLE else observations(blind)
+                guessing = cells.correct_of(blind)
+                if run.kind in UNGUESSABLE:
+                    guessing = cells.correct_of(needle_only).with_values(cells.chance[needle_only])
                 if run.kind == "first":  # one of the two clips, with its depth, is worth something
-                    guessing = observations(cells.scored(RowKey("swapped", key.type, ALL, ALL, ALL)))
-                full = observations(cells.scored(key))
-                row = _with_retention(row, full, guessing, observations(needle_only))
+                    guessing = cells.correct_of(swapped)
+                full = cells.correct_of(cells.answers(key))
+                row = _with_retention(row, full, guessing, cells.correct_of(needle_only))
             yield row
 
 
@@ -181,7 +186,6 @@ class _Cells:
 
     def __init__(self, run: RunData) -> None:
         scored, layout = run.scored, run.layout
-        self._scored = np.fromiter(scored, object, len(scored))
         labels = {
             "condition": [one.case.condition for one in scored],
             "type": [one.case.type for one in scored],
@@ -204,7 +208,11 @@ class _Cells:
         self.cut_short = np.array([one.cut_short for one in scored], bool)
         self.record = np.fromiter((one.record for one in scored), object, len(scored))
         self.sized = np.array([one.record is not None and one.record.frame_size is not None for one in scored], bool)
-        self.observation = np.fromiter((one.observation for one in scored), object, len(scored))
+        self._observations = Observations(
+            np.array([one.case.needle_source for one in scored], object),
+            np.array([one.case.haystack for one in scored], object),
+            self.correct[:, None].astype(float),
+        )
 
     def of(self, key: RowKey) -> np.ndarray:
         """Return the numbers of the cases that count in a row."""
@@ -212,9 +220,14 @@ class _Cells:
         masks = [self._masks[name].get(label, self._nothing) for name, label in wanted if label != ALL]
         return np.flatnonzero(np.logical_and.reduce(masks))
 
-    def scored(self, key: RowKey) -> list[ScoredCase]:
-        """Return the cases that count in a row."""
-        return self._scored[self.of(key)].tolist()
+    def answers(self, key: RowKey) -> np.ndarray:
+        """Return the numbers of those that have an answer."""
+        cell = self.of(key)
+        return cell[self.answered[cell]]
+
+    def correct_of(self, cases: np.ndarray) -> Observations:
+        """Return (correct,) of some cases, given by number, as the statistics take them."""
+        return self._observations[cases]
 
 
 def _masks(labels: Sequence[str | None]) -> dict[str | None, np.ndarray]:
@@ -244,7 +257,7 @@ def _row(run: RunData, key: RowKey, cells: _Cells) -> Row:
     low, high = wilson_interval(correct, len(answers))
     cluster_low, cluster_high = None, None
     if ALL in (key.length, key.depth):  # a marginal: needles are asked more than once
-        cluster_low, cluster_high = clustered_interval(cells.observation[answers].tolist())
+        cluster_low, cluster_high = clustered_interval(cells.correct_of(answers))
     size = median_frame_size(cells.record[answers[cells.sized[answers]]].tolist())
     return Row(
         model=run.model,
@@ -278,11 +291,9 @@ def _row(run: RunData, key: RowKey, cells: _Cells) -> Row:
     )
 
 
-def _with_retention(
-    row: Row, full: Sequence[Observation], guessing: Sequence[Observation], needle_only: Sequence[Observation]
-) -> Row:
+def _with_retention(row: Row, full: Observations, guessing: Observations, needle_only: Observations) -> Row:
     """Add retention to a row, if the clip alone is understood at all."""
-    found = retention(full, guessing, needle_only) if full and guessing and needle_only else None
+    found = retention(full, guessing, needle_only) if all(map(len, (full, guessing, needle_only))) else None
     if found is None:
         return row
     return dataclasses.replace(row, retention=found.value, retention_low=found.low, retention_high=found.high)

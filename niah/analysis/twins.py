@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from niah.analysis.load import RunData
 from niah.analysis.paragraphs import paragraphs
 from niah.analysis.scored import ScoredCase
+from niah.analysis.stats.observations import Observations
 from niah.analysis.stats.proportions import clustered_interval
-from niah.analysis.stats.regression import Observation
 from niah.analysis.table import score_cases
 
 
@@ -60,10 +60,10 @@ def _label(run: RunData, pair: Sequence[ScoredCase]) -> str | None:
 def _row(label: str, pairs: Sequence[Sequence[ScoredCase]]) -> TwinRow:
     """Count the twins of one distance."""
     right = [one.correct + other.correct for one, other in pairs]
-    both = [
-        Observation(pair[0].case.needle_source, pair[0].case.haystack, (float(count == 2),))
+    both = Observations.of(
+        (pair[0].case.needle_source, pair[0].case.haystack, (count == 2,))
         for pair, count in zip(pairs, right, strict=True)
-    ]
+    )
     return TwinRow(label, len(pairs), right.count(2), right.count(1), *clustered_interval(both))
 
 

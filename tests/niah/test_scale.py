@@ -17,9 +17,10 @@ from scipy.stats import hypergeom
 from niah.analysis import load
 from niah.analysis import table as table_module
 from niah.analysis.scored import luck
+from niah.analysis.stats.observations import Observations
 from niah.analysis.stats.paired import unpaired_difference
 from niah.analysis.stats.proportions import share_of
-from niah.analysis.stats.regression import Observation, mean
+from niah.analysis.stats.regression import mean
 from niah.io import CannotWrite
 from niah.media import frame_keys
 from niah.media.decoders.base import load_decoder
@@ -61,7 +62,7 @@ def test_the_rows_of_a_run_are_counted_once_for_its_table_and_its_summary(tmp_pa
 
 
 def test_statistics_of_many_clusters_hold_numbers_for_each_and_none_for_each_pair():
-    answers = [Observation(f"n{n}", "", (float(n % 3 > asked),)) for n in range(2000) for asked in range(2)]
+    answers = Observations.of((f"n{n}", "", (n % 3 > asked,)) for n in range(2000) for asked in range(2))
     tracemalloc.start()
     for estimate in (share_of, mean, lambda some: unpaired_difference(some[::2], some[1::2])):
         assert estimate(answers) is not None

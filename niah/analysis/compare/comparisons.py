@@ -15,8 +15,9 @@ from niah.analysis.layout import format_depth, format_length
 from niah.analysis.load import RunData
 from niah.analysis.same_cases import case_differences, shared_cases
 from niah.analysis.scored import ScoredCase, score_case
+from niah.analysis.stats.observations import Observations
 from niah.analysis.stats.paired import Difference, paired_difference
-from niah.analysis.stats.regression import Estimate, Observation
+from niah.analysis.stats.regression import Estimate
 from niah.analysis.stats.trend import slope_difference
 from niah.option_scores import RULES
 from niah.types import CONDITIONS, UserError
@@ -91,10 +92,11 @@ def pair_runs(runs: Sequence[RunData]) -> list[PairedRuns]:
 
 def compare_pairs(pairs: Sequence[Pair]) -> Difference:
     """Compare two models on some cases; one without an answer counts as wrong."""
-    observed = [
-        Observation(one.case.needle_source, one.case.haystack, (one.correct, other.correct)) for one, other in pairs
-    ]
-    return paired_difference(observed)
+    return paired_difference(
+        Observations.of(
+            (one.case.needle_source, one.case.haystack, (one.correct, other.correct)) for one, other in pairs
+        )
+    )
 
 
 def primary_comparison(paired: PairedRuns) -> tuple[str, Difference]:
@@ -162,11 +164,12 @@ def _slopes(paired: PairedRuns, condition: str) -> Iterator[SecondaryComparison]
         ("depth", "from depth 0 to 1"): paired.first.layout.nominal_depth,
     }
     for (axis, unit), x in axes.items():
-        points = [
-            Observation(one.case.needle_source, one.case.haystack, (x(one.case), one.correct, other.correct))
-            for one, other in paired.answered(condition)
-            if x(one.case) is not None and one.case.haystack
-        ]
-        found = slope_difference(points)
+        found = slope_difference(
+            Observations.of(
+                (one.case.needle_source, one.case.haystack, (x(one.case), one.correct, other.correct))
+                for one, other in paired.answered(condition)
+                if x(one.case) is not None and one.case.haystack
+            )
+        )
         if found is not None:
             yield SecondaryComparison(f"slope over {axis}", found, unit)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from niah.analysis.stats.regression import Observation
+from niah.analysis.stats.observations import Observations, numbers_of
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,14 @@ class VarianceComponents:
     haystacks: int
 
 
-def variance_components(observations: Sequence[Observation]) -> VarianceComponents | None:
+def variance_components(observations: Observations) -> VarianceComponents | None:
     """Estimate the components by Henderson's first method (1953); None unless needles and haystacks are crossed.
 
     Four sums of squares are set equal to what they are on average under y = mean + needle + haystack + residual. An
     estimate below 0 is reported as 0. Values are (correct,).
     """
-    outcome = np.array([one.values[0] for one in observations], float)
-    needles = np.unique([one.source for one in observations], return_inverse=True)[1]
-    haystacks = np.unique([one.haystack for one in observations], return_inverse=True)[1]
+    outcome = observations.values[:, 0]
+    needles, haystacks = numbers_of(observations.sources), numbers_of(observations.haystacks)
     counts = np.zeros((needles.max(initial=-1) + 1, haystacks.max(initial=-1) + 1))  # (needles, haystacks) cases
     np.add.at(counts, (needles, haystacks), 1)
     rows, columns = counts.sum(axis=1), counts.sum(axis=0)

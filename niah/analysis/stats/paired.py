@@ -17,7 +17,8 @@ import numpy as np
 from scipy.stats import norm
 
 from niah.analysis.stats.detectable import smallest_by_mcnemar, smallest_difference
-from niah.analysis.stats.regression import Estimate, Observation, fit, mean
+from niah.analysis.stats.observations import Observations, concatenate
+from niah.analysis.stats.regression import Estimate, fit, mean
 
 MCNEMAR = "exact McNemar"
 REGRESSION = "paired t-test, clustered"
@@ -50,15 +51,16 @@ class Difference:
         return self.first - self.second
 
 
-def paired_difference(pairs: Sequence[Observation]) -> Difference:
+def paired_difference(pairs: Observations) -> Difference:
     """Compare two models on the cases that both answered; the values of a pair are (first correct, second correct).
 
     Raises ValueError if there is no case.
     """
-    if not pairs:
+    if not len(pairs):
         raise ValueError("a difference needs at least one case that both models answered")
-    sources = {pair.source for pair in pairs}
-    found = mean([Observation(pair.source, pair.haystack, (float(pair.values[0]) - pair.values[1],)) for pair in pairs])
+    sources = set(pairs.sources)
+    first, second = pairs.values.T
+    found = mean(pairs.with_values(first - second))
     independent = len(sources) == len(pairs)
     low, high, p_value, detectable = None, None, None, None
     if found is not None and independent:
@@ -72,9 +74,9 @@ def paired_difference(pairs: Sequence[Observation]) -> Difference:
     return Difference(
         cases=len(pairs),
         sources=len(sources),
-        haystacks=len({pair.haystack for pair in pairs} - {""}),
-        first=sum(pair.values[0] for pair in pairs) / len(pairs),
-        second=sum(pair.values[1] for pair in pairs) / len(pairs),
+        haystacks=len(set(pairs.haystacks) - {""}),
+        first=float(first.sum()) / len(pairs),
+        second=float(second.sum()) / len(pairs),
         low=low,
         high=high,
         p_value=p_value,
@@ -84,21 +86,19 @@ def paired_difference(pairs: Sequence[Observation]) -> Difference:
     )
 
 
-def unpaired_difference(first: Sequence[Observation], second: Sequence[Observation]) -> Estimate | None:
+def unpaired_difference(first: Observations, second: Observations) -> Estimate | None:
     """Estimate the proportion of `first` minus that of `second`, over the sources that have both.
 
-    The values of an observation are (correct,). Meant for two conditions of one model, whose numbers of cases may
+    Values are (correct,). Meant for two conditions of one model, whose numbers of cases may
     differ. Clusters are sources, never haystacks. Returns None with fewer than two sources.
     """
-    common = {one.source for one in first} & {one.source for one in second}
-    parts = [[one for one in part if one.source in common] for part in (first, second)]
-    cases = [*parts[0], *parts[1]]
-    if not cases:
+    common = set(first.sources) & set(second.sources)
+    parts = [part.from_sources(common) for part in (first, second)]
+    cases = concatenate(parts)
+    if not len(cases):
         return None
-    design = np.zeros((len(cases), 2))  # a column for each condition
-    design[: len(parts[0]), 0] = 1
-    design[len(parts[0]) :, 1] = 1
-    fitted = fit(cases, design, np.array([one.values[0] for one in cases], float), over_haystacks=False)
+    design = np.repeat(np.eye(2), [len(part) for part in parts], axis=0)  # a column for each condition
+    fitted = fit(cases, design, cases.values[:, 0], over_haystacks=False)
     if fitted is None:
         return None
     found = fitted.contrast([1.0, -1.0])
@@ -141,11 +141,10 @@ def _as_pairs(found: Estimate) -> tuple[float, float, int]:
     return max(found.value, 0.0) * count, max(-found.value, 0.0) * count, count
 
 
-def _interval_of_pairs(pairs: Sequence[Observation]) -> tuple[float, float]:
+def _interval_of_pairs(pairs: Observations) -> tuple[float, float]:
     """Return Bonett and Price's interval of a difference over independent pairs."""
-    only_first = sum(pair.values[0] and not pair.values[1] for pair in pairs)
-    only_second = sum(pair.values[1] and not pair.values[0] for pair in pairs)
-    return _bonett_price(only_first, only_second, len(pairs))
+    first, second = pairs.values.T > 0
+    return _bonett_price(int((first & ~second).sum()), int((second & ~first).sum()), len(pairs))
 
 
 def _bonett_price(only_first: float, only_second: float, n: int) -> tuple[float, float]:
@@ -162,12 +161,11 @@ def _adjusted(only_first: float, only_second: float, n: int) -> tuple[float, flo
     return first - second, ((first + second - (first - second) ** 2) / (n + 2)) ** 0.5
 
 
-def _mcnemar(pairs: Sequence[Observation]) -> float:
+def _mcnemar(pairs: Observations) -> float:
     """Return the p-value of McNemar's exact test."""
     from statsmodels.stats.contingency_tables import mcnemar  # here: importing it takes two seconds
 
     table = np.zeros((2, 2))
-    for pair in pairs:
-        table[int(pair.values[0]), int(pair.values[1])] += 1
+    np.add.at(table, tuple(pairs.values.T.astype(int)), 1)
     found: Any = mcnemar(table, exact=True)
     return float(found.pvalue)

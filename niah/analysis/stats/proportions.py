@@ -7,15 +7,15 @@ interval is that of Korn and Graubard, clustered by needle source.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest, t
 
 from niah.analysis.stats.korn_graubard import ClusteredShare, clopper_pearson, clustered_share, effective_size
+from niah.analysis.stats.observations import Observations, concatenate
 from niah.analysis.stats.paired import unpaired_difference
-from niah.analysis.stats.regression import Observation, cluster_groups, fit, mean
+from niah.analysis.stats.regression import cluster_groups, fit, mean
 
 Interval = tuple[float, float]
 
@@ -37,15 +37,15 @@ def wilson_interval(correct: int, n: int) -> Interval | tuple[None, None]:
     return float(interval.low), float(interval.high)
 
 
-def share_of(observations: Sequence[Observation]) -> ClusteredShare | None:
+def share_of(observations: Observations) -> ClusteredShare | None:
     """Return the share of correct answers clustered by needle source; None with fewer than two sources.
 
     Where haystacks are clusters, too (see `niah.analysis.stats.regression`), the variance is that of both ways
-    together, and the kind with fewer clusters says what it rests on. The values of an observation are (correct,).
+    together, and the kind with fewer clusters says what it rests on. Values are (correct,).
     """
-    if len({one.source for one in observations}) < 2:
+    if len(set(observations.sources)) < 2:
         return None
-    correct = np.array([one.values[0] for one in observations], float)
+    correct = observations.values[:, 0]
     shares = [
         clustered_share(np.bincount(clusters, correct), np.bincount(clusters))
         for clusters in cluster_groups(observations)
@@ -62,29 +62,27 @@ def share_of(observations: Sequence[Observation]) -> ClusteredShare | None:
     )
 
 
-def clustered_interval(observations: Sequence[Observation]) -> Interval | tuple[None, None]:
+def clustered_interval(observations: Observations) -> Interval | tuple[None, None]:
     """Return the 95 % interval of a proportion, clustered by needle source; None with fewer than two sources."""
     known = share_of(observations)
     return (None, None) if known is None else clopper_pearson(known.share, effective_size(known))
 
 
-def retention(
-    full: Sequence[Observation], blind: Sequence[Observation], needle_only: Sequence[Observation]
-) -> Retention | None:
+def retention(full: Observations, blind: Observations, needle_only: Observations) -> Retention | None:
     """Estimate (full - blind) / (needle_only - blind) over the sources that have all three.
 
     Returns None unless the 95 % interval of needle_only - blind lies above 0: a model that does not understand the
     clip by itself has nothing to retain. The interval is Fieller's: it holds the ratios r for which
     full - blind - r (needle_only - blind) is not significantly different from 0. Values are (correct,).
     """
-    common = set.intersection(*({one.source for one in part} for part in (full, blind, needle_only)))
-    parts = [[one for one in part if one.source in common] for part in (full, blind, needle_only)]
+    common = set.intersection(*(set(part.sources) for part in (full, blind, needle_only)))
+    parts = [part.from_sources(common) for part in (full, blind, needle_only)]
     understood = unpaired_difference(parts[2], parts[1])
     if understood is None or understood.low <= 0:
         return None
-    cases = [one for part in parts for one in part]
+    cases = concatenate(parts)
     design = np.repeat(np.eye(3), [len(part) for part in parts], axis=0)
-    found = fit(cases, design, np.array([one.values[0] for one in cases], float), over_haystacks=False)
+    found = fit(cases, design, cases.values[:, 0], over_haystacks=False)
     if found is None:
         return None
     top, bottom = np.array([1.0, -1.0, 0.0]), np.array([0.0, -1.0, 1.0])

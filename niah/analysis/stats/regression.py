@@ -14,24 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.stats import t
 
+from niah.analysis.stats.observations import Observations, numbers_of
+
 MIN_HAYSTACKS = 20  # with fewer, the variation between haystacks cannot be estimated: they are taken as fixed
 ROUNDING = 1e-9  # standard errors below this are rounding errors
-
-
-class Observation(NamedTuple):
-    """One case: its two clusters, and its numbers.
-
-    `haystack` is "" for a case without one. Each function says which `values` it expects.
-    """
-
-    source: str
-    haystack: str
-    values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -118,7 +109,7 @@ class ClusteredFit:
 
 
 def fit(
-    observations: Sequence[Observation], design: np.ndarray, outcome: np.ndarray, over_haystacks: bool = True
+    observations: Observations, design: np.ndarray, outcome: np.ndarray, over_haystacks: bool = True
 ) -> ClusteredFit | None:
     """Fit outcomes (cases,) by a design (cases, coefficients); None with fewer than two sources or a singular design.
 
@@ -128,13 +119,12 @@ def fit(
         outcome: what is fitted.
         over_haystacks: whether haystacks are clusters, too, where there are enough of them.
     """
-    if len({one.source for one in observations}) < 2 or np.linalg.matrix_rank(design) < design.shape[1]:
+    if len(set(observations.sources)) < 2 or np.linalg.matrix_rank(design) < design.shape[1]:
         return None
     from statsmodels.regression.linear_model import OLS  # here: importing it takes two seconds
 
-    haystacks = {one.haystack for one in observations}
     clustered = over_haystacks and _enough_haystacks(observations)
-    groups = cluster_groups(observations) if over_haystacks else [_numbers([one.source for one in observations])]
+    groups = cluster_groups(observations) if over_haystacks else [numbers_of(observations.sources)]
     model: Any = OLS(outcome, design)
     kinds = [*groups, np.stack(groups, axis=1)] if len(groups) > 1 else list(groups)
     fits: list[Any] = [
@@ -145,28 +135,30 @@ def fit(
         coefficients=np.asarray(fits[0].params),
         groups=tuple(groups),
         covariances=tuple(np.asarray(found.cov_params()) for found in fits),
-        haystacks=len(haystacks - {""}),
+        haystacks=len(set(observations.haystacks) - {""}),
         haystacks_clustered=clustered,
     )
 
 
-def mean(observations: Sequence[Observation], over_haystacks: bool = True) -> Estimate | None:
+def mean(observations: Observations, over_haystacks: bool = True) -> Estimate | None:
     """Estimate the mean of the first values; None with fewer than two sources."""
-    outcome = np.array([one.values[0] for one in observations], float)
-    found = fit(observations, np.ones((len(outcome), 1)), outcome, over_haystacks) if len(outcome) else None
+    if not len(observations):
+        return None
+    found = fit(observations, np.ones((len(observations), 1)), observations.values[:, 0], over_haystacks)
     return None if found is None else found.contrast([1.0])
 
 
-def cluster_groups(observations: Sequence[Observation]) -> list[np.ndarray]:
+def cluster_groups(observations: Observations) -> list[np.ndarray]:
     """Return for each kind of cluster the number of each case's cluster, (cases,).
 
     Sources; with enough haystacks, haystacks if sources are nested in them, else both.
     """
-    sources = _numbers([one.source for one in observations])
+    sources = numbers_of(observations.sources)
     if not _enough_haystacks(observations):
         return [sources]
-    haystacks = _numbers([one.haystack for one in observations])
-    nested = len(set(zip(sources.tolist(), haystacks.tolist(), strict=True))) == len(set(sources.tolist()))
+    haystacks = numbers_of(observations.haystacks)
+    pairs = sources * (haystacks.max() + 1) + haystacks
+    nested = len(np.unique(pairs)) == sources.max() + 1
     return [haystacks] if nested else [sources, haystacks]
 
 
@@ -181,13 +173,7 @@ def _p_value(value: float, error: float, degrees: float, clusters: int) -> float
     return max(p, 0.5 ** (clusters - 1))
 
 
-def _enough_haystacks(observations: Sequence[Observation]) -> bool:
+def _enough_haystacks(observations: Observations) -> bool:
     """Return True if every case has a haystack and there are enough of them to estimate their variation."""
-    haystacks = {one.haystack for one in observations}
+    haystacks = set(observations.haystacks)
     return "" not in haystacks and len(haystacks) >= MIN_HAYSTACKS
-
-
-def _numbers(names: Sequence[str]) -> np.ndarray:
-    """Return the number of each name among the distinct ones, (names,)."""
-    numbers = {name: number for number, name in enumerate(sorted(set(names)))}  # `np.unique` would sort all names
-    return np.fromiter(map(numbers.__getitem__, names), int, len(names))

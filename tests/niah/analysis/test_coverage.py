@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from niah.analysis.stats.observations import Observations
 from niah.analysis.stats.paired import paired_difference
 from niah.analysis.stats.proportions import clustered_interval, wilson_interval
-from niah.analysis.stats.regression import Observation
 from niah.analysis.stats.trend import slope
 from tests.helpers.observations import answers, pair
 
@@ -51,8 +51,8 @@ def test_intervals_over_needles_and_haystacks_hold_the_truth_19_times_in_20(cros
         for i in range(20):
             for j in range(20) if crossed else (i, i, i):
                 chance = np.clip(0.5 + sources[i] + haystacks[j], 0, 1)  # symmetric: the mean chance is 1/2
-                points.append(Observation(f"s{i}", f"h{j}", (float(draw.random() < chance),)))
-        low, high = clustered_interval(points)
+                points.append((f"s{i}", f"h{j}", (float(draw.random() < chance),)))
+        low, high = clustered_interval(Observations.of(points))
         held.append(low <= 0.5 <= high)
     assert 0.92 <= np.mean(held) <= 0.99
 
@@ -64,7 +64,9 @@ def test_intervals_of_a_difference_hold_the_truth_19_times_in_20(cases):
         for _ in range(40):
             easy = needles(draw, p, 0.4)[:, None]
             first, second = draw.random((20, cases)) < easy, draw.random((20, cases)) < 0.8 * easy
-            pairs = [pair(f"s{i}", "h", first[i, j], second[i, j]) for i in range(20) for j in range(cases)]
+            pairs = Observations.of(
+                pair(f"s{i}", "h", first[i, j], second[i, j]) for i in range(20) for j in range(cases)
+            )
             found = paired_difference(pairs)
             held.append(found.low <= 0.2 * p <= found.high)
     assert 0.92 <= np.mean(held) <= 0.99
@@ -75,7 +77,8 @@ def test_intervals_of_a_slope_hold_the_truth_19_times_in_20():
     for _ in range(300):
         chances = np.clip(needles(draw, 0.6, 0.2)[:, None], 0.1, 0.9) - 0.01 * (lengths - 6)
         right = draw.random((20, 5)) < chances
-        points = [Observation(f"s{i}", "h", (x, right[i, j])) for i in range(20) for j, x in enumerate(lengths)]
-        found = slope(points)
+        found = slope(
+            Observations.of((f"s{i}", "h", (x, right[i, j])) for i in range(20) for j, x in enumerate(lengths))
+        )
         held.append(found.low <= -0.01 <= found.high)
     assert 0.92 <= np.mean(held) <= 0.99

@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import t, ttest_1samp
 
 from niah.analysis.stats.components import variance_components
-from niah.analysis.stats.regression import Observation, fit, mean
+from niah.analysis.stats.observations import Observations, concatenate
+from niah.analysis.stats.regression import fit, mean
 from niah.analysis.stats.trend import slope, slope_difference, slope_within
 from tests.helpers.observations import answers
 
@@ -30,7 +31,7 @@ def test_a_slope_of_unequal_clusters_has_bell_and_mccaffreys_degrees_of_freedom(
     groups = np.repeat(np.arange(5), sizes)
     design = np.stack([np.ones(len(groups)), draw.normal(size=len(groups))], axis=1)
     outcome = draw.random(len(groups))
-    cases = [Observation(f"s{group}", "h", ()) for group in groups]
+    cases = Observations.of((f"s{group}", "h", ()) for group in groups)
     found = fit(cases, design, outcome)
     # the same with whole matrices: products of the vectors (I - H)_g' a_g, a slow loop over clusters
     bread = np.linalg.inv(design.T @ design)
@@ -48,7 +49,7 @@ def test_a_slope_of_unequal_clusters_has_bell_and_mccaffreys_degrees_of_freedom(
 
 def square(sources, haystacks, right):
     """Every source in every haystack."""
-    return [Observation(f"s{i}", f"h{j}", (float(right(i, j)),)) for i in range(sources) for j in range(haystacks)]
+    return Observations.of((f"s{i}", f"h{j}", (float(right(i, j)),)) for i in range(sources) for j in range(haystacks))
 
 
 def test_twenty_haystacks_are_clusters_too():
@@ -71,7 +72,7 @@ def test_nineteen_haystacks_are_taken_as_they_are():
 
 
 def test_sources_that_lie_in_one_haystack_each_are_clustered_with_it():
-    nested = [Observation(f"s{i}", f"h{i // 2}", (float(i < 20),)) for i in range(40)]
+    nested = Observations.of((f"s{i}", f"h{i // 2}", (i < 20,)) for i in range(40))
     found = mean(nested)
     assert (found.haystacks_clustered, found.clusters) == (True, 20)
     assert found.standard_error == pytest.approx((0.25 / 19) ** 0.5)  # not less, as 40 sources would have
@@ -90,12 +91,12 @@ def test_crossed_clusters_add_their_variances():
 def crossed(draw, needle, haystack, residual):
     """120 needles, each in two of 24 haystacks, four cases in each."""
     needles, haystacks = draw.normal(0, needle, 120), draw.normal(0, haystack, 24)
-    return [
-        Observation(f"s{i}", f"h{j}", (0.5 + needles[i] + haystacks[j] + draw.normal(0, residual),))
+    return Observations.of(
+        (f"s{i}", f"h{j}", (0.5 + needles[i] + haystacks[j] + draw.normal(0, residual),))
         for i in range(120)
         for j in (i % 24, (7 * i + 5) % 24)
         for _ in range(4)
-    ]
+    )
 
 
 def test_variance_components_are_right_on_average():
@@ -113,14 +114,18 @@ def test_a_component_that_is_not_there_is_0():
 
 
 def test_two_needles_in_two_haystacks_suffice():
-    found = variance_components(square(2, 2, lambda i, j: i) * 2)  # each case twice; needles 0 and 1 differ by 1
+    found = variance_components(
+        concatenate([square(2, 2, lambda i, j: i)] * 2)
+    )  # each case twice; needles 0 and 1 differ by 1
     assert (found.needle, found.haystack, found.residual) == pytest.approx((0.5, 0, 0), abs=1e-12)
 
 
 def test_nested_needles_have_no_components():
-    assert variance_components([Observation(f"s{i}", f"h{i // 3}", (i % 2,)) for i in range(12) for _ in "ab"]) is None
+    assert (
+        variance_components(Observations.of((f"s{i}", f"h{i // 3}", (i % 2,)) for i in range(12) for _ in "ab")) is None
+    )
     assert variance_components(answers({"a": (1, 2), "b": (2, 2)})) is None
-    assert variance_components([]) is None
+    assert variance_components(Observations.of([])) is None
 
 
 def test_components_solve_the_expected_sums_of_squares_of_an_unequal_design():
@@ -129,7 +134,7 @@ def test_components_solve_the_expected_sums_of_squares_of_an_unequal_design():
     needle, haystack = (np.array(one) for one in zip(*places, strict=True))
     outcome = 0.4 + draw.normal(0, 0.5, 7)[needle] + draw.normal(0, 0.4, 5)[haystack] + draw.normal(0, 0.3, len(places))
     found = variance_components(
-        [Observation(f"s{i}", f"h{j}", (y,)) for i, j, y in zip(needle, haystack, outcome, strict=True)]
+        Observations.of((f"s{i}", f"h{j}", (y,)) for i, j, y in zip(needle, haystack, outcome, strict=True))
     )
     # The same with whole matrices: E[y' P y] is mean^2 1' P 1 plus, for each component, variance x trace(P Z Z').
     by_needle, by_haystack = np.eye(7)[needle], np.eye(5)[haystack]
@@ -147,32 +152,29 @@ DESIGNS = [(2, 2, 1, False), (2, 2, 2, True), (1, 9, 2, False), (9, 1, 2, False)
 
 @pytest.mark.parametrize("needles, haystacks, cases, estimated", DESIGNS)
 def test_components_need_more_cases_than_needles_and_haystacks(needles, haystacks, cases, estimated):
-    observed = [
-        Observation(f"s{i}", f"h{j}", (float((i + j + k) % 2),))
+    observed = Observations.of(
+        (f"s{i}", f"h{j}", (float((i + j + k) % 2),))
         for i in range(needles)
         for j in range(haystacks)
         for k in range(cases)
-    ]
+    )
     assert (variance_components(observed) is not None) == estimated
 
 
 def test_a_difference_of_slopes_is_the_slope_of_one_model_minus_that_of_the_other():
     draw = np.random.default_rng(5)
     cases = [(f"s{i}", x, *map(float, draw.random(2) < (0.9 - 0.06 * x, 0.6))) for i in range(12) for x in range(5)]
-    both = slope_difference([Observation(source, "h", (x, one, other)) for source, x, one, other in cases])
-    alone = [slope([Observation(case[0], "h", (case[1], case[model])) for case in cases]).value for model in (2, 3)]
+    both = slope_difference(Observations.of((source, "h", (x, one, other)) for source, x, one, other in cases))
+    alone = [slope(Observations.of((case[0], "h", (case[1], case[model])) for case in cases)).value for model in (2, 3)]
     assert both.value == pytest.approx(alone[0] - alone[1]) and both.value != pytest.approx(alone[0] + alone[1])
 
 
 def test_a_slope_within_groups_leaves_out_what_moves_cases_between_groups():
     # Accuracy depends on the group alone, and longer videos put more cases into group 0
-    points = [
-        Observation(f"s{i}", "h", (x, float(group), group))
-        for i in range(8)
-        for x in (1, 2)
-        for group in [0] * (x + i % 2) + [1]
-    ]
+    points = Observations.of(
+        (f"s{i}", "h", (x, float(group), group)) for i in range(8) for x in (1, 2) for group in [0] * (x + i % 2) + [1]
+    )
     assert slope(points).value < -0.1
     assert slope_within(points) is None  # nothing is left to vary
-    noisy = [Observation(f"s{i}", "h", (x, g + i * (x - 1.5), g)) for i in range(8) for x in (1, 2) for g in (0, 1)]
+    noisy = Observations.of((f"s{i}", "h", (x, g + i * (x - 1.5), g)) for i in range(8) for x in (1, 2) for g in (0, 1))
     assert slope_within(noisy).value == pytest.approx(3.5)  # the mean of 0 to 7

@@ -8,9 +8,10 @@ from scipy.stats import beta
 
 from niah.analysis.stats.detectable import smallest_by_mcnemar, smallest_difference
 from niah.analysis.stats.korn_graubard import clustered_share
+from niah.analysis.stats.observations import Observations, concatenate
 from niah.analysis.stats.paired import holm, paired_difference, unpaired_difference
 from niah.analysis.stats.proportions import clustered_interval, retention, share_of, wilson_interval
-from niah.analysis.stats.regression import Observation, mean
+from niah.analysis.stats.regression import mean
 from niah.analysis.stats.trend import slope, slope_difference
 from tests.helpers.observations import answers, pair
 
@@ -45,15 +46,14 @@ def test_two_sources_have_an_interval():
 
 def test_a_share_over_needles_and_haystacks_rests_on_what_says_least():
     # 40 needles, each in two of 20 haystacks; haystack 0 holds half of the answers, and only it holds errors
-    cases = [
-        Observation(f"s{i}", f"h{j}", (float(j > 0 or i % 4 == 0),))
+    cases = Observations.of(
+        (f"s{i}", f"h{j}", (j > 0 or i % 4 == 0,))
         for i in range(40)
         for j, count in ((0, 19), (1 + i % 19, 19))
         for _ in range(count)
-    ]
-    right = np.array([one.values[0] for one in cases])
-    names = [[one.source for one in cases], [one.haystack for one in cases]]
-    numbers = [np.unique(kind, return_inverse=True)[1] for kind in names]
+    )
+    right = cases.values[:, 0]
+    numbers = [np.unique(kind, return_inverse=True)[1] for kind in (cases.sources, cases.haystacks)]
     needles, haystacks = (clustered_share(np.bincount(n, right), np.bincount(n)) for n in numbers)
     found, both = share_of(cases), mean(cases)
     assert (needles.few, haystacks.few, found.few) == (False, True, True)
@@ -66,7 +66,7 @@ def test_a_share_over_needles_and_haystacks_rests_on_what_says_least():
 def test_one_source_has_no_interval():
     assert clustered_interval(answers({"a": (3, 5)})) == (None, None)
     assert mean(answers({"a": (3, 5)})) is None
-    assert mean([]) is None
+    assert mean(Observations.of([])) is None
 
 
 # ---- two models
@@ -74,7 +74,7 @@ def test_one_source_has_no_interval():
 
 def mcnemar_pairs(both, first, second, neither):
     results = [(True, True)] * both + [(True, False)] * first + [(False, True)] * second + [(False, False)] * neither
-    return [pair(f"s{i}", "h", *result) for i, result in enumerate(results)]
+    return Observations.of(pair(f"s{i}", "h", *result) for i, result in enumerate(results))
 
 
 def test_mcnemar_and_its_interval_are_those_of_a_published_example():
@@ -87,21 +87,23 @@ def test_mcnemar_and_its_interval_are_those_of_a_published_example():
 
 
 def test_needles_that_are_asked_twice_are_clusters():
-    pairs = [pair(f"s{i}", "h", i < 15, i < 10) for i in range(20) for _ in range(2)]
+    pairs = Observations.of(pair(f"s{i}", "h", i < 15, i < 10) for i in range(20) for _ in range(2))
     found = paired_difference(pairs)
     assert (found.method, found.cases, found.sources) == ("paired t-test, clustered", 40, 20)
     assert found.value == 0.25 and found.low > 0 and found.p_value < 0.05
 
 
 def test_models_that_agree_on_everything_are_not_known_to_be_equal():
-    found = paired_difference([pair(f"s{i}", "h", True, True) for i in range(20) for _ in range(5)])
+    found = paired_difference(Observations.of([pair(f"s{i}", "h", True, True) for i in range(20) for _ in range(5)]))
     # Bonett and Price with no differing pair of 20: 1.96 sqrt(2 / 22 / 22) = 0.126
     assert (found.value, found.low, found.high) == pytest.approx((0, -0.126, 0.126), abs=1e-3)
     assert found.p_value == 1
 
 
 def test_two_sources_prove_nothing():
-    assert paired_difference([pair(s, "h", True, False) for s in "ab" for _ in range(50)]).p_value > 0.05
+    assert (
+        paired_difference(Observations.of([pair(s, "h", True, False) for s in "ab" for _ in range(50)])).p_value > 0.05
+    )
 
 
 def test_a_p_value_is_below_5_per_cent_exactly_where_the_interval_leaves_0_out():
@@ -109,7 +111,9 @@ def test_a_p_value_is_below_5_per_cent_exactly_where_the_interval_leaves_0_out()
     agree = []
     for shift in np.linspace(0, 0.5, 20):
         right = draw.random((20, 4, 2)) < [0.5 + shift / 2, 0.5 - shift / 2]
-        found = paired_difference([pair(f"s{i}", "h", *right[i, j]) for i in range(20) for j in range(4)])
+        found = paired_difference(
+            Observations.of([pair(f"s{i}", "h", *right[i, j]) for i in range(20) for j in range(4)])
+        )
         agree.append((found.p_value < 0.05) == (found.low > 0 or found.high < 0))
         if abs(found.p_value - 0.05) > 0.005:  # at the edge, interpolation of percentiles decides
             assert agree[-1]
@@ -119,7 +123,7 @@ def test_a_p_value_is_below_5_per_cent_exactly_where_the_interval_leaves_0_out()
 def test_sources_that_all_differ_by_a_third_are_as_uncertain_as_so_many_pairs():
     # numpy's deviation of draws that are all 1/3 is 5e-17, not 0. By hand for 8 pairs, 8/3 of them ahead:
     # 11/30 - 1/10 = 0.267 -+ 1.96 sqrt((0.467 - 0.071) / 10)
-    found = paired_difference([pair(f"s{i}", "h", j < 1, False) for i in range(8) for j in range(3)])
+    found = paired_difference(Observations.of([pair(f"s{i}", "h", j < 1, False) for i in range(8) for j in range(3)]))
     assert (found.value, found.low, found.high) == pytest.approx((1 / 3, -0.123, 0.657), abs=1e-3)
     assert found.p_value > 0.05 and found.detectable == smallest_by_mcnemar(8)
 
@@ -134,7 +138,11 @@ def test_sources_that_all_have_a_third_right_are_as_many_answers_as_there_are_so
 def test_no_interval_of_a_difference_leaves_minus_1_to_1(repeats):
     # One source of seven has no difference, the others all have: 6/7 and more than 1/7 on either side
     ahead, behind = (
-        paired_difference([pair(f"s{i}", "h", *([right, not right] if i else [True] * 2)) for i in range(7)] * repeats)
+        paired_difference(
+            Observations.of(
+                [pair(f"s{i}", "h", *([right, not right] if i else [True] * 2)) for i in range(7)] * repeats
+            )
+        )
         for right in (True, False)
     )
     assert ahead.low > 0 and ahead.high == 1.0
@@ -150,12 +158,12 @@ def test_what_pairs_can_detect_is_limited_by_their_spread_and_by_mcnemar():
 
 @pytest.mark.parametrize("repeats, clustered", [(1, False), (2, True)])
 def test_haystacks_are_clusters_only_where_needles_are_asked_twice(repeats, clustered):
-    pairs = [pair(f"s{i}", f"h{(i + j) % 20}", i % 2, j) for i in range(40) for j in range(repeats)]
+    pairs = Observations.of(pair(f"s{i}", f"h{(i + j) % 20}", i % 2, j) for i in range(40) for j in range(repeats))
     assert paired_difference(pairs).haystacks_clustered is clustered
 
 
 def test_five_sources_on_one_side_happen_by_chance_one_time_in_sixteen():
-    apart = [pair(f"s{i}", "h", j < 5 + i, False) for i in range(5) for j in range(10)]
+    apart = Observations.of(pair(f"s{i}", "h", j < 5 + i, False) for i in range(5) for j in range(10))
     assert paired_difference(apart).p_value == 1 / 16
     assert smallest_difference(standard_error=0.01, clusters=5) == 1.0
 
@@ -177,12 +185,12 @@ def test_equal_models_of_few_sources_differ_significantly_one_time_in_twenty():
 
 def test_a_difference_of_slopes_alone_survives_correction_for_a_whole_page():
     # 32 sources, of which the first model is right near and wrong far; the default suite's page holds 18 comparisons
-    points = [Observation(f"s{i}", "h", (x, float(x == 0 or i == 0), 1.0)) for i in range(32) for x in (0, 2)]
+    points = Observations.of((f"s{i}", "h", (x, x == 0 or i == 0, 1.0)) for i in range(32) for x in (0, 2))
     assert 18 * slope_difference(points).p_value < 0.05
 
 
 def test_one_source_has_no_p_value():
-    found = paired_difference([pair("s", "h", True, False)] * 3)
+    found = paired_difference(Observations.of([pair("s", "h", True, False)] * 3))
     assert (found.value, found.low, found.p_value, found.detectable) == (1.0, None, None, None)
 
 
@@ -210,7 +218,7 @@ def two_models(draw, apart):
     """24 needles, 4 cases each, of two models that are `apart` in accuracy and find the same needles easy."""
     chance = 0.5 + draw.uniform(-0.2, 0.2, (24, 1, 1)) + [apart / 2, -apart / 2]
     right = draw.random((24, 4, 2)) < chance
-    return [pair(f"s{i}", "h", *right[i, j]) for i in range(24) for j in range(4)]
+    return Observations.of(pair(f"s{i}", "h", *right[i, j]) for i in range(24) for j in range(4))
 
 
 def test_the_smallest_detectable_difference_is_detected_four_times_in_five():
@@ -227,19 +235,20 @@ ANSCOMBE_Y = (8.04, 6.95, 7.58, 8.81, 8.33, 9.96, 7.24, 4.26, 10.84, 4.82, 5.68)
 
 
 def test_the_slope_is_anscombes():
-    points = [Observation(f"s{i}", "h", point) for i, point in enumerate(zip(ANSCOMBE_X, ANSCOMBE_Y, strict=True))]
+    points = Observations.of((f"s{i}", "h", point) for i, point in enumerate(zip(ANSCOMBE_X, ANSCOMBE_Y, strict=True)))
     found = slope(points)
     assert found.value == pytest.approx(0.500, abs=1e-3)  # Anscombe 1973, first set: y = 3 + 0.5 x
     assert found.low < 0.5 < found.high
 
 
 def test_a_slope_over_what_never_varies_is_none():
-    assert slope([Observation(f"s{i}", "h", (2.0, float(i % 2))) for i in range(8)]) is None
+    assert slope(Observations.of((f"s{i}", "h", (2.0, i % 2)) for i in range(8))) is None
+    assert slope(Observations.of([])) is None
 
 
 def test_slopes_differ_by_the_difference_of_the_slopes():
     # In half of the sources the first model falls from 1 to 0 over two units; the second never changes
-    points = [Observation(f"s{i}", "h", (x, float(x == 0 or i < 4), 1.0)) for i in range(8) for x in (0, 2)]
+    points = Observations.of((f"s{i}", "h", (x, x == 0 or i < 4, 1.0)) for i in range(8) for x in (0, 2))
     assert slope_difference(points).value == pytest.approx(-0.25)
 
 
@@ -249,11 +258,10 @@ def test_an_unpaired_difference_is_over_sources_that_have_both():
 
 
 def test_differences_of_conditions_and_retention_are_clustered_by_source_however_many_haystacks_there_are():
-    def parts(spread: bool) -> list[list[Observation]]:
+    def parts(spread: bool) -> list[Observations]:
         rights = [lambda i: i % 3 != 0, lambda i: i % 5 == 0, lambda i: i % 8 != 0]
         return [
-            [Observation(f"s{i // 4}", f"h{i % 20}" * spread, (float(right(i)),)) for i in range(80)]
-            for right in rights
+            Observations.of((f"s{i // 4}", f"h{i % 20}" * spread, (right(i),)) for i in range(80)) for right in rights
         ]
 
     many, none = parts(True), parts(False)
@@ -324,7 +332,7 @@ def test_there_is_no_retention_if_the_clip_alone_is_no_better_than_blind():
 
 def test_retention_uses_only_sources_that_have_all_three():
     full, blind, alone = (answers({f"s{i}": (right, 1) for i in range(4)}) for right in (1, 0, 1))
-    assert retention([*full, *answers({"lost": (0, 9)})], blind, alone).value == pytest.approx(1.0)
+    assert retention(concatenate([full, answers({"lost": (0, 9)})]), blind, alone).value == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("clusters", [32, 72, 73, 120, 500])
