@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any
 
 import matplotlib
+import msgspec
 import seaborn
 from matplotlib.colors import to_hex
 
@@ -83,8 +84,12 @@ def _joined(
 
 def _packed(rows: Iterable[Any]) -> str:
     """Return rows as JSON, deflated, in base64."""
-    encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode  # `json.dumps` makes one for each row
-    return base64.b64encode(zlib.compress(f"[{','.join(map(encode, rows))}]".encode())).decode()
+    rows = list(rows)
+    try:
+        text = msgspec.json.encode(rows)
+    except UnicodeEncodeError:  # a lone surrogate, which UTF-8 cannot encode
+        text = json.dumps(rows, separators=(",", ":"), allow_nan=False).encode()
+    return base64.b64encode(zlib.compress(text)).decode()
 
 
 def _interval_notes(runs: Sequence[RunData]) -> list[str]:
