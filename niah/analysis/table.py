@@ -123,7 +123,8 @@ def median_frame_size(records: Iterable[Record | None]) -> tuple[int, int] | Non
 def table_rows(runs: Sequence[RunData], condition: str | None = None, kind: str | None = None) -> list[Row]:
     """Return a row per run, condition, question type, length and depth, with "all" among each.
 
-    `condition` and `kind` (a question type) leave out the rows of others.
+    `condition` and `kind` (a question type) leave out the rows of others. Rows of one condition alone have no
+    retention, which compares several.
     """
     return list(itertools.chain.from_iterable(_rows(run, condition, kind) for run in runs))
 
@@ -166,7 +167,7 @@ def _rows(run: RunData, only: str | None, kind: str | None) -> Iterator[Row]:
             if kind not in (key.type, None):
                 continue
             row = _row(run, key, cells)
-            if condition == "full" and key.depth == ALL:
+            if condition == "full" and key.depth == ALL and only is None:
                 blind, swapped, needle_only = (
                     cells.answers(RowKey(control, key.type, ALL, ALL, ALL))
                     for control in ("blind", "swapped", "needle_only")

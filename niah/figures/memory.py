@@ -129,12 +129,7 @@ def _fresh(run: RunData) -> list[tuple[Case, Record]]:
 def _point(model: str, frames: int, records: Sequence[Record], memory: str) -> MemoryPoint:
     """Return the point of one model and length."""
     answered = [record.measured for record in records if record.status == "ok"]
-    # A peak since the worker's start may belong to an earlier case, unless this was the worker's first.
-    own = [
-        measured
-        for measured in answered
-        if memory != "peak_host_bytes" or measured.get("cold") or measured.get("peak_host_since", "case") == "case"
-    ]
+    own = [measured for measured in answered if memory != "peak_host_bytes" or _alone(measured)]
     peaks = _numbers(own, memory)
     times = _numbers(answered, "seconds_to_first_token")
     status = "ok" if len(answered) == len(records) else "partial"
@@ -142,6 +137,14 @@ def _point(model: str, frames: int, records: Sequence[Record], memory: str) -> M
         status = "oom"
     seconds = statistics.median(times) if times else None
     return MemoryPoint(model, False, frames, status, memory, len(answered), max(peaks, default=None), seconds)
+
+
+def _alone(measured: Mapping[str, Any]) -> bool:
+    """Return True if host memory is that of one case: of a process that held nothing of earlier ones.
+
+    Older records do not say whether it did, but where a peak may have been an earlier case's.
+    """
+    return bool(measured.get("cold", measured.get("peak_host_since", "case") == "case"))
 
 
 def _numbers(measured: Sequence[Mapping[str, Any]], name: str) -> list[float]:

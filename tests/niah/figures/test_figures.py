@@ -290,8 +290,9 @@ def test_host_memory_never_shares_an_axis_with_published_device_memory(tmp_path)
     assert axes("device", {"peak_reserved_bytes": 2**34}) == [("peak device memory (GiB)", True, True)]
 
 
-def test_a_host_peak_that_may_be_another_cases_is_left_out(tmp_path):
-    since = {"peak_reserved_bytes": None, "peak_host_since": "start of the worker"}
+@pytest.mark.parametrize("began", ["start of the worker", "case"])  # in the latter, too, earlier features are held
+def test_a_host_peak_that_is_not_one_cases_alone_is_left_out(tmp_path, began):
+    since = {"peak_reserved_bytes": None, "peak_host_since": began}
     mixed = [{**since, "cold": True, "peak_host_bytes": 100}, {**since, "cold": False, "peak_host_bytes": 999}]
     assert one_point(measured_run(tmp_path / "run", *mixed)).peak_bytes == 100
 
