@@ -174,7 +174,7 @@ def _rows(run: RunData, only: str | None, kind: str | None) -> Iterator[Row]:
                 )
                 guessing = cells.correct_of(blind)
                 if run.kind in UNGUESSABLE:
-                    guessing = cells.correct_of(needle_only).with_values(cells.chance[needle_only])
+                    guessing = cells.correct_of(needle_only).with_value(cells.chance[needle_only])
                 if run.kind == "first":  # one of the two clips, with its depth, is worth something
                     guessing = cells.correct_of(swapped)
                 full = cells.correct_of(cells.answers(key))

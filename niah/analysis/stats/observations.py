@@ -39,9 +39,9 @@ class Observations:
         """Return the cases whose needles come from some sources."""
         return self[np.array([source in names for source in self.sources.tolist()], bool)]
 
-    def with_values(self, *columns: np.ndarray) -> Observations:
-        """Return the same cases with other numbers, an array of all cases for each, (cases,)."""
-        return Observations(self.sources, self.haystacks, np.stack(columns, axis=1).astype(float))
+    def with_value(self, value: np.ndarray) -> Observations:
+        """Return the same cases with one other number each, (cases,)."""
+        return Observations(self.sources, self.haystacks, value[:, None])
 
 
 def concatenate(parts: Sequence[Observations]) -> Observations:

@@ -60,7 +60,7 @@ def paired_difference(pairs: Observations) -> Difference:
         raise ValueError("a difference needs at least one case that both models answered")
     sources = set(pairs.sources)
     first, second = pairs.values.T
-    found = mean(pairs.with_values(first - second))
+    found = mean(pairs.with_value(first - second))
     independent = len(sources) == len(pairs)
     low, high, p_value, detectable = None, None, None, None
     if found is not None and independent:
@@ -89,8 +89,8 @@ def paired_difference(pairs: Observations) -> Difference:
 def unpaired_difference(first: Observations, second: Observations) -> Estimate | None:
     """Estimate the proportion of `first` minus that of `second`, over the sources that have both.
 
-    Values are (correct,). Meant for two conditions of one model, whose numbers of cases may
-    differ. Clusters are sources, never haystacks. Returns None with fewer than two sources.
+    Values are (correct,). Meant for two conditions of one model, whose numbers of cases may differ. Clusters are
+    sources, never haystacks. Returns None with fewer than two sources.
     """
     common = set(first.sources) & set(second.sources)
     parts = [part.from_sources(common) for part in (first, second)]
