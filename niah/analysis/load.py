@@ -26,6 +26,8 @@ from niah.suite.folder import NearDuplicate, read_near_duplicates
 from niah.terminal import printable
 from niah.types import SINGLE, Case, Record, UserError, in_order
 
+GUESSERS = ("chance",)  # built in; others say `reads_question: false` in their replies
+
 
 @dataclass(frozen=True)
 class EarlierModel:
@@ -63,6 +65,12 @@ class RunData:
         """Every case and how its reply scored, computed once: a dozen tables, checks and figures count them."""
         with no_cycles():
             return tuple(score_case(case, self.records.get(case.id), self.score_by) for case in self.cases)
+
+    @property
+    def guesses(self) -> bool:
+        """Whether the model reads no question by design, so that guessing is no fault of it."""
+        said = any(record.settings.get("reads_question") is False for record in self.records.values())
+        return said or self.model.partition(" (")[0] in GUESSERS
 
     @property
     def versions(self) -> tuple[int, ...]:

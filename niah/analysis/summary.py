@@ -23,7 +23,7 @@ def _page(rows: Sequence[Row]) -> str:
     lines = [
         f"{rows[0].model} on suite {rows[0].suite}",
         "",
-        f"{'condition':<13}{'type':<{width}}{'accuracy':>9}  {'95 % interval':<16}{'clustered':<16}{'n':>5}  failed",
+        f"{'condition':<13}{'type':<{width}}{'accuracy':>9}  {'Wilson':<16}{'clustered':<16}{'n':>5}  failed",
     ]
     for row in whole:
         failed = ", ".join(f"{getattr(row, name)} {name}" for name in FAILURES if getattr(row, name))
@@ -31,7 +31,7 @@ def _page(rows: Sequence[Row]) -> str:
             f"{row.condition:<13}{row.type:<{width}}{_accuracy(row):>9}  {_interval(row.low, row.high):<16}"
             f"{_interval(row.cluster_low, row.cluster_high):<16}{row.n:>5}  {failed or '-'}"
         )
-    lines.append("clustered: 95 % interval clustered by needle source")
+    lines.append("clustered: 95 % interval by needle source, to report; Wilson: as if answers were independent")
     full = [row for row in rows if row.condition == "full" and row.length_by != "bin"]
     all_types = [row for row in full if row.type == ALL]
     lines += ["", *_grid([row for row in full if row.length != ALL])]

@@ -80,7 +80,9 @@ def stored_costs(model: str, execution: str, file: Path | None = None) -> list[T
     """
     files = [file] if file is not None else traced_files(model)
     if not files:
-        raise UserError(f"{unknown_name('model', model, names(TRACED))} Or trace your own: niah bench NAME --traced")
+        raise UserError(
+            f"{unknown_name('model', model, names(TRACED))} What another model takes, niah run --limit 2 measures"
+        )
     rows = [row for place in files for row in read_traced(place)]
     found = [row for row in rows if (row.model, row.execution, row.size) == (model, execution, "7b")]
     if not found:

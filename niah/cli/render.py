@@ -13,9 +13,9 @@ from niah.terminal import to_stdout
 
 EXAMPLES = """\
 examples:
-  niah render needle-000.full.200.17 --suite smoke -o case.mp4
+  niah render needle-000.full.200.1 --suite smoke -o case.mp4
       the video of one case, to watch it
-  niah render needle-000.full.200.17 --suite smoke -o case.png
+  niah render needle-000.full.200.1 --suite smoke -o case.png
       a picture of it: where the clips lie, some of their frames, the question and its options
 """
 

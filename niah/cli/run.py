@@ -114,7 +114,8 @@ def _add_cases(group: Any) -> None:
     help_text = "the first N cases, or a fraction of them if below 1 (default: all)"
     _add(group, "--limit", help_text, type=float, metavar="N")
     _add(group, "--shard", "the i-th of N blocks of the cases (default: all cases)", metavar="i/N")
-    group.add_argument("--dry_run", action="store_true", help="print cases, frames, disk and time, and stop")
+    help_text = "print cases, frames, disk and time, and stop; built-in footage is drawn first, once"
+    group.add_argument("--dry_run", action="store_true", help=help_text)
 
 
 def _add_limits(group: Any) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from niah.extras import install
-from niah.io import read_regular
+from niah.io import read_regular, unpacked_lines
 from niah.option_scores import is_correct
 from niah.run.config import RunConfig
 from niah.run.execute import FinishedRun
@@ -68,8 +68,9 @@ def failures(finished: FinishedRun) -> str:
 
 
 def _accuracies(finished: FinishedRun) -> list[str]:
-    """Return a line for each condition: accuracy of the answered cases, its Wilson interval, the counts."""
-    from niah.analysis.stats.proportions import wilson_interval
+    """Return a line for each condition: accuracy of the answered cases, its interval by needle source, the counts."""
+    from niah.analysis.stats.observations import Observations
+    from niah.analysis.stats.proportions import clustered_interval
 
     score_by = finished.plan.generated.suite.score_by
     answered: dict[str, Record] = {record.case: record for record in finished.records if record.status == "ok"}
@@ -78,10 +79,14 @@ def _accuracies(finished: FinishedRun) -> list[str]:
     several = len({case.kind for case in ordered}) > 1
     for kind, condition in itertools.product(KINDS, CONDITIONS):
         cases = [case for case in ordered if (case.kind, case.condition) == (kind, condition)]
-        right = sum(is_correct(case, answered[case.id], score_by) for case in cases)
+        rights = [is_correct(case, answered[case.id], score_by) for case in cases]
+        right = sum(rights)
         if cases:
-            low, high = wilson_interval(right, len(cases))
-            interval = f"[{low:.1%}, {high:.1%}]"
+            rows = zip(cases, rights, strict=True)
+            low, high = clustered_interval(
+                Observations.of((case.needle_source, case.haystack, (correct,)) for case, correct in rows)
+            )
+            interval = "-" if low is None or high is None else f"[{low:.1%}, {high:.1%}]"
             lines.append(
                 f"{condition:<12}  {right / len(cases):>8.1%}  {interval:<16}  {right:>5,}  {len(cases):>5,}"
                 + (f"  {kind}" if several else "")
@@ -117,14 +122,18 @@ def _next_commands(folder: Path, config: RunConfig) -> list[str]:
 
 
 def _other_run(folder: Path) -> Path | None:
-    """Return a run beside this one that was asked the same cases of the same footage; the yardstick if there."""
-    mine = _decides(folder)
+    """Return a run beside this one that was asked the same cases in the same mode; the yardstick if there.
+
+    Answers of another mode would be compared without a verdict.
+    """
+    mine, mode = _decides(folder), _mode(folder)
     same = [
         path.parent
         for path in sorted(folder.parent.glob("*/run.json"))
         if path.parent != folder
         and mine
         and all(_decides(path.parent).get(key) == mine.get(key) for key in ("cases_sha256", "sources_sha256"))
+        and (YARDSTICK in (mine.get("model"), _decides(path.parent).get("model")) or _mode(path.parent) == mode)
     ]
     return min(same, key=lambda path: (YARDSTICK not in path.name, path.name), default=None)
 
@@ -135,6 +144,14 @@ def _decides(folder: Path) -> dict:
         return dict(json.loads(read_regular(folder / "run.json"))["decides"])
     except (OSError, UserError, ValueError, KeyError, TypeError, RecursionError):
         return {}
+
+
+def _mode(folder: Path) -> str | None:
+    """Return how the first reply of a folder came about; None where that cannot be read."""
+    try:
+        return json.loads(next(unpacked_lines(folder / "records.jsonl")))["mode"]
+    except (OSError, UserError, ValueError, KeyError, TypeError, RecursionError, StopIteration):
+        return None
 
 
 def _same_cases(config: RunConfig) -> str:

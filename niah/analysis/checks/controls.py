@@ -46,7 +46,6 @@ LEAKS_OF = {  # of kinds of questions other than that of one clip
     "times": {},  # who sees no copy knows that there are few
 }
 NECESSARY = {"needle_only": "whether the clips are understood", "blind": "whether the questions can be guessed"}
-GUESSERS = ("chance",)  # built in; others say `reads_question: false` in their replies
 Answers = Mapping[str, Sequence[ScoredCase]]  # by condition, of one type or all
 
 
@@ -66,7 +65,7 @@ def check_controls(run: RunData) -> Iterator[FailedCheck]:
     A model that guesses by design is not blamed for guessing, nor for the luck of it.
     """
     by_kind = _answers_by_kind(run)
-    if not _guesses(run):
+    if not run.guesses:
         yield from _leaks(run, by_kind)
         yield from _clips_not_understood(run, by_kind)
         yield from _not_asked(run)
@@ -86,12 +85,6 @@ def _answers_by_kind(run: RunData) -> Mapping[str, Answers]:
             for condition in conditions:
                 found[kind].setdefault(condition, []).append(scored)
     return found
-
-
-def _guesses(run: RunData) -> bool:
-    """Return True if a model is not meant to read questions, so that its guessing is no fault."""
-    said = any(record.settings.get("reads_question") is False for record in run.records.values())
-    return said or run.model.partition(" (")[0] in GUESSERS
 
 
 def _leaks(run: RunData, by_kind: Mapping[str, Answers]) -> Iterator[FailedCheck]:

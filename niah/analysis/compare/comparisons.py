@@ -7,7 +7,7 @@ parts (types, lengths, depths), at slopes and at the controls; they are many, an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -20,7 +20,7 @@ from niah.analysis.stats.paired import Difference, paired_difference
 from niah.analysis.stats.regression import Estimate
 from niah.analysis.stats.trend import slope_difference
 from niah.option_scores import RULES
-from niah.types import CONDITIONS, UserError
+from niah.types import CONDITIONS, Case, UserError
 
 Pair = tuple[ScoredCase, ScoredCase]
 
@@ -141,20 +141,19 @@ def _refuse_incomparable(one: RunData, other: RunData) -> None:
 
 
 def _parts(paired: PairedRuns, condition: str) -> Iterator[tuple[str, list[Pair]]]:
-    """Yield the types, lengths and depths that a condition's answered cases fall into, if they are several."""
-    layout = paired.first.layout
-    labels = {
-        "": lambda case: case.type,
-        "length ": lambda case: format_length(layout.length_label(case, layout.grouping) or ""),
-        f"{layout.row} ": lambda case: format_depth(layout.depth_label(case) or ""),
-    }
+    """Yield the types, lengths and depths that a condition's answered cases fall into, in order, if several."""
+    layout, by = paired.first.layout, paired.first.layout.grouping
+    axes: tuple[tuple[str, Iterable[str], Callable[[Case], str | None], Callable[[str], str]], ...] = (
+        ("", sorted({case.type for case in paired.first.cases}), lambda case: case.type, str),
+        ("length ", layout.length_labels()[by], lambda case: layout.length_label(case, by), format_length),
+        (f"{layout.row} ", layout.depth_labels(), layout.depth_label, format_depth),
+    )
     answered = sorted(paired.answered(condition), key=lambda pair: (pair[0].case.length, pair[0].case.depth or 0.0))
-    for prefix, label_of in labels.items():
-        parts: dict[str, list[Pair]] = {}
-        for pair in answered:
-            parts.setdefault(label_of(pair[0].case), []).append(pair)
-        if len(parts) > 1:
-            yield from ((f"{condition}, {prefix}{label}", part) for label, part in parts.items() if label)
+    for prefix, labels, label_of, written in axes:
+        parts = [(label, [pair for pair in answered if label_of(pair[0].case) == label]) for label in labels]
+        asked = [(label, part) for label, part in parts if part]
+        if len(asked) > 1:
+            yield from ((f"{condition}, {prefix}{written(label)}", part) for label, part in asked)
 
 
 def _slopes(paired: PairedRuns, condition: str) -> Iterator[SecondaryComparison]:

@@ -81,9 +81,9 @@ def verdict(paired: PairedRuns, condition: str, found: Difference, p_value: floa
 
 
 def _same_mode(paired: PairedRuns, condition: str) -> bool:
-    """Return True if the answers of both models came about in the same way."""
+    """Return True if the answers of both models came about in the same way, or if one of them guesses."""
     first, second = paired.modes(condition)
-    return first == second
+    return first == second or paired.first.guesses or paired.second.guesses
 
 
 def _no_verdict(paired: PairedRuns, condition: str, found: Difference) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
+from niah.analysis.checks.runs import check_runs
 from niah.analysis.compare.comparisons import pair_runs
 from niah.analysis.compare.verdict import comparison_page
 from niah.analysis.load import read_run
@@ -68,12 +70,17 @@ def test_an_interval_that_excludes_0_is_no_verdict_if_the_test_is_not_significan
     assert "the interval excludes 0, but the test is not significant" in text
 
 
-def test_depth_bins_are_written_as_in_tables(tmp_path):
+def test_depth_bins_are_written_in_order_as_in_tables(tmp_path):
     suite = "name: fake\nlengths: [2000]\ndepth_bins: 3\nfootage: {world: fake}\n"
-    cases = [make_case(f"n{i}", depth=depth) for i in range(20) for depth in (0.1, 0.5, 0.9)]
+    cases = [
+        make_case(f"n{i}", length=length, depth=depth)
+        for i in range(20)
+        for length, depth in ((2000, 0.9), (2200, 0.1), (2400, 0.5))
+    ]
     first = made(tmp_path, "a", cases, lambda c: number(c) < 18, suite=suite)
     second = made(tmp_path, "b", cases, lambda c: number(c) < 8, suite=suite)
-    assert "depth 33-67%" in comparison_page(pair_runs([first, second]))
+    told = re.findall(r"depth (\d+-\d+)%", comparison_page(pair_runs([first, second])))
+    assert told == ["0-33", "33-67", "67-100"]
 
 
 def test_needles_asked_in_several_cells_are_clusters(tmp_path):
@@ -191,6 +198,16 @@ def test_models_whose_answers_came_about_in_different_ways_get_no_verdict(tmp_pa
         in text
     )
     assert "better than c" not in text and "a - c" not in text
+
+
+@pytest.mark.parametrize("settings, name", [({}, "chance"), ({"reads_question": False}, "c")])
+def test_a_model_that_guesses_is_compared_with_models_of_either_mode(tmp_path, settings, name):
+    cases = once()
+    records = [make_record(case, "A", mode="likelihood", model=name, settings=settings) for case in cases]
+    guesser = read_run(write_run(tmp_path / name, cases, records, model=name))
+    runs = [made(tmp_path, "a", cases, lambda c: True), guesser]
+    assert f"a is better than {name}" in comparison_page(pair_runs(runs))
+    assert [check for check in check_runs(runs) if check.kind in ("mode", "frames")] == []
 
 
 def test_suites_of_other_rules_are_never_compared(tmp_path):
