@@ -27,7 +27,7 @@ from niah.run.plan import Plan
 from niah.run.records import FINAL, read_records, rewrite_records, set_aside
 from niah.run.same_model import refuse_changed_model
 from niah.suite.config import Suite
-from niah.suite.folder import GeneratedSuite, cases_sha256, sources_sha256
+from niah.suite.folder import GeneratedSuite, case_lines, cases_sha256, sources_sha256
 from niah.types import Record, UserError
 
 
@@ -156,7 +156,7 @@ def suite_files(generated: GeneratedSuite) -> dict[str, str]:
     skipped = [without_machine_paths(dataclasses.asdict(skip)) for skip in generated.skipped]
     return {
         "suite.yaml": suite_yaml(generated.suite),
-        "cases.jsonl": to_json_lines(case.to_json() for case in generated.cases),
+        "cases.jsonl": case_lines(generated.cases),
         "sources.jsonl": to_json_lines(sources),
         "skipped.jsonl": to_json_lines(skipped),
         "near_duplicates.jsonl": to_json_lines(map(dataclasses.asdict, generated.near_duplicates)),

@@ -10,11 +10,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import yaml
 
 from niah.io import no_cycles, read_json_lines, read_regular, replace_file, stored_path, to_json_lines
@@ -76,8 +78,8 @@ def write_suite(generated: GeneratedSuite, folder: Path) -> None:
     """Write cases, sources, skipped files and needles, near-duplicates, the suite and its hashes into `folder`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / "cases.jsonl", case_lines(generated.cases))
     for name, rows in [
-        ("cases", generated.cases),
         ("sources", generated.sources.values()),
         ("skipped", generated.skipped),
         ("near_duplicates", generated.near_duplicates),
@@ -119,9 +121,23 @@ def read_near_duplicates(folder: Path) -> tuple[NearDuplicate, ...]:
     return tuple(_read_lines(path, lambda row: NearDuplicate(**row)))
 
 
+def case_lines(cases: Iterable[Case]) -> str:
+    """Return the lines of cases.jsonl: those of `to_json_lines`, by msgspec, which takes a third of the time."""
+    return "".join([_case_line(case) for case in cases])
+
+
+def _case_line(case: Case) -> str:
+    row = case.to_json()
+    # The two spell very small and very large floats differently, and of a case only `fps` is one.
+    with suppress(UnicodeEncodeError):  # a lone surrogate
+        if 1e-4 <= case.fps < 1e16:
+            return msgspec.json.encode(row).decode() + "\n"
+    return to_json_lines([row])
+
+
 def cases_sha256(cases: Iterable[Case]) -> str:
     """Return the hash of cases.jsonl, which identifies the cases of a run."""
-    return sha256(to_json_lines(case.to_json() for case in cases).encode()).hexdigest()
+    return sha256(case_lines(cases).encode()).hexdigest()
 
 
 def sources_sha256(hashes: Mapping[str, str]) -> str:
@@ -168,7 +184,7 @@ def _read_lines(path: Path, parse: Callable[[Any], T], fast: Callable[[bytes], T
 
 def _row(value: Any) -> dict[str, Any]:
     """Return the line of a value."""
-    return value.to_json() if isinstance(value, Case | Source) else dataclasses.asdict(value)
+    return value.to_json() if isinstance(value, Source) else dataclasses.asdict(value)
 
 
 def _plain(value: Any) -> Any:

@@ -22,7 +22,7 @@ from niah.run.records import FINAL, read_cases, read_records, rewrite_records
 from niah.run.same_model import merge_identities
 from niah.settings import read_yaml
 from niah.suite.config import Suite
-from niah.suite.folder import cases_sha256, sources_sha256
+from niah.suite.folder import case_lines, cases_sha256, sources_sha256
 from niah.types import Case, Record, UserError
 
 OF_EACH_SHARD = ("command", "python", "versions", "device", "git", "worker", "runs")  # keys of run.json
@@ -299,6 +299,6 @@ def _input_files(first: ShardData, cases: Iterable[Case], sources: Iterable[Mapp
     for name in ("suite.yaml", "skipped.jsonl", "near_duplicates.jsonl"):
         path = first.folder / name
         files[name] = read_regular(path).decode("utf-8") if path.is_file() else ""
-    files["cases.jsonl"] = to_json_lines(case.to_json() for case in cases)
+    files["cases.jsonl"] = case_lines(cases)
     files["sources.jsonl"] = to_json_lines(sources)
     return files

@@ -21,7 +21,7 @@ from niah.integrations.lmms_eval import exported_task
 from niah.io import replace_file, to_json_lines
 from niah.prompt import format_prompt
 from niah.scoring import interval, structured, visible
-from niah.suite.folder import GeneratedSuite, write_suite
+from niah.suite.folder import GeneratedSuite, case_lines, write_suite
 from niah.suite.render import render
 from niah.types import LETTERS, Case, UserError
 
@@ -140,7 +140,5 @@ def _task_yaml(task: str, metrics: Sequence[str]) -> str:
 def _refuse_other_suite(generated: GeneratedSuite, folder: Path) -> None:
     """Raise UserError where a folder holds the tasks of other cases: its videos would be taken for these."""
     known = folder / SUITE / "cases.jsonl"
-    if known.is_file() and known.read_text(encoding="utf-8") != to_json_lines(
-        case.to_json() for case in generated.cases
-    ):
+    if known.is_file() and known.read_text(encoding="utf-8") != case_lines(generated.cases):
         raise UserError(f"{folder} holds the tasks of another suite; name another folder, or delete it")

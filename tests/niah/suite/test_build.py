@@ -1,5 +1,6 @@
 """From a suite file to cases.jsonl and back, on files that are really encoded and read."""
 
+import dataclasses
 import json
 import os
 from fractions import Fraction
@@ -8,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from niah.io import to_json_lines
 from niah.media.decoders.pyav import PyavDecoder
 from niah.media.writer import write_mp4
 from niah.suite.build import generate
 from niah.suite.config import load_suite
-from niah.suite.folder import read_suite, write_suite
+from niah.suite.folder import case_lines, read_suite, write_suite
 from niah.types import UserError
 from tests.helpers.commands import generate as main
+from tests.helpers.fake_runs import make_case
 from tests.helpers.generate_fakes import write_text
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "videos"
@@ -70,6 +73,19 @@ def own(tmp_path):
 
 def made(path):
     return generate(*load_suite(str(path)))
+
+
+EVERY_CHARACTER = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x10400)]))
+CHANGES = [
+    {"fps": fps} for fps in (1, 1.0, 1 / 3, 29.97, 24000 / 1001, 1e-4, 9.99e-5, 1e-7, 123456789.125, 1e16, 1e300)
+]
+CHANGES += [{"question": EVERY_CHARACTER}, {"question": "a lone \ud800"}, {"kind": "first", "asked": ("n1", "n2")}]
+
+
+@pytest.mark.parametrize("changes", CHANGES, ids=lambda changes: f"{changes!s:.30}")
+def test_a_case_is_written_as_pythons_json_writes_it(changes):
+    case = dataclasses.replace(make_case("n1"), **changes)
+    assert case_lines([case]) == to_json_lines([case.to_json()])
 
 
 def test_what_is_written_is_read_again(own, tmp_path):
