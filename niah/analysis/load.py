@@ -66,7 +66,7 @@ class RunData:
         with no_cycles():
             return tuple(score_case(case, self.records.get(case.id), self.score_by) for case in self.cases)
 
-    @property
+    @cached_property
     def guesses(self) -> bool:
         """Whether the model reads no question by design, so that guessing is no fault of it."""
         said = any(record.settings.get("reads_question") is False for record in self.records.values())

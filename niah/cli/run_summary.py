@@ -127,13 +127,14 @@ def _other_run(folder: Path) -> Path | None:
     Answers of another mode would be compared without a verdict.
     """
     mine, mode = _decides(folder), _mode(folder)
+    others = {path.parent: _decides(path.parent) for path in sorted(folder.parent.glob("*/run.json"))}
     same = [
-        path.parent
-        for path in sorted(folder.parent.glob("*/run.json"))
-        if path.parent != folder
+        path
+        for path, decides in others.items()
+        if path != folder
         and mine
-        and all(_decides(path.parent).get(key) == mine.get(key) for key in ("cases_sha256", "sources_sha256"))
-        and (YARDSTICK in (mine.get("model"), _decides(path.parent).get("model")) or _mode(path.parent) == mode)
+        and all(decides.get(key) == mine.get(key) for key in ("cases_sha256", "sources_sha256"))
+        and (YARDSTICK in (mine.get("model"), decides.get("model")) or _mode(path) == mode)
     ]
     return min(same, key=lambda path: (YARDSTICK not in path.name, path.name), default=None)
 

@@ -150,10 +150,12 @@ def _parts(paired: PairedRuns, condition: str) -> Iterator[tuple[str, list[Pair]
     )
     answered = sorted(paired.answered(condition), key=lambda pair: (pair[0].case.length, pair[0].case.depth or 0.0))
     for prefix, labels, label_of, written in axes:
-        parts = [(label, [pair for pair in answered if label_of(pair[0].case) == label]) for label in labels]
-        asked = [(label, part) for label, part in parts if part]
+        parts: dict[str | None, list[Pair]] = {}
+        for pair in answered:
+            parts.setdefault(label_of(pair[0].case), []).append(pair)
+        asked = [label for label in labels if label in parts]
         if len(asked) > 1:
-            yield from ((f"{condition}, {prefix}{written(label)}", part) for label, part in asked)
+            yield from ((f"{condition}, {prefix}{written(label)}", parts[label]) for label in asked)
 
 
 def _slopes(paired: PairedRuns, condition: str) -> Iterator[SecondaryComparison]:
